@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The words that every headroom header shares: levels, "none", sizes as people write them, the version.
+ *
+ * Results are 0 or a negative errno: -EDQUOT when a limit of ours refused, -ENOMEM when the machine did.
+ * Bytes are uint64_t in accounts and size_t for one allocation. Times are int64_t nanoseconds, ratios are
+ * doubles from 0 to 1. Outputs come last, are called ret_…, and are untouched on failure unless their
+ * comment says "always written". Names given to the library are copied.
+ */
+#ifndef HEADROOM_BASE_H
+#define HEADROOM_BASE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define HR_VERSION_MAJOR 0
+#define HR_VERSION_MINOR 1
+#define HR_VERSION_PATCH 0
+
+#define HR_API __attribute__((visibility("default")))
+#define HR_MUST_CHECK __attribute__((warn_unused_result))
+
+/* In a count of bytes: "no limit", or "none of it" where zero means the default. */
+#define HR_NONE UINT64_MAX
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct hr_guard hr_guard;
+typedef struct hr_budget hr_budget;
+
+/* How short memory is. The order is part of the contract: a higher value is a worse level. */
+typedef enum hr_level {
+    HR_NORMAL,   /* everything is served */
+    HR_WARNING,  /* caches stop growing */
+    HR_DEGRADED, /* relief runs, large requests are refused */
+    HR_CRITICAL, /* new requests are refused, the reserve is dropped */
+} hr_level;
+
+/* Names a level: "normal", "warning", "degraded", "critical".
+ *
+ * returns  a constant string; "unknown" for any other value
+ * threads  any, signal handlers too
+ */
+HR_API const char *hr_level_text(hr_level level);
+
+/* Names the version of the library that is loaded, such as "0.1.0".
+ *
+ * returns  a constant string
+ * threads  any, signal handlers too
+ */
+HR_API const char *hr_version(void);
+
+/* Reads a size as people write it: "512MiB", "1.5G", "65536", "none".
+ *
+ * A number with an optional fraction, then nothing, B, or K, M, G, T, P with or without iB or B: all are powers
+ * of 1024, as the kernel and container runtimes read them. Case and spaces around the parts do not matter.
+ * "none" and "unlimited" give HR_NONE.
+ *
+ * returns  0; -EINVAL if the text is no size, -ERANGE if it does not fit below HR_NONE
+ * threads  any
+ * memory   never allocates
+ */
+HR_API HR_MUST_CHECK int hr_size_parse(const char *text, uint64_t *ret_bytes);
+
+/* Writes a size for people: "100.0 MiB", "512 B", "none". Always terminated; 16 bytes are enough for any value.
+ *
+ * returns  `buffer`
+ * threads  any
+ * memory   never allocates
+ */
+HR_API char *hr_size_format(uint64_t bytes, char *buffer, size_t size);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Budgets: what may we hold?
+ *
+ * Budgets form a tree under a guard's root (hr_guard_root()). A charge is granted by a budget and by all its
+ * ancestors or by none of them, and a grant holds the bytes until they are given back: there is no "check, then
+ * allocate". Bytes are *held* (charged) or *promised* (admitted by hr_admit(), not yet spent); both count as used.
+ *
+ *     hr_budget *cache;
+ *     int error = hr_budget_new(hr_guard_root(guard), "cache", 64u << 20, &cache);
+ *     void *block = hr_alloc(cache, 4096);      // charged with its whole footprint
+ *     if (!block) ...                           // errno is EDQUOT (our limit) or ENOMEM (the machine's)
+ *     hr_free(block);                           // any thread may
+ *
+ * A charge that does not fit asks the reclaimers inside the budget that bound (relief.h), then tries once more
+ * exactly. A charge larger than a limit on its path is refused at once, without relief.
+ */
+#ifndef HEADROOM_BUDGET_H
+#define HEADROOM_BUDGET_H
+
+#include <headroom/base.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* One budget's accounts at one instant. Bytes, and counts since the budget was made. */
+typedef struct hr_budget_figures {
+    uint64_t used_bytes;     /* held and promised: what counts against the limit; exact */
+    uint64_t promised_bytes; /* the part of used_bytes that is admitted and not yet spent */
+    uint64_t peak_bytes;     /* the most that used_bytes has been */
+    uint64_t total_bytes;    /* everything ever held, whether given back or not */
+    uint64_t limit_bytes;    /* HR_NONE: no limit of its own */
+    uint64_t left_bytes;     /* what this budget alone would still grant; its ancestors may grant less */
+    uint64_t refused;        /* charges and requests that this budget's limit refused */
+    uint64_t waiting;        /* callers that wait for room */
+} hr_budget_figures;
+
+/* Why a charge was refused: which limit bound, what was asked of it, what it had left. */
+typedef struct hr_refusal {
+    char limit_name[64];  /* the budget that bound, or where the guard's limit comes from; cut if longer */
+    uint64_t asked_bytes; /* what the charge asked for */
+    uint64_t left_bytes;  /* what was left under that limit */
+    uint64_t limit_bytes; /* that limit */
+} hr_refusal;
+
+/* Makes a budget below `parent`. `limit_bytes` may be HR_NONE; 0 is a limit of 0 bytes. `name` is copied.
+ *
+ * returns  0; -EINVAL without parent or name; -ENOMEM
+ * threads  any
+ * memory   allocates
+ * undo     hr_budget_free()
+ */
+HR_API HR_MUST_CHECK int hr_budget_new(hr_budget *parent, const char *name, uint64_t limit_bytes,
+                                       hr_budget **ret_budget);
+
+/* Frees a budget that holds nothing and has no children. NULL is fine; the root belongs to its guard.
+ *
+ * returns  0; -EBUSY while bytes or children are held, -EINVAL for a guard's root: nothing is freed then
+ * threads  any, as the last user of this budget
+ */
+HR_API int hr_budget_free(hr_budget *budget);
+
+/* Charges `bytes` to the budget and to all its ancestors, or to none.
+ *
+ * returns  0; -EDQUOT if a limit refused after relief was tried (hr_budget_refusal() says which)
+ * threads  any
+ * memory   never allocates; may run reclaimers and the guard's callback
+ * undo     hr_budget_uncharge() with the same bytes
+ */
+HR_API HR_MUST_CHECK int hr_budget_charge(hr_budget *budget, uint64_t bytes);
+
+/* As hr_budget_charge(), but runs no relief and no callback: safe while the caller holds locks that its own
+ * reclaimers or callbacks take.
+ *
+ * returns  0; -EDQUOT
+ * threads  any
+ * memory   never allocates, never blocks for longer than a short lock
+ * undo     hr_budget_uncharge() with the same bytes
+ */
+HR_API HR_MUST_CHECK int hr_budget_try_charge(hr_budget *budget, uint64_t bytes);
+
+/* Gives charged bytes back to the budget and all its ancestors. Never fails. Giving back more than is held is a
+ * fault of the caller: debug builds abort, release builds stop at 0 and count it (hr_figures.faults).
+ *
+ * threads  any, also another one than charged
+ * memory   never allocates; above normal it may read the gauges and run the guard's callback
+ */
+HR_API void hr_budget_uncharge(hr_budget *budget, uint64_t bytes);
+
+/* Changes the limit, also to less than is used: nothing is taken back, and charges are refused until use is below.
+ *
+ * returns  0; -EINVAL without a budget
+ * threads  any
+ */
+HR_API int hr_budget_set_limit(hr_budget *budget, uint64_t limit_bytes);
+
+/* Reads the accounts of one budget, all at one instant.
+ *
+ * returns  0; -EINVAL
+ * threads  any
+ */
+HR_API int hr_budget_read(hr_budget *budget, hr_budget_figures *ret_figures);
+
+/* Names a budget: as it was given, "root" for a guard's root.
+ *
+ * returns  a string that lives as long as the budget
+ * threads  any
+ */
+HR_API const char *hr_budget_name(const hr_budget *budget);
+
+/* Explains this thread's last -EDQUOT (EDQUOT of an allocation).
+ *
+ * returns  0; -ENODATA if this thread was never refused
+ * threads  any: each has its own
+ * memory   never allocates
+ */
+HR_API int hr_budget_refusal(hr_refusal *ret_refusal);
+
+/* Allocates `size` bytes, aligned for any type, and charges the whole footprint: the block, the library's header
+ * of 32 bytes and the allocator's own overhead. Size 0 gives a block of its own.
+ *
+ * returns  the block; NULL with errno EDQUOT (refused after relief), ENOMEM, or EINVAL without a budget
+ * threads  any
+ * memory   allocates; may run reclaimers
+ * undo     hr_free()
+ */
+HR_API HR_MUST_CHECK void *hr_alloc(hr_budget *budget, size_t size);
+
+/* As hr_alloc() for `n` items of `size` bytes, filled with zeros; ENOMEM if n × size overflows.
+ *
+ * undo     hr_free()
+ */
+HR_API HR_MUST_CHECK void *hr_calloc(hr_budget *budget, size_t n, size_t size);
+
+/* As hr_alloc(), aligned to `align`: a power of two; EINVAL if it is not one.
+ *
+ * undo     hr_free()
+ */
+HR_API HR_MUST_CHECK void *hr_alloc_aligned(hr_budget *budget, size_t align, size_t size);
+
+/* Changes the size of a block, keeping its contents and its alignment. The growth is charged before it is made.
+ * A NULL `block` is hr_alloc(); size 0 keeps a block of its own. A block of another budget moves to `budget`.
+ *
+ * returns  the block, perhaps elsewhere; NULL with errno EDQUOT, ENOMEM or EINVAL: the old block is untouched
+ * threads  any, one at a time a block
+ * undo     hr_free()
+ */
+HR_API HR_MUST_CHECK void *hr_realloc(hr_budget *budget, void *block, size_t size);
+
+/* Frees a block of the hr_alloc() family and uncharges what it was charged. NULL is fine. Keeps errno.
+ *
+ * threads  any
+ */
+HR_API void hr_free(void *block);
+
+/* As hr_alloc() for a copy of a string.
+ *
+ * undo     hr_free()
+ */
+HR_API HR_MUST_CHECK char *hr_strdup(hr_budget *budget, const char *text);
+
+/* As hr_alloc() for a copy of `size` bytes.
+ *
+ * undo     hr_free()
+ */
+HR_API HR_MUST_CHECK void *hr_memdup(hr_budget *budget, const void *bytes, size_t size);
+
+/* Says how many bytes of a block may be used: at least what was asked for. The charge is the whole footprint.
+ *
+ * returns  bytes; 0 for NULL
+ * threads  any
+ */
+HR_API size_t hr_alloc_size(const void *block);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

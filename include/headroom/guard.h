@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The guard: the whole of headroom in one object.
+ *
+ * A guard holds a budget (its root), reads gauges (this process, its cgroup and all that contain it, resource
+ * limits, the host), decides a level from them, and answers to that level: caches yield, large requests are
+ * refused, a reserve is dropped. Most programs have one guard, made at start.
+ *
+ *     hr_guard *guard;
+ *     int error = hr_guard_new(NULL, &guard);         // the kernel's limit, default thresholds
+ *     ...
+ *     hr_guard_free(guard);
+ *
+ * Levels go up at once and down only after use has stayed below the lower threshold for `dwell_ns`.
+ */
+#ifndef HEADROOM_GUARD_H
+#define HEADROOM_GUARD_H
+
+#include <headroom/base.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* What the guard knows at one instant. Bytes; counts are since the guard was made. A figure that this machine does
+ * not have is HR_NONE. */
+typedef struct hr_figures {
+    hr_level level;
+    uint64_t limit_bytes;         /* what the root budget may grant at most */
+    const char *limit_source;     /* which limit that is; lives as long as the guard */
+    uint64_t live_bytes;          /* held: charged and not given back, promises left out */
+    uint64_t promised_bytes;      /* admitted and not yet spent */
+    uint64_t total_bytes;         /* everything ever held */
+    uint64_t peak_bytes;          /* the most that was held and promised at once */
+    uint64_t rss_bytes;           /* resident set of this process */
+    uint64_t cgroup_bytes;        /* use of the binding cgroup, without page cache that can be reclaimed */
+    uint64_t cgroup_limit_bytes;  /* the binding cgroup's limit */
+    uint64_t cgroup_cache_bytes;  /* its page cache */
+    uint64_t others_bytes;        /* cgroup memory that the root budget does not account for: it narrows the root */
+    uint64_t host_available_bytes;/* what the host could still give */
+    double use;                   /* the worst ledger's use ÷ limit, which decides the level */
+    const char *use_source;       /* which ledger that is: "budget", "cgroup", "address space", "data", "host" */
+    uint64_t reliefs;             /* times that relief ran */
+    uint64_t relieved_bytes;      /* what it gave back in all */
+    uint64_t purges;              /* times that the allocator was asked to return pages */
+    int64_t purge_longest_ns;     /* the longest that took */
+    uint64_t refusals;            /* charges and requests refused, by any budget or level */
+    uint64_t reserve_bytes;       /* the emergency reserve in hand: 0 while it is dropped */
+    uint64_t faults;              /* misuse that was caught and survived, such as giving back too much */
+    int64_t time_ns;              /* when the kernel's figures were read: CLOCK_MONOTONIC */
+} hr_figures;
+
+/* Called after each change of level, in the order of the changes, with no lock held. */
+typedef void hr_level_fn(void *context, hr_level from, hr_level to, const hr_figures *figures);
+
+/* Zero means default everywhere; HR_NONE in a count of bytes means none. Thresholds are shares of a limit. The ones
+ * that are not given are fitted to those that are; given ones that contradict each other are -EINVAL:
+ * warn_below < warn_at <= degrade_at < critical_at <= 1 and recover_below < degrade_at. */
+typedef struct hr_guard_options {
+    uint64_t limit_bytes;    /* default: the smallest of cgroup, its ancestors, RLIMIT_AS, RLIMIT_DATA, host */
+    double warn_at;          /* 0.80: warning from here up */
+    double warn_below;       /* 0.75: normal again below */
+    double degrade_at;       /* 0.90: degraded above, and relief runs */
+    double critical_at;      /* half way from degrade_at to 1: critical above */
+    double recover_below;    /* 0.80: what relief aims at; degraded and critical end below */
+    int64_t dwell_ns;        /* 1 s: how long use must stay low before the level goes down; negative: none */
+    int64_t interval_ns;     /* 1 s at rest, faster near the limit; negative: no monitor thread */
+    int64_t cleanup_interval_ns;     /* 30 s: the janitor asks reclaimers for what is idle; negative: never */
+    int64_t purge_interval_ns;       /* 1 s at least between two purges of the allocator; negative: never purge */
+    uint64_t reserve_bytes;          /* emergency reserve, resident until critical; default none */
+    uint64_t degraded_request_bytes; /* 1,024: the largest request served when degraded; HR_NONE: any */
+    bool refuse_until_recovered;     /* once degraded, critical until relief got below recover_below */
+    hr_level_fn *on_level;
+    void *context;                   /* for on_level */
+} hr_guard_options;
+
+/* Makes a guard, reads the gauges once and starts the monitor thread (unless interval_ns is negative). On glibc it
+ * fixes the threshold for mapped blocks at 128 KiB for the whole process, which keeps the heap from fragmenting,
+ * unless the environment sets it (MALLOC_MMAP_THRESHOLD_ or GLIBC_TUNABLES).
+ *
+ * returns  0; -EINVAL for thresholds that contradict each other; -ENOMEM; -EMFILE, -ENFILE; -EAGAIN (no thread)
+ * threads  any
+ * memory   allocates
+ * undo     hr_guard_free()
+ */
+HR_API HR_MUST_CHECK int hr_guard_new(const hr_guard_options *options, hr_guard **ret_guard);
+
+/* Stops the monitor and frees the guard. NULL is fine. With budgets still alive it aborts in debug builds; release
+ * builds, and a root that still holds bytes in any build, keep the accounts valid (they are never freed then) and
+ * count a fault.
+ *
+ * threads  one, as the last user of the guard; not from the guard's callback or a reclaimer
+ */
+HR_API void hr_guard_free(hr_guard *guard);
+
+/* Gives the root budget: its limit is the guard's, all other budgets are below it.
+ *
+ * returns  the root, which lives as long as the guard
+ * threads  any
+ */
+HR_API hr_budget *hr_guard_root(hr_guard *guard);
+
+/* Gives the level that was last decided.
+ *
+ * threads  any, signal handlers too
+ * cost     one relaxed load
+ */
+HR_API hr_level hr_guard_level(const hr_guard *guard);
+
+/* Reads the gauges now and acts now: runs relief where the level asks for it, and falls straight to the level that
+ * the figures give, without a dwell.
+ *
+ * returns  the level after that
+ * threads  any; not from a reclaimer
+ * memory   never allocates; may run reclaimers, the purge and the callback
+ */
+HR_API hr_level hr_guard_check(hr_guard *guard);
+
+/* Reads the figures: accounts of this instant, kernel figures of the last sample (time_ns).
+ *
+ * returns  0; -EINVAL
+ * threads  any
+ * memory   never allocates
+ */
+HR_API int hr_guard_read(hr_guard *guard, hr_figures *ret_figures);
+
+/* Waits until the level is `at_most` or lower. A negative `timeout_ns` waits for ever.
+ *
+ * returns  0; -ETIMEDOUT; -EINVAL
+ * threads  any; not from a reclaimer or the callback
+ */
+HR_API int hr_guard_wait(hr_guard *guard, hr_level at_most, int64_t timeout_ns);
+
+/* Gives an eventfd that becomes readable after each change of level, for the caller's own loop. The first call opens
+ * it; it belongs to the guard, and reading it clears it.
+ *
+ * returns  the descriptor; -EMFILE, -ENFILE, -ENOMEM
+ * threads  any
+ */
+HR_API int hr_guard_fd(hr_guard *guard);
+
+/* Starts the monitor thread, for a guard made without one or after hr_guard_stop(); in the child of a fork, too, where
+ * the parent's thread does not exist. `interval_ns` 0 keeps the guard's interval.
+ *
+ * returns  0; -EALREADY while it runs; -EINVAL if `interval_ns` is negative; -EAGAIN (no thread)
+ * threads  one at a time with hr_guard_stop()
+ * undo     hr_guard_stop()
+ */
+HR_API int hr_guard_start(hr_guard *guard, int64_t interval_ns);
+
+/* Stops the monitor thread and waits for its end. Levels are still decided by charges, admissions and checks.
+ *
+ * returns  0; -EALREADY if none runs
+ * threads  one at a time with hr_guard_start(); not from a reclaimer or the callback
+ */
+HR_API int hr_guard_stop(hr_guard *guard);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

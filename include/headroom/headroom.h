@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* headroom: memory that runs out, survived. This header brings all of them; each also stands alone. */
+#ifndef HEADROOM_HEADROOM_H
+#define HEADROOM_HEADROOM_H
+
+#include <headroom/base.h>
+#include <headroom/budget.h>
+#include <headroom/guard.h>
+#include <headroom/relief.h>
+#include <headroom/report.h>
+#include <headroom/scope.h>
+
+#endif

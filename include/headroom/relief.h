@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Relief: what to do when short.
+ *
+ * Whoever holds memory that it can spare registers a *reclaimer*; whoever starts work that needs memory asks
+ * hr_admit() first and holds a *ticket* for it.
+ *
+ *     hr_ticket ticket;
+ *     hr_request request = {.bytes = content_length, .priority = 100, .budget = uploads};
+ *     switch (hr_admit(guard, &request, &ticket)) {
+ *     case HR_ADMITTED: ... hr_ticket_alloc(&ticket, size) ...; hr_ticket_release(&ticket); break;
+ *     default: refuse(ticket.limit_name, ticket.asked_bytes, ticket.left_bytes, ticket.retry_after_ns);
+ *     }
+ *
+ * Reclaimers run when a charge does not fit (only those inside the budget that bound), when use passes degrade_at
+ * (until it is below recover_below), and from the janitor (want_bytes 0: only what is expired or idle).
+ */
+#ifndef HEADROOM_RELIEF_H
+#define HEADROOM_RELIEF_H
+
+#include <headroom/base.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Gives memory back: at least `want_bytes` if that is to be had before `deadline_ns` (CLOCK_MONOTONIC), else what it
+ * can. `want_bytes` 0 is the janitor: give back only what is expired or idle. It runs with no lock of the library
+ * held, on any thread, one call at a time; charges that it makes never start relief again.
+ *
+ * returns  bytes freed (uncharged, if they were charged); 0: nothing left to give
+ */
+typedef uint64_t hr_reclaim_fn(void *context, uint64_t want_bytes, int64_t deadline_ns);
+
+/* A reclaimer's node: the caller's memory, valid and unchanged until hr_reclaimer_remove(). */
+typedef struct hr_reclaimer {
+    const char *name;       /* for reports */
+    int priority;           /* lowest first: cheap before idle before destructive */
+    hr_reclaim_fn *reclaim;
+    void *context;
+    hr_budget *budget;      /* where the memory is charged; NULL: the root */
+    struct hr_reclaimer *next_; /* the rest is the library's */
+    uint64_t order_;
+    uint64_t calls_;
+    uint64_t freed_bytes_;
+    uint64_t runner_;
+} hr_reclaimer;
+
+/* Work that needs memory, before it starts. */
+typedef struct hr_request {
+    uint64_t bytes;    /* what the work will need at most */
+    uint8_t priority;  /* 0 is shed first … 255 last */
+    hr_budget *budget; /* who pays; NULL: the root */
+} hr_request;
+
+typedef enum hr_verdict {
+    HR_ADMITTED,           /* the ticket holds the bytes */
+    HR_REFUSED_TOO_LARGE,  /* larger than this level takes: a smaller request would be served */
+    HR_REFUSED_OVERLOADED, /* shed, or the level is critical */
+    HR_REFUSED_NO_BUDGET,  /* it does not fit under a limit */
+} hr_verdict;
+
+/* A grant for one request, or the reason why there is none. The caller's memory; {0} is an empty ticket. */
+typedef struct hr_ticket {
+    uint64_t asked_bytes;   /* what was asked for */
+    uint64_t left_bytes;    /* admitted: what is not spent yet; refused: what the limit that bound had left */
+    const char *limit_name; /* refused: the limit that bound; lives as long as the budget or guard that it names */
+    int64_t retry_after_ns; /* refused: when it makes sense to ask again; 0: now */
+    hr_budget *budget_;     /* the library's: who pays while something is promised */
+} hr_ticket;
+
+/* Registers a reclaimer; the node must be zero but for the caller's fields.
+ *
+ * returns  0; -EINVAL without reclaim, or if the budget belongs to another guard; -EEXIST if it is registered
+ * threads  any, reclaimers too
+ * memory   never allocates
+ * undo     hr_reclaimer_remove()
+ */
+HR_API HR_MUST_CHECK int hr_reclaimer_add(hr_guard *guard, hr_reclaimer *node);
+
+/* Takes a reclaimer out, and returns when no call of it is running; from its own callback at once. A node that is not
+ * registered is fine. Do not hold a lock that the reclaimer takes.
+ *
+ * threads  any
+ */
+HR_API void hr_reclaimer_remove(hr_guard *guard, hr_reclaimer *node);
+
+/* Frees `want_bytes` if that is to be had: all reclaimers in order, then the purge if they freed less (at most one a
+ * purge_interval_ns).
+ *
+ * returns  bytes freed, as far as known; 0 from inside a reclaimer
+ * threads  any; do not hold a lock that a reclaimer takes
+ * memory   never allocates; may block for as long as the reclaimers and the purge take
+ */
+HR_API uint64_t hr_relieve(hr_guard *guard, uint64_t want_bytes);
+
+/* Gives the allocator's free pages back to the kernel: malloc_trim (glibc), arenas' purge (jemalloc), mi_collect
+ * (mimalloc, which keeps partly used pages), ReleaseFreeMemory (tcmalloc), whichever is linked. It can take 100 ms
+ * and more with the allocator locked: not for a request's path.
+ *
+ * returns  bytes by which the resident set shrank; 0 too where the allocator knows no purge
+ * threads  any
+ */
+HR_API uint64_t hr_purge(void);
+
+/* Asks for memory before work starts. The answer is for the level that the grant would lead to, after relief.
+ * The ticket is always written.
+ *
+ * returns  HR_ADMITTED, and the ticket holds the bytes as promised; else a refusal, explained in the ticket
+ * threads  any
+ * memory   never allocates; may run reclaimers and the callback
+ * undo     hr_ticket_release()
+ */
+HR_API HR_MUST_CHECK hr_verdict hr_admit(hr_guard *guard, const hr_request *request, hr_ticket *ret_ticket);
+
+/* Turns `bytes` of the promise into holding: the caller owns them and gives them back by hr_budget_uncharge() to the
+ * request's budget.
+ *
+ * returns  0; -EDQUOT if less is left: nothing is spent then; -EINVAL
+ * threads  one at a time a ticket
+ * memory   never allocates
+ */
+HR_API HR_MUST_CHECK int hr_ticket_spend(hr_ticket *ticket, uint64_t bytes);
+
+/* Allocates as hr_alloc() does, paid from the ticket; the part of the footprint that the ticket does not cover is
+ * charged to its budget.
+ *
+ * returns  the block; NULL with errno EDQUOT, ENOMEM, or EINVAL for a ticket that holds no grant: nothing is spent
+ * threads  one at a time a ticket
+ * undo     hr_free()
+ */
+HR_API HR_MUST_CHECK void *hr_ticket_alloc(hr_ticket *ticket, size_t size);
+
+/* Gives back what was not spent. Twice is harmless, and so is an empty ticket.
+ *
+ * threads  one at a time a ticket
+ */
+HR_API void hr_ticket_release(hr_ticket *ticket);
+
+/* Names a verdict: "admitted", "too large", "overloaded", "no budget".
+ *
+ * returns  a constant string; "unknown" for any other value
+ * threads  any
+ */
+HR_API const char *hr_verdict_text(hr_verdict verdict);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
