@@ -79,6 +79,15 @@ HR_API HR_MUST_CHECK int hr_budget_charge(hr_budget *budget, uint64_t bytes);
  */
 HR_API HR_MUST_CHECK int hr_budget_try_charge(hr_budget *budget, uint64_t bytes);
 
+/* As hr_budget_charge(), but waits until there is room, `timeout_ns` at the longest; a negative one waits for ever.
+ *
+ * returns  0; -ETIMEDOUT; -EDQUOT if a limit on the path is smaller than `bytes`: it can never fit
+ * threads  any; not while holding what others would have to give back
+ * memory   never allocates; may run reclaimers and the guard's callback; blocks
+ * undo     hr_budget_uncharge() with the same bytes
+ */
+HR_API HR_MUST_CHECK int hr_budget_charge_wait(hr_budget *budget, uint64_t bytes, int64_t timeout_ns);
+
 /* Gives charged bytes back to the budget and all its ancestors. Never fails. Giving back more than is held is a
  * fault of the caller: debug builds abort, release builds stop at 0 and count it (hr_figures.faults).
  *

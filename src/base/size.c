@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Sizes as people write them. Pure: bytes in, a number out, and back; no locale (strtod would read one). */
+#include "base/checked.h"
+
+#include <headroom/base.h>
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#define UNITS "KMGTP"
+#define FRACTION_DIGITS_MAX 9
+
+static const char *skip_spaces(const char *text)
+{
+    while (isspace((unsigned char)*text))
+        text++;
+    return text;
+}
+
+/* Reads the unit behind a number: its power of 1024, or -1. Moves `text` behind it. */
+static int parse_unit(const char **text)
+{
+    const char *at = skip_spaces(*text);
+    int power = 0;
+    const char *unit = *at ? strchr(UNITS, toupper((unsigned char)*at)) : NULL;
+    if (unit) {
+        power = (int)(unit - UNITS) + 1;
+        at++;
+        if (strncasecmp(at, "ib", 2) == 0)
+            at += 2;
+        else if (*at == 'b' || *at == 'B')
+            at++;
+    } else if (*at == 'b' || *at == 'B') {
+        at++;
+    }
+    *text = skip_spaces(at);
+    return **text ? -1 : power;
+}
+
+int hr_size_parse(const char *text, uint64_t *ret_bytes)
+{
+    if (!text || !ret_bytes)
+        return -EINVAL;
+    text = skip_spaces(text);
+    if (strcasecmp(text, "none") == 0 || strcasecmp(text, "unlimited") == 0) {
+        *ret_bytes = HR_NONE;
+        return 0;
+    }
+    if (!isdigit((unsigned char)*text))
+        return -EINVAL;
+    bool over = false;
+    uint64_t whole = 0;
+    for (; isdigit((unsigned char)*text); text++) {
+        over |= __builtin_mul_overflow(whole, 10, &whole);
+        over |= __builtin_add_overflow(whole, (uint64_t)(*text - '0'), &whole);
+    }
+    uint64_t fraction = 0, scale = 1;
+    if (*text == '.') {
+        if (!isdigit((unsigned char)*++text))
+            return -EINVAL;
+        for (int digits = 0; isdigit((unsigned char)*text); text++, digits++) {
+            if (digits < FRACTION_DIGITS_MAX) {
+                fraction = fraction * 10 + (uint64_t)(*text - '0');
+                scale *= 10;
+            }
+        }
+    }
+    int power = parse_unit(&text);
+    if (power < 0)
+        return -EINVAL;
+    uint64_t unit = UINT64_C(1) << (10 * power), bytes;
+    over |= __builtin_mul_overflow(whole, unit, &bytes);
+    over |= __builtin_add_overflow(bytes, (uint64_t)((long double)fraction / (long double)scale * (long double)unit),
+                                   &bytes);
+    if (over || bytes == HR_NONE)
+        return -ERANGE;
+    *ret_bytes = bytes;
+    return 0;
+}
+
+char *hr_size_format(uint64_t bytes, char *buffer, size_t size)
+{
+    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
+    if (bytes == HR_NONE) {
+        snprintf(buffer, size, "none");
+        return buffer;
+    }
+    unsigned unit = 0;
+    double value = (double)bytes;
+    while (value >= 1023.95 && unit < sizeof units / sizeof *units - 1) {
+        value /= 1024;
+        unit++;
+    }
+    snprintf(buffer, size, unit ? "%.1f %s" : "%.0f %s", value, units[unit]);
+    return buffer;
+}

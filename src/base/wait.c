@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/wait.h"
+
+#include "base/clock.h"
+
+int hri_cond_init(pthread_cond_t *condition)
+{
+    pthread_condattr_t attributes;
+    int error = pthread_condattr_init(&attributes);
+    if (error)
+        return -error;
+    error = pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    if (!error)
+        error = pthread_cond_init(condition, &attributes);
+    pthread_condattr_destroy(&attributes);
+    return -error;
+}
+
+struct timespec hri_deadline_after(int64_t timeout_ns)
+{
+    const int64_t longest_ns = INT64_C(100) * 365 * 86400 * HRI_SECOND / 2;
+    if (timeout_ns < 0)
+        timeout_ns = 0;
+    if (timeout_ns > longest_ns)
+        timeout_ns = longest_ns;
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    int64_t nanoseconds = until.tv_nsec + timeout_ns % HRI_SECOND;
+    until.tv_sec += (time_t)(timeout_ns / HRI_SECOND + nanoseconds / HRI_SECOND);
+    until.tv_nsec = (long)(nanoseconds % HRI_SECOND);
+    return until;
+}

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Condition variables on the monotonic clock: a change of the wall clock must not lengthen a wait. */
+#ifndef HRI_BASE_WAIT_H
+#define HRI_BASE_WAIT_H
+
+#include <pthread.h>
+#include <stdint.h>
+#include <time.h>
+
+/* Gives 0 or a negative errno. */
+int hri_cond_init(pthread_cond_t *condition);
+
+/* The instant `timeout_ns` from now, as pthread_cond_timedwait() wants it; waits beyond 100 years are that long. */
+struct timespec hri_deadline_after(int64_t timeout_ns);
+
+#endif

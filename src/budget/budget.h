@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The tree of budgets, as the rooms above see it.
+ *
+ * One mutex a tree guards every account. What the budget cannot decide itself it asks through hooks, which guard.c
+ * connects; they are called with no lock held.
+ */
+#ifndef HRI_BUDGET_BUDGET_H
+#define HRI_BUDGET_BUDGET_H
+
+#include <headroom/budget.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+/* Why a demand does not fit, as it was under the lock. */
+typedef struct hri_shortage {
+    hr_budget *budget;    /* the one that bound; the root for a ceiling */
+    uint64_t asked_bytes; /* what was demanded */
+    uint64_t left_bytes;  /* what was left there */
+    uint64_t limit_bytes; /* the limit that bound */
+    bool hopeless;        /* larger than the limit: no relief can help */
+    bool narrowed;        /* the root's own limit would do; what others take is in the way */
+    bool ceiling;         /* the caller's ceiling bound, no limit */
+} hri_shortage;
+
+typedef struct hri_budget_hooks {
+    /* Frees memory inside the budget that bound. `deadline_ns` is 0 at the first call for a demand; the hook keeps its
+     * own there. Gives whether a new attempt makes sense. */
+    bool (*shortage)(void *context, const hri_shortage *shortage, int64_t *deadline_ns);
+    void (*reread)(void *context);              /* reads again what others take; runs no callback */
+    void (*crossed)(void *context, bool quiet); /* use passed cross_bytes; quiet: run no callback */
+    void (*receded)(void *context);             /* bytes came back while the tree is watched */
+    void (*met)(void *context);                 /* a charge was refused by the root's limit */
+    void *context;
+} hri_budget_hooks;
+
+typedef struct hri_budget_tree hri_budget_tree;
+
+struct hr_budget {
+    hri_budget_tree *tree;
+    hr_budget *parent; /* NULL: the root */
+    const char *name;
+    uint64_t children;
+    uint64_t limit_bytes;
+    uint64_t held_bytes;
+    uint64_t promised_bytes;
+    uint64_t peak_bytes;
+    uint64_t total_bytes;
+    uint64_t refused;
+    uint64_t waiting;
+};
+
+struct hri_budget_tree {
+    pthread_mutex_t lock;
+    pthread_cond_t room_made; /* for hr_budget_charge_wait() */
+    hr_budget root;
+    hri_budget_hooks hooks;
+    uint64_t kernel_limit_bytes; /* the smallest limit of the kernel's: the root's limit is never above it */
+    uint64_t room_bytes;         /* that, less what others take: what the root may grant now */
+    uint64_t refusals;           /* of all budgets */
+    uint64_t waiters;
+    _Atomic uint64_t cross_bytes; /* above this use of the root, charges call crossed() */
+    _Atomic bool watched;         /* above normal: bytes that come back call receded() */
+};
+
+/* The root's accounts at one instant. */
+typedef struct hri_accounts {
+    uint64_t held_bytes;
+    uint64_t promised_bytes;
+    uint64_t total_bytes;
+    uint64_t peak_bytes;
+    uint64_t limit_bytes; /* as set, or the kernel's where that is smaller */
+    uint64_t refusals;
+} hri_accounts;
+
+/* Makes a tree whose root has `limit_bytes`. Gives 0 or a negative errno. */
+int hri_budget_tree_init(hri_budget_tree *tree, uint64_t limit_bytes, const hri_budget_hooks *hooks);
+void hri_budget_tree_destroy(hri_budget_tree *tree);
+
+void hri_budget_tree_read(hri_budget_tree *tree, hri_accounts *ret_accounts);
+
+/* Sets what the kernel allows: its limit, and what is left of it once others have theirs. */
+void hri_budget_tree_narrow(hri_budget_tree *tree, uint64_t kernel_limit_bytes, uint64_t room_bytes);
+
+/* Aborts if an account contradicts itself. Debug builds call it where accounts change. */
+void hri_budget_check(const hr_budget *budget);
+
+/* Counts a refusal that no budget made, a level's. */
+void hri_budget_count_refusal(hri_budget_tree *tree);
+
+/* Is `budget` `ancestor` itself or below it? */
+bool hri_budget_is_inside(const hr_budget *budget, const hr_budget *ancestor);
+
+/* Promises bytes on the whole path or nowhere, and nowhere either if the root's use would then pass `ceiling_bytes`.
+ * One attempt: no relief, no callback. Gives 0, or -EDQUOT and why. */
+int hri_budget_promise(hr_budget *budget, uint64_t bytes, uint64_t ceiling_bytes, hri_shortage *ret_shortage);
+
+/* Counts a promise's final refusal with the limit that bound, and leaves it for hr_budget_refusal(). */
+void hri_budget_refuse(const hri_shortage *shortage);
+
+/* Moves bytes from promised to held (spend), or back (unspend), or ends a promise. */
+void hri_budget_spend(hr_budget *budget, uint64_t bytes);
+void hri_budget_unspend(hr_budget *budget, uint64_t bytes);
+void hri_budget_unpromise(hr_budget *budget, uint64_t bytes);
+
+/* As hr_alloc(), paid first from a promise of `*promise_bytes`, which is lessened by what was used of it. */
+void *hri_alloc_promised(hr_budget *budget, size_t size, uint64_t *promise_bytes);
+
+#endif

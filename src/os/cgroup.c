@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Use is what the kernel cannot take back when the limit is met: the LRU's anonymous pages (v1's own `rss` still counts
+ * MADV_FREE pages), unevictable ones, kernel memory that no shrinker gives back, sockets. Page cache is not use
+ * (lessons 1): a gate on memory.current latches near 1 and never opens again.
+ */
+#include "os/cgroup.h"
+
+#include "base/checked.h"
+#include "os/file.h"
+#include "os/parse.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define STAT_BYTES 8192
+#define NUMBER_BYTES 64
+
+/* v1 writes "unlimited" as the largest multiple of a page; anything from here up means that. */
+#define V1_UNLIMITED (UINT64_C(1) << 62)
+
+static uint64_t key(const char *text, const char *name)
+{
+    uint64_t value = 0;
+    return hri_parse_key(text, name, &value) == 0 ? value : 0;
+}
+
+void hri_cgroup_parse_stat(const char *text, int version, hri_cgroup_reading *reading)
+{
+    if (version == 1) {
+        uint64_t use = hri_add(key(text, "total_active_anon"), key(text, "total_inactive_anon"));
+        reading->use_bytes = hri_add(use, key(text, "total_unevictable"));
+        reading->cache_bytes = hri_add(key(text, "total_active_file"), key(text, "total_inactive_file"));
+        return;
+    }
+    uint64_t use = hri_add(key(text, "active_anon"), key(text, "inactive_anon"));
+    use = hri_add(use, key(text, "unevictable"));
+    uint64_t kernel;
+    if (hri_parse_key(text, "kernel", &kernel) == 0) {
+        kernel = hri_sub(kernel, key(text, "slab_reclaimable"));
+    } else { /* before Linux 5.18 the sum has to be made */
+        kernel = hri_add(key(text, "kernel_stack"), key(text, "pagetables"));
+        kernel = hri_add(kernel, hri_add(key(text, "percpu"), key(text, "slab_unreclaimable")));
+    }
+    reading->use_bytes = hri_add(use, hri_add(kernel, key(text, "sock")));
+    reading->cache_bytes = hri_add(key(text, "active_file"), key(text, "inactive_file"));
+}
+
+static int read_number(int fd, uint64_t *ret_value)
+{
+    char text[NUMBER_BYTES];
+    ssize_t length = hri_file_read(fd, text, sizeof text);
+    return length < 0 ? (int)length : hri_parse_number(text, ret_value);
+}
+
+int hri_cgroup_read_limit(const hri_cgroup_chain *chain, unsigned index, uint64_t *ret_limit_bytes)
+{
+    uint64_t limit;
+    int error = read_number(chain->groups[index].limit_fd, &limit);
+    if (error)
+        return error;
+    *ret_limit_bytes = chain->version == 1 && limit >= V1_UNLIMITED ? HR_NONE : limit;
+    return 0;
+}
+
+int hri_cgroup_read(const hri_cgroup_chain *chain, unsigned index, hri_cgroup_reading *ret_reading)
+{
+    const hri_cgroup *group = &chain->groups[index];
+    hri_cgroup_reading reading;
+    int error = hri_cgroup_read_limit(chain, index, &reading.limit_bytes);
+    if (error)
+        return error;
+    char text[STAT_BYTES];
+    ssize_t length = hri_file_read(group->stat_fd, text, sizeof text);
+    if (length < 0)
+        return (int)length;
+    hri_cgroup_parse_stat(text, chain->version, &reading);
+    uint64_t more;
+    if (read_number(group->kernel_fd, &more) == 0)
+        reading.use_bytes = hri_add(reading.use_bytes, more);
+    if (read_number(group->sockets_fd, &more) == 0)
+        reading.use_bytes = hri_add(reading.use_bytes, more);
+    *ret_reading = reading;
+    return 0;
+}
+
+static void close_group(const hri_cgroup *group)
+{
+    hri_file_close(group->limit_fd);
+    hri_file_close(group->stat_fd);
+    hri_file_close(group->kernel_fd);
+    hri_file_close(group->sockets_fd);
+}
+
+/* Opens a group's file. Gives a descriptor, -ENOENT where there is none to be read, or a shortage. */
+static int open_in(const char *root, const char *directory, const char *name)
+{
+    char path[PATH_MAX];
+    int length = snprintf(path, sizeof path, "%s/%s", directory, name);
+    int fd = length < 0 || (size_t)length >= sizeof path ? -ENOENT : hri_file_open(root, path);
+    return fd >= 0 || hri_file_shortage(fd) ? fd : -ENOENT;
+}
+
+/* Opens one group's files. Gives 0, -ENOENT where it has no limit file (v2's root has none), or a shortage. */
+static int open_group(hri_cgroup *group, int version, const char *root, const char *directory)
+{
+    static const char *const names[2][4] = {
+        {"memory.limit_in_bytes", "memory.stat", "memory.kmem.usage_in_bytes", "memory.kmem.tcp.usage_in_bytes"},
+        {"memory.max", "memory.stat", NULL, NULL},
+    };
+    int fds[4] = {-1, -1, -1, -1};
+    int error = 0;
+    for (unsigned i = 0; i < 4 && names[version - 1][i] && !error; i++) {
+        fds[i] = open_in(root, directory, names[version - 1][i]);
+        if (hri_file_shortage(fds[i]) || (i == 0 && fds[0] < 0))
+            error = fds[i];
+    }
+    *group = (hri_cgroup){fds[0], fds[1], fds[2], fds[3]};
+    if (error)
+        close_group(group);
+    return error;
+}
+
+/* Opens the groups from the own one up to the mount point. */
+static int open_chain(hri_cgroup_chain *chain, const char *root, const char *mount, const char *below)
+{
+    char directory[2 * PATH_MAX];
+    snprintf(directory, sizeof directory, "%s%s", mount, below);
+    size_t mount_length = strlen(mount);
+    while (chain->count < HRI_CGROUP_DEPTH) {
+        int error = open_group(&chain->groups[chain->count], chain->version, root, directory);
+        if (hri_file_shortage(error))
+            return error;
+        if (!error)
+            chain->count++;
+        char *slash = strrchr(directory, '/');
+        if (!slash || (size_t)(slash - directory) < mount_length)
+            break;
+        *slash = '\0';
+    }
+    return 0;
+}
+
+/* Texts of /proc have no upper bound: as much as fits is read; a line that is cut is passed over. */
+#define PROC_BYTES (64 * 1024)
+
+/* Finds where this process's group of a version is mounted. Gives 0, -ENOENT, or a shortage. */
+static int find_mount(const char *root, int version, char *text, char *mount, char *below)
+{
+    char path[PATH_MAX];
+    ssize_t length = hri_file_read_path(root, "/proc/self/cgroup", text, PROC_BYTES);
+    if (length < 0 || hri_parse_cgroup_path(text, version, path, sizeof path) != 0)
+        return hri_file_shortage((int)length) ? (int)length : -ENOENT;
+    length = hri_file_read_path(root, "/proc/self/mountinfo", text, PROC_BYTES);
+    if (length < 0 || hri_parse_cgroup_mount(text, version, path, mount, below, PATH_MAX) != 0)
+        return hri_file_shortage((int)length) ? (int)length : -ENOENT;
+    return 0;
+}
+
+int hri_cgroup_open(hri_cgroup_chain *chain, const char *root)
+{
+    *chain = (hri_cgroup_chain){0};
+    char *text = malloc(PROC_BYTES);
+    if (!text)
+        return -ENOMEM;
+    int error = 0;
+    for (int version = 1; version <= 2 && chain->count == 0 && !hri_file_shortage(error); version++) {
+        char mount[PATH_MAX], below[PATH_MAX];
+        error = find_mount(root, version, text, mount, below);
+        if (error)
+            continue;
+        chain->version = version;
+        error = open_chain(chain, root, mount, below);
+        snprintf(chain->path, sizeof chain->path, "%.*s", (int)sizeof chain->path - 1, below[0] ? below : "/");
+    }
+    free(text);
+    if (hri_file_shortage(error)) {
+        hri_cgroup_close(chain);
+        return error;
+    }
+    if (chain->count == 0)
+        chain->version = 0;
+    return 0;
+}
+
+void hri_cgroup_close(hri_cgroup_chain *chain)
+{
+    for (unsigned i = 0; i < chain->count; i++)
+        close_group(&chain->groups[i]);
+    *chain = (hri_cgroup_chain){0};
+}

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The memory cgroup that this process is in, and all that contain it, v1 or v2.
+ *
+ * Found and opened once; then read again and again through the open files. A chain holds the groups that can be seen,
+ * the process's own first. Deeper chains than HRI_CGROUP_DEPTH keep the nearest groups.
+ */
+#ifndef HRI_OS_CGROUP_H
+#define HRI_OS_CGROUP_H
+
+#include <headroom/base.h>
+
+#define HRI_CGROUP_DEPTH 16
+#define HRI_CGROUP_PATH_BYTES 512
+
+/* One group's open files; -1 where there is none. */
+typedef struct hri_cgroup {
+    int limit_fd;
+    int stat_fd;
+    int kernel_fd;  /* v1 only: v2 has it in memory.stat */
+    int sockets_fd; /* v1 only */
+} hri_cgroup;
+
+typedef struct hri_cgroup_chain {
+    int version; /* 1, 2, or 0: no memory cgroup was found */
+    unsigned count;
+    char path[HRI_CGROUP_PATH_BYTES]; /* the own group, below the mount point */
+    hri_cgroup groups[HRI_CGROUP_DEPTH];
+} hri_cgroup_chain;
+
+/* One group's figures in bytes. */
+typedef struct hri_cgroup_reading {
+    uint64_t limit_bytes; /* HR_NONE: none */
+    uint64_t use_bytes;   /* anonymous, shared and unevictable memory, kernel memory, sockets; no page cache */
+    uint64_t cache_bytes; /* page cache */
+} hri_cgroup_reading;
+
+/* Finds and opens the chain below `root` ("" for the machine itself). Without a cgroup the chain is empty: no error.
+ * Gives -ENOMEM, -EMFILE or -ENFILE where it could not look: a guard must not take that for "no limit". */
+int hri_cgroup_open(hri_cgroup_chain *chain, const char *root);
+void hri_cgroup_close(hri_cgroup_chain *chain);
+
+/* Reads the limit of the chain's `index`th group. Gives 0 or a negative errno. */
+int hri_cgroup_read_limit(const hri_cgroup_chain *chain, unsigned index, uint64_t *ret_limit_bytes);
+
+/* Reads all figures of the chain's `index`th group. Gives 0 or a negative errno. */
+int hri_cgroup_read(const hri_cgroup_chain *chain, unsigned index, hri_cgroup_reading *ret_reading);
+
+/* The formulas, pure: use and page cache by the text of memory.stat. v1's kernel memory and sockets come from files of
+ * their own and are added by the reader. */
+void hri_cgroup_parse_stat(const char *text, int version, hri_cgroup_reading *reading);
+
+#endif

@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef HRI_OS_CLOCK_H
+#define HRI_OS_CLOCK_H
+
+#include "base/clock.h"
+
+/* CLOCK_MONOTONIC. */
+extern const hri_clock hri_os_clock;
+
+#endif

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Small kernel files, opened once and read again and again. No stdio: nothing here allocates. */
+#ifndef HRI_OS_FILE_H
+#define HRI_OS_FILE_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* Opens root + path for reading, close-on-exec. Gives a descriptor or a negative errno. */
+int hri_file_open(const char *root, const char *path);
+
+/* Reads a file from its start into `buffer` and terminates it; what does not fit is cut. Gives the length or a
+ * negative errno (-EBADF for a descriptor below 0). */
+ssize_t hri_file_read(int fd, char *buffer, size_t size);
+
+/* Tells "could not be opened for want of memory or descriptors" from "is not there": gives -ENOMEM, -EMFILE or -ENFILE
+ * back, and 0 for everything else. */
+int hri_file_shortage(int result);
+
+/* Opens, reads and closes. */
+ssize_t hri_file_read_path(const char *root, const char *path, char *buffer, size_t size);
+
+/* Closes a descriptor; one below 0 is fine. */
+void hri_file_close(int fd);
+
+#endif

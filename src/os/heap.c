@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Which allocator serves malloc is found by asking each candidate about a block that malloc gave: symbols alone say
+ * only that a library is loaded. The candidates' functions are weak references: absent ones are null.
+ */
+#define _GNU_SOURCE
+#include "os/heap.h"
+
+#include "base/checked.h"
+
+#include <malloc.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define WEAK __attribute__((weak))
+
+/* Every arena, as jemalloc's mallctl names it (MALLCTL_ARENAS_ALL). */
+#define JEMALLOC_PURGE_ALL "arena.4096.purge"
+#define MMAP_THRESHOLD_BYTES (128 * 1024)
+
+extern WEAK int malloc_trim(size_t pad);
+extern WEAK int mallopt(int parameter, int value);
+extern WEAK int mallctl(const char *name, void *old, size_t *old_size, void *new_value, size_t new_size);
+extern WEAK bool mi_is_in_heap_region(const void *block);
+extern WEAK void mi_collect(bool force);
+extern WEAK int MallocExtension_GetOwnership(const void *block);
+extern WEAK void MallocExtension_ReleaseFreeMemory(void);
+
+static hri_allocator allocator;
+static pthread_once_t found = PTHREAD_ONCE_INIT;
+
+/* Has this thread's jemalloc count grown by a block? Then malloc is jemalloc's. */
+static bool jemalloc_counts(void)
+{
+    uint64_t before = 0, after = 0;
+    size_t size = sizeof before;
+    if (!mallctl || mallctl("thread.allocated", &before, &size, NULL, 0) != 0)
+        return false;
+    void *volatile block = malloc(64);
+    int error = mallctl("thread.allocated", &after, &size, NULL, 0);
+    free(block);
+    return !error && after > before;
+}
+
+static void find_allocator(void)
+{
+    void *volatile probe = malloc(64);
+    if (probe && mi_is_in_heap_region && mi_is_in_heap_region(probe))
+        allocator = HRI_ALLOCATOR_MIMALLOC;
+    else if (probe && MallocExtension_GetOwnership && MallocExtension_GetOwnership(probe) == 1)
+        allocator = HRI_ALLOCATOR_TCMALLOC;
+    else if (jemalloc_counts())
+        allocator = HRI_ALLOCATOR_JEMALLOC;
+    else if (malloc_trim)
+        allocator = HRI_ALLOCATOR_GLIBC;
+    free(probe);
+}
+
+hri_allocator hri_heap_allocator(void)
+{
+    pthread_once(&found, find_allocator);
+    return allocator;
+}
+
+const char *hri_allocator_text(hri_allocator which)
+{
+    static const char *const names[] = {"other", "glibc", "jemalloc", "mimalloc", "tcmalloc"};
+    return (unsigned)which <= HRI_ALLOCATOR_TCMALLOC ? names[which] : "other";
+}
+
+void hri_heap_settle(void)
+{
+    const char *tunables = getenv("GLIBC_TUNABLES");
+    bool chosen = getenv("MALLOC_MMAP_THRESHOLD_") || (tunables && strstr(tunables, "malloc.mmap_threshold"));
+    if (!chosen && mallopt && hri_heap_allocator() == HRI_ALLOCATOR_GLIBC)
+        mallopt(-3 /* M_MMAP_THRESHOLD, which musl's header lacks */, MMAP_THRESHOLD_BYTES);
+}
+
+void hri_heap_purge(void)
+{
+    switch (hri_heap_allocator()) {
+    case HRI_ALLOCATOR_GLIBC:
+        malloc_trim(0);
+        break;
+    case HRI_ALLOCATOR_JEMALLOC:
+        mallctl(JEMALLOC_PURGE_ALL, NULL, NULL, NULL, 0);
+        break;
+    case HRI_ALLOCATOR_MIMALLOC:
+        mi_collect(true);
+        break;
+    case HRI_ALLOCATOR_TCMALLOC:
+        MallocExtension_ReleaseFreeMemory();
+        break;
+    case HRI_ALLOCATOR_OTHER:
+        break;
+    }
+}
+
+uint64_t hri_heap_estimate(size_t size)
+{
+    const uint64_t word = sizeof(size_t), grain = 2 * word, page = 4096;
+    uint64_t bytes = hri_add(size, word + grain - 1);
+    if (bytes >= MMAP_THRESHOLD_BYTES)
+        bytes = hri_add(bytes, page - 1) / page * page;
+    else
+        bytes = bytes / grain * grain;
+    return hri_max(bytes, 2 * grain);
+}
+
+uint64_t hri_heap_footprint(void *block)
+{
+    return malloc_usable_size(block) + sizeof(size_t);
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE
+#include "os/pages.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+size_t hri_page_size(void)
+{
+    return (size_t)sysconf(_SC_PAGESIZE);
+}
+
+int hri_pages_map(size_t size, void **ret_pages)
+{
+    void *pages = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (pages == MAP_FAILED)
+        return -errno;
+    *ret_pages = pages;
+    return 0;
+}
+
+void hri_pages_unmap(void *pages, size_t size)
+{
+    munmap(pages, size);
+}
+
+void hri_pages_touch(void *pages, size_t size)
+{
+    volatile char *at = pages;
+    for (size_t offset = 0; offset < size; offset += hri_page_size())
+        at[offset] = 1;
+}
+
+void hri_pages_drop(void *pages, size_t size)
+{
+    madvise(pages, size, MADV_DONTNEED);
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Whole pages, mapped directly: for memory that must be there, or gone, without asking the allocator. */
+#ifndef HRI_OS_PAGES_H
+#define HRI_OS_PAGES_H
+
+#include <stddef.h>
+
+size_t hri_page_size(void);
+
+/* Maps `size` bytes (rounded up to pages), not yet resident. Gives 0 or a negative errno. */
+int hri_pages_map(size_t size, void **ret_pages);
+void hri_pages_unmap(void *pages, size_t size);
+
+/* Makes pages resident by writing to each. */
+void hri_pages_touch(void *pages, size_t size);
+
+/* Gives the pages back to the kernel and keeps their addresses. */
+void hri_pages_drop(void *pages, size_t size);
+
+#endif

@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "os/parse.h"
+
+#include <headroom/base.h>
+
+#include <ctype.h>
+#include <errno.h>
+#include <string.h>
+
+/* Reads digits at `text`; a number too large for us is HR_NONE, which is what it means in these files. */
+static int read_digits(const char *text, uint64_t *ret_value)
+{
+    if (!isdigit((unsigned char)*text))
+        return -EINVAL;
+    uint64_t value = 0;
+    bool over = false;
+    for (; isdigit((unsigned char)*text); text++) {
+        over |= __builtin_mul_overflow(value, 10, &value);
+        over |= __builtin_add_overflow(value, (uint64_t)(*text - '0'), &value);
+    }
+    *ret_value = over ? HR_NONE : value;
+    return 0;
+}
+
+int hri_parse_number(const char *text, uint64_t *ret_value)
+{
+    if (strncmp(text, "max", 3) == 0) {
+        *ret_value = HR_NONE;
+        return 0;
+    }
+    return read_digits(text, ret_value);
+}
+
+static const char *next_line(const char *line)
+{
+    const char *end = strchr(line, '\n');
+    return end ? end + 1 : NULL;
+}
+
+int hri_parse_key(const char *text, const char *key, uint64_t *ret_value)
+{
+    size_t length = strlen(key);
+    for (const char *line = text; line && *line; line = next_line(line)) {
+        if (strncmp(line, key, length) != 0 || (line[length] != ' ' && line[length] != '\t'))
+            continue;
+        const char *value = line + length;
+        while (*value == ' ' || *value == '\t')
+            value++;
+        return read_digits(value, ret_value);
+    }
+    return -ENOENT;
+}
+
+int hri_parse_field(const char *text, unsigned index, uint64_t *ret_value)
+{
+    for (;; index--) {
+        while (*text == ' ')
+            text++;
+        if (index == 0)
+            return *text ? read_digits(text, ret_value) : -ENOENT;
+        while (*text && *text != ' ')
+            text++;
+        if (!*text)
+            return -ENOENT;
+    }
+}
+
+/* Is `word` one of the comma-separated words between `list` and `end`? */
+static bool has_word(const char *list, const char *end, const char *word)
+{
+    size_t length = strlen(word);
+    while (list < end) {
+        const char *comma = memchr(list, ',', (size_t)(end - list));
+        const char *stop = comma ? comma : end;
+        if ((size_t)(stop - list) == length && memcmp(list, word, length) == 0)
+            return true;
+        list = stop + 1;
+    }
+    return false;
+}
+
+static int copy_span(const char *start, const char *end, char *buffer, size_t size)
+{
+    size_t length = (size_t)(end - start);
+    if (length >= size)
+        return -ENAMETOOLONG;
+    memcpy(buffer, start, length);
+    buffer[length] = '\0';
+    return 0;
+}
+
+int hri_parse_cgroup_path(const char *text, int version, char *ret_path, size_t size)
+{
+    for (const char *line = text; line && *line; line = next_line(line)) {
+        const char *end = strchr(line, '\n');
+        if (!end)
+            return -ENOENT; /* cut short: a path that may go on is no path */
+        const char *controllers = memchr(line, ':', (size_t)(end - line));
+        const char *path = controllers ? memchr(controllers + 1, ':', (size_t)(end - controllers - 1)) : NULL;
+        if (!path)
+            continue;
+        bool ours = version == 2 ? strncmp(line, "0::", 3) == 0 : has_word(controllers + 1, path, "memory");
+        if (ours)
+            return copy_span(path + 1, end, ret_path, size);
+    }
+    return -ENOENT;
+}
+
+/* Undoes mountinfo's octal escapes (\040 is a space) in place. */
+static void unescape(char *text)
+{
+    char *to = text;
+    for (const char *from = text; *from; to++) {
+        bool octal = from[0] == '\\' && from[1] >= '0' && from[1] <= '3' && from[2] >= '0' && from[2] <= '7' &&
+                     from[3] >= '0' && from[3] <= '7';
+        if (octal) {
+            *to = (char)((from[1] - '0') * 64 + (from[2] - '0') * 8 + (from[3] - '0'));
+            from += 4;
+        } else {
+            *to = *from++;
+        }
+    }
+    *to = '\0';
+}
+
+/* The words of a mountinfo line that matter: "id parent dev root point options… - type source super-options". */
+typedef struct mount_line {
+    const char *root, *root_end;
+    const char *point, *point_end;
+    const char *type, *type_end;
+    const char *super, *super_end;
+} mount_line;
+
+static const char *word_end(const char *at, const char *end)
+{
+    const char *space = memchr(at, ' ', (size_t)(end - at));
+    return space ? space : end;
+}
+
+static bool split_mount(const char *line, const char *end, mount_line *ret_mount)
+{
+    const char *at = line;
+    for (int word = 0; word < 3; word++) {
+        at = word_end(at, end);
+        if (at == end)
+            return false;
+        at++;
+    }
+    mount_line mount = {.root = at, .root_end = word_end(at, end)};
+    if (mount.root_end == end)
+        return false;
+    mount.point = mount.root_end + 1;
+    mount.point_end = word_end(mount.point, end);
+    const char *word = mount.point_end;
+    while (word < end && !(end - word >= 3 && memcmp(word, " - ", 3) == 0))
+        word = word + 1 < end ? word_end(word + 1, end) : end;
+    if (word == end)
+        return false;
+    mount.type = word + 3;
+    mount.type_end = word_end(mount.type, end);
+    if (mount.type_end == end)
+        return false;
+    const char *source_end = word_end(mount.type_end + 1, end);
+    mount.super = source_end == end ? end : source_end + 1;
+    mount.super_end = end;
+    *ret_mount = mount;
+    return true;
+}
+
+/* How much of `path` a mount's root covers: the length to cut off, or -1 where the path is not below it. */
+static long covered(const char *path, const char *root)
+{
+    size_t length = strlen(root);
+    if (strcmp(root, "/") == 0)
+        return 0;
+    bool below = strncmp(path, root, length) == 0 && (path[length] == '/' || path[length] == '\0');
+    return below ? (long)length : -1;
+}
+
+int hri_parse_cgroup_mount(const char *text, int version, const char *path, char *ret_mount, char *ret_below,
+                           size_t size)
+{
+    const char *type = version == 2 ? "cgroup2" : "cgroup";
+    long best = -2;
+    for (const char *line = text; line && *line; line = next_line(line)) {
+        const char *end = strchr(line, '\n');
+        mount_line mount;
+        if (!end || !split_mount(line, end, &mount) || !has_word(mount.type, mount.type_end, type))
+            continue;
+        if (version == 1 && !has_word(mount.super, mount.super_end, "memory"))
+            continue;
+        char root[4096];
+        if (copy_span(mount.root, mount.root_end, root, sizeof root) != 0)
+            continue;
+        unescape(root);
+        long cut = strstr(path, "/..") ? -1 : covered(path, root);
+        if (cut <= best || copy_span(mount.point, mount.point_end, ret_mount, size) != 0)
+            continue;
+        unescape(ret_mount);
+        best = cut;
+        const char *below = cut < 0 ? "" : path + cut;
+        if (strcmp(below, "/") == 0)
+            below = "";
+        if (copy_span(below, below + strlen(below), ret_below, size) != 0)
+            return -ENAMETOOLONG;
+    }
+    return best == -2 ? -ENOENT : 0;
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Parsers of the kernel's texts: bytes in, numbers out. They read no file, allocate nothing and trust nothing: a text
+ * may be cut short anywhere. Each gives 0, -ENOENT where the text does not have it, or -EINVAL where it is no number. */
+#ifndef HRI_OS_PARSE_H
+#define HRI_OS_PARSE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* A number alone, such as memory.current; "max" gives HR_NONE. */
+int hri_parse_number(const char *text, uint64_t *ret_value);
+
+/* The number behind `key` at the start of a line, as in memory.stat ("anon 4096") and meminfo ("MemTotal:  16 kB",
+ * where the key carries its colon and the unit is the caller's to know). */
+int hri_parse_key(const char *text, const char *key, uint64_t *ret_value);
+
+/* The `index`th number of a line of numbers, as in statm; from 0. */
+int hri_parse_field(const char *text, unsigned index, uint64_t *ret_value);
+
+/* This process's group in /proc/self/cgroup: of the v1 hierarchy with the memory controller, or of v2 (the line
+ * "0::/path"). */
+int hri_parse_cgroup_path(const char *text, int version, char *ret_path, size_t size);
+
+/* Where a hierarchy is mounted, by /proc/self/mountinfo. Of several mounts the one whose root lies nearest above
+ * `path` is taken. `ret_mount` gets the mount point, `ret_below` the group's path below it ("" for the mount point
+ * itself, also where the group lies outside of what is mounted, as in some containers). */
+int hri_parse_cgroup_mount(const char *text, int version, const char *path, char *ret_mount, char *ret_below,
+                           size_t size);
+
+#endif

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* This process and its host: resident set, address space, resource limits, what the host could still give. */
+#ifndef HRI_OS_PROCESS_H
+#define HRI_OS_PROCESS_H
+
+#include <headroom/base.h>
+
+/* The open files; -1 where there is none. */
+typedef struct hri_process {
+    int statm_fd;
+    int meminfo_fd;
+    bool rlimits; /* false under another root: resource limits belong to this machine */
+} hri_process;
+
+/* Bytes; HR_NONE where a figure is absent or a limit is none. */
+typedef struct hri_process_reading {
+    uint64_t rss_bytes;
+    uint64_t anonymous_bytes;     /* the part of rss_bytes that is neither file nor shared */
+    uint64_t address_bytes;       /* VmSize */
+    uint64_t address_limit_bytes; /* RLIMIT_AS */
+    uint64_t data_bytes;          /* VmData with the stack, as statm has it */
+    uint64_t data_limit_bytes;    /* RLIMIT_DATA */
+    uint64_t host_bytes;
+    uint64_t host_available_bytes;
+} hri_process_reading;
+
+/* Gives 0, or the shortage that kept it from opening: -ENOMEM, -EMFILE, -ENFILE. An absent file is no error. */
+int hri_process_open(hri_process *process, const char *root);
+void hri_process_close(hri_process *process);
+void hri_process_read(const hri_process *process, hri_process_reading *ret_reading);
+
+#endif
