@@ -36,11 +36,13 @@ typedef struct hr_figures {
     uint64_t cgroup_limit_bytes;  /* the binding cgroup's limit */
     uint64_t cgroup_cache_bytes;  /* its page cache */
     uint64_t others_bytes;        /* cgroup memory that the root budget does not account for: it narrows the root */
-    uint64_t host_available_bytes;/* what the host could still give */
+    uint64_t host_available_bytes; /* what the host could still give */
     double use;                   /* the worst ledger's use ÷ limit, which decides the level */
     const char *use_source;       /* which ledger that is: "budget", "cgroup", "address space", "data", "host" */
     uint64_t reliefs;             /* times that relief ran */
     uint64_t relieved_bytes;      /* what it gave back in all */
+    uint64_t cleanups;            /* times that the janitor ran */
+    uint64_t cleaned_bytes;       /* what it gave back in all */
     uint64_t purges;              /* times that the allocator was asked to return pages */
     int64_t purge_longest_ns;     /* the longest that took */
     uint64_t refusals;            /* charges and requests refused, by any budget or level */

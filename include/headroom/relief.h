@@ -42,7 +42,6 @@ typedef struct hr_reclaimer {
     uint64_t order_;
     uint64_t calls_;
     uint64_t freed_bytes_;
-    uint64_t runner_;
 } hr_reclaimer;
 
 /* Work that needs memory, before it starts. */
@@ -92,6 +91,15 @@ HR_API void hr_reclaimer_remove(hr_guard *guard, hr_reclaimer *node);
  * memory   never allocates; may block for as long as the reclaimers and the purge take
  */
 HR_API uint64_t hr_relieve(hr_guard *guard, uint64_t want_bytes);
+
+/* Runs the janitor now, as the monitor does every cleanup_interval_ns: asks all reclaimers for what is expired or idle,
+ * and returns the allocator's free pages to the kernel (at most once a purge_interval_ns).
+ *
+ * returns  bytes freed, as far as known; 0 from inside a reclaimer
+ * threads  any; do not hold a lock that a reclaimer takes
+ * memory   never allocates; may block for as long as the reclaimers and the purge take
+ */
+HR_API uint64_t hr_cleanup(hr_guard *guard);
 
 /* Gives the allocator's free pages back to the kernel: malloc_trim (glibc), arenas' purge (jemalloc), mi_collect
  * (mimalloc, which keeps partly used pages), ReleaseFreeMemory (tcmalloc), whichever is linked. It can take 100 ms

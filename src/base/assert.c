@@ -11,6 +11,11 @@ void hri_fault(void)
 #ifdef HRI_DEBUG
     abort();
 #endif
+    hri_fault_note();
+}
+
+void hri_fault_note(void)
+{
     atomic_fetch_add_explicit(&faults, 1, memory_order_relaxed);
 }
 

@@ -15,6 +15,9 @@
 /* Counts a fault of the caller; debug builds abort here, where the stack still shows who it was. */
 void hri_fault(void);
 
+/* Counts a fault that is no reason to abort in any build. */
+void hri_fault_note(void);
+
 /* Gives the faults of this process so far. */
 uint64_t hri_fault_count(void);
 

@@ -203,8 +203,13 @@ int hr_budget_try_charge(hr_budget *budget, uint64_t bytes)
 int hri_budget_promise(hr_budget *budget, uint64_t bytes, uint64_t ceiling_bytes, hri_shortage *ret_shortage)
 {
     const struct demand demand = {.budget = budget, .bytes = bytes, .ceiling_bytes = ceiling_bytes, .promise = true};
+    const hri_budget_hooks *hooks = &budget->tree->hooks;
     bool crossed;
-    return grant(&demand, ret_shortage, &crossed) ? 0 : -EDQUOT;
+    if (!grant(&demand, ret_shortage, &crossed))
+        return -EDQUOT;
+    if (crossed && hooks->crossed)
+        hooks->crossed(hooks->context, false);
+    return 0;
 }
 
 /* ── giving back ────────────────────────────────────────────────────────────────────────────────────────────────── */
@@ -336,6 +341,7 @@ void hri_budget_tree_read(hri_budget_tree *tree, hri_accounts *ret_accounts)
         .promised_bytes = tree->root.promised_bytes,
         .total_bytes = tree->root.total_bytes,
         .peak_bytes = tree->root.peak_bytes,
+        .own_limit_bytes = tree->root.limit_bytes,
         .limit_bytes = limit_of(&tree->root),
         .refusals = tree->refusals,
     };

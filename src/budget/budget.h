@@ -68,7 +68,8 @@ typedef struct hri_accounts {
     uint64_t promised_bytes;
     uint64_t total_bytes;
     uint64_t peak_bytes;
-    uint64_t limit_bytes; /* as set, or the kernel's where that is smaller */
+    uint64_t own_limit_bytes; /* as set */
+    uint64_t limit_bytes;     /* that, or the kernel's where it is smaller */
     uint64_t refusals;
 } hri_accounts;
 
@@ -91,7 +92,7 @@ void hri_budget_count_refusal(hri_budget_tree *tree);
 bool hri_budget_is_inside(const hr_budget *budget, const hr_budget *ancestor);
 
 /* Promises bytes on the whole path or nowhere, and nowhere either if the root's use would then pass `ceiling_bytes`.
- * One attempt: no relief, no callback. Gives 0, or -EDQUOT and why. */
+ * One attempt, without relief. Gives 0, or -EDQUOT and why. */
 int hri_budget_promise(hr_budget *budget, uint64_t bytes, uint64_t ceiling_bytes, hri_shortage *ret_shortage);
 
 /* Counts a promise's final refusal with the limit that bound, and leaves it for hr_budget_refusal(). */

@@ -117,10 +117,17 @@ static int open_group(hri_cgroup *group, int version, const char *root, const ch
         if (hri_file_shortage(fds[i]) || (i == 0 && fds[0] < 0))
             error = fds[i];
     }
-    *group = (hri_cgroup){fds[0], fds[1], fds[2], fds[3]};
+    *group = (hri_cgroup){.limit_fd = fds[0], .stat_fd = fds[1], .kernel_fd = fds[2], .sockets_fd = fds[3]};
     if (error)
         close_group(group);
     return error;
+}
+
+static void name_group(hri_cgroup *group, int version, const char *path)
+{
+    const char *file = version == 1 ? "memory.limit_in_bytes" : "memory.max";
+    int room = (int)(sizeof group->name - sizeof "cgroup v1   " - strlen(file));
+    snprintf(group->name, sizeof group->name, "cgroup v%d %.*s %s", version, room, path[0] ? path : "/", file);
 }
 
 /* Opens the groups from the own one up to the mount point. */
@@ -134,7 +141,7 @@ static int open_chain(hri_cgroup_chain *chain, const char *root, const char *mou
         if (hri_file_shortage(error))
             return error;
         if (!error)
-            chain->count++;
+            name_group(&chain->groups[chain->count++], chain->version, directory + mount_length);
         char *slash = strrchr(directory, '/');
         if (!slash || (size_t)(slash - directory) < mount_length)
             break;
@@ -173,7 +180,6 @@ int hri_cgroup_open(hri_cgroup_chain *chain, const char *root)
             continue;
         chain->version = version;
         error = open_chain(chain, root, mount, below);
-        snprintf(chain->path, sizeof chain->path, "%.*s", (int)sizeof chain->path - 1, below[0] ? below : "/");
     }
     free(text);
     if (hri_file_shortage(error)) {

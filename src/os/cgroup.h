@@ -10,7 +10,7 @@
 #include <headroom/base.h>
 
 #define HRI_CGROUP_DEPTH 16
-#define HRI_CGROUP_PATH_BYTES 512
+#define HRI_CGROUP_NAME_BYTES 256
 
 /* One group's open files; -1 where there is none. */
 typedef struct hri_cgroup {
@@ -18,12 +18,12 @@ typedef struct hri_cgroup {
     int stat_fd;
     int kernel_fd;  /* v1 only: v2 has it in memory.stat */
     int sockets_fd; /* v1 only */
+    char name[HRI_CGROUP_NAME_BYTES]; /* for people: version, path below the mount point, file; a long path is cut */
 } hri_cgroup;
 
 typedef struct hri_cgroup_chain {
     int version; /* 1, 2, or 0: no memory cgroup was found */
     unsigned count;
-    char path[HRI_CGROUP_PATH_BYTES]; /* the own group, below the mount point */
     hri_cgroup groups[HRI_CGROUP_DEPTH];
 } hri_cgroup_chain;
 

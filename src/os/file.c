@@ -54,6 +54,18 @@ ssize_t hri_file_read_path(const char *root, const char *path, char *buffer, siz
     return length;
 }
 
+int hri_file_write(int fd, const char *buffer, size_t size)
+{
+    for (size_t done = 0; done < size;) {
+        ssize_t put = write(fd, buffer + done, size - done);
+        if (put < 0 && errno != EINTR)
+            return -errno;
+        if (put > 0)
+            done += (size_t)put;
+    }
+    return 0;
+}
+
 void hri_file_close(int fd)
 {
     if (fd >= 0)

@@ -21,6 +21,9 @@ int hri_file_shortage(int result);
 /* Opens, reads and closes. */
 ssize_t hri_file_read_path(const char *root, const char *path, char *buffer, size_t size);
 
+/* Writes all of a buffer to a descriptor. Gives 0 or a negative errno. */
+int hri_file_write(int fd, const char *buffer, size_t size);
+
 /* Closes a descriptor; one below 0 is fine. */
 void hri_file_close(int fd);
 

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The ledgers and their rule: numbers in, numbers out; no kernel, no time.
+ *
+ * Each ledger has a limit of its own and they are never mixed: what the root budget granted against its limit, each
+ * cgroup's use against that cgroup's limit, address space and data against their resource limits, and this process
+ * against what the host could give it. Each gives use ÷ limit; the worst one decides.
+ *
+ * What others take of a cgroup (its use, less what of ours is accounted for) narrows what the root may grant.
+ */
+#ifndef HRI_GAUGE_LEDGER_H
+#define HRI_GAUGE_LEDGER_H
+
+#include "budget/budget.h"
+#include "gauge/reading.h"
+
+typedef enum hri_ledger_kind {
+    HRI_LEDGER_BUDGET,
+    HRI_LEDGER_CGROUP,
+    HRI_LEDGER_ADDRESS,
+    HRI_LEDGER_DATA,
+    HRI_LEDGER_HOST,
+} hri_ledger_kind;
+
+/* What goes into the ledgers. */
+typedef struct hri_books {
+    const hri_reading *reading;
+    hri_accounts accounts;   /* of the root */
+    uint64_t reserve_bytes;  /* emergency reserve that is dropped: still use, since it will be taken back */
+    uint64_t returned_bytes; /* given back by relief, perhaps still resident in the allocator: ours to use again */
+} hri_books;
+
+typedef struct hri_ledgers {
+    double use;              /* the worst ledger's use ÷ limit */
+    hri_ledger_kind worst;
+    uint64_t worst_use_bytes;
+    uint64_t worst_limit_bytes;
+    uint64_t kernel_limit_bytes;    /* the smallest of the kernel's limits */
+    hri_ledger_kind kernel_limit;   /* and which it is */
+    uint64_t others_bytes;   /* what others take of the binding cgroup */
+    uint64_t room_bytes;     /* what the root may hold beside them: HR_NONE without a cgroup's limit */
+} hri_ledgers;
+
+const char *hri_ledger_text(hri_ledger_kind kind);
+
+void hri_ledgers_compute(const hri_books *books, hri_ledgers *ret_ledgers);
+
+/* The use of the root up to which no ledger would pass `threshold`, were every granted byte resident: what an
+ * admission may go up to. */
+uint64_t hri_ledgers_ceiling(const hri_books *books, double threshold);
+
+/* The use of the root from which a ledger may have passed `threshold`, since charges become resident sooner or later:
+ * where the gauges have to be read again. Never below the present use. */
+uint64_t hri_ledgers_crossing(const hri_books *books, double threshold);
+
+#endif

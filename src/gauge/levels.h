@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The level table: pure, by numbers and time alone.
+ *
+ *     level      from                                                    until use has been for dwell_ns
+ *     normal
+ *     warning    use >= warn_at                                          below warn_below
+ *     degraded   use >  degrade_at                                       below recover_below
+ *     critical   use >  critical_at, or                                  below recover_below
+ *                relief has run and use is still > degrade_at, or
+ *                a limit was met and use is >= recover_below, or
+ *                refuse_until_recovered: relief has run, use >= recover_below
+ *
+ * Up at once, by any number of levels. Down after the dwell, to the highest level that was called for during it: so at
+ * most one way down per dwell, whatever the input.
+ */
+#ifndef HRI_GAUGE_LEVELS_H
+#define HRI_GAUGE_LEVELS_H
+
+#include <headroom/base.h>
+
+typedef struct hri_level_rules {
+    double warn_at;
+    double warn_below;
+    double degrade_at;
+    double critical_at;
+    double recover_below;
+    int64_t dwell_ns;
+    bool refuse_until_recovered;
+} hri_level_rules;
+
+typedef struct hri_level_state {
+    hr_level level;
+    hr_level lower;    /* the highest level called for since then; == level: none is lower */
+    int64_t since_ns;  /* since when use has called for a lower level */
+} hri_level_state;
+
+/* What was seen at one moment. */
+typedef struct hri_level_input {
+    double use;
+    int64_t now_ns;
+    bool relieved; /* relief has just run, as far as it goes */
+    bool met;      /* a limit has just refused a charge */
+    bool straight; /* fall without the dwell */
+} hri_level_input;
+
+/* Fits the thresholds that are not given (0) to those that are, by their defaults. Gives 0, or -EINVAL if the given
+ * ones contradict each other or are no shares. */
+int hri_level_rules_fit(hri_level_rules *rules);
+
+/* Decides the level, and remembers what the next decision needs. */
+hr_level hri_level_next(const hri_level_rules *rules, hri_level_state *state, const hri_level_input *input);
+
+/* The use above which the level would go up from `level`; above 1 from critical. */
+double hri_level_up_at(const hri_level_rules *rules, hr_level level);
+
+#endif

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Locking: `lock` is held while looking, so that looks are one after the other and the level follows the figures in
+ * their order. Changes are queued under it and told outside of it by one thread at a time (`telling`).
+ */
+#include "gauge/watcher.h"
+
+#include "base/checked.h"
+
+#include <string.h>
+
+/* How old a reading may be for a look that does not insist: short while levels change, so that a busy server above
+ * normal spends under one per cent on it. */
+#define READING_AGE_ABOVE_NORMAL_NS (1 * HRI_MILLISECOND)
+#define READING_AGE_NORMAL_NS (100 * HRI_MILLISECOND)
+
+/* The least use beyond which a charge has the gauges read again, as a share of the limit: near a threshold that is not
+ * passed, each small charge would otherwise read them. */
+#define CROSSING_STEP_SHARE (1.0 / 1024)
+
+/* Names the limit that binds the root: all of these texts live as long as the watcher. */
+static const char *limit_source(const hri_watcher *watcher, uint64_t own_limit_bytes)
+{
+    const hri_ledgers *ledgers = &watcher->ledgers;
+    if (own_limit_bytes <= ledgers->kernel_limit_bytes)
+        return "limit_bytes";
+    switch (ledgers->kernel_limit) {
+    case HRI_LEDGER_CGROUP:
+        return watcher->gauge.chain.groups[watcher->reading.binding].name;
+    case HRI_LEDGER_ADDRESS:
+        return "RLIMIT_AS";
+    case HRI_LEDGER_DATA:
+        return "RLIMIT_DATA";
+    default:
+        return "host memory";
+    }
+}
+
+static void queue_change(hri_watcher *watcher, hr_level from, hr_level to)
+{
+    if (watcher->change_count == HRI_CHANGES_MAX)
+        watcher->change_count--; /* nobody has listened for long: the newest change takes the last one's place */
+    else
+        watcher->changes[watcher->change_count].from = from;
+    watcher->changes[watcher->change_count++].to = to;
+}
+
+/* Reads the gauges if the reading is too old. */
+static void refresh(hri_watcher *watcher, int64_t now_ns, bool insist)
+{
+    int64_t age_ns = now_ns - watcher->reading.time_ns;
+    bool normal = watcher->state.level == HR_NORMAL;
+    if (insist || age_ns >= (normal ? READING_AGE_NORMAL_NS : READING_AGE_ABOVE_NORMAL_NS))
+        hri_gauge_read(&watcher->gauge, &watcher->reading);
+}
+
+/* Lets the tree know what the kernel leaves it, and from where on it has to call. */
+static void instruct_tree(hri_watcher *watcher, const hri_books *books)
+{
+    const hri_level_rules *rules = &watcher->rules;
+    hri_budget_tree *tree = watcher->tree;
+    const hri_ledgers *ledgers = &watcher->ledgers;
+    hri_budget_tree_narrow(tree, ledgers->kernel_limit_bytes, ledgers->room_bytes);
+    hr_level level = watcher->state.level;
+    uint64_t cross = HR_NONE;
+    if (level < HR_CRITICAL) {
+        uint64_t used = hri_add(books->accounts.held_bytes, books->accounts.promised_bytes);
+        uint64_t limit = hri_min(books->accounts.own_limit_bytes, ledgers->kernel_limit_bytes);
+        double up_at = hri_level_up_at(rules, level);
+        uint64_t by_budget = hri_share(limit, up_at);
+        uint64_t step = limit == HR_NONE ? 0 : hri_share(limit, CROSSING_STEP_SHARE);
+        cross = hri_ledgers_crossing(books, up_at);
+        if (cross < by_budget) /* a kernel ledger is nearest, of which only the gauges know */
+            cross = hri_min(hri_max(cross, hri_add(used, step)), by_budget);
+        if (level == HR_NORMAL) /* warning begins at its threshold, the others above theirs */
+            cross = hri_sub(cross, 1);
+    }
+    atomic_store_explicit(&tree->cross_bytes, cross, memory_order_relaxed);
+    atomic_store_explicit(&tree->watched, level > HR_NORMAL, memory_order_relaxed);
+    atomic_store_explicit(&watcher->degrade_ceiling_bytes, hri_ledgers_ceiling(books, rules->degrade_at),
+                          memory_order_relaxed);
+    atomic_store_explicit(&watcher->critical_ceiling_bytes, hri_ledgers_ceiling(books, rules->critical_at),
+                          memory_order_relaxed);
+}
+
+/* Looks, under the lock. */
+static void look(hri_watcher *watcher, unsigned how)
+{
+    int64_t now_ns = hri_clock_now(watcher->gauge.clock);
+    refresh(watcher, now_ns, how & HRI_LOOK_FRESH);
+    hri_books books = {
+        .reading = &watcher->reading,
+        .reserve_bytes = atomic_load_explicit(&watcher->reserve_bytes, memory_order_relaxed),
+        .returned_bytes = atomic_load_explicit(&watcher->returned_bytes, memory_order_relaxed),
+    };
+    hri_budget_tree_read(watcher->tree, &books.accounts);
+    hri_ledgers_compute(&books, &watcher->ledgers);
+    hri_level_input input = {
+        .use = watcher->ledgers.use,
+        .now_ns = now_ns,
+        .relieved = how & HRI_LOOK_RELIEVED,
+        .met = how & HRI_LOOK_MET,
+        .straight = how & HRI_LOOK_STRAIGHT,
+    };
+    hr_level from = watcher->state.level;
+    hr_level to = hri_level_next(&watcher->rules, &watcher->state, &input);
+    instruct_tree(watcher, &books);
+    watcher->limit_source = limit_source(watcher, books.accounts.own_limit_bytes);
+    if (to != from) {
+        queue_change(watcher, from, to);
+        hri_level_word_set(&watcher->word, to);
+    }
+}
+
+hr_level hri_watcher_look(hri_watcher *watcher, unsigned how)
+{
+    if (!(how & HRI_LOOK_IF_FREE))
+        pthread_mutex_lock(&watcher->lock);
+    else if (pthread_mutex_trylock(&watcher->lock) != 0)
+        return hri_level_word_get(&watcher->word);
+    look(watcher, how);
+    pthread_mutex_unlock(&watcher->lock);
+    if (!(how & HRI_LOOK_QUIET))
+        hri_watcher_tell(watcher);
+    return hri_level_word_get(&watcher->word);
+}
+
+void hri_watcher_tell(hri_watcher *watcher)
+{
+    pthread_mutex_lock(&watcher->lock);
+    bool mine = !watcher->telling;
+    while (mine && watcher->change_count > 0) {
+        hr_level from = watcher->changes[0].from, to = watcher->changes[0].to;
+        watcher->change_count--;
+        memmove(&watcher->changes[0], &watcher->changes[1], watcher->change_count * sizeof watcher->changes[0]);
+        watcher->telling = true;
+        pthread_mutex_unlock(&watcher->lock);
+        watcher->changed(watcher->context, from, to);
+        pthread_mutex_lock(&watcher->lock);
+    }
+    if (mine)
+        watcher->telling = false;
+    pthread_mutex_unlock(&watcher->lock);
+}
+
+void hri_watcher_read(hri_watcher *watcher, hri_sight *ret_sight)
+{
+    static const hri_cgroup_reading no_group = {HR_NONE, HR_NONE, HR_NONE};
+    pthread_mutex_lock(&watcher->lock);
+    int binding = watcher->reading.binding;
+    *ret_sight = (hri_sight){
+        .ledgers = watcher->ledgers,
+        .process = watcher->reading.process,
+        .binding = binding >= 0 ? watcher->reading.groups[binding] : no_group,
+        .time_ns = watcher->reading.time_ns,
+        .limit_source = watcher->limit_source,
+    };
+    pthread_mutex_unlock(&watcher->lock);
+}
+
+int64_t hri_watcher_pause(hri_watcher *watcher, int64_t interval_ns)
+{
+    hri_sight sight;
+    hri_watcher_read(watcher, &sight);
+    int64_t pause_ns = HRI_WATCHER_PAUSE_NS;
+    if (hri_level_word_get(&watcher->word) == HR_NORMAL) {
+        uint64_t left = hri_sub(sight.ledgers.worst_limit_bytes, sight.ledgers.worst_use_bytes);
+        int64_t fill_ns = (int64_t)hri_min(left / 2, INT64_MAX); /* 1 GB/s is a byte a nanosecond */
+        pause_ns = fill_ns > pause_ns ? fill_ns : pause_ns;
+    }
+    return interval_ns < pause_ns ? interval_ns : pause_ns;
+}
+
+int hri_watcher_init(hri_watcher *watcher, const hri_watcher_options *options)
+{
+    *watcher = (hri_watcher){
+        .rules = options->rules,
+        .tree = options->tree,
+        .changed = options->changed,
+        .context = options->context,
+    };
+    int error = hri_gauge_open(&watcher->gauge, options->root, options->clock);
+    if (error)
+        return error;
+    error = hri_level_word_init(&watcher->word);
+    if (error)
+        goto close_gauge;
+    error = -pthread_mutex_init(&watcher->lock, NULL);
+    if (error)
+        goto destroy_word;
+    pthread_mutex_lock(&watcher->lock);
+    look(watcher, HRI_LOOK_FRESH);
+    pthread_mutex_unlock(&watcher->lock);
+    return 0;
+
+destroy_word:
+    hri_level_word_destroy(&watcher->word);
+close_gauge:
+    hri_gauge_close(&watcher->gauge);
+    return error;
+}
+
+void hri_watcher_destroy(hri_watcher *watcher)
+{
+    pthread_mutex_destroy(&watcher->lock);
+    hri_level_word_destroy(&watcher->word);
+    hri_gauge_close(&watcher->gauge);
+}

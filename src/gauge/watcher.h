@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The watcher: reads the gauges, weighs the ledgers, decides the level, tells those who want to know.
+ *
+ * It looks when it is asked to: by the monitor, by charges that cross, by bytes that come back and admissions while
+ * above normal, by hr_guard_check(). Changes of level are told in their order, one at a time, with no lock held; who
+ * happens to look tells them, unless it looks quietly.
+ */
+#ifndef HRI_GAUGE_WATCHER_H
+#define HRI_GAUGE_WATCHER_H
+
+#include "base/level_word.h"
+#include "gauge/ledger.h"
+#include "gauge/levels.h"
+
+/* How to look. */
+enum {
+    HRI_LOOK_FRESH = 1,     /* read the gauges, however young the last reading is */
+    HRI_LOOK_STRAIGHT = 2,  /* fall without the dwell */
+    HRI_LOOK_RELIEVED = 4,  /* relief has just run, as far as it goes */
+    HRI_LOOK_MET = 8,       /* a limit has just refused a charge */
+    HRI_LOOK_QUIET = 16,    /* leave what is to be told for the next one who looks */
+    HRI_LOOK_IF_FREE = 32,  /* do nothing if another thread is looking */
+};
+
+/* Called after a change of level, with no lock held. */
+typedef void hri_changed_fn(void *context, hr_level from, hr_level to);
+
+#define HRI_CHANGES_MAX 16
+
+typedef struct hri_watcher {
+    /* Constant once made. */
+    hri_level_rules rules;
+    hri_budget_tree *tree;
+    hri_changed_fn *changed;
+    void *context;
+
+    hri_level_word word;
+    _Atomic uint64_t degrade_ceiling_bytes;  /* the root's use up to which an admission leads to no more than warning */
+    _Atomic uint64_t critical_ceiling_bytes; /* … to no more than degraded */
+    _Atomic uint64_t reserve_bytes;          /* the dropped reserve, see hri_books */
+    _Atomic uint64_t returned_bytes;         /* see hri_books */
+
+    pthread_mutex_t lock; /* guards the rest; the tree's lock may be taken under it */
+    hri_gauge gauge;
+    hri_reading reading;
+    hri_ledgers ledgers;
+    hri_level_state state;
+    const char *limit_source;
+    struct {
+        hr_level from, to;
+    } changes[HRI_CHANGES_MAX]; /* not told yet */
+    unsigned change_count;
+    bool telling;
+} hri_watcher;
+
+typedef struct hri_watcher_options {
+    hri_level_rules rules; /* fitted */
+    const char *root;      /* where /proc and /sys are: "" for the machine itself */
+    const hri_clock *clock;
+    hri_budget_tree *tree;
+    hri_changed_fn *changed;
+    void *context;
+} hri_watcher_options;
+
+/* Opens the gauges and looks once. Gives 0 or a negative errno. */
+int hri_watcher_init(hri_watcher *watcher, const hri_watcher_options *options);
+void hri_watcher_destroy(hri_watcher *watcher);
+
+/* Looks: gives the level after that. */
+hr_level hri_watcher_look(hri_watcher *watcher, unsigned how);
+
+/* Tells the changes that quiet looks left. */
+void hri_watcher_tell(hri_watcher *watcher);
+
+/* What the last look saw. The pointers stay valid as long as the watcher. */
+typedef struct hri_sight {
+    hri_ledgers ledgers;
+    hri_process_reading process;
+    hri_cgroup_reading binding; /* limit_bytes HR_NONE: no cgroup binds */
+    int64_t time_ns;
+    const char *limit_source;
+} hri_sight;
+
+void hri_watcher_read(hri_watcher *watcher, hri_sight *ret_sight);
+
+/* How long the next look may wait: `interval_ns` at rest; near a limit no longer than it takes to fill half of what is
+ * left at 1 GB/s, and HRI_WATCHER_PAUSE_NS at the least. */
+#define HRI_WATCHER_PAUSE_NS (10 * HRI_MILLISECOND)
+int64_t hri_watcher_pause(hri_watcher *watcher, int64_t interval_ns);
+
+#endif

@@ -1,0 +1,480 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Wires the rooms: budget, watcher, monitor, relief and history become one guard. The rooms do not see each other
+ * upwards; what they would call there they call through the hooks that are connected here.
+ *
+ * Locking: none of its own but `fd_lock`. The rooms' locks are leaves, but for the watcher's, under which the tree's is
+ * taken. Hooks are called, and call, with none held.
+ */
+#include "guard_environment.h"
+
+#include "base/assert.h"
+#include "os/clock.h"
+#include "os/event.h"
+#include "os/file.h"
+#include "os/heap.h"
+#include "relief/relief.h"
+#include "report/format.h"
+#include "report/history.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#define INTERVAL_NS (1 * HRI_SECOND)
+#define DWELL_NS (1 * HRI_SECOND)
+#define CLEANUP_INTERVAL_NS (30 * HRI_SECOND)
+#define PURGE_INTERVAL_NS (1 * HRI_SECOND)
+#define DEGRADED_REQUEST_BYTES 1024
+
+struct hr_guard {
+    const hri_clock *clock;
+    hr_level_fn *on_level;
+    void *context;
+    _Atomic int64_t interval_ns;
+    int64_t cleanup_interval_ns;
+
+    hri_budget_tree tree;
+    hri_watcher watcher;
+    hri_monitor monitor;
+    hri_relief relief;
+    hri_history history;
+
+    pthread_mutex_t fd_lock;
+    _Atomic int fd; /* below 0: nobody has asked for it yet */
+
+    int64_t next_cleanup_ns; /* the monitor's own */
+    int64_t next_record_ns;
+};
+
+/* ── hooks ──────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+static void record(hr_guard *guard)
+{
+    hr_figures figures;
+    hr_guard_read(guard, &figures);
+    hr_record entry = {
+        .time_ns = figures.time_ns,
+        .live_bytes = figures.live_bytes,
+        .total_bytes = figures.total_bytes,
+        .rss_bytes = figures.rss_bytes,
+        .cgroup_bytes = figures.cgroup_bytes,
+        .reliefs = figures.reliefs,
+        .level = figures.level,
+    };
+    hri_history_add(&guard->history, &entry);
+}
+
+static void level_changed(void *context, hr_level from, hr_level to)
+{
+    hr_guard *guard = context;
+    hri_relief_level_changed(&guard->relief, to);
+    record(guard);
+    hri_event_signal(atomic_load_explicit(&guard->fd, memory_order_relaxed));
+    if (guard->on_level) {
+        hr_figures figures;
+        hr_guard_read(guard, &figures);
+        guard->on_level(guard->context, from, to, &figures);
+    }
+}
+
+/* Looks where nothing of the user's may run on this thread: inside a reclaimer, or for a caller that may hold locks.
+ * What there is to tell is the monitor's to tell, or the next one's who looks. */
+static void look_quietly(hr_guard *guard, unsigned how)
+{
+    hr_level before = hri_level_word_get(&guard->watcher.word);
+    if (hri_watcher_look(&guard->watcher, how | HRI_LOOK_QUIET) != before)
+        hri_monitor_wake(&guard->monitor);
+}
+
+static void budget_crossed(void *context, bool quiet)
+{
+    hr_guard *guard = context;
+    if (quiet || hri_reclaiming()) {
+        look_quietly(guard, HRI_LOOK_FRESH);
+    } else {
+        hri_watcher_look(&guard->watcher, HRI_LOOK_FRESH);
+        hri_relief_act(&guard->relief, HRI_ACTOR_REQUEST);
+    }
+}
+
+static void budget_receded(void *context)
+{
+    hr_guard *guard = context;
+    if (hri_reclaiming() || hri_monitor_is_running(&guard->monitor))
+        look_quietly(guard, HRI_LOOK_IF_FREE);
+    else
+        hri_watcher_look(&guard->watcher, HRI_LOOK_IF_FREE);
+}
+
+static void budget_met(void *context)
+{
+    hr_guard *guard = context;
+    if (hri_reclaiming()) {
+        look_quietly(guard, HRI_LOOK_FRESH | HRI_LOOK_MET);
+    } else {
+        hri_watcher_look(&guard->watcher, HRI_LOOK_FRESH | HRI_LOOK_MET);
+        hri_relief_act(&guard->relief, HRI_ACTOR_REQUEST);
+    }
+}
+
+static void budget_reread(void *context)
+{
+    hr_guard *guard = context;
+    look_quietly(guard, HRI_LOOK_FRESH);
+}
+
+static bool budget_shortage(void *context, const hri_shortage *shortage, int64_t *deadline_ns)
+{
+    hr_guard *guard = context;
+    return hri_relief_shortage(&guard->relief, shortage, deadline_ns);
+}
+
+static int64_t earlier(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* One round of the monitor. */
+static int64_t monitor_round(void *context)
+{
+    hr_guard *guard = context;
+    int64_t interval_ns = atomic_load_explicit(&guard->interval_ns, memory_order_relaxed);
+    hr_level level = hri_watcher_look(&guard->watcher, HRI_LOOK_FRESH);
+    hri_relief_act(&guard->relief, HRI_ACTOR_MONITOR);
+    if (level > HR_NORMAL)
+        hri_relief_trim(&guard->relief);
+    int64_t now_ns = hri_clock_now(guard->clock);
+    int64_t pause_ns = hri_watcher_pause(&guard->watcher, interval_ns);
+    if (guard->cleanup_interval_ns >= 0) {
+        if (now_ns >= guard->next_cleanup_ns) {
+            guard->next_cleanup_ns = now_ns + guard->cleanup_interval_ns;
+            hri_relief_clean(&guard->relief);
+        }
+        pause_ns = earlier(pause_ns, guard->next_cleanup_ns - now_ns);
+    }
+    if (now_ns >= guard->next_record_ns) {
+        guard->next_record_ns = now_ns + interval_ns;
+        record(guard);
+    }
+    return pause_ns;
+}
+
+/* ── making and freeing ─────────────────────────────────────────────────────────────────────────────────────────── */
+
+static int64_t or_default(int64_t value, int64_t standard)
+{
+    return value ? value : standard;
+}
+
+static int init_watcher(hr_guard *guard, const hri_environment *environment, const hr_guard_options *options)
+{
+    hri_watcher_options watcher = {
+        .rules =
+            {
+                .warn_at = options->warn_at,
+                .warn_below = options->warn_below,
+                .degrade_at = options->degrade_at,
+                .critical_at = options->critical_at,
+                .recover_below = options->recover_below,
+                .dwell_ns = or_default(options->dwell_ns, DWELL_NS),
+                .refuse_until_recovered = options->refuse_until_recovered,
+            },
+        .root = environment->root,
+        .clock = environment->clock,
+        .tree = &guard->tree,
+        .changed = level_changed,
+        .context = guard,
+    };
+    if (watcher.rules.dwell_ns < 0)
+        watcher.rules.dwell_ns = 0;
+    int error = hri_level_rules_fit(&watcher.rules);
+    return error ? error : hri_watcher_init(&guard->watcher, &watcher);
+}
+
+static int init_tree(hr_guard *guard, uint64_t limit_bytes)
+{
+    hri_budget_hooks hooks = {
+        .shortage = budget_shortage,
+        .reread = budget_reread,
+        .crossed = budget_crossed,
+        .receded = budget_receded,
+        .met = budget_met,
+        .context = guard,
+    };
+    return hri_budget_tree_init(&guard->tree, limit_bytes ? limit_bytes : HR_NONE, &hooks);
+}
+
+static int init_relief(hr_guard *guard, const hr_guard_options *options)
+{
+    uint64_t reserve_bytes = options->reserve_bytes == HR_NONE ? 0 : options->reserve_bytes;
+    hri_relief_options relief = {
+        .clock = guard->clock,
+        .watcher = &guard->watcher,
+        .tree = &guard->tree,
+        .monitor = &guard->monitor,
+        .degraded_request_bytes =
+            options->degraded_request_bytes ? options->degraded_request_bytes : DEGRADED_REQUEST_BYTES,
+        .reserve_bytes = reserve_bytes,
+        .purge_interval_ns = or_default(options->purge_interval_ns, PURGE_INTERVAL_NS),
+    };
+    return hri_relief_init(&guard->relief, &relief);
+}
+
+/* Makes the rooms from the bottom up; on failure takes down what was made. */
+static int init(hr_guard *guard, const hri_environment *environment, const hr_guard_options *options)
+{
+    int error = init_tree(guard, options->limit_bytes);
+    if (error)
+        return error;
+    error = init_watcher(guard, environment, options);
+    if (error)
+        goto destroy_tree;
+    error = hri_monitor_init(&guard->monitor, monitor_round, guard);
+    if (error)
+        goto destroy_watcher;
+    error = init_relief(guard, options);
+    if (error)
+        goto destroy_monitor;
+    error = hri_history_init(&guard->history);
+    if (error)
+        goto destroy_relief;
+    error = -pthread_mutex_init(&guard->fd_lock, NULL);
+    if (error)
+        goto destroy_history;
+    return 0;
+
+destroy_history:
+    hri_history_destroy(&guard->history);
+destroy_relief:
+    hri_relief_destroy(&guard->relief);
+destroy_monitor:
+    hri_monitor_destroy(&guard->monitor);
+destroy_watcher:
+    hri_watcher_destroy(&guard->watcher);
+destroy_tree:
+    hri_budget_tree_destroy(&guard->tree);
+    return error;
+}
+
+static void destroy(hr_guard *guard)
+{
+    hri_monitor_destroy(&guard->monitor);
+    hri_file_close(atomic_load_explicit(&guard->fd, memory_order_relaxed));
+    pthread_mutex_destroy(&guard->fd_lock);
+    hri_history_destroy(&guard->history);
+    hri_relief_destroy(&guard->relief);
+    hri_watcher_destroy(&guard->watcher);
+    hri_budget_tree_destroy(&guard->tree);
+    free(guard);
+}
+
+int hri_guard_new_in(const hri_environment *environment, const hr_guard_options *options, hr_guard **ret_guard)
+{
+    static const hr_guard_options defaults;
+    if (!ret_guard)
+        return -EINVAL;
+    if (!options)
+        options = &defaults;
+    hri_heap_settle();
+    hr_guard *guard = calloc(1, sizeof *guard);
+    if (!guard)
+        return -ENOMEM;
+    guard->clock = environment->clock;
+    guard->on_level = options->on_level;
+    guard->context = options->context;
+    guard->cleanup_interval_ns = or_default(options->cleanup_interval_ns, CLEANUP_INTERVAL_NS);
+    guard->next_cleanup_ns = hri_clock_now(guard->clock) + guard->cleanup_interval_ns;
+    atomic_init(&guard->fd, -1);
+    atomic_init(&guard->interval_ns, options->interval_ns > 0 ? options->interval_ns : INTERVAL_NS);
+    int error = init(guard, environment, options);
+    if (error) {
+        free(guard);
+        return error;
+    }
+    record(guard);
+    error = options->interval_ns >= 0 ? hri_monitor_start(&guard->monitor) : 0;
+    if (error) {
+        destroy(guard);
+        return error;
+    }
+    *ret_guard = guard;
+    return 0;
+}
+
+int hr_guard_new(const hr_guard_options *options, hr_guard **ret_guard)
+{
+    static const hri_environment machine = {.root = "", .clock = &hri_os_clock};
+    return hri_guard_new_in(&machine, options, ret_guard);
+}
+
+void hr_guard_free(hr_guard *guard)
+{
+    if (!guard)
+        return;
+    hri_monitor_stop(&guard->monitor);
+    hr_budget_figures root;
+    hr_budget_read(&guard->tree.root, &root);
+    if (guard->tree.root.children)
+        hri_fault();
+    else if (root.used_bytes)
+        hri_fault_note();
+    else
+        destroy(guard);
+}
+
+/* ── the public face ────────────────────────────────────────────────────────────────────────────────────────────── */
+
+hr_budget *hr_guard_root(hr_guard *guard)
+{
+    return guard ? &guard->tree.root : NULL;
+}
+
+hr_level hr_guard_level(const hr_guard *guard)
+{
+    return hri_level_word_get(&guard->watcher.word);
+}
+
+hr_level hr_guard_check(hr_guard *guard)
+{
+    hri_watcher_look(&guard->watcher, HRI_LOOK_FRESH | HRI_LOOK_STRAIGHT);
+    hri_relief_act(&guard->relief, HRI_ACTOR_CALLER);
+    record(guard);
+    return hr_guard_level(guard);
+}
+
+int hr_guard_read(hr_guard *guard, hr_figures *ret_figures)
+{
+    if (!guard || !ret_figures)
+        return -EINVAL;
+    hri_accounts accounts;
+    hri_sight sight;
+    hri_budget_tree_read(&guard->tree, &accounts);
+    hri_watcher_read(&guard->watcher, &sight);
+    hri_relief_counts counts;
+    hri_relief_read(&guard->relief, &counts);
+    *ret_figures = (hr_figures){
+        .level = hr_guard_level(guard),
+        .limit_bytes = accounts.limit_bytes,
+        .limit_source = sight.limit_source,
+        .live_bytes = accounts.held_bytes,
+        .promised_bytes = accounts.promised_bytes,
+        .total_bytes = accounts.total_bytes,
+        .peak_bytes = accounts.peak_bytes,
+        .rss_bytes = sight.process.rss_bytes,
+        .cgroup_bytes = sight.binding.use_bytes,
+        .cgroup_limit_bytes = sight.binding.limit_bytes,
+        .cgroup_cache_bytes = sight.binding.cache_bytes,
+        .others_bytes = sight.ledgers.others_bytes,
+        .host_available_bytes = sight.process.host_available_bytes,
+        .use = sight.ledgers.use,
+        .use_source = hri_ledger_text(sight.ledgers.worst),
+        .reliefs = counts.reliefs,
+        .relieved_bytes = counts.relieved_bytes,
+        .cleanups = counts.cleanups,
+        .cleaned_bytes = counts.cleaned_bytes,
+        .purges = counts.purges,
+        .purge_longest_ns = counts.purge_longest_ns,
+        .refusals = accounts.refusals,
+        .reserve_bytes = counts.reserve_bytes,
+        .faults = hri_fault_count(),
+        .time_ns = sight.time_ns,
+    };
+    return 0;
+}
+
+int hr_guard_wait(hr_guard *guard, hr_level at_most, int64_t timeout_ns)
+{
+    if (!guard)
+        return -EINVAL;
+    int64_t start_ns = hri_clock_now(&hri_os_clock);
+    for (;;) {
+        if (!hri_monitor_is_running(&guard->monitor))
+            hri_watcher_look(&guard->watcher, HRI_LOOK_FRESH);
+        int64_t left_ns = timeout_ns < 0 ? INT64_MAX : timeout_ns - (hri_clock_now(&hri_os_clock) - start_ns);
+        int error = hri_level_word_wait(&guard->watcher.word, at_most, earlier(left_ns, HRI_WATCHER_PAUSE_NS));
+        if (!error || left_ns <= 0)
+            return error;
+    }
+}
+
+int hr_guard_fd(hr_guard *guard)
+{
+    if (!guard)
+        return -EINVAL;
+    pthread_mutex_lock(&guard->fd_lock);
+    int fd = atomic_load_explicit(&guard->fd, memory_order_relaxed);
+    if (fd < 0)
+        fd = hri_event_open();
+    if (fd >= 0)
+        atomic_store_explicit(&guard->fd, fd, memory_order_relaxed);
+    pthread_mutex_unlock(&guard->fd_lock);
+    return fd;
+}
+
+int hr_guard_start(hr_guard *guard, int64_t interval_ns)
+{
+    if (!guard || interval_ns < 0)
+        return -EINVAL;
+    if (hri_monitor_is_running(&guard->monitor))
+        return -EALREADY;
+    if (interval_ns > 0)
+        atomic_store_explicit(&guard->interval_ns, interval_ns, memory_order_relaxed);
+    return hri_monitor_start(&guard->monitor);
+}
+
+int hr_guard_stop(hr_guard *guard)
+{
+    return guard ? hri_monitor_stop(&guard->monitor) : -EINVAL;
+}
+
+int hr_reclaimer_add(hr_guard *guard, hr_reclaimer *node)
+{
+    if (!guard || !node || !node->reclaim || (node->budget && node->budget->tree != &guard->tree))
+        return -EINVAL;
+    return hri_reclaimers_add(&guard->relief.reclaimers, node);
+}
+
+void hr_reclaimer_remove(hr_guard *guard, hr_reclaimer *node)
+{
+    if (guard && node)
+        hri_reclaimers_remove(&guard->relief.reclaimers, node);
+}
+
+uint64_t hr_relieve(hr_guard *guard, uint64_t want_bytes)
+{
+    return hri_relief_relieve(&guard->relief, want_bytes);
+}
+
+uint64_t hr_cleanup(hr_guard *guard)
+{
+    return hri_relief_clean(&guard->relief);
+}
+
+hr_verdict hr_admit(hr_guard *guard, const hr_request *request, hr_ticket *ret_ticket)
+{
+    return hri_relief_admit(&guard->relief, request, ret_ticket);
+}
+
+int hr_history_read(hr_guard *guard, hr_record *records, size_t capacity, size_t *ret_count)
+{
+    if (!guard || (!records && capacity) || !ret_count)
+        return -EINVAL;
+    *ret_count = hri_history_copy(&guard->history, records, capacity);
+    return 0;
+}
+
+ssize_t hr_report_format(hr_guard *guard, hr_format format, char *buffer, size_t size)
+{
+    hr_figures figures;
+    int error = hr_guard_read(guard, &figures);
+    return error ? error : hri_report_format(&figures, format, buffer, size);
+}
+
+int hr_report_write(hr_guard *guard, hr_format format, int fd)
+{
+    char text[HRI_REPORT_BYTES_MAX];
+    ssize_t length = hr_report_format(guard, format, text, sizeof text);
+    if (length < 0)
+        return (int)length;
+    HRI_ASSERT((size_t)length < sizeof text);
+    return hri_file_write(fd, text, (size_t)length);
+}

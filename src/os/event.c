@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "os/event.h"
+
+#include <errno.h>
+#include <sys/eventfd.h>
+
+int hri_event_open(void)
+{
+    int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    return fd < 0 ? -errno : fd;
+}
+
+void hri_event_signal(int fd)
+{
+    if (fd >= 0)
+        (void)eventfd_write(fd, 1); /* fails only where the count is full: it is readable then */
+}

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* An eventfd: a descriptor that becomes readable when something has happened. */
+#ifndef HRI_OS_EVENT_H
+#define HRI_OS_EVENT_H
+
+/* Gives a descriptor, non-blocking and close-on-exec, or a negative errno. */
+int hri_event_open(void);
+
+/* Makes it readable; a descriptor below 0 is fine. */
+void hri_event_signal(int fd);
+
+#endif

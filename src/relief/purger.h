@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* When to purge: a purge locks the allocator and takes from 0.2 to hundreds of milliseconds (lessons 11), so it is
+ * rate-limited by a least interval and by its own cost, timed, and never run by whoever serves a request. */
+#ifndef HRI_RELIEF_PURGER_H
+#define HRI_RELIEF_PURGER_H
+
+#include "base/clock.h"
+
+#include <pthread.h>
+#include <stdbool.h>
+
+/* A purge may take at most one part in so many of the time. */
+#define HRI_PURGE_SHARE 20
+
+typedef struct hri_purger {
+    const hri_clock *clock;
+    int64_t interval_ns; /* negative: never */
+    pthread_mutex_t lock;
+    int64_t next_ns; /* not before this */
+    uint64_t count;
+    int64_t longest_ns;
+} hri_purger;
+
+int hri_purger_init(hri_purger *purger, const hri_clock *clock, int64_t interval_ns);
+void hri_purger_destroy(hri_purger *purger);
+
+/* Purges if it is time to. Gives whether it did, and by how much the resident set shrank. */
+bool hri_purger_run(hri_purger *purger, uint64_t *ret_bytes);
+
+void hri_purger_read(hri_purger *purger, uint64_t *ret_count, int64_t *ret_longest_ns);
+
+#endif

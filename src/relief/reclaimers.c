@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The list may change while a run is on its way, and a node may be removed, even freed, from inside its own call. So a
+ * run keeps no pointer into the list: it finds the next node by the place (priority, order) of the one before, and after
+ * a call it looks at its own record of the call, which says whether the node is still there.
+ *
+ * One call of a node runs at a time. Another thread that wants the same node waits for it, but only until its deadline:
+ * the call may be waiting for something that this thread holds.
+ */
+#include "relief/reclaimers.h"
+
+#include "base/wait.h"
+#include "budget/budget.h"
+
+#include <errno.h>
+#include <limits.h>
+
+#define SLICE_NS (500 * HRI_MICROSECOND)
+
+static __attribute__((tls_model("initial-exec"))) _Thread_local bool reclaiming;
+
+bool hri_reclaiming(void)
+{
+    return reclaiming;
+}
+
+int hri_reclaimers_init(hri_reclaimers *reclaimers, const hri_clock *clock)
+{
+    *reclaimers = (hri_reclaimers){.clock = clock};
+    int error = pthread_mutex_init(&reclaimers->lock, NULL);
+    if (error)
+        return -error;
+    error = hri_cond_init(&reclaimers->returned);
+    if (error)
+        pthread_mutex_destroy(&reclaimers->lock);
+    return error;
+}
+
+void hri_reclaimers_destroy(hri_reclaimers *reclaimers)
+{
+    pthread_cond_destroy(&reclaimers->returned);
+    pthread_mutex_destroy(&reclaimers->lock);
+}
+
+int hri_reclaimers_add(hri_reclaimers *reclaimers, hr_reclaimer *node)
+{
+    pthread_mutex_lock(&reclaimers->lock);
+    hr_reclaimer **at = &reclaimers->first;
+    int error = 0;
+    for (hr_reclaimer *old = reclaimers->first; old && !error; old = old->next_)
+        error = old == node ? -EEXIST : 0;
+    if (!error) {
+        while (*at && (*at)->priority <= node->priority)
+            at = &(*at)->next_;
+        node->order_ = reclaimers->next_order++;
+        node->calls_ = node->freed_bytes_ = 0;
+        node->next_ = *at;
+        *at = node;
+    }
+    pthread_mutex_unlock(&reclaimers->lock);
+    return error;
+}
+
+/* Finds another thread's running call of a node, or this thread's own. */
+static hri_reclaim_call *find_call(const hri_reclaimers *reclaimers, const hr_reclaimer *node, bool own)
+{
+    hri_reclaim_call *call = reclaimers->calls;
+    while (call && (call->node != node || !!pthread_equal(call->thread, pthread_self()) != own))
+        call = call->next;
+    return call;
+}
+
+void hri_reclaimers_remove(hri_reclaimers *reclaimers, hr_reclaimer *node)
+{
+    pthread_mutex_lock(&reclaimers->lock);
+    for (hr_reclaimer **at = &reclaimers->first; *at; at = &(*at)->next_) {
+        if (*at == node) {
+            *at = node->next_;
+            break;
+        }
+    }
+    hri_reclaim_call *own = find_call(reclaimers, node, true);
+    if (own)
+        own->removed = true;
+    while (find_call(reclaimers, node, false))
+        pthread_cond_wait(&reclaimers->returned, &reclaimers->lock);
+    pthread_mutex_unlock(&reclaimers->lock);
+}
+
+/* A place in the list, which stays meaningful when the list changes. */
+struct place {
+    int priority;
+    uint64_t order;
+    bool start; /* before the first */
+};
+
+static hr_reclaimer *next_after(const hri_reclaimers *reclaimers, const struct place *place, const hr_budget *inside)
+{
+    for (hr_reclaimer *node = reclaimers->first; node; node = node->next_) {
+        bool after = place->start || node->priority > place->priority ||
+                     (node->priority == place->priority && node->order_ > place->order);
+        bool eligible = !inside || !inside->parent || (node->budget && hri_budget_is_inside(node->budget, inside));
+        if (after && eligible)
+            return node;
+    }
+    return NULL;
+}
+
+/* Waits until no other thread runs this node; false at the deadline, or where the node has left meanwhile. */
+static bool wait_for_turn(hri_reclaimers *reclaimers, const hr_reclaimer *node, int64_t deadline_ns)
+{
+    uint64_t order = node->order_;
+    struct timespec until = hri_deadline_after(deadline_ns - hri_clock_now(reclaimers->clock));
+    int error = 0;
+    while (find_call(reclaimers, node, false) && !error)
+        error = pthread_cond_timedwait(&reclaimers->returned, &reclaimers->lock, &until);
+    const hr_reclaimer *still = reclaimers->first;
+    while (still && (still != node || still->order_ != order))
+        still = still->next_;
+    return !error && still;
+}
+
+/* Calls a node with the lock given back meanwhile. Gives the bytes freed; `ret_gone` says that the node has left. */
+static uint64_t call_node(hri_reclaimers *reclaimers, hr_reclaimer *node, uint64_t want_bytes, int64_t deadline_ns,
+                          bool *ret_gone)
+{
+    hri_reclaim_call call = {.node = node, .thread = pthread_self(), .next = reclaimers->calls};
+    reclaimers->calls = &call;
+    pthread_mutex_unlock(&reclaimers->lock);
+    reclaiming = true;
+    uint64_t freed = node->reclaim(node->context, want_bytes, deadline_ns);
+    reclaiming = false;
+    pthread_mutex_lock(&reclaimers->lock);
+    hri_reclaim_call **at = &reclaimers->calls;
+    while (*at != &call)
+        at = &(*at)->next;
+    *at = call.next;
+    *ret_gone = call.removed;
+    if (!call.removed) {
+        node->calls_++;
+        node->freed_bytes_ += freed;
+    }
+    pthread_cond_broadcast(&reclaimers->returned);
+    return freed;
+}
+
+/* Asks one node until it has given what is wanted, gives nothing more, or time is up. */
+static uint64_t drain_node(hri_reclaimers *reclaimers, hr_reclaimer *node, const hri_reclaim_goal *goal,
+                           uint64_t freed_bytes)
+{
+    uint64_t order = node->order_, sum = 0, got = 0;
+    bool gone = false;
+    do {
+        if (!wait_for_turn(reclaimers, node, goal->deadline_ns) || node->order_ != order)
+            break;
+        int64_t now_ns = hri_clock_now(reclaimers->clock);
+        if (now_ns >= goal->deadline_ns)
+            break;
+        int64_t slice_end_ns = now_ns + SLICE_NS;
+        uint64_t want = goal->want_bytes ? goal->want_bytes - freed_bytes - sum : 0;
+        got = call_node(reclaimers, node, want, slice_end_ns < goal->deadline_ns ? slice_end_ns : goal->deadline_ns,
+                        &gone);
+        sum += got;
+    } while (got > 0 && !gone && freed_bytes + sum < goal->want_bytes);
+    return sum;
+}
+
+uint64_t hri_reclaimers_run(hri_reclaimers *reclaimers, const hri_reclaim_goal *goal)
+{
+    if (reclaiming)
+        return 0;
+    uint64_t freed = 0;
+    struct place place = {.start = true};
+    pthread_mutex_lock(&reclaimers->lock);
+    hr_reclaimer *node;
+    while ((goal->want_bytes == 0 || freed < goal->want_bytes) &&
+           (node = next_after(reclaimers, &place, goal->inside)) != NULL) {
+        place = (struct place){.priority = node->priority, .order = node->order_};
+        if (hri_clock_now(reclaimers->clock) >= goal->deadline_ns)
+            break;
+        freed += drain_node(reclaimers, node, goal, freed);
+    }
+    pthread_mutex_unlock(&reclaimers->lock);
+    return freed;
+}

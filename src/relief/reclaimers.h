@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The registry of reclaimers: the callers' nodes, in the order in which they are asked. */
+#ifndef HRI_RELIEF_RECLAIMERS_H
+#define HRI_RELIEF_RECLAIMERS_H
+
+#include "base/clock.h"
+
+#include <headroom/relief.h>
+#include <pthread.h>
+
+/* A call that is running, on the stack of the thread that runs it. */
+typedef struct hri_reclaim_call {
+    const hr_reclaimer *node;
+    pthread_t thread;
+    bool removed; /* the node left from inside its own call: it may be gone */
+    struct hri_reclaim_call *next;
+} hri_reclaim_call;
+
+typedef struct hri_reclaimers {
+    const hri_clock *clock;
+    pthread_mutex_t lock; /* guards the rest; never held while a reclaimer runs */
+    pthread_cond_t returned;
+    hr_reclaimer *first; /* by priority, then by age */
+    uint64_t next_order;
+    hri_reclaim_call *calls;
+} hri_reclaimers;
+
+/* What a run is after. */
+typedef struct hri_reclaim_goal {
+    const hr_budget *inside; /* ask only reclaimers of this budget and below; NULL: all */
+    uint64_t want_bytes;     /* 0: the janitor's question, to each once */
+    int64_t deadline_ns;
+} hri_reclaim_goal;
+
+int hri_reclaimers_init(hri_reclaimers *reclaimers, const hri_clock *clock);
+void hri_reclaimers_destroy(hri_reclaimers *reclaimers);
+
+/* Gives 0 or -EEXIST. */
+int hri_reclaimers_add(hri_reclaimers *reclaimers, hr_reclaimer *node);
+void hri_reclaimers_remove(hri_reclaimers *reclaimers, hr_reclaimer *node);
+
+/* Asks reclaimers in order, each in slices of 500 microseconds and as long as it gives, until the goal is reached, none
+ * gives more, or the deadline has passed. Gives the bytes freed. */
+uint64_t hri_reclaimers_run(hri_reclaimers *reclaimers, const hri_reclaim_goal *goal);
+
+/* Is this thread inside a reclaimer? Then it must not start relief again. */
+bool hri_reclaiming(void);
+
+#endif

@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The order is always: give back, return pages to the kernel, read again, then decide. What reclaimers free stays
+ * resident in the allocator until the next purge; until then it counts as ours to use again (`returned_bytes`), else
+ * each look would ask the reclaimers for the same bytes once more and empty every cache.
+ */
+#include "relief/relief.h"
+
+#include "base/checked.h"
+
+/* How long a demand, or a round of the emergency, may spend in reclaimers; one slice is what a request pays at most for
+ * a level that it happened to cross. */
+#define DEADLINE_NS (20 * HRI_MILLISECOND)
+#define REQUEST_SLICE_NS (500 * HRI_MICROSECOND)
+#define CLEAN_DEADLINE_NS (1 * HRI_SECOND)
+
+/* The allocator keeps "much" when it keeps more than this share of the limit. */
+#define KEPT_SHARE (1.0 / 16)
+
+static uint64_t load(_Atomic uint64_t *counter)
+{
+    return atomic_load_explicit(counter, memory_order_relaxed);
+}
+
+static void count(_Atomic uint64_t *counter, uint64_t more)
+{
+    atomic_fetch_add_explicit(counter, more, memory_order_relaxed);
+}
+
+/* Where nothing is ever purged, what is freed cannot be waited for to leave the allocator. */
+static void count_returned(hri_relief *relief, uint64_t bytes)
+{
+    if (relief->purger.interval_ns >= 0)
+        count(&relief->watcher->returned_bytes, bytes);
+}
+
+int hri_relief_init(hri_relief *relief, const hri_relief_options *options)
+{
+    *relief = (hri_relief){
+        .clock = options->clock,
+        .watcher = options->watcher,
+        .tree = options->tree,
+        .monitor = options->monitor,
+        .degraded_request_bytes = options->degraded_request_bytes,
+        .acting = ATOMIC_FLAG_INIT,
+    };
+    int error = hri_reclaimers_init(&relief->reclaimers, options->clock);
+    if (error)
+        return error;
+    error = hri_purger_init(&relief->purger, options->clock, options->purge_interval_ns);
+    if (error)
+        goto destroy_reclaimers;
+    error = hri_reserve_init(&relief->reserve, options->reserve_bytes);
+    if (error)
+        goto destroy_purger;
+    return 0;
+
+destroy_purger:
+    hri_purger_destroy(&relief->purger);
+destroy_reclaimers:
+    hri_reclaimers_destroy(&relief->reclaimers);
+    return error;
+}
+
+void hri_relief_destroy(hri_relief *relief)
+{
+    hri_reserve_destroy(&relief->reserve);
+    hri_purger_destroy(&relief->purger);
+    hri_reclaimers_destroy(&relief->reclaimers);
+}
+
+void hri_relief_read(hri_relief *relief, hri_relief_counts *ret_counts)
+{
+    hri_relief_counts counts = {
+        .reliefs = load(&relief->reliefs),
+        .relieved_bytes = load(&relief->relieved_bytes),
+        .cleanups = load(&relief->cleanups),
+        .cleaned_bytes = load(&relief->cleaned_bytes),
+        .reserve_bytes = hri_reserve_held(&relief->reserve),
+    };
+    hri_purger_read(&relief->purger, &counts.purges, &counts.purge_longest_ns);
+    *ret_counts = counts;
+}
+
+uint64_t hri_relief_run(hri_relief *relief, const hri_reclaim_goal *goal)
+{
+    uint64_t freed = hri_reclaimers_run(&relief->reclaimers, goal);
+    count(&relief->reliefs, 1);
+    count(&relief->relieved_bytes, freed);
+    count_returned(relief, freed);
+    return freed;
+}
+
+/* Purges if the rate allows it; then nothing that was returned is in the allocator any more. */
+static bool purge(hri_relief *relief, uint64_t *ret_bytes)
+{
+    if (!hri_purger_run(&relief->purger, ret_bytes))
+        return false;
+    atomic_store_explicit(&relief->watcher->returned_bytes, 0, memory_order_relaxed);
+    return true;
+}
+
+int64_t hri_relief_deadline(const hri_relief *relief)
+{
+    return hri_clock_now(relief->clock) + DEADLINE_NS;
+}
+
+bool hri_relief_shortage(hri_relief *relief, const hri_shortage *shortage, int64_t *deadline_ns)
+{
+    if (hri_reclaiming())
+        return false;
+    if (*deadline_ns == 0)
+        *deadline_ns = hri_relief_deadline(relief);
+    if (hri_clock_now(relief->clock) >= *deadline_ns)
+        return false;
+    hri_reclaim_goal goal = {
+        .inside = shortage->budget,
+        .want_bytes = hri_sub(shortage->asked_bytes, shortage->left_bytes),
+        .deadline_ns = *deadline_ns,
+    };
+    bool freed = hri_relief_run(relief, &goal) > 0;
+    if (shortage->narrowed) {
+        hri_watcher_look(relief->watcher, HRI_LOOK_FRESH | HRI_LOOK_QUIET);
+        hri_monitor_wake(relief->monitor); /* the allocator may keep what others seem to take */
+    }
+    return freed;
+}
+
+/* What would have to be given back to get the worst ledger below recover_below. Freed bytes that the allocator may
+ * still keep are not asked for twice. */
+static uint64_t excess(hri_relief *relief)
+{
+    hri_sight sight;
+    hri_watcher_read(relief->watcher, &sight);
+    uint64_t aim = hri_sub(hri_share(sight.ledgers.worst_limit_bytes, relief->watcher->rules.recover_below), 1);
+    uint64_t over = hri_sub(sight.ledgers.worst_use_bytes, aim);
+    if (sight.ledgers.worst == HRI_LEDGER_BUDGET)
+        return over;
+    hri_accounts accounts;
+    hri_budget_tree_read(relief->tree, &accounts);
+    uint64_t kept = hri_sub(sight.process.anonymous_bytes, accounts.held_bytes);
+    return hri_sub(over, hri_min(kept, load(&relief->watcher->returned_bytes)));
+}
+
+static bool worst_is_kernel(hri_relief *relief)
+{
+    hri_sight sight;
+    hri_watcher_read(relief->watcher, &sight);
+    return sight.ledgers.worst != HRI_LEDGER_BUDGET;
+}
+
+/* One round of the emergency. Gives how the level is to be decided after it. */
+static unsigned act_once(hri_relief *relief, hri_actor actor)
+{
+    bool on_request = actor == HRI_ACTOR_REQUEST;
+    bool watched_over = on_request && hri_monitor_wake(relief->monitor);
+    int64_t now_ns = hri_clock_now(relief->clock);
+    hri_reclaim_goal goal = {
+        .want_bytes = excess(relief),
+        .deadline_ns = now_ns + (watched_over ? REQUEST_SLICE_NS : DEADLINE_NS),
+    };
+    uint64_t freed = goal.want_bytes ? hri_relief_run(relief, &goal) : 0;
+    bool out_of_time = freed < goal.want_bytes && hri_clock_now(relief->clock) >= goal.deadline_ns;
+    uint64_t purged;
+    if (!on_request)
+        purge(relief, &purged);
+    if (actor == HRI_ACTOR_CALLER || (on_request && !watched_over))
+        return HRI_LOOK_RELIEVED;
+    /* Before a purge the kernel's ledgers cannot show what was freed: the monitor decides once it has purged. */
+    hri_watcher_look(relief->watcher, HRI_LOOK_FRESH | HRI_LOOK_QUIET);
+    bool unpurged = worst_is_kernel(relief) && (on_request || load(&relief->watcher->returned_bytes));
+    return out_of_time || unpurged ? 0 : HRI_LOOK_RELIEVED;
+}
+
+void hri_relief_act(hri_relief *relief, hri_actor actor)
+{
+    if (hri_reclaiming() || hri_level_word_get(&relief->watcher->word) < HR_DEGRADED ||
+        atomic_flag_test_and_set_explicit(&relief->acting, memory_order_acquire))
+        return;
+    unsigned how = HRI_LOOK_FRESH;
+    if (excess(relief) > 0 || actor != HRI_ACTOR_REQUEST)
+        how |= act_once(relief, actor);
+    if (actor == HRI_ACTOR_CALLER)
+        how |= HRI_LOOK_STRAIGHT;
+    atomic_flag_clear_explicit(&relief->acting, memory_order_release);
+    hri_watcher_look(relief->watcher, how);
+}
+
+void hri_relief_level_changed(hri_relief *relief, hr_level to)
+{
+    uint64_t dropped;
+    if (to == HR_CRITICAL)
+        dropped = hri_reserve_drop(&relief->reserve);
+    else if (to <= HR_WARNING)
+        dropped = hri_reserve_restore(&relief->reserve);
+    else
+        return;
+    atomic_store_explicit(&relief->watcher->reserve_bytes, dropped, memory_order_relaxed);
+}
+
+void hri_relief_trim(hri_relief *relief)
+{
+    hri_sight sight;
+    hri_accounts accounts;
+    hri_watcher_read(relief->watcher, &sight);
+    hri_budget_tree_read(relief->tree, &accounts);
+    uint64_t kept = hri_sub(sight.process.anonymous_bytes, hri_add(accounts.held_bytes, accounts.promised_bytes));
+    uint64_t purged;
+    if (sight.process.anonymous_bytes != HR_NONE && kept > hri_share(accounts.limit_bytes, KEPT_SHARE))
+        purge(relief, &purged);
+}
+
+uint64_t hri_relief_clean(hri_relief *relief)
+{
+    if (hri_reclaiming())
+        return 0;
+    hri_reclaim_goal goal = {.deadline_ns = hri_clock_now(relief->clock) + CLEAN_DEADLINE_NS};
+    uint64_t freed = hri_reclaimers_run(&relief->reclaimers, &goal), purged = 0;
+    count_returned(relief, freed);
+    purge(relief, &purged);
+    count(&relief->cleanups, 1);
+    count(&relief->cleaned_bytes, hri_max(freed, purged));
+    return hri_max(freed, purged);
+}
+
+uint64_t hri_relief_relieve(hri_relief *relief, uint64_t want_bytes)
+{
+    if (hri_reclaiming() || want_bytes == 0)
+        return 0;
+    hri_reclaim_goal goal = {.want_bytes = want_bytes, .deadline_ns = INT64_MAX};
+    uint64_t freed = hri_relief_run(relief, &goal), purged = 0;
+    if (freed < want_bytes)
+        purge(relief, &purged);
+    hri_watcher_look(relief->watcher, HRI_LOOK_FRESH);
+    return hri_max(freed, purged);
+}

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Relief as a whole: who is asked, when, for how much, and what follows from it. */
+#ifndef HRI_RELIEF_RELIEF_H
+#define HRI_RELIEF_RELIEF_H
+
+#include "gauge/monitor.h"
+#include "gauge/watcher.h"
+#include "relief/purger.h"
+#include "relief/reclaimers.h"
+#include "relief/reserve.h"
+
+typedef struct hri_relief {
+    /* Constant once made. */
+    const hri_clock *clock;
+    hri_watcher *watcher;
+    hri_budget_tree *tree;
+    hri_monitor *monitor;
+    uint64_t degraded_request_bytes;
+
+    hri_reclaimers reclaimers;
+    hri_purger purger;
+    hri_reserve reserve;
+    atomic_flag acting; /* the emergency is one thread's business at a time */
+    _Atomic uint64_t reliefs;
+    _Atomic uint64_t relieved_bytes;
+    _Atomic uint64_t cleanups;
+    _Atomic uint64_t cleaned_bytes;
+} hri_relief;
+
+typedef struct hri_relief_options {
+    const hri_clock *clock;
+    hri_watcher *watcher;
+    hri_budget_tree *tree;
+    hri_monitor *monitor;
+    uint64_t degraded_request_bytes;
+    uint64_t reserve_bytes;
+    int64_t purge_interval_ns;
+} hri_relief_options;
+
+int hri_relief_init(hri_relief *relief, const hri_relief_options *options);
+void hri_relief_destroy(hri_relief *relief);
+
+/* What relief has done so far. */
+typedef struct hri_relief_counts {
+    uint64_t reliefs;
+    uint64_t relieved_bytes;
+    uint64_t cleanups;
+    uint64_t cleaned_bytes;
+    uint64_t purges;
+    int64_t purge_longest_ns;
+    uint64_t reserve_bytes; /* in hand */
+} hri_relief_counts;
+
+void hri_relief_read(hri_relief *relief, hri_relief_counts *ret_counts);
+
+/* Runs reclaimers towards a goal and counts what they gave. */
+uint64_t hri_relief_run(hri_relief *relief, const hri_reclaim_goal *goal);
+
+/* Until when a demand that starts now may spend in reclaimers. */
+int64_t hri_relief_deadline(const hri_relief *relief);
+
+/* Makes room for a demand that did not fit; the budget's shortage hook. A `*deadline_ns` of 0 is set. */
+bool hri_relief_shortage(hri_relief *relief, const hri_shortage *shortage, int64_t *deadline_ns);
+
+/* Who acts on an emergency, and so how long it may take. */
+typedef enum hri_actor {
+    HRI_ACTOR_REQUEST, /* a thread that serves somebody: one slice, no purge; the monitor does the rest */
+    HRI_ACTOR_MONITOR,
+    HRI_ACTOR_CALLER,  /* hr_guard_check() */
+} hri_actor;
+
+/* The emergency (strategy 11): while the level is degraded or worse, gives back until use is below recover_below, then
+ * has the level decided anew, with what relief achieved. */
+void hri_relief_act(hri_relief *relief, hri_actor actor);
+
+/* What a new level asks for at once: the reserve. */
+void hri_relief_level_changed(hri_relief *relief, hr_level to);
+
+/* Purges where the allocator keeps much more than is held; for the monitor, above normal. */
+void hri_relief_trim(hri_relief *relief);
+
+/* The janitor (strategy 9): asks for what is expired or idle, and purges. Gives bytes freed. */
+uint64_t hri_relief_clean(hri_relief *relief);
+
+/* hr_relieve() and hr_admit(). */
+uint64_t hri_relief_relieve(hri_relief *relief, uint64_t want_bytes);
+hr_verdict hri_relief_admit(hri_relief *relief, const hr_request *request, hr_ticket *ret_ticket);
+
+#endif

@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One table names every figure once; the four formats walk it. All names are ours and need no escaping, but for
+ * limit_source, which may carry the path of a cgroup.
+ */
+#include "report/format.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+enum kind {
+    BYTES,
+    COUNTER,       /* only grows */
+    COUNTER_BYTES, /* only grows, in bytes */
+    NANOSECONDS,
+};
+
+struct figure {
+    const char *name; /* of the field; OpenMetrics puts headroom_ before it */
+    enum kind kind;
+    size_t offset;
+    const char *text;
+};
+
+#define FIGURE(field, kind, text)                                                                                      \
+    {                                                                                                                  \
+#field, kind, offsetof(hr_figures, field), text                                                                \
+    }
+
+static const struct figure figures_of[] = {
+    FIGURE(limit_bytes, BYTES, "what the root budget may grant at most"),
+    FIGURE(live_bytes, BYTES, "charged and not given back"),
+    FIGURE(promised_bytes, BYTES, "admitted and not yet spent"),
+    FIGURE(peak_bytes, BYTES, "the most that was held and promised at once"),
+    FIGURE(total_bytes, COUNTER_BYTES, "everything ever held"),
+    FIGURE(rss_bytes, BYTES, "resident set of this process"),
+    FIGURE(cgroup_bytes, BYTES, "use of the binding cgroup without page cache"),
+    FIGURE(cgroup_limit_bytes, BYTES, "limit of the binding cgroup"),
+    FIGURE(cgroup_cache_bytes, BYTES, "page cache of the binding cgroup"),
+    FIGURE(others_bytes, BYTES, "cgroup memory outside of the budget"),
+    FIGURE(host_available_bytes, BYTES, "what the host could still give"),
+    FIGURE(reserve_bytes, BYTES, "emergency reserve in hand"),
+    FIGURE(reliefs, COUNTER, "times that relief ran"),
+    FIGURE(relieved_bytes, COUNTER_BYTES, "what relief gave back"),
+    FIGURE(cleanups, COUNTER, "times that the janitor ran"),
+    FIGURE(cleaned_bytes, COUNTER_BYTES, "what the janitor gave back"),
+    FIGURE(purges, COUNTER, "times that the allocator was asked to return pages"),
+    FIGURE(purge_longest_ns, NANOSECONDS, "the longest that a purge took"),
+    FIGURE(refusals, COUNTER, "charges and requests refused"),
+    FIGURE(faults, COUNTER, "misuse that was caught and survived"),
+};
+
+#define FIGURE_COUNT (sizeof figures_of / sizeof *figures_of)
+
+/* A buffer that is filled as far as it reaches, and knows how much there was to write. */
+struct text {
+    char *buffer;
+    size_t size;
+    size_t length;
+};
+
+static __attribute__((format(printf, 2, 3))) void put(struct text *text, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    bool room = text->length < text->size;
+    int length = vsnprintf(room ? text->buffer + text->length : NULL, room ? text->size - text->length : 0, format,
+                           arguments);
+    va_end(arguments);
+    if (length > 0)
+        text->length += (size_t)length;
+}
+
+static uint64_t value_of(const hr_figures *figures, const struct figure *figure)
+{
+    uint64_t value;
+    memcpy(&value, (const char *)figures + figure->offset, sizeof value);
+    return value;
+}
+
+static void put_people(struct text *text, const hr_figures *figures)
+{
+    put(text, "%-22s %s, %.1f %% of the %s limit\n", "level", hr_level_text(figures->level), figures->use * 100,
+        figures->use_source);
+    put(text, "%-22s %s\n", "limit_source", figures->limit_source);
+    for (size_t i = 0; i < FIGURE_COUNT; i++) {
+        const struct figure *figure = &figures_of[i];
+        uint64_t value = value_of(figures, figure);
+        char number[32];
+        if (figure->kind == BYTES || figure->kind == COUNTER_BYTES)
+            hr_size_format(value, number, sizeof number);
+        else if (figure->kind == NANOSECONDS)
+            snprintf(number, sizeof number, "%.1f ms", (double)value / 1e6);
+        else
+            snprintf(number, sizeof number, "%llu", (unsigned long long)value);
+        put(text, "%-22s %-12s %s\n", figure->name, number, figure->text);
+    }
+}
+
+/* A JSON string: quotes, backslashes and control characters escaped. */
+static void put_quoted(struct text *text, const char *string)
+{
+    put(text, "\"");
+    for (; *string; string++) {
+        unsigned char byte = (unsigned char)*string;
+        if (byte == '"' || byte == '\\')
+            put(text, "\\%c", byte);
+        else if (byte < ' ')
+            put(text, "\\u%04x", byte);
+        else
+            put(text, "%c", byte);
+    }
+    put(text, "\"");
+}
+
+static void put_value(struct text *text, uint64_t value, const char *absent)
+{
+    if (value == HR_NONE)
+        put(text, "%s", absent);
+    else
+        put(text, "%llu", (unsigned long long)value);
+}
+
+static void put_json(struct text *text, const hr_figures *figures)
+{
+    put(text, "{\"level\": \"%s\", \"use\": %.6f, \"use_source\": \"%s\", \"limit_source\": ",
+        hr_level_text(figures->level), figures->use, figures->use_source);
+    put_quoted(text, figures->limit_source);
+    put(text, ", \"time_ns\": %lld", (long long)figures->time_ns);
+    for (size_t i = 0; i < FIGURE_COUNT; i++) {
+        put(text, ", \"%s\": ", figures_of[i].name);
+        put_value(text, value_of(figures, &figures_of[i]), "null");
+    }
+    put(text, "}\n");
+}
+
+static void put_csv(struct text *text, const hr_figures *figures)
+{
+    put(text, "time_ns,level,use");
+    for (size_t i = 0; i < FIGURE_COUNT; i++)
+        put(text, ",%s", figures_of[i].name);
+    put(text, "\n%lld,%s,%.6f", (long long)figures->time_ns, hr_level_text(figures->level), figures->use);
+    for (size_t i = 0; i < FIGURE_COUNT; i++) {
+        put(text, ",");
+        put_value(text, value_of(figures, &figures_of[i]), "");
+    }
+    put(text, "\n");
+}
+
+/* OpenMetrics wants base units, a _total on counters, and the unit as the name's end before it. */
+static void put_metric(struct text *text, const struct figure *figure, uint64_t value)
+{
+    if (value == HR_NONE)
+        return;
+    bool counter = figure->kind == COUNTER || figure->kind == COUNTER_BYTES;
+    int stem = (int)strlen(figure->name) - (figure->kind == NANOSECONDS ? (int)strlen("_ns") : 0);
+    const char *unit = figure->kind == NANOSECONDS ? "_seconds" : "";
+    put(text, "# TYPE headroom_%.*s%s %s\n", stem, figure->name, unit, counter ? "counter" : "gauge");
+    if (figure->kind != COUNTER)
+        put(text, "# UNIT headroom_%.*s%s %s\n", stem, figure->name, unit,
+            figure->kind == NANOSECONDS ? "seconds" : "bytes");
+    put(text, "# HELP headroom_%.*s%s %s\n", stem, figure->name, unit, figure->text);
+    put(text, "headroom_%.*s%s%s ", stem, figure->name, unit, counter ? "_total" : "");
+    if (figure->kind == NANOSECONDS)
+        put(text, "%.9f\n", (double)value / 1e9);
+    else
+        put(text, "%llu\n", (unsigned long long)value);
+}
+
+static void put_openmetrics(struct text *text, const hr_figures *figures)
+{
+    put(text, "# TYPE headroom_level gauge\n# HELP headroom_level 0 normal, 1 warning, 2 degraded, 3 critical\n");
+    put(text, "headroom_level %d\n", (int)figures->level);
+    put(text, "# TYPE headroom_use_ratio gauge\n# UNIT headroom_use_ratio ratio\n");
+    put(text, "# HELP headroom_use_ratio use of the ledger that is nearest to its limit\n");
+    put(text, "headroom_use_ratio %.6f\n", figures->use);
+    for (size_t i = 0; i < FIGURE_COUNT; i++)
+        put_metric(text, &figures_of[i], value_of(figures, &figures_of[i]));
+    put(text, "# EOF\n");
+}
+
+ssize_t hri_report_format(const hr_figures *figures, hr_format format, char *buffer, size_t size)
+{
+    struct text text = {buffer, size, 0};
+    switch (format) {
+    case HR_TEXT:
+        put_people(&text, figures);
+        break;
+    case HR_JSON:
+        put_json(&text, figures);
+        break;
+    case HR_CSV:
+        put_csv(&text, figures);
+        break;
+    case HR_OPENMETRICS:
+        put_openmetrics(&text, figures);
+        break;
+    default:
+        return -EINVAL;
+    }
+    return (ssize_t)text.length;
+}
