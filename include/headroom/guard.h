@@ -25,30 +25,30 @@ extern "C" {
  * not have is HR_NONE. */
 typedef struct hr_figures {
     hr_level level;
-    uint64_t limit_bytes;         /* what the root budget may grant at most */
-    const char *limit_source;     /* which limit that is; lives as long as the guard */
-    uint64_t live_bytes;          /* held: charged and not given back, promises left out */
-    uint64_t promised_bytes;      /* admitted and not yet spent */
-    uint64_t total_bytes;         /* everything ever held */
-    uint64_t peak_bytes;          /* the most that was held and promised at once */
-    uint64_t rss_bytes;           /* resident set of this process */
-    uint64_t cgroup_bytes;        /* use of the binding cgroup, without page cache that can be reclaimed */
-    uint64_t cgroup_limit_bytes;  /* the binding cgroup's limit */
-    uint64_t cgroup_cache_bytes;  /* its page cache */
-    uint64_t others_bytes;        /* cgroup memory that the root budget does not account for: it narrows the root */
+    uint64_t limit_bytes;          /* what the root budget may grant at most */
+    const char *limit_source;      /* which limit that is; lives as long as the guard */
+    uint64_t live_bytes;           /* held: charged and not given back, promises left out */
+    uint64_t promised_bytes;       /* admitted and not yet spent */
+    uint64_t total_bytes;          /* everything ever held */
+    uint64_t peak_bytes;           /* the most that was held and promised at once */
+    uint64_t rss_bytes;            /* resident set of this process */
+    uint64_t cgroup_bytes;         /* use of the binding cgroup, without page cache that can be reclaimed */
+    uint64_t cgroup_limit_bytes;   /* the binding cgroup's limit */
+    uint64_t cgroup_cache_bytes;   /* its page cache */
+    uint64_t others_bytes;         /* cgroup memory that the root budget does not account for: it narrows the root */
     uint64_t host_available_bytes; /* what the host could still give */
-    double use;                   /* the worst ledger's use ÷ limit, which decides the level */
-    const char *use_source;       /* which ledger that is: "budget", "cgroup", "address space", "data", "host" */
-    uint64_t reliefs;             /* times that relief ran */
-    uint64_t relieved_bytes;      /* what it gave back in all */
-    uint64_t cleanups;            /* times that the janitor ran */
-    uint64_t cleaned_bytes;       /* what it gave back in all */
-    uint64_t purges;              /* times that the allocator was asked to return pages */
-    int64_t purge_longest_ns;     /* the longest that took */
-    uint64_t refusals;            /* charges and requests refused, by any budget or level */
-    uint64_t reserve_bytes;       /* the emergency reserve in hand: 0 while it is dropped */
-    uint64_t faults;              /* misuse that was caught and survived, such as giving back too much */
-    int64_t time_ns;              /* when the kernel's figures were read: CLOCK_MONOTONIC */
+    double use;                    /* the worst ledger's use ÷ limit, which decides the level */
+    const char *use_source;        /* which ledger that is: "budget", "cgroup", "address space", "data", "host" */
+    uint64_t reliefs;              /* times that relief ran */
+    uint64_t relieved_bytes;       /* what it gave back in all */
+    uint64_t cleanups;             /* times that the janitor ran */
+    uint64_t cleaned_bytes;        /* what it gave back in all */
+    uint64_t purges;               /* times that the allocator was asked to return pages */
+    int64_t purge_longest_ns;      /* the longest that took */
+    uint64_t refusals;             /* charges and requests refused, by any budget or level */
+    uint64_t reserve_bytes;        /* the emergency reserve in hand: 0 while it is dropped */
+    uint64_t faults;               /* misuse that was caught and survived, such as giving back too much */
+    int64_t time_ns;               /* when the kernel's figures were read: CLOCK_MONOTONIC */
 } hr_figures;
 
 /* Called after each change of level, in the order of the changes, with no lock held. */
@@ -58,21 +58,21 @@ typedef void hr_level_fn(void *context, hr_level from, hr_level to, const hr_fig
  * that are not given are fitted to those that are; given ones that contradict each other are -EINVAL:
  * warn_below < warn_at <= degrade_at < critical_at <= 1 and recover_below < degrade_at. */
 typedef struct hr_guard_options {
-    uint64_t limit_bytes;    /* default: the smallest of cgroup, its ancestors, RLIMIT_AS, RLIMIT_DATA, host */
-    double warn_at;          /* 0.80: warning from here up */
-    double warn_below;       /* 0.75: normal again below */
-    double degrade_at;       /* 0.90: degraded above, and relief runs */
-    double critical_at;      /* half way from degrade_at to 1: critical above */
-    double recover_below;    /* 0.80: what relief aims at; degraded and critical end below */
-    int64_t dwell_ns;        /* 1 s: how long use must stay low before the level goes down; negative: none */
-    int64_t interval_ns;     /* 1 s at rest, faster near the limit; negative: no monitor thread */
+    uint64_t limit_bytes;            /* default: the smallest of cgroup, its ancestors, RLIMIT_AS, RLIMIT_DATA, host */
+    double warn_at;                  /* 0.80: warning from here up */
+    double warn_below;               /* 0.75: normal again below */
+    double degrade_at;               /* 0.90: degraded above, and relief runs */
+    double critical_at;              /* half way from degrade_at to 1: critical above */
+    double recover_below;            /* 0.80: what relief aims at; degraded and critical end below */
+    int64_t dwell_ns;                /* 1 s: how long use must stay low before the level goes down; negative: none */
+    int64_t interval_ns;             /* 1 s at rest, faster near the limit; negative: no monitor thread */
     int64_t cleanup_interval_ns;     /* 30 s: the janitor asks reclaimers for what is idle; negative: never */
     int64_t purge_interval_ns;       /* 1 s at least between two purges of the allocator; negative: never purge */
     uint64_t reserve_bytes;          /* emergency reserve, resident until critical; default none */
     uint64_t degraded_request_bytes; /* 1,024: the largest request served when degraded; HR_NONE: any */
     bool refuse_until_recovered;     /* once degraded, critical until relief got below recover_below */
     hr_level_fn *on_level;
-    void *context;                   /* for on_level */
+    void *context; /* for on_level */
 } hr_guard_options;
 
 /* Makes a guard, reads the gauges once and starts the monitor thread (unless interval_ns is negative). On glibc it

@@ -33,11 +33,11 @@ typedef uint64_t hr_reclaim_fn(void *context, uint64_t want_bytes, int64_t deadl
 
 /* A reclaimer's node: the caller's memory, valid and unchanged until hr_reclaimer_remove(). */
 typedef struct hr_reclaimer {
-    const char *name;       /* for reports */
-    int priority;           /* lowest first: cheap before idle before destructive */
+    const char *name; /* for reports */
+    int priority;     /* lowest first: cheap before idle before destructive */
     hr_reclaim_fn *reclaim;
     void *context;
-    hr_budget *budget;      /* where the memory is charged; NULL: the root */
+    hr_budget *budget;          /* where the memory is charged; NULL: the root */
     struct hr_reclaimer *next_; /* the rest is the library's */
     uint64_t order_;
     uint64_t calls_;

@@ -68,7 +68,10 @@ static inline void hr_scoped_free_(void *variable)
 template <class Function, class Argument> struct hr_deferred_ {
     Function function;
     Argument argument;
-    ~hr_deferred_() { (void)function(argument); }
+    ~hr_deferred_()
+    {
+        (void)function(argument);
+    }
 };
 
 template <class Pointer> inline Pointer hr_keep_(Pointer &variable)
@@ -80,7 +83,7 @@ template <class Pointer> inline Pointer hr_keep_(Pointer &variable)
 
 #define HR_KEEP(block) hr_keep_(block)
 #define HR_DEFER(function, argument)                                                                                   \
-    const hr_deferred_<decltype(&function), decltype(argument)> HR_JOIN_(hr_deferred_, __COUNTER__) = {&function,       \
+    const hr_deferred_<decltype(&function), decltype(argument)> HR_JOIN_(hr_deferred_, __COUNTER__) = {&function,      \
                                                                                                        argument}
 
 #else
@@ -110,8 +113,7 @@ static inline void hr_deferred_run_(hr_deferred_ *deferred)
 /* Runs function(argument) at the end of the scope. The argument, a pointer or an integer, is read now; the function's
  * result is dropped. The sizeof makes the compiler check the call without making it. */
 #define HR_DEFER(function, argument)                                                                                   \
-    __attribute__((cleanup(hr_deferred_run_), unused))                                                                 \
-    hr_deferred_ HR_JOIN_(hr_deferred_at_, __COUNTER__) = {                                                            \
+    __attribute__((cleanup(hr_deferred_run_), unused)) hr_deferred_ HR_JOIN_(hr_deferred_at_, __COUNTER__) = {         \
         (void (*)(void *))(void (*)(void))(function),                                                                  \
         (void *)(intptr_t)(sizeof((function)(argument), 0) ? (intptr_t)(argument) : 0)}
 

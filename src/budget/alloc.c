@@ -67,7 +67,7 @@ static int pay(struct payer *payer, uint64_t bytes)
 
 static void repay(struct payer *payer, uint64_t bytes)
 {
-    uint64_t promised = hri_min(payer->promise_used_bytes, bytes);
+    uint64_t promised = payer->promise_bytes ? hri_min(payer->promise_used_bytes, bytes) : 0;
     if (promised) {
         hri_budget_unspend(payer->budget, promised);
         *payer->promise_bytes += promised;

@@ -82,8 +82,8 @@ static void weigh(const struct ledger *ledger, hri_ledgers *ledgers)
 {
     if (ledger->limit_bytes == HR_NONE)
         return;
-    double use = ledger->limit_bytes ? (double)ledger->use_bytes / (double)ledger->limit_bytes
-                                     : (ledger->use_bytes ? 1.0 : 0.0);
+    double use =
+        ledger->limit_bytes ? (double)ledger->use_bytes / (double)ledger->limit_bytes : (ledger->use_bytes ? 1.0 : 0.0);
     if (use <= ledgers->use && ledgers->worst_limit_bytes != HR_NONE)
         return;
     ledgers->use = use;

@@ -30,14 +30,14 @@ typedef struct hri_books {
 } hri_books;
 
 typedef struct hri_ledgers {
-    double use;              /* the worst ledger's use ÷ limit */
+    double use; /* the worst ledger's use ÷ limit */
     hri_ledger_kind worst;
     uint64_t worst_use_bytes;
     uint64_t worst_limit_bytes;
-    uint64_t kernel_limit_bytes;    /* the smallest of the kernel's limits */
-    hri_ledger_kind kernel_limit;   /* and which it is */
-    uint64_t others_bytes;   /* what others take of the binding cgroup */
-    uint64_t room_bytes;     /* what the root may hold beside them: HR_NONE without a cgroup's limit */
+    uint64_t kernel_limit_bytes;  /* the smallest of the kernel's limits */
+    hri_ledger_kind kernel_limit; /* and which it is */
+    uint64_t others_bytes;        /* what others take of the binding cgroup */
+    uint64_t room_bytes;          /* what the root may hold beside them: HR_NONE without a cgroup's limit */
 } hri_ledgers;
 
 const char *hri_ledger_text(hri_ledger_kind kind);

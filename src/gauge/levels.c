@@ -55,8 +55,8 @@ int hri_level_rules_fit(hri_level_rules *rules)
 static hr_level called_up(const hri_level_rules *rules, const hri_level_input *input)
 {
     double use = input->use;
-    bool unrelieved = input->relieved && (use > rules->degrade_at ||
-                                          (rules->refuse_until_recovered && use >= rules->recover_below));
+    bool unrelieved =
+        input->relieved && (use > rules->degrade_at || (rules->refuse_until_recovered && use >= rules->recover_below));
     if (use > rules->critical_at || unrelieved || (input->met && use >= rules->recover_below))
         return HR_CRITICAL;
     if (use > rules->degrade_at)
@@ -103,6 +103,10 @@ hr_level hri_level_next(const hri_level_rules *rules, hri_level_state *state, co
         settle(state, down);
     else if (input->now_ns - state->since_ns >= rules->dwell_ns)
         settle(state, state->lower);
+    if (down < state->level && state->lower == state->level) { /* one way down is done, the next one's dwell begins */
+        state->lower = down;
+        state->since_ns = input->now_ns;
+    }
     return state->level;
 }
 

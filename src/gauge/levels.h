@@ -30,8 +30,8 @@ typedef struct hri_level_rules {
 
 typedef struct hri_level_state {
     hr_level level;
-    hr_level lower;    /* the highest level called for since then; == level: none is lower */
-    int64_t since_ns;  /* since when use has called for a lower level */
+    hr_level lower;   /* the highest level called for since then; == level: none is lower */
+    int64_t since_ns; /* since when use has called for a lower level */
 } hri_level_state;
 
 /* What was seen at one moment. */

@@ -14,12 +14,12 @@
 
 /* How to look. */
 enum {
-    HRI_LOOK_FRESH = 1,     /* read the gauges, however young the last reading is */
-    HRI_LOOK_STRAIGHT = 2,  /* fall without the dwell */
-    HRI_LOOK_RELIEVED = 4,  /* relief has just run, as far as it goes */
-    HRI_LOOK_MET = 8,       /* a limit has just refused a charge */
-    HRI_LOOK_QUIET = 16,    /* leave what is to be told for the next one who looks */
-    HRI_LOOK_IF_FREE = 32,  /* do nothing if another thread is looking */
+    HRI_LOOK_FRESH = 1,    /* read the gauges, however young the last reading is */
+    HRI_LOOK_STRAIGHT = 2, /* fall without the dwell */
+    HRI_LOOK_RELIEVED = 4, /* relief has just run, as far as it goes */
+    HRI_LOOK_MET = 8,      /* a limit has just refused a charge */
+    HRI_LOOK_QUIET = 16,   /* leave what is to be told for the next one who looks */
+    HRI_LOOK_IF_FREE = 32, /* do nothing if another thread is looking */
 };
 
 /* Called after a change of level, with no lock held. */

@@ -131,11 +131,11 @@ static void name_group(hri_cgroup *group, int version, const char *path)
 }
 
 /* Opens the groups from the own one up to the mount point. */
-static int open_chain(hri_cgroup_chain *chain, const char *root, const char *mount, const char *below)
+static int open_chain(hri_cgroup_chain *chain, const char *root, const hri_cgroup_place *place)
 {
-    char directory[2 * PATH_MAX];
-    snprintf(directory, sizeof directory, "%s%s", mount, below);
-    size_t mount_length = strlen(mount);
+    char directory[2 * HRI_MOUNT_BYTES];
+    snprintf(directory, sizeof directory, "%s%s", place->mount, place->below);
+    size_t mount_length = strlen(place->mount);
     while (chain->count < HRI_CGROUP_DEPTH) {
         int error = open_group(&chain->groups[chain->count], chain->version, root, directory);
         if (hri_file_shortage(error))
@@ -154,14 +154,14 @@ static int open_chain(hri_cgroup_chain *chain, const char *root, const char *mou
 #define PROC_BYTES (64 * 1024)
 
 /* Finds where this process's group of a version is mounted. Gives 0, -ENOENT, or a shortage. */
-static int find_mount(const char *root, int version, char *text, char *mount, char *below)
+static int find_place(const char *root, int version, char *text, hri_cgroup_place *ret_place)
 {
-    char path[PATH_MAX];
+    char path[HRI_MOUNT_BYTES];
     ssize_t length = hri_file_read_path(root, "/proc/self/cgroup", text, PROC_BYTES);
     if (length < 0 || hri_parse_cgroup_path(text, version, path, sizeof path) != 0)
         return hri_file_shortage((int)length) ? (int)length : -ENOENT;
     length = hri_file_read_path(root, "/proc/self/mountinfo", text, PROC_BYTES);
-    if (length < 0 || hri_parse_cgroup_mount(text, version, path, mount, below, PATH_MAX) != 0)
+    if (length < 0 || hri_parse_cgroup_mount(text, version, path, ret_place) != 0)
         return hri_file_shortage((int)length) ? (int)length : -ENOENT;
     return 0;
 }
@@ -174,12 +174,12 @@ int hri_cgroup_open(hri_cgroup_chain *chain, const char *root)
         return -ENOMEM;
     int error = 0;
     for (int version = 1; version <= 2 && chain->count == 0 && !hri_file_shortage(error); version++) {
-        char mount[PATH_MAX], below[PATH_MAX];
-        error = find_mount(root, version, text, mount, below);
+        hri_cgroup_place place;
+        error = find_place(root, version, text, &place);
         if (error)
             continue;
         chain->version = version;
-        error = open_chain(chain, root, mount, below);
+        error = open_chain(chain, root, &place);
     }
     free(text);
     if (hri_file_shortage(error)) {

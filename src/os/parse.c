@@ -124,12 +124,12 @@ static void unescape(char *text)
 }
 
 /* The words of a mountinfo line that matter: "id parent dev root point options… - type source super-options". */
-typedef struct mount_line {
+struct mount_line {
     const char *root, *root_end;
     const char *point, *point_end;
     const char *type, *type_end;
     const char *super, *super_end;
-} mount_line;
+};
 
 static const char *word_end(const char *at, const char *end)
 {
@@ -137,7 +137,7 @@ static const char *word_end(const char *at, const char *end)
     return space ? space : end;
 }
 
-static bool split_mount(const char *line, const char *end, mount_line *ret_mount)
+static bool split_mount(const char *line, const char *end, struct mount_line *ret_mount)
 {
     const char *at = line;
     for (int word = 0; word < 3; word++) {
@@ -146,7 +146,7 @@ static bool split_mount(const char *line, const char *end, mount_line *ret_mount
             return false;
         at++;
     }
-    mount_line mount = {.root = at, .root_end = word_end(at, end)};
+    struct mount_line mount = {.root = at, .root_end = word_end(at, end)};
     if (mount.root_end == end)
         return false;
     mount.point = mount.root_end + 1;
@@ -177,31 +177,30 @@ static long covered(const char *path, const char *root)
     return below ? (long)length : -1;
 }
 
-int hri_parse_cgroup_mount(const char *text, int version, const char *path, char *ret_mount, char *ret_below,
-                           size_t size)
+int hri_parse_cgroup_mount(const char *text, int version, const char *path, hri_cgroup_place *ret_place)
 {
     const char *type = version == 2 ? "cgroup2" : "cgroup";
     long best = -2;
     for (const char *line = text; line && *line; line = next_line(line)) {
         const char *end = strchr(line, '\n');
-        mount_line mount;
+        struct mount_line mount;
         if (!end || !split_mount(line, end, &mount) || !has_word(mount.type, mount.type_end, type))
             continue;
         if (version == 1 && !has_word(mount.super, mount.super_end, "memory"))
             continue;
-        char root[4096];
+        char root[HRI_MOUNT_BYTES];
         if (copy_span(mount.root, mount.root_end, root, sizeof root) != 0)
             continue;
         unescape(root);
         long cut = strstr(path, "/..") ? -1 : covered(path, root);
-        if (cut <= best || copy_span(mount.point, mount.point_end, ret_mount, size) != 0)
+        if (cut <= best || copy_span(mount.point, mount.point_end, ret_place->mount, HRI_MOUNT_BYTES) != 0)
             continue;
-        unescape(ret_mount);
+        unescape(ret_place->mount);
         best = cut;
         const char *below = cut < 0 ? "" : path + cut;
         if (strcmp(below, "/") == 0)
             below = "";
-        if (copy_span(below, below + strlen(below), ret_below, size) != 0)
+        if (copy_span(below, below + strlen(below), ret_place->below, HRI_MOUNT_BYTES) != 0)
             return -ENAMETOOLONG;
     }
     return best == -2 ? -ENOENT : 0;

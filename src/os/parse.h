@@ -22,10 +22,17 @@ int hri_parse_field(const char *text, unsigned index, uint64_t *ret_value);
  * "0::/path"). */
 int hri_parse_cgroup_path(const char *text, int version, char *ret_path, size_t size);
 
+#define HRI_MOUNT_BYTES 4096
+
+/* Where a group can be seen. */
+typedef struct hri_cgroup_place {
+    char mount[HRI_MOUNT_BYTES]; /* the mount point */
+    char below[HRI_MOUNT_BYTES]; /* the group's path below it: "" for the mount point itself, also where the group lies
+                                    outside of what is mounted, as in some containers */
+} hri_cgroup_place;
+
 /* Where a hierarchy is mounted, by /proc/self/mountinfo. Of several mounts the one whose root lies nearest above
- * `path` is taken. `ret_mount` gets the mount point, `ret_below` the group's path below it ("" for the mount point
- * itself, also where the group lies outside of what is mounted, as in some containers). */
-int hri_parse_cgroup_mount(const char *text, int version, const char *path, char *ret_mount, char *ret_below,
-                           size_t size);
+ * `path` is taken. */
+int hri_parse_cgroup_mount(const char *text, int version, const char *path, hri_cgroup_place *ret_place);
 
 #endif

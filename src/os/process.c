@@ -38,13 +38,6 @@ static uint64_t pages_field(const char *statm, unsigned index)
     return hri_parse_field(statm, index, &pages) == 0 ? pages * hri_page_size() : HR_NONE;
 }
 
-/* An unlimited rlim_cur is RLIM_INFINITY, which is HR_NONE. */
-static uint64_t rlimit_bytes(__typeof__(RLIMIT_AS) resource)
-{
-    struct rlimit limit;
-    return getrlimit(resource, &limit) == 0 ? limit.rlim_cur : HR_NONE;
-}
-
 static uint64_t meminfo_key(const char *meminfo, const char *key)
 {
     uint64_t kibibytes;
@@ -67,9 +60,10 @@ void hri_process_read(const hri_process *process, hri_process_reading *ret_readi
         reading.host_bytes = meminfo_key(meminfo, "MemTotal:");
         reading.host_available_bytes = meminfo_key(meminfo, "MemAvailable:");
     }
-    if (process->rlimits) {
-        reading.address_limit_bytes = rlimit_bytes(RLIMIT_AS);
-        reading.data_limit_bytes = rlimit_bytes(RLIMIT_DATA);
-    }
+    struct rlimit limit; /* an unlimited one is RLIM_INFINITY, which is HR_NONE */
+    if (process->rlimits && getrlimit(RLIMIT_AS, &limit) == 0)
+        reading.address_limit_bytes = limit.rlim_cur;
+    if (process->rlimits && getrlimit(RLIMIT_DATA, &limit) == 0)
+        reading.data_limit_bytes = limit.rlim_cur;
     *ret_reading = reading;
 }

@@ -83,7 +83,7 @@ hr_verdict hri_relief_admit(hri_relief *relief, const hr_request *request, hr_ti
     hr_level level = hri_level_word_get(&relief->watcher->word);
     if (level > HR_NORMAL || !hri_monitor_is_running(relief->monitor))
         level = hri_watcher_look(relief->watcher, 0);
-    hri_shortage shortage;
+    hri_shortage shortage = {0};
     int64_t deadline_ns = 0;
     int error = -EDQUOT;
     bool too_large = bytes > relief->degraded_request_bytes;

@@ -30,7 +30,8 @@ bool hri_purger_run(hri_purger *purger, uint64_t *ret_bytes)
         return false;
     *ret_bytes = hr_purge();
     int64_t end_ns = hri_clock_now(purger->clock), cost_ns = end_ns - start_ns;
-    int64_t pause_ns = cost_ns * HRI_PURGE_SHARE > purger->interval_ns ? cost_ns * HRI_PURGE_SHARE : purger->interval_ns;
+    int64_t pause_ns =
+        cost_ns * HRI_PURGE_SHARE > purger->interval_ns ? cost_ns * HRI_PURGE_SHARE : purger->interval_ns;
     pthread_mutex_lock(&purger->lock);
     purger->next_ns = end_ns + pause_ns;
     purger->count++;

@@ -66,7 +66,7 @@ bool hri_relief_shortage(hri_relief *relief, const hri_shortage *shortage, int64
 typedef enum hri_actor {
     HRI_ACTOR_REQUEST, /* a thread that serves somebody: one slice, no purge; the monitor does the rest */
     HRI_ACTOR_MONITOR,
-    HRI_ACTOR_CALLER,  /* hr_guard_check() */
+    HRI_ACTOR_CALLER, /* hr_guard_check() */
 } hri_actor;
 
 /* The emergency (strategy 11): while the level is degraded or worse, gives back until use is below recover_below, then

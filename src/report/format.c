@@ -65,8 +65,8 @@ static __attribute__((format(printf, 2, 3))) void put(struct text *text, const c
     va_list arguments;
     va_start(arguments, format);
     bool room = text->length < text->size;
-    int length = vsnprintf(room ? text->buffer + text->length : NULL, room ? text->size - text->length : 0, format,
-                           arguments);
+    int length =
+        vsnprintf(room ? text->buffer + text->length : NULL, room ? text->size - text->length : 0, format, arguments);
     va_end(arguments);
     if (length > 0)
         text->length += (size_t)length;
@@ -124,8 +124,9 @@ static void put_value(struct text *text, uint64_t value, const char *absent)
 
 static void put_json(struct text *text, const hr_figures *figures)
 {
-    put(text, "{\"level\": \"%s\", \"use\": %.6f, \"use_source\": \"%s\", \"limit_source\": ",
-        hr_level_text(figures->level), figures->use, figures->use_source);
+    put(text,
+        "{\"level\": \"%s\", \"use\": %.6f, \"use_source\": \"%s\", \"limit_source\": ", hr_level_text(figures->level),
+        figures->use, figures->use_source);
     put_quoted(text, figures->limit_source);
     put(text, ", \"time_ns\": %lld", (long long)figures->time_ns);
     for (size_t i = 0; i < FIGURE_COUNT; i++) {

@@ -1,0 +1,58 @@
+# headroom: the commands of every day. CMake does the work; see CMakePresets.json for its builds.
+#
+#   make                         build the library and its examples (build/release)
+#   make demo [TUNED=1] [SEED=n] the same server, the same load, the same limit: with headroom and without
+#   make test                    what every change must pass; some minutes
+#   make nightly                 the long tests
+#   make bench                   measure, and hold the figures against the goals
+#   make install [PREFIX=/usr/local] [DESTDIR=]
+#   make format                  clang-format on every source
+#   make clean                   remove build/
+
+PREFIX ?= /usr/local
+DESTDIR ?=
+TUNED ?=
+SEED ?=
+JOBS ?= $(shell nproc)
+
+.PHONY: release demo test nightly bench install format clean
+
+release:
+	scripts/setup build
+	cmake --preset release
+	cmake --build --preset release --parallel $(JOBS)
+
+demo:
+	scripts/setup build demo
+	cmake --preset release
+	cmake --build --preset release --parallel $(JOBS)
+	HEADROOM_BUILD_DIR="$(CURDIR)/build/release" TUNED="$(TUNED)" SEED="$(SEED)" bash examples/store/demo.sh
+
+test:
+	scripts/setup build demo test
+	cmake --preset dev
+	cmake --build --preset dev --parallel $(JOBS)
+	ctest --preset dev --parallel $(JOBS)
+
+nightly:
+	scripts/setup build demo test
+	cmake --preset release
+	cmake --build --preset release --parallel $(JOBS)
+	ctest --preset nightly
+
+bench:
+	scripts/setup build demo
+	cmake --preset release
+	cmake --build --preset release --parallel $(JOBS)
+	bench/run
+
+install: release
+	DESTDIR="$(DESTDIR)" cmake --install build/release --prefix "$(PREFIX)"
+
+format:
+	scripts/setup check
+	find $(wildcard include src cli examples bench fuzz tests) -name '*.c' -o -name '*.h' -o -name '*.cpp' | \
+	    xargs clang-format -i
+
+clean:
+	rm -rf build

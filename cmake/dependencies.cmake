@@ -1,0 +1,50 @@
+# What is not ours. The library needs threads and nothing else; tests and examples use what is found here, as
+# PkgConfig::CMOCKA and so on, and what is missing is left out and said at the end of the configure output.
+set(THREADS_PREFER_PTHREAD_FLAG ON)
+find_package(Threads REQUIRED)
+
+# Notes for the summary that `component` is not built because the Debian packages named after it are missing.
+function(headroom_left_out component)
+    list(JOIN ARGN " " packages)
+    set_property(GLOBAL APPEND PROPERTY HEADROOM_LEFT_OUT "${component}|${packages}")
+endfunction()
+
+# Looks up `module` with pkg-config as PkgConfig::`name`; when it is not there, remembers its Debian package in
+# `name`_MISSING.
+macro(headroom_find name module package)
+    if(PKG_CONFIG_FOUND)
+        pkg_check_modules(${name} QUIET IMPORTED_TARGET GLOBAL ${module})
+    endif()
+    set(${name}_MISSING "")
+    if(NOT TARGET PkgConfig::${name})
+        set(${name}_MISSING ${package})
+    endif()
+endmacro()
+
+if(HEADROOM_TESTS OR HEADROOM_EXAMPLES)
+    find_package(PkgConfig QUIET)
+    if(NOT PKG_CONFIG_FOUND)
+        headroom_left_out("whatever is found by pkg-config" pkg-config)
+    endif()
+    headroom_find(CMOCKA cmocka libcmocka-dev)
+    headroom_find(LIBMICROHTTPD libmicrohttpd libmicrohttpd-dev)
+    headroom_find(LIBCURL libcurl libcurl4-openssl-dev)
+    headroom_find(LIBXXHASH libxxhash libxxhash-dev)
+endif()
+
+# Says what is left out, and how to have it.
+function(headroom_summary)
+    get_property(left_out GLOBAL PROPERTY HEADROOM_LEFT_OUT)
+    list(REMOVE_DUPLICATES left_out)
+    message(STATUS "headroom ${PROJECT_VERSION}, ${CMAKE_BUILD_TYPE}: "
+                   "tests ${HEADROOM_TESTS}, examples ${HEADROOM_EXAMPLES}")
+    foreach(entry IN LISTS left_out)
+        string(REPLACE "|" ";" entry "${entry}")
+        list(GET entry 0 component)
+        list(GET entry 1 packages)
+        message(STATUS "  left out: ${component} (Debian: apt-get install ${packages})")
+    endforeach()
+    if(NOT left_out)
+        message(STATUS "  nothing is left out")
+    endif()
+endfunction()

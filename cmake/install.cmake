@@ -1,0 +1,50 @@
+# What `cmake --install` brings: libraries, headers, the pkg-config file, the CMake package, man pages, programs.
+include(CMakePackageConfigHelpers)
+
+set(cmake_package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/headroom)
+
+install(TARGETS headroom headroom_static EXPORT headroom-targets
+    LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}
+    ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
+install(DIRECTORY include/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.h")
+
+# The pkg-config file finds the prefix from its own place, so `cmake --install --prefix` and a moved tree work too.
+cmake_path(IS_ABSOLUTE CMAKE_INSTALL_LIBDIR libdir_is_absolute)
+cmake_path(IS_ABSOLUTE CMAKE_INSTALL_INCLUDEDIR includedir_is_absolute)
+if(libdir_is_absolute OR includedir_is_absolute)
+    set(pc_prefix ${CMAKE_INSTALL_PREFIX})
+    set(pc_libdir ${CMAKE_INSTALL_FULL_LIBDIR})
+    set(pc_includedir ${CMAKE_INSTALL_FULL_INCLUDEDIR})
+else()
+    file(RELATIVE_PATH up "/${CMAKE_INSTALL_LIBDIR}/pkgconfig" "/")
+    string(REGEX REPLACE "/$" "" up "${up}")
+    set(pc_prefix "\${pcfiledir}/${up}")
+    set(pc_libdir "\${prefix}/${CMAKE_INSTALL_LIBDIR}")
+    set(pc_includedir "\${prefix}/${CMAKE_INSTALL_INCLUDEDIR}")
+endif()
+configure_file(cmake/headroom.pc.in headroom.pc @ONLY)
+install(FILES ${CMAKE_CURRENT_BINARY_DIR}/headroom.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+
+configure_package_config_file(cmake/headroomConfig.cmake.in headroomConfig.cmake
+    INSTALL_DESTINATION ${cmake_package_dir})
+# Before 1.0 a minor version may change the interface.
+write_basic_package_version_file(headroomConfigVersion.cmake COMPATIBILITY SameMinorVersion)
+install(FILES
+    ${CMAKE_CURRENT_BINARY_DIR}/headroomConfig.cmake
+    ${CMAKE_CURRENT_BINARY_DIR}/headroomConfigVersion.cmake
+    DESTINATION ${cmake_package_dir})
+install(EXPORT headroom-targets FILE headroomTargets.cmake NAMESPACE headroom:: DESTINATION ${cmake_package_dir})
+
+foreach(section RANGE 1 8)
+    file(GLOB pages CONFIGURE_DEPENDS docs/man/*.${section})
+    if(pages)
+        install(FILES ${pages} DESTINATION ${CMAKE_INSTALL_MANDIR}/man${section})
+    endif()
+endforeach()
+
+# The object store of examples/store is of use by itself.
+if(TARGET headroom-store)
+    install(TARGETS headroom-store RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+    file(RELATIVE_PATH to_lib "/${CMAKE_INSTALL_BINDIR}" "/${CMAKE_INSTALL_LIBDIR}")
+    set_target_properties(headroom-store PROPERTIES INSTALL_RPATH "$ORIGIN/${to_lib}")
+endif()

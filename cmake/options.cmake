@@ -1,0 +1,26 @@
+# Compile and link options: `headroom_own_options` carries what all of our own targets share.
+add_library(headroom_own_options INTERFACE)
+
+target_compile_options(headroom_own_options INTERFACE
+    -Wall -Wextra -Wshadow -Wconversion
+    $<$<COMPILE_LANGUAGE:C>:-Wstrict-prototypes -Wmissing-prototypes>
+    $<$<BOOL:${HEADROOM_WERROR}>:-Werror>
+    # Cancellation unwinds through our C, so that scope.h's releases run.
+    -fexceptions)
+# Empty, and not 1, so that a source that defines it itself does not clash. C++ compilers define it already.
+target_compile_definitions(headroom_own_options INTERFACE
+    $<$<COMPILE_LANGUAGE:C>:_GNU_SOURCE=>
+    $<$<CONFIG:Debug>:HRI_DEBUG=1>)
+
+if(HEADROOM_SANITIZE)
+    # For the whole tree: a half instrumented program proves nothing.
+    add_compile_options(-fsanitize=${HEADROOM_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
+    add_link_options(-fsanitize=${HEADROOM_SANITIZE})
+endif()
+if(HEADROOM_COVERAGE)
+    add_compile_options(--coverage)
+    add_link_options(--coverage)
+endif()
+if(HEADROOM_FUZZ)
+    add_compile_options(-fsanitize=fuzzer-no-link)
+endif()

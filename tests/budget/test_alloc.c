@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "support/cmocka.h"
+
+#include "budget/budget.h"
+
+#include <errno.h>
+#include <malloc.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static hri_budget_tree tree;
+
+static int set_up(void **state)
+{
+    (void)state;
+    return hri_budget_tree_init(&tree, 64 * MIB, &(hri_budget_hooks){0});
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    hri_budget_tree_destroy(&tree);
+    return 0;
+}
+
+static uint64_t used(hr_budget *budget)
+{
+    hr_budget_figures figures;
+    assert_int_equal(hr_budget_read(budget, &figures), 0);
+    return figures.used_bytes;
+}
+
+static void the_charge_is_the_whole_footprint_and_comes_back(void **state)
+{
+    (void)state;
+    static const size_t sizes[] = {0, 1, 24, 25, 100, 4048, 100000, 131072, 1000000, 5000000};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        char *block = hr_alloc(&tree.root, sizes[i]);
+        assert_non_null(block);
+        assert_true(hr_alloc_size(block) >= sizes[i]);
+        assert_true(used(&tree.root) >= hr_alloc_size(block) + 32 + sizeof(size_t));
+        memset(block, 0xAA, hr_alloc_size(block)); /* ASan would see a byte too many */
+        hr_free(block);
+        assert_int_equal(used(&tree.root), 0);
+    }
+}
+
+static void a_refused_allocation_says_EDQUOT_and_charges_nothing(void **state)
+{
+    (void)state;
+    errno = 0;
+    assert_null(hr_alloc(&tree.root, 64 * MIB));
+    assert_int_equal(errno, EDQUOT);
+    assert_int_equal(used(&tree.root), 0);
+    assert_null(hr_alloc(&tree.root, SIZE_MAX - 8));
+    assert_int_equal(errno, ENOMEM);
+    assert_null(hr_calloc(&tree.root, SIZE_MAX / 2, 3));
+    assert_int_equal(errno, ENOMEM);
+    assert_null(hr_alloc(NULL, 1));
+    assert_int_equal(errno, EINVAL);
+}
+
+static void calloc_clears(void **state)
+{
+    (void)state;
+    unsigned char *block = hr_calloc(&tree.root, 100, 10);
+    assert_non_null(block);
+    for (size_t i = 0; i < 1000; i++)
+        assert_int_equal(block[i], 0);
+    hr_free(block);
+}
+
+static void alignment_is_kept_also_by_realloc(void **state)
+{
+    (void)state;
+    for (size_t align = 1; align <= 65536; align *= 2) {
+        char *block = hr_alloc_aligned(&tree.root, align, 100);
+        assert_non_null(block);
+        assert_int_equal((uintptr_t)block % align, 0);
+        memset(block, 'x', 100);
+        block = hr_realloc(&tree.root, block, 300000);
+        assert_non_null(block);
+        assert_int_equal((uintptr_t)block % align, 0);
+        assert_int_equal(block[99], 'x');
+        hr_free(block);
+    }
+    assert_null(hr_alloc_aligned(&tree.root, 3, 10));
+    assert_int_equal(errno, EINVAL);
+    assert_null(hr_alloc_aligned(&tree.root, 0, 10));
+    assert_int_equal(errno, EINVAL);
+    assert_int_equal(used(&tree.root), 0);
+}
+
+static void realloc_grows_shrinks_and_moves_between_budgets(void **state)
+{
+    (void)state;
+    hr_budget *other;
+    assert_int_equal(hr_budget_new(&tree.root, "other", HR_NONE, &other), 0);
+    char *block = hr_realloc(&tree.root, NULL, 10);
+    assert_non_null(block);
+    memcpy(block, "contents!", 10);
+    block = hr_realloc(&tree.root, block, 1000000);
+    assert_non_null(block);
+    assert_string_equal(block, "contents!");
+    assert_true(used(&tree.root) >= 1000000);
+    block = hr_realloc(&tree.root, block, 20);
+    assert_non_null(block);
+    assert_true(used(&tree.root) < 1000);
+    block = hr_realloc(other, block, 30);
+    assert_non_null(block);
+    assert_string_equal(block, "contents!");
+    assert_int_equal(used(&tree.root), used(other));
+    errno = 0;
+    assert_null(hr_realloc(other, block, 65 * MIB));
+    assert_int_equal(errno, EDQUOT);
+    assert_string_equal(block, "contents!"); /* the old block is untouched */
+    hr_free(block);
+    assert_int_equal(used(&tree.root), 0);
+    assert_int_equal(hr_budget_free(other), 0);
+}
+
+static void copies(void **state)
+{
+    (void)state;
+    char *text = hr_strdup(&tree.root, "hello");
+    char *bytes = hr_memdup(&tree.root, "a\0b", 4);
+    assert_string_equal(text, "hello");
+    assert_memory_equal(bytes, "a\0b", 4);
+    hr_free(text);
+    hr_free(bytes);
+    hr_free(NULL);
+    assert_int_equal(hr_alloc_size(NULL), 0);
+}
+
+static void free_keeps_errno(void **state)
+{
+    (void)state;
+    void *block = hr_alloc(&tree.root, 1000000);
+    errno = 42;
+    hr_free(block);
+    assert_int_equal(errno, 42);
+}
+
+static void a_promise_pays_first_and_gets_its_surplus_back(void **state)
+{
+    (void)state;
+    hri_shortage shortage;
+    uint64_t promise = 10000;
+    assert_int_equal(hri_budget_promise(&tree.root, promise, HR_NONE, &shortage), 0);
+    void *block = hri_alloc_promised(&tree.root, 4048, &promise);
+    assert_non_null(block);
+    assert_int_equal(used(&tree.root), 10000); /* nothing beside the promise */
+    uint64_t cost = 10000 - promise;
+    assert_true(cost >= 4048 && cost <= 4048 + 64);
+    void *large = hri_alloc_promised(&tree.root, 8000, &promise);
+    assert_non_null(large);
+    assert_int_equal(promise, 0);
+    assert_true(used(&tree.root) > 10000); /* the rest is charged */
+    hr_free(block);
+    hr_free(large);
+    assert_int_equal(used(&tree.root), 0);
+}
+
+static void foreign_pointers_are_caught(void **state)
+{
+    (void)state;
+    pid_t child = fork();
+    if (child == 0) {
+        signal(SIGABRT, SIG_DFL);
+        static char foreign[128];
+        hr_free(foreign + 64);
+        _exit(0);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+#ifdef HRI_DEBUG
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+#else
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+#endif
+}
+
+#define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(the_charge_is_the_whole_footprint_and_comes_back),
+        TEST(a_refused_allocation_says_EDQUOT_and_charges_nothing),
+        TEST(calloc_clears),
+        TEST(alignment_is_kept_also_by_realloc),
+        TEST(realloc_grows_shrinks_and_moves_between_budgets),
+        TEST(copies),
+        TEST(free_keeps_errno),
+        TEST(a_promise_pays_first_and_gets_its_surplus_back),
+        TEST(foreign_pointers_are_caught),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "support/cmocka.h"
+
+#include "budget/budget.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* A tree alone, with hooks that note what was asked of them. */
+struct fixture {
+    hri_budget_tree tree;
+    hr_budget *root;
+    unsigned shortages, crossings, recedings, mets, rereads;
+    bool last_quiet;
+    hri_shortage last;
+    hr_budget *relief_from; /* what the shortage hook uncharges, once */
+    uint64_t relief_bytes;
+};
+
+static bool on_shortage(void *context, const hri_shortage *shortage, int64_t *deadline_ns)
+{
+    struct fixture *fixture = context;
+    (void)deadline_ns;
+    fixture->shortages++;
+    fixture->last = *shortage;
+    uint64_t bytes = fixture->relief_bytes;
+    fixture->relief_bytes = 0;
+    if (bytes)
+        hr_budget_uncharge(fixture->relief_from, bytes);
+    return bytes > 0;
+}
+
+static void on_crossed(void *context, bool quiet)
+{
+    struct fixture *fixture = context;
+    fixture->crossings++;
+    fixture->last_quiet = quiet;
+}
+
+static void on_receded(void *context)
+{
+    ((struct fixture *)context)->recedings++;
+}
+
+static void on_met(void *context)
+{
+    ((struct fixture *)context)->mets++;
+}
+
+static void on_reread(void *context)
+{
+    ((struct fixture *)context)->rereads++;
+}
+
+static struct fixture fixture;
+
+static int set_up(void **state)
+{
+    (void)state;
+    memset(&fixture, 0, sizeof fixture);
+    hri_budget_hooks hooks = {on_shortage, on_reread, on_crossed, on_receded, on_met, &fixture};
+    fixture.root = &fixture.tree.root;
+    return hri_budget_tree_init(&fixture.tree, 1000, &hooks);
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    hri_budget_tree_destroy(&fixture.tree);
+    return 0;
+}
+
+static hr_budget *child(hr_budget *parent, const char *name, uint64_t limit_bytes)
+{
+    hr_budget *budget = NULL;
+    assert_int_equal(hr_budget_new(parent, name, limit_bytes, &budget), 0);
+    return budget;
+}
+
+static hr_budget_figures read_figures(hr_budget *budget)
+{
+    hr_budget_figures figures;
+    assert_int_equal(hr_budget_read(budget, &figures), 0);
+    return figures;
+}
+
+static void a_charge_holds_on_the_whole_path_or_nowhere(void **state)
+{
+    (void)state;
+    hr_budget *a = child(fixture.root, "a", 600), *b = child(a, "b", HR_NONE), *c = child(fixture.root, "c", HR_NONE);
+    assert_int_equal(hr_budget_charge(b, 500), 0);
+    assert_int_equal(read_figures(fixture.root).used_bytes, 500);
+    assert_int_equal(read_figures(a).used_bytes, 500);
+    assert_int_equal(hr_budget_charge(b, 101), -EDQUOT); /* a binds */
+    assert_int_equal(hr_budget_charge(c, 501), -EDQUOT); /* the root binds */
+    assert_int_equal(read_figures(b).used_bytes, 500);
+    assert_int_equal(read_figures(c).used_bytes, 0);
+    assert_int_equal(read_figures(fixture.root).used_bytes, 500);
+    assert_int_equal(read_figures(a).refused, 1);
+    assert_int_equal(read_figures(fixture.root).refused, 1);
+    hr_budget_uncharge(b, 500);
+    assert_int_equal(read_figures(fixture.root).used_bytes, 0);
+    assert_int_equal(read_figures(fixture.root).peak_bytes, 500);
+    assert_int_equal(read_figures(fixture.root).total_bytes, 500);
+    assert_int_equal(hr_budget_free(b), 0);
+    assert_int_equal(hr_budget_free(a), 0);
+    assert_int_equal(hr_budget_free(c), 0);
+}
+
+static void the_limit_is_exact_and_may_be_0(void **state)
+{
+    (void)state;
+    assert_int_equal(hr_budget_charge(fixture.root, 1000), 0);
+    assert_int_equal(hr_budget_charge(fixture.root, 1), -EDQUOT);
+    assert_int_equal(read_figures(fixture.root).left_bytes, 0);
+    hr_budget_uncharge(fixture.root, 1);
+    assert_int_equal(hr_budget_charge(fixture.root, 1), 0);
+    hr_budget_uncharge(fixture.root, 1000);
+    hr_budget *none = child(fixture.root, "none", 0);
+    assert_int_equal(hr_budget_charge(none, 1), -EDQUOT);
+    assert_int_equal(hr_budget_charge(none, 0), 0);
+    assert_int_equal(hr_budget_free(none), 0);
+}
+
+static void huge_charges_do_not_wrap(void **state)
+{
+    (void)state;
+    hr_budget *open = child(fixture.root, "open", HR_NONE);
+    assert_int_equal(hr_budget_charge(open, 10), 0);
+    assert_int_equal(hr_budget_charge(open, UINT64_MAX), -EDQUOT);
+    assert_int_equal(hr_budget_charge(open, UINT64_MAX - 5), -EDQUOT);
+    assert_int_equal(read_figures(open).used_bytes, 10);
+    hr_budget_uncharge(open, 10);
+    assert_int_equal(hr_budget_free(open), 0);
+}
+
+static void a_refusal_says_what_was_asked_and_what_was_left(void **state)
+{
+    (void)state;
+    hr_budget *uploads = child(fixture.root, "uploads", 300);
+    assert_int_equal(hr_budget_charge(uploads, 100), 0);
+    assert_int_equal(hr_budget_charge(uploads, 250), -EDQUOT);
+    hr_refusal refusal;
+    assert_int_equal(hr_budget_refusal(&refusal), 0);
+    assert_string_equal(refusal.limit_name, "uploads");
+    assert_int_equal(refusal.asked_bytes, 250);
+    assert_int_equal(refusal.left_bytes, 200);
+    assert_int_equal(refusal.limit_bytes, 300);
+    hr_budget_uncharge(uploads, 100);
+    assert_int_equal(hr_budget_free(uploads), 0);
+}
+
+static void relief_is_asked_for_what_is_missing_and_the_charge_tried_again(void **state)
+{
+    (void)state;
+    hr_budget *cache = child(fixture.root, "cache", 500);
+    assert_int_equal(hr_budget_charge(cache, 450), 0);
+    fixture.relief_from = cache;
+    fixture.relief_bytes = 80;
+    assert_int_equal(hr_budget_charge(cache, 120), 0);
+    assert_int_equal(fixture.shortages, 1);
+    assert_ptr_equal(fixture.last.budget, cache);
+    assert_int_equal(fixture.last.asked_bytes - fixture.last.left_bytes, 70);
+    assert_int_equal(read_figures(cache).used_bytes, 490);
+    assert_int_equal(hr_budget_charge(cache, 120), -EDQUOT); /* relief gives nothing more */
+    assert_int_equal(fixture.shortages, 2);
+    hr_budget_uncharge(cache, 490);
+    assert_int_equal(hr_budget_free(cache), 0);
+}
+
+static void what_can_never_fit_is_refused_without_relief(void **state)
+{
+    (void)state;
+    assert_int_equal(hr_budget_charge(fixture.root, 1001), -EDQUOT);
+    assert_int_equal(fixture.shortages, 0);
+    assert_int_equal(fixture.mets, 0);
+}
+
+static void try_charge_runs_no_relief_and_crosses_quietly(void **state)
+{
+    (void)state;
+    atomic_store(&fixture.tree.cross_bytes, 800);
+    assert_int_equal(hr_budget_try_charge(fixture.root, 900), 0);
+    assert_int_equal(fixture.crossings, 1);
+    assert_true(fixture.last_quiet);
+    assert_int_equal(hr_budget_try_charge(fixture.root, 101), -EDQUOT);
+    assert_int_equal(fixture.shortages + fixture.mets, 0);
+    hr_budget_uncharge(fixture.root, 900);
+}
+
+static void only_the_root_meets_the_guards_limit(void **state)
+{
+    (void)state;
+    hr_budget *small = child(fixture.root, "small", 10);
+    assert_int_equal(hr_budget_charge(small, 8), 0);
+    assert_int_equal(hr_budget_charge(small, 8), -EDQUOT);
+    assert_int_equal(fixture.mets, 0);
+    assert_int_equal(hr_budget_charge(fixture.root, 992), 0);
+    assert_int_equal(hr_budget_charge(fixture.root, 8), -EDQUOT);
+    assert_int_equal(fixture.mets, 1);
+    hr_budget_uncharge(small, 8);
+    hr_budget_uncharge(fixture.root, 992);
+    assert_int_equal(hr_budget_free(small), 0);
+}
+
+static void what_others_take_narrows_the_root_after_a_second_look(void **state)
+{
+    (void)state;
+    hri_budget_tree_narrow(&fixture.tree, 2000, 400);
+    assert_int_equal(read_figures(fixture.root).limit_bytes, 1000);
+    assert_int_equal(read_figures(fixture.root).left_bytes, 400);
+    assert_int_equal(hr_budget_charge(fixture.root, 401), -EDQUOT);
+    assert_int_equal(fixture.rereads, 1);
+    hri_budget_tree_narrow(&fixture.tree, 300, 300); /* a kernel's limit below our own is the limit */
+    assert_int_equal(read_figures(fixture.root).limit_bytes, 300);
+    assert_int_equal(hr_budget_charge(fixture.root, 301), -EDQUOT);
+    assert_int_equal(fixture.rereads, 1);
+}
+
+static void promises_count_and_become_holding(void **state)
+{
+    (void)state;
+    hri_shortage shortage;
+    assert_int_equal(hri_budget_promise(fixture.root, 600, HR_NONE, &shortage), 0);
+    assert_int_equal(read_figures(fixture.root).used_bytes, 600);
+    assert_int_equal(read_figures(fixture.root).promised_bytes, 600);
+    assert_int_equal(hr_budget_charge(fixture.root, 401), -EDQUOT);
+    hri_budget_spend(fixture.root, 250);
+    assert_int_equal(read_figures(fixture.root).promised_bytes, 350);
+    assert_int_equal(read_figures(fixture.root).used_bytes, 600);
+    hri_budget_unpromise(fixture.root, 350);
+    hr_budget_uncharge(fixture.root, 250);
+    assert_int_equal(read_figures(fixture.root).used_bytes, 0);
+    /* A ceiling is a limit for this one demand. */
+    assert_int_equal(hri_budget_promise(fixture.root, 600, 599, &shortage), -EDQUOT);
+    assert_true(shortage.ceiling);
+    assert_int_equal(shortage.left_bytes, 599);
+    assert_int_equal(read_figures(fixture.root).refused, 1); /* the charge above: a ceiling is no refusal yet */
+}
+
+static void a_budget_in_use_cannot_be_freed(void **state)
+{
+    (void)state;
+    hr_budget *a = child(fixture.root, "a", HR_NONE), *b = child(a, "b", HR_NONE);
+    assert_int_equal(hr_budget_free(a), -EBUSY);
+    assert_int_equal(hr_budget_charge(b, 1), 0);
+    assert_int_equal(hr_budget_free(b), -EBUSY);
+    hr_budget_uncharge(b, 1);
+    assert_int_equal(hr_budget_free(b), 0);
+    assert_int_equal(hr_budget_free(a), 0);
+    assert_int_equal(hr_budget_free(NULL), 0);
+    assert_int_equal(hr_budget_free(fixture.root), -EINVAL);
+    assert_int_equal(hr_budget_new(NULL, "x", 1, &a), -EINVAL);
+    assert_int_equal(hr_budget_new(fixture.root, NULL, 1, &a), -EINVAL);
+}
+
+static void a_limit_below_the_use_refuses_until_use_is_below(void **state)
+{
+    (void)state;
+    assert_int_equal(hr_budget_charge(fixture.root, 900), 0);
+    assert_int_equal(hr_budget_set_limit(fixture.root, 500), 0);
+    assert_int_equal(read_figures(fixture.root).left_bytes, 0);
+    assert_int_equal(hr_budget_charge(fixture.root, 1), -EDQUOT);
+    hr_budget_uncharge(fixture.root, 401);
+    assert_int_equal(hr_budget_charge(fixture.root, 1), 0);
+    hr_budget_uncharge(fixture.root, 500);
+}
+
+static void *give_back_soon(void *budget)
+{
+    while (read_figures(budget).waiting == 0)
+        usleep(1000);
+    hr_budget_uncharge(budget, 400);
+    return NULL;
+}
+
+static void a_waiting_charge_is_woken_by_room(void **state)
+{
+    (void)state;
+    assert_int_equal(hr_budget_charge(fixture.root, 900), 0);
+    assert_int_equal(hr_budget_charge_wait(fixture.root, 500, 0), -ETIMEDOUT);
+    assert_int_equal(hr_budget_charge_wait(fixture.root, 1001, -1), -EDQUOT); /* can never fit: no wait */
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, give_back_soon, fixture.root), 0);
+    assert_int_equal(hr_budget_charge_wait(fixture.root, 500, -1), 0);
+    pthread_join(thread, NULL);
+    assert_int_equal(read_figures(fixture.root).used_bytes, 1000);
+    assert_int_equal(read_figures(fixture.root).waiting, 0);
+    hr_budget_uncharge(fixture.root, 1000);
+}
+
+/* Runs in a child: debug builds abort at misuse, release builds go on. */
+static int misuse_in_child(void (*misuse)(void))
+{
+    pid_t child_pid = fork();
+    if (child_pid == 0) {
+        signal(SIGABRT, SIG_DFL);
+        misuse();
+        _exit(0);
+    }
+    int status;
+    assert_int_equal(waitpid(child_pid, &status, 0), child_pid);
+    return status;
+}
+
+static void give_back_too_much(void)
+{
+    if (hr_budget_charge(fixture.root, 10) != 0)
+        _exit(2);
+    hr_budget_uncharge(fixture.root, 11);
+    hr_budget_figures figures;
+    hr_budget_read(fixture.root, &figures);
+    if (figures.used_bytes != 0)
+        _exit(3);
+}
+
+static void giving_back_too_much_is_caught(void **state)
+{
+    (void)state;
+    int status = misuse_in_child(give_back_too_much);
+#ifdef HRI_DEBUG
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+#else
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+#endif
+}
+
+static void uncharges_are_told_only_while_watched(void **state)
+{
+    (void)state;
+    assert_int_equal(hr_budget_charge(fixture.root, 100), 0);
+    hr_budget_uncharge(fixture.root, 50);
+    assert_int_equal(fixture.recedings, 0);
+    atomic_store(&fixture.tree.watched, true);
+    hr_budget_uncharge(fixture.root, 50);
+    assert_int_equal(fixture.recedings, 1);
+}
+
+#define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_charge_holds_on_the_whole_path_or_nowhere),
+        TEST(the_limit_is_exact_and_may_be_0),
+        TEST(huge_charges_do_not_wrap),
+        TEST(a_refusal_says_what_was_asked_and_what_was_left),
+        TEST(relief_is_asked_for_what_is_missing_and_the_charge_tried_again),
+        TEST(what_can_never_fit_is_refused_without_relief),
+        TEST(try_charge_runs_no_relief_and_crosses_quietly),
+        TEST(only_the_root_meets_the_guards_limit),
+        TEST(what_others_take_narrows_the_root_after_a_second_look),
+        TEST(promises_count_and_become_holding),
+        TEST(a_budget_in_use_cannot_be_freed),
+        TEST(a_limit_below_the_use_refuses_until_use_is_below),
+        TEST(a_waiting_charge_is_woken_by_room),
+        TEST(giving_back_too_much_is_caught),
+        TEST(uncharges_are_told_only_while_watched),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "support/cmocka.h"
+
+#include "gauge/ledger.h"
+
+#include <math.h>
+
+static hri_reading reading;
+static hri_books books;
+
+static int set_up(void **state)
+{
+    (void)state;
+    reading = (hri_reading){
+        .process = {10 * MIB, 10 * MIB, 50 * MIB, HR_NONE, 20 * MIB, HR_NONE, 16384 * MIB, 8192 * MIB},
+        .group_count = 2,
+        .groups = {{100 * MIB, 40 * MIB, 7 * MIB}, {HR_NONE, 0, 0}},
+        .binding = 0,
+    };
+    books = (hri_books){.reading = &reading, .accounts = {.held_bytes = 8 * MIB, .own_limit_bytes = HR_NONE}};
+    return 0;
+}
+
+static hri_ledgers compute(void)
+{
+    hri_ledgers ledgers;
+    hri_ledgers_compute(&books, &ledgers);
+    return ledgers;
+}
+
+static void the_worst_ledger_decides_and_is_named(void **state)
+{
+    (void)state;
+    hri_ledgers ledgers = compute();
+    assert_int_equal(ledgers.worst, HRI_LEDGER_CGROUP);
+    assert_true(fabs(ledgers.use - 0.40) < 1e-9);
+    assert_true(ledgers.kernel_limit_bytes == 100 * MIB);
+    assert_int_equal(ledgers.kernel_limit, HRI_LEDGER_CGROUP);
+    books.accounts.own_limit_bytes = 16 * MIB;
+    ledgers = compute();
+    assert_int_equal(ledgers.worst, HRI_LEDGER_BUDGET);
+    assert_true(fabs(ledgers.use - 0.50) < 1e-9);
+    reading.process.address_limit_bytes = 60 * MIB;
+    ledgers = compute();
+    assert_int_equal(ledgers.worst, HRI_LEDGER_ADDRESS);
+    assert_true(ledgers.kernel_limit_bytes == 60 * MIB);
+    reading.process.data_limit_bytes = 21 * MIB;
+    assert_int_equal(compute().worst, HRI_LEDGER_DATA);
+    reading.process.host_available_bytes = 0;
+    ledgers = compute();
+    assert_int_equal(ledgers.worst, HRI_LEDGER_HOST);
+    assert_true(ledgers.use == 1.0);
+}
+
+static void what_others_take_is_use_less_what_is_ours(void **state)
+{
+    (void)state;
+    hri_ledgers ledgers = compute();
+    assert_true(ledgers.others_bytes == 32 * MIB); /* 40, of which 8 are held and resident */
+    assert_true(ledgers.room_bytes == 68 * MIB);
+    books.accounts.held_bytes = 90 * MIB; /* charged, but only 10 are resident */
+    ledgers = compute();
+    assert_true(ledgers.others_bytes == 30 * MIB);
+    reading.groups[0].use_bytes = 5 * MIB; /* counters of different instants: saturated */
+    assert_true(compute().others_bytes == 0);
+}
+
+static void a_dropped_reserve_still_counts(void **state)
+{
+    (void)state;
+    books.reserve_bytes = 10 * MIB;
+    assert_true(fabs(compute().use - 0.50) < 1e-9);
+    assert_true(compute().others_bytes == 42 * MIB);
+}
+
+static void what_relief_returned_is_not_others(void **state)
+{
+    (void)state;
+    books.returned_bytes = 1 * MIB;
+    assert_true(compute().others_bytes == 31 * MIB);
+    books.returned_bytes = 50 * MIB; /* no more than what is resident can be ours */
+    assert_true(compute().others_bytes == 30 * MIB);
+}
+
+static void an_ancestor_that_is_short_decides_but_does_not_set_the_limit(void **state)
+{
+    (void)state;
+    reading.groups[1] = (hri_cgroup_reading){200 * MIB, 190 * MIB, 0};
+    hri_ledgers ledgers = compute();
+    assert_true(fabs(ledgers.use - 0.95) < 1e-9);
+    assert_true(ledgers.kernel_limit_bytes == 100 * MIB);
+    assert_true(ledgers.room_bytes == 200 * MIB - (190 - 8) * MIB);
+}
+
+static void a_limit_of_0_is_full(void **state)
+{
+    (void)state;
+    reading.groups[0] = (hri_cgroup_reading){0, 4096, 0};
+    assert_true(compute().use == 1.0);
+}
+
+static void nothing_known_is_nothing_used(void **state)
+{
+    (void)state;
+    reading = (hri_reading){.process = {HR_NONE, HR_NONE, HR_NONE, HR_NONE, HR_NONE, HR_NONE, HR_NONE, HR_NONE},
+                            .binding = -1};
+    hri_ledgers ledgers = compute();
+    assert_true(ledgers.use == 0);
+    assert_true(ledgers.room_bytes == HR_NONE);
+    assert_true(ledgers.kernel_limit_bytes == HR_NONE);
+    assert_true(hri_ledgers_ceiling(&books, 0.9) == HR_NONE);
+}
+
+static void the_ceiling_counts_what_is_granted_and_not_yet_touched(void **state)
+{
+    (void)state;
+    /* 32 MiB are others': the root may go to 90 - 32 before the group would be over 0.9, all of it touched. */
+    assert_true(hri_ledgers_ceiling(&books, 0.9) == 58 * MIB);
+    books.accounts.held_bytes = 30 * MIB; /* 10 of them resident; others are 30 */
+    assert_true(hri_ledgers_ceiling(&books, 0.9) == 60 * MIB);
+    books.accounts.own_limit_bytes = 40 * MIB;
+    assert_true(hri_ledgers_ceiling(&books, 0.9) == 36 * MIB);
+    /* Crossing is about what is there now: 50 MiB more until 0.9, but the budget's own threshold comes first. */
+    assert_true(hri_ledgers_crossing(&books, 0.9) == 36 * MIB);
+    books.accounts.own_limit_bytes = HR_NONE;
+    assert_true(hri_ledgers_crossing(&books, 0.9) == 80 * MIB);
+}
+
+#define TEST(function) cmocka_unit_test_setup(function, set_up)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(the_worst_ledger_decides_and_is_named),
+        TEST(what_others_take_is_use_less_what_is_ours),
+        TEST(a_dropped_reserve_still_counts),
+        TEST(what_relief_returned_is_not_others),
+        TEST(an_ancestor_that_is_short_decides_but_does_not_set_the_limit),
+        TEST(a_limit_of_0_is_full),
+        TEST(nothing_known_is_nothing_used),
+        TEST(the_ceiling_counts_what_is_granted_and_not_yet_touched),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

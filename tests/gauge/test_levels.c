@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "support/cmocka.h"
+
+#include "base/clock.h"
+#include "gauge/levels.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+
+static hri_level_rules defaults(void)
+{
+    hri_level_rules rules = {.dwell_ns = HRI_SECOND};
+    assert_int_equal(hri_level_rules_fit(&rules), 0);
+    return rules;
+}
+
+static void the_table(void **state)
+{
+    (void)state;
+    /* seconds, use, signals: the level that follows. */
+    static const struct {
+        double seconds, use;
+        bool relieved, met;
+        hr_level level;
+    } rows[] = {
+        {0.0, 0.50, 0, 0, HR_NORMAL},   {0.1, 0.80, 0, 0, HR_WARNING},  /* up at once, at the threshold */
+        {0.2, 0.76, 0, 0, HR_WARNING},                                  /* not below warn_below */
+        {0.3, 0.74, 0, 0, HR_WARNING},  {1.2, 0.74, 0, 0, HR_WARNING},  /* the dwell runs from 0.3 */
+        {1.3, 0.74, 0, 0, HR_NORMAL},   {2.0, 0.90, 0, 0, HR_WARNING},  /* degraded begins over 0.90 */
+        {2.1, 0.91, 0, 0, HR_DEGRADED}, {2.2, 0.85, 0, 0, HR_DEGRADED}, /* not below recover_below */
+        {4.0, 0.79, 0, 0, HR_DEGRADED}, {4.9, 0.81, 0, 0, HR_DEGRADED}, /* the dwell starts anew */
+        {5.0, 0.79, 0, 0, HR_DEGRADED}, {6.0, 0.79, 0, 0, HR_WARNING},
+        {6.1, 0.95, 0, 0, HR_DEGRADED}, {6.2, 0.951, 0, 0, HR_CRITICAL},
+        {6.3, 0.85, 0, 0, HR_CRITICAL}, {6.4, 0.70, 0, 0, HR_CRITICAL},
+        {7.4, 0.70, 0, 0, HR_NORMAL},   /* all the way, in one dwell */
+        {8.0, 0.91, 1, 0, HR_CRITICAL}, /* relief ran and did not help */
+        {8.1, 0.10, 0, 0, HR_CRITICAL}, {9.1, 0.10, 0, 0, HR_NORMAL},
+        {9.2, 0.85, 1, 0, HR_WARNING},  /* relief got below degrade_at */
+        {9.3, 0.85, 0, 1, HR_CRITICAL}, /* a limit was met */
+        {9.4, 0.10, 0, 0, HR_CRITICAL}, {10.4, 0.10, 0, 0, HR_NORMAL},
+        {10.5, 0.30, 0, 1, HR_NORMAL}, /* one large request is no emergency */
+    };
+    hri_level_rules rules = defaults();
+    hri_level_state level = {HR_NORMAL, HR_NORMAL, 0};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        hri_level_input input = {
+            .use = rows[i].use,
+            .now_ns = (int64_t)(rows[i].seconds * 1e9 + 0.5),
+            .relieved = rows[i].relieved,
+            .met = rows[i].met,
+        };
+        hr_level got = hri_level_next(&rules, &level, &input);
+        if (got != rows[i].level)
+            fail_msg("row %zu (%.1f s, use %.3f): %s", i, rows[i].seconds, rows[i].use, hr_level_text(got));
+    }
+}
+
+static void refuse_until_recovered_is_the_sources_literal_rule(void **state)
+{
+    (void)state;
+    hri_level_rules rules = defaults();
+    rules.refuse_until_recovered = true;
+    hri_level_state level = {HR_NORMAL, HR_NORMAL, 0};
+    assert_int_equal(hri_level_next(&rules, &level, &(hri_level_input){.use = 0.92}), HR_DEGRADED);
+    assert_int_equal(hri_level_next(&rules, &level, &(hri_level_input){.use = 0.85, .relieved = true}), HR_CRITICAL);
+}
+
+static void straight_falls_without_the_dwell(void **state)
+{
+    (void)state;
+    hri_level_rules rules = defaults();
+    hri_level_state level = {HR_NORMAL, HR_NORMAL, 0};
+    hri_level_next(&rules, &level, &(hri_level_input){.use = 0.99});
+    assert_int_equal(hri_level_next(&rules, &level, &(hri_level_input){.use = 0.1, .straight = true}), HR_NORMAL);
+}
+
+/* Regression: the source recovers at the threshold at which it degrades, and changes mode at every sample. */
+static void source_12_samples_around_a_threshold_do_not_flap(void **state)
+{
+    (void)state;
+    hri_level_rules rules = defaults();
+    hri_level_state level = {HR_NORMAL, HR_NORMAL, 0};
+    hr_level before = HR_NORMAL;
+    int changes = 0;
+    for (int i = 0; i < 20; i++) {
+        hri_level_input input = {.use = i % 2 ? 0.905 : 0.895, .now_ns = i * 10 * HRI_SECOND};
+        hr_level now = hri_level_next(&rules, &level, &input);
+        changes += now != before;
+        before = now;
+    }
+    assert_int_equal(changes, 2); /* to warning, to degraded, and there it stays */
+}
+
+/* Any input: up at once, at most one way down a dwell, never stuck once use is low. */
+static void random_series_keep_the_rules(void **state)
+{
+    (void)state;
+    srand(1);
+    for (int series = 0; series < 200; series++) {
+        hri_level_rules rules = defaults();
+        hri_level_state level = {HR_NORMAL, HR_NORMAL, 0};
+        int64_t now = 0, last_down = -HRI_SECOND;
+        hr_level before = HR_NORMAL;
+        for (int i = 0; i < 500; i++) {
+            now += rand() % (series % 2 ? 50 : 900) * HRI_MILLISECOND;
+            hri_level_input input = {.use = (rand() % 1100) / 1000.0, .now_ns = now};
+            hr_level got = hri_level_next(&rules, &level, &input);
+            assert_true(input.use <= rules.critical_at || got == HR_CRITICAL);
+            assert_true(input.use <= rules.degrade_at || got >= HR_DEGRADED);
+            if (got < before) {
+                assert_true(now - last_down >= rules.dwell_ns);
+                last_down = now;
+            }
+            before = got;
+        }
+        hri_level_next(&rules, &level, &(hri_level_input){.use = 0.1, .now_ns = now});
+        now += rules.dwell_ns;
+        hri_level_next(&rules, &level, &(hri_level_input){.use = 0.1, .now_ns = now});
+        now += rules.dwell_ns;
+        assert_int_equal(hri_level_next(&rules, &level, &(hri_level_input){.use = 0.1, .now_ns = now}), HR_NORMAL);
+    }
+}
+
+static void thresholds_are_fitted_or_refused(void **state)
+{
+    (void)state;
+    hri_level_rules rules = defaults();
+    assert_true(rules.warn_at == 0.80 && rules.warn_below == 0.75 && rules.degrade_at == 0.90 &&
+                fabs(rules.critical_at - 0.95) < 1e-9 && rules.recover_below == 0.80);
+    static const hri_level_rules good[] = {
+        {.degrade_at = 0.5},  {.warn_at = 0.93, .degrade_at = 0.97},
+        {.warn_at = 0.95},    {.critical_at = 0.6},
+        {.warn_below = 0.85}, {.recover_below = 0.95},
+        {.warn_at = 0.1},     {.critical_at = 1.0},
+        {.degrade_at = 0.99}, {.warn_at = 0.9, .degrade_at = 0.9},
+    };
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        hri_level_rules fitted = good[i];
+        assert_int_equal(hri_level_rules_fit(&fitted), 0);
+        assert_true(good[i].degrade_at == 0 || fitted.degrade_at == good[i].degrade_at);
+        assert_true(good[i].warn_at == 0 || fitted.warn_at == good[i].warn_at);
+    }
+    static const hri_level_rules bad[] = {
+        {.warn_at = 0.9, .degrade_at = 0.8},
+        {.warn_below = 0.9, .warn_at = 0.8},
+        {.recover_below = 0.9, .degrade_at = 0.9},
+        {.critical_at = 0.9, .degrade_at = 0.9},
+        {.critical_at = 1.1},
+        {.warn_at = -0.1},
+        {.degrade_at = 1.0},
+        {.warn_below = 0.8, .warn_at = 0.8},
+        {.warn_at = NAN},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        hri_level_rules refused = bad[i];
+        assert_int_equal(hri_level_rules_fit(&refused), -EINVAL);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_table),
+        cmocka_unit_test(refuse_until_recovered_is_the_sources_literal_rule),
+        cmocka_unit_test(straight_falls_without_the_dwell),
+        cmocka_unit_test(source_12_samples_around_a_threshold_do_not_flap),
+        cmocka_unit_test(random_series_keep_the_rules),
+        cmocka_unit_test(thresholds_are_fitted_or_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "support/cmocka.h"
+#include "support/world.h"
+
+#include "os/cgroup.h"
+
+static void page_cache_is_not_use_on_v2(void **state)
+{
+    (void)state;
+    hri_cgroup_reading reading = {0};
+    hri_cgroup_parse_stat("anon 1\nfile 900\nkernel 50\nkernel_stack 9\nsock 6\nshmem 7\ninactive_anon 100\n"
+                          "active_anon 20\ninactive_file 500\nactive_file 300\nunevictable 3\nslab_reclaimable 40\n",
+                          2, &reading);
+    assert_int_equal(reading.use_bytes, 100 + 20 + 3 + (50 - 40) + 6);
+    assert_int_equal(reading.cache_bytes, 800);
+}
+
+static void old_kernels_give_kernel_memory_in_parts(void **state)
+{
+    (void)state;
+    hri_cgroup_reading reading = {0};
+    hri_cgroup_parse_stat("inactive_anon 100\nkernel_stack 1\npagetables 2\npercpu 4\nslab_unreclaimable 8\n"
+                          "slab_reclaimable 1000\n",
+                          2, &reading);
+    assert_int_equal(reading.use_bytes, 100 + 1 + 2 + 4 + 8);
+}
+
+static void v1_is_read_by_its_total_fields(void **state)
+{
+    (void)state;
+    hrt_world world;
+    hrt_world_new(&world);
+    hrt_world_write(&world, "/proc/self/cgroup", "4:memory:/app\n0::/\n");
+    hrt_world_write(&world, "/proc/self/mountinfo", "34 30 0:31 / /cg rw - cgroup cgroup rw,memory\n");
+    hrt_world_write(&world, "/cg/memory.limit_in_bytes", "9223372036854771712\n");
+    hrt_world_write(&world, "/cg/memory.stat", "");
+    hrt_world_write(&world, "/cg/app/memory.limit_in_bytes", "104857600\n");
+    hrt_world_write(&world, "/cg/app/memory.stat",
+                    "rss 5\nactive_anon 1\ninactive_anon 1\ntotal_rss 9999\ntotal_inactive_file 60\n"
+                    "total_active_file 5\ntotal_inactive_anon 30\ntotal_active_anon 20\ntotal_unevictable 4\n");
+    hrt_world_write(&world, "/cg/app/memory.kmem.usage_in_bytes", "1000\n");
+    hrt_world_write(&world, "/cg/app/memory.kmem.tcp.usage_in_bytes", "200\n");
+    hri_cgroup_chain chain;
+    hri_cgroup_reading reading;
+    uint64_t limit;
+    assert_int_equal(hri_cgroup_open(&chain, world.root), 0);
+    assert_int_equal(chain.version, 1);
+    assert_int_equal(chain.count, 2);
+    assert_int_equal(hri_cgroup_read(&chain, 0, &reading), 0);
+    assert_int_equal(reading.limit_bytes, 100 * MIB);
+    assert_int_equal(reading.use_bytes, 30 + 20 + 4 + 1000 + 200);
+    assert_int_equal(reading.cache_bytes, 65);
+    assert_int_equal(hri_cgroup_read_limit(&chain, 1, &limit), 0);
+    assert_true(limit == HR_NONE); /* v1's huge number */
+    assert_string_equal(chain.groups[0].name, "cgroup v1 /app memory.limit_in_bytes");
+    hri_cgroup_close(&chain);
+    hrt_world_free(&world);
+}
+
+static void limits_are_read_again_and_0_means_0(void **state)
+{
+    (void)state;
+    hrt_world world;
+    hrt_world_new(&world);
+    hrt_world_set_group(&world, 100 * MIB, 0, 0);
+    hri_cgroup_chain chain;
+    uint64_t limit = 1;
+    assert_int_equal(hri_cgroup_open(&chain, world.root), 0);
+    assert_int_equal(chain.version, 2);
+    assert_int_equal(chain.count, 1); /* the root of v2 has no memory.max */
+    hrt_world_write(&world, "/sys/fs/cgroup/app/memory.max", "0\n");
+    assert_int_equal(hri_cgroup_read_limit(&chain, 0, &limit), 0);
+    assert_int_equal(limit, 0);
+    hrt_world_write(&world, "/sys/fs/cgroup/app/memory.max", "max\n");
+    assert_int_equal(hri_cgroup_read_limit(&chain, 0, &limit), 0);
+    assert_true(limit == HR_NONE);
+    hri_cgroup_close(&chain);
+    hrt_world_free(&world);
+}
+
+static void no_cgroup_is_no_error(void **state)
+{
+    (void)state;
+    hrt_world world;
+    hrt_world_new(&world);
+    hri_cgroup_chain chain;
+    assert_int_equal(hri_cgroup_open(&chain, world.root), 0);
+    assert_int_equal(chain.version, 0);
+    assert_int_equal(chain.count, 0);
+    hri_cgroup_close(&chain);
+    hrt_world_free(&world);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(page_cache_is_not_use_on_v2),    cmocka_unit_test(old_kernels_give_kernel_memory_in_parts),
+        cmocka_unit_test(v1_is_read_by_its_total_fields), cmocka_unit_test(limits_are_read_again_and_0_means_0),
+        cmocka_unit_test(no_cgroup_is_no_error),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

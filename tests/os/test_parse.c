@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "support/cmocka.h"
+
+#include "os/parse.h"
+
+#include <errno.h>
+#include <headroom/base.h>
+#include <string.h>
+
+static void numbers(void **state)
+{
+    (void)state;
+    uint64_t value = 0;
+    assert_int_equal(hri_parse_number("104857600\n", &value), 0);
+    assert_true(value == 100 * MIB);
+    assert_int_equal(hri_parse_number("max\n", &value), 0);
+    assert_true(value == HR_NONE);
+    assert_int_equal(hri_parse_number("99999999999999999999999\n", &value), 0);
+    assert_true(value == HR_NONE);
+    assert_int_equal(hri_parse_number("", &value), -EINVAL);
+    assert_int_equal(hri_parse_number("-5", &value), -EINVAL);
+}
+
+static void keys_are_whole_words_at_the_start_of_a_line(void **state)
+{
+    (void)state;
+    static const char text[] = "anon 1\nactive_anon 22\nkernel_stack 5\nkernel 7\nMemTotal:       16 kB\nbad x\ncut";
+    uint64_t value = 0;
+    assert_int_equal(hri_parse_key(text, "active_anon", &value), 0);
+    assert_true(value == 22);
+    assert_int_equal(hri_parse_key(text, "anon", &value), 0);
+    assert_true(value == 1);
+    assert_int_equal(hri_parse_key(text, "kernel", &value), 0);
+    assert_true(value == 7);
+    assert_int_equal(hri_parse_key(text, "MemTotal:", &value), 0);
+    assert_true(value == 16);
+    assert_int_equal(hri_parse_key(text, "stack", &value), -ENOENT);
+    assert_int_equal(hri_parse_key(text, "bad", &value), -EINVAL);
+    assert_int_equal(hri_parse_key(text, "cut", &value), -ENOENT);
+}
+
+static void fields_are_counted_from_0(void **state)
+{
+    (void)state;
+    uint64_t value = 0;
+    assert_int_equal(hri_parse_field("765 422 394 5 0 123 0\n", 5, &value), 0);
+    assert_true(value == 123);
+    assert_int_equal(hri_parse_field("765 422", 2, &value), -ENOENT);
+    assert_int_equal(hri_parse_field("", 0, &value), -ENOENT);
+}
+
+static void the_group_of_each_version_is_found(void **state)
+{
+    (void)state;
+    static const char text[] = "9:name=systemd:/\n4:memory:/docker/abc\n3:cpu,cpuacct:/x\n0::/unified/it\n";
+    char path[64];
+    assert_int_equal(hri_parse_cgroup_path(text, 1, path, sizeof path), 0);
+    assert_string_equal(path, "/docker/abc");
+    assert_int_equal(hri_parse_cgroup_path(text, 2, path, sizeof path), 0);
+    assert_string_equal(path, "/unified/it");
+    assert_int_equal(hri_parse_cgroup_path("3:cpu:/x\n", 1, path, sizeof path), -ENOENT);
+    assert_int_equal(hri_parse_cgroup_path("0::/cut/sho", 2, path, sizeof path), -ENOENT);
+    assert_int_equal(hri_parse_cgroup_path("5:memory:/too/long\n", 1, path, 5), -ENAMETOOLONG);
+}
+
+static void check_mount(const char *text, int version, const char *path, const char *mount, const char *below)
+{
+    hri_cgroup_place place;
+    assert_int_equal(hri_parse_cgroup_mount(text, version, path, &place), 0);
+    assert_string_equal(place.mount, mount);
+    assert_string_equal(place.below, below);
+}
+
+static void the_mount_is_found_where_the_group_is_below_its_root(void **state)
+{
+    (void)state;
+    static const char v1[] = "30 22 0:27 / /sys/fs/cgroup rw - tmpfs tmpfs rw,mode=755\n"
+                             "31 30 0:28 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n"
+                             "34 30 0:31 / /sys/fs/cgroup/memory rw,relatime shared:3 - cgroup cgroup rw,memory\n";
+    check_mount(v1, 1, "/app", "/sys/fs/cgroup/memory", "/app");
+    check_mount(v1, 1, "/", "/sys/fs/cgroup/memory", "");
+    /* Docker shows a container only its own part of the tree. */
+    static const char docker[] = "1 2 0:31 /docker/abc /sys/fs/cgroup/memory ro - cgroup cgroup rw,memory\n";
+    check_mount(docker, 1, "/docker/abc", "/sys/fs/cgroup/memory", "");
+    check_mount(docker, 1, "/docker/abc/sub", "/sys/fs/cgroup/memory", "/sub");
+    check_mount(docker, 1, "/docker/abcdef", "/sys/fs/cgroup/memory", "");
+    /* A cgroup namespace may show a path that leads out of it. */
+    check_mount("1 2 0:9 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n", 2, "/../other", "/sys/fs/cgroup", "");
+    check_mount("1 2 0:9 / /my\\040group rw - cgroup2 cgroup2 rw\n", 2, "/a", "/my group", "/a");
+    hri_cgroup_place place;
+    assert_int_equal(hri_parse_cgroup_mount(v1, 2, "/", &place), -ENOENT);
+}
+
+static void texts_cut_anywhere_do_no_harm(void **state)
+{
+    (void)state;
+    static const char text[] = "34 30 0:31 / /sys/fs/cgroup/memory rw,relatime - cgroup cgroup rw,memory\n";
+    char cut[sizeof text];
+    hri_cgroup_place place;
+    for (size_t length = 0; length < sizeof text - 1; length++) {
+        memcpy(cut, text, length);
+        cut[length] = '\0';
+        assert_int_equal(hri_parse_cgroup_mount(cut, 1, "/a", &place), -ENOENT);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(numbers),
+        cmocka_unit_test(keys_are_whole_words_at_the_start_of_a_line),
+        cmocka_unit_test(fields_are_counted_from_0),
+        cmocka_unit_test(the_group_of_each_version_is_found),
+        cmocka_unit_test(the_mount_is_found_where_the_group_is_below_its_root),
+        cmocka_unit_test(texts_cut_anywhere_do_no_harm),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

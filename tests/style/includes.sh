@@ -1,0 +1,97 @@
+#!/usr/bin/env bash
+# Includes point down only: the table of rooms in CONTRIBUTING.md, held against every source.
+#
+#   includes.sh [TREE]
+set -euo pipefail
+tree=${1:-${HEADROOM_SOURCE_DIR:-$(cd "$(dirname "$0")/../.." && pwd)}}
+cd "$tree"
+
+{
+    for folder in src cli examples adapters integrations include; do
+        [ -d "$folder" ] && find "$folder" -name '*.[ch]' -o -name '*.cpp' -path "$folder/*"
+    done
+} | sort | xargs -r grep -Hn '^[[:space:]]*#[[:space:]]*include' | awk '
+BEGIN {
+    # room: what it may include, and itself
+    may["base"] = "base"
+    may["os"] = "base os"
+    may["budget"] = "base os budget"
+    may["gauge"] = "base os budget gauge"
+    may["relief"] = "base os budget gauge relief"
+    may["store"] = "base os budget store"
+    may["flow"] = "base os budget store flow"
+    may["report"] = "base os budget gauge report"
+    # Public headers belong to the room that they are the face of. guard.h and base.h are types and declarations that
+    # need nothing else, so every room but base may name a guard.
+    face["base"] = "base"
+    face["guard"] = "base"
+    face["budget"] = "budget"
+    face["relief"] = "relief"
+    face["scope"] = "relief"
+    face["pool"] = "store"
+    face["cache"] = "store"
+    face["flow"] = "flow"
+    face["report"] = "report"
+}
+
+function offence(text) {
+    print where ": " text
+    bad = 1
+}
+
+function allowed(room, other) {
+    return index(" " may[room] " ", " " other " ") > 0
+}
+
+{
+    split($0, part, ":")
+    file = part[1]
+    where = part[1] ":" part[2]
+    line = substr($0, length(where) + 2)
+    if (!match(line, /[<"][^>"]*[>"]/))
+        next
+    quoted = substr(line, RSTART, 1) == "\""
+    name = substr(line, RSTART + 1, RLENGTH - 2)
+    depth = split(file, folder, "/")
+    first = name
+    slash = index(name, "/")
+    if (slash)
+        first = substr(name, 1, slash - 1)
+    public = first == "headroom" || name == "headroom.h"
+    ours = (first in may) && slash
+
+    if (name ~ /(^|\/)\.\.\//) {
+        offence("\"" name "\" climbs out of its folder: name it from src/ (\"room/name.h\")")
+    } else if (folder[1] == "include") {
+        if (quoted || ours)
+            offence("\"" name "\" is not public: a public header includes <headroom/...> and system headers only")
+    } else if (folder[1] != "src") {
+        if (ours || name ~ /^guard[^\/]*\.h$/ && quoted && folder[1] != "examples")
+            offence("\"" name "\" is internal: " folder[1] " sees public headers only")
+    } else if (depth == 2) {
+        if (folder[2] !~ /^guard/)
+            offence(folder[2] " stands in no room: only guard*.c and guard*.h do, which wire the rooms")
+    } else {
+        room = folder[2]
+        if (!(room in may)) {
+            offence(room " is no room: there are base os budget gauge relief store flow report")
+        } else if (public) {
+            header = name
+            sub(/^headroom\//, "", header)
+            sub(/\.h$/, "", header)
+            if (!(header in face))
+                offence("<" name "> is for programs: include the header of the one idea that is needed")
+            else if (!allowed(room, face[header]))
+                offence("<" name "> is the face of " face[header] ", and " room " may include " may[room] " only")
+        } else if (ours) {
+            if (!allowed(room, first))
+                offence("\"" name "\" points up: " room " may include " may[room] " only")
+        } else if (quoted && slash) {
+            offence("\"" name "\" is in no room: there are base os budget gauge relief store flow report")
+        } else if (quoted) {
+            if (name ~ /^guard/)
+                offence("\"" name "\" points up: " room " may include " may[room] " only")
+        }
+    }
+}
+END { exit bad }'

@@ -1,0 +1,169 @@
+#!/usr/bin/env bash
+# The style checks themselves: each must find the offences that are planted here, and must be content without them.
+# The back quotes in here are those of Markdown.
+# shellcheck disable=SC2016
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+unset HEADROOM_SOURCE_DIR HEADROOM_BUILD_DIR
+failed=0
+
+# A tree that all checks are content with.
+clean() {
+    rm -rf "$work/tree"
+    mkdir -p "$work/tree/include/headroom" "$work/tree/src/base" "$work/tree/src/budget" "$work/tree/src/gauge" \
+        "$work/tree/examples"
+    cd "$work/tree"
+    cat >include/headroom/base.h <<'C'
+#ifndef BASE_H
+#define BASE_H
+#define HR_API __attribute__((visibility("default")))
+/* Doubles a number.
+ *
+ * returns  it
+ */
+HR_API int hr_double(int number);
+#endif
+C
+    cat >src/base/twice.h <<'C'
+#ifndef TWICE_H
+#define TWICE_H
+static inline int hri_twice(int number)
+{
+    return 2 * number;
+}
+#endif
+C
+    cat >src/budget/budget.c <<'C'
+#include "base/twice.h"
+#include <headroom/base.h>
+#include <stdio.h>
+int hr_double(int number)
+{
+    return hri_twice(number);
+}
+C
+    printf '#include "budget/budget.h"\n#include <headroom/base.h>\n' >src/guard.c
+    printf '#include <headroom/base.h>\n#include "own.h"\n' >examples/small.c
+    printf 'HEADROOM_0.1 {\nglobal:\n    hr_double;\nlocal:\n    *;\n};\n' >src/headroom.map
+    printf 'Text\n```c\n#include "own.h"\n```\n' >README.md
+    build src/budget/budget.c
+}
+
+build() { # the library that map.sh looks into
+    gcc -shared -fPIC -fvisibility=hidden -Iinclude -Isrc -o "$work/libheadroom.so" "$@"
+}
+
+check() {
+    bash "$here/$1.sh" "$work/tree" "$work/libheadroom.so" >"$work/log" 2>&1
+}
+
+# finds CHECK WHERE WORDS: fails at this file and line, and says so.
+finds() {
+    if check "$1"; then
+        echo "selftest: $1.sh accepts what it should refuse: $3 at $2"
+        failed=1
+    elif ! grep -qE "^[^ ]*$2: .*$3" "$work/log"; then
+        echo "selftest: $1.sh does not say '$2: … $3' but:"
+        sed 's/^/    /' "$work/log"
+        failed=1
+    fi
+}
+
+for script in includes headers comments sizes map readme; do
+    clean
+    if ! check $script; then
+        echo "selftest: $script.sh refuses a clean tree:"
+        sed 's/^/    /' "$work/log"
+        failed=1
+    fi
+done
+
+clean
+echo '#include "budget/budget.h"' >>src/base/twice.h
+finds includes src/base/twice.h:8 'points up'
+clean
+echo '#include "report/ring.h"' >src/gauge/level.c
+finds includes src/gauge/level.c:1 'points up'
+clean
+echo '#include <headroom/relief.h>' >>src/budget/budget.c
+finds includes src/budget/budget.c:8 'face of relief'
+clean
+echo '#  include "../base/twice.h"' >>src/budget/budget.c
+finds includes src/budget/budget.c:8 'climbs out'
+clean
+echo '#include "base/twice.h"' >>examples/small.c
+finds includes examples/small.c:3 'internal'
+clean
+mkdir src/util
+echo '#include <stdio.h>' >src/util/util.c
+finds includes src/util/util.c:1 'no room'
+clean
+echo '#include <stdio.h>' >src/stray.c
+finds includes src/stray.c:1 'stands in no room'
+clean
+echo '#include "base/twice.h"' >>include/headroom/base.h
+finds includes include/headroom/base.h:10 'not public'
+
+clean
+echo 'static inline size_t hr_size(void) { return 1; }' >>include/headroom/base.h
+finds headers include/headroom/base.h:10 'does not compile alone'
+clean
+echo 'int hri_lost(uint64_t bytes);' >>src/base/twice.h
+finds headers src/base/twice.h:8 'does not compile alone'
+clean
+sed -i '/ifndef/d; /define BASE_H/d; /endif/d' include/headroom/base.h
+echo 'typedef struct hr_twice { int one; } hr_twice;' >>include/headroom/base.h
+finds headers 'include/headroom/base.h:[0-9]+' 'does not compile alone'
+clean
+sed -i '/returns/d' include/headroom/base.h
+echo 'int class;' >>include/headroom/base.h
+if command -v g++ >/dev/null; then
+    finds headers 'include/headroom/base.h:[0-9]+' 'c\+\+17'
+fi
+
+clean
+printf 'HR_API int hr_bare(void);\n' >>include/headroom/base.h
+finds comments include/headroom/base.h:10 'hr_bare\(\) has no comment'
+clean
+printf '/* A comment that is not directly above. */\n\nHR_API int hr_bare(void);\n' >>include/headroom/base.h
+finds comments include/headroom/base.h:12 'hr_bare\(\) has no comment'
+clean
+printf '/* returns  0 or an error. */\nHR_API int hr_bare(void);\n' >>include/headroom/base.h
+finds comments include/headroom/base.h:11 'no sentence'
+
+clean
+{
+    printf 'static int long_one(void)\n{\n'
+    for _ in $(seq 70); do echo '    f("}");'; done
+    printf '}\n'
+} >>src/budget/budget.c
+finds sizes src/budget/budget.c:8 'long_one\(\) has 73 lines'
+clean
+printf 'int many(int a, int b, int c,\n         int (*d)(int, int), int e, int f);\n' >>src/base/twice.h
+finds sizes src/base/twice.h:8 'many\(\) takes 6 parameters'
+clean
+for number in $(seq 700); do echo "int line_$number;"; done >>src/budget/budget.c
+finds sizes src/budget/budget.c:707 '707 lines'
+
+clean
+printf '/* Halves a number. */\nHR_API int hr_halve(\n    int number);\n' >>include/headroom/base.h
+finds map include/headroom/base.h:11 'hr_halve is HR_API'
+clean
+sed -i 's/^local/    hr_halve;\nlocal/' src/headroom.map
+finds map src/headroom.map:4 'hr_halve is in no public header'
+finds map src/headroom.map:4 'hr_halve is not exported'
+clean
+sed -i 's/^local/    hr_*;\nlocal/' src/headroom.map
+finds map src/headroom.map:4 'a pattern'
+clean
+echo '__attribute__((visibility("default"))) int hr_extra(void) { return 0; }' >extra.c
+build src/budget/budget.c extra.c
+finds map libheadroom.so:1 'hr_extra is exported'
+
+clean
+printf '```c\n#include "other.h"\n```\n' >>README.md
+finds readme README.md:5 'in no file of examples'
+
+exit $failed
