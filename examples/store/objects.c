@@ -42,7 +42,8 @@ int shelf_open(struct shelf *shelf, const char *name, hr_budget *budget)
 {
     uint32_t count = bucket_count();
     *shelf = (struct shelf){.name = name, .budget = budget, .bucket_mask = count - 1};
-    shelf->buckets = budget ? hr_calloc(budget, count, sizeof(struct object *)) : calloc(count, sizeof(struct object *));
+    shelf->buckets =
+        budget ? hr_calloc(budget, count, sizeof(struct object *)) : calloc(count, sizeof(struct object *));
     if (!shelf->buckets)
         return -errno;
     return -pthread_mutex_init(&shelf->lock, NULL);

@@ -14,7 +14,10 @@
 #define LIMIT_MIN_BYTES (UINT64_C(4) << 20)
 #define CONNECTIONS_MAX 100000
 
-enum { EXIT_USAGE = 2, GO_ON = -1 };
+enum {
+    EXIT_USAGE = 2,
+    GO_ON = -1
+};
 
 static const char help[] =
     "Usage: headroom-store [OPTION]...\n"

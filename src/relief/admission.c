@@ -36,8 +36,9 @@ static bool make_room(hri_relief *relief, const hri_shortage *shortage, int64_t 
     /* The grant would lead to degraded, where relief would aim under recover_below: aim there at once. */
     hri_shortage all = *shortage;
     const hri_level_rules *rules = &relief->watcher->rules;
-    uint64_t margin = hri_share(shortage->limit_bytes, rules->degrade_at - rules->recover_below);
-    all.asked_bytes = hri_add(all.asked_bytes, shortage->limit_bytes == HR_NONE ? 0 : margin);
+    uint64_t margin = hri_sub(hri_share(shortage->limit_bytes, rules->degrade_at),
+                              hri_share(shortage->limit_bytes, rules->recover_below));
+    all.asked_bytes = hri_add(all.asked_bytes, margin + 1);
     bool freed = hri_relief_shortage(relief, &all, deadline_ns);
     hri_watcher_look(relief->watcher, HRI_LOOK_FRESH);
     return freed;

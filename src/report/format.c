@@ -17,15 +17,17 @@ enum kind {
 };
 
 struct figure {
-    const char *name; /* of the field; OpenMetrics puts headroom_ before it */
+    const char *name;   /* of the field */
+    const char *metric; /* in OpenMetrics, behind headroom_: without _total, with the base unit */
     enum kind kind;
     size_t offset;
     const char *text;
 };
 
-#define FIGURE(field, kind, text)                                                                                      \
+#define FIGURE(field, kind, text) METRIC(field, #field, kind, text)
+#define METRIC(field, metric, kind, text)                                                                              \
     {                                                                                                                  \
-#field, kind, offsetof(hr_figures, field), text                                                                \
+#field, metric, kind, offsetof(hr_figures, field), text                                                        \
     }
 
 static const struct figure figures_of[] = {
@@ -33,7 +35,7 @@ static const struct figure figures_of[] = {
     FIGURE(live_bytes, BYTES, "charged and not given back"),
     FIGURE(promised_bytes, BYTES, "admitted and not yet spent"),
     FIGURE(peak_bytes, BYTES, "the most that was held and promised at once"),
-    FIGURE(total_bytes, COUNTER_BYTES, "everything ever held"),
+    METRIC(total_bytes, "held_bytes", COUNTER_BYTES, "everything ever held"),
     FIGURE(rss_bytes, BYTES, "resident set of this process"),
     FIGURE(cgroup_bytes, BYTES, "use of the binding cgroup without page cache"),
     FIGURE(cgroup_limit_bytes, BYTES, "limit of the binding cgroup"),
@@ -46,7 +48,7 @@ static const struct figure figures_of[] = {
     FIGURE(cleanups, COUNTER, "times that the janitor ran"),
     FIGURE(cleaned_bytes, COUNTER_BYTES, "what the janitor gave back"),
     FIGURE(purges, COUNTER, "times that the allocator was asked to return pages"),
-    FIGURE(purge_longest_ns, NANOSECONDS, "the longest that a purge took"),
+    METRIC(purge_longest_ns, "purge_longest_seconds", NANOSECONDS, "the longest that a purge took"),
     FIGURE(refusals, COUNTER, "charges and requests refused"),
     FIGURE(faults, COUNTER, "misuse that was caught and survived"),
 };
@@ -149,20 +151,17 @@ static void put_csv(struct text *text, const hr_figures *figures)
     put(text, "\n");
 }
 
-/* OpenMetrics wants base units, a _total on counters, and the unit as the name's end before it. */
 static void put_metric(struct text *text, const struct figure *figure, uint64_t value)
 {
+    static const char *const units[] = {"bytes", NULL, "bytes", "seconds"};
     if (value == HR_NONE)
         return;
     bool counter = figure->kind == COUNTER || figure->kind == COUNTER_BYTES;
-    int stem = (int)strlen(figure->name) - (figure->kind == NANOSECONDS ? (int)strlen("_ns") : 0);
-    const char *unit = figure->kind == NANOSECONDS ? "_seconds" : "";
-    put(text, "# TYPE headroom_%.*s%s %s\n", stem, figure->name, unit, counter ? "counter" : "gauge");
-    if (figure->kind != COUNTER)
-        put(text, "# UNIT headroom_%.*s%s %s\n", stem, figure->name, unit,
-            figure->kind == NANOSECONDS ? "seconds" : "bytes");
-    put(text, "# HELP headroom_%.*s%s %s\n", stem, figure->name, unit, figure->text);
-    put(text, "headroom_%.*s%s%s ", stem, figure->name, unit, counter ? "_total" : "");
+    put(text, "# TYPE headroom_%s %s\n", figure->metric, counter ? "counter" : "gauge");
+    if (units[figure->kind])
+        put(text, "# UNIT headroom_%s %s\n", figure->metric, units[figure->kind]);
+    put(text, "# HELP headroom_%s %s\n", figure->metric, figure->text);
+    put(text, "headroom_%s%s ", figure->metric, counter ? "_total" : "");
     if (figure->kind == NANOSECONDS)
         put(text, "%.9f\n", (double)value / 1e9);
     else
