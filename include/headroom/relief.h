@@ -105,7 +105,7 @@ HR_API uint64_t hr_cleanup(hr_guard *guard);
  * (mimalloc, which keeps partly used pages), ReleaseFreeMemory (tcmalloc), whichever is linked. It can take 100 ms
  * and more with the allocator locked: not for a request's path.
  *
- * returns  bytes by which the resident set shrank; 0 too where the allocator knows no purge
+ * returns  bytes by which the resident set shrank; 0 too where the allocator knows no purge, or that cannot be read
  * threads  any
  */
 HR_API uint64_t hr_purge(void);

@@ -3,19 +3,48 @@
 
 #include "base/checked.h"
 #include "os/heap.h"
-#include "os/process.h"
 
 #include <headroom/relief.h>
+
+/* Purges, and gives by how much the resident set shrank. */
+static uint64_t purge(const hri_process *process)
+{
+    hri_process_reading before, after;
+    hri_process_read(process, &before);
+    hri_heap_purge();
+    hri_process_read(process, &after);
+    bool known = before.rss_bytes != HR_NONE && after.rss_bytes != HR_NONE;
+    return known ? hri_sub(before.rss_bytes, after.rss_bytes) : 0;
+}
+
+uint64_t hr_purge(void)
+{
+    hri_process process;
+    if (hri_process_open(&process, "") != 0) {
+        hri_heap_purge();
+        return 0;
+    }
+    uint64_t bytes = purge(&process);
+    hri_process_close(&process);
+    return bytes;
+}
 
 int hri_purger_init(hri_purger *purger, const hri_clock *clock, int64_t interval_ns)
 {
     *purger = (hri_purger){.clock = clock, .interval_ns = interval_ns, .next_ns = INT64_MIN};
-    return -pthread_mutex_init(&purger->lock, NULL);
+    int error = hri_process_open(&purger->process, "");
+    if (error)
+        return error;
+    error = -pthread_mutex_init(&purger->lock, NULL);
+    if (error)
+        hri_process_close(&purger->process);
+    return error;
 }
 
 void hri_purger_destroy(hri_purger *purger)
 {
     pthread_mutex_destroy(&purger->lock);
+    hri_process_close(&purger->process);
 }
 
 bool hri_purger_run(hri_purger *purger, uint64_t *ret_bytes)
@@ -28,7 +57,7 @@ bool hri_purger_run(hri_purger *purger, uint64_t *ret_bytes)
     pthread_mutex_unlock(&purger->lock);
     if (!due)
         return false;
-    *ret_bytes = hr_purge();
+    *ret_bytes = purge(&purger->process);
     int64_t end_ns = hri_clock_now(purger->clock), cost_ns = end_ns - start_ns;
     int64_t pause_ns =
         cost_ns * HRI_PURGE_SHARE > purger->interval_ns ? cost_ns * HRI_PURGE_SHARE : purger->interval_ns;
@@ -47,23 +76,4 @@ void hri_purger_read(hri_purger *purger, uint64_t *ret_count, int64_t *ret_longe
     *ret_count = purger->count;
     *ret_longest_ns = purger->longest_ns;
     pthread_mutex_unlock(&purger->lock);
-}
-
-static uint64_t resident(const hri_process *process)
-{
-    hri_process_reading reading;
-    hri_process_read(process, &reading);
-    return reading.rss_bytes;
-}
-
-uint64_t hr_purge(void)
-{
-    hri_process process;
-    bool known = hri_process_open(&process, "") == 0;
-    uint64_t before = known ? resident(&process) : HR_NONE;
-    hri_heap_purge();
-    uint64_t after = known ? resident(&process) : HR_NONE;
-    if (known)
-        hri_process_close(&process);
-    return before == HR_NONE || after == HR_NONE ? 0 : hri_sub(before, after);
 }

@@ -5,6 +5,7 @@
 #define HRI_RELIEF_PURGER_H
 
 #include "base/clock.h"
+#include "os/process.h"
 
 #include <pthread.h>
 #include <stdbool.h>
@@ -15,6 +16,7 @@
 typedef struct hri_purger {
     const hri_clock *clock;
     int64_t interval_ns; /* negative: never */
+    hri_process process; /* opened at start: a purge is due when descriptors may have run out too */
     pthread_mutex_t lock;
     int64_t next_ns; /* not before this */
     uint64_t count;
