@@ -9,6 +9,9 @@ const char *hri_ledger_text(hri_ledger_kind kind)
     return names[kind];
 }
 
+/* A machine with very many CPUs must not lose more than one part in so many of a small limit to their lag. */
+#define LAG_SHARE 64
+
 static uint64_t used(const hri_books *books)
 {
     return hri_add(books->accounts.held_bytes, books->accounts.promised_bytes);
@@ -23,8 +26,8 @@ static uint64_t budget_limit(const hri_books *books, uint64_t kernel_limit_bytes
 static uint64_t others(const hri_books *books, const hri_cgroup_reading *group)
 {
     uint64_t ours = hri_add(books->accounts.held_bytes, books->returned_bytes);
-    return hri_sub(hri_add(group->use_bytes, books->reserve_bytes),
-                   hri_min(ours, books->reading->process.anonymous_bytes));
+    uint64_t use = hri_max(group->use_bytes, group->charged_bytes);
+    return hri_sub(hri_add(use, books->reserve_bytes), hri_min(ours, books->reading->process.anonymous_bytes));
 }
 
 /* One ledger: what is used of which limit. `untouched_bytes` are granted and would still come on top. */
@@ -78,6 +81,19 @@ static uint64_t hard_limit(const hri_books *books, const struct ledger *ledger)
     return ledger->kind == HRI_LEDGER_HOST ? books->reading->process.host_bytes : ledger->limit_bytes;
 }
 
+/* The smallest of the kernel's limits; HR_NONE: there is none. */
+static struct ledger kernel_limit(const hri_books *books)
+{
+    struct ledger smallest = {.kind = HRI_LEDGER_HOST, .limit_bytes = HR_NONE};
+    for (unsigned i = 0; i < kernel_ledgers(books); i++) {
+        struct ledger ledger = kernel_ledger(books, i);
+        ledger.limit_bytes = hard_limit(books, &ledger);
+        if (ledger.limit_bytes < smallest.limit_bytes)
+            smallest = ledger;
+    }
+    return smallest;
+}
+
 static void weigh(const struct ledger *ledger, hri_ledgers *ledgers)
 {
     if (ledger->limit_bytes == HR_NONE)
@@ -96,18 +112,11 @@ void hri_ledgers_compute(const hri_books *books, hri_ledgers *ret_ledgers)
 {
     hri_ledgers ledgers = {
         .worst_limit_bytes = HR_NONE,
-        .kernel_limit_bytes = HR_NONE,
-        .kernel_limit = HRI_LEDGER_HOST,
         .room_bytes = HR_NONE,
     };
-    for (unsigned i = 0; i < kernel_ledgers(books); i++) {
-        struct ledger ledger = kernel_ledger(books, i);
-        uint64_t limit = hard_limit(books, &ledger);
-        if (limit < ledgers.kernel_limit_bytes) {
-            ledgers.kernel_limit_bytes = limit;
-            ledgers.kernel_limit = ledger.kind;
-        }
-    }
+    struct ledger kernel = kernel_limit(books);
+    ledgers.kernel_limit_bytes = kernel.limit_bytes;
+    ledgers.kernel_limit = kernel.kind;
     struct ledger own = {HRI_LEDGER_BUDGET, used(books), budget_limit(books, ledgers.kernel_limit_bytes), 0};
     weigh(&own, &ledgers);
     for (unsigned i = 0; i < kernel_ledgers(books); i++) {
@@ -116,41 +125,52 @@ void hri_ledgers_compute(const hri_books *books, hri_ledgers *ret_ledgers)
     }
     for (unsigned i = 0; i < books->reading->group_count; i++) {
         const hri_cgroup_reading *group = &books->reading->groups[i];
-        if (group->limit_bytes != HR_NONE)
-            ledgers.room_bytes = hri_min(ledgers.room_bytes, hri_sub(group->limit_bytes, others(books, group)));
+        if (group->limit_bytes == HR_NONE)
+            continue;
+        uint64_t lag = hri_min(books->reading->lag_bytes, group->limit_bytes / LAG_SHARE);
+        uint64_t room = hri_sub(group->limit_bytes, hri_add(others(books, group), lag));
+        ledgers.room_bytes = hri_min(ledgers.room_bytes, room);
     }
     if (books->reading->binding >= 0)
         ledgers.others_bytes = others(books, &books->reading->groups[books->reading->binding]);
     *ret_ledgers = ledgers;
 }
 
-/* How much more may be used before a ledger passes its threshold; HR_NONE: any. */
-static uint64_t until(const struct ledger *ledger, double threshold, bool touched)
-{
-    if (ledger->limit_bytes == HR_NONE)
-        return HR_NONE;
-    uint64_t use = hri_add(ledger->use_bytes, touched ? ledger->untouched_bytes : 0);
-    return hri_sub(hri_share(ledger->limit_bytes, threshold), use);
-}
+/* The smallest part of a kernel's limits that `left` gives of each ledger; HR_NONE: no ledger is limited. */
+typedef uint64_t left_fn(const struct ledger *ledger, double threshold);
 
-static uint64_t bound(const hri_books *books, double threshold, bool touched)
+static uint64_t least_left(const hri_books *books, left_fn *left, double threshold)
 {
-    uint64_t more = HR_NONE, kernel_limit = HR_NONE;
+    uint64_t least = HR_NONE;
     for (unsigned i = 0; i < kernel_ledgers(books); i++) {
         struct ledger ledger = kernel_ledger(books, i);
-        kernel_limit = hri_min(kernel_limit, hard_limit(books, &ledger));
-        more = hri_min(more, until(&ledger, threshold, touched));
+        if (ledger.limit_bytes != HR_NONE)
+            least = hri_min(least, left(&ledger, threshold));
     }
-    uint64_t by_kernel = hri_add(used(books), more);
-    return hri_min(hri_share(budget_limit(books, kernel_limit), threshold), by_kernel);
+    return least;
+}
+
+static uint64_t left_if_touched(const struct ledger *ledger, double threshold)
+{
+    return hri_sub(hri_share(ledger->limit_bytes, threshold), hri_add(ledger->use_bytes, ledger->untouched_bytes));
 }
 
 uint64_t hri_ledgers_ceiling(const hri_books *books, double threshold)
 {
-    return bound(books, threshold, true);
+    uint64_t by_budget = hri_share(budget_limit(books, kernel_limit(books).limit_bytes), threshold);
+    return hri_min(by_budget, hri_add(used(books), least_left(books, left_if_touched, threshold)));
+}
+
+/* A quarter of what is left, and never so little that each small charge would read the gauges. */
+static uint64_t left_to_take_blindly(const struct ledger *ledger, double threshold)
+{
+    (void)threshold;
+    return hri_max(hri_sub(ledger->limit_bytes, ledger->use_bytes) / 4, ledger->limit_bytes / 1024);
 }
 
 uint64_t hri_ledgers_crossing(const hri_books *books, double threshold)
 {
-    return hri_max(bound(books, threshold, false), used(books));
+    uint64_t limit = budget_limit(books, kernel_limit(books).limit_bytes);
+    uint64_t by_budget = hri_share(limit, threshold < 1 ? threshold : 1);
+    return hri_min(by_budget, hri_add(books->reading_used_bytes, least_left(books, left_to_take_blindly, 1)));
 }

@@ -24,9 +24,10 @@ typedef enum hri_ledger_kind {
 /* What goes into the ledgers. */
 typedef struct hri_books {
     const hri_reading *reading;
-    hri_accounts accounts;   /* of the root */
-    uint64_t reserve_bytes;  /* emergency reserve that is dropped: still use, since it will be taken back */
-    uint64_t returned_bytes; /* given back by relief, perhaps still resident in the allocator: ours to use again */
+    uint64_t reading_used_bytes; /* what the root's use was when the reading was made */
+    hri_accounts accounts;       /* of the root, now */
+    uint64_t reserve_bytes;      /* emergency reserve that is dropped: still use, since it will be taken back */
+    uint64_t returned_bytes;     /* given back by relief, perhaps still resident in the allocator: ours to use again */
 } hri_books;
 
 typedef struct hri_ledgers {
@@ -48,8 +49,9 @@ void hri_ledgers_compute(const hri_books *books, hri_ledgers *ret_ledgers);
  * admission may go up to. */
 uint64_t hri_ledgers_ceiling(const hri_books *books, double threshold);
 
-/* The use of the root from which a ledger may have passed `threshold`, since charges become resident sooner or later:
- * where the gauges have to be read again. Never below the present use. */
+/* The use of the root beyond which the gauges have to be read again: where its own ledger passes `threshold` (at most
+ * its limit), or where charges may have taken a quarter of what was left of a kernel's limit when it was last read.
+ * Others may take as much meanwhile, and the next reading, a quarter of the rest later, still comes in time. */
 uint64_t hri_ledgers_crossing(const hri_books *books, double threshold);
 
 #endif

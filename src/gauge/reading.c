@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "gauge/reading.h"
 
+#include "os/pages.h"
+
 int hri_gauge_open(hri_gauge *gauge, const char *root, const hri_clock *clock)
 {
     gauge->clock = clock;
+    gauge->lag_bytes = 64 * hri_page_size() * hri_cpu_count();
     int error = hri_process_open(&gauge->process, root);
     if (error)
         return error;
@@ -22,6 +25,7 @@ void hri_gauge_close(hri_gauge *gauge)
 void hri_gauge_read(const hri_gauge *gauge, hri_reading *ret_reading)
 {
     hri_reading reading = {.time_ns = hri_clock_now(gauge->clock), .group_count = gauge->chain.count, .binding = -1};
+    reading.lag_bytes = gauge->lag_bytes;
     hri_process_read(&gauge->process, &reading.process);
     for (unsigned i = 0; i < reading.group_count; i++) {
         hri_cgroup_reading *group = &reading.groups[i];

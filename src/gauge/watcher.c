@@ -13,10 +13,6 @@
 #define READING_AGE_ABOVE_NORMAL_NS (1 * HRI_MILLISECOND)
 #define READING_AGE_NORMAL_NS (100 * HRI_MILLISECOND)
 
-/* The least use beyond which a charge has the gauges read again, as a share of the limit: near a threshold that is not
- * passed, each small charge would otherwise read them. */
-#define CROSSING_STEP_SHARE (1.0 / 1024)
-
 /* Names the limit that binds the root: all of these texts live as long as the watcher. */
 static const char *limit_source(const hri_watcher *watcher, uint64_t own_limit_bytes)
 {
@@ -45,12 +41,14 @@ static void queue_change(hri_watcher *watcher, hr_level from, hr_level to)
 }
 
 /* Reads the gauges if the reading is too old. */
-static void refresh(hri_watcher *watcher, int64_t now_ns, bool insist)
+static void refresh(hri_watcher *watcher, const hri_accounts *accounts, int64_t now_ns, bool insist)
 {
     int64_t age_ns = now_ns - watcher->reading.time_ns;
     bool normal = watcher->state.level == HR_NORMAL;
-    if (insist || age_ns >= (normal ? READING_AGE_NORMAL_NS : READING_AGE_ABOVE_NORMAL_NS))
-        hri_gauge_read(&watcher->gauge, &watcher->reading);
+    if (!insist && age_ns < (normal ? READING_AGE_NORMAL_NS : READING_AGE_ABOVE_NORMAL_NS))
+        return;
+    hri_gauge_read(&watcher->gauge, &watcher->reading);
+    watcher->reading_used_bytes = hri_add(accounts->held_bytes, accounts->promised_bytes);
 }
 
 /* Lets the tree know what the kernel leaves it, and from where on it has to call. */
@@ -61,19 +59,10 @@ static void instruct_tree(hri_watcher *watcher, const hri_books *books)
     const hri_ledgers *ledgers = &watcher->ledgers;
     hri_budget_tree_narrow(tree, ledgers->kernel_limit_bytes, ledgers->room_bytes);
     hr_level level = watcher->state.level;
-    uint64_t cross = HR_NONE;
-    if (level < HR_CRITICAL) {
-        uint64_t used = hri_add(books->accounts.held_bytes, books->accounts.promised_bytes);
-        uint64_t limit = hri_min(books->accounts.own_limit_bytes, ledgers->kernel_limit_bytes);
-        double up_at = hri_level_up_at(rules, level);
-        uint64_t by_budget = hri_share(limit, up_at);
-        uint64_t step = limit == HR_NONE ? 0 : hri_share(limit, CROSSING_STEP_SHARE);
-        cross = hri_ledgers_crossing(books, up_at);
-        if (cross < by_budget) /* a kernel ledger is nearest, of which only the gauges know */
-            cross = hri_min(hri_max(cross, hri_add(used, step)), by_budget);
-        if (level == HR_NORMAL) /* warning begins at its threshold, the others above theirs */
-            cross = hri_sub(cross, 1);
-    }
+    double up_at = hri_level_up_at(rules, level);
+    uint64_t cross = hri_ledgers_crossing(books, up_at);
+    if (level == HR_NORMAL) /* warning begins at its threshold, the others above theirs */
+        cross = hri_sub(cross, 1);
     atomic_store_explicit(&tree->cross_bytes, cross, memory_order_relaxed);
     atomic_store_explicit(&tree->watched, level > HR_NORMAL, memory_order_relaxed);
     atomic_store_explicit(&watcher->degrade_ceiling_bytes, hri_ledgers_ceiling(books, rules->degrade_at),
@@ -86,13 +75,16 @@ static void instruct_tree(hri_watcher *watcher, const hri_books *books)
 static void look(hri_watcher *watcher, unsigned how)
 {
     int64_t now_ns = hri_clock_now(watcher->gauge.clock);
-    refresh(watcher, now_ns, how & HRI_LOOK_FRESH);
+    hri_accounts accounts;
+    hri_budget_tree_read(watcher->tree, &accounts);
+    refresh(watcher, &accounts, now_ns, how & HRI_LOOK_FRESH);
     hri_books books = {
         .reading = &watcher->reading,
+        .reading_used_bytes = watcher->reading_used_bytes,
+        .accounts = accounts,
         .reserve_bytes = atomic_load_explicit(&watcher->reserve_bytes, memory_order_relaxed),
         .returned_bytes = atomic_load_explicit(&watcher->returned_bytes, memory_order_relaxed),
     };
-    hri_budget_tree_read(watcher->tree, &books.accounts);
     hri_ledgers_compute(&books, &watcher->ledgers);
     hri_level_input input = {
         .use = watcher->ledgers.use,
@@ -104,7 +96,7 @@ static void look(hri_watcher *watcher, unsigned how)
     hr_level from = watcher->state.level;
     hr_level to = hri_level_next(&watcher->rules, &watcher->state, &input);
     instruct_tree(watcher, &books);
-    watcher->limit_source = limit_source(watcher, books.accounts.own_limit_bytes);
+    watcher->limit_source = limit_source(watcher, accounts.own_limit_bytes);
     if (to != from) {
         queue_change(watcher, from, to);
         hri_level_word_set(&watcher->word, to);
@@ -144,7 +136,7 @@ void hri_watcher_tell(hri_watcher *watcher)
 
 void hri_watcher_read(hri_watcher *watcher, hri_sight *ret_sight)
 {
-    static const hri_cgroup_reading no_group = {HR_NONE, HR_NONE, HR_NONE};
+    static const hri_cgroup_reading no_group = {HR_NONE, HR_NONE, HR_NONE, 0};
     pthread_mutex_lock(&watcher->lock);
     int binding = watcher->reading.binding;
     *ret_sight = (hri_sight){
@@ -164,7 +156,7 @@ int64_t hri_watcher_pause(hri_watcher *watcher, int64_t interval_ns)
     int64_t pause_ns = HRI_WATCHER_PAUSE_NS;
     if (hri_level_word_get(&watcher->word) == HR_NORMAL) {
         uint64_t left = hri_sub(sight.ledgers.worst_limit_bytes, sight.ledgers.worst_use_bytes);
-        int64_t fill_ns = (int64_t)hri_min(left / 2, INT64_MAX); /* 1 GB/s is a byte a nanosecond */
+        int64_t fill_ns = (int64_t)hri_min(left / 8, INT64_MAX); /* 1 GB/s is a byte a nanosecond */
         pause_ns = fill_ns > pause_ns ? fill_ns : pause_ns;
     }
     return interval_ns < pause_ns ? interval_ns : pause_ns;

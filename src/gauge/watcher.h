@@ -43,6 +43,7 @@ typedef struct hri_watcher {
     pthread_mutex_t lock; /* guards the rest; the tree's lock may be taken under it */
     hri_gauge gauge;
     hri_reading reading;
+    uint64_t reading_used_bytes; /* see hri_books */
     hri_ledgers ledgers;
     hri_level_state state;
     const char *limit_source;
@@ -84,7 +85,7 @@ typedef struct hri_sight {
 void hri_watcher_read(hri_watcher *watcher, hri_sight *ret_sight);
 
 /* How long the next look may wait: `interval_ns` at rest; near a limit no longer than it takes to fill half of what is
- * left at 1 GB/s, and HRI_WATCHER_PAUSE_NS at the least. */
+ * left at 4 GB/s, about what one core can touch, and HRI_WATCHER_PAUSE_NS at the least. */
 #define HRI_WATCHER_PAUSE_NS (10 * HRI_MILLISECOND)
 int64_t hri_watcher_pause(hri_watcher *watcher, int64_t interval_ns);
 

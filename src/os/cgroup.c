@@ -82,6 +82,9 @@ int hri_cgroup_read(const hri_cgroup_chain *chain, unsigned index, hri_cgroup_re
         reading.use_bytes = hri_add(reading.use_bytes, more);
     if (read_number(group->sockets_fd, &more) == 0)
         reading.use_bytes = hri_add(reading.use_bytes, more);
+    reading.charged_bytes = 0;
+    if (read_number(group->charged_fd, &more) == 0)
+        reading.charged_bytes = hri_sub(more, hri_add(reading.cache_bytes, key(text, "slab_reclaimable")));
     *ret_reading = reading;
     return 0;
 }
@@ -90,6 +93,7 @@ static void close_group(const hri_cgroup *group)
 {
     hri_file_close(group->limit_fd);
     hri_file_close(group->stat_fd);
+    hri_file_close(group->charged_fd);
     hri_file_close(group->kernel_fd);
     hri_file_close(group->sockets_fd);
 }
@@ -103,21 +107,25 @@ static int open_in(const char *root, const char *directory, const char *name)
     return fd >= 0 || hri_file_shortage(fd) ? fd : -ENOENT;
 }
 
+#define FILES 5
+
 /* Opens one group's files. Gives 0, -ENOENT where it has no limit file (v2's root has none), or a shortage. */
 static int open_group(hri_cgroup *group, int version, const char *root, const char *directory)
 {
-    static const char *const names[2][4] = {
-        {"memory.limit_in_bytes", "memory.stat", "memory.kmem.usage_in_bytes", "memory.kmem.tcp.usage_in_bytes"},
-        {"memory.max", "memory.stat", NULL, NULL},
+    static const char *const names[2][FILES] = {
+        {"memory.limit_in_bytes", "memory.stat", "memory.usage_in_bytes", "memory.kmem.usage_in_bytes",
+         "memory.kmem.tcp.usage_in_bytes"},
+        {"memory.max", "memory.stat", "memory.current", NULL, NULL},
     };
-    int fds[4] = {-1, -1, -1, -1};
+    int fds[FILES] = {-1, -1, -1, -1, -1};
     int error = 0;
-    for (unsigned i = 0; i < 4 && names[version - 1][i] && !error; i++) {
+    for (unsigned i = 0; i < FILES && names[version - 1][i] && !error; i++) {
         fds[i] = open_in(root, directory, names[version - 1][i]);
         if (hri_file_shortage(fds[i]) || (i == 0 && fds[0] < 0))
             error = fds[i];
     }
-    *group = (hri_cgroup){.limit_fd = fds[0], .stat_fd = fds[1], .kernel_fd = fds[2], .sockets_fd = fds[3]};
+    *group = (hri_cgroup){
+        .limit_fd = fds[0], .stat_fd = fds[1], .charged_fd = fds[2], .kernel_fd = fds[3], .sockets_fd = fds[4]};
     if (error)
         close_group(group);
     return error;

@@ -16,6 +16,7 @@
 typedef struct hri_cgroup {
     int limit_fd;
     int stat_fd;
+    int charged_fd;
     int kernel_fd;                    /* v1 only: v2 has it in memory.stat */
     int sockets_fd;                   /* v1 only */
     char name[HRI_CGROUP_NAME_BYTES]; /* for people: version, path below the mount point, file; a long path is cut */
@@ -32,6 +33,9 @@ typedef struct hri_cgroup_reading {
     uint64_t limit_bytes; /* HR_NONE: none */
     uint64_t use_bytes;   /* anonymous, shared and unevictable memory, kernel memory, sockets; no page cache */
     uint64_t cache_bytes; /* page cache */
+    uint64_t
+        charged_bytes; /* what the kernel holds against the limit, less what it could reclaim: use_bytes without the
+                               lag of memory.stat, and with what CPUs have charged in advance; 0: unknown */
 } hri_cgroup_reading;
 
 /* Finds and opens the chain below `root` ("" for the machine itself). Without a cgroup the chain is empty: no error.

@@ -11,6 +11,12 @@ size_t hri_page_size(void)
     return (size_t)sysconf(_SC_PAGESIZE);
 }
 
+size_t hri_cpu_count(void)
+{
+    long count = sysconf(_SC_NPROCESSORS_ONLN);
+    return count > 0 ? (size_t)count : 1;
+}
+
 int hri_pages_map(size_t size, void **ret_pages)
 {
     void *pages = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

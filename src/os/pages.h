@@ -7,6 +7,9 @@
 
 size_t hri_page_size(void);
 
+/* CPUs that are online: at least 1. */
+size_t hri_cpu_count(void);
+
 /* Maps `size` bytes (rounded up to pages), not yet resident. Gives 0 or a negative errno. */
 int hri_pages_map(size_t size, void **ret_pages);
 void hri_pages_unmap(void *pages, size_t size);

@@ -14,7 +14,7 @@ static int set_up(void **state)
     reading = (hri_reading){
         .process = {10 * MIB, 10 * MIB, 50 * MIB, HR_NONE, 20 * MIB, HR_NONE, 16384 * MIB, 8192 * MIB},
         .group_count = 2,
-        .groups = {{100 * MIB, 40 * MIB, 7 * MIB}, {HR_NONE, 0, 0}},
+        .groups = {{100 * MIB, 40 * MIB, 7 * MIB, 0}, {HR_NONE, 0, 0, 0}},
         .binding = 0,
     };
     books = (hri_books){.reading = &reading, .accounts = {.held_bytes = 8 * MIB, .own_limit_bytes = HR_NONE}};
@@ -65,6 +65,18 @@ static void what_others_take_is_use_less_what_is_ours(void **state)
     assert_true(compute().others_bytes == 0);
 }
 
+static void the_room_allows_for_counters_that_lag(void **state)
+{
+    (void)state;
+    reading.lag_bytes = 1 * MIB;
+    assert_true(compute().room_bytes == 67 * MIB);
+    reading.lag_bytes = 64 * MIB; /* 256 CPUs: no more than a 64th of the limit */
+    assert_true(compute().room_bytes == 68 * MIB - 100 * MIB / 64);
+    reading.lag_bytes = 0;
+    reading.groups[0].charged_bytes = 42 * MIB; /* memory.stat is behind */
+    assert_true(compute().room_bytes == 66 * MIB);
+}
+
 static void a_dropped_reserve_still_counts(void **state)
 {
     (void)state;
@@ -85,7 +97,7 @@ static void what_relief_returned_is_not_others(void **state)
 static void an_ancestor_that_is_short_decides_but_does_not_set_the_limit(void **state)
 {
     (void)state;
-    reading.groups[1] = (hri_cgroup_reading){200 * MIB, 190 * MIB, 0};
+    reading.groups[1] = (hri_cgroup_reading){200 * MIB, 190 * MIB, 0, 0};
     hri_ledgers ledgers = compute();
     assert_true(fabs(ledgers.use - 0.95) < 1e-9);
     assert_true(ledgers.kernel_limit_bytes == 100 * MIB);
@@ -95,7 +107,7 @@ static void an_ancestor_that_is_short_decides_but_does_not_set_the_limit(void **
 static void a_limit_of_0_is_full(void **state)
 {
     (void)state;
-    reading.groups[0] = (hri_cgroup_reading){0, 4096, 0};
+    reading.groups[0] = (hri_cgroup_reading){0, 4096, 0, 0};
     assert_true(compute().use == 1.0);
 }
 
@@ -120,10 +132,19 @@ static void the_ceiling_counts_what_is_granted_and_not_yet_touched(void **state)
     assert_true(hri_ledgers_ceiling(&books, 0.9) == 60 * MIB);
     books.accounts.own_limit_bytes = 40 * MIB;
     assert_true(hri_ledgers_ceiling(&books, 0.9) == 36 * MIB);
-    /* Crossing is about what is there now: 50 MiB more until 0.9, but the budget's own threshold comes first. */
-    assert_true(hri_ledgers_crossing(&books, 0.9) == 36 * MIB);
+}
+
+static void the_gauges_are_read_again_after_a_quarter_of_what_was_left(void **state)
+{
+    (void)state;
+    books.reading_used_bytes = 8 * MIB;
+    assert_true(hri_ledgers_crossing(&books, 0.8) == 8 * MIB + 60 * MIB / 4);
+    books.accounts.own_limit_bytes = 20 * MIB; /* the budget's own threshold comes first */
+    assert_true(hri_ledgers_crossing(&books, 0.8) == 16 * MIB);
+    assert_true(hri_ledgers_crossing(&books, 2) == 20 * MIB);
     books.accounts.own_limit_bytes = HR_NONE;
-    assert_true(hri_ledgers_crossing(&books, 0.9) == 80 * MIB);
+    reading.groups[0].use_bytes = 100 * MIB; /* full: not at every byte */
+    assert_true(hri_ledgers_crossing(&books, 2) == 8 * MIB + 100 * MIB / 1024);
 }
 
 #define TEST(function) cmocka_unit_test_setup(function, set_up)
@@ -133,12 +154,14 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(the_worst_ledger_decides_and_is_named),
         TEST(what_others_take_is_use_less_what_is_ours),
+        TEST(the_room_allows_for_counters_that_lag),
         TEST(a_dropped_reserve_still_counts),
         TEST(what_relief_returned_is_not_others),
         TEST(an_ancestor_that_is_short_decides_but_does_not_set_the_limit),
         TEST(a_limit_of_0_is_full),
         TEST(nothing_known_is_nothing_used),
         TEST(the_ceiling_counts_what_is_granted_and_not_yet_touched),
+        TEST(the_gauges_are_read_again_after_a_quarter_of_what_was_left),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -159,10 +159,10 @@ static void source_2_what_others_take_narrows_the_root(void **state)
     (void)state;
     hrt_world_set_group(&world, 100 * MIB, 41 * MIB, 0); /* 1 MiB of it is ours and resident */
     make_guard((hr_guard_options){0});
-    assert_int_equal(hr_budget_charge(root, 59 * MIB), 0);
-    assert_int_equal(hr_budget_charge(root, 1 * MIB + 1), -EDQUOT);
+    assert_int_equal(hr_budget_charge(root, 58 * MIB), 0);
+    assert_int_equal(hr_budget_charge(root, 2 * MIB + 1), -EDQUOT);
     hrt_world_set_group(&world, 100 * MIB, 31 * MIB, 0); /* a neighbour left: seen before the next refusal */
-    assert_int_equal(hr_budget_charge(root, 1 * MIB + 1), 0);
+    assert_int_equal(hr_budget_charge(root, 2 * MIB + 1), 0);
     hr_budget_uncharge(root, 60 * MIB + 1);
 }
 
