@@ -50,30 +50,33 @@ static struct header *header_of(const void *block)
 struct payer {
     hr_budget *budget;
     uint64_t *promise_bytes; /* NULL: no promise */
-    uint64_t promise_used_bytes;
+    uint64_t charged_bytes;  /* so far beyond the promise */
 };
 
 static int pay(struct payer *payer, uint64_t bytes)
 {
     uint64_t promised = payer->promise_bytes ? hri_min(*payer->promise_bytes, bytes) : 0;
     int error = bytes > promised ? hr_budget_charge(payer->budget, bytes - promised) : 0;
-    if (!error && promised) {
+    if (error)
+        return error;
+    payer->charged_bytes += bytes - promised;
+    if (promised) {
         hri_budget_spend(payer->budget, promised);
         *payer->promise_bytes -= promised;
-        payer->promise_used_bytes += promised;
     }
-    return error;
+    return 0;
 }
 
+/* Gives back what was paid last, first: what the promise could not cover. */
 static void repay(struct payer *payer, uint64_t bytes)
 {
-    uint64_t promised = payer->promise_bytes ? hri_min(payer->promise_used_bytes, bytes) : 0;
-    if (promised) {
-        hri_budget_unspend(payer->budget, promised);
-        *payer->promise_bytes += promised;
-        payer->promise_used_bytes -= promised;
+    uint64_t charged = payer->promise_bytes ? hri_min(payer->charged_bytes, bytes) : bytes;
+    hr_budget_uncharge(payer->budget, charged);
+    payer->charged_bytes -= charged;
+    if (bytes > charged) {
+        hri_budget_unspend(payer->budget, bytes - charged);
+        *payer->promise_bytes += bytes - charged;
     }
-    hr_budget_uncharge(payer->budget, bytes - promised);
 }
 
 /* Makes what is paid equal to what the block costs. */
@@ -217,7 +220,7 @@ void *hr_realloc(hr_budget *budget, void *block, size_t size)
     }
     /* The block has moved and cannot go back: should the estimate have been too low, and the rest be refused, the block
      * stays charged with the estimate, which is also what is given back. */
-    struct payer payer = {.budget = budget};
+    struct payer payer = {.budget = budget, .charged_bytes = paid};
     uint64_t footprint = hri_heap_footprint(grown);
     grown->charge_bytes = settle(&payer, paid, footprint) == 0 ? footprint : paid;
     grown->check = seal(grown);
