@@ -148,7 +148,7 @@ void hri_budget_refuse(const hri_shortage *shortage)
         .left_bytes = shortage->left_bytes,
         .limit_bytes = shortage->limit_bytes,
     };
-    strncpy(refusal.limit_name, budget->name, sizeof refusal.limit_name - 1);
+    strncpy(refusal.limit_name, hri_budget_limit_name(budget), sizeof refusal.limit_name - 1);
     last.refusal = refusal;
     last.known = true;
 }
@@ -315,7 +315,8 @@ int hr_budget_charge_wait(hr_budget *budget, uint64_t bytes, int64_t timeout_ns)
 
 int hri_budget_tree_init(hri_budget_tree *tree, uint64_t limit_bytes, const hri_budget_hooks *hooks)
 {
-    *tree = (hri_budget_tree){.kernel_limit_bytes = HR_NONE, .room_bytes = HR_NONE, .hooks = *hooks};
+    *tree =
+        (hri_budget_tree){.kernel_limit_bytes = HR_NONE, .room_bytes = HR_NONE, .limit_name = "root", .hooks = *hooks};
     tree->root = (hr_budget){.tree = tree, .name = "root", .limit_bytes = limit_bytes};
     atomic_init(&tree->cross_bytes, HR_NONE);
     int error = pthread_mutex_init(&tree->lock, NULL);
@@ -348,15 +349,27 @@ void hri_budget_tree_read(hri_budget_tree *tree, hri_accounts *ret_accounts)
     pthread_mutex_unlock(&tree->lock);
 }
 
-void hri_budget_tree_narrow(hri_budget_tree *tree, uint64_t kernel_limit_bytes, uint64_t room_bytes)
+void hri_budget_tree_narrow(hri_budget_tree *tree, uint64_t kernel_limit_bytes, uint64_t room_bytes,
+                            const char *limit_name)
 {
     pthread_mutex_lock(&tree->lock);
     bool wider = room_bytes > tree->room_bytes;
     tree->kernel_limit_bytes = kernel_limit_bytes;
     tree->room_bytes = room_bytes;
+    tree->limit_name = limit_name;
     if (wider && tree->waiters)
         pthread_cond_broadcast(&tree->room_made);
     pthread_mutex_unlock(&tree->lock);
+}
+
+const char *hri_budget_limit_name(hr_budget *budget)
+{
+    if (budget->parent)
+        return budget->name;
+    pthread_mutex_lock(&budget->tree->lock);
+    const char *name = budget->tree->limit_name;
+    pthread_mutex_unlock(&budget->tree->lock);
+    return name;
 }
 
 bool hri_budget_is_inside(const hr_budget *budget, const hr_budget *ancestor)

@@ -56,6 +56,7 @@ struct hri_budget_tree {
     hri_budget_hooks hooks;
     uint64_t kernel_limit_bytes; /* the smallest limit of the kernel's: the root's limit is never above it */
     uint64_t room_bytes;         /* that, less what others take: what the root may grant now */
+    const char *limit_name;      /* where the root's limit comes from, for refusals */
     uint64_t refusals;           /* of all budgets */
     uint64_t waiters;
     _Atomic uint64_t cross_bytes; /* above this use of the root, charges call crossed() */
@@ -79,8 +80,13 @@ void hri_budget_tree_destroy(hri_budget_tree *tree);
 
 void hri_budget_tree_read(hri_budget_tree *tree, hri_accounts *ret_accounts);
 
-/* Sets what the kernel allows: its limit, and what is left of it once others have theirs. */
-void hri_budget_tree_narrow(hri_budget_tree *tree, uint64_t kernel_limit_bytes, uint64_t room_bytes);
+/* Sets what the kernel allows: its limit, what is left of it once others have theirs, and where the root's limit comes
+ * from (a text that outlives the tree). */
+void hri_budget_tree_narrow(hri_budget_tree *tree, uint64_t kernel_limit_bytes, uint64_t room_bytes,
+                            const char *limit_name);
+
+/* Names the limit that a budget stands for, to whoever is refused by it. */
+const char *hri_budget_limit_name(hr_budget *budget);
 
 /* Aborts if an account contradicts itself. Debug builds call it where accounts change. */
 void hri_budget_check(const hr_budget *budget);

@@ -57,7 +57,7 @@ static void instruct_tree(hri_watcher *watcher, const hri_books *books)
     const hri_level_rules *rules = &watcher->rules;
     hri_budget_tree *tree = watcher->tree;
     const hri_ledgers *ledgers = &watcher->ledgers;
-    hri_budget_tree_narrow(tree, ledgers->kernel_limit_bytes, ledgers->room_bytes);
+    hri_budget_tree_narrow(tree, ledgers->kernel_limit_bytes, ledgers->room_bytes, watcher->limit_source);
     hr_level level = watcher->state.level;
     double up_at = hri_level_up_at(rules, level);
     uint64_t cross = hri_ledgers_crossing(books, up_at);
@@ -95,8 +95,8 @@ static void look(hri_watcher *watcher, unsigned how)
     };
     hr_level from = watcher->state.level;
     hr_level to = hri_level_next(&watcher->rules, &watcher->state, &input);
-    instruct_tree(watcher, &books);
     watcher->limit_source = limit_source(watcher, accounts.own_limit_bytes);
+    instruct_tree(watcher, &books);
     if (to != from) {
         queue_change(watcher, from, to);
         hri_level_word_set(&watcher->word, to);

@@ -47,16 +47,13 @@ static bool make_room(hri_relief *relief, const hri_shortage *shortage, int64_t 
 /* What a refused request is told. */
 static hr_verdict refuse(hri_relief *relief, hr_verdict verdict, hri_shortage *shortage, hr_ticket *ticket)
 {
-    bool by_root = !shortage->budget->parent;
     if (verdict == HR_REFUSED_NO_BUDGET) {
         hri_budget_refuse(shortage);
     } else {
         hri_budget_count_refusal(relief->tree);
     }
-    hri_sight sight;
-    hri_watcher_read(relief->watcher, &sight);
     ticket->left_bytes = shortage->left_bytes;
-    ticket->limit_name = by_root ? sight.limit_source : shortage->budget->name;
+    ticket->limit_name = hri_budget_limit_name(shortage->budget);
     ticket->retry_after_ns = relief->watcher->rules.dwell_ns;
     return verdict;
 }

@@ -210,12 +210,12 @@ static void only_the_root_meets_the_guards_limit(void **state)
 static void what_others_take_narrows_the_root_after_a_second_look(void **state)
 {
     (void)state;
-    hri_budget_tree_narrow(&fixture.tree, 2000, 400);
+    hri_budget_tree_narrow(&fixture.tree, 2000, 400, "kernel");
     assert_int_equal(read_figures(fixture.root).limit_bytes, 1000);
     assert_int_equal(read_figures(fixture.root).left_bytes, 400);
     assert_int_equal(hr_budget_charge(fixture.root, 401), -EDQUOT);
     assert_int_equal(fixture.rereads, 1);
-    hri_budget_tree_narrow(&fixture.tree, 300, 300); /* a kernel's limit below our own is the limit */
+    hri_budget_tree_narrow(&fixture.tree, 300, 300, "kernel"); /* a kernel's limit below our own is the limit */
     assert_int_equal(read_figures(fixture.root).limit_bytes, 300);
     assert_int_equal(hr_budget_charge(fixture.root, 301), -EDQUOT);
     assert_int_equal(fixture.rereads, 1);
