@@ -138,10 +138,9 @@ static int64_t monitor_round(void *context)
 {
     hr_guard *guard = context;
     int64_t interval_ns = atomic_load_explicit(&guard->interval_ns, memory_order_relaxed);
-    hr_level level = hri_watcher_look(&guard->watcher, HRI_LOOK_FRESH);
+    hri_watcher_look(&guard->watcher, HRI_LOOK_FRESH);
     hri_relief_act(&guard->relief, HRI_ACTOR_MONITOR);
-    if (level > HR_NORMAL)
-        hri_relief_trim(&guard->relief);
+    hri_relief_trim(&guard->relief);
     int64_t now_ns = hri_clock_now(guard->clock);
     int64_t pause_ns = hri_watcher_pause(&guard->watcher, interval_ns);
     if (guard->cleanup_interval_ns >= 0) {

@@ -140,8 +140,8 @@ HR_API int hr_guard_wait(hr_guard *guard, hr_level at_most, int64_t timeout_ns);
  */
 HR_API int hr_guard_fd(hr_guard *guard);
 
-/* Starts the monitor thread, for a guard made without one or after hr_guard_stop(); in the child of a fork, too, where
- * the parent's thread does not exist. `interval_ns` 0 keeps the guard's interval.
+/* Starts the monitor thread, for a guard made without one or after hr_guard_stop(). `interval_ns` 0 keeps the guard's
+ * interval. In the child of a fork make a new guard: this one would read the parent's figures.
  *
  * returns  0; -EALREADY while it runs; -EINVAL if `interval_ns` is negative; -EAGAIN (no thread)
  * threads  one at a time with hr_guard_stop()

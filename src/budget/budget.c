@@ -79,7 +79,7 @@ static hri_shortage shortage_at(hr_budget *budget, uint64_t bytes)
         .left_bytes = left_of(budget),
         .limit_bytes = limit_of(budget),
         .hopeless = bytes > limit_of(budget),
-        .narrowed = !budget->parent && bytes <= hri_sub(limit_of(budget), used(budget)),
+        .narrowed = bytes > left_of(budget) && bytes <= hri_sub(limit_of(budget), used(budget)),
     };
 }
 

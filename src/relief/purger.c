@@ -47,7 +47,12 @@ void hri_purger_destroy(hri_purger *purger)
     hri_process_close(&purger->process);
 }
 
-bool hri_purger_run(hri_purger *purger, uint64_t *ret_bytes)
+static int64_t larger(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+bool hri_purger_run(hri_purger *purger, uint64_t kept_bytes, uint64_t *ret_bytes)
 {
     int64_t start_ns = hri_clock_now(purger->clock);
     pthread_mutex_lock(&purger->lock);
@@ -57,16 +62,18 @@ bool hri_purger_run(hri_purger *purger, uint64_t *ret_bytes)
     pthread_mutex_unlock(&purger->lock);
     if (!due)
         return false;
-    *ret_bytes = purge(&purger->process);
+    uint64_t bytes = purge(&purger->process);
     int64_t end_ns = hri_clock_now(purger->clock), cost_ns = end_ns - start_ns;
-    int64_t pause_ns =
-        cost_ns * HRI_PURGE_SHARE > purger->interval_ns ? cost_ns * HRI_PURGE_SHARE : purger->interval_ns;
     pthread_mutex_lock(&purger->lock);
-    purger->next_ns = end_ns + pause_ns;
+    if (bytes >= kept_bytes / HRI_PURGE_SHARE)
+        purger->fruitless = 0;
+    else if (purger->fruitless < HRI_PURGE_FRUITLESS_MAX)
+        purger->fruitless++;
+    purger->next_ns = end_ns + larger(cost_ns * HRI_PURGE_SHARE, purger->interval_ns << purger->fruitless);
+    purger->longest_ns = larger(purger->longest_ns, cost_ns);
     purger->count++;
-    if (cost_ns > purger->longest_ns)
-        purger->longest_ns = cost_ns;
     pthread_mutex_unlock(&purger->lock);
+    *ret_bytes = bytes;
     return true;
 }
 

@@ -18,7 +18,8 @@ typedef struct hri_purger {
     int64_t interval_ns; /* negative: never */
     hri_process process; /* opened at start: a purge is due when descriptors may have run out too */
     pthread_mutex_t lock;
-    int64_t next_ns; /* not before this */
+    int64_t next_ns;    /* not before this */
+    unsigned fruitless; /* purges in a row that returned next to nothing: each doubles the interval */
     uint64_t count;
     int64_t longest_ns;
 } hri_purger;
@@ -26,8 +27,11 @@ typedef struct hri_purger {
 int hri_purger_init(hri_purger *purger, const hri_clock *clock, int64_t interval_ns);
 void hri_purger_destroy(hri_purger *purger);
 
-/* Purges if it is time to. Gives whether it did, and by how much the resident set shrank. */
-bool hri_purger_run(hri_purger *purger, uint64_t *ret_bytes);
+#define HRI_PURGE_FRUITLESS_MAX 6
+
+/* Purges if it is time to. A purge that returns less than a part in HRI_PURGE_SHARE of what the allocator is thought to
+ * keep makes the next one come later: what looks kept is in use then. Gives whether it did, and by how much the resident set shrank. */
+bool hri_purger_run(hri_purger *purger, uint64_t kept_bytes, uint64_t *ret_bytes);
 
 void hri_purger_read(hri_purger *purger, uint64_t *ret_count, int64_t *ret_longest_ns);
 

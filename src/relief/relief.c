@@ -90,13 +90,24 @@ uint64_t hri_relief_run(hri_relief *relief, const hri_reclaim_goal *goal)
     return freed;
 }
 
-/* Purges if the rate allows it; then nothing that was returned is in the allocator any more. */
-static bool purge(hri_relief *relief, uint64_t *ret_bytes)
+/* What is resident and not held: the allocator's free pages, and what the program never charged. */
+static uint64_t kept_bytes(hri_relief *relief, const hri_process_reading *process)
 {
-    if (!hri_purger_run(&relief->purger, ret_bytes))
-        return false;
-    atomic_store_explicit(&relief->watcher->returned_bytes, 0, memory_order_relaxed);
-    return true;
+    hri_accounts accounts;
+    hri_budget_tree_read(relief->tree, &accounts);
+    return process->anonymous_bytes == HR_NONE ? 0 : hri_sub(process->anonymous_bytes, accounts.held_bytes);
+}
+
+/* Purges if the rate allows it; then nothing that was returned is in the allocator any more. Gives the bytes that left
+ * the resident set. */
+static uint64_t purge(hri_relief *relief)
+{
+    hri_sight sight;
+    hri_watcher_read(relief->watcher, &sight);
+    uint64_t bytes = 0;
+    if (hri_purger_run(&relief->purger, kept_bytes(relief, &sight.process), &bytes))
+        atomic_store_explicit(&relief->watcher->returned_bytes, 0, memory_order_relaxed);
+    return bytes;
 }
 
 int64_t hri_relief_deadline(const hri_relief *relief)
@@ -120,6 +131,7 @@ bool hri_relief_shortage(hri_relief *relief, const hri_shortage *shortage, int64
     bool freed = hri_relief_run(relief, &goal) > 0;
     if (shortage->narrowed) {
         hri_watcher_look(relief->watcher, HRI_LOOK_FRESH | HRI_LOOK_QUIET);
+        atomic_store_explicit(&relief->narrowed, true, memory_order_relaxed);
         hri_monitor_wake(relief->monitor); /* the allocator may keep what others seem to take */
     }
     return freed;
@@ -135,10 +147,8 @@ static uint64_t excess(hri_relief *relief)
     uint64_t over = hri_sub(sight.ledgers.worst_use_bytes, aim);
     if (sight.ledgers.worst == HRI_LEDGER_BUDGET)
         return over;
-    hri_accounts accounts;
-    hri_budget_tree_read(relief->tree, &accounts);
-    uint64_t kept = hri_sub(sight.process.anonymous_bytes, accounts.held_bytes);
-    return hri_sub(over, hri_min(kept, load(&relief->watcher->returned_bytes)));
+    uint64_t returned = load(&relief->watcher->returned_bytes);
+    return hri_sub(over, hri_min(kept_bytes(relief, &sight.process), returned));
 }
 
 static bool worst_is_kernel(hri_relief *relief)
@@ -160,9 +170,8 @@ static unsigned act_once(hri_relief *relief, hri_actor actor)
     };
     uint64_t freed = goal.want_bytes ? hri_relief_run(relief, &goal) : 0;
     bool out_of_time = freed < goal.want_bytes && hri_clock_now(relief->clock) >= goal.deadline_ns;
-    uint64_t purged;
     if (!on_request)
-        purge(relief, &purged);
+        purge(relief);
     if (actor == HRI_ACTOR_CALLER || (on_request && !watched_over))
         return HRI_LOOK_RELIEVED;
     /* Before a purge the kernel's ledgers cannot show what was freed: the monitor decides once it has purged. */
@@ -199,14 +208,15 @@ void hri_relief_level_changed(hri_relief *relief, hr_level to)
 
 void hri_relief_trim(hri_relief *relief)
 {
+    bool wanted = atomic_exchange_explicit(&relief->narrowed, false, memory_order_relaxed);
+    if (!wanted && hri_level_word_get(&relief->watcher->word) == HR_NORMAL)
+        return;
     hri_sight sight;
     hri_accounts accounts;
     hri_watcher_read(relief->watcher, &sight);
     hri_budget_tree_read(relief->tree, &accounts);
-    uint64_t kept = hri_sub(sight.process.anonymous_bytes, hri_add(accounts.held_bytes, accounts.promised_bytes));
-    uint64_t purged;
-    if (sight.process.anonymous_bytes != HR_NONE && kept > hri_share(accounts.limit_bytes, KEPT_SHARE))
-        purge(relief, &purged);
+    if (kept_bytes(relief, &sight.process) > hri_share(accounts.limit_bytes, KEPT_SHARE))
+        purge(relief);
 }
 
 uint64_t hri_relief_clean(hri_relief *relief)
@@ -214,9 +224,9 @@ uint64_t hri_relief_clean(hri_relief *relief)
     if (hri_reclaiming())
         return 0;
     hri_reclaim_goal goal = {.deadline_ns = hri_clock_now(relief->clock) + CLEAN_DEADLINE_NS};
-    uint64_t freed = hri_reclaimers_run(&relief->reclaimers, &goal), purged = 0;
+    uint64_t freed = hri_reclaimers_run(&relief->reclaimers, &goal);
     count_returned(relief, freed);
-    purge(relief, &purged);
+    uint64_t purged = purge(relief);
     count(&relief->cleanups, 1);
     count(&relief->cleaned_bytes, hri_max(freed, purged));
     return hri_max(freed, purged);
@@ -227,9 +237,8 @@ uint64_t hri_relief_relieve(hri_relief *relief, uint64_t want_bytes)
     if (hri_reclaiming() || want_bytes == 0)
         return 0;
     hri_reclaim_goal goal = {.want_bytes = want_bytes, .deadline_ns = INT64_MAX};
-    uint64_t freed = hri_relief_run(relief, &goal), purged = 0;
-    if (freed < want_bytes)
-        purge(relief, &purged);
+    uint64_t freed = hri_relief_run(relief, &goal);
+    uint64_t purged = freed < want_bytes ? purge(relief) : 0;
     hri_watcher_look(relief->watcher, HRI_LOOK_FRESH);
     return hri_max(freed, purged);
 }

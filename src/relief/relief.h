@@ -20,7 +20,8 @@ typedef struct hri_relief {
     hri_reclaimers reclaimers;
     hri_purger purger;
     hri_reserve reserve;
-    atomic_flag acting; /* the emergency is one thread's business at a time */
+    _Atomic bool narrowed; /* a demand failed for what others seem to take: the monitor is to purge */
+    atomic_flag acting;    /* the emergency is one thread's business at a time */
     _Atomic uint64_t reliefs;
     _Atomic uint64_t relieved_bytes;
     _Atomic uint64_t cleanups;
@@ -76,7 +77,7 @@ void hri_relief_act(hri_relief *relief, hri_actor actor);
 /* What a new level asks for at once: the reserve. */
 void hri_relief_level_changed(hri_relief *relief, hr_level to);
 
-/* Purges where the allocator keeps much more than is held; for the monitor, above normal. */
+/* Purges where much more is resident than is held, above normal or after a demand failed for it; for the monitor. */
 void hri_relief_trim(hri_relief *relief);
 
 /* The janitor (strategy 9): asks for what is expired or idle, and purges. Gives bytes freed. */

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "support/cmocka.h"
+#include "support/world.h"
+
+#include "relief/purger.h"
+
+static hrt_world world;
+static hri_purger purger;
+
+static bool run(uint64_t kept_bytes)
+{
+    uint64_t bytes;
+    return hri_purger_run(&purger, kept_bytes, &bytes);
+}
+
+static void start(int64_t interval_ns)
+{
+    hrt_world_new(&world);
+    assert_int_equal(hri_purger_init(&purger, &world.clock, interval_ns), 0);
+}
+
+static void stop(void)
+{
+    hri_purger_destroy(&purger);
+    hrt_world_free(&world);
+}
+
+static void a_purge_waits_for_its_interval(void **state)
+{
+    (void)state;
+    start(HRI_SECOND);
+    assert_true(run(0));
+    assert_false(run(0));
+    world.now_ns += HRI_SECOND - 1;
+    assert_false(run(0));
+    world.now_ns += 1;
+    assert_true(run(0));
+    stop();
+}
+
+static void fruitless_purges_come_less_and_less(void **state)
+{
+    (void)state;
+    start(HRI_SECOND);
+    int purges = 0;
+    for (int second = 0; second < 1000; second++) {
+        purges += run(HR_NONE); /* nothing that it returns is much of that */
+        world.now_ns += HRI_SECOND;
+    }
+    assert_true(purges >= 15 && purges <= 25); /* 1, 2, 4 … 64 seconds apart */
+    stop();
+}
+
+static void never_is_never(void **state)
+{
+    (void)state;
+    start(-1);
+    assert_false(run(HR_NONE));
+    uint64_t count;
+    int64_t longest_ns;
+    hri_purger_read(&purger, &count, &longest_ns);
+    assert_int_equal(count, 0);
+    stop();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_purge_waits_for_its_interval),
+        cmocka_unit_test(fruitless_purges_come_less_and_less),
+        cmocka_unit_test(never_is_never),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
