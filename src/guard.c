@@ -78,20 +78,20 @@ static void level_changed(void *context, hr_level from, hr_level to)
 
 /* Looks where nothing of the user's may run on this thread: inside a reclaimer, or for a caller that may hold locks.
  * What there is to tell is the monitor's to tell, or the next one's who looks. */
-static void look_quietly(hr_guard *guard, unsigned how)
+static void look_quietly(hr_guard *guard, unsigned how, uint64_t untouched_bytes)
 {
     hr_level before = hri_level_word_get(&guard->watcher.word);
-    if (hri_watcher_look(&guard->watcher, how | HRI_LOOK_QUIET) != before)
+    if (hri_watcher_look_for(&guard->watcher, how | HRI_LOOK_QUIET, untouched_bytes) != before)
         hri_monitor_wake(&guard->monitor);
 }
 
-static void budget_crossed(void *context, bool quiet)
+static void budget_crossed(void *context, uint64_t bytes, bool quiet)
 {
     hr_guard *guard = context;
     if (quiet || hri_reclaiming()) {
-        look_quietly(guard, HRI_LOOK_FRESH);
+        look_quietly(guard, HRI_LOOK_FRESH, bytes);
     } else {
-        hri_watcher_look(&guard->watcher, HRI_LOOK_FRESH);
+        hri_watcher_look_for(&guard->watcher, HRI_LOOK_FRESH, bytes);
         hri_relief_act(&guard->relief, HRI_ACTOR_REQUEST);
     }
 }
@@ -100,7 +100,7 @@ static void budget_receded(void *context)
 {
     hr_guard *guard = context;
     if (hri_reclaiming() || hri_monitor_is_running(&guard->monitor))
-        look_quietly(guard, HRI_LOOK_IF_FREE);
+        look_quietly(guard, HRI_LOOK_IF_FREE, 0);
     else
         hri_watcher_look(&guard->watcher, HRI_LOOK_IF_FREE);
 }
@@ -109,7 +109,7 @@ static void budget_met(void *context)
 {
     hr_guard *guard = context;
     if (hri_reclaiming()) {
-        look_quietly(guard, HRI_LOOK_FRESH | HRI_LOOK_MET);
+        look_quietly(guard, HRI_LOOK_FRESH | HRI_LOOK_MET, 0);
     } else {
         hri_watcher_look(&guard->watcher, HRI_LOOK_FRESH | HRI_LOOK_MET);
         hri_relief_act(&guard->relief, HRI_ACTOR_REQUEST);
@@ -119,7 +119,7 @@ static void budget_met(void *context)
 static void budget_reread(void *context)
 {
     hr_guard *guard = context;
-    look_quietly(guard, HRI_LOOK_FRESH);
+    look_quietly(guard, HRI_LOOK_FRESH, 0);
 }
 
 static bool budget_shortage(void *context, const hri_shortage *shortage, int64_t *deadline_ns)

@@ -186,7 +186,7 @@ static int charge(hr_budget *budget, uint64_t bytes, bool quiet)
         return -EDQUOT;
     }
     if (crossed && hooks->crossed)
-        hooks->crossed(hooks->context, quiet);
+        hooks->crossed(hooks->context, bytes, quiet);
     return 0;
 }
 
@@ -208,7 +208,7 @@ int hri_budget_promise(hr_budget *budget, uint64_t bytes, uint64_t ceiling_bytes
     if (!grant(&demand, ret_shortage, &crossed))
         return -EDQUOT;
     if (crossed && hooks->crossed)
-        hooks->crossed(hooks->context, false);
+        hooks->crossed(hooks->context, 0, false); /* a promise is not held yet */
     return 0;
 }
 
@@ -307,7 +307,7 @@ int hr_budget_charge_wait(hr_budget *budget, uint64_t bytes, int64_t timeout_ns)
     error = wait_for_grant(&demand, timeout_ns);
     const hri_budget_hooks *hooks = &budget->tree->hooks;
     if (!error && hooks->crossed)
-        hooks->crossed(hooks->context, false);
+        hooks->crossed(hooks->context, bytes, false);
     return error;
 }
 
@@ -426,7 +426,7 @@ int hr_budget_set_limit(hr_budget *budget, uint64_t limit_bytes)
         pthread_cond_broadcast(&tree->room_made);
     pthread_mutex_unlock(&tree->lock);
     if (!budget->parent && tree->hooks.crossed)
-        tree->hooks.crossed(tree->hooks.context, false);
+        tree->hooks.crossed(tree->hooks.context, 0, false);
     return 0;
 }
 

@@ -26,10 +26,11 @@ typedef struct hri_budget_hooks {
     /* Frees memory inside the budget that bound. `deadline_ns` is 0 at the first call for a demand; the hook keeps its
      * own there. Gives whether a new attempt makes sense. */
     bool (*shortage)(void *context, const hri_shortage *shortage, int64_t *deadline_ns);
-    void (*reread)(void *context);              /* reads again what others take; runs no callback */
-    void (*crossed)(void *context, bool quiet); /* use passed cross_bytes; quiet: run no callback */
-    void (*receded)(void *context);             /* bytes came back while the tree is watched */
-    void (*met)(void *context);                 /* a charge was refused by the root's limit */
+    void (*reread)(void *context); /* reads again what others take; runs no callback */
+    /* Use passed cross_bytes by a grant of `bytes`, which are not touched yet; quiet: run no callback. */
+    void (*crossed)(void *context, uint64_t bytes, bool quiet);
+    void (*receded)(void *context); /* bytes came back while the tree is watched */
+    void (*met)(void *context);     /* a charge was refused by the root's limit */
     void *context;
 } hri_budget_hooks;
 

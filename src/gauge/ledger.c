@@ -25,7 +25,8 @@ static uint64_t budget_limit(const hri_books *books, uint64_t kernel_limit_bytes
 /* What of a cgroup's use is not the root's. Two counters are never of the same instant: saturated. */
 static uint64_t others(const hri_books *books, const hri_cgroup_reading *group)
 {
-    uint64_t ours = hri_add(books->accounts.held_bytes, books->returned_bytes);
+    uint64_t touched = hri_sub(books->accounts.held_bytes, books->untouched_bytes);
+    uint64_t ours = hri_add(touched, books->returned_bytes);
     uint64_t use = hri_max(group->use_bytes, group->charged_bytes);
     return hri_sub(hri_add(use, books->reserve_bytes), hri_min(ours, books->reading->process.anonymous_bytes));
 }

@@ -1,12 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "gauge/reading.h"
 
+#include "base/checked.h"
 #include "os/pages.h"
+
+/* A CPU keeps up to 64 pages (MEMCG_CHARGE_BATCH) that it has charged in advance, and as many changes of the statistics
+ * to itself; page tables and the like come on top of what is touched. */
+#define LAG_PAGES 128
+#define LAG_BYTES_MIN (UINT64_C(1) << 20)
 
 int hri_gauge_open(hri_gauge *gauge, const char *root, const hri_clock *clock)
 {
     gauge->clock = clock;
-    gauge->lag_bytes = 64 * hri_page_size() * hri_cpu_count();
+    uint64_t lag_bytes = LAG_PAGES * hri_page_size() * hri_cpu_count();
+    gauge->lag_bytes = hri_max(lag_bytes, LAG_BYTES_MIN);
     int error = hri_process_open(&gauge->process, root);
     if (error)
         return error;

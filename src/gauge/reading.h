@@ -19,8 +19,8 @@ typedef struct hri_reading {
     hri_process_reading process;
     unsigned group_count;
     hri_cgroup_reading groups[HRI_CGROUP_DEPTH]; /* unlimited ones have no other figure; the own group is first */
-    uint64_t lag_bytes; /* by how much the groups' counters may be off: 64 pages a CPU (MEMCG_CHARGE_BATCH) */
-    int binding;        /* the group with the smallest limit; -1: none is limited */
+    uint64_t lag_bytes;                          /* by how much the groups' counters may be off */
+    int binding;                                 /* the group with the smallest limit; -1: none is limited */
 } hri_reading;
 
 /* Finds and opens the gauges below `root` ("" for the machine itself). Gives 0, -ENOMEM, -EMFILE or -ENFILE. */

@@ -72,7 +72,7 @@ static void instruct_tree(hri_watcher *watcher, const hri_books *books)
 }
 
 /* Looks, under the lock. */
-static void look(hri_watcher *watcher, unsigned how)
+static void look(hri_watcher *watcher, unsigned how, uint64_t untouched_bytes)
 {
     int64_t now_ns = hri_clock_now(watcher->gauge.clock);
     hri_accounts accounts;
@@ -82,6 +82,7 @@ static void look(hri_watcher *watcher, unsigned how)
         .reading = &watcher->reading,
         .reading_used_bytes = watcher->reading_used_bytes,
         .accounts = accounts,
+        .untouched_bytes = untouched_bytes,
         .reserve_bytes = atomic_load_explicit(&watcher->reserve_bytes, memory_order_relaxed),
         .returned_bytes = atomic_load_explicit(&watcher->returned_bytes, memory_order_relaxed),
     };
@@ -105,11 +106,16 @@ static void look(hri_watcher *watcher, unsigned how)
 
 hr_level hri_watcher_look(hri_watcher *watcher, unsigned how)
 {
+    return hri_watcher_look_for(watcher, how, 0);
+}
+
+hr_level hri_watcher_look_for(hri_watcher *watcher, unsigned how, uint64_t untouched_bytes)
+{
     if (!(how & HRI_LOOK_IF_FREE))
         pthread_mutex_lock(&watcher->lock);
     else if (pthread_mutex_trylock(&watcher->lock) != 0)
         return hri_level_word_get(&watcher->word);
-    look(watcher, how);
+    look(watcher, how, untouched_bytes);
     pthread_mutex_unlock(&watcher->lock);
     if (!(how & HRI_LOOK_QUIET))
         hri_watcher_tell(watcher);
@@ -180,7 +186,7 @@ int hri_watcher_init(hri_watcher *watcher, const hri_watcher_options *options)
     if (error)
         goto destroy_word;
     pthread_mutex_lock(&watcher->lock);
-    look(watcher, HRI_LOOK_FRESH);
+    look(watcher, HRI_LOOK_FRESH, 0);
     pthread_mutex_unlock(&watcher->lock);
     return 0;
 

@@ -70,6 +70,9 @@ void hri_watcher_destroy(hri_watcher *watcher);
 /* Looks: gives the level after that. */
 hr_level hri_watcher_look(hri_watcher *watcher, unsigned how);
 
+/* As hri_watcher_look(), on behalf of a grant of `untouched_bytes` that is just being made. */
+hr_level hri_watcher_look_for(hri_watcher *watcher, unsigned how, uint64_t untouched_bytes);
+
 /* Tells the changes that quiet looks left. */
 void hri_watcher_tell(hri_watcher *watcher);
 

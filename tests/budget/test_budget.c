@@ -34,8 +34,9 @@ static bool on_shortage(void *context, const hri_shortage *shortage, int64_t *de
     return bytes > 0;
 }
 
-static void on_crossed(void *context, bool quiet)
+static void on_crossed(void *context, uint64_t bytes, bool quiet)
 {
+    (void)bytes;
     struct fixture *fixture = context;
     fixture->crossings++;
     fixture->last_quiet = quiet;

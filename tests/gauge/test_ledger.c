@@ -58,6 +58,9 @@ static void what_others_take_is_use_less_what_is_ours(void **state)
     hri_ledgers ledgers = compute();
     assert_true(ledgers.others_bytes == 32 * MIB); /* 40, of which 8 are held and resident */
     assert_true(ledgers.room_bytes == 68 * MIB);
+    books.untouched_bytes = 3 * MIB; /* a grant that is just being made is not in the use yet */
+    assert_true(compute().others_bytes == 35 * MIB);
+    books.untouched_bytes = 0;
     books.accounts.held_bytes = 90 * MIB; /* charged, but only 10 are resident */
     ledgers = compute();
     assert_true(ledgers.others_bytes == 30 * MIB);

@@ -4,7 +4,6 @@
 source_dir=${HEADROOM_SOURCE_DIR:-$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)}
 build_dir=${HEADROOM_BUILD_DIR:-$source_dir/build/release}
 export HEADROOM_BUILD_DIR=$build_dir
-store=$build_dir/examples/store/headroom-store
 
 skip() {
     echo "skipped: $*"

@@ -2,7 +2,7 @@
 # The object store in a memory cgroup of 64 MiB, under each kind of load that kills servers.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-# shellcheck source=tests/survive/_common.sh
+# shellcheck source=_common.sh disable=SC1091
 source "$here/_common.sh"
 
 trial "a burst faster than any interval" --limit 64 -- \

@@ -2,7 +2,7 @@
 # Randomised short trials: COUNT of them (default 3), everything about them drawn from SEED (default: a random one).
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-# shellcheck source=tests/survive/_common.sh
+# shellcheck source=_common.sh disable=SC1091
 source "$here/_common.sh"
 
 seed=${SEED:-$(od -An -N3 -tu4 /dev/urandom | tr -d ' ')}
