@@ -180,6 +180,7 @@ static int init_watcher(hr_guard *guard, const hri_environment *environment, con
         .root = environment->root,
         .clock = environment->clock,
         .tree = &guard->tree,
+        .purges = options->purge_interval_ns >= 0,
         .changed = level_changed,
         .context = guard,
     };

@@ -22,21 +22,29 @@ static uint64_t budget_limit(const hri_books *books, uint64_t kernel_limit_bytes
     return hri_min(books->accounts.own_limit_bytes, kernel_limit_bytes);
 }
 
-/* What of a cgroup's use is not the root's. Two counters are never of the same instant: saturated. */
+/* By how much a group's counters may be off. */
+static uint64_t lag(const hri_books *books, const hri_cgroup_reading *group)
+{
+    return hri_min(books->reading->lag_bytes, group->limit_bytes / LAG_SHARE);
+}
+
+/* What of a cgroup's use is not the root's. Two counters are never of the same instant: saturated. What the allocator
+ * retains may be used again, but nobody can be sure of it: close to the limit it does not count as ours. */
 static uint64_t others(const hri_books *books, const hri_cgroup_reading *group)
 {
-    uint64_t touched = hri_sub(books->accounts.held_bytes, books->untouched_bytes);
-    uint64_t ours = hri_add(touched, books->returned_bytes);
     uint64_t use = hri_max(group->use_bytes, group->charged_bytes);
+    uint64_t ours = hri_sub(books->accounts.held_bytes, books->untouched_bytes);
+    if (hri_add(use, 2 * lag(books, group)) < group->limit_bytes)
+        ours = hri_add(ours, books->retained_bytes);
     return hri_sub(hri_add(use, books->reserve_bytes), hri_min(ours, books->reading->process.anonymous_bytes));
 }
 
-/* One ledger: what is used of which limit. `untouched_bytes` are granted and would still come on top. */
+/* One ledger: what is used of which limit now, and what will be once all that is granted is touched. */
 struct ledger {
     hri_ledger_kind kind;
     uint64_t use_bytes;
     uint64_t limit_bytes; /* HR_NONE: no such ledger */
-    uint64_t untouched_bytes;
+    uint64_t expected_bytes;
 };
 
 /* The ledgers but for the root's own: the process's three, then a cgroup each. */
@@ -48,9 +56,11 @@ static struct ledger process_ledger(const hri_books *books, unsigned index)
     uint64_t promised = books->accounts.promised_bytes;
     uint64_t untouched = hri_sub(used(books), process->anonymous_bytes);
     struct ledger ledgers[PROCESS_LEDGERS] = {
-        {HRI_LEDGER_ADDRESS, process->address_bytes, process->address_limit_bytes, promised},
-        {HRI_LEDGER_DATA, process->data_bytes, process->data_limit_bytes, promised},
-        {HRI_LEDGER_HOST, process->rss_bytes, hri_add(process->rss_bytes, process->host_available_bytes), untouched},
+        {HRI_LEDGER_ADDRESS, process->address_bytes, process->address_limit_bytes,
+         hri_add(process->address_bytes, promised)},
+        {HRI_LEDGER_DATA, process->data_bytes, process->data_limit_bytes, hri_add(process->data_bytes, promised)},
+        {HRI_LEDGER_HOST, process->rss_bytes, hri_add(process->rss_bytes, process->host_available_bytes),
+         hri_add(process->rss_bytes, untouched)},
     };
     struct ledger ledger = ledgers[index];
     if (ledger.use_bytes == HR_NONE)
@@ -62,8 +72,7 @@ static struct ledger group_ledger(const hri_books *books, unsigned index)
 {
     const hri_cgroup_reading *group = &books->reading->groups[index];
     uint64_t use = hri_add(group->use_bytes, books->reserve_bytes);
-    uint64_t expected = hri_add(others(books, group), used(books));
-    return (struct ledger){HRI_LEDGER_CGROUP, use, group->limit_bytes, hri_sub(expected, use)};
+    return (struct ledger){HRI_LEDGER_CGROUP, use, group->limit_bytes, hri_add(others(books, group), used(books))};
 }
 
 static unsigned kernel_ledgers(const hri_books *books)
@@ -118,7 +127,7 @@ void hri_ledgers_compute(const hri_books *books, hri_ledgers *ret_ledgers)
     struct ledger kernel = kernel_limit(books);
     ledgers.kernel_limit_bytes = kernel.limit_bytes;
     ledgers.kernel_limit = kernel.kind;
-    struct ledger own = {HRI_LEDGER_BUDGET, used(books), budget_limit(books, ledgers.kernel_limit_bytes), 0};
+    struct ledger own = {HRI_LEDGER_BUDGET, used(books), budget_limit(books, ledgers.kernel_limit_bytes), used(books)};
     weigh(&own, &ledgers);
     for (unsigned i = 0; i < kernel_ledgers(books); i++) {
         struct ledger ledger = kernel_ledger(books, i);
@@ -128,8 +137,7 @@ void hri_ledgers_compute(const hri_books *books, hri_ledgers *ret_ledgers)
         const hri_cgroup_reading *group = &books->reading->groups[i];
         if (group->limit_bytes == HR_NONE)
             continue;
-        uint64_t lag = hri_min(books->reading->lag_bytes, group->limit_bytes / LAG_SHARE);
-        uint64_t room = hri_sub(group->limit_bytes, hri_add(others(books, group), lag));
+        uint64_t room = hri_sub(group->limit_bytes, hri_add(others(books, group), lag(books, group)));
         ledgers.room_bytes = hri_min(ledgers.room_bytes, room);
     }
     if (books->reading->binding >= 0)
@@ -153,7 +161,7 @@ static uint64_t least_left(const hri_books *books, left_fn *left, double thresho
 
 static uint64_t left_if_touched(const struct ledger *ledger, double threshold)
 {
-    return hri_sub(hri_share(ledger->limit_bytes, threshold), hri_add(ledger->use_bytes, ledger->untouched_bytes));
+    return hri_sub(hri_share(ledger->limit_bytes, threshold), ledger->expected_bytes);
 }
 
 uint64_t hri_ledgers_ceiling(const hri_books *books, double threshold)

@@ -28,7 +28,7 @@ typedef struct hri_books {
     hri_accounts accounts;       /* of the root, now */
     uint64_t reserve_bytes;      /* emergency reserve that is dropped: still use, since it will be taken back */
     uint64_t untouched_bytes;    /* held, but certainly not resident: a grant that is just being made */
-    uint64_t returned_bytes;     /* given back by relief, perhaps still resident in the allocator: ours to use again */
+    uint64_t retained_bytes;     /* given back since the last purge, perhaps still resident: ours to use again */
 } hri_books;
 
 typedef struct hri_ledgers {

@@ -71,6 +71,15 @@ static void instruct_tree(hri_watcher *watcher, const hri_books *books)
                           memory_order_relaxed);
 }
 
+/* What was held since the last purge and is no longer: until the next one the allocator may retain it. */
+static uint64_t retained(hri_watcher *watcher, uint64_t held_bytes)
+{
+    bool purged = atomic_exchange_explicit(&watcher->purged, false, memory_order_relaxed);
+    if (purged || !watcher->purges || held_bytes > watcher->held_peak_bytes)
+        watcher->held_peak_bytes = held_bytes;
+    return watcher->held_peak_bytes - held_bytes;
+}
+
 /* Looks, under the lock. */
 static void look(hri_watcher *watcher, unsigned how, uint64_t untouched_bytes)
 {
@@ -84,8 +93,9 @@ static void look(hri_watcher *watcher, unsigned how, uint64_t untouched_bytes)
         .accounts = accounts,
         .untouched_bytes = untouched_bytes,
         .reserve_bytes = atomic_load_explicit(&watcher->reserve_bytes, memory_order_relaxed),
-        .returned_bytes = atomic_load_explicit(&watcher->returned_bytes, memory_order_relaxed),
+        .retained_bytes = retained(watcher, accounts.held_bytes),
     };
+    watcher->retained_bytes = books.retained_bytes;
     hri_ledgers_compute(&books, &watcher->ledgers);
     hri_level_input input = {
         .use = watcher->ledgers.use,
@@ -149,6 +159,7 @@ void hri_watcher_read(hri_watcher *watcher, hri_sight *ret_sight)
         .ledgers = watcher->ledgers,
         .process = watcher->reading.process,
         .binding = binding >= 0 ? watcher->reading.groups[binding] : no_group,
+        .retained_bytes = watcher->retained_bytes,
         .time_ns = watcher->reading.time_ns,
         .limit_source = watcher->limit_source,
     };
@@ -173,6 +184,7 @@ int hri_watcher_init(hri_watcher *watcher, const hri_watcher_options *options)
     *watcher = (hri_watcher){
         .rules = options->rules,
         .tree = options->tree,
+        .purges = options->purges,
         .changed = options->changed,
         .context = options->context,
     };

@@ -31,6 +31,7 @@ typedef struct hri_watcher {
     /* Constant once made. */
     hri_level_rules rules;
     hri_budget_tree *tree;
+    bool purges; /* sooner or later the allocator is asked to return what it retains */
     hri_changed_fn *changed;
     void *context;
 
@@ -38,12 +39,14 @@ typedef struct hri_watcher {
     _Atomic uint64_t degrade_ceiling_bytes;  /* the root's use up to which an admission leads to no more than warning */
     _Atomic uint64_t critical_ceiling_bytes; /* … to no more than degraded */
     _Atomic uint64_t reserve_bytes;          /* the dropped reserve, see hri_books */
-    _Atomic uint64_t returned_bytes;         /* see hri_books */
+    _Atomic bool purged;                     /* since the last look: the allocator retains nothing of ours */
 
     pthread_mutex_t lock; /* guards the rest; the tree's lock may be taken under it */
     hri_gauge gauge;
     hri_reading reading;
     uint64_t reading_used_bytes; /* see hri_books */
+    uint64_t held_peak_bytes;    /* the most that looks saw held since the last purge */
+    uint64_t retained_bytes;     /* that, less what was held at the last look */
     hri_ledgers ledgers;
     hri_level_state state;
     const char *limit_source;
@@ -59,6 +62,7 @@ typedef struct hri_watcher_options {
     const char *root;      /* where /proc and /sys are: "" for the machine itself */
     const hri_clock *clock;
     hri_budget_tree *tree;
+    bool purges; /* see hri_watcher */
     hri_changed_fn *changed;
     void *context;
 } hri_watcher_options;
@@ -81,6 +85,7 @@ typedef struct hri_sight {
     hri_ledgers ledgers;
     hri_process_reading process;
     hri_cgroup_reading binding; /* limit_bytes HR_NONE: no cgroup binds */
+    uint64_t retained_bytes;    /* see hri_books */
     int64_t time_ns;
     const char *limit_source;
 } hri_sight;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The order is always: give back, return pages to the kernel, read again, then decide. What reclaimers free stays
- * resident in the allocator until the next purge; until then it counts as ours to use again (`returned_bytes`), else
+ * resident in the allocator until the next purge; until then it counts as ours to use again (`retained_bytes`), else
  * each look would ask the reclaimers for the same bytes once more and empty every cache.
  */
 #include "relief/relief.h"
@@ -24,13 +24,6 @@ static uint64_t load(_Atomic uint64_t *counter)
 static void count(_Atomic uint64_t *counter, uint64_t more)
 {
     atomic_fetch_add_explicit(counter, more, memory_order_relaxed);
-}
-
-/* Where nothing is ever purged, what is freed cannot be waited for to leave the allocator. */
-static void count_returned(hri_relief *relief, uint64_t bytes)
-{
-    if (relief->purger.interval_ns >= 0)
-        count(&relief->watcher->returned_bytes, bytes);
 }
 
 int hri_relief_init(hri_relief *relief, const hri_relief_options *options)
@@ -86,7 +79,6 @@ uint64_t hri_relief_run(hri_relief *relief, const hri_reclaim_goal *goal)
     uint64_t freed = hri_reclaimers_run(&relief->reclaimers, goal);
     count(&relief->reliefs, 1);
     count(&relief->relieved_bytes, freed);
-    count_returned(relief, freed);
     return freed;
 }
 
@@ -98,15 +90,14 @@ static uint64_t kept_bytes(hri_relief *relief, const hri_process_reading *proces
     return process->anonymous_bytes == HR_NONE ? 0 : hri_sub(process->anonymous_bytes, accounts.held_bytes);
 }
 
-/* Purges if the rate allows it; then nothing that was returned is in the allocator any more. Gives the bytes that left
- * the resident set. */
+/* Purges if the rate allows it; then the allocator retains nothing of ours. Gives the bytes that left the resident set. */
 static uint64_t purge(hri_relief *relief)
 {
     hri_sight sight;
     hri_watcher_read(relief->watcher, &sight);
     uint64_t bytes = 0;
     if (hri_purger_run(&relief->purger, kept_bytes(relief, &sight.process), &bytes))
-        atomic_store_explicit(&relief->watcher->returned_bytes, 0, memory_order_relaxed);
+        atomic_store_explicit(&relief->watcher->purged, true, memory_order_relaxed);
     return bytes;
 }
 
@@ -147,15 +138,15 @@ static uint64_t excess(hri_relief *relief)
     uint64_t over = hri_sub(sight.ledgers.worst_use_bytes, aim);
     if (sight.ledgers.worst == HRI_LEDGER_BUDGET)
         return over;
-    uint64_t returned = load(&relief->watcher->returned_bytes);
-    return hri_sub(over, hri_min(kept_bytes(relief, &sight.process), returned));
+    return hri_sub(over, hri_min(kept_bytes(relief, &sight.process), sight.retained_bytes));
 }
 
-static bool worst_is_kernel(hri_relief *relief)
+/* Before a purge the kernel's ledgers cannot show what was freed. */
+static bool hides_what_was_freed(hri_relief *relief)
 {
     hri_sight sight;
     hri_watcher_read(relief->watcher, &sight);
-    return sight.ledgers.worst != HRI_LEDGER_BUDGET;
+    return sight.ledgers.worst != HRI_LEDGER_BUDGET && sight.retained_bytes > 0;
 }
 
 /* One round of the emergency. Gives how the level is to be decided after it. */
@@ -174,10 +165,8 @@ static unsigned act_once(hri_relief *relief, hri_actor actor)
         purge(relief);
     if (actor == HRI_ACTOR_CALLER || (on_request && !watched_over))
         return HRI_LOOK_RELIEVED;
-    /* Before a purge the kernel's ledgers cannot show what was freed: the monitor decides once it has purged. */
     hri_watcher_look(relief->watcher, HRI_LOOK_FRESH | HRI_LOOK_QUIET);
-    bool unpurged = worst_is_kernel(relief) && (on_request || load(&relief->watcher->returned_bytes));
-    return out_of_time || unpurged ? 0 : HRI_LOOK_RELIEVED;
+    return out_of_time || hides_what_was_freed(relief) ? 0 : HRI_LOOK_RELIEVED;
 }
 
 void hri_relief_act(hri_relief *relief, hri_actor actor)
@@ -225,7 +214,6 @@ uint64_t hri_relief_clean(hri_relief *relief)
         return 0;
     hri_reclaim_goal goal = {.deadline_ns = hri_clock_now(relief->clock) + CLEAN_DEADLINE_NS};
     uint64_t freed = hri_reclaimers_run(&relief->reclaimers, &goal);
-    count_returned(relief, freed);
     uint64_t purged = purge(relief);
     count(&relief->cleanups, 1);
     count(&relief->cleaned_bytes, hri_max(freed, purged));
