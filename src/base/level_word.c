@@ -9,19 +9,12 @@
 int hri_level_word_init(hri_level_word *word)
 {
     atomic_init(&word->level, HR_NORMAL);
-    int error = pthread_mutex_init(&word->lock, NULL);
-    if (error)
-        return -error;
-    error = hri_cond_init(&word->changed);
-    if (error)
-        pthread_mutex_destroy(&word->lock);
-    return error;
+    return hri_wait_init(&word->lock, &word->changed);
 }
 
 void hri_level_word_destroy(hri_level_word *word)
 {
-    pthread_cond_destroy(&word->changed);
-    pthread_mutex_destroy(&word->lock);
+    hri_wait_destroy(&word->lock, &word->changed);
 }
 
 void hri_level_word_set(hri_level_word *word, hr_level level)

@@ -3,7 +3,7 @@
 
 #include "base/clock.h"
 
-int hri_cond_init(pthread_cond_t *condition)
+static int init_condition(pthread_cond_t *condition)
 {
     pthread_condattr_t attributes;
     int error = pthread_condattr_init(&attributes);
@@ -14,6 +14,23 @@ int hri_cond_init(pthread_cond_t *condition)
         error = pthread_cond_init(condition, &attributes);
     pthread_condattr_destroy(&attributes);
     return -error;
+}
+
+int hri_wait_init(pthread_mutex_t *lock, pthread_cond_t *condition)
+{
+    int error = -pthread_mutex_init(lock, NULL);
+    if (error)
+        return error;
+    error = init_condition(condition);
+    if (error)
+        pthread_mutex_destroy(lock);
+    return error;
+}
+
+void hri_wait_destroy(pthread_mutex_t *lock, pthread_cond_t *condition)
+{
+    pthread_cond_destroy(condition);
+    pthread_mutex_destroy(lock);
 }
 
 struct timespec hri_deadline_after(int64_t timeout_ns)

@@ -7,8 +7,9 @@
 #include <stdint.h>
 #include <time.h>
 
-/* Gives 0 or a negative errno. */
-int hri_cond_init(pthread_cond_t *condition);
+/* Makes a lock and a condition to wait for under it. Gives 0 or a negative errno, and then neither is made. */
+int hri_wait_init(pthread_mutex_t *lock, pthread_cond_t *condition);
+void hri_wait_destroy(pthread_mutex_t *lock, pthread_cond_t *condition);
 
 /* The instant `timeout_ns` from now, as pthread_cond_timedwait() wants it; waits beyond 100 years are that long. */
 struct timespec hri_deadline_after(int64_t timeout_ns);

@@ -319,19 +319,12 @@ int hri_budget_tree_init(hri_budget_tree *tree, uint64_t limit_bytes, const hri_
         (hri_budget_tree){.kernel_limit_bytes = HR_NONE, .room_bytes = HR_NONE, .limit_name = "root", .hooks = *hooks};
     tree->root = (hr_budget){.tree = tree, .name = "root", .limit_bytes = limit_bytes};
     atomic_init(&tree->cross_bytes, HR_NONE);
-    int error = pthread_mutex_init(&tree->lock, NULL);
-    if (error)
-        return -error;
-    error = hri_cond_init(&tree->room_made);
-    if (error)
-        pthread_mutex_destroy(&tree->lock);
-    return error;
+    return hri_wait_init(&tree->lock, &tree->room_made);
 }
 
 void hri_budget_tree_destroy(hri_budget_tree *tree)
 {
-    pthread_cond_destroy(&tree->room_made);
-    pthread_mutex_destroy(&tree->lock);
+    hri_wait_destroy(&tree->lock, &tree->room_made);
 }
 
 void hri_budget_tree_read(hri_budget_tree *tree, hri_accounts *ret_accounts)

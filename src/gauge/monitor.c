@@ -41,20 +41,13 @@ static void *run(void *argument)
 int hri_monitor_init(hri_monitor *monitor, hri_monitor_fn *round, void *context)
 {
     *monitor = (hri_monitor){.round = round, .context = context};
-    int error = pthread_mutex_init(&monitor->lock, NULL);
-    if (error)
-        return -error;
-    error = hri_cond_init(&monitor->wake);
-    if (error)
-        pthread_mutex_destroy(&monitor->lock);
-    return error;
+    return hri_wait_init(&monitor->lock, &monitor->wake);
 }
 
 void hri_monitor_destroy(hri_monitor *monitor)
 {
     hri_monitor_stop(monitor);
-    pthread_cond_destroy(&monitor->wake);
-    pthread_mutex_destroy(&monitor->lock);
+    hri_wait_destroy(&monitor->lock, &monitor->wake);
 }
 
 static int create(hri_monitor *monitor)

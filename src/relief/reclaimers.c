@@ -26,19 +26,12 @@ bool hri_reclaiming(void)
 int hri_reclaimers_init(hri_reclaimers *reclaimers, const hri_clock *clock)
 {
     *reclaimers = (hri_reclaimers){.clock = clock};
-    int error = pthread_mutex_init(&reclaimers->lock, NULL);
-    if (error)
-        return -error;
-    error = hri_cond_init(&reclaimers->returned);
-    if (error)
-        pthread_mutex_destroy(&reclaimers->lock);
-    return error;
+    return hri_wait_init(&reclaimers->lock, &reclaimers->returned);
 }
 
 void hri_reclaimers_destroy(hri_reclaimers *reclaimers)
 {
-    pthread_cond_destroy(&reclaimers->returned);
-    pthread_mutex_destroy(&reclaimers->lock);
+    hri_wait_destroy(&reclaimers->lock, &reclaimers->returned);
 }
 
 int hri_reclaimers_add(hri_reclaimers *reclaimers, hr_reclaimer *node)
