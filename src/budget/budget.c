@@ -7,15 +7,12 @@
  *
  * Locking: `lock` guards every field but the two atomics. It is a leaf: nothing else is taken under it.
  */
-#include "budget/budget.h"
+#include "budget/accounts.h"
 
 #include "base/assert.h"
-#include "base/checked.h"
 #include "base/wait.h"
-#include "os/clock.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* Static TLS: an access must not allocate, since it happens when memory has run out. */
@@ -24,32 +21,11 @@ static __attribute__((tls_model("initial-exec"))) _Thread_local struct {
     bool known;
 } last;
 
-static uint64_t used(const hr_budget *budget)
-{
-    return budget->held_bytes + budget->promised_bytes;
-}
-
-/* The limit by which a charge can be hopeless, and the room that decides now: for the root both know the kernel. */
-static uint64_t limit_of(const hr_budget *budget)
-{
-    return budget->parent ? budget->limit_bytes : hri_min(budget->limit_bytes, budget->tree->kernel_limit_bytes);
-}
-
-static uint64_t room_of(const hr_budget *budget)
-{
-    return budget->parent ? budget->limit_bytes : hri_min(budget->limit_bytes, budget->tree->room_bytes);
-}
-
-static uint64_t left_of(const hr_budget *budget)
-{
-    return hri_sub(room_of(budget), used(budget));
-}
-
 void hri_budget_check(const hr_budget *budget)
 {
-    HRI_ASSERT(used(budget) >= budget->held_bytes);
-    HRI_ASSERT(used(budget) <= budget->peak_bytes);
-    HRI_ASSERT(!budget->parent || used(budget) <= used(budget->parent));
+    HRI_ASSERT(hri_budget_used(budget) >= budget->held_bytes);
+    HRI_ASSERT(hri_budget_used(budget) <= budget->peak_bytes);
+    HRI_ASSERT(!budget->parent || hri_budget_used(budget) <= hri_budget_used(budget->parent));
 }
 
 static void check_path(const hr_budget *budget)
@@ -76,10 +52,11 @@ static hri_shortage shortage_at(hr_budget *budget, uint64_t bytes)
     return (hri_shortage){
         .budget = budget,
         .asked_bytes = bytes,
-        .left_bytes = left_of(budget),
-        .limit_bytes = limit_of(budget),
-        .hopeless = bytes > limit_of(budget),
-        .narrowed = bytes > left_of(budget) && bytes <= hri_sub(limit_of(budget), used(budget)),
+        .left_bytes = hri_budget_left(budget),
+        .limit_bytes = hri_budget_limit(budget),
+        .hopeless = bytes > hri_budget_limit(budget),
+        .narrowed =
+            bytes > hri_budget_left(budget) && bytes <= hri_sub(hri_budget_limit(budget), hri_budget_used(budget)),
     };
 }
 
@@ -90,18 +67,18 @@ static bool fits(const struct demand *demand, hri_shortage *ret_shortage)
     bool short_of = false;
     hr_budget *budget = demand->budget;
     for (;; budget = budget->parent) {
-        bool hopeless = demand->bytes > limit_of(budget);
-        if (hopeless || (!short_of && demand->bytes > left_of(budget)))
+        bool hopeless = demand->bytes > hri_budget_limit(budget);
+        if (hopeless || (!short_of && demand->bytes > hri_budget_left(budget)))
             *ret_shortage = shortage_at(budget, demand->bytes);
         if (hopeless)
             return false;
-        short_of |= demand->bytes > left_of(budget);
+        short_of |= demand->bytes > hri_budget_left(budget);
         if (!budget->parent)
             break;
     }
-    if (!short_of && demand->bytes > hri_sub(demand->ceiling_bytes, used(budget))) {
+    if (!short_of && demand->bytes > hri_sub(demand->ceiling_bytes, hri_budget_used(budget))) {
         *ret_shortage = shortage_at(budget, demand->bytes);
-        ret_shortage->left_bytes = hri_sub(demand->ceiling_bytes, used(budget));
+        ret_shortage->left_bytes = hri_sub(demand->ceiling_bytes, hri_budget_used(budget));
         ret_shortage->ceiling = true;
         short_of = true;
     }
@@ -117,7 +94,7 @@ static void take(const struct demand *demand)
             budget->held_bytes += demand->bytes;
             budget->total_bytes += demand->bytes;
         }
-        budget->peak_bytes = hri_max(budget->peak_bytes, used(budget));
+        budget->peak_bytes = hri_max(budget->peak_bytes, hri_budget_used(budget));
     }
     check_path(demand->budget);
 }
@@ -130,7 +107,7 @@ static bool grant(const struct demand *demand, hri_shortage *ret_shortage, bool 
     bool granted = fits(demand, ret_shortage);
     if (granted)
         take(demand);
-    uint64_t root_used = used(&tree->root);
+    uint64_t root_used = hri_budget_used(&tree->root);
     pthread_mutex_unlock(&tree->lock);
     *ret_crossed = granted && root_used > atomic_load_explicit(&tree->cross_bytes, memory_order_relaxed);
     return granted;
@@ -309,142 +286,6 @@ int hr_budget_charge_wait(hr_budget *budget, uint64_t bytes, int64_t timeout_ns)
     if (!error && hooks->crossed)
         hooks->crossed(hooks->context, bytes, false);
     return error;
-}
-
-/* ── the tree ───────────────────────────────────────────────────────────────────────────────────────────────────── */
-
-int hri_budget_tree_init(hri_budget_tree *tree, uint64_t limit_bytes, const hri_budget_hooks *hooks)
-{
-    *tree =
-        (hri_budget_tree){.kernel_limit_bytes = HR_NONE, .room_bytes = HR_NONE, .limit_name = "root", .hooks = *hooks};
-    tree->root = (hr_budget){.tree = tree, .name = "root", .limit_bytes = limit_bytes};
-    atomic_init(&tree->cross_bytes, HR_NONE);
-    return hri_wait_init(&tree->lock, &tree->room_made);
-}
-
-void hri_budget_tree_destroy(hri_budget_tree *tree)
-{
-    hri_wait_destroy(&tree->lock, &tree->room_made);
-}
-
-void hri_budget_tree_read(hri_budget_tree *tree, hri_accounts *ret_accounts)
-{
-    pthread_mutex_lock(&tree->lock);
-    *ret_accounts = (hri_accounts){
-        .held_bytes = tree->root.held_bytes,
-        .promised_bytes = tree->root.promised_bytes,
-        .total_bytes = tree->root.total_bytes,
-        .peak_bytes = tree->root.peak_bytes,
-        .own_limit_bytes = tree->root.limit_bytes,
-        .limit_bytes = limit_of(&tree->root),
-        .refusals = tree->refusals,
-    };
-    pthread_mutex_unlock(&tree->lock);
-}
-
-void hri_budget_tree_narrow(hri_budget_tree *tree, uint64_t kernel_limit_bytes, uint64_t room_bytes,
-                            const char *limit_name)
-{
-    pthread_mutex_lock(&tree->lock);
-    bool wider = room_bytes > tree->room_bytes;
-    tree->kernel_limit_bytes = kernel_limit_bytes;
-    tree->room_bytes = room_bytes;
-    tree->limit_name = limit_name;
-    if (wider && tree->waiters)
-        pthread_cond_broadcast(&tree->room_made);
-    pthread_mutex_unlock(&tree->lock);
-}
-
-const char *hri_budget_limit_name(hr_budget *budget)
-{
-    if (budget->parent)
-        return budget->name;
-    pthread_mutex_lock(&budget->tree->lock);
-    const char *name = budget->tree->limit_name;
-    pthread_mutex_unlock(&budget->tree->lock);
-    return name;
-}
-
-bool hri_budget_is_inside(const hr_budget *budget, const hr_budget *ancestor)
-{
-    while (budget && budget != ancestor)
-        budget = budget->parent;
-    return budget != NULL;
-}
-
-int hr_budget_new(hr_budget *parent, const char *name, uint64_t limit_bytes, hr_budget **ret_budget)
-{
-    if (!parent || !name || !ret_budget)
-        return -EINVAL;
-    size_t name_bytes = strlen(name) + 1;
-    hr_budget *budget = calloc(1, sizeof *budget + name_bytes);
-    if (!budget)
-        return -ENOMEM;
-    budget->tree = parent->tree;
-    budget->parent = parent;
-    budget->limit_bytes = limit_bytes;
-    budget->name = memcpy(budget + 1, name, name_bytes);
-    pthread_mutex_lock(&parent->tree->lock);
-    parent->children++;
-    pthread_mutex_unlock(&parent->tree->lock);
-    *ret_budget = budget;
-    return 0;
-}
-
-int hr_budget_free(hr_budget *budget)
-{
-    if (!budget)
-        return 0;
-    if (!budget->parent)
-        return -EINVAL;
-    pthread_mutex_lock(&budget->tree->lock);
-    bool busy = budget->children || used(budget) || budget->waiting;
-    if (!busy)
-        budget->parent->children--;
-    pthread_mutex_unlock(&budget->tree->lock);
-    if (busy)
-        return -EBUSY;
-    free(budget);
-    return 0;
-}
-
-int hr_budget_set_limit(hr_budget *budget, uint64_t limit_bytes)
-{
-    if (!budget)
-        return -EINVAL;
-    hri_budget_tree *tree = budget->tree;
-    pthread_mutex_lock(&tree->lock);
-    budget->limit_bytes = limit_bytes;
-    if (tree->waiters)
-        pthread_cond_broadcast(&tree->room_made);
-    pthread_mutex_unlock(&tree->lock);
-    if (!budget->parent && tree->hooks.crossed)
-        tree->hooks.crossed(tree->hooks.context, 0, false);
-    return 0;
-}
-
-int hr_budget_read(hr_budget *budget, hr_budget_figures *ret_figures)
-{
-    if (!budget || !ret_figures)
-        return -EINVAL;
-    pthread_mutex_lock(&budget->tree->lock);
-    *ret_figures = (hr_budget_figures){
-        .used_bytes = used(budget),
-        .promised_bytes = budget->promised_bytes,
-        .peak_bytes = budget->peak_bytes,
-        .total_bytes = budget->total_bytes,
-        .limit_bytes = limit_of(budget),
-        .left_bytes = room_of(budget) == HR_NONE ? HR_NONE : left_of(budget),
-        .refused = budget->refused,
-        .waiting = budget->waiting,
-    };
-    pthread_mutex_unlock(&budget->tree->lock);
-    return 0;
-}
-
-const char *hr_budget_name(const hr_budget *budget)
-{
-    return budget ? budget->name : "";
 }
 
 int hr_budget_refusal(hr_refusal *ret_refusal)
