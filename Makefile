@@ -3,6 +3,7 @@
 #   make                         build the library and its examples (build/release)
 #   make demo [TUNED=1] [SEED=n] the same server, the same load, the same limit: with headroom and without
 #   make test                    what every change must pass; some minutes
+#   make test-asan, test-tsan    the same under a sanitizer
 #   make nightly                 the long tests
 #   make bench                   measure, and hold the figures against the goals
 #   make install [PREFIX=/usr/local] [DESTDIR=]
@@ -13,9 +14,10 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 TUNED ?=
 SEED ?=
+CTEST_OPTIONS ?=
 JOBS ?= $(shell nproc)
 
-.PHONY: release demo test nightly bench install format clean
+.PHONY: release demo test test-asan test-tsan nightly bench install format clean
 
 release:
 	scripts/setup build
@@ -32,7 +34,14 @@ test:
 	scripts/setup build demo test
 	cmake --preset dev
 	cmake --build --preset dev --parallel $(JOBS)
-	ctest --preset dev --parallel $(JOBS)
+	ctest --preset dev --parallel $(JOBS) $(CTEST_OPTIONS)
+
+# The same with a sanitizer: AddressSanitizer and UBSan on the unit tests, ThreadSanitizer on the threaded ones.
+test-asan test-tsan: test-%:
+	scripts/setup build demo test
+	cmake --preset $*
+	cmake --build --preset $* --parallel $(JOBS)
+	ctest --preset $* --parallel $(JOBS) $(CTEST_OPTIONS)
 
 nightly:
 	scripts/setup build demo test

@@ -34,8 +34,8 @@ static struct routine {
                         NULL, NULL},
     [ANSWER_BAD_BODY] = {MHD_HTTP_BAD_REQUEST, "{\"error\": \"the body is not as long as announced\"}\n", NULL, NULL,
                          NULL},
-    [ANSWER_ONLY_GET] = {MHD_HTTP_METHOD_NOT_ALLOWED, "{\"error\": \"only GET and HEAD here\"}\n", "Allow",
-                         "GET, HEAD", NULL},
+    [ANSWER_ONLY_GET] = {MHD_HTTP_METHOD_NOT_ALLOWED, "{\"error\": \"only GET and HEAD here\"}\n", "Allow", "GET, HEAD",
+                         NULL},
     [ANSWER_ONLY_OBJECT_METHODS] = {MHD_HTTP_METHOD_NOT_ALLOWED,
                                     "{\"error\": \"only GET, HEAD, PUT and DELETE here\"}\n", "Allow",
                                     "GET, HEAD, PUT, DELETE", NULL},
@@ -74,6 +74,8 @@ void answers_close(void)
 
 void answers_end_connections(void)
 {
+    if (ending)
+        return;
     ending = true;
     for (size_t i = 0; i < ANSWER_COUNT; i++)
         MHD_add_response_header(routine[i].response, MHD_HTTP_HEADER_CONNECTION, "close");

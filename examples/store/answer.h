@@ -38,7 +38,7 @@ struct refusal {
 bool answers_open(void);
 void answers_close(void);
 
-/* From now on connections end after their answer: the server drains. */
+/* From now on connections end after their answer: the server drains. On the thread that serves; again is harmless. */
 void answers_end_connections(void);
 
 enum MHD_Result answer(struct MHD_Connection *connection, enum answer which);

@@ -4,7 +4,7 @@
  */
 #include "memory.h"
 
-#include <errno.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -14,11 +14,15 @@
 
 static hr_guard *guard;
 static struct memory_budgets budgets;
+static _Atomic uint64_t warning_bytes; /* what was held and promised when warning began */
 
-/* Says each change of level on stderr: one write of a line that is made on the stack, since memory may be gone. */
-static void say_level(void *context, hr_level from, hr_level to, const hr_figures *figures)
+/* Notes where warning begins, and says each change of level on stderr: one write of a line that is made on the stack,
+ * since memory may be gone. */
+static void on_level(void *context, hr_level from, hr_level to, const hr_figures *figures)
 {
     (void)context;
+    if (from == HR_NORMAL)
+        warning_bytes = figures->live_bytes + figures->promised_bytes;
     char line[256], live[24], limit[24];
     int length = snprintf(line, sizeof line, "headroom-store: %s, was %s: %.1f %% of the %s limit, %s held of %s\n",
                           hr_level_text(to), hr_level_text(from), figures->use * 100, figures->use_source,
@@ -28,8 +32,18 @@ static void say_level(void *context, hr_level from, hr_level to, const hr_figure
         return; /* nobody reads: nothing that can be done about it here */
 }
 
+/* One heap for all threads: what one frees the others use again. glibc would give each thread its own, of 64 MiB of
+ * address space. */
+static void share_heap(void)
+{
+#ifdef __GLIBC__
+    mallopt(M_ARENA_MAX, 1);
+#endif
+}
+
 int memory_open(const struct options *options)
 {
+    share_heap();
     if (options->unguarded)
         return 0;
     hr_guard_options guard_options = {
@@ -39,7 +53,7 @@ int memory_open(const struct options *options)
         .critical_at = options->critical_at,
         .recover_below = options->recover_below,
         .reserve_bytes = RESERVE_BYTES,
-        .on_level = say_level,
+        .on_level = on_level,
     };
     int error = hr_guard_new(&guard_options, &guard);
     if (error)
@@ -82,6 +96,16 @@ hr_guard *memory_guard(void)
 hr_level memory_level(void)
 {
     return guard ? hr_guard_level(guard) : HR_NORMAL;
+}
+
+uint64_t memory_price(uint64_t bytes)
+{
+    hr_figures figures;
+    if (memory_level() == HR_NORMAL || hr_guard_read(guard, &figures) != 0)
+        return 0;
+    uint64_t wanted = figures.live_bytes + figures.promised_bytes + bytes, line = warning_bytes;
+    uint64_t over = wanted > line ? wanted - line : 0;
+    return over < bytes ? over : bytes;
 }
 
 hr_verdict memory_admit(hr_budget *budget, uint64_t bytes, hr_ticket *ret_ticket)

@@ -35,6 +35,10 @@ hr_guard *memory_guard(void);
 /* HR_NORMAL when unguarded. */
 hr_level memory_level(void);
 
+/* How many bytes a cache has to give first if it wants to take `bytes`, so that it does not grow from warning on: what
+ * would lift use above where warning began, and at most its own. */
+uint64_t memory_price(uint64_t bytes);
+
 /* Asks for `bytes` before work starts. The ticket is always written, and released with hr_ticket_release(). */
 hr_verdict memory_admit(hr_budget *budget, uint64_t bytes, hr_ticket *ret_ticket);
 

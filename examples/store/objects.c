@@ -38,10 +38,10 @@ static uint32_t bucket_count(void)
     return count;
 }
 
-int shelf_open(struct shelf *shelf, const char *name, hr_budget *budget)
+int shelf_open(struct shelf *shelf, const char *name, hr_budget *budget, bool yields)
 {
     uint32_t count = bucket_count();
-    *shelf = (struct shelf){.name = name, .budget = budget, .bucket_mask = count - 1};
+    *shelf = (struct shelf){.name = name, .budget = budget, .yields = yields, .bucket_mask = count - 1};
     shelf->buckets =
         budget ? hr_calloc(budget, count, sizeof(struct object *)) : calloc(count, sizeof(struct object *));
     if (!shelf->buckets)
@@ -211,10 +211,12 @@ static struct object *take_oldest(struct shelf *shelf, uint64_t want_bytes, uint
     return taken;
 }
 
-uint64_t shelf_evict(struct shelf *shelf, uint64_t want_bytes, int64_t deadline_ns)
+uint64_t shelf_yield(void *context, uint64_t want_bytes, int64_t deadline_ns)
 {
-    uint64_t freed = 0, bytes;
-    do {
+    struct shelf *shelf = context;
+    uint64_t freed = 0;
+    while (freed < want_bytes) {
+        uint64_t bytes;
         struct object *taken = take_oldest(shelf, want_bytes - freed, &bytes);
         if (!taken)
             break;
@@ -223,7 +225,9 @@ uint64_t shelf_evict(struct shelf *shelf, uint64_t want_bytes, int64_t deadline_
             object_free(taken);
         }
         freed += bytes;
-    } while (freed < want_bytes && now_ns() < deadline_ns);
+        if (now_ns() >= deadline_ns)
+            break;
+    }
     return freed;
 }
 

@@ -36,6 +36,7 @@ struct shelf_figures {
 struct shelf {
     const char *name;
     hr_budget *budget;
+    bool yields;          /* its objects may be evicted */
     pthread_mutex_t lock; /* never held across a call that can run relief: the reclaimer takes it */
     struct object **buckets;
     uint32_t bucket_mask;
@@ -44,12 +45,12 @@ struct shelf {
     struct shelf_figures figures;
 };
 
-/* Prepares an empty shelf whose objects are charged to `budget` (NULL when unguarded).
+/* Prepares an empty shelf whose objects are charged to `budget` (NULL when unguarded), and evicted if it `yields`.
  *
  * returns  0; -ENOMEM, -EDQUOT
  * undo     shelf_close()
  */
-int shelf_open(struct shelf *shelf, const char *name, hr_budget *budget);
+int shelf_open(struct shelf *shelf, const char *name, hr_budget *budget, bool yields);
 
 /* Frees all objects; nobody may hold one. */
 void shelf_close(struct shelf *shelf);
@@ -77,12 +78,14 @@ void shelf_release(struct shelf *shelf, struct object *object);
 /* Takes an object off the shelf; false if there is none. */
 bool shelf_remove(struct shelf *shelf, const char *key, size_t key_size);
 
-/* Evicts the least recently used until `want_bytes` are free or CLOCK_MONOTONIC passes `deadline_ns`. Objects that are
- * being sent stay: taking them off would free nothing.
+/* How a cache yields, as a hr_reclaim_fn whose context is the shelf: evicts the least recently used until `want_bytes`
+ * are free or CLOCK_MONOTONIC passes `deadline_ns`. Objects that are being sent stay: to take them off would free
+ * nothing. Nothing expires here, so the janitor, who wants 0 bytes, is given none.
  *
  * returns  bytes freed, with all that the objects cost
+ * threads  any
  */
-uint64_t shelf_evict(struct shelf *shelf, uint64_t want_bytes, int64_t deadline_ns);
+uint64_t shelf_yield(void *shelf, uint64_t want_bytes, int64_t deadline_ns);
 
 void shelf_read(struct shelf *shelf, struct shelf_figures *ret_figures);
 

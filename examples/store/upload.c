@@ -7,12 +7,9 @@
 
 #include <errno.h>
 #include <string.h>
-#include <time.h>
 
 /* What is admitted at a time of a body without a length. */
 #define STEP_BYTES (64 * 1024)
-/* How long a write may evict for itself. */
-#define EVICT_NS INT64_C(20000000)
 /* Told to those whose block could not be had: they were admitted, so something else moved in. */
 #define RETRY_NS INT64_C(1000000000)
 
@@ -33,18 +30,15 @@ const uint64_t *upload_verdicts(void)
 
 static void note(struct refusal *refusal, hr_verdict verdict, const hr_ticket *ticket)
 {
-    *refusal = (struct refusal){verdict, ticket->limit_name, ticket->asked_bytes, ticket->left_bytes,
-                                ticket->retry_after_ns};
+    *refusal =
+        (struct refusal){verdict, ticket->limit_name, ticket->asked_bytes, ticket->left_bytes, ticket->retry_after_ns};
 }
 
-/* Admits `bytes` more. From warning on a cache that writes makes its own room first, so that it never grows. */
+/* Admits `bytes` more; a cache makes room for itself first. */
 static hr_verdict admit(struct shelf *shelf, uint64_t bytes, hr_ticket *ret_ticket)
 {
-    if (memory_level() >= HR_WARNING && shelf->budget == memory_budgets()->cache) {
-        struct timespec now;
-        clock_gettime(CLOCK_MONOTONIC, &now);
-        shelf_evict(shelf, bytes, now.tv_sec * INT64_C(1000000000) + now.tv_nsec + EVICT_NS);
-    }
+    if (shelf->yields)
+        shelf_yield(shelf, memory_price(bytes), INT64_MAX);
     return memory_admit(shelf->budget, bytes, ret_ticket);
 }
 

@@ -17,8 +17,10 @@ done
 work=$(mktemp -d)
 trial_pid=""
 clean_up_trial() {
+    set +e
+    trap '' INT TERM
     if [ -n "$trial_pid" ] && kill "$trial_pid" 2>/dev/null; then
-        wait "$trial_pid" || true
+        wait "$trial_pid"
     fi
     rm -rf "$work"
 }

@@ -1,0 +1,209 @@
+#!/usr/bin/env bash
+# The same server, the same load, the same limit of the kernel: once without headroom, once with it.
+#
+#   demo.sh        environment: SEED=n repeats a run; TUNED=1 moves the thresholds close to the limit;
+#                  HEADROOM_BUILD_DIR is where the programs are (default build/release)
+#
+# Exits 0 only if the guarded server was alive at the end, lost nothing, acknowledged writes of both classes, held at
+# least 60 % of the limit and the kernel killed nothing in its cage, while the unguarded one was killed.
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+seed=${SEED:-}
+[ -n "$seed" ] || seed=$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')
+limit_mib=100
+held_needed=60 # per cent
+held_goal=75
+tuned=()
+if [ -n "${TUNED:-}" ] && [ "$TUNED" != 0 ]; then
+    held_goal=88
+    tuned=(--server --warn-at=0.93 --server --degrade-at=0.97 --server --recover-below=0.93)
+fi
+
+if [ -t 1 ]; then
+    bold=$'\e[1m' dim=$'\e[2m' red=$'\e[31m' green=$'\e[32m' plain=$'\e[0m'
+else
+    bold="" dim="" red="" green="" plain=""
+fi
+
+work=$(mktemp -d)
+trial=""
+# shellcheck disable=SC2317 # called by the trap
+clean_up() {
+    set +e
+    trap '' INT TERM
+    if [ -n "$trial" ] && kill "$trial" 2>/dev/null; then
+        wait "$trial"
+    fi
+    rm -rf "$work"
+}
+trap clean_up EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+# ── the two trials ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+declare -A unguarded guarded
+
+run() { # result option...
+    local -n result=$1
+    local status=0 key value
+    shift
+    bash "$here/trial.sh" --limit $limit_mib "$@" -- --seed "$seed" --total-bytes $((6 * limit_mib))MiB --max-seconds 15 \
+        >"$work/out" 2>"$work/err" &
+    trial=$!
+    wait "$trial" || status=$?
+    trial=""
+    if [ $status -ne 0 ]; then
+        cat "$work/err" >&2
+        exit 1
+    fi
+    while IFS='=' read -r key value; do
+        # shellcheck disable=SC2034 # a reference to one of the two above
+        result["$key"]=$value
+    done <"$work/out"
+}
+
+echo "${bold}headroom: one server, one load, ${limit_mib} MiB of memory${plain}"
+echo
+echo "${dim}16 connections offer six times the limit: 70 % cache writes, 10 % pinned writes, 20 % reads; seed $seed${plain}"
+run unguarded --server --unguarded
+run guarded ${tuned[@]+"${tuned[@]}"}
+echo "${dim}each server in a cage of its own: ${guarded[cage]}, no swap${plain}"
+echo
+
+# ── the table ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+row() { # name unguarded guarded
+    printf '  %-34s %18s %18s\n' "$1" "$2" "$3"
+}
+
+rule() {
+    printf '  %s\n' "${dim}$(printf '─%.0s' {1..71})${plain}"
+}
+
+each() { # name function argument...: the function prints what a trial's figures say
+    local name=$1
+    shift
+    row "$name" "$("$1" unguarded "${@:2}")" "$("$1" guarded "${@:2}")"
+}
+
+figure() { # trial key unit
+    local -n from=$1
+    local value=${from[$2]:--}
+    if [ "$value" = - ] || [ "$value" = -1 ]; then
+        echo "-"
+    else
+        echo "$value${3:+ $3}"
+    fi
+}
+
+mib() { # trial key
+    local -n from=$1
+    awk -v n="${from[$2]:--}" 'BEGIN { if (n == "-") print n; else printf "%.1f MiB", n / 1048576 }'
+}
+
+share() { # trial key
+    local -n from=$1
+    awk -v n="${from[$2]}" -v of="${from[limit_bytes]}" 'BEGIN { printf "%.1f %%", n * 100 / of }'
+}
+
+alive() {
+    local -n from=$1
+    if [ "${from[alive]}" = 1 ]; then
+        echo "yes"
+    else
+        echo "no"
+    fi
+}
+
+exit_status() {
+    local -n from=$1
+    if [ "${from[server_exit]}" = 137 ]; then
+        echo "137 (SIGKILL)"
+    else
+        echo "${from[server_exit]}"
+    fi
+}
+
+sum() { # trial suffix
+    local -n from=$1
+    echo "$((${from[cache_$2]} + ${from[pinned_$2]} + ${from[read_$2]}))"
+}
+
+lost() {
+    local -n from=$1
+    local gone=${from[pinned_lost]} wrong=${from[pinned_wrong]}
+    echo "$((gone + wrong)) of ${from[pinned_acknowledged]}"
+}
+
+printf '%s' "$bold"
+row "" "without headroom" "with headroom"
+printf '%s' "$plain"
+rule
+each "alive at the end" alive
+each "exit status of the server" exit_status
+each "killed by the kernel" figure kernel_kills
+each "seconds alive" figure server_seconds
+rule
+each "cache writes served" figure cache_served
+each "pinned writes served" figure pinned_served
+each "reads served" figure read_served
+each "refused: too large now (413)" sum refused_413
+each "refused: overloaded (503)" sum refused_503
+each "refused: no budget (507)" sum refused_507
+each "failed: no answer" sum failed
+each "latency, median" figure p50_ms ms
+each "latency, 99th percentile" figure p99_ms ms
+rule
+each "peak of the cage" mib peak_bytes
+each "objects that read back" mib held_bytes
+each "  as a share of the limit" share held_bytes
+each "acknowledged pinned objects lost" lost
+each "back to warning or lower after" figure recovered_ms ms
+rule
+echo
+
+# ── what it says ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+held=$(awk -v n="${guarded[held_bytes]}" -v of="${guarded[limit_bytes]}" 'BEGIN { printf "%.1f", n * 100 / of }')
+reasons=()
+need() { # reason condition...
+    local reason=$1
+    shift
+    "$@" || reasons+=("$reason")
+}
+at_least() {
+    awk -v a="$1" -v b="$2" 'BEGIN { exit !(a >= b) }'
+}
+
+need "the guarded server was not alive at the end" [ "${guarded[alive]}" = 1 ]
+need "the guarded server ended with status ${guarded[server_exit]}" [ "${guarded[server_exit]}" = 0 ]
+need "${guarded[pinned_lost]} pinned objects that it had acknowledged are lost" [ "${guarded[pinned_lost]}" = 0 ]
+need "${guarded[pinned_wrong]} pinned objects have other bytes than were written" [ "${guarded[pinned_wrong]}" = 0 ]
+need "objects of the cache have other bytes than were written" [ "${guarded[cache_wrong]}" = 0 ]
+need "reads during the load gave other bytes than were written" [ "${guarded[read_wrong]}" = 0 ]
+need "${guarded[unread]} objects could not be read back in time" [ "${guarded[unread]}" = 0 ]
+need "the guarded server acknowledged no cache write" [ "${guarded[cache_served]}" -gt 0 ]
+need "the guarded server acknowledged no pinned write" [ "${guarded[pinned_served]}" -gt 0 ]
+need "it held $held % of the limit, not $held_needed %" at_least "$held" $held_needed
+case ${guarded[kernel_kills]} in
+0) ;;
+-) [ "${guarded[server_exit]}" != 137 ] || reasons+=("the guarded server was killed") ;;
+*) reasons+=("the kernel killed in the guarded server's cage") ;;
+esac
+need "the unguarded server was not killed (status ${unguarded[server_exit]}): the cage, ${unguarded[cage]}, proves nothing" \
+    [ "${unguarded[server_exit]}" = 137 ]
+
+if [ ${#reasons[@]} -eq 0 ]; then
+    verdict="met"
+    at_least "$held" "$held_goal" || verdict="missed this time"
+    echo "${green}Without headroom the kernel killed the server after ${unguarded[server_seconds]} s, with all that it had" \
+        "acknowledged.${plain}"
+    echo "${green}With headroom it served to the end, kept every pinned object, and used $held % of the limit for objects" \
+        "(goal $held_goal %: $verdict).${plain}"
+else
+    printf "${red}failed: %s${plain}\n" "${reasons[@]}"
+    echo "Repeat it with SEED=$seed."
+    exit 1
+fi
