@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Other allocators as peers, found at run time: none of them has to be there to build. */
+#ifndef BENCH_HEAPS_H
+#define BENCH_HEAPS_H
+
+#include <stddef.h>
+
+typedef struct bench_heap {
+    const char *name;
+    void *(*allocate)(size_t size);
+    void (*release)(void *block);
+} bench_heap;
+
+/* This process's own malloc first, then what is installed; what is not is said by bench_missing().
+ * They are looked for once. Gives their number. */
+size_t bench_heaps(bench_heap **ret_heaps);
+
+#endif
