@@ -18,8 +18,8 @@
 #define SWEEP_BYTES (16 * 1024 * 1024)
 
 static struct {
-    int descriptor;
     time_t until;
+    int descriptor;
     bool used;
 } kept[KEPT_MAX];
 

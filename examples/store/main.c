@@ -84,7 +84,7 @@ static int listen_on(const struct options *options)
 
 static void say_ready(int listener, const struct options *options)
 {
-    struct sockaddr_storage address;
+    struct sockaddr_storage address = {0};
     socklen_t size = sizeof address;
     char host[64] = "?", port[8] = "?", limit[24];
     if (getsockname(listener, (struct sockaddr *)&address, &size) == 0)

@@ -88,17 +88,18 @@ void object_free(struct object *object)
 
 /* ── the table and the list, under the lock ─────────────────────────────────────────────────────────────────────── */
 
-static struct object **find(struct shelf *shelf, const char *key, size_t key_size)
+static struct object **bucket_of(struct shelf *shelf, uint32_t hash)
+{
+    return &shelf->buckets[hash & shelf->bucket_mask];
+}
+
+static struct object *find(struct shelf *shelf, const char *key, size_t key_size)
 {
     uint32_t hash = hash_key(key, key_size);
-    struct object **link = &shelf->buckets[hash & shelf->bucket_mask];
-    while (*link) {
-        const struct object *object = *link;
-        if (object->hash == hash && object->key_size == key_size && memcmp(object->key, key, key_size) == 0)
-            break;
-        link = &(*link)->next_in_bucket;
-    }
-    return link;
+    struct object *object = *bucket_of(shelf, hash);
+    while (object && (object->hash != hash || object->key_size != key_size || memcmp(object->key, key, key_size) != 0))
+        object = object->next_in_bucket;
+    return object;
 }
 
 static void list_add(struct shelf *shelf, struct object *object)
@@ -115,11 +116,13 @@ static void list_remove(struct shelf *shelf, struct object *object)
     *(object->older ? &object->older->newer : &shelf->oldest) = object->newer;
 }
 
-/* Takes the object that `link` points to off the shelf. Returns it if the shelf's reference was the last one: the
- * caller frees it after the lock. */
-static struct object *take_off(struct shelf *shelf, struct object **link)
+/* Takes an object off the shelf. Returns it if the shelf's reference was the last one: the caller frees it after the
+ * lock. */
+static struct object *take_off(struct shelf *shelf, struct object *object)
 {
-    struct object *object = *link;
+    struct object **link = bucket_of(shelf, object->hash);
+    while (*link != object)
+        link = &(*link)->next_in_bucket;
     *link = object->next_in_bucket;
     list_remove(shelf, object);
     shelf->figures.objects--;
@@ -132,10 +135,11 @@ static struct object *take_off(struct shelf *shelf, struct object **link)
 bool shelf_put(struct shelf *shelf, struct object *object)
 {
     pthread_mutex_lock(&shelf->lock);
-    struct object **link = find(shelf, object->key, object->key_size);
-    bool replaced = *link;
-    struct object *old = replaced ? take_off(shelf, link) : NULL;
-    link = &shelf->buckets[object->hash & shelf->bucket_mask];
+    struct object *old = find(shelf, object->key, object->key_size);
+    bool replaced = old;
+    if (old)
+        old = take_off(shelf, old);
+    struct object **link = bucket_of(shelf, object->hash);
     object->next_in_bucket = *link;
     *link = object;
     list_add(shelf, object);
@@ -149,7 +153,7 @@ bool shelf_put(struct shelf *shelf, struct object *object)
 struct object *shelf_get(struct shelf *shelf, const char *key, size_t key_size)
 {
     pthread_mutex_lock(&shelf->lock);
-    struct object *object = *find(shelf, key, key_size);
+    struct object *object = find(shelf, key, key_size);
     if (object) {
         object->references++;
         list_remove(shelf, object);
@@ -171,9 +175,10 @@ void shelf_release(struct shelf *shelf, struct object *object)
 bool shelf_remove(struct shelf *shelf, const char *key, size_t key_size)
 {
     pthread_mutex_lock(&shelf->lock);
-    struct object **link = find(shelf, key, key_size);
-    bool found = *link;
-    struct object *object = found ? take_off(shelf, link) : NULL;
+    struct object *object = find(shelf, key, key_size);
+    bool found = object;
+    if (object)
+        object = take_off(shelf, object);
     pthread_mutex_unlock(&shelf->lock);
     object_free(object);
     return found;
@@ -197,7 +202,7 @@ static struct object *take_oldest(struct shelf *shelf, uint64_t want_bytes, uint
     for (int left = EVICT_BATCH; object && left > 0 && bytes < want_bytes;) {
         struct object *newer = object->newer;
         if (object->references == 1) {
-            take_off(shelf, find(shelf, object->key, object->key_size));
+            take_off(shelf, object);
             shelf->figures.evictions++;
             bytes += object_cost(object->key_size, object->body.size_bytes);
             object->next_in_bucket = taken;

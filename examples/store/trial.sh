@@ -79,7 +79,7 @@ clean_up() {
         wait "$keeper" 2>/dev/null
     fi
     for _ in {1..40}; do # the kernel may need a moment until it knows that the group is empty
-        if [ -z "$group" ] || rmdir "$group" 2>/dev/null; then
+        if [ ! -d "$group" ] || rmdir "$group" 2>/dev/null; then
             break
         fi
         sleep 0.05
@@ -87,37 +87,41 @@ clean_up() {
     [ -z "$work" ] || rm -rf "$work"
 }
 trap clean_up EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
+# A second signal does not disturb the cleaning up.
+trap 'trap "" INT TERM; exit 130' INT
+trap 'trap "" INT TERM; exit 143' TERM
 work=$(mktemp -d)
 
 # ── cages ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 # Makes a cgroup below one of the given folders and sets its limit; sets `group` and `cage`.
 try_group() { # version parent...
-    local version=$1 parent path
+    local version=$1 parent limited
     shift
     for parent in "$@"; do
-        path=$parent/headroom-trial-$$
-        if [ ! -d "$parent" ] || ! mkdir "$path" 2>/dev/null; then
+        group=$parent/headroom-trial-$$ # before it is there, so that an interruption finds it
+        limited=false
+        if [ ! -d "$parent" ] || ! mkdir "$group" 2>/dev/null; then
+            group=""
             continue
         fi
         if [ "$version" = v1 ]; then
-            if echo "$limit" >"$path/memory.limit_in_bytes"; then
+            if echo "$limit" >"$group/memory.limit_in_bytes"; then
                 # Without swap: by its own limit where swap is counted, else by preference.
-                { echo "$limit" >"$path/memory.memsw.limit_in_bytes" || echo 0 >"$path/memory.swappiness"; } || true
-                group=$path
+                { echo "$limit" >"$group/memory.memsw.limit_in_bytes" || echo 0 >"$group/memory.swappiness"; } || true
+                limited=true
             fi
-        elif [ -e "$path/memory.max" ] && echo "$limit" >"$path/memory.max"; then
-            { echo 0 >"$path/memory.swap.max"; } || true
-            group=$path
+        elif [ -e "$group/memory.max" ] && echo "$limit" >"$group/memory.max"; then
+            { echo 0 >"$group/memory.swap.max"; } || true
+            limited=true
         fi 2>/dev/null
-        if [ -n "$group" ]; then
+        if $limited; then
             counters=$group
             cage="cgroup $version"
             return 0
         fi
-        rmdir "$path"
+        rmdir "$group"
+        group=""
     done
     return 1
 }
@@ -172,14 +176,18 @@ enter_and_run() { # command...
     exec "$@"
 }
 
-# The server is the child of a shell that notes when and how it ended.
+# The server is the child of a shell that notes when and how it ended, and that outlives it whatever comes.
 keep() {
-    trap '' INT # the server ends by it, and then so do we
+    trap : INT TERM
     enter_and_run "$store" --listen 127.0.0.1:0 ${server_options[@]+"${server_options[@]}"} \
         >"$work/out" 2>"$work/err" &
-    echo $! >"$work/pid"
-    local status=0
-    wait $! || status=$?
+    local pid=$! status=0
+    echo "$pid" >"$work/pid"
+    wait "$pid" || status=$?
+    while alive "$pid"; do # a signal ended the waiting, and not the server
+        status=0
+        wait "$pid" || status=$?
+    done
     echo "$status $EPOCHREALTIME" >"$work/end"
 }
 

@@ -39,8 +39,8 @@ typedef struct hr_figures {
     uint64_t host_available_bytes; /* what the host could still give */
     double use;                    /* the worst ledger's use ÷ limit, which decides the level */
     const char *use_source;        /* which ledger that is: "budget", "cgroup", "address space", "data", "host" */
-    uint64_t reliefs;              /* times that relief ran */
-    uint64_t relieved_bytes;       /* what it gave back in all */
+    uint64_t reliefs;              /* times that relief gave something back */
+    uint64_t relieved_bytes;       /* how much in all */
     uint64_t cleanups;             /* times that the janitor ran */
     uint64_t cleaned_bytes;        /* what it gave back in all */
     uint64_t purges;               /* times that the allocator was asked to return pages */

@@ -19,4 +19,14 @@ static inline int64_t hri_clock_now(const hri_clock *clock)
     return clock->now_ns(clock->context);
 }
 
+static inline int64_t hri_earlier(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static inline int64_t hri_later(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
 #endif

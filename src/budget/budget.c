@@ -144,7 +144,7 @@ static int charge(hr_budget *budget, uint64_t bytes, bool quiet)
         return -EINVAL;
     const hri_budget_hooks *hooks = &budget->tree->hooks;
     const struct demand demand = {.budget = budget, .bytes = bytes, .ceiling_bytes = HR_NONE};
-    hri_shortage shortage = {0};
+    hri_shortage shortage = {.budget = budget};
     bool crossed;
     bool granted = grant(&demand, &shortage, &crossed);
     if (!granted && shortage.narrowed && hooks->reread) {
@@ -258,7 +258,7 @@ static int wait_for_grant(const struct demand *demand, int64_t timeout_ns)
 {
     hri_budget_tree *tree = demand->budget->tree;
     struct timespec until = hri_deadline_after(timeout_ns < 0 ? INT64_MAX : timeout_ns);
-    hri_shortage shortage = {0};
+    hri_shortage shortage = {.budget = demand->budget};
     int error = 0;
     pthread_mutex_lock(&tree->lock);
     count_waiter(demand->budget, 1);

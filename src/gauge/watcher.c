@@ -174,9 +174,9 @@ int64_t hri_watcher_pause(hri_watcher *watcher, int64_t interval_ns)
     if (hri_level_word_get(&watcher->word) == HR_NORMAL) {
         uint64_t left = hri_sub(sight.ledgers.worst_limit_bytes, sight.ledgers.worst_use_bytes);
         int64_t fill_ns = (int64_t)hri_min(left / 8, INT64_MAX); /* 1 GB/s is a byte a nanosecond */
-        pause_ns = fill_ns > pause_ns ? fill_ns : pause_ns;
+        pause_ns = hri_later(pause_ns, fill_ns);
     }
-    return interval_ns < pause_ns ? interval_ns : pause_ns;
+    return hri_earlier(interval_ns, pause_ns);
 }
 
 int hri_watcher_init(hri_watcher *watcher, const hri_watcher_options *options)

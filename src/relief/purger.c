@@ -47,11 +47,6 @@ void hri_purger_destroy(hri_purger *purger)
     hri_process_close(&purger->process);
 }
 
-static int64_t larger(int64_t a, int64_t b)
-{
-    return a > b ? a : b;
-}
-
 bool hri_purger_run(hri_purger *purger, uint64_t kept_bytes, uint64_t *ret_bytes)
 {
     int64_t start_ns = hri_clock_now(purger->clock);
@@ -69,8 +64,8 @@ bool hri_purger_run(hri_purger *purger, uint64_t kept_bytes, uint64_t *ret_bytes
         purger->fruitless = 0;
     else if (purger->fruitless < HRI_PURGE_FRUITLESS_MAX)
         purger->fruitless++;
-    purger->next_ns = end_ns + larger(cost_ns * HRI_PURGE_SHARE, purger->interval_ns << purger->fruitless);
-    purger->longest_ns = larger(purger->longest_ns, cost_ns);
+    purger->next_ns = end_ns + hri_later(cost_ns * HRI_PURGE_SHARE, purger->interval_ns << purger->fruitless);
+    purger->longest_ns = hri_later(purger->longest_ns, cost_ns);
     purger->count++;
     pthread_mutex_unlock(&purger->lock);
     *ret_bytes = bytes;

@@ -148,10 +148,8 @@ static uint64_t drain_node(hri_reclaimers *reclaimers, hr_reclaimer *node, const
         int64_t now_ns = hri_clock_now(reclaimers->clock);
         if (now_ns >= goal->deadline_ns)
             break;
-        int64_t slice_end_ns = now_ns + SLICE_NS;
         uint64_t want = goal->want_bytes ? goal->want_bytes - freed_bytes - sum : 0;
-        got = call_node(reclaimers, node, want, slice_end_ns < goal->deadline_ns ? slice_end_ns : goal->deadline_ns,
-                        &gone);
+        got = call_node(reclaimers, node, want, hri_earlier(now_ns + SLICE_NS, goal->deadline_ns), &gone);
         sum += got;
     } while (got > 0 && !gone && freed_bytes + sum < goal->want_bytes);
     return sum;

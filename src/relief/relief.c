@@ -77,7 +77,7 @@ void hri_relief_read(hri_relief *relief, hri_relief_counts *ret_counts)
 uint64_t hri_relief_run(hri_relief *relief, const hri_reclaim_goal *goal)
 {
     uint64_t freed = hri_reclaimers_run(&relief->reclaimers, goal);
-    count(&relief->reliefs, 1);
+    count(&relief->reliefs, freed > 0);
     count(&relief->relieved_bytes, freed);
     return freed;
 }

@@ -43,7 +43,7 @@ static const struct figure figures_of[] = {
     FIGURE(others_bytes, BYTES, "cgroup memory outside of the budget"),
     FIGURE(host_available_bytes, BYTES, "what the host could still give"),
     FIGURE(reserve_bytes, BYTES, "emergency reserve in hand"),
-    FIGURE(reliefs, COUNTER, "times that relief ran"),
+    FIGURE(reliefs, COUNTER, "times that relief gave something back"),
     FIGURE(relieved_bytes, COUNTER_BYTES, "what relief gave back"),
     FIGURE(cleanups, COUNTER, "times that the janitor ran"),
     FIGURE(cleaned_bytes, COUNTER_BYTES, "what the janitor gave back"),

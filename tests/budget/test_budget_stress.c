@@ -3,6 +3,7 @@
 #include "support/cmocka.h"
 
 #include <headroom/headroom.h>
+#include <stdatomic.h>
 #include <pthread.h>
 #include <stdlib.h>
 
@@ -26,7 +27,8 @@ static void *work(void *context)
             continue;
         }
         granted++;
-        if ((truth += bytes) > LIMIT)
+        uint64_t now = atomic_fetch_add(&truth, bytes) + bytes;
+        if (now > LIMIT)
             over++;
         truth -= bytes;
         hr_budget_uncharge(budget, bytes);

@@ -25,8 +25,9 @@ clean_up_trial() {
     rm -rf "$work"
 }
 trap clean_up_trial EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
+# A second signal does not disturb the cleaning up.
+trap 'trap "" INT TERM; exit 130' INT
+trap 'trap "" INT TERM; exit 143' TERM
 
 failures=0
 declare -A figures

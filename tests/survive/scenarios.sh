@@ -13,7 +13,7 @@ trial "many small objects" --limit 64 -- \
     --connections 32 --min-size 1KiB --max-size 3KiB --cache 0.8 --pinned 0.1 --total-bytes 130MiB --max-seconds 5
 
 trial "few large objects" --limit 64 -- \
-    --connections 4 --min-size 4MiB --max-size 12MiB --cache 0.7 --pinned 0.2 --total-bytes 1GiB --max-seconds 5
+    --connections 4 --min-size 2MiB --max-size 12MiB --cache 0.6 --pinned 0.3 --total-bytes 1GiB --max-seconds 5
 
 trial "200 connections that all send slowly" --limit 64 -- \
     --connections 200 --min-size 64KiB --max-size 1MiB --rate 128KiB --cache 0.8 --pinned 0.2 --total-bytes 512MiB \

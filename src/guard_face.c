@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The public calls that take a guard: thin faces over the rooms' own. */
+#include "guard_rooms.h"
+
+#include "base/assert.h"
+#include "os/clock.h"
+#include "os/event.h"
+#include "report/format.h"
+#include "os/file.h"
+
+#include <errno.h>
+
+hr_budget *hr_guard_root(hr_guard *guard)
+{
+    return guard ? &guard->tree.root : NULL;
+}
+
+hr_level hr_guard_level(const hr_guard *guard)
+{
+    return hri_level_word_get(&guard->watcher.word);
+}
+
+hr_level hr_guard_check(hr_guard *guard)
+{
+    hri_watcher_look(&guard->watcher, HRI_LOOK_FRESH | HRI_LOOK_STRAIGHT);
+    hri_relief_act(&guard->relief, HRI_ACTOR_CALLER);
+    hri_guard_record(guard);
+    return hr_guard_level(guard);
+}
+
+int hr_guard_read(hr_guard *guard, hr_figures *ret_figures)
+{
+    if (!guard || !ret_figures)
+        return -EINVAL;
+    hri_accounts accounts;
+    hri_sight sight;
+    hri_budget_tree_read(&guard->tree, &accounts);
+    hri_watcher_read(&guard->watcher, &sight);
+    hri_relief_counts counts;
+    hri_relief_read(&guard->relief, &counts);
+    *ret_figures = (hr_figures){
+        .level = hr_guard_level(guard),
+        .limit_bytes = accounts.limit_bytes,
+        .limit_source = sight.limit_source,
+        .live_bytes = accounts.held_bytes,
+        .promised_bytes = accounts.promised_bytes,
+        .total_bytes = accounts.total_bytes,
+        .peak_bytes = accounts.peak_bytes,
+        .rss_bytes = sight.process.rss_bytes,
+        .cgroup_bytes = sight.binding.use_bytes,
+        .cgroup_limit_bytes = sight.binding.limit_bytes,
+        .cgroup_cache_bytes = sight.binding.cache_bytes,
+        .others_bytes = sight.ledgers.others_bytes,
+        .host_available_bytes = sight.process.host_available_bytes,
+        .use = sight.ledgers.use,
+        .use_source = hri_ledger_text(sight.ledgers.worst),
+        .reliefs = counts.reliefs,
+        .relieved_bytes = counts.relieved_bytes,
+        .cleanups = counts.cleanups,
+        .cleaned_bytes = counts.cleaned_bytes,
+        .purges = counts.purges,
+        .purge_longest_ns = counts.purge_longest_ns,
+        .refusals = accounts.refusals,
+        .reserve_bytes = counts.reserve_bytes,
+        .faults = hri_fault_count(),
+        .time_ns = sight.time_ns,
+    };
+    return 0;
+}
+
+int hr_guard_wait(hr_guard *guard, hr_level at_most, int64_t timeout_ns)
+{
+    if (!guard)
+        return -EINVAL;
+    int64_t start_ns = hri_clock_now(&hri_os_clock);
+    for (;;) {
+        if (!hri_monitor_is_running(&guard->monitor))
+            hri_watcher_look(&guard->watcher, HRI_LOOK_FRESH);
+        int64_t left_ns = timeout_ns < 0 ? INT64_MAX : timeout_ns - (hri_clock_now(&hri_os_clock) - start_ns);
+        int error = hri_level_word_wait(&guard->watcher.word, at_most, hri_earlier(left_ns, HRI_WATCHER_PAUSE_NS));
+        if (!error || left_ns <= 0)
+            return error;
+    }
+}
+
+int hr_guard_fd(hr_guard *guard)
+{
+    if (!guard)
+        return -EINVAL;
+    pthread_mutex_lock(&guard->fd_lock);
+    int fd = atomic_load_explicit(&guard->fd, memory_order_relaxed);
+    if (fd < 0)
+        fd = hri_event_open();
+    if (fd >= 0)
+        atomic_store_explicit(&guard->fd, fd, memory_order_relaxed);
+    pthread_mutex_unlock(&guard->fd_lock);
+    return fd;
+}
+
+int hr_guard_start(hr_guard *guard, int64_t interval_ns)
+{
+    if (!guard || interval_ns < 0)
+        return -EINVAL;
+    if (hri_monitor_is_running(&guard->monitor))
+        return -EALREADY;
+    if (interval_ns > 0)
+        atomic_store_explicit(&guard->interval_ns, interval_ns, memory_order_relaxed);
+    return hri_monitor_start(&guard->monitor);
+}
+
+int hr_guard_stop(hr_guard *guard)
+{
+    return guard ? hri_monitor_stop(&guard->monitor) : -EINVAL;
+}
+
+int hr_reclaimer_add(hr_guard *guard, hr_reclaimer *node)
+{
+    if (!guard || !node || !node->reclaim || (node->budget && node->budget->tree != &guard->tree))
+        return -EINVAL;
+    return hri_reclaimers_add(&guard->relief.reclaimers, node);
+}
+
+void hr_reclaimer_remove(hr_guard *guard, hr_reclaimer *node)
+{
+    if (guard && node)
+        hri_reclaimers_remove(&guard->relief.reclaimers, node);
+}
+
+uint64_t hr_relieve(hr_guard *guard, uint64_t want_bytes)
+{
+    return hri_relief_relieve(&guard->relief, want_bytes);
+}
+
+uint64_t hr_cleanup(hr_guard *guard)
+{
+    return hri_relief_clean(&guard->relief);
+}
+
+hr_verdict hr_admit(hr_guard *guard, const hr_request *request, hr_ticket *ret_ticket)
+{
+    return hri_relief_admit(&guard->relief, request, ret_ticket);
+}
+
+int hr_history_read(hr_guard *guard, hr_record *records, size_t capacity, size_t *ret_count)
+{
+    if (!guard || (!records && capacity) || !ret_count)
+        return -EINVAL;
+    *ret_count = hri_history_copy(&guard->history, records, capacity);
+    return 0;
+}
+
+ssize_t hr_report_format(hr_guard *guard, hr_format format, char *buffer, size_t size)
+{
+    hr_figures figures;
+    int error = hr_guard_read(guard, &figures);
+    return error ? error : hri_report_format(&figures, format, buffer, size);
+}
+
+int hr_report_write(hr_guard *guard, hr_format format, int fd)
+{
+    char text[HRI_REPORT_BYTES_MAX];
+    ssize_t length = hr_report_format(guard, format, text, sizeof text);
+    if (length < 0)
+        return (int)length;
+    HRI_ASSERT((size_t)length < sizeof text);
+    return hri_file_write(fd, text, (size_t)length);
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The guard's rooms under one roof, for the files that wire them (guard.c) and face the user (guard_face.c). */
+#ifndef HRI_GUARD_ROOMS_H
+#define HRI_GUARD_ROOMS_H
+
+#include "relief/relief.h"
+#include "report/history.h"
+
+#include <headroom/guard.h>
+
+struct hr_guard {
+    const hri_clock *clock;
+    hr_level_fn *on_level;
+    void *context;
+    _Atomic int64_t interval_ns;
+    int64_t cleanup_interval_ns;
+
+    hri_budget_tree tree;
+    hri_watcher watcher;
+    hri_monitor monitor;
+    hri_relief relief;
+    hri_history history;
+
+    pthread_mutex_t fd_lock;
+    _Atomic int fd; /* below 0: nobody has asked for it yet */
+
+    int64_t next_cleanup_ns; /* the monitor's own */
+    int64_t next_record_ns;
+};
+
+/* Adds the figures of this moment to the history. */
+void hri_guard_record(hr_guard *guard);
+
+#endif
