@@ -18,7 +18,7 @@
 #include <string.h>
 
 /* Frees the block that this variable points to when its scope ends, unless HR_KEEP() took it out. */
-#define HR_SCOPED_ALLOC __attribute__((cleanup(hr_scoped_free_)))
+#define HR_SCOPED_ALLOC __attribute__((cleanup(hr_scoped_free_), unused))
 
 /* Uncharges this hr_charge when its scope ends. */
 #define HR_SCOPED_CHARGE __attribute__((cleanup(hr_charge_release), unused))
