@@ -48,6 +48,7 @@ static void refresh(hri_watcher *watcher, const hri_accounts *accounts, int64_t 
     if (!insist && age_ns < (normal ? READING_AGE_NORMAL_NS : READING_AGE_ABOVE_NORMAL_NS))
         return;
     hri_gauge_read(&watcher->gauge, &watcher->reading);
+    atomic_store_explicit(&watcher->looked_ns, watcher->reading.time_ns, memory_order_relaxed);
     watcher->reading_used_bytes = hri_add(accounts->held_bytes, accounts->promised_bytes);
 }
 
@@ -130,6 +131,13 @@ hr_level hri_watcher_look_for(hri_watcher *watcher, unsigned how, uint64_t untou
     if (!(how & HRI_LOOK_QUIET))
         hri_watcher_tell(watcher);
     return hri_level_word_get(&watcher->word);
+}
+
+bool hri_watcher_is_stale(const hri_watcher *watcher)
+{
+    int64_t age_ns =
+        hri_clock_now(watcher->gauge.clock) - atomic_load_explicit(&watcher->looked_ns, memory_order_relaxed);
+    return age_ns >= READING_AGE_NORMAL_NS;
 }
 
 void hri_watcher_tell(hri_watcher *watcher)

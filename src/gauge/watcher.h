@@ -41,6 +41,8 @@ typedef struct hri_watcher {
     _Atomic uint64_t reserve_bytes;          /* the dropped reserve, see hri_books */
     _Atomic bool purged;                     /* since the last look: the allocator retains nothing of ours */
 
+    _Atomic int64_t looked_ns; /* when the gauges were last read */
+
     pthread_mutex_t lock; /* guards the rest; the tree's lock may be taken under it */
     hri_gauge gauge;
     hri_reading reading;
@@ -76,6 +78,9 @@ hr_level hri_watcher_look(hri_watcher *watcher, unsigned how);
 
 /* As hri_watcher_look(), on behalf of a grant of `untouched_bytes` that is just being made. */
 hr_level hri_watcher_look_for(hri_watcher *watcher, unsigned how, uint64_t untouched_bytes);
+
+/* Is the last reading too old to rely on where no monitor reads? Takes no lock. */
+bool hri_watcher_is_stale(const hri_watcher *watcher);
 
 /* Tells the changes that quiet looks left. */
 void hri_watcher_tell(hri_watcher *watcher);

@@ -79,7 +79,8 @@ hr_verdict hri_relief_admit(hri_relief *relief, const hr_request *request, hr_ti
     uint64_t bytes = request->bytes;
     *ret_ticket = (hr_ticket){.asked_bytes = bytes, .limit_name = ""};
     hr_level level = hri_level_word_get(&relief->watcher->word);
-    if (level > HR_NORMAL || !hri_monitor_is_running(relief->monitor))
+    bool unwatched = !hri_monitor_is_running(relief->monitor) && hri_watcher_is_stale(relief->watcher);
+    if (level > HR_NORMAL || unwatched)
         level = hri_watcher_look(relief->watcher, 0);
     hri_shortage shortage = {0};
     int64_t deadline_ns = 0;
