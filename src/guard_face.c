@@ -22,7 +22,7 @@ hr_level hr_guard_level(const hr_guard *guard)
 
 hr_level hr_guard_check(hr_guard *guard)
 {
-    hri_watcher_look(&guard->watcher, HRI_LOOK_FRESH | HRI_LOOK_STRAIGHT);
+    hri_watcher_look(&guard->watcher, HRI_LOOK_FRESH | HRI_LOOK_ALL | HRI_LOOK_STRAIGHT);
     hri_relief_act(&guard->relief, HRI_ACTOR_CALLER);
     hri_guard_record(guard);
     return hr_guard_level(guard);
@@ -51,7 +51,7 @@ int hr_guard_read(hr_guard *guard, hr_figures *ret_figures)
         .cgroup_limit_bytes = sight.binding.limit_bytes,
         .cgroup_cache_bytes = sight.binding.cache_bytes,
         .others_bytes = sight.ledgers.others_bytes,
-        .host_available_bytes = sight.process.host_available_bytes,
+        .host_available_bytes = sight.host.available_bytes,
         .use = sight.ledgers.use,
         .use_source = hri_ledger_text(sight.ledgers.worst),
         .reliefs = counts.reliefs,

@@ -59,7 +59,7 @@ static struct ledger process_ledger(const hri_books *books, unsigned index)
         {HRI_LEDGER_ADDRESS, process->address_bytes, process->address_limit_bytes,
          hri_add(process->address_bytes, promised)},
         {HRI_LEDGER_DATA, process->data_bytes, process->data_limit_bytes, hri_add(process->data_bytes, promised)},
-        {HRI_LEDGER_HOST, process->rss_bytes, hri_add(process->rss_bytes, process->host_available_bytes),
+        {HRI_LEDGER_HOST, process->rss_bytes, hri_add(process->rss_bytes, books->reading->host.available_bytes),
          hri_add(process->rss_bytes, untouched)},
     };
     struct ledger ledger = ledgers[index];
@@ -88,7 +88,7 @@ static struct ledger kernel_ledger(const hri_books *books, unsigned index)
 /* The kernel's limit on what one process may have: the host's is all of its memory, whoever uses it now. */
 static uint64_t hard_limit(const hri_books *books, const struct ledger *ledger)
 {
-    return ledger->kind == HRI_LEDGER_HOST ? books->reading->process.host_bytes : ledger->limit_bytes;
+    return ledger->kind == HRI_LEDGER_HOST ? books->reading->host.total_bytes : ledger->limit_bytes;
 }
 
 /* The smallest of the kernel's limits; HR_NONE: there is none. */

@@ -29,20 +29,37 @@ void hri_gauge_close(hri_gauge *gauge)
     hri_cgroup_close(&gauge->chain);
 }
 
-void hri_gauge_read(const hri_gauge *gauge, hri_reading *ret_reading)
+static void read_host(const hri_gauge *gauge, bool all, hri_reading *reading)
 {
-    hri_reading reading = {.time_ns = hri_clock_now(gauge->clock), .group_count = gauge->chain.count, .binding = -1};
-    reading.lag_bytes = gauge->lag_bytes;
-    hri_process_read(&gauge->process, &reading.process);
-    for (unsigned i = 0; i < reading.group_count; i++) {
-        hri_cgroup_reading *group = &reading.groups[i];
-        group->limit_bytes = HR_NONE;
+    int64_t age_ns = reading->time_ns - reading->host_time_ns;
+    bool known = reading->host_time_ns != 0 && age_ns < HRI_HOST_AGE_NS;
+    if (!all && known && reading->process.rss_bytes < reading->host.available_bytes)
+        return;
+    hri_process_read_host(&gauge->process, &reading->host);
+    reading->host_time_ns = reading->time_ns;
+}
+
+static void read_groups(const hri_gauge *gauge, hri_reading *reading)
+{
+    reading->group_count = gauge->chain.count;
+    reading->binding = -1;
+    for (unsigned i = 0; i < reading->group_count; i++) {
+        hri_cgroup_reading *group = &reading->groups[i];
+        *group = (hri_cgroup_reading){.limit_bytes = HR_NONE};
         if (hri_cgroup_read_limit(&gauge->chain, i, &group->limit_bytes) != 0 || group->limit_bytes == HR_NONE)
             continue;
         if (hri_cgroup_read(&gauge->chain, i, group) != 0)
             group->limit_bytes = HR_NONE;
-        else if (reading.binding < 0 || group->limit_bytes < reading.groups[reading.binding].limit_bytes)
-            reading.binding = (int)i;
+        else if (reading->binding < 0 || group->limit_bytes < reading->groups[reading->binding].limit_bytes)
+            reading->binding = (int)i;
     }
-    *ret_reading = reading;
+}
+
+void hri_gauge_read(const hri_gauge *gauge, bool all, hri_reading *reading)
+{
+    reading->time_ns = hri_clock_now(gauge->clock);
+    reading->lag_bytes = gauge->lag_bytes;
+    hri_process_read(&gauge->process, &reading->process);
+    read_host(gauge, all, reading);
+    read_groups(gauge, reading);
 }

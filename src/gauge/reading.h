@@ -17,6 +17,8 @@ typedef struct hri_gauge {
 typedef struct hri_reading {
     int64_t time_ns;
     hri_process_reading process;
+    hri_host_reading host;
+    int64_t host_time_ns; /* when that was read: it may be older than the rest */
     unsigned group_count;
     hri_cgroup_reading groups[HRI_CGROUP_DEPTH]; /* unlimited ones have no other figure; the own group is first */
     uint64_t lag_bytes;                          /* by how much the groups' counters may be off */
@@ -27,7 +29,9 @@ typedef struct hri_reading {
 int hri_gauge_open(hri_gauge *gauge, const char *root, const hri_clock *clock);
 void hri_gauge_close(hri_gauge *gauge);
 
-/* Reads them all: 8 microseconds with one limited cgroup. Allocates nothing. */
-void hri_gauge_read(const hri_gauge *gauge, hri_reading *ret_reading);
+/* Reads again what `reading` holds (at first {0}). Allocates nothing. The host's figures are read again only once they
+ * are HRI_HOST_AGE_NS old, or use more than half of what the host can give, or `all` is asked for. */
+#define HRI_HOST_AGE_NS (100 * HRI_MILLISECOND)
+void hri_gauge_read(const hri_gauge *gauge, bool all, hri_reading *reading);
 
 #endif

@@ -41,13 +41,15 @@ static void queue_change(hri_watcher *watcher, hr_level from, hr_level to)
 }
 
 /* Reads the gauges if the reading is too old. */
-static void refresh(hri_watcher *watcher, const hri_accounts *accounts, int64_t now_ns, bool insist)
+static void refresh(hri_watcher *watcher, const hri_accounts *accounts, int64_t now_ns, unsigned how)
 {
+    bool all = how & HRI_LOOK_ALL;
+    bool insist = how & HRI_LOOK_FRESH;
     int64_t age_ns = now_ns - watcher->reading.time_ns;
     bool normal = watcher->state.level == HR_NORMAL;
     if (!insist && age_ns < (normal ? READING_AGE_NORMAL_NS : READING_AGE_ABOVE_NORMAL_NS))
         return;
-    hri_gauge_read(&watcher->gauge, &watcher->reading);
+    hri_gauge_read(&watcher->gauge, all, &watcher->reading);
     atomic_store_explicit(&watcher->looked_ns, watcher->reading.time_ns, memory_order_relaxed);
     watcher->reading_used_bytes = hri_add(accounts->held_bytes, accounts->promised_bytes);
 }
@@ -87,7 +89,7 @@ static void look(hri_watcher *watcher, unsigned how, uint64_t untouched_bytes)
     int64_t now_ns = hri_clock_now(watcher->gauge.clock);
     hri_accounts accounts;
     hri_budget_tree_read(watcher->tree, &accounts);
-    refresh(watcher, &accounts, now_ns, how & HRI_LOOK_FRESH);
+    refresh(watcher, &accounts, now_ns, how);
     hri_books books = {
         .reading = &watcher->reading,
         .reading_used_bytes = watcher->reading_used_bytes,
@@ -166,6 +168,7 @@ void hri_watcher_read(hri_watcher *watcher, hri_sight *ret_sight)
     *ret_sight = (hri_sight){
         .ledgers = watcher->ledgers,
         .process = watcher->reading.process,
+        .host = watcher->reading.host,
         .binding = binding >= 0 ? watcher->reading.groups[binding] : no_group,
         .retained_bytes = watcher->retained_bytes,
         .time_ns = watcher->reading.time_ns,

@@ -15,6 +15,7 @@
 /* How to look. */
 enum {
     HRI_LOOK_FRESH = 1,    /* read the gauges, however young the last reading is */
+    HRI_LOOK_ALL = 64,     /* read the host's figures too, however young they are */
     HRI_LOOK_STRAIGHT = 2, /* fall without the dwell */
     HRI_LOOK_RELIEVED = 4, /* relief has just run, as far as it goes */
     HRI_LOOK_MET = 8,      /* a limit has just refused a charge */
@@ -89,6 +90,7 @@ void hri_watcher_tell(hri_watcher *watcher);
 typedef struct hri_sight {
     hri_ledgers ledgers;
     hri_process_reading process;
+    hri_host_reading host;
     hri_cgroup_reading binding; /* limit_bytes HR_NONE: no cgroup binds */
     uint64_t retained_bytes;    /* see hri_books */
     int64_t time_ns;

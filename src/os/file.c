@@ -25,23 +25,24 @@ int hri_file_shortage(int result)
     return result == -ENOMEM || result == -EMFILE || result == -ENFILE ? result : 0;
 }
 
+/* Reads what one call gives from `offset` on, as far as it fits. */
+static ssize_t read_at(int fd, char *buffer, size_t size, size_t offset)
+{
+    ssize_t got;
+    do
+        got = pread(fd, buffer, size, (off_t)offset);
+    while (got < 0 && errno == EINTR);
+    return got < 0 ? -errno : got;
+}
+
 ssize_t hri_file_read(int fd, char *buffer, size_t size)
 {
     if (fd < 0)
         return -EBADF;
-    size_t length = 0;
-    while (length < size - 1) {
-        ssize_t got = pread(fd, buffer + length, size - 1 - length, (off_t)length);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0)
-            return -errno;
-        if (got == 0)
-            break;
-        length += (size_t)got;
-    }
-    buffer[length] = '\0';
-    return (ssize_t)length;
+    ssize_t length = read_at(fd, buffer, size - 1, 0);
+    if (length >= 0)
+        buffer[length] = '\0';
+    return length;
 }
 
 ssize_t hri_file_read_path(const char *root, const char *path, char *buffer, size_t size)
@@ -49,9 +50,13 @@ ssize_t hri_file_read_path(const char *root, const char *path, char *buffer, siz
     int fd = hri_file_open(root, path);
     if (fd < 0)
         return fd;
-    ssize_t length = hri_file_read(fd, buffer, size);
+    size_t length = 0;
+    ssize_t got;
+    while ((got = read_at(fd, buffer + length, size - 1 - length, length)) > 0)
+        length += (size_t)got;
     hri_file_close(fd);
-    return length;
+    buffer[length] = '\0';
+    return got < 0 ? got : (ssize_t)length;
 }
 
 int hri_file_write(int fd, const char *buffer, size_t size)

@@ -10,15 +10,16 @@
 /* Opens root + path for reading, close-on-exec. Gives a descriptor or a negative errno. */
 int hri_file_open(const char *root, const char *path);
 
-/* Reads a file from its start into `buffer` and terminates it; what does not fit is cut. Gives the length or a
- * negative errno (-EBADF for a descriptor below 0). */
+/* Reads a file from its start into `buffer` and terminates it, in one call: the kernel's files of figures come whole in
+ * one, and a second call to see their end would double the cost of a reading. What does not fit is cut. Gives the length
+ * or a negative errno (-EBADF for a descriptor below 0). */
 ssize_t hri_file_read(int fd, char *buffer, size_t size);
 
 /* Tells "could not be opened for want of memory or descriptors" from "is not there": gives -ENOMEM, -EMFILE or -ENFILE
  * back, and 0 for everything else. */
 int hri_file_shortage(int result);
 
-/* Opens, reads and closes. */
+/* Opens, reads to the end and closes: for lists such as mountinfo, which come a page at a time. */
 ssize_t hri_file_read_path(const char *root, const char *path, char *buffer, size_t size);
 
 /* Writes all of a buffer to a descriptor. Gives 0 or a negative errno. */

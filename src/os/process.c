@@ -46,8 +46,8 @@ static uint64_t meminfo_key(const char *meminfo, const char *key)
 
 void hri_process_read(const hri_process *process, hri_process_reading *ret_reading)
 {
-    hri_process_reading reading = {HR_NONE, HR_NONE, HR_NONE, HR_NONE, HR_NONE, HR_NONE, HR_NONE, HR_NONE};
-    char statm[STATM_BYTES], meminfo[MEMINFO_BYTES];
+    hri_process_reading reading = {HR_NONE, HR_NONE, HR_NONE, HR_NONE, HR_NONE, HR_NONE};
+    char statm[STATM_BYTES];
     if (hri_file_read(process->statm_fd, statm, sizeof statm) > 0) {
         reading.address_bytes = pages_field(statm, 0);
         reading.rss_bytes = pages_field(statm, 1);
@@ -56,14 +56,21 @@ void hri_process_read(const hri_process *process, hri_process_reading *ret_readi
             reading.anonymous_bytes = hri_sub(reading.rss_bytes, shared);
         reading.data_bytes = pages_field(statm, 5);
     }
-    if (hri_file_read(process->meminfo_fd, meminfo, sizeof meminfo) > 0) {
-        reading.host_bytes = meminfo_key(meminfo, "MemTotal:");
-        reading.host_available_bytes = meminfo_key(meminfo, "MemAvailable:");
-    }
     struct rlimit limit; /* an unlimited one is RLIM_INFINITY, which is HR_NONE */
     if (process->rlimits && getrlimit(RLIMIT_AS, &limit) == 0)
         reading.address_limit_bytes = limit.rlim_cur;
     if (process->rlimits && getrlimit(RLIMIT_DATA, &limit) == 0)
         reading.data_limit_bytes = limit.rlim_cur;
+    *ret_reading = reading;
+}
+
+void hri_process_read_host(const hri_process *process, hri_host_reading *ret_reading)
+{
+    hri_host_reading reading = {HR_NONE, HR_NONE};
+    char meminfo[MEMINFO_BYTES];
+    if (hri_file_read(process->meminfo_fd, meminfo, sizeof meminfo) > 0) {
+        reading.total_bytes = meminfo_key(meminfo, "MemTotal:");
+        reading.available_bytes = meminfo_key(meminfo, "MemAvailable:");
+    }
     *ret_reading = reading;
 }

@@ -20,13 +20,19 @@ typedef struct hri_process_reading {
     uint64_t address_limit_bytes; /* RLIMIT_AS */
     uint64_t data_bytes;          /* VmData with the stack, as statm has it */
     uint64_t data_limit_bytes;    /* RLIMIT_DATA */
-    uint64_t host_bytes;
-    uint64_t host_available_bytes;
 } hri_process_reading;
+
+typedef struct hri_host_reading {
+    uint64_t total_bytes;
+    uint64_t available_bytes;
+} hri_host_reading;
 
 /* Gives 0, or the shortage that kept it from opening: -ENOMEM, -EMFILE, -ENFILE. An absent file is no error. */
 int hri_process_open(hri_process *process, const char *root);
 void hri_process_close(hri_process *process);
 void hri_process_read(const hri_process *process, hri_process_reading *ret_reading);
+
+/* The host's figures cost as much as all others together. */
+void hri_process_read_host(const hri_process *process, hri_host_reading *ret_reading);
 
 #endif

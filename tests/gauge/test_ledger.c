@@ -12,7 +12,8 @@ static int set_up(void **state)
 {
     (void)state;
     reading = (hri_reading){
-        .process = {10 * MIB, 10 * MIB, 50 * MIB, HR_NONE, 20 * MIB, HR_NONE, 16384 * MIB, 8192 * MIB},
+        .process = {10 * MIB, 10 * MIB, 50 * MIB, HR_NONE, 20 * MIB, HR_NONE},
+        .host = {16384 * MIB, 8192 * MIB},
         .group_count = 2,
         .groups = {{100 * MIB, 40 * MIB, 7 * MIB, 0}, {HR_NONE, 0, 0, 0}},
         .binding = 0,
@@ -46,7 +47,7 @@ static void the_worst_ledger_decides_and_is_named(void **state)
     assert_true(ledgers.kernel_limit_bytes == 60 * MIB);
     reading.process.data_limit_bytes = 21 * MIB;
     assert_int_equal(compute().worst, HRI_LEDGER_DATA);
-    reading.process.host_available_bytes = 0;
+    reading.host.available_bytes = 0;
     ledgers = compute();
     assert_int_equal(ledgers.worst, HRI_LEDGER_HOST);
     assert_true(ledgers.use == 1.0);
@@ -120,8 +121,8 @@ static void a_limit_of_0_is_full(void **state)
 static void nothing_known_is_nothing_used(void **state)
 {
     (void)state;
-    reading = (hri_reading){.process = {HR_NONE, HR_NONE, HR_NONE, HR_NONE, HR_NONE, HR_NONE, HR_NONE, HR_NONE},
-                            .binding = -1};
+    reading = (hri_reading){
+        .process = {HR_NONE, HR_NONE, HR_NONE, HR_NONE, HR_NONE, HR_NONE}, .host = {HR_NONE, HR_NONE}, .binding = -1};
     hri_ledgers ledgers = compute();
     assert_true(ledgers.use == 0);
     assert_true(ledgers.room_bytes == HR_NONE);

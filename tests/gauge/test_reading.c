@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "support/cmocka.h"
+#include "support/world.h"
+
+#include "gauge/reading.h"
+
+static hrt_world world;
+static hri_gauge gauge;
+static hri_reading reading;
+
+static int set_up(void **state)
+{
+    (void)state;
+    hrt_world_new(&world);
+    hrt_world_set_process(&world, 10 * MIB, 1000 * MIB);
+    hrt_world_set_group(&world, 100 * MIB, 30 * MIB, 5 * MIB);
+    reading = (hri_reading){0};
+    return hri_gauge_open(&gauge, world.root, &world.clock);
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    hri_gauge_close(&gauge);
+    hrt_world_free(&world);
+    return 0;
+}
+
+static void one_reading_has_all_figures(void **state)
+{
+    (void)state;
+    hri_gauge_read(&gauge, false, &reading);
+    assert_int_equal(reading.time_ns, world.now_ns);
+    assert_int_equal(reading.process.rss_bytes, 10 * MIB);
+    assert_true(reading.process.address_limit_bytes == HR_NONE); /* another root has no resource limits */
+    assert_int_equal(reading.host.available_bytes, 1000 * MIB);
+    assert_int_equal(reading.group_count, 1);
+    assert_int_equal(reading.binding, 0);
+    assert_int_equal(reading.groups[0].limit_bytes, 100 * MIB);
+    assert_int_equal(reading.groups[0].use_bytes, 30 * MIB);
+    assert_true(reading.lag_bytes >= 1 * MIB);
+}
+
+static void the_hosts_figures_may_be_older_while_it_has_plenty(void **state)
+{
+    (void)state;
+    hri_gauge_read(&gauge, false, &reading);
+    hrt_world_set_process(&world, 20 * MIB, 500 * MIB);
+    hri_gauge_read(&gauge, false, &reading);
+    assert_int_equal(reading.process.rss_bytes, 20 * MIB);
+    assert_int_equal(reading.host.available_bytes, 1000 * MIB);
+    hri_gauge_read(&gauge, true, &reading); /* asked for */
+    assert_int_equal(reading.host.available_bytes, 500 * MIB);
+    hrt_world_set_process(&world, 20 * MIB, 15 * MIB);
+    world.now_ns += HRI_HOST_AGE_NS; /* too old */
+    hri_gauge_read(&gauge, false, &reading);
+    assert_int_equal(reading.host.available_bytes, 15 * MIB);
+    hrt_world_set_process(&world, 20 * MIB, 14 * MIB);
+    hri_gauge_read(&gauge, false, &reading); /* the host is short: each time */
+    assert_int_equal(reading.host.available_bytes, 14 * MIB);
+}
+
+static void an_unlimited_group_does_not_bind(void **state)
+{
+    (void)state;
+    hrt_world_write(&world, "/sys/fs/cgroup/app/memory.max", "max\n");
+    hri_gauge_read(&gauge, false, &reading);
+    assert_int_equal(reading.binding, -1);
+    assert_true(reading.groups[0].limit_bytes == HR_NONE);
+}
+
+#define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(one_reading_has_all_figures),
+        TEST(the_hosts_figures_may_be_older_while_it_has_plenty),
+        TEST(an_unlimited_group_does_not_bind),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
