@@ -55,12 +55,25 @@ static int read_number(int fd, uint64_t *ret_value)
     return length < 0 ? (int)length : hri_parse_number(text, ret_value);
 }
 
+/* v1 tells each group the smallest limit of all that contain it, also of those that a container cannot see. */
+static uint64_t hierarchical_limit(const hri_cgroup *group)
+{
+    char text[STAT_BYTES];
+    uint64_t limit;
+    if (hri_file_read(group->stat_fd, text, sizeof text) < 0 ||
+        hri_parse_key(text, "hierarchical_memory_limit", &limit) != 0)
+        return HR_NONE;
+    return limit;
+}
+
 int hri_cgroup_read_limit(const hri_cgroup_chain *chain, unsigned index, uint64_t *ret_limit_bytes)
 {
     uint64_t limit;
     int error = read_number(chain->groups[index].limit_fd, &limit);
     if (error)
         return error;
+    if (chain->groups[index].hidden)
+        limit = hri_min(limit, hierarchical_limit(&chain->groups[index]));
     *ret_limit_bytes = chain->version == 1 && limit >= V1_UNLIMITED ? HR_NONE : limit;
     return 0;
 }
@@ -138,6 +151,16 @@ static void name_group(hri_cgroup *group, int version, const char *path)
     snprintf(group->name, sizeof group->name, "cgroup v%d %.*s %s", version, room, path[0] ? path : "/", file);
 }
 
+/* Looks whether the topmost group that can be seen stands under a smaller limit than its own. */
+static void find_hidden(hri_cgroup_chain *chain)
+{
+    uint64_t limit;
+    if (chain->version != 1 || chain->count == 0 || hri_cgroup_read_limit(chain, chain->count - 1, &limit) != 0)
+        return;
+    hri_cgroup *top = &chain->groups[chain->count - 1];
+    top->hidden = hierarchical_limit(top) < limit && hierarchical_limit(top) < V1_UNLIMITED;
+}
+
 /* Opens the groups from the own one up to the mount point. */
 static int open_chain(hri_cgroup_chain *chain, const char *root, const hri_cgroup_place *place)
 {
@@ -155,6 +178,7 @@ static int open_chain(hri_cgroup_chain *chain, const char *root, const hri_cgrou
             break;
         *slash = '\0';
     }
+    find_hidden(chain);
     return 0;
 }
 

@@ -17,8 +17,9 @@ typedef struct hri_cgroup {
     int limit_fd;
     int stat_fd;
     int charged_fd;
-    int kernel_fd;                    /* v1 only: v2 has it in memory.stat */
-    int sockets_fd;                   /* v1 only */
+    int kernel_fd;  /* v1 only: v2 has it in memory.stat */
+    int sockets_fd; /* v1 only */
+    bool hidden;    /* v1 only: a group above the mount point, which cannot be seen, has a smaller limit */
     char name[HRI_CGROUP_NAME_BYTES]; /* for people: version, path below the mount point, file; a long path is cut */
 } hri_cgroup;
 
