@@ -57,6 +57,28 @@ static void v1_is_read_by_its_total_fields(void **state)
     hrt_world_free(&world);
 }
 
+/* A container sees its own part of the tree; the limit of a pod above it binds all the same. */
+static void a_hidden_ancestors_limit_is_found_on_v1(void **state)
+{
+    (void)state;
+    hrt_world world;
+    hrt_world_new(&world);
+    hrt_world_write(&world, "/proc/self/cgroup", "4:memory:/kubepods/burstable/podX/abc\n");
+    hrt_world_write(&world, "/proc/self/mountinfo",
+                    "34 30 0:31 /kubepods/burstable/podX/abc /cg ro - cgroup cgroup rw,memory\n");
+    hrt_world_write(&world, "/cg/memory.limit_in_bytes", "9223372036854771712\n");
+    hrt_world_write(&world, "/cg/memory.stat", "hierarchical_memory_limit 67108864\ntotal_active_anon 4096\n");
+    hri_cgroup_chain chain;
+    hri_cgroup_reading reading;
+    assert_int_equal(hri_cgroup_open(&chain, world.root), 0);
+    assert_int_equal(chain.count, 1);
+    assert_int_equal(hri_cgroup_read(&chain, 0, &reading), 0);
+    assert_int_equal(reading.limit_bytes, 64 * MIB);
+    assert_int_equal(reading.use_bytes, 4096);
+    hri_cgroup_close(&chain);
+    hrt_world_free(&world);
+}
+
 static void limits_are_read_again_and_0_means_0(void **state)
 {
     (void)state;
@@ -94,8 +116,11 @@ static void no_cgroup_is_no_error(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(page_cache_is_not_use_on_v2),    cmocka_unit_test(old_kernels_give_kernel_memory_in_parts),
-        cmocka_unit_test(v1_is_read_by_its_total_fields), cmocka_unit_test(limits_are_read_again_and_0_means_0),
+        cmocka_unit_test(page_cache_is_not_use_on_v2),
+        cmocka_unit_test(old_kernels_give_kernel_memory_in_parts),
+        cmocka_unit_test(v1_is_read_by_its_total_fields),
+        cmocka_unit_test(a_hidden_ancestors_limit_is_found_on_v1),
+        cmocka_unit_test(limits_are_read_again_and_0_means_0),
         cmocka_unit_test(no_cgroup_is_no_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
