@@ -4,7 +4,8 @@
 #   make demo [TUNED=1] [SEED=n] the same server, the same load, the same limit: with headroom and without
 #   make test                    what every change must pass; some minutes
 #   make test-asan, test-tsan    the same under a sanitizer
-#   make nightly                 the long tests
+#   make test-vm                 the cgroup tests on cgroup v2, in a virtual machine
+#   make nightly                 the long tests, and those in the virtual machine
 #   make bench                   measure, and hold the figures against the goals
 #   make install [PREFIX=/usr/local] [DESTDIR=]
 #   make format                  clang-format on every source
@@ -17,7 +18,7 @@ SEED ?=
 CTEST_OPTIONS ?=
 JOBS ?= $(shell nproc)
 
-.PHONY: release demo test test-asan test-tsan nightly bench install format clean
+.PHONY: release demo test test-asan test-tsan test-vm nightly bench install format clean
 
 release:
 	scripts/setup build
@@ -48,8 +49,15 @@ nightly:
 	cmake --preset release
 	cmake --build --preset release --parallel $(JOBS)
 	ctest --preset nightly
+	$(MAKE) test-vm
 
 # Peers and instruction counts are left out where they cannot be installed; bench/run says so.
+test-vm:
+	scripts/setup build test vm
+	cmake --preset release
+	cmake --build --preset release --parallel $(JOBS)
+	bash tests/vm/run.sh build/release
+
 bench:
 	scripts/setup build demo
 	scripts/setup bench || true
