@@ -58,6 +58,8 @@ int hr_guard_read(hr_guard *guard, hr_figures *ret_figures)
         .relieved_bytes = counts.relieved_bytes,
         .cleanups = counts.cleanups,
         .cleaned_bytes = counts.cleaned_bytes,
+        .cleanup_before_bytes = counts.cleanup_before_bytes,
+        .cleanup_after_bytes = counts.cleanup_after_bytes,
         .purges = counts.purges,
         .purge_longest_ns = counts.purge_longest_ns,
         .refusals = accounts.refusals,

@@ -43,6 +43,8 @@ typedef struct hr_figures {
     uint64_t relieved_bytes;       /* how much in all */
     uint64_t cleanups;             /* times that the janitor ran */
     uint64_t cleaned_bytes;        /* what it gave back in all */
+    uint64_t cleanup_before_bytes; /* the resident set before the last cleanup */
+    uint64_t cleanup_after_bytes;  /* and after it */
     uint64_t purges;               /* times that the allocator was asked to return pages */
     int64_t purge_longest_ns;      /* the longest that took */
     uint64_t refusals;             /* charges and requests refused, by any budget or level */

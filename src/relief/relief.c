@@ -68,6 +68,8 @@ void hri_relief_read(hri_relief *relief, hri_relief_counts *ret_counts)
         .relieved_bytes = load(&relief->relieved_bytes),
         .cleanups = load(&relief->cleanups),
         .cleaned_bytes = load(&relief->cleaned_bytes),
+        .cleanup_before_bytes = load(&relief->cleanup_before_bytes),
+        .cleanup_after_bytes = load(&relief->cleanup_after_bytes),
         .reserve_bytes = hri_reserve_held(&relief->reserve),
     };
     hri_purger_read(&relief->purger, &counts.purges, &counts.purge_longest_ns);
@@ -208,15 +210,26 @@ void hri_relief_trim(hri_relief *relief)
         purge(relief);
 }
 
+static uint64_t resident_now(hri_relief *relief)
+{
+    hri_sight sight;
+    hri_watcher_look(relief->watcher, HRI_LOOK_FRESH);
+    hri_watcher_read(relief->watcher, &sight);
+    return sight.process.rss_bytes;
+}
+
 uint64_t hri_relief_clean(hri_relief *relief)
 {
     if (hri_reclaiming())
         return 0;
+    uint64_t before = resident_now(relief);
     hri_reclaim_goal goal = {.deadline_ns = hri_clock_now(relief->clock) + CLEAN_DEADLINE_NS};
     uint64_t freed = hri_reclaimers_run(&relief->reclaimers, &goal);
     uint64_t purged = purge(relief);
     count(&relief->cleanups, 1);
     count(&relief->cleaned_bytes, hri_max(freed, purged));
+    atomic_store_explicit(&relief->cleanup_before_bytes, before, memory_order_relaxed);
+    atomic_store_explicit(&relief->cleanup_after_bytes, resident_now(relief), memory_order_relaxed);
     return hri_max(freed, purged);
 }
 

@@ -26,6 +26,8 @@ typedef struct hri_relief {
     _Atomic uint64_t relieved_bytes;
     _Atomic uint64_t cleanups;
     _Atomic uint64_t cleaned_bytes;
+    _Atomic uint64_t cleanup_before_bytes; /* resident set around the last cleanup */
+    _Atomic uint64_t cleanup_after_bytes;
 } hri_relief;
 
 typedef struct hri_relief_options {
@@ -47,6 +49,8 @@ typedef struct hri_relief_counts {
     uint64_t relieved_bytes;
     uint64_t cleanups;
     uint64_t cleaned_bytes;
+    uint64_t cleanup_before_bytes;
+    uint64_t cleanup_after_bytes;
     uint64_t purges;
     int64_t purge_longest_ns;
     uint64_t reserve_bytes; /* in hand */

@@ -47,6 +47,8 @@ static const struct figure figures_of[] = {
     FIGURE(relieved_bytes, COUNTER_BYTES, "what relief gave back"),
     FIGURE(cleanups, COUNTER, "times that the janitor ran"),
     FIGURE(cleaned_bytes, COUNTER_BYTES, "what the janitor gave back"),
+    FIGURE(cleanup_before_bytes, BYTES, "resident set before the last cleanup"),
+    FIGURE(cleanup_after_bytes, BYTES, "resident set after the last cleanup"),
     FIGURE(purges, COUNTER, "times that the allocator was asked to return pages"),
     METRIC(purge_longest_ns, "purge_longest_seconds", NANOSECONDS, "the longest that a purge took"),
     FIGURE(refusals, COUNTER, "charges and requests refused"),

@@ -262,6 +262,7 @@ static uint64_t give_idle(void *context, uint64_t want_bytes, int64_t deadline_n
 {
     (void)context, (void)deadline_ns;
     cleaned += want_bytes == 0;
+    hrt_world_set_process(&world, 900 * 1024, 20480 * MIB);
     return want_bytes == 0 ? 1000 : 0;
 }
 
@@ -275,6 +276,8 @@ static void the_janitor_asks_for_what_is_idle_and_says_what_it_got(void **state)
     assert_int_equal(cleaned, 1);
     assert_int_equal(read_figures().cleanups, 1);
     assert_true(read_figures().cleaned_bytes >= 1000);
+    assert_int_equal(read_figures().cleanup_before_bytes, 1 * MIB);
+    assert_int_equal(read_figures().cleanup_after_bytes, 900 * 1024);
     hr_reclaimer_remove(guard, &idle);
 }
 
