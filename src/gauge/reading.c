@@ -9,15 +9,15 @@
 #define LAG_PAGES 128
 #define LAG_BYTES_MIN (UINT64_C(1) << 20)
 
-int hri_gauge_open(hri_gauge *gauge, const char *root, const hri_clock *clock)
+int hri_gauge_open(hri_gauge *gauge, const hri_site *site, const hri_clock *clock)
 {
     gauge->clock = clock;
     uint64_t lag_bytes = LAG_PAGES * hri_page_size() * hri_cpu_count();
     gauge->lag_bytes = hri_max(lag_bytes, LAG_BYTES_MIN);
-    int error = hri_process_open(&gauge->process, root);
+    int error = hri_process_open(&gauge->process, site);
     if (error)
         return error;
-    error = hri_cgroup_open(&gauge->chain, root);
+    error = hri_cgroup_open(&gauge->chain, site);
     if (error)
         hri_process_close(&gauge->process);
     return error;

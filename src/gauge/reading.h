@@ -25,8 +25,8 @@ typedef struct hri_reading {
     int binding;                                 /* the group with the smallest limit; -1: none is limited */
 } hri_reading;
 
-/* Finds and opens the gauges below `root` ("" for the machine itself). Gives 0, -ENOMEM, -EMFILE or -ENFILE. */
-int hri_gauge_open(hri_gauge *gauge, const char *root, const hri_clock *clock);
+/* Finds and opens the gauges of a site. Gives 0, -ENOMEM, -EMFILE or -ENFILE. */
+int hri_gauge_open(hri_gauge *gauge, const hri_site *site, const hri_clock *clock);
 void hri_gauge_close(hri_gauge *gauge);
 
 /* Reads again what `reading` holds (at first {0}). Allocates nothing. The host's figures are read again only once they

@@ -199,7 +199,7 @@ int hri_watcher_init(hri_watcher *watcher, const hri_watcher_options *options)
         .changed = options->changed,
         .context = options->context,
     };
-    int error = hri_gauge_open(&watcher->gauge, options->root, options->clock);
+    int error = hri_gauge_open(&watcher->gauge, &(hri_site){.root = options->root}, options->clock);
     if (error)
         return error;
     error = hri_level_word_init(&watcher->word);

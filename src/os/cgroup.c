@@ -186,19 +186,19 @@ static int open_chain(hri_cgroup_chain *chain, const char *root, const hri_cgrou
 #define PROC_BYTES (64 * 1024)
 
 /* Finds where this process's group of a version is mounted. Gives 0, -ENOENT, or a shortage. */
-static int find_place(const char *root, int version, char *text, hri_cgroup_place *ret_place)
+static int find_place(const hri_site *site, int version, char *text, hri_cgroup_place *ret_place)
 {
-    char path[HRI_MOUNT_BYTES];
-    ssize_t length = hri_file_read_path(root, "/proc/self/cgroup", text, PROC_BYTES);
+    char path[HRI_MOUNT_BYTES], file[HRI_SITE_PATH_BYTES];
+    ssize_t length = hri_file_read_path(site->root, hri_site_path(site, "cgroup", file), text, PROC_BYTES);
     if (length < 0 || hri_parse_cgroup_path(text, version, path, sizeof path) != 0)
         return hri_file_shortage((int)length) ? (int)length : -ENOENT;
-    length = hri_file_read_path(root, "/proc/self/mountinfo", text, PROC_BYTES);
+    length = hri_file_read_path(site->root, "/proc/self/mountinfo", text, PROC_BYTES);
     if (length < 0 || hri_parse_cgroup_mount(text, version, path, ret_place) != 0)
         return hri_file_shortage((int)length) ? (int)length : -ENOENT;
     return 0;
 }
 
-int hri_cgroup_open(hri_cgroup_chain *chain, const char *root)
+int hri_cgroup_open(hri_cgroup_chain *chain, const hri_site *site)
 {
     *chain = (hri_cgroup_chain){0};
     char *text = malloc(PROC_BYTES);
@@ -207,11 +207,11 @@ int hri_cgroup_open(hri_cgroup_chain *chain, const char *root)
     int error = 0;
     for (int version = 1; version <= 2 && chain->count == 0 && !hri_file_shortage(error); version++) {
         hri_cgroup_place place;
-        error = find_place(root, version, text, &place);
+        error = find_place(site, version, text, &place);
         if (error)
             continue;
         chain->version = version;
-        error = open_chain(chain, root, &place);
+        error = open_chain(chain, site->root, &place);
     }
     free(text);
     if (hri_file_shortage(error)) {

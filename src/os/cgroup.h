@@ -7,6 +7,8 @@
 #ifndef HRI_OS_CGROUP_H
 #define HRI_OS_CGROUP_H
 
+#include "os/site.h"
+
 #include <headroom/base.h>
 
 #define HRI_CGROUP_DEPTH 16
@@ -39,9 +41,9 @@ typedef struct hri_cgroup_reading {
                                lag of memory.stat, and with what CPUs have charged in advance; 0: unknown */
 } hri_cgroup_reading;
 
-/* Finds and opens the chain below `root` ("" for the machine itself). Without a cgroup the chain is empty: no error.
+/* Finds and opens the chain of a site. Without a cgroup the chain is empty: no error.
  * Gives -ENOMEM, -EMFILE or -ENFILE where it could not look: a guard must not take that for "no limit". */
-int hri_cgroup_open(hri_cgroup_chain *chain, const char *root);
+int hri_cgroup_open(hri_cgroup_chain *chain, const hri_site *site);
 void hri_cgroup_close(hri_cgroup_chain *chain);
 
 /* Reads the limit of the chain's `index`th group. Gives 0 or a negative errno. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* statm and meminfo cost a microsecond or two; smaps_rollup would say more and cost a thousand times that. */
+#define _GNU_SOURCE
 #include "os/process.h"
 
 #include "base/checked.h"
@@ -12,11 +13,13 @@
 #define MEMINFO_BYTES 4096
 #define STATM_BYTES 256
 
-int hri_process_open(hri_process *process, const char *root)
+int hri_process_open(hri_process *process, const hri_site *site)
 {
-    process->statm_fd = hri_file_open(root, "/proc/self/statm");
-    process->meminfo_fd = hri_file_open(root, "/proc/meminfo");
-    process->rlimits = root[0] == '\0';
+    char path[HRI_SITE_PATH_BYTES];
+    process->statm_fd = hri_file_open(site->root, hri_site_path(site, "statm", path));
+    process->meminfo_fd = hri_file_open(site->root, "/proc/meminfo");
+    process->pid = site->pid;
+    process->rlimits = site->root[0] == '\0';
     int error = hri_file_shortage(process->statm_fd);
     if (!error)
         error = hri_file_shortage(process->meminfo_fd);
@@ -57,9 +60,9 @@ void hri_process_read(const hri_process *process, hri_process_reading *ret_readi
         reading.data_bytes = pages_field(statm, 5);
     }
     struct rlimit limit; /* an unlimited one is RLIM_INFINITY, which is HR_NONE */
-    if (process->rlimits && getrlimit(RLIMIT_AS, &limit) == 0)
+    if (process->rlimits && prlimit(process->pid, RLIMIT_AS, NULL, &limit) == 0)
         reading.address_limit_bytes = limit.rlim_cur;
-    if (process->rlimits && getrlimit(RLIMIT_DATA, &limit) == 0)
+    if (process->rlimits && prlimit(process->pid, RLIMIT_DATA, NULL, &limit) == 0)
         reading.data_limit_bytes = limit.rlim_cur;
     *ret_reading = reading;
 }

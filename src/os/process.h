@@ -3,12 +3,15 @@
 #ifndef HRI_OS_PROCESS_H
 #define HRI_OS_PROCESS_H
 
+#include "os/site.h"
+
 #include <headroom/base.h>
 
 /* The open files; -1 where there is none. */
 typedef struct hri_process {
     int statm_fd;
     int meminfo_fd;
+    int pid;      /* 0: this process */
     bool rlimits; /* false under another root: resource limits belong to this machine */
 } hri_process;
 
@@ -28,7 +31,7 @@ typedef struct hri_host_reading {
 } hri_host_reading;
 
 /* Gives 0, or the shortage that kept it from opening: -ENOMEM, -EMFILE, -ENFILE. An absent file is no error. */
-int hri_process_open(hri_process *process, const char *root);
+int hri_process_open(hri_process *process, const hri_site *site);
 void hri_process_close(hri_process *process);
 void hri_process_read(const hri_process *process, hri_process_reading *ret_reading);
 

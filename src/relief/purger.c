@@ -20,7 +20,7 @@ static uint64_t purge(const hri_process *process)
 uint64_t hr_purge(void)
 {
     hri_process process;
-    if (hri_process_open(&process, "") != 0) {
+    if (hri_process_open(&process, &(hri_site){.root = ""}) != 0) {
         hri_heap_purge();
         return 0;
     }
@@ -32,7 +32,7 @@ uint64_t hr_purge(void)
 int hri_purger_init(hri_purger *purger, const hri_clock *clock, int64_t interval_ns)
 {
     *purger = (hri_purger){.clock = clock, .interval_ns = interval_ns, .next_ns = INT64_MIN};
-    int error = hri_process_open(&purger->process, "");
+    int error = hri_process_open(&purger->process, &(hri_site){.root = ""});
     if (error)
         return error;
     error = -pthread_mutex_init(&purger->lock, NULL);

@@ -15,7 +15,7 @@ static int set_up(void **state)
     hrt_world_set_process(&world, 10 * MIB, 1000 * MIB);
     hrt_world_set_group(&world, 100 * MIB, 30 * MIB, 5 * MIB);
     reading = (hri_reading){0};
-    return hri_gauge_open(&gauge, world.root, &world.clock);
+    return hri_gauge_open(&gauge, &(hri_site){.root = world.root}, &world.clock);
 }
 
 static int tear_down(void **state)

@@ -43,7 +43,7 @@ static void v1_is_read_by_its_total_fields(void **state)
     hri_cgroup_chain chain;
     hri_cgroup_reading reading;
     uint64_t limit;
-    assert_int_equal(hri_cgroup_open(&chain, world.root), 0);
+    assert_int_equal(hri_cgroup_open(&chain, &(hri_site){.root = world.root}), 0);
     assert_int_equal(chain.version, 1);
     assert_int_equal(chain.count, 2);
     assert_int_equal(hri_cgroup_read(&chain, 0, &reading), 0);
@@ -70,7 +70,7 @@ static void a_hidden_ancestors_limit_is_found_on_v1(void **state)
     hrt_world_write(&world, "/cg/memory.stat", "hierarchical_memory_limit 67108864\ntotal_active_anon 4096\n");
     hri_cgroup_chain chain;
     hri_cgroup_reading reading;
-    assert_int_equal(hri_cgroup_open(&chain, world.root), 0);
+    assert_int_equal(hri_cgroup_open(&chain, &(hri_site){.root = world.root}), 0);
     assert_int_equal(chain.count, 1);
     assert_int_equal(hri_cgroup_read(&chain, 0, &reading), 0);
     assert_int_equal(reading.limit_bytes, 64 * MIB);
@@ -87,7 +87,7 @@ static void limits_are_read_again_and_0_means_0(void **state)
     hrt_world_set_group(&world, 100 * MIB, 0, 0);
     hri_cgroup_chain chain;
     uint64_t limit = 1;
-    assert_int_equal(hri_cgroup_open(&chain, world.root), 0);
+    assert_int_equal(hri_cgroup_open(&chain, &(hri_site){.root = world.root}), 0);
     assert_int_equal(chain.version, 2);
     assert_int_equal(chain.count, 1); /* the root of v2 has no memory.max */
     hrt_world_write(&world, "/sys/fs/cgroup/app/memory.max", "0\n");
@@ -106,7 +106,7 @@ static void no_cgroup_is_no_error(void **state)
     hrt_world world;
     hrt_world_new(&world);
     hri_cgroup_chain chain;
-    assert_int_equal(hri_cgroup_open(&chain, world.root), 0);
+    assert_int_equal(hri_cgroup_open(&chain, &(hri_site){.root = world.root}), 0);
     assert_int_equal(chain.version, 0);
     assert_int_equal(chain.count, 0);
     hri_cgroup_close(&chain);

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Whose figures are read, and where. */
+#ifndef HRI_OS_SITE_H
+#define HRI_OS_SITE_H
+
+#include <stdio.h>
+
+typedef struct hri_site {
+    const char *root; /* where /proc and /sys are: "" for the machine itself */
+    int pid;          /* 0: this process */
+} hri_site;
+
+#define HRI_SITE_PATH_BYTES 64
+
+/* Writes the path of a file in the process's folder of /proc, and gives it. */
+static inline const char *hri_site_path(const hri_site *site, const char *name, char path[HRI_SITE_PATH_BYTES])
+{
+    if (site->pid)
+        snprintf(path, HRI_SITE_PATH_BYTES, "/proc/%d/%s", site->pid, name);
+    else
+        snprintf(path, HRI_SITE_PATH_BYTES, "/proc/self/%s", name);
+    return path;
+}
+
+#endif
