@@ -286,7 +286,7 @@ void hr_guard_free(hr_guard *guard)
     hri_monitor_stop(&guard->monitor);
     hr_budget_figures root;
     hr_budget_read(&guard->tree.root, &root);
-    if (guard->tree.root.children)
+    if (guard->tree.root.first_child)
         hri_fault();
     else if (root.used_bytes)
         hri_fault_note();

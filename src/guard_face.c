@@ -3,12 +3,15 @@
 #include "guard_rooms.h"
 
 #include "base/assert.h"
+#include "base/checked.h"
 #include "os/clock.h"
 #include "os/event.h"
 #include "report/format.h"
 #include "os/file.h"
 
 #include <errno.h>
+#include <stdio.h>
+#include <string.h>
 
 hr_budget *hr_guard_root(hr_guard *guard)
 {
@@ -26,6 +29,28 @@ hr_level hr_guard_check(hr_guard *guard)
     hri_relief_act(&guard->relief, HRI_ACTOR_CALLER);
     hri_guard_record(guard);
     return hr_guard_level(guard);
+}
+
+static void name_if_larger(hr_figures *figures, const char *holder, uint64_t bytes)
+{
+    if (bytes <= figures->holder_bytes)
+        return;
+    figures->holder_bytes = bytes;
+    snprintf(figures->holder, sizeof figures->holder, "%s", holder);
+}
+
+/* Who holds most: one of the budgets, or, where it is not the budget's own limit that is short, what none knows of. */
+static void name_holder(hr_guard *guard, const hri_sight *sight, hr_figures *figures)
+{
+    char holder[sizeof figures->holder] = "budget ";
+    size_t prefix = strlen(holder);
+    name_if_larger(figures, holder, hri_budget_tree_largest(&guard->tree, holder + prefix, sizeof holder - prefix));
+    if (sight->ledgers.worst == HRI_LEDGER_BUDGET)
+        return;
+    uint64_t anonymous = sight->process.anonymous_bytes;
+    uint64_t unbudgeted = anonymous == HR_NONE ? 0 : hri_sub(anonymous, figures->live_bytes);
+    name_if_larger(figures, "this process, in no budget", unbudgeted);
+    name_if_larger(figures, "others in the cgroup", hri_sub(sight->ledgers.others_bytes, unbudgeted));
 }
 
 int hr_guard_read(hr_guard *guard, hr_figures *ret_figures)
@@ -65,8 +90,11 @@ int hr_guard_read(hr_guard *guard, hr_figures *ret_figures)
         .refusals = accounts.refusals,
         .reserve_bytes = counts.reserve_bytes,
         .faults = hri_fault_count(),
+        .stalled_ns = counts.stalled_ns,
         .time_ns = sight.time_ns,
     };
+    if (counts.stalled_ns > 0)
+        name_holder(guard, &sight, ret_figures);
     return 0;
 }
 

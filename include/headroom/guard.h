@@ -16,6 +16,7 @@
 #define HEADROOM_GUARD_H
 
 #include <headroom/base.h>
+#include <headroom/survey.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -50,6 +51,10 @@ typedef struct hr_figures {
     uint64_t refusals;             /* charges and requests refused, by any budget or level */
     uint64_t reserve_bytes;        /* the emergency reserve in hand: 0 while it is dropped */
     uint64_t faults;               /* misuse that was caught and survived, such as giving back too much */
+    int64_t stalled_ns;            /* for how long relief has achieved nothing while short; 0 below ten dwells */
+    char holder[64];               /* who holds most while it is stalled: "budget NAME", "this process, in no budget",
+                                      "others in the cgroup"; else "" */
+    uint64_t holder_bytes;         /* and how much */
     int64_t time_ns;               /* when the kernel's figures were read: CLOCK_MONOTONIC */
 } hr_figures;
 
@@ -126,6 +131,16 @@ HR_API hr_level hr_guard_check(hr_guard *guard);
  * memory   never allocates
  */
 HR_API int hr_guard_read(hr_guard *guard, hr_figures *ret_figures);
+
+/* Lists the ledgers that decide the level, the budget's first: at most `capacity`, of which there are never more than
+ * HR_LEDGERS_MAX. Their texts live as long as the guard.
+ *
+ * returns  0 and their number; -EINVAL
+ * threads  any
+ * memory   never allocates
+ */
+#define HR_LEDGERS_MAX 24
+HR_API int hr_guard_ledgers(hr_guard *guard, hr_ledger *ledgers, size_t capacity, size_t *ret_count);
 
 /* Waits until the level is `at_most` or lower. A negative `timeout_ns` waits for ever.
  *

@@ -49,6 +49,8 @@ typedef struct hr_request {
     uint64_t bytes;    /* what the work will need at most */
     uint8_t priority;  /* 0 is shed first … 255 last */
     hr_budget *budget; /* who pays; NULL: the root */
+    uint64_t key;      /* who asks, such as a hashed client: under load the same key gets the same answer; 0: nobody */
+    bool health;       /* a health check: refused only where its bytes do not fit, never by a level */
 } hr_request;
 
 typedef enum hr_verdict {
@@ -112,6 +114,11 @@ HR_API uint64_t hr_purge(void);
 
 /* Asks for memory before work starts. The answer is for the level that the grant would lead to, after relief.
  * The ticket is always written.
+ *
+ * A request that would lead beyond degrade_at is refused if it is larger than degraded_request_bytes. Of the others a
+ * share is shed that grows linearly, from none at degrade_at to all at critical_at: the lowest priorities first, and
+ * among equals by key. At critical all are refused, until relief has achieved nothing for ten dwells: then one small
+ * request passes each dwell, so that refusing cannot keep itself up. Requests of 0 bytes always pass.
  *
  * returns  HR_ADMITTED, and the ticket holds the bytes as promised; else a refusal, explained in the ticket
  * threads  any

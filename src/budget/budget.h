@@ -40,7 +40,9 @@ struct hr_budget {
     hri_budget_tree *tree;
     hr_budget *parent; /* NULL: the root */
     const char *name;
-    uint64_t children;
+    hr_budget *first_child;
+    hr_budget *next_sibling;
+    hr_budget **link; /* what points here: the parent's first_child, or a sibling's next_sibling */
     uint64_t limit_bytes;
     uint64_t held_bytes;
     uint64_t promised_bytes;
@@ -85,6 +87,10 @@ void hri_budget_tree_read(hri_budget_tree *tree, hri_accounts *ret_accounts);
  * from (a text that outlives the tree). */
 void hri_budget_tree_narrow(hri_budget_tree *tree, uint64_t kernel_limit_bytes, uint64_t room_bytes,
                             const char *limit_name);
+
+/* Finds who holds most by itself, its children's left out, and gives its name, cut to `size` bytes. Looks at every
+ * budget, under the lock. */
+uint64_t hri_budget_tree_largest(hri_budget_tree *tree, char *ret_name, size_t size);
 
 /* Names the limit that a budget stands for, to whoever is refused by it. */
 const char *hri_budget_limit_name(hr_budget *budget);

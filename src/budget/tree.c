@@ -5,6 +5,7 @@
 #include "base/wait.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -50,6 +51,38 @@ void hri_budget_tree_narrow(hri_budget_tree *tree, uint64_t kernel_limit_bytes, 
     pthread_mutex_unlock(&tree->lock);
 }
 
+/* What a budget holds by itself. */
+static uint64_t own_bytes(const hr_budget *budget)
+{
+    uint64_t own = hri_budget_used(budget);
+    for (const hr_budget *child = budget->first_child; child; child = child->next_sibling)
+        own -= hri_budget_used(child);
+    return own;
+}
+
+/* The next budget of a walk over the whole tree, parents first; NULL after the last. */
+static const hr_budget *next_budget(const hr_budget *budget)
+{
+    if (budget->first_child)
+        return budget->first_child;
+    while (budget && !budget->next_sibling)
+        budget = budget->parent;
+    return budget ? budget->next_sibling : NULL;
+}
+
+uint64_t hri_budget_tree_largest(hri_budget_tree *tree, char *ret_name, size_t size)
+{
+    pthread_mutex_lock(&tree->lock);
+    const hr_budget *largest = &tree->root;
+    for (const hr_budget *budget = next_budget(largest); budget; budget = next_budget(budget))
+        if (own_bytes(budget) > own_bytes(largest))
+            largest = budget;
+    uint64_t bytes = own_bytes(largest);
+    snprintf(ret_name, size, "%s", largest->name);
+    pthread_mutex_unlock(&tree->lock);
+    return bytes;
+}
+
 const char *hri_budget_limit_name(hr_budget *budget)
 {
     if (budget->parent)
@@ -80,7 +113,11 @@ int hr_budget_new(hr_budget *parent, const char *name, uint64_t limit_bytes, hr_
     budget->limit_bytes = limit_bytes;
     budget->name = memcpy(budget + 1, name, name_bytes);
     pthread_mutex_lock(&parent->tree->lock);
-    parent->children++;
+    budget->next_sibling = parent->first_child;
+    if (budget->next_sibling)
+        budget->next_sibling->link = &budget->next_sibling;
+    budget->link = &parent->first_child;
+    parent->first_child = budget;
     pthread_mutex_unlock(&parent->tree->lock);
     *ret_budget = budget;
     return 0;
@@ -93,9 +130,12 @@ int hr_budget_free(hr_budget *budget)
     if (!budget->parent)
         return -EINVAL;
     pthread_mutex_lock(&budget->tree->lock);
-    bool busy = budget->children || hri_budget_used(budget) || budget->waiting;
-    if (!busy)
-        budget->parent->children--;
+    bool busy = budget->first_child || hri_budget_used(budget) || budget->waiting;
+    if (!busy) {
+        *budget->link = budget->next_sibling;
+        if (budget->next_sibling)
+            budget->next_sibling->link = budget->link;
+    }
     pthread_mutex_unlock(&budget->tree->lock);
     if (busy)
         return -EBUSY;

@@ -90,6 +90,8 @@ static void look(hri_watcher *watcher, unsigned how, uint64_t untouched_bytes)
     hri_accounts accounts;
     hri_budget_tree_read(watcher->tree, &accounts);
     refresh(watcher, &accounts, now_ns, how);
+    hri_rate_look(&watcher->released, hri_sub(accounts.total_bytes, accounts.held_bytes), now_ns);
+    atomic_store_explicit(&watcher->released_per_s, watcher->released.bytes_per_s, memory_order_relaxed);
     hri_books books = {
         .reading = &watcher->reading,
         .reading_used_bytes = watcher->reading_used_bytes,

@@ -11,6 +11,7 @@
 #include "base/level_word.h"
 #include "gauge/ledger.h"
 #include "gauge/levels.h"
+#include "gauge/rate.h"
 
 /* How to look. */
 enum {
@@ -42,6 +43,7 @@ typedef struct hri_watcher {
     _Atomic uint64_t reserve_bytes;          /* the dropped reserve, see hri_books */
     _Atomic bool purged;                     /* since the last look: the allocator retains nothing of ours */
 
+    _Atomic uint64_t released_per_s; /* bytes that all budgets give back in a second, of late */
     _Atomic int64_t looked_ns; /* when the gauges were last read */
 
     pthread_mutex_t lock; /* guards the rest; the tree's lock may be taken under it */
@@ -50,6 +52,7 @@ typedef struct hri_watcher {
     uint64_t reading_used_bytes; /* see hri_books */
     uint64_t held_peak_bytes;    /* the most that looks saw held since the last purge */
     uint64_t retained_bytes;     /* that, less what was held at the last look */
+    hri_rate released;
     hri_ledgers ledgers;
     hri_level_state state;
     const char *limit_source;

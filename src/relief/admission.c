@@ -2,6 +2,9 @@
 /* Admission and tickets. A request is judged by the level that its grant would lead to, under the tree's lock, by a
  * ceiling on the root's use that the watcher keeps ready: so two requests cannot both take the last of the room, and a
  * request that is refused has changed nothing, not even the level.
+ *
+ * A large request may go up to where degraded begins. A small one may go further, as far towards critical as its rank
+ * among the recent ones says (shedding.h): so the share that is shed grows with the use, lowest priorities first.
  */
 #include "relief/relief.h"
 
@@ -15,12 +18,49 @@ const char *hr_verdict_text(hr_verdict verdict)
     return (unsigned)verdict <= HR_REFUSED_NO_BUDGET ? names[verdict] : "unknown";
 }
 
-static uint64_t ceiling(const hri_relief *relief, uint64_t bytes)
+/* The largest request that passes while relief achieves nothing, however large those are that degraded serves. */
+#define PROBE_BYTES_MAX 1024
+
+#define RETRY_MIN_NS (1 * HRI_MILLISECOND)
+#define RETRY_MAX_NS (60 * HRI_SECOND)
+
+/* A request on its way to its verdict. */
+struct asking {
+    const hr_request *request;
+    hr_budget *budget;
+    bool small;  /* as small as is served when degraded */
+    bool open;   /* whatever the level: it answers to limits alone */
+    double rank; /* below 0: not known yet */
+    hri_shortage shortage;
+    int64_t deadline_ns;
+};
+
+static uint64_t load(const _Atomic uint64_t *ceiling)
 {
-    const hri_watcher *watcher = relief->watcher;
-    bool small = bytes <= relief->degraded_request_bytes;
-    return atomic_load_explicit(small ? &watcher->critical_ceiling_bytes : &watcher->degrade_ceiling_bytes,
-                                memory_order_relaxed);
+    return atomic_load_explicit(ceiling, memory_order_relaxed);
+}
+
+/* How far beyond where degraded begins a small request may go. */
+static uint64_t own_ceiling(hri_relief *relief, struct asking *asking)
+{
+    if (asking->rank < 0) {
+        pthread_mutex_lock(&relief->judging);
+        asking->rank = hri_shedding_rank(&relief->shedding, asking->request->priority, asking->request->key);
+        pthread_mutex_unlock(&relief->judging);
+    }
+    uint64_t from = load(&relief->watcher->degrade_ceiling_bytes), to = load(&relief->watcher->critical_ceiling_bytes);
+    return hri_add(from, hri_share(hri_sub(to, from), asking->rank));
+}
+
+/* One attempt. Only what would lead beyond degrade_at pays for a rank. */
+static int promise(hri_relief *relief, struct asking *asking)
+{
+    uint64_t bytes = asking->request->bytes;
+    uint64_t ceiling = asking->open ? HR_NONE : load(&relief->watcher->degrade_ceiling_bytes);
+    int error = hri_budget_promise(asking->budget, bytes, ceiling, &asking->shortage);
+    if (error && asking->shortage.ceiling && asking->small)
+        error = hri_budget_promise(asking->budget, bytes, own_ceiling(relief, asking), &asking->shortage);
+    return error;
 }
 
 /* Frees what stands in the way of a request, where the budget that bound allows it. */
@@ -44,62 +84,104 @@ static bool make_room(hri_relief *relief, const hri_shortage *shortage, int64_t 
     return freed;
 }
 
-/* What a refused request is told. */
-static hr_verdict refuse(hri_relief *relief, hr_verdict verdict, hri_shortage *shortage, hr_ticket *ticket)
+/* When it makes sense to ask again: once as much has been given back as stands in the way, at the rate of late, and
+ * once the level has come down after that. */
+static int64_t retry_after(hri_relief *relief, const hri_shortage *shortage)
 {
-    if (verdict == HR_REFUSED_NO_BUDGET) {
-        hri_budget_refuse(shortage);
-    } else {
+    uint64_t over = shortage->ceiling ? hri_relief_excess(relief) : 0;
+    uint64_t need = hri_max(over, hri_sub(shortage->asked_bytes, shortage->left_bytes));
+    uint64_t per_s = load(&relief->watcher->released_per_s);
+    int64_t dwell_ns = hri_relief_probe_interval(relief), wait_ns = dwell_ns;
+    if (shortage->hopeless)
+        wait_ns = RETRY_MAX_NS;
+    else if (per_s > 0)
+        wait_ns = (int64_t)((double)hri_min(need, per_s * 60) / (double)per_s * (double)HRI_SECOND);
+    if (shortage->ceiling && per_s > 0 && relief->watcher->rules.dwell_ns > 0)
+        wait_ns += hri_earlier(dwell_ns, RETRY_MAX_NS);
+    return hri_later(RETRY_MIN_NS, hri_earlier(wait_ns, RETRY_MAX_NS));
+}
+
+static hr_verdict refuse(hri_relief *relief, hr_level level, struct asking *asking, hr_ticket *ticket)
+{
+    hri_shortage *shortage = &asking->shortage;
+    if (shortage->ceiling)
         hri_budget_count_refusal(relief->tree);
-    }
+    else
+        hri_budget_refuse(shortage);
+    hri_relief_note_progress(relief);
     ticket->left_bytes = shortage->left_bytes;
     ticket->limit_name = hri_budget_limit_name(shortage->budget);
-    ticket->retry_after_ns = relief->watcher->rules.dwell_ns;
-    return verdict;
+    ticket->retry_after_ns = retry_after(relief, shortage);
+    if (!shortage->ceiling)
+        return HR_REFUSED_NO_BUDGET;
+    return level < HR_CRITICAL && !asking->small ? HR_REFUSED_TOO_LARGE : HR_REFUSED_OVERLOADED;
 }
 
 /* A level that refuses whatever the room: the shortage that it stands for. */
-static hri_shortage level_shortage(hri_relief *relief, uint64_t asked_bytes)
+static hri_shortage level_shortage(hri_relief *relief, const struct asking *asking)
 {
+    const hri_watcher *watcher = relief->watcher;
+    uint64_t ceiling = load(asking->small ? &watcher->critical_ceiling_bytes : &watcher->degrade_ceiling_bytes);
     hri_accounts accounts;
     hri_budget_tree_read(relief->tree, &accounts);
     uint64_t used = hri_add(accounts.held_bytes, accounts.promised_bytes);
     return (hri_shortage){
         .budget = &relief->tree->root,
-        .asked_bytes = asked_bytes,
-        .left_bytes = hri_sub(ceiling(relief, asked_bytes), used),
+        .asked_bytes = asking->request->bytes,
+        .left_bytes = hri_sub(ceiling, used),
         .limit_bytes = accounts.limit_bytes,
         .ceiling = true,
     };
 }
 
-hr_verdict hri_relief_admit(hri_relief *relief, const hr_request *request, hr_ticket *ret_ticket)
+/* While relief achieves nothing, refusing everything would go on for ever: a small request may find out whether that
+ * is still needed. */
+static bool is_probe(hri_relief *relief, const struct asking *asking)
 {
-    hr_budget *budget = request->budget ? request->budget : &relief->tree->root;
-    uint64_t bytes = request->bytes;
-    *ret_ticket = (hr_ticket){.asked_bytes = bytes, .limit_name = ""};
+    if (!asking->small || asking->request->bytes > PROBE_BYTES_MAX)
+        return false;
+    hri_relief_note_progress(relief);
+    int64_t now_ns = hri_clock_now(relief->clock);
+    pthread_mutex_lock(&relief->judging);
+    bool passes = hri_stall_age(&relief->stall, now_ns, hri_relief_patience(relief)) > 0 &&
+                  hri_stall_probe(&relief->stall, now_ns, hri_relief_probe_interval(relief));
+    pthread_mutex_unlock(&relief->judging);
+    return passes;
+}
+
+static hr_level look(hri_relief *relief)
+{
     hr_level level = hri_level_word_get(&relief->watcher->word);
     bool unwatched = !hri_monitor_is_running(relief->monitor) && hri_watcher_is_stale(relief->watcher);
-    if (level > HR_NORMAL || unwatched)
-        level = hri_watcher_look(relief->watcher, 0);
-    hri_shortage shortage = {0};
-    int64_t deadline_ns = 0;
+    return level > HR_NORMAL || unwatched ? hri_watcher_look(relief->watcher, 0) : level;
+}
+
+hr_verdict hri_relief_admit(hri_relief *relief, const hr_request *request, hr_ticket *ret_ticket)
+{
+    struct asking asking = {
+        .request = request,
+        .budget = request->budget ? request->budget : &relief->tree->root,
+        .small = request->bytes <= relief->degraded_request_bytes,
+        .open = request->health || request->bytes == 0,
+        .rank = -1,
+    };
+    *ret_ticket = (hr_ticket){.asked_bytes = request->bytes, .limit_name = ""};
+    hr_level level = look(relief);
+    if (level == HR_CRITICAL && !asking.open)
+        asking.open = is_probe(relief, &asking);
+    bool shut = !asking.open && (level == HR_CRITICAL || (level == HR_DEGRADED && !asking.small));
     int error = -EDQUOT;
-    bool too_large = bytes > relief->degraded_request_bytes;
-    if (level == HR_CRITICAL || (level == HR_DEGRADED && too_large)) {
-        shortage = level_shortage(relief, bytes);
+    if (shut) {
+        asking.shortage = level_shortage(relief, &asking);
     } else {
         do
-            error = hri_budget_promise(budget, bytes, ceiling(relief, bytes), &shortage);
-        while (error && !shortage.hopeless && make_room(relief, &shortage, &deadline_ns));
+            error = promise(relief, &asking);
+        while (error && !asking.shortage.hopeless && make_room(relief, &asking.shortage, &asking.deadline_ns));
     }
-    if (error && !shortage.ceiling)
-        return refuse(relief, HR_REFUSED_NO_BUDGET, &shortage, ret_ticket);
     if (error)
-        return refuse(relief, level < HR_CRITICAL && too_large ? HR_REFUSED_TOO_LARGE : HR_REFUSED_OVERLOADED,
-                      &shortage, ret_ticket);
-    ret_ticket->budget_ = budget;
-    ret_ticket->left_bytes = bytes;
+        return refuse(relief, level, &asking, ret_ticket);
+    ret_ticket->budget_ = asking.budget;
+    ret_ticket->left_bytes = request->bytes;
     return HR_ADMITTED;
 }
 

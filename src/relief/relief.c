@@ -45,8 +45,13 @@ int hri_relief_init(hri_relief *relief, const hri_relief_options *options)
     error = hri_reserve_init(&relief->reserve, options->reserve_bytes);
     if (error)
         goto destroy_purger;
+    error = -pthread_mutex_init(&relief->judging, NULL);
+    if (error)
+        goto destroy_reserve;
     return 0;
 
+destroy_reserve:
+    hri_reserve_destroy(&relief->reserve);
 destroy_purger:
     hri_purger_destroy(&relief->purger);
 destroy_reclaimers:
@@ -56,6 +61,7 @@ destroy_reclaimers:
 
 void hri_relief_destroy(hri_relief *relief)
 {
+    pthread_mutex_destroy(&relief->judging);
     hri_reserve_destroy(&relief->reserve);
     hri_purger_destroy(&relief->purger);
     hri_reclaimers_destroy(&relief->reclaimers);
@@ -73,6 +79,9 @@ void hri_relief_read(hri_relief *relief, hri_relief_counts *ret_counts)
         .reserve_bytes = hri_reserve_held(&relief->reserve),
     };
     hri_purger_read(&relief->purger, &counts.purges, &counts.purge_longest_ns);
+    pthread_mutex_lock(&relief->judging);
+    counts.stalled_ns = hri_stall_age(&relief->stall, hri_clock_now(relief->clock), hri_relief_patience(relief));
+    pthread_mutex_unlock(&relief->judging);
     *ret_counts = counts;
 }
 
@@ -100,7 +109,38 @@ static uint64_t purge(hri_relief *relief)
     uint64_t bytes = 0;
     if (hri_purger_run(&relief->purger, kept_bytes(relief, &sight.process), &bytes))
         atomic_store_explicit(&relief->watcher->purged, true, memory_order_relaxed);
+    count(&relief->purged_bytes, bytes);
     return bytes;
+}
+
+/* A guard without a dwell has patience all the same. */
+int64_t hri_relief_probe_interval(const hri_relief *relief)
+{
+    int64_t dwell_ns = relief->watcher->rules.dwell_ns;
+    return dwell_ns > 0 ? dwell_ns : HRI_SECOND;
+}
+
+#define PATIENCE_DWELLS 10
+
+int64_t hri_relief_patience(const hri_relief *relief)
+{
+    int64_t dwell_ns = hri_relief_probe_interval(relief);
+    return dwell_ns < INT64_MAX / PATIENCE_DWELLS ? dwell_ns * PATIENCE_DWELLS : INT64_MAX;
+}
+
+void hri_relief_note_progress(hri_relief *relief)
+{
+    hri_sight sight;
+    hri_watcher_read(relief->watcher, &sight);
+    hri_stall_input input = {
+        .level = hri_level_word_get(&relief->watcher->word),
+        .freed_bytes = hri_add(load(&relief->relieved_bytes), load(&relief->purged_bytes)),
+        .use_bytes = sight.ledgers.worst_use_bytes,
+        .now_ns = hri_clock_now(relief->clock),
+    };
+    pthread_mutex_lock(&relief->judging);
+    hri_stall_look(&relief->stall, &input);
+    pthread_mutex_unlock(&relief->judging);
 }
 
 int64_t hri_relief_deadline(const hri_relief *relief)
@@ -130,9 +170,8 @@ bool hri_relief_shortage(hri_relief *relief, const hri_shortage *shortage, int64
     return freed;
 }
 
-/* What would have to be given back to get the worst ledger below recover_below. Freed bytes that the allocator may
- * still keep are not asked for twice. */
-static uint64_t excess(hri_relief *relief)
+/* Freed bytes that the allocator may still keep are not asked for twice. */
+uint64_t hri_relief_excess(hri_relief *relief)
 {
     hri_sight sight;
     hri_watcher_read(relief->watcher, &sight);
@@ -158,7 +197,7 @@ static unsigned act_once(hri_relief *relief, hri_actor actor)
     bool watched_over = on_request && hri_monitor_wake(relief->monitor);
     int64_t now_ns = hri_clock_now(relief->clock);
     hri_reclaim_goal goal = {
-        .want_bytes = excess(relief),
+        .want_bytes = hri_relief_excess(relief),
         .deadline_ns = now_ns + (watched_over ? REQUEST_SLICE_NS : DEADLINE_NS),
     };
     uint64_t freed = goal.want_bytes ? hri_relief_run(relief, &goal) : 0;
@@ -177,17 +216,19 @@ void hri_relief_act(hri_relief *relief, hri_actor actor)
         atomic_flag_test_and_set_explicit(&relief->acting, memory_order_acquire))
         return;
     unsigned how = HRI_LOOK_FRESH;
-    if (excess(relief) > 0 || actor != HRI_ACTOR_REQUEST)
+    if (hri_relief_excess(relief) > 0 || actor != HRI_ACTOR_REQUEST)
         how |= act_once(relief, actor);
     if (actor == HRI_ACTOR_CALLER)
         how |= HRI_LOOK_STRAIGHT;
     atomic_flag_clear_explicit(&relief->acting, memory_order_release);
     hri_watcher_look(relief->watcher, how);
+    hri_relief_note_progress(relief);
 }
 
 void hri_relief_level_changed(hri_relief *relief, hr_level to)
 {
     uint64_t dropped;
+    hri_relief_note_progress(relief);
     if (to == HR_CRITICAL)
         dropped = hri_reserve_drop(&relief->reserve);
     else if (to <= HR_WARNING)

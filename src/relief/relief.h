@@ -8,6 +8,8 @@
 #include "relief/purger.h"
 #include "relief/reclaimers.h"
 #include "relief/reserve.h"
+#include "relief/shedding.h"
+#include "relief/stall.h"
 
 typedef struct hri_relief {
     /* Constant once made. */
@@ -20,10 +22,14 @@ typedef struct hri_relief {
     hri_reclaimers reclaimers;
     hri_purger purger;
     hri_reserve reserve;
-    _Atomic bool narrowed; /* a demand failed for what others seem to take: the monitor is to purge */
-    atomic_flag acting;    /* the emergency is one thread's business at a time */
+    _Atomic bool narrowed;   /* a demand failed for what others seem to take: the monitor is to purge */
+    atomic_flag acting;      /* the emergency is one thread's business at a time */
+    pthread_mutex_t judging; /* guards the next two, which only requests beyond degrade_at touch; a leaf */
+    hri_shedding shedding;
+    hri_stall stall;
     _Atomic uint64_t reliefs;
     _Atomic uint64_t relieved_bytes;
+    _Atomic uint64_t purged_bytes; /* by which purges shrank the resident set */
     _Atomic uint64_t cleanups;
     _Atomic uint64_t cleaned_bytes;
     _Atomic uint64_t cleanup_before_bytes; /* resident set around the last cleanup */
@@ -54,6 +60,7 @@ typedef struct hri_relief_counts {
     uint64_t purges;
     int64_t purge_longest_ns;
     uint64_t reserve_bytes; /* in hand */
+    int64_t stalled_ns;     /* for how long relief has achieved nothing; 0: it does, or is not needed */
 } hri_relief_counts;
 
 void hri_relief_read(hri_relief *relief, hri_relief_counts *ret_counts);
@@ -83,6 +90,17 @@ void hri_relief_level_changed(hri_relief *relief, hr_level to);
 
 /* Purges where much more is resident than is held, above normal or after a demand failed for it; for the monitor. */
 void hri_relief_trim(hri_relief *relief);
+
+/* What would have to be given back to get the worst ledger below recover_below. */
+uint64_t hri_relief_excess(hri_relief *relief);
+
+/* Notes whether anything was achieved while the level is degraded or worse. */
+void hri_relief_note_progress(hri_relief *relief);
+
+/* How long a guard that is short must have achieved nothing before that is called a stall, and how often one small
+ * request may pass then: by the dwell. */
+int64_t hri_relief_patience(const hri_relief *relief);
+int64_t hri_relief_probe_interval(const hri_relief *relief);
 
 /* The janitor (strategy 9): asks for what is expired or idle, and purges. Gives bytes freed. */
 uint64_t hri_relief_clean(hri_relief *relief);

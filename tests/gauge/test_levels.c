@@ -122,6 +122,62 @@ static void random_series_keep_the_rules(void **state)
     }
 }
 
+/* An adversary who knows the rules: a wave between two uses around any threshold, with a period around the dwell, and
+ * any signals. */
+struct adversary {
+    double low, high;
+    int64_t period_ns;
+    bool signals;
+};
+
+static struct adversary draw_adversary(const hri_level_rules *rules)
+{
+    const double edges[] = {rules->warn_below, rules->warn_at, rules->recover_below, rules->degrade_at,
+                            rules->critical_at};
+    double edge = edges[rand() % 5];
+    const int64_t periods[] = {rules->dwell_ns - 1, rules->dwell_ns, rules->dwell_ns + 1, 1, rand() % HRI_SECOND + 1};
+    return (struct adversary){
+        .low = edge - (rand() % 2 ? 1e-9 : 0.2),
+        .high = edge + (rand() % 2 ? 1e-9 : 0.2),
+        .period_ns = periods[rand() % 5],
+        .signals = rand() % 2,
+    };
+}
+
+static void no_adversary_makes_it_flap(void **state)
+{
+    (void)state;
+    srand(3);
+    for (int game = 0; game < 2000; game++) {
+        hri_level_rules rules = defaults();
+        struct adversary adversary = draw_adversary(&rules);
+        hri_level_state level = {HR_NORMAL, HR_NORMAL, 0};
+        int64_t now = HRI_SECOND, last_down = 0;
+        hr_level before = HR_NORMAL;
+        for (int i = 0; i < 200; i++) {
+            now += adversary.period_ns;
+            hri_level_input input = {.use = i % 2 ? adversary.low : adversary.high, .now_ns = now};
+            if (adversary.signals) {
+                input.relieved = rand() % 4 == 0;
+                input.met = rand() % 4 == 0;
+            }
+            hr_level got = hri_level_next(&rules, &level, &input);
+            if (got < before) { /* so ways up are as rare: each but the first follows a way down */
+                assert_true(now - last_down >= rules.dwell_ns);
+                last_down = now;
+            }
+            before = got;
+        }
+        now += 1; /* and whatever was played, it ends */
+        hri_level_next(&rules, &level, &(hri_level_input){.use = rules.warn_below - 1e-9, .now_ns = now});
+        now += rules.dwell_ns;
+        hri_level_next(&rules, &level, &(hri_level_input){.use = rules.warn_below - 1e-9, .now_ns = now});
+        now += rules.dwell_ns;
+        hri_level_input last = {.use = rules.warn_below - 1e-9, .now_ns = now};
+        assert_int_equal(hri_level_next(&rules, &level, &last), HR_NORMAL);
+    }
+}
+
 static void thresholds_are_fitted_or_refused(void **state)
 {
     (void)state;
@@ -166,6 +222,7 @@ int main(void)
         cmocka_unit_test(straight_falls_without_the_dwell),
         cmocka_unit_test(source_12_samples_around_a_threshold_do_not_flap),
         cmocka_unit_test(random_series_keep_the_rules),
+        cmocka_unit_test(no_adversary_makes_it_flap),
         cmocka_unit_test(thresholds_are_fitted_or_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -181,6 +181,83 @@ static void relief_comes_before_a_refusal(void **state)
     hr_reclaimer_remove(guard, &node);
 }
 
+/* Lesson 12: refusing must not be able to keep itself up. */
+static void a_guard_that_relief_cannot_help_lets_a_probe_through(void **state)
+{
+    (void)state;
+    hr_ticket ticket;
+    hr_figures figures;
+    assert_int_equal(hr_budget_charge(root, 92 * MIB), 0);
+    int64_t start_ns = world.now_ns;
+    while (world.now_ns < start_ns + 9 * HRI_SECOND) {
+        assert_int_equal(ask(1, &ticket), HR_REFUSED_OVERLOADED);
+        world.now_ns += HRI_SECOND / 4;
+    }
+    assert_int_equal(hr_guard_read(guard, &figures), 0);
+    assert_int_equal(figures.stalled_ns, 0);
+    world.now_ns = start_ns + 11 * HRI_SECOND;
+    assert_int_equal(ask(1025, &ticket), HR_REFUSED_OVERLOADED); /* a small one */
+    int admitted = 0;
+    for (int i = 0; i < 40; i++, world.now_ns += HRI_SECOND / 4) {
+        admitted += ask(1024, &ticket) == HR_ADMITTED;
+        hr_ticket_release(&ticket);
+    }
+    assert_int_equal(admitted, 10); /* one each dwell */
+    assert_int_equal(hr_guard_read(guard, &figures), 0);
+    assert_true(figures.stalled_ns >= 20 * HRI_SECOND);
+    assert_string_equal(figures.holder, "budget root");
+    assert_int_equal(figures.holder_bytes, 92 * MIB);
+    hr_budget_uncharge(root, 92 * MIB);
+    world.now_ns += HRI_SECOND;
+    assert_int_equal(hr_guard_check(guard), HR_NORMAL);
+    assert_int_equal(hr_guard_read(guard, &figures), 0);
+    assert_int_equal(figures.stalled_ns, 0);
+}
+
+static void who_holds_is_named(void **state)
+{
+    (void)state;
+    hr_budget *tenant, *inner;
+    hr_ticket ticket;
+    hr_figures figures;
+    assert_int_equal(hr_budget_new(root, "tenant", HR_NONE, &tenant), 0);
+    assert_int_equal(hr_budget_new(tenant, "inner", HR_NONE, &inner), 0);
+    assert_int_equal(hr_budget_charge(root, 20 * MIB), 0);
+    assert_int_equal(hr_budget_charge(tenant, 30 * MIB), 0);
+    assert_int_equal(hr_budget_charge(inner, 42 * MIB), 0);
+    assert_int_equal(ask(1, &ticket), HR_REFUSED_OVERLOADED);
+    world.now_ns += 10 * HRI_SECOND;
+    assert_int_equal(hr_guard_read(guard, &figures), 0);
+    assert_true(figures.stalled_ns > 0);
+    assert_string_equal(figures.holder, "budget inner");
+    assert_int_equal(figures.holder_bytes, 42 * MIB);
+    hr_budget_uncharge(inner, 42 * MIB);
+    hr_budget_uncharge(tenant, 30 * MIB);
+    hr_budget_uncharge(root, 20 * MIB);
+    assert_int_equal(hr_budget_free(inner), 0);
+    assert_int_equal(hr_budget_free(tenant), 0);
+}
+
+static void retry_after_follows_what_is_given_back(void **state)
+{
+    (void)state;
+    hr_ticket ticket;
+    assert_int_equal(hr_budget_charge(root, 90 * MIB), 0);
+    for (int i = 0; i < 50; i++) { /* 1 MiB a tenth of a second, all the time */
+        hr_budget_uncharge(root, 1 * MIB);
+        assert_int_equal(hr_budget_charge(root, 1 * MIB), 0);
+        world.now_ns += HRI_SECOND / 10;
+        hr_guard_check(guard);
+    }
+    assert_int_equal(ask(15 * MIB, &ticket), HR_REFUSED_NO_BUDGET); /* 5 MiB are missing: half a second */
+    assert_in_range(ticket.retry_after_ns, HRI_SECOND * 45 / 100, HRI_SECOND * 60 / 100);
+    assert_int_equal(ask(200 * MIB, &ticket), HR_REFUSED_NO_BUDGET);
+    assert_int_equal(ticket.retry_after_ns, 60 * HRI_SECOND);      /* it can never fit */
+    assert_int_equal(ask(5 * MIB, &ticket), HR_REFUSED_TOO_LARGE); /* the way under recover_below, and the dwell */
+    assert_in_range(ticket.retry_after_ns, HRI_SECOND * 19 / 10, HRI_SECOND * 22 / 10);
+    hr_budget_uncharge(root, 90 * MIB);
+}
+
 static void verdicts_have_names(void **state)
 {
     (void)state;
@@ -200,6 +277,9 @@ int main(void)
         TEST(at_critical_everything_new_is_refused),
         TEST(a_child_that_is_full_refuses_by_its_name_and_raises_no_level),
         TEST(relief_comes_before_a_refusal),
+        TEST(a_guard_that_relief_cannot_help_lets_a_probe_through),
+        TEST(who_holds_is_named),
+        TEST(retry_after_follows_what_is_given_back),
         TEST(verdicts_have_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

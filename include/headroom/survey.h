@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The survey: every limit and figure that headroom can see of a process, and what it cannot see. It is what
+ * `headroom doctor` prints; a program can put it into its own bug reports.
+ *
+ *     hr_survey *survey;
+ *     if (hr_survey_new(NULL, &survey) == 0) {
+ *         for (size_t i = 0; i < survey->ledger_count; i++)
+ *             printf("%s: %llu\n", survey->ledgers[i].source, (unsigned long long)survey->ledgers[i].limit_bytes);
+ *         hr_survey_free(survey);
+ *     }
+ *
+ * A survey is made anew from files; it needs no guard, and knows nothing of any budget.
+ */
+#ifndef HEADROOM_SURVEY_H
+#define HEADROOM_SURVEY_H
+
+#include <headroom/base.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* One ledger: what is used of one limit. The texts live as long as what they came from. */
+typedef struct hr_ledger {
+    const char *name;     /* "budget", "cgroup", "address space", "data", "host" */
+    const char *source;   /* the limit: "cgroup v2 /app memory.max", "RLIMIT_AS", "host memory", "limit_bytes" */
+    const char *measures; /* what use_bytes counts, in words */
+    uint64_t use_bytes;   /* HR_NONE: not known */
+    uint64_t limit_bytes; /* HR_NONE: no limit */
+    uint64_t cache_bytes; /* page cache, which is no use; HR_NONE where there is no such thing */
+    int64_t time_ns;      /* when it was read: CLOCK_MONOTONIC */
+    bool binds;           /* no limit is smaller */
+    bool decides;         /* its use ÷ limit is the largest, which decides the level */
+} hr_ledger;
+
+typedef struct hr_survey_options {
+    const char *root; /* the folder under which /proc and /sys/fs/cgroup are read; NULL: the machine itself. Under
+                         another root nothing else is read, no resource limits either */
+    int pid;          /* whose; 0: this process */
+} hr_survey_options;
+
+/* A signal of the kernel's that headroom can use, or why it cannot. */
+typedef struct hr_signal {
+    const char *name;   /* "memory pressure (PSI)", "rseq", "membarrier" */
+    bool known;         /* false: nothing was asked, as under another root */
+    bool usable;        /* present, and it works */
+    const char *detail; /* the file or feature that is used, or why it is not */
+} hr_signal;
+
+/* What was found. Counts of bytes are HR_NONE, texts NULL and versions 0 where there is nothing. */
+typedef struct hr_survey {
+    hr_level level;           /* by the default thresholds, without a budget */
+    double use;               /* the deciding ledger's use ÷ limit */
+    uint64_t limit_bytes;     /* the smallest of all limits */
+    const char *limit_source; /* which that is */
+    int cgroup_version;       /* 1, 2; 0: none was found */
+    const char *cgroup_path;  /* the process's own group, below the mount point */
+    uint64_t cgroup_bytes;    /* use of the binding group, or of the own one where none is limited */
+    uint64_t cgroup_cache_bytes;
+    uint64_t rss_bytes;
+    uint64_t host_total_bytes;
+    uint64_t host_available_bytes;
+    const char *allocator;       /* behind malloc, in this process; NULL for another one */
+    const char *allocator_purge; /* how it gives pages back */
+    const hr_ledger *ledgers;    /* cgroups from the own one upwards, resource limits, the host */
+    size_t ledger_count;
+    const hr_signal *signals;
+    size_t signal_count;
+    const char *const *unseen; /* what could not be seen, a sentence each */
+    size_t unseen_count;
+} hr_survey;
+
+/* Looks at everything once. What is absent or unreadable is no error: it is said in the survey.
+ *
+ * returns  0; -ESRCH if there is no such process; -ENOENT if there is no such root; -EINVAL; -ENOMEM, -EMFILE, -ENFILE
+ * threads  any
+ * memory   allocates
+ * undo     hr_survey_free()
+ */
+HR_API HR_MUST_CHECK int hr_survey_new(const hr_survey_options *options, hr_survey **ret_survey);
+
+/* Frees a survey with all its texts. NULL is fine.
+ *
+ * threads  any
+ */
+HR_API void hr_survey_free(hr_survey *survey);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
