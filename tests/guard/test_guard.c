@@ -115,10 +115,11 @@ static void source_10_a_burst_between_two_samples_is_seen(void **state)
     });
     assert_int_equal(hr_budget_charge(hr_guard_root(guard), 55 * MIB), 0);
     assert_int_equal(hr_guard_level(guard), HR_WARNING);
-    assert_int_equal(up_changes, 1);
+    while (up_changes == 0) /* told after it is decided, by whoever looked first: perhaps the monitor */
+        usleep(1000);
     hr_budget_uncharge(hr_guard_root(guard), 55 * MIB);
     assert_int_equal(hr_guard_wait(guard, HR_NORMAL, 10 * HRI_SECOND), 0); /* the monitor does not sleep its hour now */
-    while (down_changes == 0)                                              /* told after it is decided */
+    while (down_changes == 0)
         usleep(1000);
     hr_guard_free(guard);
     assert_int_equal(up_changes, 1);

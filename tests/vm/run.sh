@@ -3,22 +3,28 @@
 #
 #   run.sh [BUILD_DIR]      default build/release; needs qemu-system-x86, busybox-static, cpio and a Debian archive
 #
-# The guest's root is an archive in memory: busybox, the test programs, and the libraries that they want from here. Its
-# init mounts v2, enters nothing, runs each program, and prints "vm: NAME STATUS" for it; qemu's own status says nothing.
+# The guest's root is an archive in memory: busybox, bash, the test programs, the object store with its load client, and
+# the libraries that they want from here. /tmp is a disk, so that there is page cache. Its init mounts v2, enters nothing,
+# runs each test, and prints "vm: NAME STATUS" for it; qemu's own status says nothing.
 # Exit status: 0 all passed; 1 one failed, or did not come to its end; 77 the guest cannot be made here, with the reason.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+source_dir=$(cd "$here/../.." && pwd)
 build=$(cd "${1:-${HEADROOM_BUILD_DIR:-$here/../../build/release}}" && pwd)
 cache=$build/vm
-programs=(support/test_cgroup_cgroup guard/test_survive_cgroup guard/test_guard os/test_heap)
+disk_mib=512
+programs=(guard/test_guard os/test_heap)
+for program in "$build"/tests/*/test_*_cgroup; do
+    [ ! -x "$program" ] || programs+=("${program#"$build"/tests/}")
+done
 
 skip() {
     echo "skipped: $1"
     exit 77
 }
 
-for tool in qemu-system-x86_64 busybox cpio dpkg apt-get; do
+for tool in qemu-system-x86_64 busybox cpio dpkg apt-get mkfs.ext4; do
     command -v "$tool" >/dev/null || skip "$tool is missing (scripts/setup vm installs it)"
 done
 [ "$(uname -m)" = x86_64 ] || skip "the guest is x86-64, this machine is $(uname -m)"
@@ -53,14 +59,35 @@ for program in "${programs[@]}"; do
     [ -x "$build/tests/$program" ] || skip "$build/tests/$program is not built (libcmocka-dev?)"
     add_program "$build/tests/$program" "/tests/$(basename "$program")"
 done
+tests=()
+for program in "${programs[@]}"; do
+    tests+=("$(basename "$program") /tests/$(basename "$program")")
+done
+
+# One survival run of the store, smaller and slower than on real hardware.
+if [ -x "$build/examples/store/headroom-store" ] && [ -x "$build/examples/store/headroom-load" ]; then
+    add_program "$(command -v bash)" /bin/bash
+    for program in headroom-store headroom-load; do
+        add_program "$build/examples/store/$program" "/build/examples/store/$program"
+    done
+    install -D "$source_dir/examples/store/trial.sh" "$root/source/examples/store/trial.sh"
+    install -D "$source_dir/tests/survive/_common.sh" "$root/source/tests/survive/_common.sh"
+    install -D "$here/survival.sh" "$root/source/tests/vm/survival.sh"
+    tests+=("survival bash /source/tests/vm/survival.sh")
+else
+    echo "left out: the survival run (the object store is not built)"
+fi
+
 {
     echo '#!/bin/busybox sh'
     echo '/bin/busybox --install -s /bin'
-    echo 'mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev; mount -t tmpfs tmp /tmp'
+    echo 'mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev'
+    echo 'mount -t ext4 /dev/nvme0n1 /tmp; ip link set lo up; ulimit -n 4096'
+    echo 'export HEADROOM_BUILD_DIR=/build HEADROOM_SOURCE_DIR=/source'
     echo 'mount -t cgroup2 cgroup /sys/fs/cgroup'
     echo 'cd /tmp'
-    for program in "${programs[@]}"; do
-        echo "/tests/$(basename "$program"); echo vm: $(basename "$program") \$?"
+    for test in "${tests[@]}"; do
+        echo "${test#* }; echo vm: ${test%% *} \$?"
     done
     echo 'poweroff -f'
 } >"$root/init"
@@ -68,14 +95,17 @@ chmod +x "$root/init"
 
 image=$(kernel)
 (cd "$root" && find . | cpio -o -H newc --quiet | gzip -1) >"$cache/initrd.gz"
-timeout 300 qemu-system-x86_64 -accel tcg -m 768 -nographic -no-reboot -nodefaults -serial stdio \
-    -kernel "$image" -initrd "$cache/initrd.gz" -append 'console=ttyS0 quiet panic=-1' </dev/null |
-    tr -d '\r' | tee "$cache/console.log" | grep -aE '^\[ +(RUN|OK|FAILED|ERROR|LINE|SKIPPED)|^skipped|^vm:' || true
+truncate -s "${disk_mib}M" "$cache/disk.img"
+mkfs.ext4 -qF "$cache/disk.img"
+timeout 600 qemu-system-x86_64 -accel tcg,thread=multi -smp 2 -m 768 -nographic -no-reboot -nodefaults -serial stdio \
+    -drive "file=$cache/disk.img,format=raw,if=none,id=disk,cache=unsafe" -device nvme,drive=disk,serial=1 \
+    -kernel "$image" -initrd "$cache/initrd.gz" -append 'console=ttyS0 quiet panic=-1 psi=1' </dev/null |
+    tr -d '\r' | tee "$cache/console.log" | grep -aE '^\[ +(RUN|OK|FAILED|ERROR|LINE|SKIPPED)|^skipped|^ok:|^FAILED:|^    |^vm:' || true
 
 failed=0
-for program in "${programs[@]}"; do
-    if ! grep -aqx "vm: $(basename "$program") 0" "$cache/console.log"; then
-        echo "failed in the guest: $program (see ${cache#"$PWD"/}/console.log)"
+for test in "${tests[@]}"; do
+    if ! grep -aqx "vm: ${test%% *} 0" "$cache/console.log"; then
+        echo "failed in the guest: ${test%% *} (see ${cache#"$PWD"/}/console.log)"
         failed=1
     fi
 done
