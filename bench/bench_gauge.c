@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What watching costs: the level, a look at all gauges, the monitor's share of a processor; and what is done about it:
- * admission, the way to relief, the purge. Kernel files that a look might read are its peers, with 64 MiB resident.
+/* What watching costs: the level and a look at all gauges; and what is done about it: admission, the way to relief, the
+ * purge. Kernel files that a look might read are its peers, with 64 MiB resident. The monitor is in bench_monitor.c.
  */
 #include "bench.h"
 
@@ -13,12 +13,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #define MIB (1024u * 1024)
 #define LIMIT (1024u * MIB)
-#define MILLISECOND INT64_C(1000000)
 
 static hr_guard *new_guard(int64_t interval_ns, int64_t dwell_ns)
 {
@@ -82,6 +80,37 @@ static void read_loop(void *context, unsigned thread, uint64_t count)
     bench_require(!failed, "hr_guard_read");
 }
 
+/* The kernel's files that a look might read. Of two places the first that is there. */
+enum {
+    STATM,
+    CGROUP_USAGE,
+    CGROUP_STAT,
+    PSI,
+    MEMINFO,
+    SMAPS_ROLLUP,
+    FILES,
+};
+
+static const char *const places[FILES][2] = {
+    [STATM] = {"/proc/self/statm", NULL},
+    [CGROUP_USAGE] = {"/sys/fs/cgroup/memory/memory.usage_in_bytes", "/sys/fs/cgroup/memory.current"},
+    [CGROUP_STAT] = {"/sys/fs/cgroup/memory/memory.stat", "/sys/fs/cgroup/memory.stat"},
+    [PSI] = {"/proc/pressure/memory", NULL},
+    [MEMINFO] = {"/proc/meminfo", NULL},
+    [SMAPS_ROLLUP] = {"/proc/self/smaps_rollup", NULL},
+};
+
+static int files[FILES];
+
+static void open_files(void)
+{
+    for (unsigned i = 0; i < FILES; i++) {
+        files[i] = -1;
+        for (unsigned j = 0; j < 2 && files[i] < 0 && places[i][j]; j++)
+            files[i] = open(places[i][j], O_RDONLY | O_CLOEXEC);
+    }
+}
+
 /* Reads a file that is open, from its beginning, as a gauge does. */
 static void file_loop(void *context, unsigned thread, uint64_t count)
 {
@@ -93,6 +122,12 @@ static void file_loop(void *context, unsigned thread, uint64_t count)
         bench_keep(text);
     }
     bench_require(!failed, "reading a file of /proc");
+}
+
+/* A file that is not here is left out of the table. */
+static bench_loop *file_or_nothing(unsigned file)
+{
+    return files[file] >= 0 ? file_loop : NULL;
 }
 
 static void mallinfo_loop(void *context, unsigned thread, uint64_t count)
@@ -213,51 +248,9 @@ static double measure_plain_trim(void *context)
     return time_purge(plain_trim);
 }
 
-/* ── the monitor ────────────────────────────────────────────────────────────────────────────────────────────────── */
-
-static double cpu_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
-    return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
-}
-
-/* The processor's share that this process takes while it sleeps for `span_ns` in naps, per cent of one processor. */
-static double share_while_asleep(int64_t span_ns, int64_t nap_ns)
-{
-    int64_t begin_ns = bench_now_ns(), end_ns = begin_ns + span_ns;
-    double begin_cpu_ns = cpu_ns();
-    while (bench_now_ns() < end_ns)
-        nanosleep(&(struct timespec){.tv_sec = nap_ns / 1000000000, .tv_nsec = nap_ns % 1000000000}, NULL);
-    return 100 * (cpu_ns() - begin_cpu_ns) / (double)(bench_now_ns() - begin_ns);
-}
-
-struct watch {
-    int64_t interval_ns;
-    int64_t span_ns; /* two wake-ups at least */
-};
-
-static double monitor_share(void *context)
-{
-    const struct watch *watch = context;
-    hr_guard *guard = new_guard(watch->interval_ns, 0);
-    double share = share_while_asleep(watch->span_ns, watch->span_ns);
-    hr_guard_free(guard);
-    return share;
-}
-
-/* The same wake-ups, with nothing done in them: on a virtual machine they alone cost tens of microseconds each. */
-static double sleeping_share(void *context)
-{
-    const struct watch *watch = context;
-    return share_while_asleep(watch->span_ns, watch->interval_ns);
-}
-
 /* ── groups ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
 static struct level_call our_level = {hr_guard_level, NULL}, bare_level = {one_load, NULL};
-static int statm, rollup;
-static struct watch at_rest = {1000 * MILLISECOND, 2000 * MILLISECOND}, often = {10 * MILLISECOND, 1000 * MILLISECOND};
 
 static int run_groups(int argc, char **argv, hr_guard *guard)
 {
@@ -267,8 +260,12 @@ static int run_groups(int argc, char **argv, hr_guard *guard)
         {.name = "guard_check",
          .unit = "us",
          .cases = {{NULL, check_loop, NULL, guard},
-                   {"statm", file_loop, NULL, &statm},
-                   {"smaps_rollup", file_loop, NULL, &rollup},
+                   {"statm", file_or_nothing(STATM), NULL, &files[STATM]},
+                   {"cgroup_usage", file_or_nothing(CGROUP_USAGE), NULL, &files[CGROUP_USAGE]},
+                   {"cgroup_stat", file_or_nothing(CGROUP_STAT), NULL, &files[CGROUP_STAT]},
+                   {"psi", file_or_nothing(PSI), NULL, &files[PSI]},
+                   {"meminfo", file_or_nothing(MEMINFO), NULL, &files[MEMINFO]},
+                   {"smaps_rollup", file_or_nothing(SMAPS_ROLLUP), NULL, &files[SMAPS_ROLLUP]},
                    {"mallinfo2", mallinfo_loop, NULL, NULL}}},
         {.name = "guard_read", .cases = {{NULL, read_loop, NULL, guard}}},
         {.name = "admit_release", .cases = {{NULL, admit_loop, NULL, guard}}},
@@ -277,16 +274,6 @@ static int run_groups(int argc, char **argv, hr_guard *guard)
          .unit = "ms",
          .rounds = 5,
          .cases = {{NULL, NULL, measure_our_purge, NULL}, {"malloc_trim", NULL, measure_plain_trim, NULL}}},
-        {.name = "monitor_1_s",
-         .metric = "cpu",
-         .unit = "%",
-         .rounds = 1,
-         .cases = {{NULL, NULL, monitor_share, &at_rest}, {"sleeping", NULL, sleeping_share, &at_rest}}},
-        {.name = "monitor_10_ms",
-         .metric = "cpu",
-         .unit = "%",
-         .rounds = 3,
-         .cases = {{NULL, NULL, monitor_share, &often}, {"sleeping", NULL, sleeping_share, &often}}},
     };
     return bench_main(argc, argv, groups, sizeof groups / sizeof groups[0]);
 }
@@ -295,10 +282,9 @@ int main(int argc, char **argv)
 {
     hr_guard *guard = new_guard(-1, 0);
     our_level.guard = guard;
-    statm = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
-    rollup = open("/proc/self/smaps_rollup", O_RDONLY | O_CLOEXEC);
+    open_files();
     char *resident = malloc(64 * MIB);
-    bench_require(statm >= 0 && rollup >= 0 && resident, "opening /proc");
+    bench_require(files[STATM] >= 0 && resident, "opening /proc");
     memset(resident, 1, 64 * MIB);
     bench_keep(resident);
     int status = run_groups(argc, argv, guard);
