@@ -69,7 +69,11 @@ static void budget_crossed(void *context, uint64_t bytes, bool quiet)
     if (quiet || hri_reclaiming()) {
         look_quietly(guard, HRI_LOOK_FRESH, bytes);
     } else {
-        hri_watcher_look_for(&guard->watcher, HRI_LOOK_FRESH, bytes);
+        /* Where the accounts alone call for relief, it need not wait for the gauges: it reads them itself. */
+        hr_level before = hri_level_word_get(&guard->watcher.word);
+        hr_level level = hri_watcher_look_for(&guard->watcher, HRI_LOOK_BLIND, bytes);
+        if (level < HR_DEGRADED || level == before)
+            hri_watcher_look_for(&guard->watcher, HRI_LOOK_FRESH, bytes);
         hri_relief_act(&guard->relief, HRI_ACTOR_REQUEST);
     }
 }
@@ -213,8 +217,13 @@ static int init(hr_guard *guard, const hri_environment *environment, const hr_gu
     error = -pthread_mutex_init(&guard->fd_lock, NULL);
     if (error)
         goto destroy_history;
+    error = hri_guard_enlist(guard);
+    if (error)
+        goto destroy_fd_lock;
     return 0;
 
+destroy_fd_lock:
+    pthread_mutex_destroy(&guard->fd_lock);
 destroy_history:
     hri_history_destroy(&guard->history);
 destroy_relief:
@@ -230,6 +239,7 @@ destroy_tree:
 
 static void destroy(hr_guard *guard)
 {
+    hri_guard_delist(guard);
     hri_monitor_destroy(&guard->monitor);
     hri_file_close(atomic_load_explicit(&guard->fd, memory_order_relaxed));
     pthread_mutex_destroy(&guard->fd_lock);

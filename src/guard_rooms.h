@@ -9,6 +9,7 @@
 #include <headroom/guard.h>
 
 struct hr_guard {
+    hr_guard *next; /* in the list of all guards, see guard_fork.c */
     const hri_clock *clock;
     hr_level_fn *on_level;
     void *context;
@@ -27,6 +28,10 @@ struct hr_guard {
     int64_t next_cleanup_ns; /* the monitor's own */
     int64_t next_record_ns;
 };
+
+/* Puts a guard into the list of those that live through a fork; takes it out. Gives 0 or -ENOMEM. */
+int hri_guard_enlist(hr_guard *guard);
+void hri_guard_delist(hr_guard *guard);
 
 /* Adds the figures of this moment to the history. */
 void hri_guard_record(hr_guard *guard);

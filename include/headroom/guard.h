@@ -11,6 +11,10 @@
  *     hr_guard_free(guard);
  *
  * Levels go up at once and down only after use has stayed below the lower threshold for `dwell_ns`.
+ *
+ * A fork leaves the child a guard of its own: the accounts as they were, figures that are the child's, no monitor thread
+ * until hr_guard_start(), and another descriptor for hr_guard_fd(). What other threads of the parent held or were
+ * promised stays in the child's accounts.
  */
 #ifndef HEADROOM_GUARD_H
 #define HEADROOM_GUARD_H
@@ -158,7 +162,7 @@ HR_API int hr_guard_wait(hr_guard *guard, hr_level at_most, int64_t timeout_ns);
 HR_API int hr_guard_fd(hr_guard *guard);
 
 /* Starts the monitor thread, for a guard made without one or after hr_guard_stop(). `interval_ns` 0 keeps the guard's
- * interval. In the child of a fork make a new guard: this one would read the parent's figures.
+ * interval.
  *
  * returns  0; -EALREADY while it runs; -EINVAL if `interval_ns` is negative; -EAGAIN (no thread)
  * threads  one at a time with hr_guard_stop()

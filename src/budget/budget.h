@@ -7,6 +7,8 @@
 #ifndef HRI_BUDGET_BUDGET_H
 #define HRI_BUDGET_BUDGET_H
 
+#include "base/fork.h"
+
 #include <headroom/budget.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -80,6 +82,8 @@ typedef struct hri_accounts {
 /* Makes a tree whose root has `limit_bytes`. Gives 0 or a negative errno. */
 int hri_budget_tree_init(hri_budget_tree *tree, uint64_t limit_bytes, const hri_budget_hooks *hooks);
 void hri_budget_tree_destroy(hri_budget_tree *tree);
+
+void hri_budget_tree_fork(hri_budget_tree *tree, hri_fork moment);
 
 void hri_budget_tree_read(hri_budget_tree *tree, hri_accounts *ret_accounts);
 

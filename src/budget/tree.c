@@ -61,7 +61,7 @@ static uint64_t own_bytes(const hr_budget *budget)
 }
 
 /* The next budget of a walk over the whole tree, parents first; NULL after the last. */
-static const hr_budget *next_budget(const hr_budget *budget)
+static hr_budget *next_budget(hr_budget *budget)
 {
     if (budget->first_child)
         return budget->first_child;
@@ -73,14 +73,24 @@ static const hr_budget *next_budget(const hr_budget *budget)
 uint64_t hri_budget_tree_largest(hri_budget_tree *tree, char *ret_name, size_t size)
 {
     pthread_mutex_lock(&tree->lock);
-    const hr_budget *largest = &tree->root;
-    for (const hr_budget *budget = next_budget(largest); budget; budget = next_budget(budget))
+    hr_budget *largest = &tree->root;
+    for (hr_budget *budget = next_budget(largest); budget; budget = next_budget(budget))
         if (own_bytes(budget) > own_bytes(largest))
             largest = budget;
     uint64_t bytes = own_bytes(largest);
     snprintf(ret_name, size, "%s", largest->name);
     pthread_mutex_unlock(&tree->lock);
     return bytes;
+}
+
+void hri_budget_tree_fork(hri_budget_tree *tree, hri_fork moment)
+{
+    hri_fork_wait(&tree->lock, &tree->room_made, moment);
+    if (moment != HRI_FORK_CHILD)
+        return;
+    tree->waiters = 0; /* they have stayed behind; what they held has not, and nobody can tell what it was */
+    for (hr_budget *budget = &tree->root; budget; budget = next_budget(budget))
+        budget->waiting = 0;
 }
 
 const char *hri_budget_limit_name(hr_budget *budget)

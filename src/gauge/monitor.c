@@ -50,6 +50,13 @@ void hri_monitor_destroy(hri_monitor *monitor)
     hri_wait_destroy(&monitor->lock, &monitor->wake);
 }
 
+void hri_monitor_fork(hri_monitor *monitor, hri_fork moment)
+{
+    hri_fork_wait(&monitor->lock, &monitor->wake, moment);
+    if (moment == HRI_FORK_CHILD)
+        monitor->running = monitor->stopping = monitor->woken = false;
+}
+
 static int create(hri_monitor *monitor)
 {
     pthread_attr_t attributes;

@@ -3,6 +3,8 @@
 #ifndef HRI_GAUGE_MONITOR_H
 #define HRI_GAUGE_MONITOR_H
 
+#include "base/fork.h"
+
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -24,6 +26,9 @@ typedef struct hri_monitor {
 
 int hri_monitor_init(hri_monitor *monitor, hri_monitor_fn *round, void *context);
 void hri_monitor_destroy(hri_monitor *monitor); /* stops it first */
+
+/* The thread stays with the parent. */
+void hri_monitor_fork(hri_monitor *monitor, hri_fork moment);
 
 /* Starts the thread, with all signals blocked. Gives 0, -EALREADY, -EAGAIN. */
 int hri_monitor_start(hri_monitor *monitor);

@@ -12,6 +12,7 @@
 int hri_gauge_open(hri_gauge *gauge, const hri_site *site, const hri_clock *clock)
 {
     gauge->clock = clock;
+    gauge->site = *site;
     uint64_t lag_bytes = LAG_PAGES * hri_page_size() * hri_cpu_count();
     gauge->lag_bytes = hri_max(lag_bytes, LAG_BYTES_MIN);
     int error = hri_process_open(&gauge->process, site);
@@ -27,6 +28,13 @@ void hri_gauge_close(hri_gauge *gauge)
 {
     hri_process_close(&gauge->process);
     hri_cgroup_close(&gauge->chain);
+}
+
+void hri_gauge_reopen(hri_gauge *gauge)
+{
+    hri_gauge_close(gauge);
+    hri_process_open(&gauge->process, &gauge->site);
+    hri_cgroup_open(&gauge->chain, &gauge->site);
 }
 
 static void read_host(const hri_gauge *gauge, bool all, hri_reading *reading)

@@ -10,6 +10,7 @@
 typedef struct hri_gauge {
     const hri_clock *clock;
     uint64_t lag_bytes; /* see hri_reading */
+    hri_site site;
     hri_process process;
     hri_cgroup_chain chain;
 } hri_gauge;
@@ -28,6 +29,10 @@ typedef struct hri_reading {
 /* Finds and opens the gauges of a site. Gives 0, -ENOMEM, -EMFILE or -ENFILE. */
 int hri_gauge_open(hri_gauge *gauge, const hri_site *site, const hri_clock *clock);
 void hri_gauge_close(hri_gauge *gauge);
+
+/* Finds everything anew: in the child of a fork, whose open files would show the parent. What cannot be opened now is
+ * absent from then on. */
+void hri_gauge_reopen(hri_gauge *gauge);
 
 /* Reads again what `reading` holds (at first {0}). Allocates nothing. The host's figures are read again only once they
  * are HRI_HOST_AGE_NS old, or use more than half of what the host can give, or `all` is asked for. */

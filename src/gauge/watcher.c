@@ -44,11 +44,14 @@ static void queue_change(hri_watcher *watcher, hr_level from, hr_level to)
 static void refresh(hri_watcher *watcher, const hri_accounts *accounts, int64_t now_ns, unsigned how)
 {
     bool all = how & HRI_LOOK_ALL;
-    bool insist = how & HRI_LOOK_FRESH;
+    bool insist = how & HRI_LOOK_FRESH || watcher->inherited;
     int64_t age_ns = now_ns - watcher->reading.time_ns;
     bool normal = watcher->state.level == HR_NORMAL;
-    if (!insist && age_ns < (normal ? READING_AGE_NORMAL_NS : READING_AGE_ABOVE_NORMAL_NS))
+    if (how & HRI_LOOK_BLIND || (!insist && age_ns < (normal ? READING_AGE_NORMAL_NS : READING_AGE_ABOVE_NORMAL_NS)))
         return;
+    if (watcher->inherited)
+        hri_gauge_reopen(&watcher->gauge);
+    watcher->inherited = false;
     hri_gauge_read(&watcher->gauge, all, &watcher->reading);
     atomic_store_explicit(&watcher->looked_ns, watcher->reading.time_ns, memory_order_relaxed);
     watcher->reading_used_bytes = hri_add(accounts->held_bytes, accounts->promised_bytes);
@@ -177,6 +180,17 @@ void hri_watcher_read(hri_watcher *watcher, hri_sight *ret_sight)
         .limit_source = watcher->limit_source,
     };
     pthread_mutex_unlock(&watcher->lock);
+}
+
+void hri_watcher_fork(hri_watcher *watcher, hri_fork moment)
+{
+    hri_fork_lock(&watcher->lock, moment);
+    hri_fork_wait(&watcher->word.lock, &watcher->word.changed, moment);
+    if (moment == HRI_FORK_CHILD) {
+        watcher->inherited = true;
+        watcher->telling = false; /* whoever told has stayed behind */
+        atomic_store_explicit(&watcher->looked_ns, INT64_MIN / 2, memory_order_relaxed);
+    }
 }
 
 int64_t hri_watcher_pause(hri_watcher *watcher, int64_t interval_ns)

@@ -8,6 +8,7 @@
 #ifndef HRI_GAUGE_WATCHER_H
 #define HRI_GAUGE_WATCHER_H
 
+#include "base/fork.h"
 #include "base/level_word.h"
 #include "gauge/ledger.h"
 #include "gauge/levels.h"
@@ -21,6 +22,7 @@ enum {
     HRI_LOOK_RELIEVED = 4, /* relief has just run, as far as it goes */
     HRI_LOOK_MET = 8,      /* a limit has just refused a charge */
     HRI_LOOK_QUIET = 16,   /* leave what is to be told for the next one who looks */
+    HRI_LOOK_BLIND = 128,  /* read nothing: by the last reading and the accounts of now */
     HRI_LOOK_IF_FREE = 32, /* do nothing if another thread is looking */
 };
 
@@ -44,10 +46,11 @@ typedef struct hri_watcher {
     _Atomic bool purged;                     /* since the last look: the allocator retains nothing of ours */
 
     _Atomic uint64_t released_per_s; /* bytes that all budgets give back in a second, of late */
-    _Atomic int64_t looked_ns; /* when the gauges were last read */
+    _Atomic int64_t looked_ns;       /* when the gauges were last read */
 
     pthread_mutex_t lock; /* guards the rest; the tree's lock may be taken under it */
     hri_gauge gauge;
+    bool inherited; /* the gauges are the parent's, before a fork */
     hri_reading reading;
     uint64_t reading_used_bytes; /* see hri_books */
     uint64_t held_peak_bytes;    /* the most that looks saw held since the last purge */
@@ -76,6 +79,9 @@ typedef struct hri_watcher_options {
 /* Opens the gauges and looks once. Gives 0 or a negative errno. */
 int hri_watcher_init(hri_watcher *watcher, const hri_watcher_options *options);
 void hri_watcher_destroy(hri_watcher *watcher);
+
+/* In the child the gauges are opened anew at the next look: most children never look. */
+void hri_watcher_fork(hri_watcher *watcher, hri_fork moment);
 
 /* Looks: gives the level after that. */
 hr_level hri_watcher_look(hri_watcher *watcher, unsigned how);

@@ -47,6 +47,16 @@ void hri_purger_destroy(hri_purger *purger)
     hri_process_close(&purger->process);
 }
 
+void hri_purger_fork(hri_purger *purger, hri_fork moment)
+{
+    hri_fork_lock(&purger->lock, moment);
+    if (moment != HRI_FORK_CHILD)
+        return;
+    purger->inherited = true;
+    if (purger->next_ns == INT64_MAX)
+        purger->next_ns = INT64_MIN; /* whoever was purging has stayed behind */
+}
+
 bool hri_purger_run(hri_purger *purger, uint64_t kept_bytes, uint64_t *ret_bytes)
 {
     int64_t start_ns = hri_clock_now(purger->clock);
@@ -57,6 +67,11 @@ bool hri_purger_run(hri_purger *purger, uint64_t kept_bytes, uint64_t *ret_bytes
     pthread_mutex_unlock(&purger->lock);
     if (!due)
         return false;
+    if (purger->inherited) {
+        hri_process_close(&purger->process);
+        hri_process_open(&purger->process, &(hri_site){.root = ""}); /* if that fails, purges count nothing */
+        purger->inherited = false;
+    }
     uint64_t bytes = purge(&purger->process);
     int64_t end_ns = hri_clock_now(purger->clock), cost_ns = end_ns - start_ns;
     pthread_mutex_lock(&purger->lock);

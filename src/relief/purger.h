@@ -5,6 +5,7 @@
 #define HRI_RELIEF_PURGER_H
 
 #include "base/clock.h"
+#include "base/fork.h"
 #include "os/process.h"
 
 #include <pthread.h>
@@ -17,6 +18,7 @@ typedef struct hri_purger {
     const hri_clock *clock;
     int64_t interval_ns; /* negative: never */
     hri_process process; /* opened at start: a purge is due when descriptors may have run out too */
+    bool inherited;      /* `process` is the parent's, before a fork */
     pthread_mutex_t lock;
     int64_t next_ns;    /* not before this */
     unsigned fruitless; /* purges in a row that returned next to nothing: each doubles the interval */
@@ -26,6 +28,7 @@ typedef struct hri_purger {
 
 int hri_purger_init(hri_purger *purger, const hri_clock *clock, int64_t interval_ns);
 void hri_purger_destroy(hri_purger *purger);
+void hri_purger_fork(hri_purger *purger, hri_fork moment);
 
 #define HRI_PURGE_FRUITLESS_MAX 6
 

@@ -34,6 +34,19 @@ void hri_reclaimers_destroy(hri_reclaimers *reclaimers)
     hri_wait_destroy(&reclaimers->lock, &reclaimers->returned);
 }
 
+void hri_reclaimers_fork(hri_reclaimers *reclaimers, hri_fork moment)
+{
+    hri_fork_wait(&reclaimers->lock, &reclaimers->returned, moment);
+    if (moment != HRI_FORK_CHILD)
+        return;
+    for (hri_reclaim_call **at = &reclaimers->calls; *at;) { /* those of other threads will never return */
+        if (pthread_equal((*at)->thread, pthread_self()))
+            at = &(*at)->next;
+        else
+            *at = (*at)->next;
+    }
+}
+
 int hri_reclaimers_add(hri_reclaimers *reclaimers, hr_reclaimer *node)
 {
     pthread_mutex_lock(&reclaimers->lock);

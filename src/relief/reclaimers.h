@@ -4,6 +4,7 @@
 #define HRI_RELIEF_RECLAIMERS_H
 
 #include "base/clock.h"
+#include "base/fork.h"
 
 #include <headroom/relief.h>
 #include <pthread.h>
@@ -34,6 +35,8 @@ typedef struct hri_reclaim_goal {
 
 int hri_reclaimers_init(hri_reclaimers *reclaimers, const hri_clock *clock);
 void hri_reclaimers_destroy(hri_reclaimers *reclaimers);
+
+void hri_reclaimers_fork(hri_reclaimers *reclaimers, hri_fork moment);
 
 /* Gives 0 or -EEXIST. */
 int hri_reclaimers_add(hri_reclaimers *reclaimers, hr_reclaimer *node);

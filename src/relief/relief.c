@@ -67,6 +67,16 @@ void hri_relief_destroy(hri_relief *relief)
     hri_reclaimers_destroy(&relief->reclaimers);
 }
 
+void hri_relief_fork(hri_relief *relief, hri_fork moment)
+{
+    hri_reclaimers_fork(&relief->reclaimers, moment);
+    hri_purger_fork(&relief->purger, moment);
+    hri_fork_lock(&relief->reserve.lock, moment);
+    hri_fork_lock(&relief->judging, moment);
+    if (moment == HRI_FORK_CHILD)
+        atomic_flag_clear_explicit(&relief->acting, memory_order_relaxed);
+}
+
 void hri_relief_read(hri_relief *relief, hri_relief_counts *ret_counts)
 {
     hri_relief_counts counts = {

@@ -49,6 +49,8 @@ typedef struct hri_relief_options {
 int hri_relief_init(hri_relief *relief, const hri_relief_options *options);
 void hri_relief_destroy(hri_relief *relief);
 
+void hri_relief_fork(hri_relief *relief, hri_fork moment);
+
 /* What relief has done so far. */
 typedef struct hri_relief_counts {
     uint64_t reliefs;

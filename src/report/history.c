@@ -12,6 +12,11 @@ void hri_history_destroy(hri_history *history)
     pthread_mutex_destroy(&history->lock);
 }
 
+void hri_history_fork(hri_history *history, hri_fork moment)
+{
+    hri_fork_lock(&history->lock, moment);
+}
+
 void hri_history_add(hri_history *history, const hr_record *record)
 {
     pthread_mutex_lock(&history->lock);

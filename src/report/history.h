@@ -3,6 +3,8 @@
 #ifndef HRI_REPORT_HISTORY_H
 #define HRI_REPORT_HISTORY_H
 
+#include "base/fork.h"
+
 #include <headroom/report.h>
 #include <pthread.h>
 
@@ -14,6 +16,7 @@ typedef struct hri_history {
 
 int hri_history_init(hri_history *history);
 void hri_history_destroy(hri_history *history);
+void hri_history_fork(hri_history *history, hri_fork moment);
 void hri_history_add(hri_history *history, const hr_record *record);
 
 /* Copies the newest records, at most `capacity`, oldest first; gives how many. */

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Guards across fork(). The child goes on with a copy of each guard: the accounts as they were, figures of its own, and
+ * no monitor thread, since threads do not come along.
+ *
+ * Locking: before a fork all locks of all guards are taken, in the order in which the rooms nest them, so that the child
+ * finds every account whole.
+ */
+#include "guard_rooms.h"
+
+#include "os/file.h"
+
+#include <errno.h>
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards the list; outermost of all */
+static hr_guard *first;
+static bool handled; /* the handlers are there */
+
+static void each(hri_fork moment)
+{
+    for (hr_guard *guard = first; guard; guard = guard->next) {
+        hri_fork_lock(&guard->fd_lock, moment);
+        hri_relief_fork(&guard->relief, moment);
+        hri_history_fork(&guard->history, moment);
+        hri_monitor_fork(&guard->monitor, moment);
+        hri_watcher_fork(&guard->watcher, moment);
+        hri_budget_tree_fork(&guard->tree, moment);
+        if (moment == HRI_FORK_CHILD) /* the eventfd is shared with the parent: each is to have its own */
+            hri_file_close(atomic_exchange_explicit(&guard->fd, -1, memory_order_relaxed));
+    }
+}
+
+static void before(void)
+{
+    pthread_mutex_lock(&lock);
+    each(HRI_FORK_BEFORE);
+}
+
+static void in_parent(void)
+{
+    each(HRI_FORK_PARENT);
+    pthread_mutex_unlock(&lock);
+}
+
+static void in_child(void)
+{
+    each(HRI_FORK_CHILD);
+    hri_fork_lock(&lock, HRI_FORK_CHILD);
+}
+
+int hri_guard_enlist(hr_guard *guard)
+{
+    pthread_mutex_lock(&lock);
+    int error = handled ? 0 : -pthread_atfork(before, in_parent, in_child);
+    if (!error) {
+        handled = true;
+        guard->next = first;
+        first = guard;
+    }
+    pthread_mutex_unlock(&lock);
+    return error;
+}
+
+void hri_guard_delist(hr_guard *guard)
+{
+    pthread_mutex_lock(&lock);
+    for (hr_guard **at = &first; *at; at = &(*at)->next) {
+        if (*at == guard) {
+            *at = guard->next;
+            break;
+        }
+    }
+    pthread_mutex_unlock(&lock);
+}
