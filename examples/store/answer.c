@@ -2,188 +2,150 @@
 /* Answers. Each sends; where memory is short even for that, the one for it is already there.
  * Locking: none. All of it runs on the thread that serves.
  */
-#include "answer.h"
+#include "store.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* How much of an object is copied for each send. */
-#define SEND_BYTES 8192
-
 #define JSON "application/json"
+#define METRICS "application/openmetrics-text; version=1.0.0; charset=utf-8"
+/* Room for the guard's report, and for our families behind it. */
+#define GUARD_BYTES 16384
+#define FAMILIES_BYTES 4096
 
-static struct routine {
-    unsigned status;
-    const char *body;
-    const char *header; /* one more, with its value */
-    const char *value;
-    struct MHD_Response *response;
+#define ERROR(text) "{\"error\": \"" text "\"}\n"
+
+static const struct {
+    unsigned status; /* 503 comes with Retry-After */
+    char *body;
+    const char *allow; /* the methods that would be right */
 } routine[ANSWER_COUNT] = {
-    [ANSWER_OK] = {MHD_HTTP_OK, "{\"status\": \"ok\"}\n", NULL, NULL, NULL},
-    [ANSWER_NOT_READY] = {MHD_HTTP_SERVICE_UNAVAILABLE, "{\"error\": \"not ready for writes\"}\n", "Retry-After", "1",
-                          NULL},
-    [ANSWER_CREATED] = {MHD_HTTP_CREATED, "", NULL, NULL, NULL},
-    [ANSWER_DONE] = {MHD_HTTP_NO_CONTENT, "", NULL, NULL, NULL},
-    [ANSWER_NO_PATH] = {MHD_HTTP_NOT_FOUND,
-                        "{\"error\": \"no such path: /cache/KEY, /pinned/KEY, /healthz, /readyz, /metrics\"}\n", NULL,
-                        NULL, NULL},
-    [ANSWER_NO_OBJECT] = {MHD_HTTP_NOT_FOUND, "{\"error\": \"no such object\"}\n", NULL, NULL, NULL},
-    [ANSWER_BAD_KEY] = {MHD_HTTP_BAD_REQUEST,
-                        "{\"error\": \"a key is 1 to 200 letters, digits, dots, dashes and underscores\"}\n", NULL,
-                        NULL, NULL},
-    [ANSWER_BAD_BODY] = {MHD_HTTP_BAD_REQUEST, "{\"error\": \"the body is not as long as announced\"}\n", NULL, NULL,
-                         NULL},
-    [ANSWER_ONLY_GET] = {MHD_HTTP_METHOD_NOT_ALLOWED, "{\"error\": \"only GET and HEAD here\"}\n", "Allow", "GET, HEAD",
-                         NULL},
-    [ANSWER_ONLY_OBJECT_METHODS] = {MHD_HTTP_METHOD_NOT_ALLOWED,
-                                    "{\"error\": \"only GET, HEAD, PUT and DELETE here\"}\n", "Allow",
-                                    "GET, HEAD, PUT, DELETE", NULL},
-    [ANSWER_NO_MEMORY] = {MHD_HTTP_SERVICE_UNAVAILABLE, "{\"error\": \"no memory for the answer\"}\n", "Retry-After",
-                          "1", NULL},
+    [ANSWER_OK] = {200, "{\"status\": \"ok\"}\n", NULL},
+    [ANSWER_NOT_READY] = {503, ERROR("not ready for writes"), NULL},
+    [ANSWER_CREATED] = {201, "", NULL},
+    [ANSWER_DONE] = {204, "", NULL},
+    [ANSWER_NO_PATH] = {404, ERROR("no such path: /cache/KEY, /pinned/KEY, /healthz, /readyz, /metrics"), NULL},
+    [ANSWER_NO_OBJECT] = {404, ERROR("no such object"), NULL},
+    [ANSWER_BAD_KEY] = {400, ERROR("a key is 1 to 200 letters, digits, dots, dashes and underscores"), NULL},
+    [ANSWER_ONLY_GET] = {405, ERROR("only GET and HEAD here"), "GET, HEAD"},
+    [ANSWER_ONLY_OBJECT_METHODS] = {405, ERROR("only GET, HEAD, PUT and DELETE here"), "GET, HEAD, PUT, DELETE"},
+    [ANSWER_NO_MEMORY] = {503, ERROR("no memory for the answer"), NULL},
 };
 
-static bool ending; /* connections end after their answer */
+static struct MHD_Response *responses[ANSWER_COUNT];
 
 bool answers_open(void)
 {
-    for (size_t i = 0; i < ANSWER_COUNT; i++) {
-        struct routine *one = &routine[i];
-        size_t size = strlen(one->body);
-        union {
-            const char *text;
-            void *bytes; /* MHD does not write to persistent memory; its type does not say so */
-        } body = {.text = one->body};
-        one->response = MHD_create_response_from_buffer(size, body.bytes, MHD_RESPMEM_PERSISTENT);
-        if (!one->response)
-            return false;
-        if (size > 0 && !MHD_add_response_header(one->response, MHD_HTTP_HEADER_CONTENT_TYPE, JSON))
-            return false;
-        if (one->header && !MHD_add_response_header(one->response, one->header, one->value))
-            return false;
+    bool made = true;
+    for (int i = 0; i < ANSWER_COUNT && made; i++) {
+        size_t size = strlen(routine[i].body);
+        responses[i] = MHD_create_response_from_buffer(size, routine[i].body, MHD_RESPMEM_PERSISTENT);
+        made = responses[i] && (size == 0 || MHD_add_response_header(responses[i], "Content-Type", JSON)) &&
+               (routine[i].status != 503 || MHD_add_response_header(responses[i], "Retry-After", "1")) &&
+               (!routine[i].allow || MHD_add_response_header(responses[i], "Allow", routine[i].allow));
     }
-    return true;
+    return made;
 }
 
-void answers_close(void)
+static enum MHD_Result queue(struct MHD_Connection *connection, unsigned status, struct MHD_Response *response)
 {
-    for (size_t i = 0; i < ANSWER_COUNT; i++)
-        if (routine[i].response)
-            MHD_destroy_response(routine[i].response);
-}
-
-void answers_end_connections(void)
-{
-    if (ending)
-        return;
-    ending = true;
-    for (size_t i = 0; i < ANSWER_COUNT; i++)
-        MHD_add_response_header(routine[i].response, MHD_HTTP_HEADER_CONNECTION, "close");
+    if (http_draining) /* libmicrohttpd keeps one such header, however often it is added */
+        MHD_add_response_header(response, "Connection", "close");
+    return MHD_queue_response(connection, status, response);
 }
 
 enum MHD_Result answer(struct MHD_Connection *connection, enum answer which)
 {
-    return MHD_queue_response(connection, routine[which].status, routine[which].response);
+    return queue(connection, routine[which].status, responses[which]);
 }
 
-/* Sends a response made for this request; NULL is one that there was no memory for. */
+/* Sends a response made for this request; NULL is one that there was no memory for. Where there is none even for a
+ * header, it is right without. */
 static enum MHD_Result send_once(struct MHD_Connection *connection, unsigned status, struct MHD_Response *response,
                                  const char *type)
 {
     if (!response)
         return answer(connection, ANSWER_NO_MEMORY);
-    enum MHD_Result result = MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
-    if (result && ending)
-        result = MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
-    result = result ? MHD_queue_response(connection, status, response) : answer(connection, ANSWER_NO_MEMORY);
+    MHD_add_response_header(response, "Content-Type", type);
+    enum MHD_Result result = queue(connection, status, response);
     MHD_destroy_response(response);
     return result;
 }
 
-static unsigned status_of(hr_verdict verdict)
+enum MHD_Result answer_refusal(struct MHD_Connection *connection, hr_verdict verdict, const hr_ticket *ticket)
 {
-    switch (verdict) {
-    case HR_REFUSED_TOO_LARGE:
-        return MHD_HTTP_CONTENT_TOO_LARGE;
-    case HR_REFUSED_NO_BUDGET:
-        return MHD_HTTP_INSUFFICIENT_STORAGE;
-    default:
-        return MHD_HTTP_SERVICE_UNAVAILABLE;
-    }
-}
-
-/* A limit's name may carry a path of the machine: what JSON does not take becomes a question mark. */
-static void copy_name(char *buffer, size_t size, const char *name)
-{
-    size_t length = 0;
-    for (; name && *name && length + 1 < size; name++)
-        buffer[length++] = *name >= ' ' && *name < 127 && *name != '"' && *name != '\\' ? *name : '?';
-    buffer[length] = '\0';
-}
-
-enum MHD_Result answer_refusal(struct MHD_Connection *connection, const struct refusal *refusal)
-{
+    static const unsigned statuses[] = {
+        [HR_REFUSED_TOO_LARGE] = 413, [HR_REFUSED_OVERLOADED] = 503, [HR_REFUSED_NO_BUDGET] = 507};
     char body[512], limit[192], seconds[24];
-    copy_name(limit, sizeof limit, refusal->limit_name);
-    int64_t wait_ms = (refusal->retry_after_ns + 999999) / 1000000;
-    int64_t wait_s = (wait_ms + 999) / 1000;
-    snprintf(seconds, sizeof seconds, "%lld", (long long)(wait_s < 1 ? 1 : wait_s));
-    int size = snprintf(body, sizeof body,
-                        "{\"error\": \"%s\", \"limit\": \"%s\", \"asked_bytes\": %llu, \"left_bytes\": %llu, "
-                        "\"retry_after_ms\": %lld}\n",
-                        hr_verdict_text(refusal->verdict), limit, (unsigned long long)refusal->asked_bytes,
-                        (unsigned long long)refusal->left_bytes, (long long)wait_ms);
-    struct MHD_Response *response = MHD_create_response_from_buffer((size_t)size, body, MHD_RESPMEM_MUST_COPY);
-    if (response && !MHD_add_response_header(response, MHD_HTTP_HEADER_RETRY_AFTER, seconds)) {
-        MHD_destroy_response(response);
-        response = NULL;
-    }
-    return send_once(connection, status_of(refusal->verdict), response, JSON);
+    /* A limit's name may carry a path of the machine: what JSON does not take becomes a question mark. */
+    snprintf(limit, sizeof limit, "%s", ticket->limit_name);
+    for (char *at = limit; *at; at++)
+        if (*at < ' ' || *at > '~' || *at == '"' || *at == '\\')
+            *at = '?';
+    long long wait_ms = (ticket->retry_after_ns + 999999) / 1000000, wait_s = (wait_ms + 999) / 1000;
+    snprintf(seconds, sizeof seconds, "%lld", wait_s < 1 ? 1 : wait_s);
+    snprintf(body, sizeof body,
+             "{\"error\": \"%s\", \"limit\": \"%s\", \"asked_bytes\": %" PRIu64 ", \"left_bytes\": %" PRIu64
+             ", \"retry_after_ms\": %lld}\n",
+             hr_verdict_text(verdict), limit, ticket->asked_bytes, ticket->left_bytes, wait_ms);
+    struct MHD_Response *response = MHD_create_response_from_buffer(strlen(body), body, MHD_RESPMEM_MUST_COPY);
+    if (response)
+        MHD_add_response_header(response, "Retry-After", seconds);
+    return send_once(connection, statuses[verdict], response, JSON);
 }
 
-enum MHD_Result answer_text(struct MHD_Connection *connection, const char *type, char *text, size_t size)
+enum MHD_Result answer_object(struct MHD_Connection *connection, struct object *object)
 {
-    struct MHD_Response *response = MHD_create_response_from_buffer(size, text, MHD_RESPMEM_MUST_FREE);
-    if (!response)
-        free(text);
-    return send_once(connection, MHD_HTTP_OK, response, type);
-}
-
-/* ── objects ────────────────────────────────────────────────────────────────────────────────────────────────────── */
-
-/* An object on its way to a client, which keeps it alive. */
-struct sending {
-    struct shelf *shelf;
-    struct object *object;
-    struct body_cursor cursor;
-};
-
-static ssize_t send_part(void *context, uint64_t position, char *buffer, size_t size)
-{
-    struct sending *sending = context;
-    (void)position; /* MHD asks for one part after the other */
-    size_t part = body_read(&sending->cursor, buffer, size);
-    return part ? (ssize_t)part : MHD_CONTENT_READER_END_OF_STREAM;
-}
-
-static void send_end(void *context)
-{
-    struct sending *sending = context;
-    shelf_release(sending->shelf, sending->object);
-    free(sending);
-}
-
-enum MHD_Result answer_object(struct MHD_Connection *connection, struct shelf *shelf, struct object *object)
-{
+    unsigned count = 0;
+    for (const struct block *block = object->first; block; block = block->next)
+        count++;
     struct MHD_Response *response = NULL;
-    struct sending *sending = malloc(sizeof *sending);
-    if (sending) {
-        *sending = (struct sending){shelf, object, {.block = object->body.first}};
-        response = MHD_create_response_from_callback(object->body.size_bytes, SEND_BYTES, send_part, sending, send_end);
+    struct MHD_IoVec *parts = malloc((count + 1) * sizeof *parts);
+    if (parts) {
+        count = 0;
+        for (const struct block *block = object->first; block; block = block->next)
+            parts[count++] = (struct MHD_IoVec){block->bytes, block->size};
+        response = MHD_create_response_from_iovec(parts, count, object_release, object); /* copies the parts' list */
+        free(parts);
     }
-    if (!response) {
-        free(sending);
-        shelf_release(shelf, object);
-    }
-    return send_once(connection, MHD_HTTP_OK, response, "application/octet-stream");
+    if (!response)
+        object_release(object);
+    return send_once(connection, 200, response, "application/octet-stream");
+}
+
+#define FAMILY(name, type, help) "# TYPE headroom_store_" name " " type "\n# HELP headroom_store_" name " " help "\n"
+#define SAMPLE(name) "headroom_store_" name " %" PRIu64 "\n"
+#define SAMPLES(name) SAMPLE(name "{class=\"cache\"}") SAMPLE(name "{class=\"pinned\"}")
+
+/* clang-format off */
+static const char families[] =
+    FAMILY("objects", "gauge", "objects kept") SAMPLES("objects")
+    FAMILY("object_bytes", "gauge", "what their bodies hold") "# UNIT headroom_store_object_bytes bytes\n"
+    SAMPLES("object_bytes")
+    FAMILY("evictions", "counter", "objects evicted") SAMPLES("evictions_total")
+    FAMILY("writes", "counter", "writes by verdict")
+    SAMPLE("writes_total{verdict=\"admitted\"}") SAMPLE("writes_total{verdict=\"too large\"}")
+    SAMPLE("writes_total{verdict=\"overloaded\"}") SAMPLE("writes_total{verdict=\"no budget\"}")
+    FAMILY("reads", "counter", "objects sent") SAMPLE("reads_total")
+    FAMILY("requests_in_flight", "gauge", "begun and not answered") SAMPLE("requests_in_flight")
+    "# EOF\n";
+/* clang-format on */
+
+enum MHD_Result answer_metrics(struct MHD_Connection *connection, uint64_t reads, uint64_t requests_in_flight)
+{
+    static char text[GUARD_BYTES + FAMILIES_BYTES];
+    struct shelf_figures cache, pinned;
+    shelf_read(&shelves[SHELF_CACHE], &cache);
+    shelf_read(&shelves[SHELF_PINNED], &pinned);
+    text[0] = '\0';
+    if (memory.guard)
+        hr_report_format(memory.guard, HR_OPENMETRICS, text, GUARD_BYTES);
+    char *end = strstr(text, "# EOF\n"); /* of the guard's report: there is one for all */
+    snprintf(end ? end : text, FAMILIES_BYTES, families, cache.objects, pinned.objects, cache.bytes, pinned.bytes,
+             cache.evictions, pinned.evictions, upload_verdicts[HR_ADMITTED], upload_verdicts[HR_REFUSED_TOO_LARGE],
+             upload_verdicts[HR_REFUSED_OVERLOADED], upload_verdicts[HR_REFUSED_NO_BUDGET], reads, requests_in_flight);
+    struct MHD_Response *response = MHD_create_response_from_buffer(strlen(text), text, MHD_RESPMEM_MUST_COPY);
+    return send_once(connection, 200, response, METRICS);
 }

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A ring of descriptors: a new one takes the place of the oldest, which is then closed early.
+/* Lets refused clients finish. Whoever sends a large body without asking first (Expect: 100-continue) is refused while
+ * it sends; were its connection closed at once, the kernel would reset it for the bytes that nobody read, and the
+ * client might never see why. So such connections are kept a little longer, and what still comes is thrown away.
+ *
+ * They are a ring of descriptors: a new one takes the place of the oldest, which is then closed early.
  * Locking: one mutex over all of it; nothing under it blocks.
  */
-#include "linger.h"
+#include "store.h"
 
 #include <fcntl.h>
-#include <pthread.h>
-#include <stdbool.h>
-#include <stdint.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -18,38 +19,23 @@
 #define SWEEP_BYTES (16 * 1024 * 1024)
 
 static struct {
-    time_t until;
-    int descriptor;
-    bool used;
+    int descriptor; /* 0: none */
+    time_t until_s;
 } kept[KEPT_MAX];
 
 static unsigned next;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
-static time_t now_s(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-    return now.tv_sec;
-}
-
-static void release(unsigned i)
-{
-    if (kept[i].used)
-        close(kept[i].descriptor);
-    kept[i].used = false;
-}
-
 void linger_keep(int connection)
 {
-    int descriptor = fcntl(connection, F_DUPFD_CLOEXEC, 0);
+    int descriptor = fcntl(connection, F_DUPFD_CLOEXEC, 3);
     if (descriptor < 0)
         return; /* no descriptor left: then it is closed at once */
     pthread_mutex_lock(&lock);
-    release(next);
+    if (kept[next].descriptor)
+        close(kept[next].descriptor);
     kept[next].descriptor = descriptor;
-    kept[next].until = now_s() + KEEP_S;
-    kept[next].used = true;
+    kept[next].until_s = time(NULL) + KEEP_S;
     next = (next + 1) % KEPT_MAX;
     pthread_mutex_unlock(&lock);
 }
@@ -69,17 +55,11 @@ static bool discard(int descriptor)
 void linger_sweep(void)
 {
     pthread_mutex_lock(&lock);
-    time_t now = now_s();
-    for (unsigned i = 0; i < KEPT_MAX; i++)
-        if (kept[i].used && (!discard(kept[i].descriptor) || now > kept[i].until))
-            release(i);
-    pthread_mutex_unlock(&lock);
-}
-
-void linger_close_all(void)
-{
-    pthread_mutex_lock(&lock);
-    for (unsigned i = 0; i < KEPT_MAX; i++)
-        release(i);
+    for (unsigned i = 0; i < KEPT_MAX; i++) {
+        if (kept[i].descriptor && (!discard(kept[i].descriptor) || time(NULL) > kept[i].until_s)) {
+            close(kept[i].descriptor);
+            kept[i].descriptor = 0;
+        }
+    }
     pthread_mutex_unlock(&lock);
 }

@@ -1,187 +1,192 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A hash table of chains whose size is fixed at start, so that it never needs memory later, and a list by use.
+/* A shelf is a table of uthash, which keeps its entries in the order in which they were added: the oldest is its head,
+ * and an object that is used is taken off and added again.
  *
- * Invariant: an object is in a chain, in the list and in the figures, or in none of them; the shelf holds one reference
- * while it is. Locking: the shelf's lock covers chains, list, references and figures. Memory is taken before it and
- * given back after it, since both may run code of the guard's that evicts here.
+ * Invariant: an object is in the table and in the shelf's bytes or in neither; the shelf holds a reference meanwhile.
+ * Locking: the shelf's lock covers the table. Memory of the guard's is taken before it and given back after it, since
+ * both may run the reclaimer, which takes it. uthash's own tables are plain malloc's: some bytes an object, not charged,
+ * but the guard sees them in what is resident.
  */
-#include "objects.h"
+#include "store.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-/* Chains are short while objects are larger than this on average; smaller ones only make them longer. */
-#define BYTES_PER_BUCKET 8192
-#define BUCKETS_MIN 1024
-#define BUCKETS_MAX (UINT32_C(1) << 24)
-/* How many objects leave the table under one hold of the lock. */
-#define EVICT_BATCH 32
+/* What the library's header and malloc's word take of each piece of memory. */
+#define OVERHEAD_BYTES 40
+#define BLOCK_ROOM ((uint64_t)(BLOCK_BYTES - OVERHEAD_BYTES - sizeof(struct block)))
 
-static uint32_t hash_key(const char *key, size_t size)
+struct shelf shelves[SHELF_COUNT] = {
+    [SHELF_CACHE] = {.name = "cache", .yields = true, .lock = PTHREAD_MUTEX_INITIALIZER},
+    [SHELF_PINNED] = {.name = "pinned", .lock = PTHREAD_MUTEX_INITIALIZER},
+};
+
+/* How the guard asks the cache to yield: on any thread. */
+static hr_reclaimer reclaimer = {.name = "cache", .reclaim = shelf_yield, .context = &shelves[SHELF_CACHE]};
+
+/* An estimate is enough: what it misses is charged when the memory is taken. */
+static uint64_t footprint(uint64_t size)
 {
-    uint64_t hash = 0xcbf29ce484222325; /* FNV-1a: keys are short */
-    for (size_t i = 0; i < size; i++)
-        hash = (hash ^ (unsigned char)key[i]) * 0x100000001b3;
-    return (uint32_t)(hash ^ hash >> 32);
+    return (size + OVERHEAD_BYTES + 15) & ~UINT64_C(15);
 }
 
-static uint32_t bucket_count(void)
+uint64_t object_cost(const char *key, uint64_t size_bytes)
 {
-    hr_figures figures = {.limit_bytes = UINT64_C(1) << 30};
-    if (memory_guard())
-        hr_guard_read(memory_guard(), &figures);
-    uint32_t count = BUCKETS_MIN;
-    while (count < BUCKETS_MAX && count < figures.limit_bytes / BYTES_PER_BUCKET)
-        count *= 2;
-    return count;
+    uint64_t rest = size_bytes % BLOCK_ROOM;
+    return footprint(sizeof(struct object) + strlen(key) + 1) + size_bytes / BLOCK_ROOM * BLOCK_BYTES +
+           (rest ? footprint(sizeof(struct block) + rest) : 0);
 }
 
-int shelf_open(struct shelf *shelf, const char *name, hr_budget *budget, bool yields)
+struct object *object_new(hr_ticket *ticket, const char *key)
 {
-    uint32_t count = bucket_count();
-    *shelf = (struct shelf){.name = name, .budget = budget, .yields = yields, .bucket_mask = count - 1};
-    shelf->buckets =
-        budget ? hr_calloc(budget, count, sizeof(struct object *)) : calloc(count, sizeof(struct object *));
-    if (!shelf->buckets)
-        return -errno;
-    return -pthread_mutex_init(&shelf->lock, NULL);
-}
-
-void shelf_close(struct shelf *shelf)
-{
-    if (!shelf->buckets)
-        return;
-    for (struct object *object = shelf->newest, *older; object; object = older) {
-        older = object->older;
-        object_free(object);
-    }
-    memory_give(shelf->buckets);
-    pthread_mutex_destroy(&shelf->lock);
-    *shelf = (struct shelf){0};
-}
-
-uint64_t object_cost(size_t key_size, uint64_t body_bytes)
-{
-    return memory_footprint(sizeof(struct object) + key_size) +
-           (body_bytes == BODY_LENGTH_UNKNOWN ? 0 : body_cost(body_bytes));
-}
-
-struct object *object_new(hr_ticket *ticket, const char *key, size_t key_size)
-{
+    size_t key_size = strlen(key) + 1;
     struct object *object = memory_take(ticket, sizeof *object + key_size);
     if (!object)
         return NULL;
-    *object = (struct object){.references = 1, .hash = hash_key(key, key_size), .key_size = (uint8_t)key_size};
+    *object = (struct object){.references = 1};
     memcpy(object->key, key, key_size);
     return object;
 }
 
-void object_free(struct object *object)
+/* Hangs a new block behind the last one. */
+static struct block *add_block(struct object *object, hr_ticket *ticket, uint64_t room)
 {
-    if (!object)
+    if (room > BLOCK_ROOM)
+        room = BLOCK_ROOM;
+    struct block *block = memory_take(ticket, sizeof *block + room);
+    if (!block)
+        return NULL;
+    *block = (struct block){.room = (uint32_t)room};
+    *(object->last ? &object->last->next : &object->first) = block;
+    object->last = block;
+    return block;
+}
+
+bool object_append(struct object *object, hr_ticket *ticket, uint64_t length_bytes, const char *bytes, size_t size)
+{
+    while (size > 0) {
+        uint64_t room = length_bytes - object->size_bytes;
+        if (length_bytes == LENGTH_UNKNOWN) /* what is at hand; but it may come byte by byte */
+            room = size > object->size_bytes / 8 ? size : object->size_bytes / 8;
+        struct block *block = object->last;
+        if (!block || block->size == block->room)
+            block = add_block(object, ticket, room);
+        if (!block)
+            return false;
+        uint32_t part = block->room - block->size;
+        if (part > size)
+            part = (uint32_t)size;
+        memcpy(block->bytes + block->size, bytes, part);
+        block->size += part;
+        object->size_bytes += part;
+        bytes += part;
+        size -= part;
+    }
+    return true;
+}
+
+void object_release(void *released)
+{
+    struct object *object = released;
+    if (!object || atomic_fetch_sub(&object->references, 1) > 1)
         return;
-    body_free(&object->body);
+    for (struct block *block = object->first, *next; block; block = next) {
+        next = block->next;
+        memory_give(block);
+    }
     memory_give(object);
 }
 
-/* ── the table and the list, under the lock ─────────────────────────────────────────────────────────────────────── */
+/* ── the shelf: these three are called under its lock ───────────────────────────────────────────────────────────── */
 
-static struct object **bucket_of(struct shelf *shelf, uint32_t hash)
+static bool add(struct shelf *shelf, struct object *object)
 {
-    return &shelf->buckets[hash & shelf->bucket_mask];
-}
-
-static struct object *find(struct shelf *shelf, const char *key, size_t key_size)
-{
-    uint32_t hash = hash_key(key, key_size);
-    struct object *object = *bucket_of(shelf, hash);
-    while (object && (object->hash != hash || object->key_size != key_size || memcmp(object->key, key, key_size) != 0))
-        object = object->next_in_bucket;
-    return object;
-}
-
-static void list_add(struct shelf *shelf, struct object *object)
-{
-    object->newer = NULL;
-    object->older = shelf->newest;
-    *(shelf->newest ? &shelf->newest->newer : &shelf->oldest) = object;
-    shelf->newest = object;
-}
-
-static void list_remove(struct shelf *shelf, struct object *object)
-{
-    *(object->newer ? &object->newer->older : &shelf->newest) = object->older;
-    *(object->older ? &object->older->newer : &shelf->oldest) = object->newer;
-}
-
-/* Takes an object off the shelf. Returns it if the shelf's reference was the last one: the caller frees it after the
- * lock. */
-static struct object *take_off(struct shelf *shelf, struct object *object)
-{
-    struct object **link = bucket_of(shelf, object->hash);
-    while (*link != object)
-        link = &(*link)->next_in_bucket;
-    *link = object->next_in_bucket;
-    list_remove(shelf, object);
-    shelf->figures.objects--;
-    shelf->figures.bytes -= object->body.size_bytes;
-    return --object->references == 0 ? object : NULL;
-}
-
-/* ── the shelf ──────────────────────────────────────────────────────────────────────────────────────────────────── */
-
-bool shelf_put(struct shelf *shelf, struct object *object)
-{
-    pthread_mutex_lock(&shelf->lock);
-    struct object *old = find(shelf, object->key, object->key_size);
-    bool replaced = old;
-    if (old)
-        old = take_off(shelf, old);
-    struct object **link = bucket_of(shelf, object->hash);
-    object->next_in_bucket = *link;
-    *link = object;
-    list_add(shelf, object);
+    HASH_ADD_KEYPTR(hh, shelf->objects, object->key, strlen(object->key), object);
+    if (!object->hh.tbl)
+        return false;
     shelf->figures.objects++;
-    shelf->figures.bytes += object->body.size_bytes;
-    pthread_mutex_unlock(&shelf->lock);
-    object_free(old);
-    return replaced;
+    shelf->figures.bytes += object->size_bytes;
+    return true;
 }
 
-struct object *shelf_get(struct shelf *shelf, const char *key, size_t key_size)
+static void take_off(struct shelf *shelf, struct object *object)
+{
+    HASH_DEL(shelf->objects, object);
+    shelf->figures.objects--;
+    shelf->figures.bytes -= object->size_bytes;
+}
+
+/* Makes an object the newest. Only a shelf that yields needs that order: where the table has no memory to take the
+ * object back, it is evicted. The caller holds a reference too. */
+static void touch(struct shelf *shelf, struct object *object)
+{
+    bool newest = !object->hh.next;
+    if (!shelf->yields || newest)
+        return;
+    take_off(shelf, object);
+    if (!add(shelf, object)) {
+        object->references--;
+        shelf->figures.evictions++;
+    }
+}
+
+int shelves_open(void)
+{
+    shelves[SHELF_CACHE].budget = reclaimer.budget = memory.cache;
+    shelves[SHELF_PINNED].budget = memory.pinned;
+    return memory.guard ? hr_reclaimer_add(memory.guard, &reclaimer) : 0;
+}
+
+void shelves_close(void)
+{
+    if (memory.guard)
+        hr_reclaimer_remove(memory.guard, &reclaimer);
+    for (int i = 0; i < SHELF_COUNT; i++)
+        for (struct object *object; (object = shelves[i].objects);) {
+            take_off(&shelves[i], object);
+            object_release(object);
+        }
+}
+
+int shelf_put(struct shelf *shelf, struct object *object)
 {
     pthread_mutex_lock(&shelf->lock);
-    struct object *object = find(shelf, key, key_size);
+    struct object *old;
+    HASH_FIND_STR(shelf->objects, object->key, old);
+    bool added = add(shelf, object); /* before the old one goes, which stays if this fails */
+    if (added && old)
+        take_off(shelf, old);
+    pthread_mutex_unlock(&shelf->lock);
+    if (!added)
+        return -ENOMEM;
+    object_release(old);
+    return old ? 1 : 0;
+}
+
+struct object *shelf_get(struct shelf *shelf, const char *key)
+{
+    pthread_mutex_lock(&shelf->lock);
+    struct object *object;
+    HASH_FIND_STR(shelf->objects, key, object);
     if (object) {
         object->references++;
-        list_remove(shelf, object);
-        list_add(shelf, object);
+        touch(shelf, object);
     }
     pthread_mutex_unlock(&shelf->lock);
     return object;
 }
 
-void shelf_release(struct shelf *shelf, struct object *object)
+bool shelf_remove(struct shelf *shelf, const char *key)
 {
     pthread_mutex_lock(&shelf->lock);
-    bool last = --object->references == 0;
-    pthread_mutex_unlock(&shelf->lock);
-    if (last)
-        object_free(object);
-}
-
-bool shelf_remove(struct shelf *shelf, const char *key, size_t key_size)
-{
-    pthread_mutex_lock(&shelf->lock);
-    struct object *object = find(shelf, key, key_size);
-    bool found = object;
+    struct object *object;
+    HASH_FIND_STR(shelf->objects, key, object);
     if (object)
-        object = take_off(shelf, object);
+        take_off(shelf, object);
     pthread_mutex_unlock(&shelf->lock);
-    object_free(object);
-    return found;
+    object_release(object);
+    return object != NULL;
 }
 
 static int64_t now_ns(void)
@@ -191,49 +196,26 @@ static int64_t now_ns(void)
     return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
 }
 
-/* Takes up to a batch of idle objects off the shelf, oldest first, that together cost at least `want_bytes`. They are
- * returned as a chain. The walk passes at most one busy object for each open connection. */
-static struct object *take_oldest(struct shelf *shelf, uint64_t want_bytes, uint64_t *ret_bytes)
-{
-    struct object *taken = NULL;
-    uint64_t bytes = 0;
-    pthread_mutex_lock(&shelf->lock);
-    struct object *object = shelf->oldest;
-    for (int left = EVICT_BATCH; object && left > 0 && bytes < want_bytes;) {
-        struct object *newer = object->newer;
-        if (object->references == 1) {
-            take_off(shelf, object);
-            shelf->figures.evictions++;
-            bytes += object_cost(object->key_size, object->body.size_bytes);
-            object->next_in_bucket = taken;
-            taken = object;
-            left--;
-        }
-        object = newer;
-    }
-    pthread_mutex_unlock(&shelf->lock);
-    *ret_bytes = bytes;
-    return taken;
-}
-
 uint64_t shelf_yield(void *context, uint64_t want_bytes, int64_t deadline_ns)
 {
     struct shelf *shelf = context;
-    uint64_t freed = 0;
-    while (freed < want_bytes) {
-        uint64_t bytes;
-        struct object *taken = take_oldest(shelf, want_bytes - freed, &bytes);
-        if (!taken)
-            break;
-        for (struct object *next; taken; taken = next) {
-            next = taken->next_in_bucket;
-            object_free(taken);
+    uint64_t freed_bytes = 0;
+    while (freed_bytes < want_bytes && now_ns() < deadline_ns) {
+        pthread_mutex_lock(&shelf->lock);
+        struct object *object = shelf->objects;
+        while (object && object->references > 1)
+            object = object->hh.next; /* it is being sent: to take it off would free nothing */
+        if (object) {
+            take_off(shelf, object);
+            shelf->figures.evictions++;
         }
-        freed += bytes;
-        if (now_ns() >= deadline_ns)
+        pthread_mutex_unlock(&shelf->lock);
+        if (!object)
             break;
+        freed_bytes += object_cost(object->key, object->size_bytes);
+        object_release(object);
     }
-    return freed;
+    return freed_bytes;
 }
 
 void shelf_read(struct shelf *shelf, struct shelf_figures *ret_figures)

@@ -11,7 +11,7 @@ skip() {
 }
 
 for program in headroom-store headroom-load; do
-    [ -x "$build_dir/examples/store/$program" ] || skip "$program is not built (libmicrohttpd, libcurl or libxxhash is missing)"
+    [ -x "$build_dir/examples/store/$program" ] || skip "$program is not built (libmicrohttpd, uthash, libcurl or libxxhash is missing)"
 done
 
 work=$(mktemp -d)

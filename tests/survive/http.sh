@@ -6,7 +6,7 @@ build_dir=${HEADROOM_BUILD_DIR:-$here/../../build/release}
 store=$build_dir/examples/store/headroom-store
 
 if [ ! -x "$store" ]; then
-    echo "skipped: headroom-store is not built (libmicrohttpd is missing)" && exit 77
+    echo "skipped: headroom-store is not built (libmicrohttpd or uthash is missing)" && exit 77
 fi
 for tool in curl jq; do
     if ! command -v $tool >/dev/null; then
@@ -119,10 +119,10 @@ wrong_option() { # pattern option...
     check_match "what headroom-store ${*:2} says" "$1" "$said"
 }
 
-wrong_option "no option '--frob'" --frob
+wrong_option "unrecognized option '--frob'" --frob
 wrong_option "'/tmp' is not expected" /tmp
-wrong_option "--limit needs a value" --limit
-wrong_option "takes no value" --unguarded=1
+wrong_option "'--limit' requires an argument" --limit
+wrong_option "'--unguarded' doesn't allow an argument" --unguarded=1
 wrong_option "'12XB' is no size.*100MiB" --limit 12XB
 wrong_option "'-1' is no size" --limit -1
 wrong_option "'' is no size" --limit ''

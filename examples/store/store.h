@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of headroom-store offer each other, from the bottom up. */
+#ifndef STORE_H
+#define STORE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <microhttpd.h>
+
+/* Where uthash's own tables find no memory, adding to them fails, and the program goes on. */
+#define HASH_NONFATAL_OOM 1
+#include <uthash.h>
+
+#include <headroom/headroom.h>
+
+/* ── options.c ──────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+#define EXIT_USAGE 2
+
+struct options {
+    const char *host;
+    const char *port;
+    uint64_t limit_bytes; /* 0: the kernel's own limit */
+    double warn_at;       /* shares of the limit; 0: the library's default */
+    double degrade_at;
+    double critical_at;
+    double recover_below;
+    double pinned_share;
+    unsigned max_connections;
+    bool unguarded;
+};
+
+/* Reads the command line, whose texts the options then point into. Help, version and mistakes are said here, and end
+ * the program: with 0, or with EXIT_USAGE. */
+void options_parse(int argc, char **argv, struct options *ret_options);
+
+/* ── memory.c: headroom, or with --unguarded plain malloc behind the same calls ─────────────────────────────────── */
+
+/* The guard, and where each class of bytes is charged. All NULL when unguarded. */
+extern struct memory {
+    hr_guard *guard;
+    hr_budget *cache;       /* no limit of its own: it yields to everything else */
+    hr_budget *pinned;      /* --pinned-share of the limit */
+    hr_budget *connections; /* what a connection costs, all but the objects */
+} memory;
+
+/* Makes the guard and its budgets. Returns 0 or a negative errno: -EINVAL for thresholds that contradict each other. */
+int memory_open(const struct options *options);
+
+/* Frees them, once all that was taken is given back. */
+void memory_close(void);
+
+/* How many bytes a cache has to give before it takes `bytes`, so that it does not grow from warning on: what would lift
+ * use above where warning began. */
+uint64_t memory_price(uint64_t bytes);
+
+/* Asks for `bytes` before work starts. The ticket is always written, and released with hr_ticket_release(). */
+hr_verdict memory_admit(hr_budget *budget, uint64_t bytes, hr_ticket *ret_ticket);
+
+/* Takes a block, paid by an admitted ticket. NULL with errno EDQUOT or ENOMEM. */
+void *memory_take(hr_ticket *ticket, size_t size);
+
+void memory_give(void *block);
+
+/* ── objects.c: what is kept ────────────────────────────────────────────────────────────────────────────────────── */
+
+/* A body is a chain of blocks of one size; only the last is smaller, or the first ones where the length was not known.
+ * A store that keeps each body in one piece tears its heap to shreds: the hole that a 900 KiB body leaves does not fit
+ * one of 901 KiB. In blocks of one size any hole fits any body, and the process stays as large as what it keeps. */
+struct block {
+    struct block *next;
+    uint32_t room; /* bytes that fit */
+    uint32_t size; /* bytes that are there */
+    unsigned char bytes[];
+};
+
+/* What a full block costs with all its headers: four pages, small enough that the heap's top can shrink and large
+ * enough that headers do not count. */
+#define BLOCK_BYTES 16384
+
+/* An object is made and filled by its writer alone, then put on its shelf in one step: readers see the old one or the
+ * new one, whole. The memory goes with the last reference: an object that is evicted or replaced while it is being sent
+ * stays until it is sent. */
+struct object {
+    UT_hash_handle hh;
+    atomic_uint references; /* its writer's or its shelf's, and its readers' */
+    uint64_t size_bytes;    /* of the body */
+    struct block *first;
+    struct block *last;
+    char key[];
+};
+
+/* The objects of one class, by key. */
+struct shelf {
+    const char *name;
+    hr_budget *budget;
+    bool yields;            /* its objects may be evicted, the least recently used first */
+    pthread_mutex_t lock;   /* over what follows; the reclaimer takes it, so nothing under it may run relief */
+    struct object *objects; /* uthash's table, oldest first */
+    struct shelf_figures {
+        uint64_t objects;
+        uint64_t bytes;     /* of bodies, as clients count them */
+        uint64_t evictions; /* since start */
+    } figures;
+};
+
+enum {
+    SHELF_CACHE,
+    SHELF_PINNED,
+    SHELF_COUNT
+};
+
+extern struct shelf shelves[SHELF_COUNT];
+
+/* Prepares the shelves, which are empty, and lets the guard ask the cache to yield. Returns 0 or a negative errno. */
+int shelves_open(void);
+
+void shelves_close(void);
+
+/* A body's length, when the client does not say. */
+#define LENGTH_UNKNOWN UINT64_MAX
+
+/* What an object with a body of this size costs in all. */
+uint64_t object_cost(const char *key, uint64_t size_bytes);
+
+/* Makes an object without a body, paid by the ticket. NULL with errno. */
+struct object *object_new(hr_ticket *ticket, const char *key);
+
+/* Adds to the body, taking blocks from the ticket. `length_bytes` is what the whole body will have, or LENGTH_UNKNOWN.
+ * False with errno if there is no memory: the object is of no use then. */
+bool object_append(struct object *object, hr_ticket *ticket, uint64_t length_bytes, const char *bytes, size_t size);
+
+/* Gives a reference back. NULL is fine. Any thread. */
+void object_release(void *object);
+
+/* Puts an object on the shelf, which takes over the writer's reference, in the place of one with the same key. Returns
+ * 0; 1 if there was one; -ENOMEM if nothing has changed. */
+int shelf_put(struct shelf *shelf, struct object *object);
+
+/* Finds an object and makes it the newest; the caller gives the reference back. NULL: there is none. */
+struct object *shelf_get(struct shelf *shelf, const char *key);
+
+/* Takes an object off the shelf; false if there is none. */
+bool shelf_remove(struct shelf *shelf, const char *key);
+
+/* A hr_reclaim_fn whose context is the shelf: evicts the oldest objects. Those that are being sent stay, since to take
+ * them off would free nothing. Nothing expires here, so the janitor, who wants 0 bytes, is given none. */
+uint64_t shelf_yield(void *shelf, uint64_t want_bytes, int64_t deadline_ns);
+
+void shelf_read(struct shelf *shelf, struct shelf_figures *ret_figures);
+
+/* ── upload.c: a PUT, from its headers to the object on its shelf ───────────────────────────────────────────────── */
+
+struct upload {
+    struct shelf *shelf;
+    uint64_t length_bytes; /* LENGTH_UNKNOWN: counted as it comes, and admitted step by step */
+    struct object *object; /* NULL once it is refused, or on its shelf */
+    hr_verdict verdict;
+    hr_ticket ticket; /* what is admitted, or why it is refused */
+};
+
+/* Uploads by verdict, since start. */
+extern uint64_t upload_verdicts[HR_REFUSED_NO_BUDGET + 1];
+
+/* Judges a write before its body is read: `verdict` says how. NULL if there is not even memory for that. The upload
+ * is given back by upload_end(), whatever became of it. */
+struct upload *upload_begin(struct shelf *shelf, const char *key, uint64_t length_bytes);
+
+/* Takes a part of the body. A body that can no longer be kept is dropped at once, and the rest of it is skipped. */
+void upload_add(struct upload *upload, const char *bytes, size_t size);
+
+/* Puts the whole object on its shelf. False if it is refused. */
+bool upload_finish(struct upload *upload, bool *ret_replaced);
+
+void upload_end(struct upload *upload);
+
+/* ── answer.c: what is said ─────────────────────────────────────────────────────────────────────────────────────── */
+
+/* The routine answers, made at start: to say them never needs memory. */
+enum answer {
+    ANSWER_OK,
+    ANSWER_NOT_READY,
+    ANSWER_CREATED,
+    ANSWER_DONE, /* replaced or deleted */
+    ANSWER_NO_PATH,
+    ANSWER_NO_OBJECT,
+    ANSWER_BAD_KEY,
+    ANSWER_ONLY_GET,
+    ANSWER_ONLY_OBJECT_METHODS,
+    ANSWER_NO_MEMORY, /* for the answer itself */
+    ANSWER_COUNT,
+};
+
+/* Makes the routine answers. Returns whether there was memory for them. */
+bool answers_open(void);
+
+enum MHD_Result answer(struct MHD_Connection *connection, enum answer which);
+
+/* Says why: 413, 503 or 507, with Retry-After and the figures of a refused ticket as JSON. */
+enum MHD_Result answer_refusal(struct MHD_Connection *connection, hr_verdict verdict, const hr_ticket *ticket);
+
+/* Sends an object, and gives the reference back in any case. */
+enum MHD_Result answer_object(struct MHD_Connection *connection, struct object *object);
+
+/* Sends the guard's figures and the store's own, as OpenMetrics text. */
+enum MHD_Result answer_metrics(struct MHD_Connection *connection, uint64_t reads, uint64_t requests_in_flight);
+
+/* ── linger.c: refused clients that still send ──────────────────────────────────────────────────────────────────── */
+
+/* Keeps a connection that is about to be closed: by a descriptor of our own. Any thread. */
+void linger_keep(int connection);
+
+/* Throws away what has come, and closes what is done. Called a few times a second. */
+void linger_sweep(void);
+
+/* ── http.c: GNU libmicrohttpd on one thread of its own ─────────────────────────────────────────────────────────── */
+
+/* The server accepts no more, and connections end after the request that they are in. */
+extern atomic_bool http_draining;
+
+/* Requests that are begun and not yet answered to the last byte. */
+extern atomic_uint http_in_flight;
+
+/* Starts to serve, and says on stdout where; or on stderr why not. Returns whether it serves. */
+bool http_open(const struct options *options);
+
+void http_drain(void);
+
+/* Ends all connections. */
+void http_close(void);
+
+#endif
