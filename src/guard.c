@@ -274,7 +274,7 @@ int hri_guard_new_in(const hri_environment *environment, const hr_guard_options 
         return error;
     }
     hri_guard_record(guard);
-    error = options->interval_ns >= 0 ? hri_monitor_start(&guard->monitor) : 0;
+    error = options->interval_ns >= 0 ? hri_watcher_start(&guard->watcher, &guard->monitor) : 0;
     if (error) {
         destroy(guard);
         return error;

@@ -90,6 +90,7 @@ int hr_guard_read(hr_guard *guard, hr_figures *ret_figures)
         .refusals = accounts.refusals,
         .reserve_bytes = counts.reserve_bytes,
         .faults = hri_fault_count(),
+        .pressure_wakes = hri_monitor_pressure_wakes(&guard->monitor),
         .stalled_ns = counts.stalled_ns,
         .time_ns = sight.time_ns,
     };
@@ -135,7 +136,7 @@ int hr_guard_start(hr_guard *guard, int64_t interval_ns)
         return -EALREADY;
     if (interval_ns > 0)
         atomic_store_explicit(&guard->interval_ns, interval_ns, memory_order_relaxed);
-    return hri_monitor_start(&guard->monitor);
+    return hri_watcher_start(&guard->watcher, &guard->monitor);
 }
 
 int hr_guard_stop(hr_guard *guard)

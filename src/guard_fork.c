@@ -21,8 +21,8 @@ static void each(hri_fork moment)
         hri_fork_lock(&guard->fd_lock, moment);
         hri_relief_fork(&guard->relief, moment);
         hri_history_fork(&guard->history, moment);
-        hri_monitor_fork(&guard->monitor, moment);
         hri_watcher_fork(&guard->watcher, moment);
+        hri_monitor_fork(&guard->monitor, moment);
         hri_budget_tree_fork(&guard->tree, moment);
         if (moment == HRI_FORK_CHILD) /* the eventfd is shared with the parent: each is to have its own */
             hri_file_close(atomic_exchange_explicit(&guard->fd, -1, memory_order_relaxed));

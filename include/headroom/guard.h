@@ -55,6 +55,7 @@ typedef struct hr_figures {
     uint64_t refusals;             /* charges and requests refused, by any budget or level */
     uint64_t reserve_bytes;        /* the emergency reserve in hand: 0 while it is dropped */
     uint64_t faults;               /* misuse that was caught and survived, such as giving back too much */
+    uint64_t pressure_wakes;       /* looks brought about by the kernel's signal of memory pressure */
     int64_t stalled_ns;            /* for how long relief has achieved nothing while short; 0 below ten dwells */
     char holder[64];               /* who holds most while it is stalled: "budget NAME", "this process, in no budget",
                                       "others in the cgroup"; else "" */
@@ -164,7 +165,7 @@ HR_API int hr_guard_fd(hr_guard *guard);
 /* Starts the monitor thread, for a guard made without one or after hr_guard_stop(). `interval_ns` 0 keeps the guard's
  * interval.
  *
- * returns  0; -EALREADY while it runs; -EINVAL if `interval_ns` is negative; -EAGAIN (no thread)
+ * returns  0; -EALREADY while it runs; -EINVAL if `interval_ns` is negative; -EAGAIN (no thread); -EMFILE, -ENFILE
  * threads  one at a time with hr_guard_stop()
  * undo     hr_guard_stop()
  */

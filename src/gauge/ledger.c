@@ -68,10 +68,14 @@ static struct ledger process_ledger(const hri_books *books, unsigned index)
     return ledger;
 }
 
+/* A group's use that decides the level. memory.stat is behind by what CPUs keep to themselves, and an ancestor's can
+ * stand still for two seconds while a group below it fills (seen on Linux 6.18: its flush is left out where a child's is
+ * due and nobody reads that child). memory.current is exact; it counts page cache, so what may only be lag is left out. */
 static struct ledger group_ledger(const hri_books *books, unsigned index)
 {
     const hri_cgroup_reading *group = &books->reading->groups[index];
-    uint64_t use = hri_add(group->use_bytes, books->reserve_bytes);
+    uint64_t use = hri_max(group->use_bytes, hri_sub(group->charged_bytes, books->reading->lag_bytes));
+    use = hri_add(use, books->reserve_bytes);
     return (struct ledger){HRI_LEDGER_CGROUP, use, group->limit_bytes, hri_add(others(books, group), used(books))};
 }
 

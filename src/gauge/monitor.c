@@ -1,12 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* The thread sleeps in ppoll() on two descriptors: the eventfd by which others wake it, and the kernel's signal. A signal
+ * that comes again and again makes no more than one round every PRESSURE_PAUSE_NS: between them it is not polled.
+ *
+ * No wake is lost: `woken` is taken back before a round begins, so whoever finds it set is served by that round, and
+ * whoever finds it clear writes the event, which ends the wait after it.
+ */
 #include "gauge/monitor.h"
 
+#include "base/clock.h"
 #include "base/wait.h"
+#include "os/clock.h"
+#include "os/event.h"
+#include "os/file.h"
 
 #include <errno.h>
 #include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
+
+#define PRESSURE_PAUSE_NS (10 * HRI_MILLISECOND)
 
 /* Enough for rounds and for the callbacks of users, which run here; touched at start, so that it never has to grow
  * when memory has run out. */
@@ -20,41 +33,85 @@ static __attribute__((noinline)) void touch_stack(void)
         pages[i] = 0;
 }
 
+/* ── the thread ─────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+/* Polls until a wake, a signal or `until_ns`. Gives whether it was a signal. */
+static bool poll_until(hri_monitor *monitor, int64_t until_ns, bool listening)
+{
+    hri_pressure *pressure = &monitor->pressure;
+    struct pollfd asked[2] = {
+        {.fd = atomic_load_explicit(&monitor->event, memory_order_relaxed), .events = POLLIN},
+        {.fd = listening ? pressure->fd : -1, .events = pressure->events},
+    };
+    int64_t left_ns = until_ns - hri_clock_now(&hri_os_clock);
+    if (left_ns < 0)
+        left_ns = 0;
+    struct timespec timeout = {.tv_sec = (time_t)(left_ns / HRI_SECOND), .tv_nsec = (long)(left_ns % HRI_SECOND)};
+    if (ppoll(asked, 2, &timeout, NULL) <= 0)
+        return false;
+    if (asked[0].revents)
+        hri_event_clear(asked[0].fd);
+    return asked[1].revents && hri_pressure_take(pressure, asked[1].revents);
+}
+
+static bool is_asked_for(hri_monitor *monitor)
+{
+    return atomic_load(&monitor->woken) || atomic_load(&monitor->stopping);
+}
+
+/* Waits for `pause_ns`, or for less if there is a reason. `*quiet_until_ns` is when signals count again. */
+static void wait_for_reason(hri_monitor *monitor, int64_t pause_ns, int64_t *quiet_until_ns)
+{
+    int64_t now_ns = hri_clock_now(&hri_os_clock);
+    int64_t until_ns = pause_ns < INT64_MAX - now_ns ? now_ns + pause_ns : INT64_MAX;
+    while (now_ns < until_ns && !is_asked_for(monitor)) {
+        bool listening = now_ns >= *quiet_until_ns;
+        bool pressed = poll_until(monitor, listening ? until_ns : hri_earlier(until_ns, *quiet_until_ns), listening);
+        now_ns = hri_clock_now(&hri_os_clock);
+        if (pressed) {
+            *quiet_until_ns = now_ns + PRESSURE_PAUSE_NS;
+            atomic_fetch_add_explicit(&monitor->pressure_wakes, 1, memory_order_relaxed);
+            return;
+        }
+    }
+}
+
 static void *run(void *argument)
 {
     hri_monitor *monitor = argument;
+    int64_t quiet_until_ns = INT64_MIN;
     touch_stack();
-    pthread_mutex_lock(&monitor->lock);
-    while (!monitor->stopping) {
-        monitor->woken = false;
-        pthread_mutex_unlock(&monitor->lock);
-        struct timespec until = hri_deadline_after(monitor->round(monitor->context));
-        pthread_mutex_lock(&monitor->lock);
-        int error = 0;
-        while (!monitor->stopping && !monitor->woken && !error)
-            error = pthread_cond_timedwait(&monitor->wake, &monitor->lock, &until);
+    while (!atomic_load(&monitor->stopping)) {
+        atomic_store(&monitor->woken, false);
+        wait_for_reason(monitor, monitor->round(monitor->context), &quiet_until_ns);
     }
-    pthread_mutex_unlock(&monitor->lock);
     return NULL;
 }
 
+/* ── those who start, stop and wake it ──────────────────────────────────────────────────────────────────────────── */
+
 int hri_monitor_init(hri_monitor *monitor, hri_monitor_fn *round, void *context)
 {
-    *monitor = (hri_monitor){.round = round, .context = context};
-    return hri_wait_init(&monitor->lock, &monitor->wake);
+    *monitor = (hri_monitor){.round = round, .context = context, .pressure = {.fd = -1}};
+    atomic_init(&monitor->event, -1);
+    return -pthread_mutex_init(&monitor->lock, NULL);
 }
 
 void hri_monitor_destroy(hri_monitor *monitor)
 {
     hri_monitor_stop(monitor);
-    hri_wait_destroy(&monitor->lock, &monitor->wake);
+    hri_file_close(atomic_load_explicit(&monitor->event, memory_order_relaxed));
+    pthread_mutex_destroy(&monitor->lock);
 }
 
 void hri_monitor_fork(hri_monitor *monitor, hri_fork moment)
 {
-    hri_fork_wait(&monitor->lock, &monitor->wake, moment);
-    if (moment == HRI_FORK_CHILD)
-        monitor->running = monitor->stopping = monitor->woken = false;
+    hri_fork_lock(&monitor->lock, moment);
+    if (moment != HRI_FORK_CHILD)
+        return;
+    atomic_store(&monitor->running, false);
+    hri_file_close(atomic_exchange(&monitor->event, -1)); /* a wake here must not wake the parent's */
+    hri_pressure_close(&monitor->pressure);
 }
 
 static int create(hri_monitor *monitor)
@@ -73,14 +130,28 @@ static int create(hri_monitor *monitor)
     return error ? -EAGAIN : 0;
 }
 
-int hri_monitor_start(hri_monitor *monitor)
+/* What the thread needs, under the lock. The eventfd stays until the monitor goes: whoever wakes may still hold it. */
+static int prepare(hri_monitor *monitor, const hri_site *site, const hri_cgroup_chain *chain)
+{
+    int event = atomic_load_explicit(&monitor->event, memory_order_relaxed);
+    if (event < 0)
+        event = hri_event_open();
+    if (event < 0)
+        return event;
+    atomic_store(&monitor->event, event);
+    atomic_store(&monitor->stopping, false);
+    return hri_pressure_open(&monitor->pressure, site, chain);
+}
+
+int hri_monitor_start(hri_monitor *monitor, const hri_site *site, const hri_cgroup_chain *chain)
 {
     pthread_mutex_lock(&monitor->lock);
-    int error = monitor->running ? -EALREADY : 0;
+    int error = atomic_load(&monitor->running) ? -EALREADY : prepare(monitor, site, chain);
     if (!error) {
-        monitor->stopping = false;
         error = create(monitor);
-        monitor->running = !error;
+        atomic_store(&monitor->running, !error);
+        if (error)
+            hri_pressure_close(&monitor->pressure);
     }
     pthread_mutex_unlock(&monitor->lock);
     return error;
@@ -89,29 +160,28 @@ int hri_monitor_start(hri_monitor *monitor)
 int hri_monitor_stop(hri_monitor *monitor)
 {
     pthread_mutex_lock(&monitor->lock);
-    bool running = monitor->running && !monitor->stopping;
-    if (running) {
-        monitor->stopping = true;
-        pthread_cond_broadcast(&monitor->wake);
-    }
+    bool ours = atomic_load(&monitor->running) && !atomic_exchange(&monitor->stopping, true);
     pthread_mutex_unlock(&monitor->lock);
-    if (!running)
+    if (!ours)
         return -EALREADY;
-    pthread_join(monitor->thread, NULL);
+    hri_event_signal(atomic_load(&monitor->event));
+    pthread_join(monitor->thread, NULL); /* not under the lock, which a fork may want meanwhile */
     pthread_mutex_lock(&monitor->lock);
-    monitor->running = false;
+    hri_pressure_close(&monitor->pressure);
+    atomic_store(&monitor->running, false);
     pthread_mutex_unlock(&monitor->lock);
     return 0;
 }
 
 bool hri_monitor_wake(hri_monitor *monitor)
 {
-    pthread_mutex_lock(&monitor->lock);
-    bool running = monitor->running;
-    if (running && !monitor->woken) {
-        monitor->woken = true;
-        pthread_cond_signal(&monitor->wake);
-    }
-    pthread_mutex_unlock(&monitor->lock);
+    bool running = hri_monitor_is_running(monitor);
+    if (running && !atomic_exchange(&monitor->woken, true))
+        hri_event_signal(atomic_load(&monitor->event));
     return running;
+}
+
+uint64_t hri_monitor_pressure_wakes(const hri_monitor *monitor)
+{
+    return atomic_load_explicit(&monitor->pressure_wakes, memory_order_relaxed);
 }

@@ -182,6 +182,14 @@ void hri_watcher_read(hri_watcher *watcher, hri_sight *ret_sight)
     pthread_mutex_unlock(&watcher->lock);
 }
 
+int hri_watcher_start(hri_watcher *watcher, hri_monitor *monitor)
+{
+    pthread_mutex_lock(&watcher->lock);
+    int error = hri_monitor_start(monitor, &watcher->gauge.site, &watcher->gauge.chain);
+    pthread_mutex_unlock(&watcher->lock);
+    return error;
+}
+
 void hri_watcher_fork(hri_watcher *watcher, hri_fork moment)
 {
     hri_fork_lock(&watcher->lock, moment);

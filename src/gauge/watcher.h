@@ -12,6 +12,7 @@
 #include "base/level_word.h"
 #include "gauge/ledger.h"
 #include "gauge/levels.h"
+#include "gauge/monitor.h"
 #include "gauge/rate.h"
 
 /* How to look. */
@@ -82,6 +83,9 @@ void hri_watcher_destroy(hri_watcher *watcher);
 
 /* In the child the gauges are opened anew at the next look: most children never look. */
 void hri_watcher_fork(hri_watcher *watcher, hri_fork moment);
+
+/* Starts a monitor that listens to the signals of the watcher's groups. Gives 0 or a negative errno. */
+int hri_watcher_start(hri_watcher *watcher, hri_monitor *monitor);
 
 /* Looks: gives the level after that. */
 hr_level hri_watcher_look(hri_watcher *watcher, unsigned how);

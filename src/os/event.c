@@ -15,3 +15,9 @@ void hri_event_signal(int fd)
     if (fd >= 0)
         (void)eventfd_write(fd, 1); /* fails only where the count is full: it is readable then */
 }
+
+void hri_event_clear(int fd)
+{
+    eventfd_t count;
+    (void)eventfd_read(fd, &count); /* fails only where it is clear */
+}

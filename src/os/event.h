@@ -9,4 +9,7 @@ int hri_event_open(void);
 /* Makes it readable; a descriptor below 0 is fine. */
 void hri_event_signal(int fd);
 
+/* Makes it unreadable again. */
+void hri_event_clear(int fd);
+
 #endif
