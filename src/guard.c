@@ -66,7 +66,9 @@ static void look_quietly(hr_guard *guard, unsigned how, uint64_t untouched_bytes
 static void budget_crossed(void *context, uint64_t bytes, bool quiet)
 {
     hr_guard *guard = context;
-    if (quiet || hri_reclaiming()) {
+    if (quiet) { /* perhaps in a signal handler, which must not wait for whom it has interrupted */
+        look_quietly(guard, HRI_LOOK_FRESH | HRI_LOOK_IF_FREE, bytes);
+    } else if (hri_reclaiming()) {
         look_quietly(guard, HRI_LOOK_FRESH, bytes);
     } else {
         /* Where the accounts alone call for relief, it need not wait for the gauges: it reads them itself. */
@@ -98,10 +100,10 @@ static void budget_met(void *context)
     }
 }
 
-static void budget_reread(void *context)
+static void budget_reread(void *context, bool quiet)
 {
     hr_guard *guard = context;
-    look_quietly(guard, HRI_LOOK_FRESH, 0);
+    look_quietly(guard, HRI_LOOK_FRESH | (quiet ? HRI_LOOK_IF_FREE : 0), 0);
 }
 
 static bool budget_shortage(void *context, const hri_shortage *shortage, int64_t *deadline_ns)

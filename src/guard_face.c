@@ -144,6 +144,11 @@ int hr_guard_stop(hr_guard *guard)
     return guard ? hri_monitor_stop(&guard->monitor) : -EINVAL;
 }
 
+int hr_budget_walk(hr_guard *guard, hr_budget_walk_fn *visit, void *context)
+{
+    return guard && visit ? hri_budget_tree_walk(&guard->tree, visit, context) : -EINVAL;
+}
+
 int hr_reclaimer_add(hr_guard *guard, hr_reclaimer *node)
 {
     if (!guard || !node || !node->reclaim || (node->budget && node->budget->tree != &guard->tree))

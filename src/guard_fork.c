@@ -7,6 +7,7 @@
  */
 #include "guard_rooms.h"
 
+#include "os/cells.h"
 #include "os/file.h"
 
 #include <errno.h>
@@ -33,16 +34,19 @@ static void before(void)
 {
     pthread_mutex_lock(&lock);
     each(HRI_FORK_BEFORE);
+    hri_cells_fork(HRI_FORK_BEFORE);
 }
 
 static void in_parent(void)
 {
+    hri_cells_fork(HRI_FORK_PARENT);
     each(HRI_FORK_PARENT);
     pthread_mutex_unlock(&lock);
 }
 
 static void in_child(void)
 {
+    hri_cells_fork(HRI_FORK_CHILD);
     each(HRI_FORK_CHILD);
     hri_fork_lock(&lock, HRI_FORK_CHILD);
 }

@@ -27,12 +27,16 @@ extern "C" {
 typedef struct hr_budget_figures {
     uint64_t used_bytes;     /* held and promised: what counts against the limit; exact */
     uint64_t promised_bytes; /* the part of used_bytes that is admitted and not yet spent */
-    uint64_t peak_bytes;     /* the most that used_bytes has been */
+    uint64_t peak_bytes;     /* the most that used_bytes has been; at most what threads had in stock too high */
     uint64_t total_bytes;    /* everything ever held, whether given back or not */
     uint64_t limit_bytes;    /* HR_NONE: no limit of its own */
     uint64_t left_bytes;     /* what this budget alone would still grant; its ancestors may grant less */
+    uint64_t reserve_bytes;  /* what is guaranteed to it, see hr_budget_set_reserve() */
+    uint64_t reserved_bytes; /* what is set aside for budgets below it and not used by them: counts against the limit */
     uint64_t refused;        /* charges and requests that this budget's limit refused */
-    uint64_t waiting;        /* callers that wait for room */
+    uint64_t waiting;        /* callers that wait for room, here or below */
+    uint64_t waits;          /* waits that are over, granted or not */
+    int64_t wait_longest_ns; /* the longest wait so far; those that still last count */
 } hr_budget_figures;
 
 /* Why a charge was refused: which limit bound, what was asked of it, what it had left. */
@@ -60,11 +64,14 @@ HR_API HR_MUST_CHECK int hr_budget_new(hr_budget *parent, const char *name, uint
  */
 HR_API int hr_budget_free(hr_budget *budget);
 
-/* Charges `bytes` to the budget and to all its ancestors, or to none.
+/* Charges `bytes` to the budget and to all its ancestors, or to none. Exact: never one byte over a limit, and never
+ * refused while the bytes are there.
  *
  * returns  0; -EDQUOT if a limit refused after relief was tried (hr_budget_refusal() says which)
  * threads  any
- * memory   never allocates; may run reclaimers and the guard's callback
+ * memory   never allocates (a thread's first charges may map 64 KiB of address space); may run reclaimers and the
+ *          guard's callback
+ * cost     some nanoseconds from this thread's stock; some ten without one
  * undo     hr_budget_uncharge() with the same bytes
  */
 HR_API HR_MUST_CHECK int hr_budget_charge(hr_budget *budget, uint64_t bytes);
@@ -72,14 +79,28 @@ HR_API HR_MUST_CHECK int hr_budget_charge(hr_budget *budget, uint64_t bytes);
 /* As hr_budget_charge(), but runs no relief and no callback: safe while the caller holds locks that its own
  * reclaimers or callbacks take.
  *
- * returns  0; -EDQUOT
- * threads  any
+ * returns  0; -EDQUOT; -EAGAIN in a signal handler that has interrupted the library in the midst of the accounts
+ * threads  any, signal handlers too
  * memory   never allocates, never blocks for longer than a short lock
  * undo     hr_budget_uncharge() with the same bytes
  */
 HR_API HR_MUST_CHECK int hr_budget_try_charge(hr_budget *budget, uint64_t bytes);
 
+/* Moves bytes that are held by one budget to another one of the same guard. They are charged all the time: to `from`
+ * until they are charged to `to`, and to what contains both throughout.
+ *
+ * returns  0; -EDQUOT if a limit on the path of `to` refused: `from` still holds them; -EINVAL if `from` holds less, or
+ *          the budgets belong to different guards
+ * threads  any
+ * memory   never allocates; runs no relief
+ */
+HR_API HR_MUST_CHECK int hr_budget_transfer(hr_budget *from, hr_budget *to, uint64_t bytes);
+
 /* As hr_budget_charge(), but waits until there is room, `timeout_ns` at the longest; a negative one waits for ever.
+ *
+ * Waiting is fair: bytes that come back go to those who wait, first come, first served. A smaller demand that fits may
+ * pass a larger one that does not, sixteen times. Charges that do not wait are never refused for the sake of those who
+ * do, so a stream of them can keep a large demand waiting.
  *
  * returns  0; -ETIMEDOUT; -EDQUOT if a limit on the path is smaller than `bytes`: it can never fit
  * threads  any; not while holding what others would have to give back
@@ -91,7 +112,7 @@ HR_API HR_MUST_CHECK int hr_budget_charge_wait(hr_budget *budget, uint64_t bytes
 /* Gives charged bytes back to the budget and all its ancestors. Never fails. Giving back more than is held is a
  * fault of the caller: debug builds abort, release builds stop at 0 and count it (hr_figures.faults).
  *
- * threads  any, also another one than charged
+ * threads  any, also another one than charged; signal handlers too
  * memory   never allocates; above normal it may read the gauges and run the guard's callback
  */
 HR_API void hr_budget_uncharge(hr_budget *budget, uint64_t bytes);
@@ -103,12 +124,42 @@ HR_API void hr_budget_uncharge(hr_budget *budget, uint64_t bytes);
  */
 HR_API int hr_budget_set_limit(hr_budget *budget, uint64_t limit_bytes);
 
-/* Reads the accounts of one budget, all at one instant.
+/* Guarantees a budget that it can hold `reserve_bytes`, whatever others below the same ancestors take: so much is set
+ * aside for it in all of them. 0 ends the guarantee. Bytes that its ancestors have already granted to others are not
+ * taken back.
+ *
+ * returns  0; -EDQUOT if an ancestor has not that much left: nothing has changed; -EINVAL for a guard's root, or more
+ *          than the budget's own limit
+ * threads  any
+ */
+HR_API int hr_budget_set_reserve(hr_budget *budget, uint64_t reserve_bytes);
+
+/* Reads the accounts of one budget, all at one instant, with what threads have in stock taken back.
  *
  * returns  0; -EINVAL
  * threads  any
+ * cost     some ten microseconds while other threads charge
  */
 HR_API int hr_budget_read(hr_budget *budget, hr_budget_figures *ret_figures);
+
+/* Called for a budget with its figures, with no lock held. Anything else than 0 ends the walk. */
+typedef int hr_budget_walk_fn(void *context, hr_budget *budget, const hr_budget_figures *figures);
+
+/* Visits all budgets of a guard, each before those below it. A budget that is freed meanwhile stays valid until its
+ * visit is over; one that is made meanwhile may be missed.
+ *
+ * returns  0; what `visit` returned to end it; -EINVAL
+ * threads  any
+ * memory   never allocates
+ */
+HR_API int hr_budget_walk(hr_guard *guard, hr_budget_walk_fn *visit, void *context);
+
+/* Names the budget that a budget is below.
+ *
+ * returns  the parent; NULL for a guard's root
+ * threads  any
+ */
+HR_API hr_budget *hr_budget_parent(const hr_budget *budget);
 
 /* Names a budget: as it was given, "root" for a guard's root.
  *

@@ -3,7 +3,7 @@
 
 #include "base/clock.h"
 
-static int init_condition(pthread_cond_t *condition)
+int hri_wait_init_condition(pthread_cond_t *condition)
 {
     pthread_condattr_t attributes;
     int error = pthread_condattr_init(&attributes);
@@ -21,7 +21,7 @@ int hri_wait_init(pthread_mutex_t *lock, pthread_cond_t *condition)
     int error = -pthread_mutex_init(lock, NULL);
     if (error)
         return error;
-    error = init_condition(condition);
+    error = hri_wait_init_condition(condition);
     if (error)
         pthread_mutex_destroy(lock);
     return error;

@@ -9,6 +9,7 @@
 
 /* Makes a lock and a condition to wait for under it. Gives 0 or a negative errno, and then neither is made. */
 int hri_wait_init(pthread_mutex_t *lock, pthread_cond_t *condition);
+int hri_wait_init_condition(pthread_cond_t *condition); /* the condition alone */
 void hri_wait_destroy(pthread_mutex_t *lock, pthread_cond_t *condition);
 
 /* The instant `timeout_ns` from now, as pthread_cond_timedwait() wants it; waits beyond 100 years are that long. */

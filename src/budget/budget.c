@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The tree of budgets: exact accounts under one mutex.
+/* Charging and giving back.
  *
- * Invariant: in every budget held + promised counts its own charges and all of its descendants', so a parent's is never
- * less than the sum of its children's. A demand is granted by the whole path or by nobody, under the lock. Whatever
- * may run somebody else's code (relief, a change of level) happens after the lock is given back.
- *
- * Locking: `lock` guards every field but the two atomics. It is a leaf: nothing else is taken under it.
+ * A charge is tried in this thread's stock first, which takes no lock; then in a section, exactly: granted by the whole
+ * path or by nobody. Before anything is refused there, the stocks inside the highest budget that is short are taken
+ * back from all threads, and the decision is made on what is truly held. Whatever may run somebody else's code (relief,
+ * a change of level) happens after the section is left.
  */
 #include "budget/accounts.h"
 
 #include "base/assert.h"
-#include "base/wait.h"
+#include "budget/section.h"
+#include "budget/stock.h"
+#include "budget/wait.h"
+#include "budget/young.h"
 
 #include <errno.h>
 #include <string.h>
@@ -21,31 +23,7 @@ static __attribute__((tls_model("initial-exec"))) _Thread_local struct {
     bool known;
 } last;
 
-void hri_budget_check(const hr_budget *budget)
-{
-    HRI_ASSERT(hri_budget_used(budget) >= budget->held_bytes);
-    HRI_ASSERT(hri_budget_used(budget) <= budget->peak_bytes);
-    HRI_ASSERT(!budget->parent || hri_budget_used(budget) <= hri_budget_used(budget->parent));
-}
-
-static void check_path(const hr_budget *budget)
-{
-#ifdef HRI_DEBUG
-    for (; budget; budget = budget->parent)
-        hri_budget_check(budget);
-#else
-    (void)budget;
-#endif
-}
-
 /* ── grants ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
-
-struct demand {
-    hr_budget *budget;
-    uint64_t bytes;
-    uint64_t ceiling_bytes; /* of the root's use; HR_NONE: none */
-    bool promise;
-};
 
 static hri_shortage shortage_at(hr_budget *budget, uint64_t bytes)
 {
@@ -56,99 +34,133 @@ static hri_shortage shortage_at(hr_budget *budget, uint64_t bytes)
         .limit_bytes = hri_budget_limit(budget),
         .hopeless = bytes > hri_budget_limit(budget),
         .narrowed =
-            bytes > hri_budget_left(budget) && bytes <= hri_sub(hri_budget_limit(budget), hri_budget_used(budget)),
+            bytes > hri_budget_left(budget) && bytes <= hri_sub(hri_budget_limit(budget), budget->claimed_bytes),
     };
 }
 
-/* Does the demand fit on the whole path? The lowest budget that is short is reported, since what is freed there is
- * free above it too; but a limit that can never fit it comes first. */
-static bool fits(const struct demand *demand, hri_shortage *ret_shortage)
+/* Does the demand fit on the whole path now? The lowest budget that is short is reported, since what is freed there is
+ * free above it too; but a limit that can never fit it comes first. `ret_top` is the highest that is short. */
+static bool fits(const hri_demand *demand, hri_shortage *ret_shortage, hr_budget **ret_top)
 {
-    bool short_of = false;
+    uint64_t claim = demand->bytes;
     hr_budget *budget = demand->budget;
+    *ret_top = NULL;
     for (;; budget = budget->parent) {
         bool hopeless = demand->bytes > hri_budget_limit(budget);
-        if (hopeless || (!short_of && demand->bytes > hri_budget_left(budget)))
+        bool short_of = claim > hri_budget_left(budget);
+        if (hopeless || (short_of && !*ret_top))
             *ret_shortage = shortage_at(budget, demand->bytes);
+        if (hopeless || short_of)
+            *ret_top = budget;
         if (hopeless)
             return false;
-        short_of |= demand->bytes > hri_budget_left(budget);
         if (!budget->parent)
             break;
+        claim = hri_budget_pass_on(budget, claim);
     }
-    if (!short_of && demand->bytes > hri_sub(demand->ceiling_bytes, hri_budget_used(budget))) {
+    if (!*ret_top && demand->bytes > hri_sub(demand->ceiling_bytes, budget->used_bytes)) {
         *ret_shortage = shortage_at(budget, demand->bytes);
-        ret_shortage->left_bytes = hri_sub(demand->ceiling_bytes, hri_budget_used(budget));
+        ret_shortage->left_bytes = hri_sub(demand->ceiling_bytes, budget->used_bytes);
         ret_shortage->ceiling = true;
-        short_of = true;
+        *ret_top = budget;
     }
-    return !short_of;
+    return !*ret_top;
 }
 
-static void take(const struct demand *demand)
+bool hri_demand_fits(const hri_demand *demand, hri_shortage *ret_shortage)
 {
-    for (hr_budget *budget = demand->budget; budget; budget = budget->parent) {
-        if (demand->promise) {
-            budget->promised_bytes += demand->bytes;
-        } else {
-            budget->held_bytes += demand->bytes;
-            budget->total_bytes += demand->bytes;
-        }
-        budget->peak_bytes = hri_max(budget->peak_bytes, hri_budget_used(budget));
-    }
-    check_path(demand->budget);
+    hr_budget *top;
+    if (fits(demand, ret_shortage, &top))
+        return true;
+    if (ret_shortage->hopeless || !hri_stock_is_out(top))
+        return false;
+    hri_stock_drain(top);
+    return fits(demand, ret_shortage, &top);
+}
+
+void hri_demand_take(const hri_demand *demand)
+{
+    hri_path_take(demand->budget, demand->bytes);
+    hri_path_count(demand->budget, demand->promise ? 0 : demand->bytes, demand->promise ? demand->bytes : 0);
+}
+
+/* Does use pass what the watcher wants to hear of? Stocks are no use: they are taken back before it is said. */
+static bool crosses(hri_budget_tree *tree)
+{
+    uint64_t cross_bytes = atomic_load_explicit(&tree->cross_bytes, memory_order_relaxed);
+    if (tree->root.used_bytes <= cross_bytes)
+        return false;
+    hri_stock_drain(&tree->root);
+    return tree->root.used_bytes > cross_bytes;
 }
 
 /* Grants a demand or says why not. `ret_crossed` says whether the watcher wants to know. */
-static bool grant(const struct demand *demand, hri_shortage *ret_shortage, bool *ret_crossed)
+static bool grant(const hri_demand *demand, hri_shortage *ret_shortage, bool *ret_crossed)
 {
-    hri_budget_tree *tree = demand->budget->tree;
-    pthread_mutex_lock(&tree->lock);
-    bool granted = fits(demand, ret_shortage);
-    if (granted)
-        take(demand);
-    uint64_t root_used = hri_budget_used(&tree->root);
-    pthread_mutex_unlock(&tree->lock);
-    *ret_crossed = granted && root_used > atomic_load_explicit(&tree->cross_bytes, memory_order_relaxed);
+    hr_budget *budget = demand->budget;
+    hri_section section = hri_section_enter(budget);
+    hri_young_note_charge(&section);
+    hri_stock_note_charge(budget);
+    bool granted = !demand->promise && hri_stock_take_slowly(budget, demand->bytes);
+    *ret_crossed = false;
+    if (granted) {
+        hri_stock_count(budget, HRI_STOCK_TAKEN, demand->bytes);
+    } else {
+        granted = hri_demand_fits(demand, ret_shortage);
+        if (granted) {
+            hri_demand_take(demand);
+            *ret_crossed = crosses(section.tree);
+            if (demand->bytes < HRI_STOCK_CHARGE_MAX)
+                hri_stock_fill(budget, 0);
+        }
+    }
+    hri_section_leave(&section);
     return granted;
 }
 
 void hri_budget_refuse(const hri_shortage *shortage)
 {
     hr_budget *budget = shortage->budget;
-    pthread_mutex_lock(&budget->tree->lock);
-    budget->refused++;
-    budget->tree->refusals++;
-    pthread_mutex_unlock(&budget->tree->lock);
     hr_refusal refusal = {
         .asked_bytes = shortage->asked_bytes,
         .left_bytes = shortage->left_bytes,
         .limit_bytes = shortage->limit_bytes,
     };
-    strncpy(refusal.limit_name, hri_budget_limit_name(budget), sizeof refusal.limit_name - 1);
+    hri_section section = hri_section_enter(budget);
+    budget->refused++;
+    section.tree->refusals++;
+    strncpy(refusal.limit_name, budget->parent ? budget->name : section.tree->limit_name,
+            sizeof refusal.limit_name - 1);
+    hri_section_leave(&section);
     last.refusal = refusal;
     last.known = true;
 }
 
 void hri_budget_count_refusal(hri_budget_tree *tree)
 {
-    pthread_mutex_lock(&tree->lock);
+    hri_section section = hri_section_enter_tree(tree);
     tree->refusals++;
-    pthread_mutex_unlock(&tree->lock);
+    hri_section_leave(&section);
 }
 
 /* Grants a charge, with all that may be tried first: fresh figures where others are in the way, then relief. */
-static int charge(hr_budget *budget, uint64_t bytes, bool quiet)
+static __attribute__((noinline)) int charge_slowly(hr_budget *budget, uint64_t bytes, bool quiet)
 {
     if (!budget)
         return -EINVAL;
+    if (bytes == 0)
+        return 0;
+    if (hri_section_interrupted())
+        return -EAGAIN;
+    if (hri_young_charge(budget, bytes, false))
+        return 0;
     const hri_budget_hooks *hooks = &budget->tree->hooks;
-    const struct demand demand = {.budget = budget, .bytes = bytes, .ceiling_bytes = HR_NONE};
+    const hri_demand demand = {.budget = budget, .bytes = bytes, .ceiling_bytes = HR_NONE};
     hri_shortage shortage = {.budget = budget};
     bool crossed;
     bool granted = grant(&demand, &shortage, &crossed);
     if (!granted && shortage.narrowed && hooks->reread) {
-        hooks->reread(hooks->context);
+        hooks->reread(hooks->context, quiet);
         granted = grant(&demand, &shortage, &crossed);
     }
     int64_t deadline_ns = 0;
@@ -169,19 +181,25 @@ static int charge(hr_budget *budget, uint64_t bytes, bool quiet)
 
 int hr_budget_charge(hr_budget *budget, uint64_t bytes)
 {
-    return charge(budget, bytes, false);
+    if (!budget || !hri_stock_take(budget, bytes))
+        return charge_slowly(budget, bytes, false);
+    return 0;
 }
 
 int hr_budget_try_charge(hr_budget *budget, uint64_t bytes)
 {
-    return charge(budget, bytes, true);
+    if (!budget || !hri_stock_take(budget, bytes))
+        return charge_slowly(budget, bytes, true);
+    return 0;
 }
 
 int hri_budget_promise(hr_budget *budget, uint64_t bytes, uint64_t ceiling_bytes, hri_shortage *ret_shortage)
 {
-    const struct demand demand = {.budget = budget, .bytes = bytes, .ceiling_bytes = ceiling_bytes, .promise = true};
+    const hri_demand demand = {.budget = budget, .bytes = bytes, .ceiling_bytes = ceiling_bytes, .promise = true};
     const hri_budget_hooks *hooks = &budget->tree->hooks;
     bool crossed;
+    if (hri_stock_promise(budget, bytes) || hri_young_charge(budget, bytes, true))
+        return 0;
     if (!grant(&demand, ret_shortage, &crossed))
         return -EDQUOT;
     if (crossed && hooks->crossed)
@@ -191,100 +209,118 @@ int hri_budget_promise(hr_budget *budget, uint64_t bytes, uint64_t ceiling_bytes
 
 /* ── giving back ────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-/* What a path gives up and gets, in one step. */
-struct change {
-    uint64_t unheld_bytes;
-    uint64_t unpromised_bytes;
-    uint64_t held_bytes;
-    uint64_t promised_bytes;
-};
-
-/* Applies a change to a whole path. Giving up more than is there stops at 0 and is a fault of the caller's. */
-static void apply(hr_budget *budget, struct change change)
+/* After bytes came back, and the section is left. */
+static void tell_receded(hri_budget_tree *tree)
 {
-    hri_budget_tree *tree = budget->tree;
-    pthread_mutex_lock(&tree->lock);
-    bool fault = change.unheld_bytes > budget->held_bytes || change.unpromised_bytes > budget->promised_bytes;
-    uint64_t unheld = hri_min(change.unheld_bytes, budget->held_bytes);
-    uint64_t unpromised = hri_min(change.unpromised_bytes, budget->promised_bytes);
-    for (hr_budget *at = budget; at; at = at->parent) {
-        at->held_bytes += change.held_bytes - unheld;
-        at->promised_bytes += change.promised_bytes - unpromised;
-        at->total_bytes += change.held_bytes;
-    }
-    check_path(budget);
-    bool receded = unheld + unpromised > change.held_bytes + change.promised_bytes;
-    if (receded && tree->waiters)
-        pthread_cond_broadcast(&tree->room_made);
-    pthread_mutex_unlock(&tree->lock);
-    if (fault)
-        hri_fault();
-    if (receded && tree->hooks.receded && atomic_load_explicit(&tree->watched, memory_order_relaxed))
+    if (tree->hooks.receded && atomic_load_explicit(&tree->watched, memory_order_relaxed))
         tree->hooks.receded(tree->hooks.context);
+}
+
+static __attribute__((noinline)) void give_slowly(hr_budget *budget, uint64_t bytes)
+{
+    if (!budget || bytes == 0)
+        return;
+    if (hri_section_interrupted()) {
+        hri_section_leave_late(budget, bytes);
+        return;
+    }
+    if (hri_young_give(budget, bytes))
+        return;
+    hri_section section = hri_section_enter(budget);
+    if (bytes < HRI_STOCK_CHARGE_MAX)
+        hri_stock_fill(budget, bytes);
+    else
+        hri_path_give(budget, bytes);
+    hri_wait_serve(section.tree);
+    hri_section_leave(&section);
+    tell_receded(section.tree);
 }
 
 void hr_budget_uncharge(hr_budget *budget, uint64_t bytes)
 {
-    if (budget && bytes)
-        apply(budget, (struct change){.unheld_bytes = bytes});
+    if (!budget || !hri_cells_give(hri_stock_place(budget), bytes))
+        give_slowly(budget, bytes);
+}
+
+/* Changes what is promised, up and down, of bytes that stay charged. */
+static void convert(hr_budget *budget, uint64_t total_bytes, uint64_t promised_bytes)
+{
+    if (hri_stock_count(budget, HRI_STOCK_PROMISED, promised_bytes)) {
+        hri_stock_count(budget, HRI_STOCK_TAKEN, total_bytes);
+        return;
+    }
+    hri_section section = hri_section_enter(budget);
+    hri_path_count(budget, total_bytes, promised_bytes);
+    hri_section_leave(&section);
 }
 
 void hri_budget_spend(hr_budget *budget, uint64_t bytes)
 {
-    apply(budget, (struct change){.unpromised_bytes = bytes, .held_bytes = bytes});
+    convert(budget, bytes, -bytes);
 }
 
 void hri_budget_unspend(hr_budget *budget, uint64_t bytes)
 {
-    apply(budget, (struct change){.unheld_bytes = bytes, .promised_bytes = bytes});
+    convert(budget, 0, bytes);
 }
 
 void hri_budget_unpromise(hr_budget *budget, uint64_t bytes)
 {
-    apply(budget, (struct change){.unpromised_bytes = bytes});
+    if (!bytes)
+        return;
+    convert(budget, 0, -bytes);
+    hr_budget_uncharge(budget, bytes);
 }
 
-/* ── waiting ────────────────────────────────────────────────────────────────────────────────────────────────────── */
+/* ── moving ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-static void count_waiter(hr_budget *budget, uint64_t change)
+/* Moves bytes in a section of the tree. */
+static int move(hr_budget *from, hr_budget *to, uint64_t bytes, hri_shortage *ret_shortage)
 {
-    budget->tree->waiters += change;
-    for (hr_budget *at = budget; at; at = at->parent)
-        at->waiting += change;
+    const hri_demand demand = {.budget = to, .bytes = bytes, .ceiling_bytes = HR_NONE};
+    if (from->open_cells > 0)
+        hri_stock_drain(from);
+    if (bytes > from->own_bytes)
+        return -EINVAL;
+    hri_path_give(from, bytes);
+    bool granted = hri_demand_fits(&demand, ret_shortage);
+    hri_path_take(granted ? to : from, bytes);
+    for (hr_budget *at = to; granted && at && !hri_budget_is_inside(from, at); at = at->parent)
+        at->total_bytes += bytes;
+    return granted ? 0 : -EDQUOT;
 }
 
-/* Waits until the demand fits, and takes it. Gives 0, -ETIMEDOUT or -EDQUOT. */
-static int wait_for_grant(const struct demand *demand, int64_t timeout_ns)
+int hr_budget_transfer(hr_budget *from, hr_budget *to, uint64_t bytes)
 {
-    hri_budget_tree *tree = demand->budget->tree;
-    struct timespec until = hri_deadline_after(timeout_ns < 0 ? INT64_MAX : timeout_ns);
-    hri_shortage shortage = {.budget = demand->budget};
-    int error = 0;
-    pthread_mutex_lock(&tree->lock);
-    count_waiter(demand->budget, 1);
-    bool granted;
-    while (!(granted = fits(demand, &shortage)) && !shortage.hopeless && !error)
-        error = pthread_cond_timedwait(&tree->room_made, &tree->lock, &until);
-    count_waiter(demand->budget, (uint64_t)-1);
-    if (granted)
-        take(demand);
-    pthread_mutex_unlock(&tree->lock);
-    if (granted)
-        return 0;
-    hri_budget_refuse(&shortage);
-    return shortage.hopeless ? -EDQUOT : -ETIMEDOUT;
+    if (!from || !to || from->tree != to->tree)
+        return -EINVAL;
+    hri_young_grow(from);
+    hri_young_grow(to);
+    hri_shortage shortage = {.budget = to};
+    hri_section section = hri_section_enter_tree(from->tree);
+    int error = move(from, to, bytes, &shortage);
+    hri_wait_serve(section.tree);
+    hri_section_leave(&section);
+    if (error == -EDQUOT)
+        hri_budget_refuse(&shortage);
+    return error;
 }
+
+/* ── waiting, and explaining ────────────────────────────────────────────────────────────────────────────────────── */
 
 int hr_budget_charge_wait(hr_budget *budget, uint64_t bytes, int64_t timeout_ns)
 {
-    int error = charge(budget, bytes, false);
+    int error = hr_budget_charge(budget, bytes);
     if (error != -EDQUOT)
         return error;
-    const struct demand demand = {.budget = budget, .bytes = bytes, .ceiling_bytes = HR_NONE};
-    error = wait_for_grant(&demand, timeout_ns);
-    const hri_budget_hooks *hooks = &budget->tree->hooks;
-    if (!error && hooks->crossed)
-        hooks->crossed(hooks->context, bytes, false);
+    const hri_demand demand = {.budget = budget, .bytes = bytes, .ceiling_bytes = HR_NONE};
+    hri_shortage shortage = {.budget = budget};
+    bool crossed;
+    error = hri_wait_for(&demand, timeout_ns, &shortage, &crossed);
+    if (error)
+        hri_budget_refuse(&shortage);
+    else if (crossed && budget->tree->hooks.crossed)
+        budget->tree->hooks.crossed(budget->tree->hooks.context, bytes, false);
     return error;
 }
 

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The tree of budgets, as the rooms above see it.
+/* The tree of budgets, as the rooms above see it. README.md in this folder has the idea.
  *
- * One mutex a tree guards every account. What the budget cannot decide itself it asks through hooks, which guard.c
- * connects; they are called with no lock held.
+ * What the budget cannot decide itself it asks through hooks, which guard.c connects; they are called with no lock held.
  */
 #ifndef HRI_BUDGET_BUDGET_H
 #define HRI_BUDGET_BUDGET_H
@@ -28,7 +27,7 @@ typedef struct hri_budget_hooks {
     /* Frees memory inside the budget that bound. `deadline_ns` is 0 at the first call for a demand; the hook keeps its
      * own there. Gives whether a new attempt makes sense. */
     bool (*shortage)(void *context, const hri_shortage *shortage, int64_t *deadline_ns);
-    void (*reread)(void *context); /* reads again what others take; runs no callback */
+    void (*reread)(void *context, bool quiet); /* reads again what others take; runs no callback */
     /* Use passed cross_bytes by a grant of `bytes`, which are not touched yet; quiet: run no callback. */
     void (*crossed)(void *context, uint64_t bytes, bool quiet);
     void (*receded)(void *context); /* bytes came back while the tree is watched */
@@ -38,34 +37,56 @@ typedef struct hri_budget_hooks {
 
 typedef struct hri_budget_tree hri_budget_tree;
 
+/* Fields are guarded by the tree's lock, those of a young budget also by its own; but for the atomics. */
 struct hr_budget {
+    _Atomic uint32_t place; /* of its stocks' cells; 0: it has none */
+    _Atomic bool young;     /* one counter, fed from the parent's stock in one thread: see young.c */
+    _Atomic bool busy;      /* a young budget's own lock */
+    bool condemned;         /* freed by its user while a walk stands at it */
     hri_budget_tree *tree;
     hr_budget *parent; /* NULL: the root */
     const char *name;
     hr_budget *first_child;
     hr_budget *next_sibling;
-    hr_budget **link; /* what points here: the parent's first_child, or a sibling's next_sibling */
+    hr_budget **link;        /* what points here: the parent's first_child, or a sibling's next_sibling */
+    hr_budget *next_stocked; /* in the tree's list of those with a place */
+    const void *first_thread; /* whose charge came first */
+    unsigned charges;         /* so far, until it gets a place */
+    unsigned open_cells;      /* stocks in hand of threads */
+    unsigned visitors;        /* walks that stand here */
+
     uint64_t limit_bytes;
-    uint64_t held_bytes;
-    uint64_t promised_bytes;
+    uint64_t reserve_bytes;  /* set aside for it in all its ancestors */
+    uint64_t own_bytes;      /* charged to itself: stocks included, and what young children have */
+    uint64_t used_bytes;     /* charged to it and all below: held, promised, and in stocks */
+    uint64_t claimed_bytes;  /* that, and what is set aside for those below: what its limit bounds */
+    uint64_t promised_bytes; /* a part of used_bytes; cells count more, up and down */
     uint64_t peak_bytes;
-    uint64_t total_bytes;
+    uint64_t total_bytes; /* ever held; cells count more */
     uint64_t refused;
     uint64_t waiting;
+    uint64_t waits;
+    int64_t wait_longest_ns;        /* of those that are over */
+    _Atomic uint64_t late_bytes; /* given back by a signal handler that could not wait, see section.h */
 };
 
+struct hri_waiter; /* wait.c */
+
 struct hri_budget_tree {
-    pthread_mutex_t lock;
-    pthread_cond_t room_made; /* for hr_budget_charge_wait() */
+    pthread_mutex_t lock; /* a leaf, but for the locks of os/cells */
     hr_budget root;
     hri_budget_hooks hooks;
+    hr_budget *first_stocked;
+    unsigned open_cells;         /* of all budgets */
     uint64_t kernel_limit_bytes; /* the smallest limit of the kernel's: the root's limit is never above it */
     uint64_t room_bytes;         /* that, less what others take: what the root may grant now */
+    uint64_t stock_ceiling_bytes; /* the root's use up to which stocks are handed out */
     const char *limit_name;      /* where the root's limit comes from, for refusals */
     uint64_t refusals;           /* of all budgets */
-    uint64_t waiters;
+    struct hri_waiter *first_waiter;
     _Atomic uint64_t cross_bytes; /* above this use of the root, charges call crossed() */
-    _Atomic bool watched;         /* above normal: bytes that come back call receded() */
+    _Atomic bool watched;         /* above normal: no stocks, and bytes that come back call receded() */
+    _Atomic bool late;            /* some budget has late_bytes */
 };
 
 /* The root's accounts at one instant. */
@@ -85,12 +106,22 @@ void hri_budget_tree_destroy(hri_budget_tree *tree);
 
 void hri_budget_tree_fork(hri_budget_tree *tree, hri_fork moment);
 
+/* Reads the root: exactly, for which all stocks are drained; or at a glance, where what threads do meanwhile may be
+ * missed. */
 void hri_budget_tree_read(hri_budget_tree *tree, hri_accounts *ret_accounts);
+void hri_budget_tree_glance(hri_budget_tree *tree, hri_accounts *ret_accounts);
 
-/* Sets what the kernel allows: its limit, what is left of it once others have theirs, and where the root's limit comes
- * from (a text that outlives the tree). */
-void hri_budget_tree_narrow(hri_budget_tree *tree, uint64_t kernel_limit_bytes, uint64_t room_bytes,
-                            const char *limit_name);
+/* What the gauges say of the root. */
+typedef struct hri_budget_view {
+    uint64_t kernel_limit_bytes;
+    uint64_t room_bytes;          /* what is left of it once others have theirs */
+    uint64_t cross_bytes;         /* the use above which charges are to call crossed() */
+    uint64_t stock_ceiling_bytes; /* the use up to which stocks may be handed out */
+    bool watched;                 /* the level is above normal */
+    const char *limit_name;       /* where the root's limit comes from; outlives the tree */
+} hri_budget_view;
+
+void hri_budget_tree_instruct(hri_budget_tree *tree, const hri_budget_view *view);
 
 /* Finds who holds most by itself, its children's left out, and gives its name, cut to `size` bytes. Looks at every
  * budget, under the lock. */
@@ -99,8 +130,12 @@ uint64_t hri_budget_tree_largest(hri_budget_tree *tree, char *ret_name, size_t s
 /* Names the limit that a budget stands for, to whoever is refused by it. */
 const char *hri_budget_limit_name(hr_budget *budget);
 
-/* Aborts if an account contradicts itself. Debug builds call it where accounts change. */
-void hri_budget_check(const hr_budget *budget);
+/* Recounts a whole tree, and aborts where an account contradicts itself. Debug builds call it where all is quiet: under
+ * the lock, after a drain. */
+void hri_budget_audit(const hri_budget_tree *tree);
+
+/* Visits all budgets, parents first, with no lock held. */
+int hri_budget_tree_walk(hri_budget_tree *tree, hr_budget_walk_fn *visit, void *context);
 
 /* Counts a refusal that no budget made, a level's. */
 void hri_budget_count_refusal(hri_budget_tree *tree);

@@ -2,7 +2,13 @@
 /* Making, reading and freeing: the tree and its budgets. What changes their accounts is in budget.c, with the rules. */
 #include "budget/accounts.h"
 
-#include "base/wait.h"
+#include "base/assert.h"
+#include "base/fork.h"
+#include "budget/section.h"
+#include "budget/stock.h"
+#include "budget/wait.h"
+#include "budget/young.h"
+#include "os/rseq.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -11,95 +17,114 @@
 
 int hri_budget_tree_init(hri_budget_tree *tree, uint64_t limit_bytes, const hri_budget_hooks *hooks)
 {
-    *tree =
-        (hri_budget_tree){.kernel_limit_bytes = HR_NONE, .room_bytes = HR_NONE, .limit_name = "root", .hooks = *hooks};
+    *tree = (hri_budget_tree){
+        .kernel_limit_bytes = HR_NONE,
+        .room_bytes = HR_NONE,
+        .stock_ceiling_bytes = HR_NONE,
+        .limit_name = "root",
+        .hooks = *hooks,
+    };
     tree->root = (hr_budget){.tree = tree, .name = "root", .limit_bytes = limit_bytes};
     atomic_init(&tree->cross_bytes, HR_NONE);
-    return hri_wait_init(&tree->lock, &tree->room_made);
+    hri_rseq_usable(NULL); /* charges rely on its having been asked */
+    return -pthread_mutex_init(&tree->lock, NULL);
 }
 
 void hri_budget_tree_destroy(hri_budget_tree *tree)
 {
-    hri_wait_destroy(&tree->lock, &tree->room_made);
+    hri_section section = hri_section_enter_tree(tree);
+    hri_stock_drain(&tree->root);
+    hri_stock_leave(&tree->root);
+    hri_section_leave(&section);
+    pthread_mutex_destroy(&tree->lock);
 }
 
-void hri_budget_tree_read(hri_budget_tree *tree, hri_accounts *ret_accounts)
+/* ── reading ────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+/* What cells and path together say is promised inside a budget: at a glance a promise may be seen in one and its end in
+ * the other. */
+static uint64_t promised(const hr_budget *budget)
 {
-    pthread_mutex_lock(&tree->lock);
+    uint64_t bytes = budget->promised_bytes + hri_stock_counted(budget, HRI_STOCK_PROMISED);
+    return bytes > INT64_MAX ? 0 : hri_min(bytes, budget->used_bytes);
+}
+
+static void read_root(hri_budget_tree *tree, uint64_t stocks_bytes, hri_accounts *ret_accounts)
+{
+    uint64_t used = hri_sub(tree->root.used_bytes, stocks_bytes);
+    uint64_t promises = hri_min(promised(&tree->root), used);
     *ret_accounts = (hri_accounts){
-        .held_bytes = tree->root.held_bytes,
-        .promised_bytes = tree->root.promised_bytes,
-        .total_bytes = tree->root.total_bytes,
+        .held_bytes = used - promises,
+        .promised_bytes = promises,
+        .total_bytes = tree->root.total_bytes + hri_stock_counted(&tree->root, HRI_STOCK_TAKEN),
         .peak_bytes = tree->root.peak_bytes,
         .own_limit_bytes = tree->root.limit_bytes,
         .limit_bytes = hri_budget_limit(&tree->root),
         .refusals = tree->refusals,
     };
-    pthread_mutex_unlock(&tree->lock);
 }
 
-void hri_budget_tree_narrow(hri_budget_tree *tree, uint64_t kernel_limit_bytes, uint64_t room_bytes,
-                            const char *limit_name)
+void hri_budget_tree_read(hri_budget_tree *tree, hri_accounts *ret_accounts)
 {
-    pthread_mutex_lock(&tree->lock);
-    bool wider = room_bytes > tree->room_bytes;
-    tree->kernel_limit_bytes = kernel_limit_bytes;
-    tree->room_bytes = room_bytes;
-    tree->limit_name = limit_name;
-    if (wider && tree->waiters)
-        pthread_cond_broadcast(&tree->room_made);
-    pthread_mutex_unlock(&tree->lock);
+    hri_section section = hri_section_enter_tree(tree);
+    hri_stock_drain(&tree->root);
+    read_root(tree, 0, ret_accounts);
+    hri_section_leave(&section);
 }
 
-/* What a budget holds by itself. */
-static uint64_t own_bytes(const hr_budget *budget)
+void hri_budget_tree_glance(hri_budget_tree *tree, hri_accounts *ret_accounts)
 {
-    uint64_t own = hri_budget_used(budget);
-    for (const hr_budget *child = budget->first_child; child; child = child->next_sibling)
-        own -= hri_budget_used(child);
-    return own;
+    hri_section section = hri_section_enter_tree(tree);
+    read_root(tree, hri_stock_glance(&tree->root), ret_accounts);
+    hri_section_leave(&section);
 }
 
-/* The next budget of a walk over the whole tree, parents first; NULL after the last. */
-static hr_budget *next_budget(hr_budget *budget)
+static void read_budget(hr_budget *budget, hr_budget_figures *ret_figures)
 {
-    if (budget->first_child)
-        return budget->first_child;
-    while (budget && !budget->next_sibling)
-        budget = budget->parent;
-    return budget ? budget->next_sibling : NULL;
+    *ret_figures = (hr_budget_figures){
+        .used_bytes = budget->used_bytes,
+        .promised_bytes = promised(budget),
+        .peak_bytes = budget->peak_bytes,
+        .total_bytes = budget->total_bytes + hri_stock_counted(budget, HRI_STOCK_TAKEN),
+        .limit_bytes = hri_budget_limit(budget),
+        .left_bytes = hri_budget_room(budget) == HR_NONE ? HR_NONE : hri_budget_left(budget),
+        .reserve_bytes = budget->reserve_bytes,
+        .reserved_bytes = budget->claimed_bytes - budget->used_bytes,
+        .refused = budget->refused,
+        .waiting = budget->waiting,
+        .waits = budget->waits,
+        .wait_longest_ns = hri_wait_longest(budget),
+    };
 }
 
-uint64_t hri_budget_tree_largest(hri_budget_tree *tree, char *ret_name, size_t size)
+int hr_budget_read(hr_budget *budget, hr_budget_figures *ret_figures)
 {
-    pthread_mutex_lock(&tree->lock);
-    hr_budget *largest = &tree->root;
-    for (hr_budget *budget = next_budget(largest); budget; budget = next_budget(budget))
-        if (own_bytes(budget) > own_bytes(largest))
-            largest = budget;
-    uint64_t bytes = own_bytes(largest);
-    snprintf(ret_name, size, "%s", largest->name);
-    pthread_mutex_unlock(&tree->lock);
-    return bytes;
+    if (!budget || !ret_figures)
+        return -EINVAL;
+    hri_section section = hri_section_enter(budget);
+    hri_stock_drain(budget);
+    read_budget(budget, ret_figures);
+    hri_section_leave(&section);
+    return 0;
 }
 
-void hri_budget_tree_fork(hri_budget_tree *tree, hri_fork moment)
+const char *hr_budget_name(const hr_budget *budget)
 {
-    hri_fork_wait(&tree->lock, &tree->room_made, moment);
-    if (moment != HRI_FORK_CHILD)
-        return;
-    tree->waiters = 0; /* they have stayed behind; what they held has not, and nobody can tell what it was */
-    for (hr_budget *budget = &tree->root; budget; budget = next_budget(budget))
-        budget->waiting = 0;
+    return budget ? budget->name : "";
+}
+
+hr_budget *hr_budget_parent(const hr_budget *budget)
+{
+    return budget ? budget->parent : NULL;
 }
 
 const char *hri_budget_limit_name(hr_budget *budget)
 {
     if (budget->parent)
         return budget->name;
-    pthread_mutex_lock(&budget->tree->lock);
-    const char *name = budget->tree->limit_name;
-    pthread_mutex_unlock(&budget->tree->lock);
+    hri_section section = hri_section_enter_tree(budget->tree);
+    const char *name = section.tree->limit_name;
+    hri_section_leave(&section);
     return name;
 }
 
@@ -110,27 +135,167 @@ bool hri_budget_is_inside(const hr_budget *budget, const hr_budget *ancestor)
     return budget != NULL;
 }
 
-int hr_budget_new(hr_budget *parent, const char *name, uint64_t limit_bytes, hr_budget **ret_budget)
+/* What a budget holds by itself: young children's bytes are in its own too. */
+static uint64_t itself(const hr_budget *budget)
 {
-    if (!parent || !name || !ret_budget)
-        return -EINVAL;
-    size_t name_bytes = strlen(name) + 1;
-    hr_budget *budget = calloc(1, sizeof *budget + name_bytes);
+    uint64_t bytes = budget->own_bytes;
+    for (const hr_budget *child = budget->first_child; child; child = child->next_sibling)
+        if (atomic_load_explicit(&child->young, memory_order_relaxed))
+            bytes = hri_sub(bytes, child->own_bytes);
+    return bytes;
+}
+
+uint64_t hri_budget_tree_largest(hri_budget_tree *tree, char *ret_name, size_t size)
+{
+    hri_section section = hri_section_enter_tree(tree);
+    hri_stock_drain(&tree->root);
+    hr_budget *largest = &tree->root;
+    for (hr_budget *at = largest; at; at = hri_budget_next(at, &tree->root))
+        if (itself(at) > itself(largest))
+            largest = at;
+    uint64_t bytes = itself(largest);
+    snprintf(ret_name, size, "%s", largest->name);
+    hri_section_leave(&section);
+    return bytes;
+}
+
+/* ── what others say about it ───────────────────────────────────────────────────────────────────────────────────── */
+
+void hri_budget_tree_instruct(hri_budget_tree *tree, const hri_budget_view *view)
+{
+    hri_section section = hri_section_enter_tree(tree);
+    bool wider = view->room_bytes > tree->room_bytes;
+    tree->kernel_limit_bytes = view->kernel_limit_bytes;
+    tree->room_bytes = view->room_bytes;
+    tree->limit_name = view->limit_name;
+    tree->stock_ceiling_bytes = hri_min(view->room_bytes, hri_min(view->stock_ceiling_bytes, view->cross_bytes));
+    atomic_store_explicit(&tree->cross_bytes, view->cross_bytes, memory_order_relaxed);
+    atomic_store_explicit(&tree->watched, view->watched, memory_order_relaxed);
+    if (view->watched || tree->root.used_bytes > tree->stock_ceiling_bytes)
+        hri_stock_drain(&tree->root);
+    if (wider)
+        hri_wait_serve(tree);
+    hri_section_leave(&section);
+}
+
+void hri_budget_tree_fork(hri_budget_tree *tree, hri_fork moment)
+{
+    hri_section_fork(tree, moment);
+    if (moment != HRI_FORK_CHILD)
+        return;
+    hri_wait_forget(tree);
+    hri_young_forget(tree);
+    hri_stock_fork(tree);
+}
+
+int hr_budget_set_limit(hr_budget *budget, uint64_t limit_bytes)
+{
     if (!budget)
-        return -ENOMEM;
-    budget->tree = parent->tree;
-    budget->parent = parent;
+        return -EINVAL;
+    hri_section section = hri_section_enter(budget);
+    hri_budget_tree *tree = section.tree;
+    bool narrower = limit_bytes < budget->limit_bytes;
     budget->limit_bytes = limit_bytes;
-    budget->name = memcpy(budget + 1, name, name_bytes);
-    pthread_mutex_lock(&parent->tree->lock);
+    if (narrower)
+        hri_stock_drain(budget);
+    hri_wait_serve(tree);
+    hri_section_leave(&section);
+    if (!budget->parent && tree->hooks.crossed)
+        tree->hooks.crossed(tree->hooks.context, 0, false);
+    return 0;
+}
+
+/* Is there room on the path for what a new reserve sets aside? */
+static bool reserve_fits(const hr_budget *budget, uint64_t reserve_bytes)
+{
+    uint64_t claim = hri_sub(hri_max(budget->claimed_bytes, reserve_bytes), hri_budget_claim(budget, budget->claimed_bytes));
+    for (const hr_budget *at = budget->parent; at && claim; at = at->parent) {
+        if (claim > hri_budget_left(at))
+            return false;
+        claim = hri_budget_pass_on(at, claim);
+    }
+    return true;
+}
+
+int hr_budget_set_reserve(hr_budget *budget, uint64_t reserve_bytes)
+{
+    if (!budget || !budget->parent || reserve_bytes > budget->limit_bytes)
+        return -EINVAL;
+    hri_young_grow(budget);
+    hri_section section = hri_section_enter(budget);
+    if (reserve_bytes > budget->reserve_bytes && !reserve_fits(budget, reserve_bytes))
+        hri_stock_drain(&section.tree->root);
+    bool fits = reserve_bytes <= budget->reserve_bytes || reserve_fits(budget, reserve_bytes);
+    if (fits)
+        hri_path_set_reserve(budget, reserve_bytes);
+    hri_wait_serve(section.tree);
+    hri_section_leave(&section);
+    return fits ? 0 : -EDQUOT;
+}
+
+/* ── making and freeing ─────────────────────────────────────────────────────────────────────────────────────────── */
+
+static void link_child(hr_budget *parent, hr_budget *budget)
+{
     budget->next_sibling = parent->first_child;
     if (budget->next_sibling)
         budget->next_sibling->link = &budget->next_sibling;
     budget->link = &parent->first_child;
     parent->first_child = budget;
-    pthread_mutex_unlock(&parent->tree->lock);
+}
+
+static void unlink_child(hr_budget *budget)
+{
+    *budget->link = budget->next_sibling;
+    if (budget->next_sibling)
+        budget->next_sibling->link = budget->link;
+}
+
+int hr_budget_new(hr_budget *parent, const char *name, uint64_t limit_bytes, hr_budget **ret_budget)
+{
+    if (!parent || !name || !ret_budget)
+        return -EINVAL;
+    size_t name_bytes = strlen(name) + 1;
+    hr_budget *budget = malloc(sizeof *budget + name_bytes);
+    if (!budget)
+        return -ENOMEM;
+    *budget = (hr_budget){
+        .tree = parent->tree,
+        .parent = parent,
+        .name = memcpy(budget + 1, name, name_bytes),
+        .limit_bytes = limit_bytes,
+    };
+    atomic_init(&budget->young, hri_rseq_usable(NULL));
+    hri_young_grow(parent);
+    hri_section section = hri_section_enter(parent);
+    link_child(parent, budget);
+    hri_section_leave(&section);
     *ret_budget = budget;
     return 0;
+}
+
+/* Has it children that their users have not freed? */
+static bool has_children(const hr_budget *budget)
+{
+    const hr_budget *child = budget->first_child;
+    while (child && child->condemned)
+        child = child->next_sibling;
+    return child != NULL;
+}
+
+/* Takes condemned budgets out that no walk stands at, from one upwards, and frees them. Gives whether that one is gone.
+ * In a section. */
+static bool reap(hr_budget *budget)
+{
+    bool gone = false;
+    while (budget->condemned && !budget->visitors && !budget->first_child) {
+        hr_budget *parent = budget->parent;
+        unlink_child(budget);
+        free(budget);
+        budget = parent;
+        gone = true;
+    }
+    return gone;
 }
 
 int hr_budget_free(hr_budget *budget)
@@ -139,55 +304,58 @@ int hr_budget_free(hr_budget *budget)
         return 0;
     if (!budget->parent)
         return -EINVAL;
-    pthread_mutex_lock(&budget->tree->lock);
-    bool busy = budget->first_child || hri_budget_used(budget) || budget->waiting;
+    hri_section section = hri_section_enter(budget);
+    if (budget->used_bytes)
+        hri_stock_drain(budget);
+    bool busy = budget->used_bytes || budget->waiting || has_children(budget);
     if (!busy) {
-        *budget->link = budget->next_sibling;
-        if (budget->next_sibling)
-            budget->next_sibling->link = budget->link;
+        hri_stock_leave(budget);
+        hri_path_set_reserve(budget, 0);
+        budget->condemned = true;
+        if (reap(budget))
+            section.young = NULL; /* its lock has gone with it */
     }
-    pthread_mutex_unlock(&budget->tree->lock);
-    if (busy)
-        return -EBUSY;
-    free(budget);
-    return 0;
+    hri_section_leave(&section);
+    return busy ? -EBUSY : 0;
 }
 
-int hr_budget_set_limit(hr_budget *budget, uint64_t limit_bytes)
+/* ── walking ────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+/* The next budget that is not condemned, which stays until it has been visited. */
+static hr_budget *next_to_visit(hr_budget *budget)
 {
-    if (!budget)
-        return -EINVAL;
-    hri_budget_tree *tree = budget->tree;
-    pthread_mutex_lock(&tree->lock);
-    budget->limit_bytes = limit_bytes;
-    if (tree->waiters)
-        pthread_cond_broadcast(&tree->room_made);
-    pthread_mutex_unlock(&tree->lock);
-    if (!budget->parent && tree->hooks.crossed)
-        tree->hooks.crossed(tree->hooks.context, 0, false);
-    return 0;
+    const hr_budget *root = &budget->tree->root;
+    do
+        budget = hri_budget_next(budget, root);
+    while (budget && budget->condemned);
+    if (budget)
+        budget->visitors++;
+    return budget;
 }
 
-int hr_budget_read(hr_budget *budget, hr_budget_figures *ret_figures)
+static void leave_visited(hr_budget *budget)
 {
-    if (!budget || !ret_figures)
-        return -EINVAL;
-    pthread_mutex_lock(&budget->tree->lock);
-    *ret_figures = (hr_budget_figures){
-        .used_bytes = hri_budget_used(budget),
-        .promised_bytes = budget->promised_bytes,
-        .peak_bytes = budget->peak_bytes,
-        .total_bytes = budget->total_bytes,
-        .limit_bytes = hri_budget_limit(budget),
-        .left_bytes = hri_budget_room(budget) == HR_NONE ? HR_NONE : hri_budget_left(budget),
-        .refused = budget->refused,
-        .waiting = budget->waiting,
-    };
-    pthread_mutex_unlock(&budget->tree->lock);
-    return 0;
+    budget->visitors--;
+    reap(budget);
 }
 
-const char *hr_budget_name(const hr_budget *budget)
+int hri_budget_tree_walk(hri_budget_tree *tree, hr_budget_walk_fn *visit, void *context)
 {
-    return budget ? budget->name : "";
+    int result = 0;
+    hri_section section = hri_section_enter_tree(tree);
+    hri_stock_drain(&tree->root);
+    hr_budget *budget = &tree->root;
+    budget->visitors++;
+    while (budget) {
+        hri_section_leave(&section);
+        hr_budget_figures figures;
+        hr_budget_read(budget, &figures);
+        result = visit(context, budget, &figures);
+        section = hri_section_enter_tree(tree);
+        hr_budget *next = result ? NULL : next_to_visit(budget);
+        leave_visited(budget);
+        budget = next;
+    }
+    hri_section_leave(&section);
+    return result;
 }

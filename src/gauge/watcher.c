@@ -63,16 +63,20 @@ static void instruct_tree(hri_watcher *watcher, const hri_books *books)
     const hri_level_rules *rules = &watcher->rules;
     hri_budget_tree *tree = watcher->tree;
     const hri_ledgers *ledgers = &watcher->ledgers;
-    hri_budget_tree_narrow(tree, ledgers->kernel_limit_bytes, ledgers->room_bytes, watcher->limit_source);
     hr_level level = watcher->state.level;
-    double up_at = hri_level_up_at(rules, level);
-    uint64_t cross = hri_ledgers_crossing(books, up_at);
+    uint64_t cross = hri_ledgers_crossing(books, hri_level_up_at(rules, level));
     if (level == HR_NORMAL) /* warning begins at its threshold, the others above theirs */
         cross = hri_sub(cross, 1);
-    atomic_store_explicit(&tree->cross_bytes, cross, memory_order_relaxed);
-    atomic_store_explicit(&tree->watched, level > HR_NORMAL, memory_order_relaxed);
-    atomic_store_explicit(&watcher->degrade_ceiling_bytes, hri_ledgers_ceiling(books, rules->degrade_at),
-                          memory_order_relaxed);
+    uint64_t degrade_ceiling = hri_ledgers_ceiling(books, rules->degrade_at);
+    hri_budget_tree_instruct(tree, &(hri_budget_view){
+                                       .kernel_limit_bytes = ledgers->kernel_limit_bytes,
+                                       .room_bytes = ledgers->room_bytes,
+                                       .cross_bytes = cross,
+                                       .stock_ceiling_bytes = degrade_ceiling,
+                                       .watched = level > HR_NORMAL,
+                                       .limit_name = watcher->limit_source,
+                                   });
+    atomic_store_explicit(&watcher->degrade_ceiling_bytes, degrade_ceiling, memory_order_relaxed);
     atomic_store_explicit(&watcher->critical_ceiling_bytes, hri_ledgers_ceiling(books, rules->critical_at),
                           memory_order_relaxed);
 }
@@ -91,7 +95,7 @@ static void look(hri_watcher *watcher, unsigned how, uint64_t untouched_bytes)
 {
     int64_t now_ns = hri_clock_now(watcher->gauge.clock);
     hri_accounts accounts;
-    hri_budget_tree_read(watcher->tree, &accounts);
+    hri_budget_tree_glance(watcher->tree, &accounts);
     refresh(watcher, &accounts, now_ns, how);
     hri_rate_look(&watcher->released, hri_sub(accounts.total_bytes, accounts.held_bytes), now_ns);
     atomic_store_explicit(&watcher->released_per_s, watcher->released.bytes_per_s, memory_order_relaxed);

@@ -123,7 +123,7 @@ static hri_shortage level_shortage(hri_relief *relief, const struct asking *aski
     const hri_watcher *watcher = relief->watcher;
     uint64_t ceiling = load(asking->small ? &watcher->critical_ceiling_bytes : &watcher->degrade_ceiling_bytes);
     hri_accounts accounts;
-    hri_budget_tree_read(relief->tree, &accounts);
+    hri_budget_tree_glance(relief->tree, &accounts);
     uint64_t used = hri_add(accounts.held_bytes, accounts.promised_bytes);
     return (hri_shortage){
         .budget = &relief->tree->root,

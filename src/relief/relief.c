@@ -107,7 +107,7 @@ uint64_t hri_relief_run(hri_relief *relief, const hri_reclaim_goal *goal)
 static uint64_t kept_bytes(hri_relief *relief, const hri_process_reading *process)
 {
     hri_accounts accounts;
-    hri_budget_tree_read(relief->tree, &accounts);
+    hri_budget_tree_glance(relief->tree, &accounts);
     return process->anonymous_bytes == HR_NONE ? 0 : hri_sub(process->anonymous_bytes, accounts.held_bytes);
 }
 
@@ -256,7 +256,7 @@ void hri_relief_trim(hri_relief *relief)
     hri_sight sight;
     hri_accounts accounts;
     hri_watcher_read(relief->watcher, &sight);
-    hri_budget_tree_read(relief->tree, &accounts);
+    hri_budget_tree_glance(relief->tree, &accounts);
     if (kept_bytes(relief, &sight.process) > hri_share(accounts.limit_bytes, KEPT_SHARE))
         purge(relief);
 }

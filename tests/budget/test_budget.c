@@ -52,8 +52,9 @@ static void on_met(void *context)
     ((struct fixture *)context)->mets++;
 }
 
-static void on_reread(void *context)
+static void on_reread(void *context, bool quiet)
 {
+    (void)quiet;
     ((struct fixture *)context)->rereads++;
 }
 
@@ -208,15 +209,24 @@ static void only_the_root_meets_the_guards_limit(void **state)
     assert_int_equal(hr_budget_free(small), 0);
 }
 
+static void narrow(uint64_t kernel_limit_bytes, uint64_t room_bytes)
+{
+    hri_budget_tree_instruct(&fixture.tree, &(hri_budget_view){.kernel_limit_bytes = kernel_limit_bytes,
+                                                               .room_bytes = room_bytes,
+                                                               .cross_bytes = HR_NONE,
+                                                               .stock_ceiling_bytes = HR_NONE,
+                                                               .limit_name = "kernel"});
+}
+
 static void what_others_take_narrows_the_root_after_a_second_look(void **state)
 {
     (void)state;
-    hri_budget_tree_narrow(&fixture.tree, 2000, 400, "kernel");
+    narrow(2000, 400);
     assert_int_equal(read_figures(fixture.root).limit_bytes, 1000);
     assert_int_equal(read_figures(fixture.root).left_bytes, 400);
     assert_int_equal(hr_budget_charge(fixture.root, 401), -EDQUOT);
     assert_int_equal(fixture.rereads, 1);
-    hri_budget_tree_narrow(&fixture.tree, 300, 300, "kernel"); /* a kernel's limit below our own is the limit */
+    narrow(300, 300); /* a kernel's limit below our own is the limit */
     assert_int_equal(read_figures(fixture.root).limit_bytes, 300);
     assert_int_equal(hr_budget_charge(fixture.root, 301), -EDQUOT);
     assert_int_equal(fixture.rereads, 1);

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is asked of a path, and the exact answer. In a section. */
+#ifndef HRI_BUDGET_DEMAND_H
+#define HRI_BUDGET_DEMAND_H
+
+#include "budget/budget.h"
+
+typedef struct hri_demand {
+    hr_budget *budget;
+    uint64_t bytes;
+    uint64_t ceiling_bytes; /* of the root's use; HR_NONE: none */
+    bool promise;
+} hri_demand;
+
+/* Is there room on the whole path, once what threads have in stock is taken back? */
+bool hri_demand_fits(const hri_demand *demand, hri_shortage *ret_shortage);
+
+/* Takes what fits. */
+void hri_demand_take(const hri_demand *demand);
+
+#endif

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Locking: a young budget's lock is taken before the tree's. It is held for some nanoseconds, or while its holder waits
+ * for the tree's; so whoever finds it taken yields the processor.
+ */
+#include "budget/section.h"
+
+#include "budget/accounts.h"
+#include "budget/wait.h"
+
+#include <sched.h>
+
+_Thread_local bool hri_in_section;
+
+static void begin(void)
+{
+    hri_in_section = true;
+    atomic_signal_fence(memory_order_seq_cst);
+}
+
+static void end(void)
+{
+    atomic_signal_fence(memory_order_seq_cst);
+    hri_in_section = false;
+}
+
+static bool try_lock(hr_budget *budget)
+{
+    return !atomic_exchange_explicit(&budget->busy, true, memory_order_acquire);
+}
+
+static void unlock(hr_budget *budget)
+{
+    atomic_store_explicit(&budget->busy, false, memory_order_release);
+}
+
+bool hri_section_try_young(hr_budget *budget)
+{
+    begin();
+    if (try_lock(budget)) {
+        if (atomic_load_explicit(&budget->young, memory_order_relaxed))
+            return true;
+        unlock(budget);
+    }
+    end();
+    return false;
+}
+
+void hri_section_leave_young(hr_budget *budget)
+{
+    unlock(budget);
+    end();
+}
+
+void hri_section_leave_late(hr_budget *budget, uint64_t bytes)
+{
+    atomic_fetch_add_explicit(&budget->late_bytes, bytes, memory_order_relaxed);
+    atomic_store_explicit(&budget->tree->late, true, memory_order_release);
+}
+
+void hri_section_collect(hri_budget_tree *tree)
+{
+    if (!atomic_load_explicit(&tree->late, memory_order_relaxed))
+        return;
+    atomic_store_explicit(&tree->late, false, memory_order_relaxed);
+    atomic_thread_fence(memory_order_seq_cst);
+    for (hr_budget *budget = &tree->root; budget; budget = hri_budget_next(budget, &tree->root)) {
+        bool young = atomic_load_explicit(&budget->young, memory_order_relaxed);
+        if (atomic_load_explicit(&budget->late_bytes, memory_order_relaxed) == 0)
+            continue;
+        if (young && !try_lock(budget)) { /* next time */
+            atomic_store_explicit(&tree->late, true, memory_order_relaxed);
+            continue;
+        }
+        hri_path_give(budget, atomic_exchange_explicit(&budget->late_bytes, 0, memory_order_relaxed));
+        if (young)
+            unlock(budget);
+    }
+    hri_wait_serve(tree);
+}
+
+hri_section hri_section_enter(hr_budget *budget)
+{
+    hri_section section = {.tree = budget->tree};
+    begin();
+    if (atomic_load_explicit(&budget->young, memory_order_relaxed)) {
+        while (!try_lock(budget))
+            sched_yield();
+        if (atomic_load_explicit(&budget->young, memory_order_relaxed))
+            section.young = budget;
+        else
+            unlock(budget);
+    }
+    pthread_mutex_lock(&section.tree->lock);
+    hri_section_collect(section.tree);
+    return section;
+}
+
+hri_section hri_section_enter_tree(hri_budget_tree *tree)
+{
+    return hri_section_enter(&tree->root); /* which is never young */
+}
+
+void hri_section_leave(const hri_section *section)
+{
+    pthread_mutex_unlock(&section->tree->lock);
+    if (section->young)
+        unlock(section->young);
+    end();
+}
+
+void hri_section_fork(hri_budget_tree *tree, hri_fork moment)
+{
+    if (moment == HRI_FORK_BEFORE)
+        begin();
+    hri_fork_lock(&tree->lock, moment);
+    if (moment == HRI_FORK_BEFORE)
+        hri_section_collect(tree);
+    else
+        end();
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A section: the time in which a thread has a budget's accounts to itself.
+ *
+ * That is the tree's lock, and before it the budget's own while it is young. A thread that is in a section, or on its
+ * way in or out, says so to its own signal handlers: one that interrupted it there could never get in. What a handler
+ * gives back then is left in the budget's `late_bytes`, for the next section of the tree.
+ */
+#ifndef HRI_BUDGET_SECTION_H
+#define HRI_BUDGET_SECTION_H
+
+#include "budget/budget.h"
+
+extern __attribute__((visibility("hidden"), tls_model("initial-exec"))) _Thread_local bool hri_in_section;
+
+typedef struct hri_section {
+    hri_budget_tree *tree;
+    hr_budget *young; /* the one whose own lock is held too; NULL: none */
+} hri_section;
+
+/* Is this a signal handler that has interrupted a section? Then hri_section_enter() must not be called. */
+static inline bool hri_section_interrupted(void)
+{
+    return hri_in_section;
+}
+
+/* Enters for a budget, and collects what is late. */
+hri_section hri_section_enter(hr_budget *budget);
+
+/* Enters for a tree as a whole: for what no young budget's own accounts matter. */
+hri_section hri_section_enter_tree(hri_budget_tree *tree);
+
+void hri_section_leave(const hri_section *section);
+
+/* Collects what is late; in a section. */
+void hri_section_collect(hri_budget_tree *tree);
+
+/* A young budget's own lock without the tree's, if it is free. */
+bool hri_section_try_young(hr_budget *budget);
+void hri_section_leave_young(hr_budget *budget);
+
+/* Around a fork: as a section of the tree that lasts as long as it. */
+void hri_section_fork(hri_budget_tree *tree, hri_fork moment);
+
+/* Leaves bytes for the next section of the budget's tree. Any thread, signal handlers too. */
+void hri_section_leave_late(hr_budget *budget, uint64_t bytes);
+
+#endif

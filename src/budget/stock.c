@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* How much a thread may have in hand: its part of what is left on the path, so that all threads together cannot come
+ * near to what is left, and nothing at all near a limit, while somebody waits, or above normal. So nothing has to be
+ * remembered to be tight: where no stock may be filled, every charge and uncharge comes to the lock by itself.
+ *
+ * Invariant: own_bytes of a budget counts what is in its cells. A cell is open only if its budget's open_cells counts
+ * it.
+ */
+#include "budget/stock.h"
+
+#include "base/assert.h"
+#include "budget/accounts.h"
+#include "os/rseq.h"
+
+#ifdef HRI_DEBUG
+bool hri_stocks_allowed = false;
+#else
+bool hri_stocks_allowed = true;
+#endif
+
+/* Each thread may have one part in so many of what is left for each. */
+#define SHARE 4
+
+void hri_stock_note_charge(hr_budget *budget)
+{
+    if (hri_stock_place(budget) || budget->charges > 2 * HRI_STOCK_CHARGES_MIN)
+        return;
+    if (!budget->first_thread)
+        budget->first_thread = hri_cells_mine;
+    budget->charges++;
+    bool second = budget->first_thread != hri_cells_mine;
+    if (budget->charges != HRI_STOCK_CHARGES_MIN && !second)
+        return;
+    budget->charges = 2 * HRI_STOCK_CHARGES_MIN + 1; /* if there is no place now, there will be none */
+    hri_place place = hri_stocks_allowed ? hri_cells_claim() : 0;
+    if (!place)
+        return;
+    budget->next_stocked = budget->tree->first_stocked;
+    budget->tree->first_stocked = budget;
+    atomic_store_explicit(&budget->place, place, memory_order_relaxed);
+}
+
+/* How much this thread's stock may hold now; 0: none. */
+static uint64_t batch(const hr_budget *budget)
+{
+    const hri_budget_tree *tree = budget->tree;
+    if (tree->first_waiter || atomic_load_explicit(&tree->watched, memory_order_relaxed))
+        return 0;
+    uint64_t left = hri_sub(tree->stock_ceiling_bytes, tree->root.used_bytes);
+    for (const hr_budget *at = budget; at; at = at->parent)
+        left = hri_min(left, hri_budget_left(at));
+    unsigned threads = hri_cells_threads();
+    left /= SHARE * (uint64_t)(threads ? threads : 1);
+    return left < HRI_STOCK_BATCH_MIN ? 0 : hri_min(left, HRI_STOCK_BATCH_MAX);
+}
+
+static void count_open(hr_budget *budget, bool opened)
+{
+    budget->open_cells += opened ? 1 : -1u;
+    budget->tree->open_cells += opened ? 1 : -1u;
+}
+
+bool hri_stock_take_slowly(hr_budget *budget, uint64_t bytes)
+{
+    hri_place place = hri_stock_place(budget);
+    if (!place || !hri_cells_have_mine())
+        return false;
+    hri_cell *cell = hri_cells_at(hri_cells_mine, place);
+    if (!hri_cell_is_open(cell))
+        return false;
+    uint64_t capacity = atomic_load_explicit(&cell->high, memory_order_relaxed);
+    hri_cell_close(cell);
+    uint64_t value = hri_cell_empty(cell);
+    bool enough = value >= bytes;
+    hri_cell_open(cell, enough ? value - bytes : value, capacity);
+    return enough;
+}
+
+void hri_stock_fill(hr_budget *budget, uint64_t returned_bytes)
+{
+    hri_place place = hri_stock_place(budget);
+    uint64_t goal = place ? batch(budget) : 0;
+    hri_cell *cell = goal ? hri_cells_own(place) : NULL;
+    if (!cell) {
+        hri_path_give(budget, returned_bytes);
+        return;
+    }
+    uint64_t value = returned_bytes;
+    if (hri_cell_is_open(cell)) {
+        hri_cell_close(cell);
+        value = hri_add(value, hri_cell_empty(cell));
+    } else {
+        count_open(budget, true);
+    }
+    if (value > budget->own_bytes) { /* more has come back than was ever taken */
+        hri_fault();
+        value = budget->own_bytes;
+    }
+    /* What comes back fills the stock, and is not topped up: a thread that only gives back would hoard. */
+    if (value > goal)
+        hri_path_give(budget, value - goal);
+    else if (!returned_bytes)
+        hri_path_take(budget, goal - value);
+    hri_cell_open(cell, returned_bytes ? hri_min(value, goal) : goal, 2 * goal);
+}
+
+/* Closes the open cells of one budget. Gives whether one of them is another thread's. */
+static bool close_cells(const hr_budget *budget)
+{
+    hri_place place = hri_stock_place(budget);
+    bool others = false;
+    unsigned left = budget->open_cells;
+    for (hri_cell *record = hri_cells_first(); record && left > 0; record = hri_cells_next(record)) {
+        hri_cell *cell = hri_cells_at(record, place);
+        if (!hri_cell_is_open(cell))
+            continue;
+        hri_cell_close(cell);
+        others |= record != hri_cells_mine;
+        left--;
+    }
+    return others;
+}
+
+/* Gives back what is in the closed cells of one budget. */
+static void empty_cells(hr_budget *budget)
+{
+    hri_place place = hri_stock_place(budget);
+    uint64_t bytes = 0;
+    for (hri_cell *record = hri_cells_first(); record; record = hri_cells_next(record)) {
+        hri_cell *cell = hri_cells_at(record, place);
+        if (atomic_load_explicit(&cell->value, memory_order_relaxed))
+            bytes = hri_add(bytes, hri_cell_empty(cell));
+    }
+    budget->tree->open_cells -= budget->open_cells;
+    budget->open_cells = 0;
+    hri_path_give(budget, bytes);
+}
+
+static void drain(hr_budget *top, bool alone)
+{
+    bool others = false;
+    for (hr_budget *at = top->tree->first_stocked; at; at = at->next_stocked)
+        if (at->open_cells > 0 && hri_budget_is_inside(at, top))
+            others |= close_cells(at);
+    if (others && !alone)
+        hri_rseq_fence();
+    for (hr_budget *at = top->tree->first_stocked; at; at = at->next_stocked)
+        if (at->open_cells > 0 && hri_budget_is_inside(at, top))
+            empty_cells(at);
+#ifdef HRI_DEBUG
+    hri_budget_audit(top->tree);
+#endif
+}
+
+void hri_stock_drain(hr_budget *top)
+{
+    if (top->tree->open_cells > 0)
+        drain(top, false);
+}
+
+void hri_stock_fork(hri_budget_tree *tree)
+{
+    drain(&tree->root, true);
+}
+
+/* Sums a word of all cells inside `top`. */
+static uint64_t sum(const hr_budget *top, bool value, int which)
+{
+    uint64_t bytes = 0;
+    for (const hr_budget *at = top->tree->first_stocked; at; at = at->next_stocked) {
+        if ((value && at->open_cells == 0) || !hri_budget_is_inside(at, top))
+            continue;
+        for (hri_cell *record = hri_cells_first(); record; record = hri_cells_next(record)) {
+            const hri_cell *cell = hri_cells_at(record, hri_stock_place(at));
+            bytes += atomic_load_explicit(value ? &cell->value : &cell->more[which], memory_order_relaxed);
+        }
+    }
+    return bytes;
+}
+
+uint64_t hri_stock_glance(const hr_budget *top)
+{
+    return hri_stock_is_out(top) ? sum(top, true, 0) : 0;
+}
+
+uint64_t hri_stock_counted(const hr_budget *top, int which)
+{
+    return sum(top, false, which);
+}
+
+void hri_stock_leave(hr_budget *budget)
+{
+    hri_place place = hri_stock_place(budget);
+    if (!place)
+        return;
+    HRI_ASSERT(budget->open_cells == 0);
+    for (hri_cell *record = hri_cells_first(); record; record = hri_cells_next(record)) {
+        hri_cell *cell = hri_cells_at(record, place);
+        uint64_t taken = atomic_load_explicit(&cell->more[HRI_STOCK_TAKEN], memory_order_relaxed);
+        uint64_t promised = atomic_load_explicit(&cell->more[HRI_STOCK_PROMISED], memory_order_relaxed);
+        hri_path_count(budget, taken, promised);
+        if (!taken && !promised && !atomic_load_explicit(&cell->low, memory_order_relaxed))
+            continue; /* never used: its page need not come into being */
+        atomic_store_explicit(&cell->more[HRI_STOCK_TAKEN], 0, memory_order_relaxed);
+        atomic_store_explicit(&cell->more[HRI_STOCK_PROMISED], 0, memory_order_relaxed);
+        atomic_store_explicit(&cell->low, 0, memory_order_relaxed); /* zero, and so closed for the next owner too */
+    }
+    hr_budget **at = &budget->tree->first_stocked;
+    while (*at != budget)
+        at = &(*at)->next_stocked;
+    *at = budget->next_stocked;
+    atomic_store_explicit(&budget->place, 0, memory_order_relaxed);
+    hri_cells_unclaim(place);
+}

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Who waits stands in a queue, in the order of arrival, with its node on its own stack. Whoever makes room serves the
+ * queue: grants on behalf of those whose demand fits, and wakes them; so nobody can slip in between the room and the one
+ * who waits for it.
+ *
+ * A demand that does not fit does not hold up those behind it, until they have passed it HRI_WAIT_PASSES_MAX times;
+ * from then on nobody behind it is granted anything in the budget that is short for it. Charges that do not wait are
+ * never refused for the sake of those who do.
+ *
+ * While anybody waits no stocks are handed out in the tree, so that every byte that comes back is seen.
+ * Locking: the section's.
+ */
+#include "budget/wait.h"
+
+#include "base/clock.h"
+#include "base/wait.h"
+#include "budget/accounts.h"
+#include "budget/section.h"
+#include "budget/stock.h"
+#include "budget/young.h"
+#include "os/clock.h"
+
+#include <errno.h>
+
+#define NAP_NS (100 * HRI_MILLISECOND)
+
+typedef enum verdict {
+    WAITING,
+    GRANTED,
+    HOPELESS,
+} verdict;
+
+typedef struct hri_waiter {
+    struct hri_waiter *next;
+    const hri_demand *demand;
+    hri_shortage shortage; /* what is in the way */
+    unsigned passed;       /* by so many */
+    int64_t since_ns;
+    verdict verdict;
+    pthread_cond_t decided;
+} hri_waiter;
+
+static void count(const hri_waiter *waiter, uint64_t change)
+{
+    for (hr_budget *at = waiter->demand->budget; at; at = at->parent)
+        at->waiting += change;
+}
+
+/* Is room for `waiter` to be left to one of those who came before, and have been passed too often? */
+static bool must_stand_back(const hri_waiter *first, const hri_waiter *waiter)
+{
+    for (const hri_waiter *at = first; at != waiter; at = at->next)
+        if (at->verdict == WAITING && at->passed >= HRI_WAIT_PASSES_MAX &&
+            hri_budget_is_inside(waiter->demand->budget, at->shortage.budget))
+            return true;
+    return false;
+}
+
+static void note_passed(hri_waiter *first, const hri_waiter *waiter)
+{
+    for (hri_waiter *at = first; at != waiter; at = at->next)
+        if (at->verdict == WAITING && hri_budget_is_inside(waiter->demand->budget, at->shortage.budget))
+            at->passed++;
+}
+
+static void decide(hri_budget_tree *tree, hri_waiter *waiter)
+{
+    if (hri_demand_fits(waiter->demand, &waiter->shortage)) {
+        if (must_stand_back(tree->first_waiter, waiter))
+            return;
+        hri_demand_take(waiter->demand);
+        note_passed(tree->first_waiter, waiter);
+        waiter->verdict = GRANTED;
+    } else if (waiter->shortage.hopeless) {
+        waiter->verdict = HOPELESS;
+    } else {
+        return;
+    }
+    pthread_cond_signal(&waiter->decided);
+}
+
+void hri_wait_serve(hri_budget_tree *tree)
+{
+    for (hri_waiter *at = tree->first_waiter; at; at = at->next)
+        if (at->verdict == WAITING)
+            decide(tree, at);
+}
+
+static void enqueue(hri_budget_tree *tree, hri_waiter *waiter)
+{
+    hri_waiter **at = &tree->first_waiter;
+    while (*at)
+        at = &(*at)->next;
+    *at = waiter;
+    count(waiter, 1);
+    hri_stock_drain(&tree->root);
+}
+
+static void leave_queue(hri_budget_tree *tree, const hri_waiter *waiter)
+{
+    hri_waiter **at = &tree->first_waiter;
+    while (*at != waiter)
+        at = &(*at)->next;
+    *at = waiter->next;
+    count(waiter, (uint64_t)-1);
+    int64_t waited_ns = hri_clock_now(&hri_os_clock) - waiter->since_ns;
+    for (hr_budget *budget = waiter->demand->budget; budget; budget = budget->parent) {
+        budget->waits++;
+        budget->wait_longest_ns = hri_later(budget->wait_longest_ns, waited_ns);
+    }
+}
+
+/* Sleeps until the demand is decided, or `until_ns`. What this thread's own signal handlers give back in its sleep comes
+ * late (section.h) and wakes nobody: so it is looked for from time to time. */
+static void sleep_in_queue(hri_budget_tree *tree, hri_waiter *waiter, int64_t until_ns)
+{
+    for (int64_t now_ns = waiter->since_ns; waiter->verdict == WAITING && now_ns < until_ns;) {
+        struct timespec nap = hri_deadline_after(hri_earlier(until_ns - now_ns, NAP_NS));
+        pthread_cond_timedwait(&waiter->decided, &tree->lock, &nap);
+        hri_section_collect(tree);
+        now_ns = hri_clock_now(&hri_os_clock);
+    }
+}
+
+int hri_wait_for(const hri_demand *demand, int64_t timeout_ns, hri_shortage *ret_shortage, bool *ret_crossed)
+{
+    hri_budget_tree *tree = demand->budget->tree;
+    hri_waiter waiter = {.demand = demand, .since_ns = hri_clock_now(&hri_os_clock)};
+    bool for_ever = timeout_ns < 0 || timeout_ns > INT64_MAX - waiter.since_ns;
+    int error = hri_wait_init_condition(&waiter.decided);
+    if (error)
+        return error;
+    hri_young_grow(demand->budget);
+    hri_section section = hri_section_enter(demand->budget);
+    enqueue(tree, &waiter);
+    decide(tree, &waiter);
+    sleep_in_queue(tree, &waiter, for_ever ? INT64_MAX : waiter.since_ns + timeout_ns);
+    leave_queue(tree, &waiter);
+    if (waiter.verdict == WAITING) /* whoever stood back for this one need not any more */
+        hri_wait_serve(tree);
+    *ret_crossed =
+        waiter.verdict == GRANTED && tree->root.used_bytes > atomic_load_explicit(&tree->cross_bytes, memory_order_relaxed);
+    *ret_shortage = waiter.shortage;
+    hri_section_leave(&section);
+    pthread_cond_destroy(&waiter.decided);
+    if (waiter.verdict == GRANTED)
+        return 0;
+    return waiter.verdict == HOPELESS ? -EDQUOT : -ETIMEDOUT;
+}
+
+int64_t hri_wait_longest(const hr_budget *budget)
+{
+    int64_t longest_ns = budget->wait_longest_ns, now_ns = hri_clock_now(&hri_os_clock);
+    for (const hri_waiter *at = budget->tree->first_waiter; at; at = at->next)
+        if (hri_budget_is_inside(at->demand->budget, budget))
+            longest_ns = hri_later(longest_ns, now_ns - at->since_ns);
+    return longest_ns;
+}
+
+void hri_wait_forget(hri_budget_tree *tree)
+{
+    tree->first_waiter = NULL;
+    for (hr_budget *budget = &tree->root; budget; budget = hri_budget_next(budget, &tree->root))
+        budget->waiting = 0;
+}

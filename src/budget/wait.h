@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Waiting for room. */
+#ifndef HRI_BUDGET_WAIT_H
+#define HRI_BUDGET_WAIT_H
+
+#include "budget/demand.h"
+
+/* Those who came later may pass one that still waits so many times, where they want the same room. */
+#define HRI_WAIT_PASSES_MAX 16
+
+/* Waits until the demand is granted. Gives 0, -ETIMEDOUT, -EDQUOT if it can never fit, or what kept it from waiting.
+ * `ret_crossed` as for a charge. Not in a section. */
+int hri_wait_for(const hri_demand *demand, int64_t timeout_ns, hri_shortage *ret_shortage, bool *ret_crossed);
+
+/* Grants what fits now to those who wait; in a section, after room was made. */
+void hri_wait_serve(hri_budget_tree *tree);
+
+/* The longest that anybody inside the budget has waited, those included who still do. In a section. */
+int64_t hri_wait_longest(const hr_budget *budget);
+
+/* In the child of a fork: those who wait have stayed behind. */
+void hri_wait_forget(hri_budget_tree *tree);
+
+#endif

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A young budget is one counter. What it is charged comes out of the stock that its parent has in the same thread, so
+ * that all ancestors are charged already. It is charged by one thread only, until it grows up; any thread may give back.
+ *
+ * A charge looks first whether the counter has room, which only this thread could take away, then takes from the stock,
+ * then counts: so nothing has ever to be undone, and nobody sees half a charge. Whoever else wants the accounts waits
+ * for the budget's own lock, which is held for some nanoseconds.
+ *
+ * Invariant: a young budget has no children, no reserve, no place; its bytes are in its parent's own_bytes.
+ */
+#include "budget/young.h"
+
+#include "base/assert.h"
+#include "budget/accounts.h"
+#include "budget/stock.h"
+
+bool hri_young_charge(hr_budget *budget, uint64_t bytes, bool promise)
+{
+    if (!atomic_load_explicit(&budget->young, memory_order_relaxed) || hri_section_interrupted() ||
+        !hri_section_try_young(budget))
+        return false;
+    bool granted = budget->first_thread == hri_cells_mine && budget->charges < HRI_STOCK_CHARGES_MIN &&
+                   bytes <= hri_sub(budget->limit_bytes, budget->used_bytes) &&
+                   (promise ? hri_stock_promise(budget->parent, bytes) : hri_stock_take(budget->parent, bytes));
+    if (granted) {
+        budget->charges++;
+        budget->own_bytes += bytes;
+        budget->claimed_bytes = budget->used_bytes += bytes;
+        budget->peak_bytes = hri_max(budget->peak_bytes, budget->used_bytes);
+        *(promise ? &budget->promised_bytes : &budget->total_bytes) += bytes;
+    }
+    hri_section_leave_young(budget);
+    return granted;
+}
+
+bool hri_young_give(hr_budget *budget, uint64_t bytes)
+{
+    if (!atomic_load_explicit(&budget->young, memory_order_relaxed) || !hri_section_try_young(budget))
+        return false;
+    bool given = bytes <= budget->own_bytes && hri_cells_give(hri_stock_place(budget->parent), bytes);
+    if (given) {
+        budget->own_bytes -= bytes;
+        budget->claimed_bytes = budget->used_bytes -= bytes;
+    }
+    hri_section_leave_young(budget);
+    return given;
+}
+
+/* In a section that holds the budget's own lock. */
+static void grow(hr_budget *budget)
+{
+    budget->parent->own_bytes -= budget->own_bytes;
+    atomic_store_explicit(&budget->young, false, memory_order_relaxed);
+}
+
+void hri_young_note_charge(hri_section *section)
+{
+    hr_budget *budget = section->young;
+    if (!budget)
+        return;
+    hri_stock_note_charge(budget->parent); /* it is what feeds this one */
+    if (!budget->first_thread)
+        budget->first_thread = hri_cells_mine;
+    if (budget->first_thread != hri_cells_mine || budget->charges >= HRI_STOCK_CHARGES_MIN - 1)
+        grow(budget);
+}
+
+void hri_young_grow(hr_budget *budget)
+{
+    if (!atomic_load_explicit(&budget->young, memory_order_relaxed))
+        return;
+    hri_section section = hri_section_enter(budget);
+    if (section.young)
+        grow(budget);
+    hri_section_leave(&section);
+}
+
+void hri_young_forget(hri_budget_tree *tree)
+{
+    for (hr_budget *at = &tree->root; at; at = hri_budget_next(at, &tree->root)) {
+        if (!atomic_load_explicit(&at->young, memory_order_relaxed))
+            continue;
+        atomic_store_explicit(&at->busy, false, memory_order_relaxed);
+        at->used_bytes = at->claimed_bytes = at->own_bytes; /* it may have been in the midst of a charge */
+        at->peak_bytes = hri_max(at->peak_bytes, at->used_bytes);
+    }
+}

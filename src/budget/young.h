@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Young budgets: cheap to make, to charge in one thread, and to free; such as one for each request. */
+#ifndef HRI_BUDGET_YOUNG_H
+#define HRI_BUDGET_YOUNG_H
+
+#include "budget/section.h"
+
+/* Charges (or promises) and gives back by the budget's own counter and the parent's stock in this thread. Gives false
+ * where that cannot be done, or would not be exact: then nothing has changed. */
+bool hri_young_charge(hr_budget *budget, uint64_t bytes, bool promise);
+bool hri_young_give(hr_budget *budget, uint64_t bytes);
+
+/* Notes a charge in a section of the budget, which grows up by a second thread, or by many charges. */
+void hri_young_note_charge(hri_section *section);
+
+/* Makes a budget grown up, before it is used for more than charges. Not in a section. */
+void hri_young_grow(hr_budget *budget);
+
+/* In the child of a fork: whoever was at a young budget has stayed behind. */
+void hri_young_forget(hri_budget_tree *tree);
+
+#endif

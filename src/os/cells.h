@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Cells: per-thread numbers that others may drain.
+ *
+ * Every thread has a *record*: an array of cells. Who wants a number in every thread claims a *place* in that array, and
+ * owns the cells at that place in all records, those of threads that sleep or have ended too. The thread itself takes
+ * from its cell, or gives to it, in some nanoseconds; its owner drains it whenever it wants, without waiting for the
+ * thread.
+ *
+ *     hri_cells_take(place, n)          value -= n, unless it would fall below `low`
+ *     hri_cells_give(place, n)          value += n, unless it would rise above `high`
+ *     hri_cell_close(cell) … hri_rseq_fence() … hri_cell_empty(cell)       from any thread, under the owner's lock
+ *
+ * A cell is *open* (low 0, high its capacity) or *closed* (no number is between its bounds). Memory of zeros is closed,
+ * and so are the cells of threads without a record, and the one at place 0.
+ *
+ * ── why it is correct ───────────────────────────────────────────────────────────────────────────────────────────────
+ * Taking and giving are restartable sequences (os/rseq.h): load the value, compute, compare with a bound, store. The
+ * store is the last instruction, so a sequence has either happened as a whole or not at all; a signal handler on the
+ * same thread that takes and gives in between makes the interrupted sequence start over.
+ *
+ * Rules for everybody else, all under the lock of the place's owner:
+ *  1. Only the thread itself opens its cell. It closes it first, changes what it likes, and opens it last: a signal
+ *     handler meanwhile finds it closed.
+ *  2. Whoever drains closes the cell, then calls the fence, then reads and clears the value. A sequence that had read
+ *     the open bounds is restarted by the fence, and finds them closed; one that had stored before the fence is read. A
+ *     thread that does not run restarts before its next instruction. So no store comes after the value was read, and
+ *     the drain waits for nobody.
+ *  3. A closed cell stays closed until rule 1. So what is drained is drained: it cannot come back.
+ * A record whose thread has ended keeps its cells, open ones too: they are drained like those of a sleeping thread, or
+ * go to the next thread that needs a record. A new record is born closed, so a drain that has not seen it misses
+ * nothing. tests/models/cells.pml is this protocol with store buffers, for spin.
+ *
+ * Without restartable sequences no cell is ever opened.
+ */
+#ifndef HRI_OS_CELLS_H
+#define HRI_OS_CELLS_H
+
+#include "base/fork.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* A cache line of its own: shared ones made it four times slower. */
+typedef struct hri_cell {
+    _Alignas(64) _Atomic uint64_t value;
+    _Atomic uint64_t low;   /* what the value may fall to: 0, or UINT64_MAX when closed */
+    _Atomic uint64_t high;  /* what it may rise to: 0 when closed */
+    _Atomic uint64_t more[5]; /* the owner's; counted by the thread itself with hri_cell_count() */
+} hri_cell;
+
+/* Bytes from the start of a record to a cell; 0: no place. */
+typedef uint32_t hri_place;
+
+#define HRI_PLACES_MAX 1024
+
+/* This thread's cells. Until it has a record these are some that are always closed. */
+extern __attribute__((visibility("hidden"), tls_model("initial-exec"))) _Thread_local hri_cell *hri_cells_mine;
+
+/* ── the thread itself: any thread, signal handlers too; never blocks ───────────────────────────────────────────── */
+
+#if defined(__x86_64__)
+#include "os/cells_x86_64.h"
+#elif defined(__aarch64__)
+#include "os/cells_aarch64.h"
+#else
+#include "os/cells_none.h"
+#endif
+
+static inline bool hri_cells_take(hri_place place, uint64_t n)
+{
+    return hri_sequence_take(hri_cells_mine, place, n);
+}
+
+static inline bool hri_cells_give(hri_place place, uint64_t n)
+{
+    return hri_sequence_give(hri_cells_mine, place, n);
+}
+
+/* Has this thread a record? */
+bool hri_cells_have_mine(void);
+
+static inline hri_cell *hri_cells_at(hri_cell *record, hri_place place)
+{
+    return (hri_cell *)((uintptr_t)record + place);
+}
+
+/* Makes sure that this thread has a record, if it can have one. Gives its cell, or NULL. May map memory; never twice in
+ * vain. Not in a signal handler. */
+hri_cell *hri_cells_own(hri_place place);
+
+/* ── the owner of a place: under its own lock ───────────────────────────────────────────────────────────────────── */
+
+/* Claims a place, whose cells are closed and all zero. Gives 0 where all are taken, or where cells cannot be used. */
+hri_place hri_cells_claim(void);
+
+/* Gives a place back, whose cells are closed and all zero. */
+void hri_cells_unclaim(hri_place place);
+
+static inline bool hri_cell_is_open(const hri_cell *cell)
+{
+    return atomic_load_explicit(&cell->high, memory_order_relaxed) != 0;
+}
+
+static inline void hri_cell_close(hri_cell *cell)
+{
+    atomic_store_explicit(&cell->low, UINT64_MAX, memory_order_relaxed);
+    atomic_store_explicit(&cell->high, 0, memory_order_relaxed);
+    atomic_signal_fence(memory_order_seq_cst);
+}
+
+/* Empties a closed cell, after a fence where it is another thread's. Gives what was in it. */
+static inline uint64_t hri_cell_empty(hri_cell *cell)
+{
+    uint64_t value = atomic_load_explicit(&cell->value, memory_order_relaxed);
+    atomic_store_explicit(&cell->value, 0, memory_order_relaxed);
+    return value;
+}
+
+/* Opens this thread's own closed cell with a value and a capacity, which is not 0. */
+static inline void hri_cell_open(hri_cell *cell, uint64_t value, uint64_t capacity)
+{
+    atomic_store_explicit(&cell->value, value, memory_order_relaxed);
+    atomic_signal_fence(memory_order_seq_cst);
+    atomic_store_explicit(&cell->low, 0, memory_order_relaxed);
+    atomic_store_explicit(&cell->high, capacity, memory_order_release);
+}
+
+/* All records that there are, whoever's they are: hri_cells_first(), then hri_cells_next() until NULL. Any time. */
+hri_cell *hri_cells_first(void);
+hri_cell *hri_cells_next(const hri_cell *record);
+
+/* How many threads have a record now. */
+unsigned hri_cells_threads(void);
+
+/* In the child of a fork all records but this thread's own are free for new threads; what they hold is still to be
+ * drained, for which no fence is needed. */
+void hri_cells_fork(hri_fork moment);
+
+#endif

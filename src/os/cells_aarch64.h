@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The sequences of os/cells.h for arm64, and the counting beside them; see os/cells_x86_64.h.
+ *
+ * The bound is loaded with acquire and the value is stored with release: what a thread did to memory before it gave is
+ * seen by whoever drains, and what was drained before a cell was opened again is seen before it is taken from.
+ */
+#ifndef HRI_OS_CELLS_AARCH64_H
+#define HRI_OS_CELLS_AARCH64_H
+
+#include "os/rseq.h"
+
+/* The signature is a brk instruction that nobody executes. x9 to x11 are free for use between calls. */
+#define HRI_SEQUENCE_BEGIN                                                                                             \
+    ".pushsection __rseq_cs, \"aw\"\n\t"                                                                               \
+    ".balign 32\n"                                                                                                     \
+    "3:\n\t"                                                                                                           \
+    ".long 0, 0\n\t"                                                                                                   \
+    ".quad 1f, 2f - 1f, 4f\n\t"                                                                                        \
+    ".popsection\n\t"                                                                                                  \
+    "adrp x9, 3b\n\t"                                                                                                  \
+    "add x9, x9, :lo12:3b\n\t"                                                                                         \
+    "str x9, [%[rseq], #8]\n"                                                                                          \
+    "1:\n\t"
+
+#define HRI_SEQUENCE_END                                                                                               \
+    "2:\n\t"                                                                                                           \
+    ".pushsection __rseq_failure, \"ax\"\n\t"                                                                          \
+    ".inst 0xd428bc00\n"                                                                                               \
+    "4:\n\t"                                                                                                           \
+    "b %l[slow]\n\t"                                                                                                   \
+    ".popsection\n\t"
+
+static inline char *hri_rseq_area(void)
+{
+    return (char *)__builtin_thread_pointer() + hri_rseq_offset;
+}
+
+static inline bool hri_sequence_take(hri_cell *record, uint64_t place, uint64_t n)
+{
+    hri_cell *cell = (hri_cell *)((uintptr_t)record + place);
+    __asm__ goto(HRI_SEQUENCE_BEGIN "ldar x10, [%[low]]\n\t"
+                                    "ldr x9, [%[cell]]\n\t"
+                                    "subs x9, x9, %[n]\n\t"
+                                    "b.lo %l[slow]\n\t"
+                                    "cmp x9, x10\n\t"
+                                    "b.lo %l[slow]\n\t"
+                                    "stlr x9, [%[cell]]\n" HRI_SEQUENCE_END
+                 :
+                 : [cell] "r"(cell), [low] "r"(&cell->low), [n] "r"(n), [rseq] "r"(hri_rseq_area())
+                 : "x9", "x10", "memory", "cc"
+                 : slow);
+    return true;
+slow:
+    return false;
+}
+
+static inline bool hri_sequence_give(hri_cell *record, uint64_t place, uint64_t n)
+{
+    hri_cell *cell = (hri_cell *)((uintptr_t)record + place);
+    __asm__ goto(HRI_SEQUENCE_BEGIN "ldar x10, [%[high]]\n\t"
+                                    "ldr x9, [%[cell]]\n\t"
+                                    "adds x9, x9, %[n]\n\t"
+                                    "b.hs %l[slow]\n\t"
+                                    "cmp x9, x10\n\t"
+                                    "b.hi %l[slow]\n\t"
+                                    "stlr x9, [%[cell]]\n" HRI_SEQUENCE_END
+                 :
+                 : [cell] "r"(cell), [high] "r"(&cell->high), [n] "r"(n), [rseq] "r"(hri_rseq_area())
+                 : "x9", "x10", "memory", "cc"
+                 : slow);
+    return true;
+slow:
+    return false;
+}
+
+/* Adds to a count that this thread alone changes; a signal handler of its own may come in between. */
+static inline void hri_cell_count(_Atomic uint64_t *count, uint64_t n)
+{
+    atomic_fetch_add_explicit(count, n, memory_order_relaxed);
+}
+
+#endif
