@@ -111,7 +111,7 @@ static bool grant(const hri_demand *demand, hri_shortage *ret_shortage, bool *re
             hri_demand_take(demand);
             *ret_crossed = crosses(section.tree);
             if (demand->bytes < HRI_STOCK_CHARGE_MAX)
-                hri_stock_fill(budget, 0);
+                hri_stock_fill(section.young ? budget->parent : budget, 0);
         }
     }
     hri_section_leave(&section);
@@ -218,7 +218,7 @@ static void tell_receded(hri_budget_tree *tree)
 
 static __attribute__((noinline)) void give_slowly(hr_budget *budget, uint64_t bytes)
 {
-    if (!budget || bytes == 0)
+    if (bytes == 0)
         return;
     if (hri_section_interrupted()) {
         hri_section_leave_late(budget, bytes);
@@ -238,7 +238,7 @@ static __attribute__((noinline)) void give_slowly(hr_budget *budget, uint64_t by
 
 void hr_budget_uncharge(hr_budget *budget, uint64_t bytes)
 {
-    if (!budget || !hri_cells_give(hri_stock_place(budget), bytes))
+    if (!hri_cells_give(hri_stock_place(budget), bytes))
         give_slowly(budget, bytes);
 }
 

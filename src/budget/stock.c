@@ -199,11 +199,11 @@ void hri_stock_leave(hr_budget *budget)
         uint64_t taken = atomic_load_explicit(&cell->more[HRI_STOCK_TAKEN], memory_order_relaxed);
         uint64_t promised = atomic_load_explicit(&cell->more[HRI_STOCK_PROMISED], memory_order_relaxed);
         hri_path_count(budget, taken, promised);
-        if (!taken && !promised && !atomic_load_explicit(&cell->low, memory_order_relaxed))
+        if (!taken && !promised && !atomic_load_explicit(&cell->stop, memory_order_relaxed))
             continue; /* never used: its page need not come into being */
         atomic_store_explicit(&cell->more[HRI_STOCK_TAKEN], 0, memory_order_relaxed);
         atomic_store_explicit(&cell->more[HRI_STOCK_PROMISED], 0, memory_order_relaxed);
-        atomic_store_explicit(&cell->low, 0, memory_order_relaxed); /* zero, and so closed for the next owner too */
+        atomic_store_explicit(&cell->stop, 0, memory_order_relaxed); /* all zero: as new */
     }
     hr_budget **at = &budget->tree->first_stocked;
     while (*at != budget)

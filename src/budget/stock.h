@@ -50,20 +50,12 @@ static inline bool hri_stock_count(const hr_budget *budget, int which, uint64_t 
 /* Takes from this thread's stock: a charge, or a promise. Gives false where there is not enough in it. */
 static inline bool hri_stock_take(const hr_budget *budget, uint64_t bytes)
 {
-    hri_place place = hri_stock_place(budget);
-    if (!hri_cells_take(place, bytes))
-        return false;
-    hri_cell_count(&hri_cells_at(hri_cells_mine, place)->more[HRI_STOCK_TAKEN], bytes);
-    return true;
+    return hri_cells_take(hri_stock_place(budget), bytes, HRI_STOCK_TAKEN);
 }
 
 static inline bool hri_stock_promise(const hr_budget *budget, uint64_t bytes)
 {
-    hri_place place = hri_stock_place(budget);
-    if (!hri_cells_take(place, bytes))
-        return false;
-    hri_cell_count(&hri_cells_at(hri_cells_mine, place)->more[HRI_STOCK_PROMISED], bytes);
-    return true;
+    return hri_cells_take(hri_stock_place(budget), bytes, HRI_STOCK_PROMISED);
 }
 
 /* Notes a charge of this thread, and gives the budget a place once it is worth one. */

@@ -264,6 +264,7 @@ int hr_budget_new(hr_budget *parent, const char *name, uint64_t limit_bytes, hr_
         .parent = parent,
         .name = memcpy(budget + 1, name, name_bytes),
         .limit_bytes = limit_bytes,
+        .first_thread = hri_cells_have_mine() ? hri_cells_mine : NULL,
     };
     atomic_init(&budget->young, hri_rseq_usable(NULL));
     hri_young_grow(parent);

@@ -6,12 +6,12 @@
  * from its cell, or gives to it, in some nanoseconds; its owner drains it whenever it wants, without waiting for the
  * thread.
  *
- *     hri_cells_take(place, n)          value -= n, unless it would fall below `low`
- *     hri_cells_give(place, n)          value += n, unless it would rise above `high`
+ *     hri_cells_take(place, n)      value -= n, unless it would fall below 0
+ *     hri_cells_give(place, n)      value += n, unless it would rise above `high`
  *     hri_cell_close(cell) … hri_rseq_fence() … hri_cell_empty(cell)       from any thread, under the owner's lock
  *
- * A cell is *open* (low 0, high its capacity) or *closed* (no number is between its bounds). Memory of zeros is closed,
- * and so are the cells of threads without a record, and the one at place 0.
+ * A cell is *open*, or it is *closed*: then `stop` keeps everybody from taking, and a `high` of 0 from giving. Memory of
+ * zeros is closed too, for all but 0 bytes; so are the cells of threads without a record, and the one at place 0.
  *
  * ── why it is correct ───────────────────────────────────────────────────────────────────────────────────────────────
  * Taking and giving are restartable sequences (os/rseq.h): load the value, compute, compare with a bound, store. The
@@ -44,8 +44,8 @@
 /* A cache line of its own: shared ones made it four times slower. */
 typedef struct hri_cell {
     _Alignas(64) _Atomic uint64_t value;
-    _Atomic uint64_t low;   /* what the value may fall to: 0, or UINT64_MAX when closed */
-    _Atomic uint64_t high;  /* what it may rise to: 0 when closed */
+    _Atomic uint64_t stop;  /* not 0: nothing may be taken */
+    _Atomic uint64_t high;  /* what the value may rise to: 0 when closed */
     _Atomic uint64_t more[5]; /* the owner's; counted by the thread itself with hri_cell_count() */
 } hri_cell;
 
@@ -67,9 +67,19 @@ extern __attribute__((visibility("hidden"), tls_model("initial-exec"))) _Thread_
 #include "os/cells_none.h"
 #endif
 
-static inline bool hri_cells_take(hri_place place, uint64_t n)
+static inline hri_cell *hri_cells_at(hri_cell *record, hri_place place)
 {
-    return hri_sequence_take(hri_cells_mine, place, n);
+    return (hri_cell *)((uintptr_t)record + place);
+}
+
+/* Takes, and adds to one of the thread's own counts. */
+static inline bool hri_cells_take(hri_place place, uint64_t n, int count)
+{
+    hri_cell *record = hri_cells_mine;
+    if (!hri_sequence_take(record, place, n))
+        return false;
+    hri_cell_count(&hri_cells_at(record, place)->more[count], n);
+    return true;
 }
 
 static inline bool hri_cells_give(hri_place place, uint64_t n)
@@ -79,11 +89,6 @@ static inline bool hri_cells_give(hri_place place, uint64_t n)
 
 /* Has this thread a record? */
 bool hri_cells_have_mine(void);
-
-static inline hri_cell *hri_cells_at(hri_cell *record, hri_place place)
-{
-    return (hri_cell *)((uintptr_t)record + place);
-}
 
 /* Makes sure that this thread has a record, if it can have one. Gives its cell, or NULL. May map memory; never twice in
  * vain. Not in a signal handler. */
@@ -104,7 +109,7 @@ static inline bool hri_cell_is_open(const hri_cell *cell)
 
 static inline void hri_cell_close(hri_cell *cell)
 {
-    atomic_store_explicit(&cell->low, UINT64_MAX, memory_order_relaxed);
+    atomic_store_explicit(&cell->stop, 1, memory_order_relaxed);
     atomic_store_explicit(&cell->high, 0, memory_order_relaxed);
     atomic_signal_fence(memory_order_seq_cst);
 }
@@ -122,7 +127,7 @@ static inline void hri_cell_open(hri_cell *cell, uint64_t value, uint64_t capaci
 {
     atomic_store_explicit(&cell->value, value, memory_order_relaxed);
     atomic_signal_fence(memory_order_seq_cst);
-    atomic_store_explicit(&cell->low, 0, memory_order_relaxed);
+    atomic_store_explicit(&cell->stop, 0, memory_order_relaxed);
     atomic_store_explicit(&cell->high, capacity, memory_order_release);
 }
 

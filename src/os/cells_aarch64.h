@@ -38,15 +38,14 @@ static inline char *hri_rseq_area(void)
 static inline bool hri_sequence_take(hri_cell *record, uint64_t place, uint64_t n)
 {
     hri_cell *cell = (hri_cell *)((uintptr_t)record + place);
-    __asm__ goto(HRI_SEQUENCE_BEGIN "ldar x10, [%[low]]\n\t"
+    __asm__ goto(HRI_SEQUENCE_BEGIN "ldar x10, [%[stop]]\n\t"
                                     "ldr x9, [%[cell]]\n\t"
                                     "subs x9, x9, %[n]\n\t"
                                     "b.lo %l[slow]\n\t"
-                                    "cmp x9, x10\n\t"
-                                    "b.lo %l[slow]\n\t"
+                                    "cbnz x10, %l[slow]\n\t"
                                     "stlr x9, [%[cell]]\n" HRI_SEQUENCE_END
                  :
-                 : [cell] "r"(cell), [low] "r"(&cell->low), [n] "r"(n), [rseq] "r"(hri_rseq_area())
+                 : [cell] "r"(cell), [stop] "r"(&cell->stop), [n] "r"(n), [rseq] "r"(hri_rseq_area())
                  : "x9", "x10", "memory", "cc"
                  : slow);
     return true;

@@ -31,15 +31,14 @@
     "jmp %l[slow]\n\t"                                                                                                 \
     ".popsection\n\t"
 
-/* "jb" after the subtraction: there was less than n, however large n is. */
+/* The commit is one instruction that loads, subtracts and stores: it has happened or not. */
 static inline bool hri_sequence_take(hri_cell *record, uint64_t place, uint64_t n)
 {
-    __asm__ goto(HRI_SEQUENCE_BEGIN "movq (%[record], %[place]), %%rax\n\t"
-                                    "subq %[n], %%rax\n\t"
+    __asm__ goto(HRI_SEQUENCE_BEGIN "cmpq %[n], (%[record], %[place])\n\t"
                                     "jb %l[slow]\n\t"
-                                    "cmpq 8(%[record], %[place]), %%rax\n\t"
-                                    "jb %l[slow]\n\t"
-                                    "movq %%rax, (%[record], %[place])\n" HRI_SEQUENCE_END
+                                    "cmpq $0, 8(%[record], %[place])\n\t"
+                                    "jne %l[slow]\n\t"
+                                    "subq %[n], (%[record], %[place])\n" HRI_SEQUENCE_END
                  :
                  : [record] "r"(record), [place] "r"(place), [n] "r"(n), [rseq] "r"(hri_rseq_offset)
                  : "rax", "memory", "cc"

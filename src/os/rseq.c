@@ -56,6 +56,12 @@ static int membarrier(int command)
     return (int)syscall(SYS_membarrier, command, 0, 0);
 }
 
+static bool is_set(const char *name)
+{
+    const char *value = getenv(name);
+    return value && *value && strcmp(value, "0") != 0;
+}
+
 static const char *find_obstacle(void)
 {
 #if defined(UNDER_TSAN)
@@ -63,8 +69,7 @@ static const char *find_obstacle(void)
 #elif !defined(__x86_64__) && !defined(__aarch64__)
     return "not written for this processor";
 #else
-    const char *forbidden = getenv("HEADROOM_NO_RSEQ");
-    if (forbidden && *forbidden && strcmp(forbidden, "0") != 0)
+    if (is_set("HEADROOM_NO_RSEQ"))
         return "HEADROOM_NO_RSEQ is set";
     if (!&__rseq_offset || !&__rseq_size)
         return "the libc does not register threads (glibc does since 2.35)";
@@ -85,9 +90,12 @@ static __attribute__((tls_model("initial-exec"))) _Alignas(32) _Thread_local cha
 static void decide(void)
 {
     hri_rseq_offset = &__rseq_offset ? __rseq_offset : nobody - (const char *)__builtin_thread_pointer();
-    why = find_obstacle();
+    assumed = is_set("HEADROOM_ASSUME_RSEQ");
+    why = assumed ? NULL : find_obstacle();
     usable = !why;
-    if (usable)
+    if (assumed)
+        why = "taken for granted: HEADROOM_ASSUME_RSEQ is set";
+    else if (usable)
         why = "registered by the libc, membarrier(PRIVATE_EXPEDITED_RSEQ)";
 }
 
@@ -128,11 +136,4 @@ void hri_rseq_fork(void)
 {
     if (usable && !assumed)
         membarrier(CMD_REGISTER_EXPEDITED_RSEQ);
-}
-
-void hri_rseq_assume(void)
-{
-    pthread_once(&decided, decide);
-    usable = assumed = true;
-    why = "taken for granted";
 }

@@ -8,6 +8,9 @@
  * Decided once, at the first question: there are none without glibc's registration (musl, an older glibc, Valgrind,
  * qemu-user, a seccomp filter), without membarrier's command for them, under ThreadSanitizer, which does not see into
  * them, and with HEADROOM_NO_RSEQ=1 in the environment.
+ *
+ * HEADROOM_ASSUME_RSEQ=1 is for tools that run a program one instruction after the other and know nothing of sequences
+ * (callgrind, qemu-user): it takes them for granted, which is right for one thread without signal handlers only.
  */
 #ifndef HRI_OS_RSEQ_H
 #define HRI_OS_RSEQ_H
@@ -17,7 +20,7 @@
 
 /* Where this thread's struct rseq lies, from its thread pointer; read by the sequences. Not before the first
  * hri_rseq_usable(). */
-extern ptrdiff_t hri_rseq_offset;
+extern __attribute__((visibility("hidden"))) ptrdiff_t hri_rseq_offset;
 
 /* Are there restartable sequences in this process? `ret_why` (NULL is fine) says why not, or what they rest on. */
 bool hri_rseq_usable(const char **ret_why);
@@ -31,9 +34,5 @@ void hri_rseq_fence(void);
 
 /* Again after a fork, in the child: the kernel may ask for it. */
 void hri_rseq_fork(void);
-
-/* For tools that run the sequences one instruction at a time and know nothing of them (callgrind, qemu): takes them for
- * granted from now on. Right for programs of one thread only. */
-void hri_rseq_assume(void);
 
 #endif
