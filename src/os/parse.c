@@ -7,8 +7,9 @@
 #include <errno.h>
 #include <string.h>
 
-/* Reads digits at `text`; a number too large for us is HR_NONE, which is what it means in these files. */
-static int read_digits(const char *text, uint64_t *ret_value)
+/* Reads digits at `text`, up to one of `ends`; a number too large for us is HR_NONE, which is what it means in these
+ * files. At the end of the text it may have been cut, and "1048" of "104857600\n" would be a limit that nobody set. */
+static int read_digits(const char *text, const char *ends, uint64_t *ret_value)
 {
     if (!isdigit((unsigned char)*text))
         return -EINVAL;
@@ -18,17 +19,19 @@ static int read_digits(const char *text, uint64_t *ret_value)
         over |= __builtin_mul_overflow(value, 10, &value);
         over |= __builtin_add_overflow(value, (uint64_t)(*text - '0'), &value);
     }
+    if (*text == '\0' || !strchr(ends, *text))
+        return -EINVAL;
     *ret_value = over ? HR_NONE : value;
     return 0;
 }
 
 int hri_parse_number(const char *text, uint64_t *ret_value)
 {
-    if (strncmp(text, "max", 3) == 0) {
+    if (strncmp(text, "max\n", 4) == 0) {
         *ret_value = HR_NONE;
         return 0;
     }
-    return read_digits(text, ret_value);
+    return read_digits(text, "\n", ret_value);
 }
 
 static const char *next_line(const char *line)
@@ -46,7 +49,7 @@ int hri_parse_key(const char *text, const char *key, uint64_t *ret_value)
         const char *value = line + length;
         while (*value == ' ' || *value == '\t')
             value++;
-        return read_digits(value, ret_value);
+        return read_digits(value, " \n", ret_value);
     }
     return -ENOENT;
 }
@@ -57,7 +60,7 @@ int hri_parse_field(const char *text, unsigned index, uint64_t *ret_value)
         while (*text == ' ')
             text++;
         if (index == 0)
-            return *text ? read_digits(text, ret_value) : -ENOENT;
+            return *text ? read_digits(text, " \n", ret_value) : -ENOENT;
         while (*text && *text != ' ')
             text++;
         if (!*text)

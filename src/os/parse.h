@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Parsers of the kernel's texts: bytes in, numbers out. They read no file, allocate nothing and trust nothing: a text
- * may be cut short anywhere. Each gives 0, -ENOENT where the text does not have it, or -EINVAL where it is no number. */
+ * may be cut short anywhere, and a number or path without its end is not read, since the kernel ends each of its lines.
+ * Each gives 0, -ENOENT where the text does not have it, or -EINVAL where it is no number. */
 #ifndef HRI_OS_PARSE_H
 #define HRI_OS_PARSE_H
 

@@ -21,6 +21,23 @@ static void numbers(void **state)
     assert_int_equal(hri_parse_number("-5", &value), -EINVAL);
 }
 
+/* Prevents a limit of 1,048 bytes read from "104857600\n" that was cut: the kernel ends its lines, so what has no end
+ * is not known. */
+static void a_number_that_was_cut_is_not_read(void **state)
+{
+    (void)state;
+    uint64_t value = 7;
+    assert_int_equal(hri_parse_number("1048", &value), -EINVAL);
+    assert_int_equal(hri_parse_number("max", &value), -EINVAL);
+    assert_int_equal(hri_parse_number("12 34\n", &value), -EINVAL);
+    assert_int_equal(hri_parse_key("anon 1\nfile 104", "file", &value), -EINVAL);
+    assert_int_equal(hri_parse_key("MemTotal:       16", "MemTotal:", &value), -EINVAL);
+    assert_int_equal(hri_parse_field("765 42", 1, &value), -EINVAL);
+    assert_true(value == 7);
+    assert_int_equal(hri_parse_field("765 42", 0, &value), 0);
+    assert_true(value == 765);
+}
+
 static void keys_are_whole_words_at_the_start_of_a_line(void **state)
 {
     (void)state;
@@ -108,6 +125,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(numbers),
+        cmocka_unit_test(a_number_that_was_cut_is_not_read),
         cmocka_unit_test(keys_are_whole_words_at_the_start_of_a_line),
         cmocka_unit_test(fields_are_counted_from_0),
         cmocka_unit_test(the_group_of_each_version_is_found),
