@@ -32,8 +32,8 @@ typedef struct hri_cgroup_place {
                                     outside of what is mounted, as in some containers */
 } hri_cgroup_place;
 
-/* Where a hierarchy is mounted, by /proc/self/mountinfo. Of several mounts the one whose root lies nearest above
- * `path` is taken. */
+/* Where a hierarchy is mounted, by /proc/self/mountinfo. Of several mounts that can be seen the one that shows most
+ * groups above `path` is taken: each may be limited. */
 int hri_parse_cgroup_mount(const char *text, int version, const char *path, hri_cgroup_place *ret_place);
 
 #endif
