@@ -27,25 +27,50 @@ static uint64_t key(const char *text, const char *name)
     return hri_parse_key(text, name, &value) == 0 ? value : 0;
 }
 
-void hri_cgroup_parse_stat(const char *text, int version, hri_cgroup_reading *reading)
+/* Adds up the figures of `names`. False where one is missing: a sum without it would say that there is more room. */
+static bool sum(const char *text, const char *const names[], size_t count, uint64_t *ret_sum)
 {
-    if (version == 1) {
-        uint64_t use = hri_add(key(text, "total_active_anon"), key(text, "total_inactive_anon"));
-        reading->use_bytes = hri_add(use, key(text, "total_unevictable"));
-        reading->cache_bytes = hri_add(key(text, "total_active_file"), key(text, "total_inactive_file"));
-        return;
+    uint64_t all = 0, value;
+    for (size_t i = 0; i < count; i++) {
+        if (hri_parse_key(text, names[i], &value) != 0)
+            return false;
+        all = hri_add(all, value);
     }
-    uint64_t use = hri_add(key(text, "active_anon"), key(text, "inactive_anon"));
-    use = hri_add(use, key(text, "unevictable"));
-    uint64_t kernel;
-    if (hri_parse_key(text, "kernel", &kernel) == 0) {
-        kernel = hri_sub(kernel, key(text, "slab_reclaimable"));
-    } else { /* before Linux 5.18 the sum has to be made */
-        kernel = hri_add(key(text, "kernel_stack"), key(text, "pagetables"));
-        kernel = hri_add(kernel, hri_add(key(text, "percpu"), key(text, "slab_unreclaimable")));
+    *ret_sum = all;
+    return true;
+}
+
+/* Kernel memory of v2. False where the text ends before it. */
+static bool kernel_memory(const char *text, uint64_t *ret_bytes)
+{
+    uint64_t kernel, slab;
+    if (hri_parse_key(text, "kernel", &kernel) == 0 && hri_parse_key(text, "slab_reclaimable", &slab) == 0) {
+        *ret_bytes = hri_sub(kernel, slab);
+        return true;
     }
-    reading->use_bytes = hri_add(use, hri_add(kernel, key(text, "sock")));
-    reading->cache_bytes = hri_add(key(text, "active_file"), key(text, "inactive_file"));
+    /* Before Linux 5.18 the sum has to be made, of what there is: percpu came with 5.9, pagetables with 5.11. */
+    if (hri_parse_key(text, "slab_unreclaimable", &slab) != 0)
+        return false;
+    kernel = hri_add(key(text, "kernel_stack"), key(text, "pagetables"));
+    *ret_bytes = hri_add(kernel, hri_add(key(text, "percpu"), slab));
+    return true;
+}
+
+int hri_cgroup_parse_stat(const char *text, int version, hri_cgroup_reading *reading)
+{
+    static const char *const use_names[2][3] = {{"total_active_anon", "total_inactive_anon", "total_unevictable"},
+                                                {"active_anon", "inactive_anon", "unevictable"}};
+    static const char *const cache_names[2][2] = {{"total_active_file", "total_inactive_file"},
+                                                  {"active_file", "inactive_file"}};
+    uint64_t use, cache, kernel = 0;
+    if (!sum(text, use_names[version - 1], 3, &use) || !sum(text, cache_names[version - 1], 2, &cache) ||
+        (version == 2 && !kernel_memory(text, &kernel)))
+        return -ENODATA;
+    if (version == 2)
+        use = hri_add(use, hri_add(kernel, key(text, "sock")));
+    reading->use_bytes = use;
+    reading->cache_bytes = cache;
+    return 0;
 }
 
 static int read_number(int fd, uint64_t *ret_value)
@@ -89,7 +114,9 @@ int hri_cgroup_read(const hri_cgroup_chain *chain, unsigned index, hri_cgroup_re
     ssize_t length = hri_file_read(group->stat_fd, text, sizeof text);
     if (length < 0)
         return (int)length;
-    hri_cgroup_parse_stat(text, chain->version, &reading);
+    error = hri_cgroup_parse_stat(text, chain->version, &reading);
+    if (error)
+        return error;
     uint64_t more;
     if (read_number(group->kernel_fd, &more) == 0)
         reading.use_bytes = hri_add(reading.use_bytes, more);

@@ -38,13 +38,13 @@ void hri_process_close(hri_process *process)
 static uint64_t pages_field(const char *statm, unsigned index)
 {
     uint64_t pages;
-    return hri_parse_field(statm, index, &pages) == 0 ? pages * hri_page_size() : HR_NONE;
+    return hri_parse_field(statm, index, &pages) == 0 ? hri_mul(pages, hri_page_size()) : HR_NONE;
 }
 
 static uint64_t meminfo_key(const char *meminfo, const char *key)
 {
     uint64_t kibibytes;
-    return hri_parse_key(meminfo, key, &kibibytes) == 0 ? kibibytes * 1024 : HR_NONE;
+    return hri_parse_key(meminfo, key, &kibibytes) == 0 ? hri_mul(kibibytes, 1024) : HR_NONE;
 }
 
 void hri_process_read(const hri_process *process, hri_process_reading *ret_reading)
