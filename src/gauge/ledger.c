@@ -47,7 +47,8 @@ struct ledger {
     uint64_t expected_bytes;
 };
 
-/* The ledgers but for the root's own: the process's three, then a cgroup each. */
+/* The ledgers but for the root's own: a cgroup each, then the process's three. The host's is the last: where its memory
+ * is as large as a cgroup's limit, as under lxcfs, the cgroup's is the one to name. */
 #define PROCESS_LEDGERS 3
 
 static struct ledger process_ledger(const hri_books *books, unsigned index)
@@ -86,7 +87,8 @@ static unsigned kernel_ledgers(const hri_books *books)
 
 static struct ledger kernel_ledger(const hri_books *books, unsigned index)
 {
-    return index < PROCESS_LEDGERS ? process_ledger(books, index) : group_ledger(books, index - PROCESS_LEDGERS);
+    unsigned groups = books->reading->group_count;
+    return index < groups ? group_ledger(books, index) : process_ledger(books, index - groups);
 }
 
 /* The kernel's limit on what one process may have: the host's is all of its memory, whoever uses it now. */

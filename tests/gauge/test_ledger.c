@@ -156,6 +156,16 @@ static void the_gauges_are_read_again_after_a_quarter_of_what_was_left(void **st
 
 #define TEST(function) cmocka_unit_test_setup(function, set_up)
 
+/* Prevents "host memory" from being named where lxcfs shows a container its own limit as the host's memory. */
+static void of_equal_limits_the_cgroups_is_named(void **state)
+{
+    (void)state;
+    reading.host.total_bytes = 100 * MIB;
+    assert_int_equal(compute().kernel_limit, HRI_LEDGER_CGROUP);
+    reading.host.total_bytes = 100 * MIB - 1;
+    assert_int_equal(compute().kernel_limit, HRI_LEDGER_HOST);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -169,6 +179,7 @@ int main(void)
         TEST(nothing_known_is_nothing_used),
         TEST(the_ceiling_counts_what_is_granted_and_not_yet_touched),
         TEST(the_gauges_are_read_again_after_a_quarter_of_what_was_left),
+        TEST(of_equal_limits_the_cgroups_is_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
