@@ -32,6 +32,8 @@ static uint64_t lag(const hri_books *books, const hri_cgroup_reading *group)
  * retains may be used again, but nobody can be sure of it: close to the limit it does not count as ours. */
 static uint64_t others(const hri_books *books, const hri_cgroup_reading *group)
 {
+    if (group->use_bytes == HR_NONE) /* nothing is known of them; the limit holds all the same */
+        return 0;
     uint64_t use = hri_max(group->use_bytes, group->charged_bytes);
     uint64_t ours = hri_sub(books->accounts.held_bytes, books->untouched_bytes);
     if (hri_add(use, 2 * lag(books, group)) < group->limit_bytes)
@@ -76,7 +78,7 @@ static struct ledger group_ledger(const hri_books *books, unsigned index)
 {
     const hri_cgroup_reading *group = &books->reading->groups[index];
     uint64_t use = hri_max(group->use_bytes, hri_sub(group->charged_bytes, books->reading->lag_bytes));
-    use = hri_add(use, books->reserve_bytes);
+    use = hri_add(use, books->reserve_bytes); /* HR_NONE stays HR_NONE */
     return (struct ledger){HRI_LEDGER_CGROUP, use, group->limit_bytes, hri_add(others(books, group), used(books))};
 }
 
@@ -112,7 +114,7 @@ static struct ledger kernel_limit(const hri_books *books)
 
 static void weigh(const struct ledger *ledger, hri_ledgers *ledgers)
 {
-    if (ledger->limit_bytes == HR_NONE)
+    if (ledger->limit_bytes == HR_NONE || ledger->use_bytes == HR_NONE)
         return;
     double use =
         ledger->limit_bytes ? (double)ledger->use_bytes / (double)ledger->limit_bytes : (ledger->use_bytes ? 1.0 : 0.0);
@@ -159,7 +161,7 @@ static uint64_t least_left(const hri_books *books, left_fn *left, double thresho
     uint64_t least = HR_NONE;
     for (unsigned i = 0; i < kernel_ledgers(books); i++) {
         struct ledger ledger = kernel_ledger(books, i);
-        if (ledger.limit_bytes != HR_NONE)
+        if (ledger.limit_bytes != HR_NONE && ledger.use_bytes != HR_NONE)
             least = hri_min(least, left(&ledger, threshold));
     }
     return least;

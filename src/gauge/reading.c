@@ -51,14 +51,13 @@ static void read_groups(const hri_gauge *gauge, hri_reading *reading)
 {
     reading->group_count = gauge->chain.count;
     reading->binding = -1;
-    uint64_t own = reading->process.anonymous_bytes == HR_NONE ? 0 : reading->process.anonymous_bytes;
     for (unsigned i = 0; i < reading->group_count; i++) {
         hri_cgroup_reading *group = &reading->groups[i];
         *group = (hri_cgroup_reading){.limit_bytes = HR_NONE};
         if (hri_cgroup_read_limit(&gauge->chain, i, &group->limit_bytes) != 0 || group->limit_bytes == HR_NONE)
             continue;
         if (hri_cgroup_read(&gauge->chain, i, group) != 0)
-            group->use_bytes = own; /* the limit holds all the same, and at least this much of it is used */
+            group->use_bytes = group->cache_bytes = HR_NONE; /* the limit holds all the same */
         if (reading->binding < 0 || group->limit_bytes < reading->groups[reading->binding].limit_bytes)
             reading->binding = (int)i;
     }

@@ -21,7 +21,8 @@ typedef struct hri_reading {
     hri_host_reading host;
     int64_t host_time_ns; /* when that was read: it may be older than the rest */
     unsigned group_count;
-    hri_cgroup_reading groups[HRI_CGROUP_DEPTH]; /* unlimited ones have no other figure; the own group is first */
+    hri_cgroup_reading groups[HRI_CGROUP_DEPTH]; /* unlimited ones have no other figure; the own group is first;
+                                                    use HR_NONE: not known */
     uint64_t lag_bytes;                          /* by how much the groups' counters may be off */
     int binding;                                 /* the group with the smallest limit; -1: none is limited */
 } hri_reading;

@@ -80,6 +80,16 @@ static int read_number(int fd, uint64_t *ret_value)
     return length < 0 ? (int)length : hri_parse_number(text, ret_value);
 }
 
+/* Adds what a file of its own says. One that is not there adds nothing; false where it says no number. */
+static bool add_file(int fd, uint64_t *bytes)
+{
+    uint64_t more;
+    int error = read_number(fd, &more);
+    if (error == 0)
+        *bytes = hri_add(*bytes, more);
+    return error != -EINVAL;
+}
+
 /* v1 tells each group the smallest limit of all that contain it, also of those that a container cannot see. */
 static uint64_t hierarchical_limit(const hri_cgroup *group)
 {
@@ -117,11 +127,9 @@ int hri_cgroup_read(const hri_cgroup_chain *chain, unsigned index, hri_cgroup_re
     error = hri_cgroup_parse_stat(text, chain->version, &reading);
     if (error)
         return error;
+    if (!add_file(group->kernel_fd, &reading.use_bytes) || !add_file(group->sockets_fd, &reading.use_bytes))
+        return -ENODATA;
     uint64_t more;
-    if (read_number(group->kernel_fd, &more) == 0)
-        reading.use_bytes = hri_add(reading.use_bytes, more);
-    if (read_number(group->sockets_fd, &more) == 0)
-        reading.use_bytes = hri_add(reading.use_bytes, more);
     reading.charged_bytes = 0;
     if (read_number(group->charged_fd, &more) == 0)
         reading.charged_bytes = hri_sub(more, hri_add(reading.cache_bytes, key(text, "slab_reclaimable")));

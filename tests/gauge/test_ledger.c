@@ -166,6 +166,17 @@ static void of_equal_limits_the_cgroups_is_named(void **state)
     assert_int_equal(compute().kernel_limit, HRI_LEDGER_HOST);
 }
 
+/* Prevents a group whose statistics cannot be read from being taken for full. */
+static void an_unknown_use_is_no_alarm_and_its_limit_holds(void **state)
+{
+    (void)state;
+    reading.groups[0].use_bytes = HR_NONE;
+    hri_ledgers ledgers = compute();
+    assert_true(ledgers.kernel_limit_bytes == 100 * MIB);
+    assert_true(ledgers.use < 0.5);
+    assert_true(hri_ledgers_ceiling(&books, 0.9) == 90 * MIB);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -180,6 +191,7 @@ int main(void)
         TEST(the_ceiling_counts_what_is_granted_and_not_yet_touched),
         TEST(the_gauges_are_read_again_after_a_quarter_of_what_was_left),
         TEST(of_equal_limits_the_cgroups_is_named),
+        TEST(an_unknown_use_is_no_alarm_and_its_limit_holds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
