@@ -197,6 +197,7 @@ int hri_parse_cgroup_mount(const char *text, int version, const char *path, hri_
             continue;
         unescape(ret_place->mount);
         best = cut;
+        ret_place->partial = cut != 0;
         const char *below = cut < 0 ? "" : path + cut;
         if (strcmp(below, "/") == 0)
             below = "";
