@@ -44,14 +44,19 @@ static uint64_t others(const hri_books *books, const hri_cgroup_reading *group)
 /* One ledger: what is used of which limit now, and what will be once all that is granted is touched. */
 struct ledger {
     hri_ledger_kind kind;
-    uint64_t use_bytes;
+    uint64_t use_bytes;   /* HR_NONE: not known: such a ledger has a limit and no say */
     uint64_t limit_bytes; /* HR_NONE: no such ledger */
     uint64_t expected_bytes;
 };
 
-/* The ledgers but for the root's own: a cgroup each, then the process's three. The host's is the last: where its memory
- * is as large as a cgroup's limit, as under lxcfs, the cgroup's is the one to name. */
-#define PROCESS_LEDGERS 3
+/* The ledgers but for the root's own, by index: the process's three, then a cgroup each. */
+enum {
+    ADDRESS,
+    DATA,
+    HOST,
+    PROCESS_LEDGERS,
+    BUDGET = PROCESS_LEDGERS + HRI_CGROUP_DEPTH, /* the root's own */
+};
 
 static struct ledger process_ledger(const hri_books *books, unsigned index)
 {
@@ -65,10 +70,7 @@ static struct ledger process_ledger(const hri_books *books, unsigned index)
         {HRI_LEDGER_HOST, process->rss_bytes, hri_add(process->rss_bytes, books->reading->host.available_bytes),
          hri_add(process->rss_bytes, untouched)},
     };
-    struct ledger ledger = ledgers[index];
-    if (ledger.use_bytes == HR_NONE)
-        ledger.limit_bytes = HR_NONE;
-    return ledger;
+    return ledgers[index];
 }
 
 /* A group's use that decides the level. memory.stat is behind by what CPUs keep to themselves, and an ancestor's can
@@ -89,8 +91,7 @@ static unsigned kernel_ledgers(const hri_books *books)
 
 static struct ledger kernel_ledger(const hri_books *books, unsigned index)
 {
-    unsigned groups = books->reading->group_count;
-    return index < groups ? group_ledger(books, index) : process_ledger(books, index - groups);
+    return index < PROCESS_LEDGERS ? process_ledger(books, index) : group_ledger(books, index - PROCESS_LEDGERS);
 }
 
 /* The kernel's limit on what one process may have: the host's is all of its memory, whoever uses it now. */
@@ -99,20 +100,26 @@ static uint64_t hard_limit(const hri_books *books, const struct ledger *ledger)
     return ledger->kind == HRI_LEDGER_HOST ? books->reading->host.total_bytes : ledger->limit_bytes;
 }
 
-/* The smallest of the kernel's limits; HR_NONE: there is none. */
-static struct ledger kernel_limit(const hri_books *books)
+/* The smallest of the kernel's limits; HR_NONE: there is none, and its index is -1. */
+static struct ledger kernel_limit(const hri_books *books, int *ret_index)
 {
     struct ledger smallest = {.kind = HRI_LEDGER_HOST, .limit_bytes = HR_NONE};
+    *ret_index = -1;
     for (unsigned i = 0; i < kernel_ledgers(books); i++) {
         struct ledger ledger = kernel_ledger(books, i);
         ledger.limit_bytes = hard_limit(books, &ledger);
-        if (ledger.limit_bytes < smallest.limit_bytes)
-            smallest = ledger;
+        bool smaller = ledger.limit_bytes < smallest.limit_bytes;
+        if (ledger.limit_bytes == smallest.limit_bytes && smallest.kind == HRI_LEDGER_HOST && *ret_index >= 0)
+            smaller = true; /* lxcfs shows a container its own limit as the host's memory: the cgroup's is named */
+        if (!smaller)
+            continue;
+        smallest = ledger;
+        *ret_index = (int)i;
     }
     return smallest;
 }
 
-static void weigh(const struct ledger *ledger, hri_ledgers *ledgers)
+static void weigh(const struct ledger *ledger, int index, hri_ledgers *ledgers)
 {
     if (ledger->limit_bytes == HR_NONE || ledger->use_bytes == HR_NONE)
         return;
@@ -122,6 +129,7 @@ static void weigh(const struct ledger *ledger, hri_ledgers *ledgers)
         return;
     ledgers->use = use;
     ledgers->worst = ledger->kind;
+    ledgers->worst_index = index;
     ledgers->worst_use_bytes = ledger->use_bytes;
     ledgers->worst_limit_bytes = ledger->limit_bytes;
 }
@@ -131,15 +139,17 @@ void hri_ledgers_compute(const hri_books *books, hri_ledgers *ret_ledgers)
     hri_ledgers ledgers = {
         .worst_limit_bytes = HR_NONE,
         .room_bytes = HR_NONE,
+        .worst_index = -1,
     };
-    struct ledger kernel = kernel_limit(books);
+    struct ledger kernel = kernel_limit(books, &ledgers.kernel_limit_index);
     ledgers.kernel_limit_bytes = kernel.limit_bytes;
     ledgers.kernel_limit = kernel.kind;
     struct ledger own = {HRI_LEDGER_BUDGET, used(books), budget_limit(books, ledgers.kernel_limit_bytes), used(books)};
-    weigh(&own, &ledgers);
+    if (!books->no_budget)
+        weigh(&own, BUDGET, &ledgers);
     for (unsigned i = 0; i < kernel_ledgers(books); i++) {
         struct ledger ledger = kernel_ledger(books, i);
-        weigh(&ledger, &ledgers);
+        weigh(&ledger, (int)i, &ledgers);
     }
     for (unsigned i = 0; i < books->reading->group_count; i++) {
         const hri_cgroup_reading *group = &books->reading->groups[i];
@@ -152,6 +162,90 @@ void hri_ledgers_compute(const hri_books *books, hri_ledgers *ret_ledgers)
         ledgers.others_bytes = others(books, &books->reading->groups[books->reading->binding]);
     *ret_ledgers = ledgers;
 }
+
+/* ── for people ─────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+static bool budget_binds(const hri_books *books, const hri_ledgers *ledgers)
+{
+    return !books->no_budget && books->accounts.own_limit_bytes <= ledgers->kernel_limit_bytes;
+}
+
+static const char *source_of(unsigned index, const char *const *groups)
+{
+    static const char *const sources[PROCESS_LEDGERS] = {"RLIMIT_AS", "RLIMIT_DATA", "host memory"};
+    return index < PROCESS_LEDGERS ? sources[index] : groups[index - PROCESS_LEDGERS];
+}
+
+const char *hri_ledgers_source(const hri_books *books, const hri_ledgers *ledgers, const char *const *groups)
+{
+    if (budget_binds(books, ledgers))
+        return "limit_bytes";
+    return ledgers->kernel_limit_index < 0 ? NULL : source_of((unsigned)ledgers->kernel_limit_index, groups);
+}
+
+static hr_ledger describe_budget(const hri_books *books, const hri_ledgers *ledgers, const char *const *groups)
+{
+    return (hr_ledger){
+        .name = hri_ledger_text(HRI_LEDGER_BUDGET),
+        .source = hri_ledgers_source(books, ledgers, groups),
+        .measures = "what the root budget has granted: bytes held, and bytes promised to requests",
+        .use_bytes = used(books),
+        .limit_bytes = budget_limit(books, ledgers->kernel_limit_bytes),
+        .cache_bytes = HR_NONE,
+        .time_ns = books->reading->time_ns,
+        .binds = budget_binds(books, ledgers),
+        .decides = ledgers->worst_index == BUDGET,
+    };
+}
+
+static const char *what_it_measures(hri_ledger_kind kind)
+{
+    switch (kind) {
+    case HRI_LEDGER_CGROUP:
+        return "anonymous, shared and locked memory of all processes in the group and below it, kernel memory that "
+               "cannot be reclaimed, and sockets; page cache is shown beside it and does not count";
+    case HRI_LEDGER_ADDRESS:
+        return "the process's address space (VmSize), whether it is resident or not";
+    case HRI_LEDGER_DATA:
+        return "the process's private writable mappings, heap and stack (VmData), resident or not";
+    default:
+        return "the process's resident set; its limit is that and what the host could still give";
+    }
+}
+
+static hr_ledger describe(const hri_books *books, const hri_ledgers *ledgers, unsigned index, const char *const *groups)
+{
+    struct ledger ledger = kernel_ledger(books, index);
+    const hri_reading *reading = books->reading;
+    if (index == HOST && ledger.limit_bytes == HR_NONE) /* what is left is not known: all that there is */
+        ledger.limit_bytes = reading->host.total_bytes;
+    return (hr_ledger){
+        .name = hri_ledger_text(ledger.kind),
+        .source = source_of(index, groups),
+        .measures = what_it_measures(ledger.kind),
+        .use_bytes = ledger.use_bytes,
+        .limit_bytes = ledger.limit_bytes,
+        .cache_bytes = index < PROCESS_LEDGERS ? HR_NONE : reading->groups[index - PROCESS_LEDGERS].cache_bytes,
+        .time_ns = index == HOST ? reading->host_time_ns : reading->time_ns,
+        .binds = !budget_binds(books, ledgers) && ledgers->kernel_limit_index == (int)index,
+        .decides = ledgers->worst_index == (int)index,
+    };
+}
+
+size_t hri_ledgers_list(const hri_books *books, const hri_ledgers *ledgers, const char *const *groups,
+                        hr_ledger ret_list[HRI_LEDGERS_MAX])
+{
+    size_t count = 0;
+    if (!books->no_budget)
+        ret_list[count++] = describe_budget(books, ledgers, groups);
+    for (unsigned i = PROCESS_LEDGERS; i < kernel_ledgers(books); i++)
+        ret_list[count++] = describe(books, ledgers, i, groups);
+    for (unsigned i = 0; i < PROCESS_LEDGERS; i++)
+        ret_list[count++] = describe(books, ledgers, i, groups);
+    return count;
+}
+
+/* ── for charges and admissions ─────────────────────────────────────────────────────────────────────────────────── */
 
 /* The smallest part of a kernel's limits that `left` gives of each ledger; HR_NONE: no ledger is limited. */
 typedef uint64_t left_fn(const struct ledger *ledger, double threshold);
@@ -174,7 +268,7 @@ static uint64_t left_if_touched(const struct ledger *ledger, double threshold)
 
 uint64_t hri_ledgers_ceiling(const hri_books *books, double threshold)
 {
-    uint64_t by_budget = hri_share(budget_limit(books, kernel_limit(books).limit_bytes), threshold);
+    uint64_t by_budget = hri_share(budget_limit(books, kernel_limit(books, &(int){0}).limit_bytes), threshold);
     return hri_min(by_budget, hri_add(used(books), least_left(books, left_if_touched, threshold)));
 }
 
@@ -187,7 +281,7 @@ static uint64_t left_to_take_blindly(const struct ledger *ledger, double thresho
 
 uint64_t hri_ledgers_crossing(const hri_books *books, double threshold)
 {
-    uint64_t limit = budget_limit(books, kernel_limit(books).limit_bytes);
+    uint64_t limit = budget_limit(books, kernel_limit(books, &(int){0}).limit_bytes);
     uint64_t by_budget = hri_share(limit, threshold < 1 ? threshold : 1);
     return hri_min(by_budget, hri_add(books->reading_used_bytes, least_left(books, left_to_take_blindly, 1)));
 }

@@ -243,6 +243,7 @@ int hri_parse_cgroup_mount(const char *text, int version, const char *path, hri_
         unescape(ret_place->mount);
         found = true;
         best = below;
+        ret_place->partial = !below || strcmp(root, "/") != 0;
     }
     if (!found)
         return -ENOENT;
