@@ -73,14 +73,14 @@ static int read_number(int fd, uint64_t *ret_value)
     return length < 0 ? (int)length : hri_parse_number(text, ret_value);
 }
 
-/* Adds what a file of its own says. One that is not there adds nothing; false where it says no number. */
+/* Adds what a file of its own says. One that is not there adds nothing; false where it cannot be read. */
 static bool add_file(int fd, uint64_t *bytes)
 {
     uint64_t more;
     int error = read_number(fd, &more);
     if (error == 0)
         *bytes = hri_add(*bytes, more);
-    return error != -EINVAL;
+    return error == 0 || error == -EBADF;
 }
 
 /* v1 tells each group the smallest limit of all that contain it, also of those that a container cannot see. */

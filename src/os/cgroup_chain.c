@@ -160,7 +160,7 @@ static void tell_of(const struct way *way, const hri_cgroup_chain *alone, int li
     bool legible = alone->groups[0].stat_fd >= 0;
     if (!limit_error && legible && hri_cgroup_read(alone, 0, &reading) == 0 && reading.use_bytes == HR_NONE)
         hri_findings_add(way->site->findings,
-                         "memory.stat of the cgroup %s is empty or cut short: what the group uses is not known.",
+                         "Statistics of the cgroup %s are empty or cut short: what the group uses is not known.",
                          path_of(way, path));
     if (!limit_error)
         tell_other_limits(way, limit_bytes);

@@ -36,6 +36,11 @@ int hri_process_open(hri_process *process, const hri_site *site)
     if (process->meminfo_fd < 0)
         hri_findings_add(site->findings, "/proc/meminfo cannot be read: %s. The memory of the host is not known.",
                          strerror(-process->meminfo_fd));
+    hri_host_reading host = {0, 0};
+    if (site->findings && process->meminfo_fd >= 0)
+        hri_process_read_host(process, &host);
+    if (host.total_bytes == HR_NONE || host.available_bytes == HR_NONE)
+        hri_findings_add(site->findings, "/proc/meminfo does not say what the host has: its memory is not known.");
     return 0;
 }
 
