@@ -6,7 +6,11 @@
 
 #include <headroom/survey.h>
 
+#include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 static unsigned offences;
 
@@ -57,11 +61,119 @@ static void files_cut_short_give_no_wrong_figure(void **state)
     assert_int_equal(hrt_layouts_cut(7), 0);
 }
 
+/* Prevents a survey that fails, or says nothing, where a container's rules hide a file. */
+static void unreadable_files_are_said_and_do_no_harm(void **state)
+{
+    (void)state;
+    assert_int_equal(hrt_layouts_hide(), 0);
+}
+
+#define LEVELS 1000
+
+static void write_in(int folder, const char *name, const char *text)
+{
+    int fd = openat(folder, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+    close(fd);
+}
+
+/* Makes LEVELS groups, each in the one before. Those of which `limits` says nothing have none. */
+static void make_deep_world(const hrt_world *world, const char *(*limit_at)(unsigned level))
+{
+    static char text[3 * LEVELS] = "0::";
+    size_t length = 3;
+    hrt_world_write(world, "/proc/self/mountinfo", "32 22 0:27 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n");
+    hrt_world_write(world, "/proc/meminfo", "MemTotal: 16777216 kB\nMemAvailable: 8388608 kB\n");
+    hrt_world_write(world, "/sys/fs/cgroup/cgroup.controllers", "memory\n");
+    snprintf(text + length, sizeof text - length, "%s/sys/fs/cgroup", world->root);
+    int folder = open(text + length, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    for (unsigned level = 1; level <= LEVELS; level++) {
+        memcpy(text + length, "/n", 3);
+        length += 2;
+        assert_int_equal(mkdirat(folder, "n", 0755), 0);
+        int next = openat(folder, "n", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        assert_true(next >= 0);
+        close(folder);
+        folder = next;
+        write_in(folder, "memory.max", limit_at(level));
+        write_in(folder, "memory.current", "4096\n");
+        write_in(folder, "memory.stat",
+                 "kernel 0\nsock 0\ninactive_anon 4096\nactive_anon 0\ninactive_file 0\nactive_file 0\n"
+                 "unevictable 0\nslab_reclaimable 0\nslab_unreclaimable 0\n");
+    }
+    close(folder);
+    memcpy(text + length, "\n", 2);
+    hrt_world_write(world, "/proc/self/cgroup", text);
+}
+
+static const char *limit_half_way(unsigned level)
+{
+    return level == 1 ? "209715200\n" : level == LEVELS - 500 ? "104857600\n" : "max\n";
+}
+
+static const char *limit_at_the_top(unsigned level)
+{
+    return level == 1 ? "104857600\n" : level % 2 ? "max\n" : "314572800\n";
+}
+
+/* Prevents a limit from being missed because it stands high above the process. */
+static void limits_bind_through_1000_levels(void **state)
+{
+    (void)state;
+    const char *(*const limits[])(unsigned) = {limit_half_way, limit_at_the_top};
+    for (unsigned i = 0; i < 2; i++) {
+        hrt_world world;
+        hr_survey *survey;
+        hrt_world_new(&world);
+        make_deep_world(&world, limits[i]);
+        assert_int_equal(hr_survey_new(&(hr_survey_options){.root = world.root}, &survey), 0);
+        assert_true(survey->limit_bytes == 100 * MIB);
+        assert_int_equal(survey->cgroup_version, 2);
+        assert_int_equal(strlen(survey->cgroup_path), 2 * LEVELS);
+        if (i == 1)
+            assert_string_equal(survey->limit_source, "cgroup v2 /n memory.max");
+        hr_survey_free(survey);
+        hrt_world_free(&world);
+    }
+}
+
+/* Prevents the old limit from being told of a group that is gone: what contained it binds. */
+static void a_group_that_vanishes_between_two_looks_leaves_those_above(void **state)
+{
+    (void)state;
+    hrt_world world;
+    hr_survey *survey;
+    char path[256];
+    hrt_world_new(&world);
+    hrt_world_set_process(&world, 10 * MIB, 1000 * MIB);
+    hrt_world_set_group(&world, 500 * MIB, 30 * MIB, 0);
+    hrt_world_write(&world, "/proc/self/cgroup", "0::/app/own\n");
+    hrt_world_write(&world, "/sys/fs/cgroup/app/own/memory.max", "104857600\n");
+    assert_int_equal(hr_survey_new(&(hr_survey_options){.root = world.root}, &survey), 0);
+    assert_true(survey->limit_bytes == 100 * MIB);
+    hr_survey_free(survey);
+    snprintf(path, sizeof path, "%s/sys/fs/cgroup/app/own/memory.max", world.root);
+    assert_int_equal(unlink(path), 0);
+    *strrchr(path, '/') = '\0';
+    assert_int_equal(rmdir(path), 0);
+    assert_int_equal(hr_survey_new(&(hr_survey_options){.root = world.root}, &survey), 0);
+    assert_true(survey->limit_bytes == 500 * MIB);
+    assert_string_equal(survey->limit_source, "cgroup v2 /app memory.max");
+    assert_true(survey->cgroup_bytes == 30 * MIB);
+    assert_true(survey->unseen_count > 0);
+    hr_survey_free(survey);
+    hrt_world_free(&world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_layout_gives_its_figures),
         cmocka_unit_test(files_cut_short_give_no_wrong_figure),
+        cmocka_unit_test(unreadable_files_are_said_and_do_no_harm),
+        cmocka_unit_test(limits_bind_through_1000_levels),
+        cmocka_unit_test(a_group_that_vanishes_between_two_looks_leaves_those_above),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,14 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Files that end too early: a container's bind mount of half a file, a disk image of /proc, a kernel of tomorrow. What
- * is read is right, or it is not known; never the head of a number. */
+/* Files that end too early, cannot be opened or are something else: half a copy, a sandbox's rules, a kernel of
+ * tomorrow. What is read is right, or it is not known and the survey says so; never the head of a number. */
+#define _GNU_SOURCE
 #include "support/layouts.h"
 
 #include "gauge/reading.h"
+
+#include <headroom/survey.h>
 
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define VALUES_MAX 64
@@ -22,7 +27,7 @@ struct truth {
 
 static struct cut {
     hrt_world world;
-    const char *layout;
+    const hrt_layout *layout;
     struct truth truth;
     size_t step;
     unsigned offences;
@@ -81,7 +86,7 @@ static bool is_true_use(const hri_cgroup_reading *group)
 static void offend(const char *path, size_t length, const char *what, uint64_t value)
 {
     if (cut.offences++ < 20)
-        fprintf(stderr, "%s: %s cut after %zu bytes: %s %llu\n", cut.layout, path, length, what,
+        fprintf(stderr, "%s: %s cut after %zu bytes: %s %llu\n", cut.layout->name, path, length, what,
                 (unsigned long long)value);
 }
 
@@ -131,14 +136,19 @@ static void cut_one(const char *path, size_t size, void *context)
     hrt_world_write(&cut.world, path, text);
 }
 
-static void cut_layout(const hrt_layout *layout)
+static void set_up(const hrt_layout *layout)
 {
     hrt_world_new(&cut.world);
     hrt_layout_copy(layout, &cut.world);
-    cut.layout = layout->name;
+    cut.layout = layout;
     cut.truth = (struct truth){0};
     hrt_world_each(&cut.world, collect, NULL);
     look(&cut.truth.whole);
+}
+
+static void cut_layout(const hrt_layout *layout)
+{
+    set_up(layout);
     hrt_world_each(&cut.world, cut_one, NULL);
     hrt_world_free(&cut.world);
 }
@@ -147,7 +157,80 @@ unsigned hrt_layouts_cut(size_t step)
 {
     cut.step = step;
     cut.offences = 0;
-    if (hrt_layouts_each(cut_layout) == 0)
-        cut.offences++;
-    return cut.offences;
+    return hrt_layouts_each(cut_layout) == 0 || cut.offences;
+}
+
+/* Gives 0, or what is wrong with what the survey says of a tree in which a file cannot be read. */
+static int survey_offence(void)
+{
+    hr_survey *survey;
+    if (hr_survey_new(&(hr_survey_options){.root = cut.world.root}, &survey) != 0)
+        return 1;
+    const hrt_layout *layout = cut.layout;
+    int offence = 0;
+    if (!is_true_limit(survey->limit_bytes) && survey->limit_bytes != cut.truth.whole.host.total_bytes)
+        offence = 2;
+    bool same = survey->limit_bytes == layout->limit_bytes && survey->cgroup_bytes == layout->cgroup_bytes;
+    if (!same && survey->unseen_count == 0)
+        offence = 3;
+    hr_survey_free(survey);
+    return offence;
+}
+
+static void say(const char *path, const char *how, int offence)
+{
+    static const char *const texts[] = {"", "there is no survey", "a wrong limit", "nothing is said of it"};
+    if (offence == 0)
+        return;
+    cut.offences++;
+    fprintf(stderr, "%s: %s %s: %s\n", cut.layout->name, path, how, offence < 4 ? texts[offence] : "it crashed");
+}
+
+/* Asks as somebody who may not read everything: root may. */
+static int ask_as_nobody(void)
+{
+    pid_t child = fork();
+    if (child == 0) {
+        if (getuid() == 0 && setuid(65534) != 0)
+            _exit(99);
+        _exit(survey_offence());
+    }
+    int status = 0;
+    if (child < 0 || waitpid(child, &status, 0) != child)
+        abort();
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 98;
+}
+
+static void hide_one(const char *path, size_t size, void *context)
+{
+    char whole[PATH_MAX], away[PATH_MAX];
+    (void)size, (void)context;
+    snprintf(whole, sizeof whole, "%s%s", cut.world.root, path);
+    snprintf(away, sizeof away, "%s-away", cut.world.root);
+    if (chmod(whole, 0) != 0)
+        abort();
+    say(path, "unreadable", ask_as_nobody());
+    if (chmod(whole, 0644) != 0 || rename(whole, away) != 0)
+        abort();
+    say(path, "absent", survey_offence() % 3); /* of what no kernel has to have nothing need be said */
+    if (mkdir(whole, 0755) != 0)
+        abort();
+    say(path, "a folder", survey_offence());
+    if (rmdir(whole) != 0 || rename(away, whole) != 0)
+        abort();
+}
+
+static void hide_in_layout(const hrt_layout *layout)
+{
+    set_up(layout);
+    if (chmod(cut.world.root, 0755) != 0)
+        abort();
+    hrt_world_each(&cut.world, hide_one, NULL);
+    hrt_world_free(&cut.world);
+}
+
+unsigned hrt_layouts_hide(void)
+{
+    cut.offences = 0;
+    return hrt_layouts_each(hide_in_layout) == 0 || cut.offences;
 }
