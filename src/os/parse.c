@@ -198,6 +198,7 @@ int hri_parse_cgroup_mount(const char *text, int version, const char *path, hri_
         unescape(ret_place->mount);
         best = cut;
         ret_place->partial = cut != 0;
+        ret_place->outside = cut < 0;
         const char *below = cut < 0 ? "" : path + cut;
         if (strcmp(below, "/") == 0)
             below = "";
