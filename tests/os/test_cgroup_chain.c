@@ -19,6 +19,7 @@ static hri_findings findings;
 static char path[PATH_MAX]; /* of the group that nest() has come to */
 static int folder;
 static unsigned depth;
+static const char *name; /* of each group */
 
 static int climb(void)
 {
@@ -36,6 +37,7 @@ static int set_up(void **state)
     findings = (hri_findings){0};
     path[0] = '\0';
     depth = 0;
+    name = "g";
     char mount[PATH_MAX];
     snprintf(mount, sizeof mount, "%s/cg", world.root);
     mkdir(mount, 0755);
@@ -50,7 +52,7 @@ static int tear_down(void **state)
         unlinkat(folder, "memory.max", 0);
         unlinkat(folder, "memory.stat", 0);
         folder = climb();
-        unlinkat(folder, "g", AT_REMOVEDIR);
+        unlinkat(folder, name, AT_REMOVEDIR);
     }
     close(folder);
     hri_cgroup_close(&chain);
@@ -59,9 +61,9 @@ static int tear_down(void **state)
     return 0;
 }
 
-static void write_here(const char *name, const char *text)
+static void write_here(const char *file, const char *text)
 {
-    int fd = openat(folder, name, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+    int fd = openat(folder, file, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
     assert_true(fd >= 0);
     assert_int_equal(write(fd, text, strlen(text)), strlen(text));
     close(fd);
@@ -71,10 +73,10 @@ static void write_here(const char *name, const char *text)
 static void nest(uint64_t limit_bytes)
 {
     char text[32];
-    strcat(path, "/g");
+    strcat(strcat(path, "/"), name);
     depth++;
-    assert_int_equal(mkdirat(folder, "g", 0755), 0);
-    int below = openat(folder, "g", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    assert_int_equal(mkdirat(folder, name, 0755), 0);
+    int below = openat(folder, name, O_PATH | O_DIRECTORY | O_CLOEXEC);
     close(folder);
     folder = below;
     snprintf(text, sizeof text, "%llu\n", (unsigned long long)limit_bytes);
@@ -176,8 +178,10 @@ static void a_chain_that_fits_is_whole(void **state)
 static void a_path_of_the_longest_length_is_followed(void **state)
 {
     (void)state;
-    while (strlen(path) + strlen(world.root) + 32 < PATH_MAX)
-        nest(strlen(path) == 2 ? 8 * MIB : 0);
+    name = "a-name-as-runtimes-give-them-to-their-groups-with-a-digest-0123456789abcdef0123456789abcdef";
+    while (strlen(path) + 1 + strlen(name) < PATH_MAX)
+        nest(depth == 0 ? 8 * MIB : 0);
+    assert_true(depth > HRI_CGROUP_DEPTH);
     open_chain();
     assert_true(limit_of(chain.count - 1) == 8 * MIB);
 }
