@@ -5,7 +5,7 @@
 #   make test                    what every change must pass; some minutes
 #   make test-asan, test-tsan    the same under a sanitizer
 #   make test-vm                 the cgroup tests on cgroup v2, in a virtual machine
-#   make fuzz [SECONDS=60]       let each fuzz target look for new inputs for so long
+#   make fuzz [FUZZ_SECONDS=60]  let each fuzz target look for new inputs for so long
 #   make nightly                 the long tests, the fuzz targets, and the tests in the virtual machine
 #   make bench                   measure, and hold the figures against the goals
 #   make install [PREFIX=/usr/local] [DESTDIR=]

@@ -94,7 +94,7 @@ int doctor(int argc, char **argv)
         complain(&options.survey, error);
         return EXIT_FAILED;
     }
-    error = options.json ? doctor_print_json(survey, stdout) : doctor_print_text(survey, stdout);
+    error = options.json ? doctor_print_json(survey, stdout) : doctor_print_text(survey, &options.survey, stdout);
     hr_survey_free(survey);
     if (error)
         fprintf(stderr, "headroom doctor: the report could not be made: %s\n", strerror(-error));

@@ -3,19 +3,35 @@
 #include "fuzz.h"
 
 #include "os/cgroup.h"
+#include "os/parse.h"
 
 #define UNTOUCHED UINT64_C(0x5bd1e995)
 
 typedef unsigned __int128 wide;
 
-/* Adds the figure behind a key. False where there is none. */
-static bool add(const char *text, const char *key, wide *sum)
+/* What is known of a text. */
+struct known {
+    const char *text;
+    bool cut;     /* it ends within a line */
+    bool missing; /* a figure that may have been cut off */
+};
+
+/* Gives the figure behind a key; 0 where there is none. */
+static wide figure(struct known *known, const char *key)
 {
-    uint64_t value;
-    bool found = hrf_key(text, key, &value);
-    if (found)
-        *sum += value;
-    return found;
+    uint64_t value = 0;
+    if (hrf_key(known->text, key, &value))
+        return value;
+    uint64_t ignored;
+    known->missing |= known->cut || hri_parse_key(known->text, key, &ignored) == -EINVAL;
+    return 0;
+}
+
+static wide optional(const char *text, const char *key)
+{
+    uint64_t value = 0;
+    hrf_key(text, key, &value);
+    return value;
 }
 
 static uint64_t narrow(wide value)
@@ -26,27 +42,28 @@ static uint64_t narrow(wide value)
 /* The oracle: docs/design.md's table in numbers that cannot overflow. */
 static bool expect(const char *text, int version, uint64_t *ret_use, uint64_t *ret_cache)
 {
-    wide use = 0, cache = 0, kernel = 0, slab = 0;
-    bool v1 = version == 1;
-    if (!add(text, v1 ? "total_active_anon" : "active_anon", &use) ||
-        !add(text, v1 ? "total_inactive_anon" : "inactive_anon", &use) ||
-        !add(text, v1 ? "total_unevictable" : "unevictable", &use) ||
-        !add(text, v1 ? "total_active_file" : "active_file", &cache) ||
-        !add(text, v1 ? "total_inactive_file" : "inactive_file", &cache))
-        return false;
-    if (!v1 && add(text, "kernel", &kernel) && add(text, "slab_reclaimable", &slab)) {
-        kernel = kernel > slab ? kernel - slab : 0;
+    uint64_t value;
+    size_t length = strlen(text);
+    bool v1 = version == 1, has_kernel = hrf_key(text, "kernel", &value);
+    struct known known = {.text = text, .cut = length == 0 || text[length - 1] != '\n'};
+    wide use = figure(&known, v1 ? "total_active_anon" : "active_anon");
+    use += figure(&known, v1 ? "total_inactive_anon" : "inactive_anon");
+    use += figure(&known, v1 ? "total_unevictable" : "unevictable");
+    wide cache = figure(&known, v1 ? "total_active_file" : "active_file");
+    cache += figure(&known, v1 ? "total_inactive_file" : "inactive_file");
+    if (!v1 && has_kernel) {
+        wide kernel = value, slab = figure(&known, "slab_reclaimable");
+        use += kernel > slab ? kernel - slab : 0;
     } else if (!v1) {
-        kernel = 0;
-        if (!add(text, "slab_unreclaimable", &kernel))
-            return false;
-        add(text, "kernel_stack", &kernel);
-        add(text, "pagetables", &kernel);
-        add(text, "percpu", &kernel);
+        use += figure(&known, "slab_unreclaimable") + optional(text, "kernel_stack") + optional(text, "pagetables") +
+               optional(text, "percpu");
     }
     if (!v1)
-        add(text, "sock", &use);
-    *ret_use = narrow(use + kernel);
+        use += optional(text, "sock");
+    if (known.missing || (!hrf_key(text, v1 ? "total_active_anon" : "active_anon", &value) &&
+                          !hrf_key(text, v1 ? "total_inactive_anon" : "inactive_anon", &value)))
+        return false;
+    *ret_use = narrow(use);
     *ret_cache = narrow(cache);
     return true;
 }

@@ -14,7 +14,7 @@ static void check_round_trip(uint64_t bytes)
     HRF_CHECK(strlen(text) < sizeof text - 1); /* nothing was cut */
     int error = hr_size_parse(text, &back);
     if (error == -ERANGE) { /* "16.0 EiB" is more than there is */
-        HRF_CHECK(bytes > UINT64_MAX / 320 * 319 && back == UNTOUCHED);
+        HRF_CHECK(bytes > UINT64_MAX / 32 * 31 && back == UNTOUCHED);
         return;
     }
     HRF_CHECK(error == 0);

@@ -8,6 +8,7 @@
 #include "gauge/levels.h"
 #include "os/clock.h"
 #include "os/feature.h"
+#include "os/file.h"
 #include "os/heap.h"
 #include "os/pressure.h"
 
@@ -81,6 +82,8 @@ static void ask_allocator(struct survey *survey)
         allocator = hri_heap_allocator();
     } else {
         int error = hri_heap_find(site, &allocator);
+        if (hri_file_shortage(error))
+            survey->findings.shortage = error;
         if (error) {
             hri_findings_add(&survey->findings, "/proc/%d/maps cannot be read: %s. The allocator is not known.",
                              site->pid, strerror(-error));
@@ -160,7 +163,7 @@ static int fill(struct survey *survey)
     face->cgroup_path = survey->findings.cgroup_path;
     face->unseen = (const char *const *)survey->findings.unseen;
     face->unseen_count = survey->findings.unseen_count;
-    return survey->findings.short_of_memory ? -ENOMEM : 0;
+    return survey->findings.shortage;
 }
 
 int hr_survey_new(const hr_survey_options *options, hr_survey **ret_survey)

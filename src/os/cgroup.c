@@ -10,6 +10,7 @@
 #include "os/parse.h"
 
 #include <errno.h>
+#include <string.h>
 
 #define STAT_BYTES 8192
 #define NUMBER_BYTES 64
@@ -20,47 +21,50 @@ static uint64_t key(const char *text, const char *name)
     return hri_parse_key(text, name, &value) == 0 ? value : 0;
 }
 
-/* Adds up the figures of `names`. False where one is missing: a sum without it would say that there is more room. */
-static bool sum(const char *text, const char *const names[], size_t count, uint64_t *ret_sum)
+/* A text of memory.stat. Lines that an old kernel or a sandbox leaves out count as nothing; but not where the text was
+ * cut within a line, for then they may have stood behind it, and a sum without them would say that there is more room. */
+struct stat_text {
+    const char *text;
+    bool whole;
+    bool known;     /* no figure was cut off */
+    unsigned found; /* so many have been found */
+};
+
+static uint64_t figure(struct stat_text *stat, const char *name)
 {
-    uint64_t all = 0, value;
-    for (size_t i = 0; i < count; i++) {
-        if (hri_parse_key(text, names[i], &value) != 0)
-            return false;
-        all = hri_add(all, value);
-    }
-    *ret_sum = all;
-    return true;
+    uint64_t value = 0;
+    int error = hri_parse_key(stat->text, name, &value);
+    if (error && (error != -ENOENT || !stat->whole))
+        stat->known = false;
+    stat->found += !error;
+    return value;
 }
 
-/* Kernel memory of v2. False where the text ends before it. */
-static bool kernel_memory(const char *text, uint64_t *ret_bytes)
+static uint64_t kernel_memory(struct stat_text *stat)
 {
-    uint64_t kernel, slab;
-    if (hri_parse_key(text, "kernel", &kernel) == 0 && hri_parse_key(text, "slab_reclaimable", &slab) == 0) {
-        *ret_bytes = hri_sub(kernel, slab);
-        return true;
-    }
+    uint64_t kernel;
+    if (hri_parse_key(stat->text, "kernel", &kernel) == 0)
+        return hri_sub(kernel, figure(stat, "slab_reclaimable"));
     /* Before Linux 5.18 the sum has to be made, of what there is: percpu came with 5.9, pagetables with 5.11. */
-    if (hri_parse_key(text, "slab_unreclaimable", &slab) != 0)
-        return false;
-    kernel = hri_add(key(text, "kernel_stack"), key(text, "pagetables"));
-    *ret_bytes = hri_add(kernel, hri_add(key(text, "percpu"), slab));
-    return true;
+    kernel = hri_add(key(stat->text, "kernel_stack"), key(stat->text, "pagetables"));
+    return hri_add(kernel, hri_add(key(stat->text, "percpu"), figure(stat, "slab_unreclaimable")));
 }
 
 int hri_cgroup_parse_stat(const char *text, int version, hri_cgroup_reading *reading)
 {
-    static const char *const use_names[2][3] = {{"total_active_anon", "total_inactive_anon", "total_unevictable"},
-                                                {"active_anon", "inactive_anon", "unevictable"}};
-    static const char *const cache_names[2][2] = {{"total_active_file", "total_inactive_file"},
-                                                  {"active_file", "inactive_file"}};
-    uint64_t use, cache, kernel = 0;
-    if (!sum(text, use_names[version - 1], 3, &use) || !sum(text, cache_names[version - 1], 2, &cache) ||
-        (version == 2 && !kernel_memory(text, &kernel)))
+    size_t length = strlen(text);
+    struct stat_text stat = {.text = text, .whole = length > 0 && text[length - 1] == '\n', .known = true};
+    bool v1 = version == 1;
+    uint64_t use = hri_add(figure(&stat, v1 ? "total_active_anon" : "active_anon"),
+                           figure(&stat, v1 ? "total_inactive_anon" : "inactive_anon"));
+    bool tells_use = stat.found > 0;
+    use = hri_add(use, figure(&stat, v1 ? "total_unevictable" : "unevictable"));
+    uint64_t cache = hri_add(figure(&stat, v1 ? "total_active_file" : "active_file"),
+                             figure(&stat, v1 ? "total_inactive_file" : "inactive_file"));
+    if (!v1)
+        use = hri_add(use, hri_add(kernel_memory(&stat), key(text, "sock")));
+    if (!tells_use || !stat.known)
         return -ENODATA;
-    if (version == 2)
-        use = hri_add(use, hri_add(kernel, key(text, "sock")));
     reading->use_bytes = use;
     reading->cache_bytes = cache;
     return 0;

@@ -63,7 +63,8 @@ bool hri_cgroup_is_gone(int error);
 int hri_cgroup_read(const hri_cgroup_chain *chain, unsigned index, hri_cgroup_reading *ret_reading);
 
 /* The formulas, pure: use and page cache by the text of memory.stat. v1's kernel memory and sockets come from files of
- * their own and are added by the reader. Gives 0, or -ENODATA where a figure is missing that every kernel has. */
+ * their own and are added by the reader. Gives 0, or -ENODATA where the text says nothing of anonymous memory,
+ * or was cut before the last figure that counts. */
 int hri_cgroup_parse_stat(const char *text, int version, hri_cgroup_reading *reading);
 
 #endif

@@ -111,10 +111,12 @@ static int open_group(const struct way *way, hri_cgroup *group)
 
 /* ── what cannot be seen of it ──────────────────────────────────────────────────────────────────────────────────── */
 
-static bool read_number_in(int folder, const char *name, uint64_t *ret_value)
+static bool read_number_in(const struct way *way, const char *name, uint64_t *ret_value)
 {
     char text[NUMBER_BYTES];
-    int fd = hri_file_open_in(folder, name);
+    int fd = hri_file_open_in(way->folder, name);
+    if (hri_file_shortage(fd))
+        way->site->findings->shortage = fd;
     bool known = hri_file_read(fd, text, sizeof text) >= 0 && hri_parse_number(text, ret_value) == 0;
     hri_file_close(fd);
     return known;
@@ -127,17 +129,16 @@ static void tell_other_limits(const struct way *way, uint64_t limit_bytes)
     char whole[HRI_MOUNT_BYTES], size[16], other[16];
     const char *path = path_of(way, whole);
     uint64_t value;
-    if (way->chain->version == 2 && read_number_in(way->folder, "memory.high", &value) && value < limit_bytes)
+    if (way->chain->version == 2 && read_number_in(way, "memory.high", &value) && value < limit_bytes)
         hri_findings_add(findings,
                          "memory.high of the cgroup %s is %s, below its memory.max (%s): above it the kernel slows the "
                          "group down and reclaims; it does not kill. It is in no ledger.",
                          path, hr_size_format(value, size, sizeof size),
                          hr_size_format(limit_bytes, other, sizeof other));
-    if (way->chain->version == 2 && read_number_in(way->folder, "memory.swap.max", &value) && value > 0 &&
-        value != HR_NONE)
+    if (way->chain->version == 2 && read_number_in(way, "memory.swap.max", &value) && value > 0 && value != HR_NONE)
         hri_findings_add(findings, "Swap of the cgroup %s is limited to %s (memory.swap.max). It is in no ledger.",
                          path, hr_size_format(value, size, sizeof size));
-    if (way->chain->version == 1 && read_number_in(way->folder, "memory.memsw.limit_in_bytes", &value) &&
+    if (way->chain->version == 1 && read_number_in(way, "memory.memsw.limit_in_bytes", &value) &&
         value < HRI_CGROUP_V1_UNLIMITED && value != limit_bytes)
         hri_findings_add(findings,
                          "Memory and swap of the cgroup %s are together limited to %s (memory.memsw.limit_in_bytes). "
@@ -160,7 +161,8 @@ static void tell_of(const struct way *way, const hri_cgroup_chain *alone, int li
     bool legible = alone->groups[0].stat_fd >= 0;
     if (!limit_error && legible && hri_cgroup_read(alone, 0, &reading) == 0 && reading.use_bytes == HR_NONE)
         hri_findings_add(way->site->findings,
-                         "Statistics of the cgroup %s are empty or cut short: what the group uses is not known.",
+                         "memory.stat of the cgroup %s is empty or cut short, or a figure beside it cannot be read: "
+                         "what the group uses is not known.",
                          path_of(way, path));
     if (!limit_error)
         tell_other_limits(way, limit_bytes);
@@ -293,6 +295,12 @@ static int step_down(struct way *way)
 static int open_chain(hri_cgroup_chain *chain, const hri_site *site, const hri_cgroup_place *place)
 {
     struct way way = {.chain = chain, .site = site, .place = place, .own = place->below[0] == '\0'};
+    if (place->outside)
+        hri_findings_add(
+            site->findings,
+            "The process's cgroup lies outside of what is mounted at %s: its own limit cannot be seen from "
+            "here; what is shown is that of the group that is mounted there.",
+            place->mount);
     way.folder = hri_file_open_folder(site->root, place->mount);
     if (way.folder < 0) {
         hri_findings_add(site->findings, "%s, where cgroups are mounted, cannot be opened: %s.", place->mount,
@@ -315,12 +323,14 @@ static int open_chain(hri_cgroup_chain *chain, const hri_site *site, const hri_c
 /* Texts of /proc have no upper bound: as much as fits is read; a line that is cut is passed over. */
 #define PROC_BYTES (64 * 1024)
 
-/* Reads one of /proc's texts. Gives 0 or a negative errno. */
+/* Reads one of /proc's texts, for the findings. Gives 0 or a negative errno. */
 static int read_proc(const hri_site *site, const char *file, char *text)
 {
     ssize_t length = hri_file_read_path(site->root, file, text, PROC_BYTES);
     if (length >= 0)
         return 0;
+    if (hri_file_shortage((int)length))
+        site->findings->shortage = (int)length;
     hri_findings_add(site->findings, "%s cannot be read: %s.", file, strerror((int)-length));
     text[0] = '\0';
     return (int)length;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "os/findings.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,7 +30,7 @@ void hri_findings_add(hri_findings *findings, const char *format, ...)
     char **more = text ? realloc(findings->unseen, (findings->unseen_count + 1) * sizeof *more) : NULL;
     if (!more) {
         free(text);
-        findings->short_of_memory = true;
+        findings->shortage = -ENOMEM;
         return;
     }
     more[findings->unseen_count++] = text;
@@ -44,7 +45,7 @@ void hri_findings_place(hri_findings *findings, int cgroup_version, const char *
     findings->cgroup_version = cgroup_version;
     findings->cgroup_path = strdup(path);
     if (!findings->cgroup_path)
-        findings->short_of_memory = true;
+        findings->shortage = -ENOMEM;
 }
 
 void hri_findings_free(hri_findings *findings)

@@ -4,7 +4,6 @@
 #ifndef HRI_OS_FINDINGS_H
 #define HRI_OS_FINDINGS_H
 
-#include <stdbool.h>
 #include <stddef.h>
 
 typedef struct hri_findings {
@@ -12,7 +11,7 @@ typedef struct hri_findings {
     char *cgroup_path;  /* the own group below its mount point; NULL: none was found */
     char **unseen;
     size_t unseen_count;
-    bool short_of_memory; /* something was found that could not be kept */
+    int shortage; /* -ENOMEM, -EMFILE or -ENFILE: something could not be found out, or not be kept */
 } hri_findings;
 
 /* Adds a sentence. NULL findings are fine: nobody wants to know. */

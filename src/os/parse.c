@@ -244,6 +244,7 @@ int hri_parse_cgroup_mount(const char *text, int version, const char *path, hri_
         found = true;
         best = below;
         ret_place->partial = !below || strcmp(root, "/") != 0;
+        ret_place->outside = !below;
     }
     if (!found)
         return -ENOENT;

@@ -31,6 +31,7 @@ typedef struct hri_cgroup_place {
     char below[HRI_MOUNT_BYTES]; /* the group's path below it: "" for the mount point itself, also where the group lies
                                     outside of what is mounted, as in some containers */
     bool partial;                /* what is mounted is only a part of the tree */
+    bool outside;                /* and the group is not in it */
 } hri_cgroup_place;
 
 /* Where a hierarchy is mounted, by /proc/self/mountinfo. Of several mounts that can be seen the one that shows most

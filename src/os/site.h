@@ -5,6 +5,7 @@
 
 #include "os/findings.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 
 typedef struct hri_site {

@@ -30,6 +30,7 @@ static struct cut {
     const hrt_layout *layout;
     struct truth truth;
     size_t step;
+    bool between_lines; /* memory.stat ends with a whole line */
     unsigned offences;
 } cut;
 
@@ -75,6 +76,8 @@ static bool is_true_limit(uint64_t limit)
 
 static bool is_true_use(const hri_cgroup_reading *group)
 {
+    if (cut.between_lines)
+        return true; /* nobody can tell it from a kernel that has fewer lines */
     for (unsigned i = 0; i < cut.truth.whole.group_count; i++) {
         const hri_cgroup_reading *whole = &cut.truth.whole.groups[i];
         if (whole->use_bytes == group->use_bytes && whole->cache_bytes == group->cache_bytes)
@@ -131,6 +134,7 @@ static void cut_one(const char *path, size_t size, void *context)
             continue;
         if (truncate(whole, (off_t)length) != 0)
             abort();
+        cut.between_lines = length > 0 && text[length - 1] == '\n' && strstr(path, "/memory.stat");
         check(path, length);
     }
     hrt_world_write(&cut.world, path, text);
