@@ -83,7 +83,7 @@ static int is_layout(const struct dirent *entry)
 
 unsigned hrt_layouts_each(void (*visit)(const hrt_layout *layout))
 {
-    char folder[PATH_MAX / 2];
+    char folder[PATH_MAX / 4];
     const char *source = getenv("HEADROOM_SOURCE_DIR");
     snprintf(folder, sizeof folder, "%s/tests/fixtures/layouts", source ? source : ".");
     struct dirent **entries;

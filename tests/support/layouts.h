@@ -8,12 +8,14 @@
 
 #include <headroom/base.h>
 
+#include <limits.h>
+
 #define HRT_TEXT_BYTES 512
 
 /* What expected.json says. Counts that are null are HR_NONE, texts "", the version 0. */
 typedef struct hrt_layout {
     char name[64];
-    char root[HRT_TEXT_BYTES];
+    char root[PATH_MAX];
     uint64_t limit_bytes;
     char limit_source[HRT_TEXT_BYTES];
     uint64_t cgroup_version;
