@@ -1,6 +1,6 @@
 # headroom: the commands of every day. CMake does the work; see CMakePresets.json for its builds.
 #
-#   make                         build the library and its examples (build/release)
+#   make                         build the library, its command and its examples (build/release)
 #   make demo [TUNED=1] [SEED=n] the same server, the same load, the same limit: with headroom and without
 #   make test                    what every change must pass; some minutes
 #   make test-asan, test-tsan    the same under a sanitizer

@@ -21,10 +21,11 @@ static const char *keep(hri_gauge *gauge, const char *name)
         if (strcmp(source->text, name) == 0)
             return source->text;
     }
-    hri_source *source = malloc(sizeof *source + strlen(name) + 1);
+    size_t size = strlen(name) + 1;
+    hri_source *source = malloc(sizeof *source + size);
     if (!source)
         return NULL;
-    strcpy(source->text, name);
+    memcpy(source->text, name, size);
     source->next = gauge->named;
     gauge->named = source;
     return source->text;

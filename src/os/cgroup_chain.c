@@ -412,7 +412,7 @@ int hri_cgroup_open(hri_cgroup_chain *chain, const hri_site *site)
     int error = 0;
     bool placed = false;
     for (int version = 1; version <= 2 && chain->count == 0 && !hri_file_shortage(error); version++) {
-        hri_cgroup_place place;
+        hri_cgroup_place place = {0};
         error = find_place(site, version, text, &place);
         if (error)
             continue;

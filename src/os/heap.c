@@ -75,7 +75,7 @@ const char *hri_allocator_purge_text(hri_allocator which)
 {
     static const char *const calls[] = {
         [HRI_ALLOCATOR_GLIBC] = "malloc_trim(0)",
-        [HRI_ALLOCATOR_JEMALLOC] = "mallctl(\"" JEMALLOC_PURGE_ALL "\")",
+        [HRI_ALLOCATOR_JEMALLOC] = "mallctl(\"arena.4096.purge\")",
         [HRI_ALLOCATOR_MIMALLOC] = "mi_collect(true)",
         [HRI_ALLOCATOR_TCMALLOC] = "MallocExtension_ReleaseFreeMemory()",
         [HRI_ALLOCATOR_UNKNOWN] = NULL,
