@@ -248,6 +248,7 @@ int hri_parse_cgroup_mount(const char *text, int version, const char *path, hri_
     }
     if (!found)
         return -ENOENT;
-    strcpy(ret_place->below, best ? best : "");
-    return 0;
+    if (!best)
+        best = "";
+    return copy_span(best, best + strlen(best), ret_place->below, HRI_MOUNT_BYTES);
 }

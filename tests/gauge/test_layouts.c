@@ -78,8 +78,9 @@ static void write_in(int folder, const char *name, const char *text)
     close(fd);
 }
 
-/* Makes LEVELS groups, each in the one before. Those of which `limits` says nothing have none. */
-static void make_deep_world(const hrt_world *world, const char *(*limit_at)(unsigned level))
+/* Makes LEVELS groups, each in the one before: one half way of 100 MiB, the topmost of 200 MiB. Gives the deepest's
+ * folder. */
+static int make_deep_world(const hrt_world *world)
 {
     static char text[3 * LEVELS] = "0::";
     size_t length = 3;
@@ -96,46 +97,47 @@ static void make_deep_world(const hrt_world *world, const char *(*limit_at)(unsi
         assert_true(next >= 0);
         close(folder);
         folder = next;
-        write_in(folder, "memory.max", limit_at(level));
-        write_in(folder, "memory.current", "4096\n");
-        write_in(folder, "memory.stat",
-                 "kernel 0\nsock 0\ninactive_anon 4096\nactive_anon 0\ninactive_file 0\nactive_file 0\n"
-                 "unevictable 0\nslab_reclaimable 0\nslab_unreclaimable 0\n");
+        write_in(folder, "memory.max", level == 1 ? "209715200\n" : level == LEVELS - 500 ? "104857600\n" : "max\n");
     }
-    close(folder);
     memcpy(text + length, "\n", 2);
     hrt_world_write(world, "/proc/self/cgroup", text);
+    return folder;
 }
 
-static const char *limit_half_way(unsigned level)
+/* From below: finding each by its whole path takes seconds. */
+static void remove_deep_world(int folder)
 {
-    return level == 1 ? "209715200\n" : level == LEVELS - 500 ? "104857600\n" : "max\n";
-}
-
-static const char *limit_at_the_top(unsigned level)
-{
-    return level == 1 ? "104857600\n" : level % 2 ? "max\n" : "314572800\n";
+    for (unsigned level = LEVELS; level > 0; level--) {
+        unlinkat(folder, "memory.max", 0);
+        int above = openat(folder, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        assert_true(above >= 0);
+        close(folder);
+        folder = above;
+        assert_int_equal(unlinkat(folder, "n", AT_REMOVEDIR), 0);
+    }
+    close(folder);
 }
 
 /* Prevents a limit from being missed because it stands high above the process. */
 static void limits_bind_through_1000_levels(void **state)
 {
     (void)state;
-    const char *(*const limits[])(unsigned) = {limit_half_way, limit_at_the_top};
-    for (unsigned i = 0; i < 2; i++) {
-        hrt_world world;
-        hr_survey *survey;
-        hrt_world_new(&world);
-        make_deep_world(&world, limits[i]);
-        assert_int_equal(hr_survey_new(&(hr_survey_options){.root = world.root}, &survey), 0);
-        assert_true(survey->limit_bytes == 100 * MIB);
-        assert_int_equal(survey->cgroup_version, 2);
-        assert_int_equal(strlen(survey->cgroup_path), 2 * LEVELS);
-        if (i == 1)
-            assert_string_equal(survey->limit_source, "cgroup v2 /n memory.max");
-        hr_survey_free(survey);
-        hrt_world_free(&world);
-    }
+    hrt_world world;
+    hr_survey *survey;
+    hrt_world_new(&world);
+    int folder = make_deep_world(&world);
+    assert_int_equal(hr_survey_new(&(hr_survey_options){.root = world.root}, &survey), 0);
+    assert_true(survey->limit_bytes == 100 * MIB);
+    assert_int_equal(survey->cgroup_version, 2);
+    assert_int_equal(strlen(survey->cgroup_path), 2 * LEVELS);
+    hr_survey_free(survey);
+    hrt_world_write(&world, "/sys/fs/cgroup/n/memory.max", "52428800\n");
+    assert_int_equal(hr_survey_new(&(hr_survey_options){.root = world.root}, &survey), 0);
+    assert_true(survey->limit_bytes == 50 * MIB);
+    assert_string_equal(survey->limit_source, "cgroup v2 /n memory.max");
+    hr_survey_free(survey);
+    remove_deep_world(folder);
+    hrt_world_free(&world);
 }
 
 /* Prevents the old limit from being told of a group that is gone: what contained it binds. */

@@ -187,22 +187,51 @@ static void say(const char *path, const char *how, int offence)
     if (offence == 0)
         return;
     cut.offences++;
-    fprintf(stderr, "%s: %s %s: %s\n", cut.layout->name, path, how, offence < 4 ? texts[offence] : "it crashed");
+    fprintf(stderr, "%s: %s %s: %s\n", cut.layout->name, path, how, texts[offence]);
 }
 
-/* Asks as somebody who may not read everything: root may. */
-static int ask_as_nobody(void)
+#define NOBODY 65534
+
+static void give_one(const char *path, size_t size, void *context)
 {
+    char whole[PATH_MAX];
+    (void)size, (void)context;
+    snprintf(whole, sizeof whole, "%s%s", cut.world.root, path);
+    if (chown(whole, NOBODY, NOBODY) != 0)
+        abort();
+}
+
+static void lock_one(const char *path, size_t size, void *context)
+{
+    char whole[PATH_MAX];
+    (void)size, (void)context;
+    snprintf(whole, sizeof whole, "%s%s", cut.world.root, path);
+    if (chmod(whole, 0) != 0)
+        abort();
+    say(path, "unreadable", survey_offence());
+    if (chmod(whole, 0644) != 0)
+        abort();
+}
+
+/* Makes each file unreadable, in a process that may not read everything: root may. */
+static void lock_each(void)
+{
+    bool root = getuid() == 0;
+    if (root)
+        hrt_world_each(&cut.world, give_one, NULL);
+    if (chmod(cut.world.root, 0755) != 0)
+        abort();
     pid_t child = fork();
     if (child == 0) {
-        if (getuid() == 0 && setuid(65534) != 0)
-            _exit(99);
-        _exit(survey_offence());
+        if (root && setuid(NOBODY) != 0)
+            _exit(1);
+        hrt_world_each(&cut.world, lock_one, NULL);
+        _exit(cut.offences > 0);
     }
-    int status = 0;
+    int status = 1;
     if (child < 0 || waitpid(child, &status, 0) != child)
         abort();
-    return WIFEXITED(status) ? WEXITSTATUS(status) : 98;
+    cut.offences += status != 0;
 }
 
 static void hide_one(const char *path, size_t size, void *context)
@@ -211,10 +240,7 @@ static void hide_one(const char *path, size_t size, void *context)
     (void)size, (void)context;
     snprintf(whole, sizeof whole, "%s%s", cut.world.root, path);
     snprintf(away, sizeof away, "%s-away", cut.world.root);
-    if (chmod(whole, 0) != 0)
-        abort();
-    say(path, "unreadable", ask_as_nobody());
-    if (chmod(whole, 0644) != 0 || rename(whole, away) != 0)
+    if (rename(whole, away) != 0)
         abort();
     say(path, "absent", survey_offence() % 3); /* of what no kernel has to have nothing need be said */
     if (mkdir(whole, 0755) != 0)
@@ -227,8 +253,7 @@ static void hide_one(const char *path, size_t size, void *context)
 static void hide_in_layout(const hrt_layout *layout)
 {
     set_up(layout);
-    if (chmod(cut.world.root, 0755) != 0)
-        abort();
+    lock_each();
     hrt_world_each(&cut.world, hide_one, NULL);
     hrt_world_free(&cut.world);
 }
