@@ -292,8 +292,21 @@ static int step_down(struct way *way)
     return 1;
 }
 
+/* A way that found no group and nothing in its way either has come through a tree without memory limits. */
+static void tell_no_controller(const struct way *way, size_t told_before)
+{
+    hri_findings *findings = way->site->findings;
+    char path[HRI_MOUNT_BYTES];
+    if (findings && !way->met && way->place->below[0] && findings->unseen_count == told_before)
+        hri_findings_add(findings,
+                         "Neither the cgroup %s nor any above it has a file %s: the memory controller is not enabled "
+                         "there.",
+                         path_of(way, path), limit_file(way->chain->version));
+}
+
 static int open_chain(hri_cgroup_chain *chain, const hri_site *site, const hri_cgroup_place *place)
 {
+    size_t told_before = site->findings ? site->findings->unseen_count : 0;
     struct way way = {.chain = chain, .site = site, .place = place, .own = place->below[0] == '\0'};
     if (place->outside)
         hri_findings_add(
@@ -314,6 +327,8 @@ static int open_chain(hri_cgroup_chain *chain, const hri_site *site, const hri_c
             result = step_down(&way);
     } while (result > 0);
     hri_file_close(way.folder);
+    if (!result)
+        tell_no_controller(&way, told_before);
     turn_round(chain);
     return result;
 }
@@ -384,16 +399,8 @@ static void tell_lost(const hri_site *site, char *text)
         path);
 }
 
-static void tell_result(const hri_cgroup_chain *chain, const hri_site *site, const hri_cgroup_place *place)
+static void tell_left_out(const hri_cgroup_chain *chain, const hri_site *site)
 {
-    const hri_findings *findings = site->findings;
-    if (!findings)
-        return;
-    if (chain->count == 0 && place->below[0] && findings->unseen_count == 0)
-        hri_findings_add(site->findings,
-                         "Neither the cgroup %s nor any above it has a file %s: the memory controller is not enabled "
-                         "there.",
-                         place->below, limit_file(findings->cgroup_version));
     if (chain->left_out)
         hri_findings_add(
             site->findings,
@@ -421,7 +428,7 @@ int hri_cgroup_open(hri_cgroup_chain *chain, const hri_site *site)
         chain->version = version;
         error = open_chain(chain, site, &place);
         if (!error)
-            tell_result(chain, site, &place);
+            tell_left_out(chain, site);
     }
     if (!placed && !hri_file_shortage(error))
         tell_lost(site, text);

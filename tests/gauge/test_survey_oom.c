@@ -39,6 +39,7 @@ static void make_a_survey(void *context)
     } else {
         assert_int_equal(survey->ledger_count, wanted->ledgers);
         assert_int_equal(survey->unseen_count, wanted->unseen);
+        assert_int_equal(open_files(), files); /* also while it lives */
         hr_survey_free(survey);
     }
     assert_int_equal(open_files(), files);

@@ -246,6 +246,18 @@ static void texts_that_say_nothing_are_told(void **state)
     assert_true(is_found("memory.max of the cgroup /g/g says no number"));
 }
 
+static void a_tree_without_the_controller_is_told(void **state)
+{
+    (void)state;
+    nest(0);
+    unlinkat(folder, "memory.max", 0);
+    open_chain();
+    assert_int_equal(chain.count, 0);
+    assert_int_equal(findings.cgroup_version, 2);
+    assert_int_equal(findings.unseen_count, 1);
+    assert_true(is_found("Neither the cgroup /g nor any above it has a file memory.max"));
+}
+
 static void where_nothing_is_mounted_it_is_told(void **state)
 {
     (void)state;
@@ -273,6 +285,7 @@ int main(void)
         TEST(a_namespace_hides_what_is_above_it),
         TEST(a_group_outside_of_the_mount_is_told),
         TEST(texts_that_say_nothing_are_told),
+        TEST(a_tree_without_the_controller_is_told),
         TEST(where_nothing_is_mounted_it_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
