@@ -57,7 +57,7 @@ typedef struct hr_survey {
     uint64_t limit_bytes;     /* the smallest of all limits */
     const char *limit_source; /* which that is */
     int cgroup_version;       /* 1, 2; 0: none was found */
-    const char *cgroup_path;  /* the process's own group, below the mount point */
+    const char *cgroup_path;  /* the process's own group, as /proc/PID/cgroup names it */
     uint64_t cgroup_bytes;    /* use of the binding group, or of the own one where none is limited, as its statistics
                                  have it; its ledger allows for their lag, and may show more */
     uint64_t cgroup_cache_bytes;

@@ -369,6 +369,7 @@ static int find_place(const hri_site *site, int version, char *text, hri_cgroup_
     length = hri_file_read_path(site->root, "/proc/self/mountinfo", text, PROC_BYTES);
     if (length < 0 || hri_parse_cgroup_mount(text, version, path, ret_place) != 0)
         return hri_file_shortage((int)length) ? (int)length : -ENOENT;
+    hri_findings_place(site->findings, version, path);
     return 0;
 }
 
@@ -424,7 +425,6 @@ int hri_cgroup_open(hri_cgroup_chain *chain, const hri_site *site)
         if (error)
             continue;
         placed = true;
-        hri_findings_place(site->findings, version, place.below[0] ? place.below : "/");
         chain->version = version;
         error = open_chain(chain, site, &place);
         if (!error)
