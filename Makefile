@@ -1,11 +1,12 @@
 # headroom: the commands of every day. CMake does the work; see CMakePresets.json for its builds.
 #
-#   make                         build the library and its examples (build/release)
+#   make                         build the library, its command and its examples (build/release)
 #   make demo [TUNED=1] [SEED=n] the same server, the same load, the same limit: with headroom and without
 #   make test                    what every change must pass; some minutes
 #   make test-asan, test-tsan    the same under a sanitizer
 #   make test-vm                 the cgroup tests on cgroup v2, in a virtual machine
-#   make nightly                 the long tests, and those in the virtual machine
+#   make fuzz [FUZZ_SECONDS=60]  let each fuzz target look for new inputs for so long
+#   make nightly                 the long tests, the fuzz targets, and the tests in the virtual machine
 #   make bench                   measure, and hold the figures against the goals
 #   make install [PREFIX=/usr/local] [DESTDIR=]
 #   make format                  clang-format on every source
@@ -16,9 +17,10 @@ DESTDIR ?=
 TUNED ?=
 SEED ?=
 CTEST_OPTIONS ?=
+FUZZ_SECONDS ?= 60
 JOBS ?= $(shell nproc)
 
-.PHONY: release demo test test-asan test-tsan test-vm nightly bench install format clean
+.PHONY: release demo test test-asan test-tsan test-vm fuzz nightly bench install format clean
 
 release:
 	scripts/setup build
@@ -49,7 +51,14 @@ nightly:
 	cmake --preset release
 	cmake --build --preset release --parallel $(JOBS)
 	ctest --preset nightly
+	$(MAKE) fuzz
 	$(MAKE) test-vm
+
+fuzz:
+	scripts/setup build fuzz
+	cmake --preset fuzz -DHEADROOM_FUZZ_SECONDS=$(FUZZ_SECONDS)
+	cmake --build --preset fuzz --parallel $(JOBS)
+	ctest --preset fuzz --parallel $(JOBS)
 
 # Peers and instruction counts are left out where they cannot be installed; bench/run says so.
 test-vm:

@@ -1,4 +1,4 @@
-# What is not ours. The library needs threads and nothing else; tests and examples use what is found here, as
+# What is not ours. The library needs threads and nothing else; the command, tests and examples use what is found here, as
 # PkgConfig::CMOCKA and so on, and what is missing is left out and said at the end of the configure output.
 set(THREADS_PREFER_PTHREAD_FLAG ON)
 find_package(Threads REQUIRED)
@@ -21,12 +21,13 @@ macro(headroom_find name module package)
     endif()
 endmacro()
 
-if(HEADROOM_TESTS OR HEADROOM_EXAMPLES)
+if(HEADROOM_TESTS OR HEADROOM_EXAMPLES OR HEADROOM_CLI)
     find_package(PkgConfig QUIET)
     if(NOT PKG_CONFIG_FOUND)
         headroom_left_out("whatever is found by pkg-config" pkg-config)
     endif()
     headroom_find(CMOCKA cmocka libcmocka-dev)
+    headroom_find(JANSSON jansson libjansson-dev)
     headroom_find(LIBMICROHTTPD libmicrohttpd>=0.9.74 libmicrohttpd-dev)
     headroom_find(LIBCURL libcurl libcurl4-openssl-dev)
     headroom_find(LIBXXHASH libxxhash libxxhash-dev)
@@ -49,7 +50,7 @@ function(headroom_summary)
     get_property(left_out GLOBAL PROPERTY HEADROOM_LEFT_OUT)
     list(REMOVE_DUPLICATES left_out)
     message(STATUS "headroom ${PROJECT_VERSION}, ${CMAKE_BUILD_TYPE}: "
-                   "tests ${HEADROOM_TESTS}, examples ${HEADROOM_EXAMPLES}")
+                   "tests ${HEADROOM_TESTS}, command ${HEADROOM_CLI}, examples ${HEADROOM_EXAMPLES}")
     foreach(entry IN LISTS left_out)
         string(REPLACE "|" ";" entry "${entry}")
         list(GET entry 0 component)

@@ -42,6 +42,12 @@ foreach(section RANGE 1 8)
     endif()
 endforeach()
 
+# The command, and what a shell needs to complete its words.
+if(TARGET headroom-command)
+    install(TARGETS headroom-command RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+    install(FILES cli/completion.bash DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions RENAME headroom)
+endif()
+
 # The object store of examples/store is of use by itself.
 if(TARGET headroom-store)
     install(TARGETS headroom-store RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})

@@ -9,6 +9,7 @@
 #include "report/format.h"
 #include "os/file.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -96,6 +97,20 @@ int hr_guard_read(hr_guard *guard, hr_figures *ret_figures)
     };
     if (counts.stalled_ns > 0)
         name_holder(guard, &sight, ret_figures);
+    return 0;
+}
+
+static_assert(HRI_LEDGERS_MAX <= HR_LEDGERS_MAX, "what guard.h promises");
+
+int hr_guard_ledgers(hr_guard *guard, hr_ledger *ledgers, size_t capacity, size_t *ret_count)
+{
+    if (!guard || (!ledgers && capacity) || !ret_count)
+        return -EINVAL;
+    hr_ledger list[HRI_LEDGERS_MAX];
+    size_t count = hri_watcher_list(&guard->watcher, list);
+    *ret_count = count < capacity ? count : capacity;
+    if (*ret_count)
+        memcpy(ledgers, list, *ret_count * sizeof *ledgers);
     return 0;
 }
 

@@ -137,6 +137,8 @@ HR_API hr_level hr_guard_check(hr_guard *guard);
  */
 HR_API int hr_guard_read(hr_guard *guard, hr_figures *ret_figures);
 
+#define HR_LEDGERS_MAX 24 /* what hr_guard_ledgers() gives at most */
+
 /* Lists the ledgers that decide the level, the budget's first: at most `capacity`, of which there are never more than
  * HR_LEDGERS_MAX. Their texts live as long as the guard.
  *
@@ -144,7 +146,6 @@ HR_API int hr_guard_read(hr_guard *guard, hr_figures *ret_figures);
  * threads  any
  * memory   never allocates
  */
-#define HR_LEDGERS_MAX 24
 HR_API int hr_guard_ledgers(hr_guard *guard, hr_ledger *ledgers, size_t capacity, size_t *ret_count);
 
 /* Waits until the level is `at_most` or lower. A negative `timeout_ns` waits for ever.

@@ -9,5 +9,6 @@
 #include <headroom/relief.h>
 #include <headroom/report.h>
 #include <headroom/scope.h>
+#include <headroom/survey.h>
 
 #endif

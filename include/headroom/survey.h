@@ -26,7 +26,8 @@ typedef struct hr_ledger {
     const char *source;   /* the limit: "cgroup v2 /app memory.max", "RLIMIT_AS", "host memory", "limit_bytes" */
     const char *measures; /* what use_bytes counts, in words */
     uint64_t use_bytes;   /* HR_NONE: not known */
-    uint64_t limit_bytes; /* HR_NONE: no limit */
+    uint64_t limit_bytes; /* HR_NONE: no limit. The host's is the resident set and what is available; where that is not
+                             known, all of its memory */
     uint64_t cache_bytes; /* page cache, which is no use; HR_NONE where there is no such thing */
     int64_t time_ns;      /* when it was read: CLOCK_MONOTONIC */
     bool binds;           /* no limit is smaller */
@@ -34,9 +35,11 @@ typedef struct hr_ledger {
 } hr_ledger;
 
 typedef struct hr_survey_options {
-    const char *root; /* the folder under which /proc and /sys/fs/cgroup are read; NULL: the machine itself. Under
-                         another root nothing else is read, no resource limits either */
-    int pid;          /* whose; 0: this process */
+    const char
+        *root; /* the folder under which /proc and /sys/fs/cgroup are read; NULL or "/": the machine itself. Under
+                         another root only proc/self/cgroup, proc/self/mountinfo, proc/meminfo and sys/fs/cgroup are:
+                         there are no resource limits, no resident set, no signals and no allocator then */
+    int pid;   /* whose; 0: this process */
 } hr_survey_options;
 
 /* A signal of the kernel's that headroom can use, or why it cannot. */
@@ -50,18 +53,20 @@ typedef struct hr_signal {
 /* What was found. Counts of bytes are HR_NONE, texts NULL and versions 0 where there is nothing. */
 typedef struct hr_survey {
     hr_level level;           /* by the default thresholds, without a budget */
-    double use;               /* the deciding ledger's use ÷ limit */
+    double use;               /* the deciding ledger's use ÷ limit; 0 where none decides */
     uint64_t limit_bytes;     /* the smallest of all limits */
     const char *limit_source; /* which that is */
     int cgroup_version;       /* 1, 2; 0: none was found */
-    const char *cgroup_path;  /* the process's own group, below the mount point */
-    uint64_t cgroup_bytes;    /* use of the binding group, or of the own one where none is limited */
+    const char *cgroup_path;  /* the process's own group, as /proc/PID/cgroup names it */
+    uint64_t cgroup_bytes;    /* use of the binding group, or of the own one where none is limited, as its statistics
+                                 have it; its ledger allows for their lag, and may show more */
     uint64_t cgroup_cache_bytes;
     uint64_t rss_bytes;
     uint64_t host_total_bytes;
     uint64_t host_available_bytes;
-    const char *allocator;       /* behind malloc, in this process; NULL for another one */
-    const char *allocator_purge; /* how it gives pages back */
+    const char *allocator; /* behind malloc: "glibc", "jemalloc", …, "other"; of another process by the libraries
+                                    that it has mapped, or "unknown" */
+    const char *allocator_purge; /* the call by which it gives pages back; NULL: none is known */
     const hr_ledger *ledgers;    /* cgroups from the own one upwards, resource limits, the host */
     size_t ledger_count;
     const hr_signal *signals;
@@ -72,7 +77,8 @@ typedef struct hr_survey {
 
 /* Looks at everything once. What is absent or unreadable is no error: it is said in the survey.
  *
- * returns  0; -ESRCH if there is no such process; -ENOENT if there is no such root; -EINVAL; -ENOMEM, -EMFILE, -ENFILE
+ * returns  0; -ESRCH if there is no such process; -ENOENT, -ENOTDIR, -EACCES if the root is no folder to look into;
+ *          -EINVAL; -ENOMEM, -EMFILE, -ENFILE
  * threads  any
  * memory   allocates
  * undo     hr_survey_free()

@@ -15,6 +15,11 @@ static inline uint64_t hri_sub(uint64_t a, uint64_t b)
     return a > b ? a - b : 0;
 }
 
+static inline uint64_t hri_mul(uint64_t a, uint64_t b)
+{
+    return b != 0 && a > UINT64_MAX / b ? UINT64_MAX : a * b;
+}
+
 static inline uint64_t hri_min(uint64_t a, uint64_t b)
 {
     return a < b ? a : b;

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <strings.h>
 
-#define UNITS "KMGTP"
+#define UNITS "KMGTPE"
 #define FRACTION_DIGITS_MAX 9
 
 static const char *skip_spaces(const char *text)
@@ -94,6 +94,10 @@ char *hr_size_format(uint64_t bytes, char *buffer, size_t size)
         value /= 1024;
         unit++;
     }
-    snprintf(buffer, size, unit ? "%.1f %s" : "%.0f %s", value, units[unit]);
+    unsigned tenths = (unsigned)(value * 10 + 0.5); /* by hand: printf would write the locale's decimal point */
+    if (unit)
+        snprintf(buffer, size, "%u.%u %s", tenths / 10, tenths % 10, units[unit]);
+    else
+        snprintf(buffer, size, "%u %s", (unsigned)bytes, units[0]);
     return buffer;
 }

@@ -32,6 +32,8 @@ static uint64_t lag(const hri_books *books, const hri_cgroup_reading *group)
  * retains may be used again, but nobody can be sure of it: close to the limit it does not count as ours. */
 static uint64_t others(const hri_books *books, const hri_cgroup_reading *group)
 {
+    if (group->use_bytes == HR_NONE) /* nothing is known of them; the limit holds all the same */
+        return 0;
     uint64_t use = hri_max(group->use_bytes, group->charged_bytes);
     uint64_t ours = hri_sub(books->accounts.held_bytes, books->untouched_bytes);
     if (hri_add(use, 2 * lag(books, group)) < group->limit_bytes)
@@ -42,13 +44,19 @@ static uint64_t others(const hri_books *books, const hri_cgroup_reading *group)
 /* One ledger: what is used of which limit now, and what will be once all that is granted is touched. */
 struct ledger {
     hri_ledger_kind kind;
-    uint64_t use_bytes;
+    uint64_t use_bytes;   /* HR_NONE: not known: such a ledger has a limit and no say */
     uint64_t limit_bytes; /* HR_NONE: no such ledger */
     uint64_t expected_bytes;
 };
 
-/* The ledgers but for the root's own: the process's three, then a cgroup each. */
-#define PROCESS_LEDGERS 3
+/* The ledgers but for the root's own, by index: the process's three, then a cgroup each. */
+enum {
+    ADDRESS,
+    DATA,
+    HOST,
+    PROCESS_LEDGERS,
+    BUDGET = PROCESS_LEDGERS + HRI_CGROUP_DEPTH, /* the root's own */
+};
 
 static struct ledger process_ledger(const hri_books *books, unsigned index)
 {
@@ -62,10 +70,7 @@ static struct ledger process_ledger(const hri_books *books, unsigned index)
         {HRI_LEDGER_HOST, process->rss_bytes, hri_add(process->rss_bytes, books->reading->host.available_bytes),
          hri_add(process->rss_bytes, untouched)},
     };
-    struct ledger ledger = ledgers[index];
-    if (ledger.use_bytes == HR_NONE)
-        ledger.limit_bytes = HR_NONE;
-    return ledger;
+    return ledgers[index];
 }
 
 /* A group's use that decides the level. memory.stat is behind by what CPUs keep to themselves, and an ancestor's can
@@ -75,7 +80,7 @@ static struct ledger group_ledger(const hri_books *books, unsigned index)
 {
     const hri_cgroup_reading *group = &books->reading->groups[index];
     uint64_t use = hri_max(group->use_bytes, hri_sub(group->charged_bytes, books->reading->lag_bytes));
-    use = hri_add(use, books->reserve_bytes);
+    use = hri_add(use, books->reserve_bytes); /* HR_NONE stays HR_NONE */
     return (struct ledger){HRI_LEDGER_CGROUP, use, group->limit_bytes, hri_add(others(books, group), used(books))};
 }
 
@@ -95,22 +100,28 @@ static uint64_t hard_limit(const hri_books *books, const struct ledger *ledger)
     return ledger->kind == HRI_LEDGER_HOST ? books->reading->host.total_bytes : ledger->limit_bytes;
 }
 
-/* The smallest of the kernel's limits; HR_NONE: there is none. */
-static struct ledger kernel_limit(const hri_books *books)
+/* The smallest of the kernel's limits; HR_NONE: there is none, and its index is -1. */
+static struct ledger kernel_limit(const hri_books *books, int *ret_index)
 {
     struct ledger smallest = {.kind = HRI_LEDGER_HOST, .limit_bytes = HR_NONE};
+    *ret_index = -1;
     for (unsigned i = 0; i < kernel_ledgers(books); i++) {
         struct ledger ledger = kernel_ledger(books, i);
         ledger.limit_bytes = hard_limit(books, &ledger);
-        if (ledger.limit_bytes < smallest.limit_bytes)
-            smallest = ledger;
+        bool smaller = ledger.limit_bytes < smallest.limit_bytes;
+        if (ledger.limit_bytes == smallest.limit_bytes && smallest.kind == HRI_LEDGER_HOST && *ret_index >= 0)
+            smaller = true; /* lxcfs shows a container its own limit as the host's memory: the cgroup's is named */
+        if (!smaller)
+            continue;
+        smallest = ledger;
+        *ret_index = (int)i;
     }
     return smallest;
 }
 
-static void weigh(const struct ledger *ledger, hri_ledgers *ledgers)
+static void weigh(const struct ledger *ledger, int index, hri_ledgers *ledgers)
 {
-    if (ledger->limit_bytes == HR_NONE)
+    if (ledger->limit_bytes == HR_NONE || ledger->use_bytes == HR_NONE)
         return;
     double use =
         ledger->limit_bytes ? (double)ledger->use_bytes / (double)ledger->limit_bytes : (ledger->use_bytes ? 1.0 : 0.0);
@@ -118,6 +129,7 @@ static void weigh(const struct ledger *ledger, hri_ledgers *ledgers)
         return;
     ledgers->use = use;
     ledgers->worst = ledger->kind;
+    ledgers->worst_index = index;
     ledgers->worst_use_bytes = ledger->use_bytes;
     ledgers->worst_limit_bytes = ledger->limit_bytes;
 }
@@ -127,15 +139,17 @@ void hri_ledgers_compute(const hri_books *books, hri_ledgers *ret_ledgers)
     hri_ledgers ledgers = {
         .worst_limit_bytes = HR_NONE,
         .room_bytes = HR_NONE,
+        .worst_index = -1,
     };
-    struct ledger kernel = kernel_limit(books);
+    struct ledger kernel = kernel_limit(books, &ledgers.kernel_limit_index);
     ledgers.kernel_limit_bytes = kernel.limit_bytes;
     ledgers.kernel_limit = kernel.kind;
     struct ledger own = {HRI_LEDGER_BUDGET, used(books), budget_limit(books, ledgers.kernel_limit_bytes), used(books)};
-    weigh(&own, &ledgers);
+    if (!books->no_budget)
+        weigh(&own, BUDGET, &ledgers);
     for (unsigned i = 0; i < kernel_ledgers(books); i++) {
         struct ledger ledger = kernel_ledger(books, i);
-        weigh(&ledger, &ledgers);
+        weigh(&ledger, (int)i, &ledgers);
     }
     for (unsigned i = 0; i < books->reading->group_count; i++) {
         const hri_cgroup_reading *group = &books->reading->groups[i];
@@ -149,6 +163,90 @@ void hri_ledgers_compute(const hri_books *books, hri_ledgers *ret_ledgers)
     *ret_ledgers = ledgers;
 }
 
+/* ── for people ─────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+static bool budget_binds(const hri_books *books, const hri_ledgers *ledgers)
+{
+    return !books->no_budget && books->accounts.own_limit_bytes <= ledgers->kernel_limit_bytes;
+}
+
+static const char *source_of(unsigned index, const char *const *groups)
+{
+    static const char *const sources[PROCESS_LEDGERS] = {"RLIMIT_AS", "RLIMIT_DATA", "host memory"};
+    return index < PROCESS_LEDGERS ? sources[index] : groups[index - PROCESS_LEDGERS];
+}
+
+const char *hri_ledgers_source(const hri_books *books, const hri_ledgers *ledgers, const char *const *groups)
+{
+    if (budget_binds(books, ledgers))
+        return "limit_bytes";
+    return ledgers->kernel_limit_index < 0 ? NULL : source_of((unsigned)ledgers->kernel_limit_index, groups);
+}
+
+static hr_ledger describe_budget(const hri_books *books, const hri_ledgers *ledgers, const char *const *groups)
+{
+    return (hr_ledger){
+        .name = hri_ledger_text(HRI_LEDGER_BUDGET),
+        .source = hri_ledgers_source(books, ledgers, groups),
+        .measures = "what the root budget has granted: bytes held, and bytes promised to requests",
+        .use_bytes = used(books),
+        .limit_bytes = budget_limit(books, ledgers->kernel_limit_bytes),
+        .cache_bytes = HR_NONE,
+        .time_ns = books->reading->time_ns,
+        .binds = budget_binds(books, ledgers),
+        .decides = ledgers->worst_index == BUDGET,
+    };
+}
+
+static const char *what_it_measures(hri_ledger_kind kind)
+{
+    switch (kind) {
+    case HRI_LEDGER_CGROUP:
+        return "anonymous, shared and locked memory of all processes in the group and below it, kernel memory that "
+               "cannot be reclaimed, and sockets; page cache is shown beside it and does not count";
+    case HRI_LEDGER_ADDRESS:
+        return "the process's address space (VmSize), whether it is resident or not";
+    case HRI_LEDGER_DATA:
+        return "the process's private writable mappings, heap and stack (VmData), resident or not";
+    default:
+        return "the process's resident set; its limit is that and what the host could still give";
+    }
+}
+
+static hr_ledger describe(const hri_books *books, const hri_ledgers *ledgers, unsigned index, const char *const *groups)
+{
+    struct ledger ledger = kernel_ledger(books, index);
+    const hri_reading *reading = books->reading;
+    if (index == HOST && ledger.limit_bytes == HR_NONE) /* what is left is not known: all that there is */
+        ledger.limit_bytes = reading->host.total_bytes;
+    return (hr_ledger){
+        .name = hri_ledger_text(ledger.kind),
+        .source = source_of(index, groups),
+        .measures = what_it_measures(ledger.kind),
+        .use_bytes = ledger.use_bytes,
+        .limit_bytes = ledger.limit_bytes,
+        .cache_bytes = index < PROCESS_LEDGERS ? HR_NONE : reading->groups[index - PROCESS_LEDGERS].cache_bytes,
+        .time_ns = index == HOST ? reading->host_time_ns : reading->time_ns,
+        .binds = !budget_binds(books, ledgers) && ledgers->kernel_limit_index == (int)index,
+        .decides = ledgers->worst_index == (int)index,
+    };
+}
+
+size_t hri_ledgers_list(const hri_books *books, const hri_ledgers *ledgers, const char *const *groups,
+                        hr_ledger ret_list[HRI_LEDGERS_MAX])
+{
+    size_t count = 0;
+    if (!books->no_budget)
+        ret_list[count++] = describe_budget(books, ledgers, groups);
+    for (unsigned i = PROCESS_LEDGERS; i < kernel_ledgers(books); i++)
+        ret_list[count++] = describe(books, ledgers, i, groups);
+    for (unsigned i = 0; i < PROCESS_LEDGERS; i++)
+        ret_list[count++] = describe(books, ledgers, i, groups);
+    return count;
+}
+
+/* ── for charges and admissions ─────────────────────────────────────────────────────────────────────────────────── */
+
 /* The smallest part of a kernel's limits that `left` gives of each ledger; HR_NONE: no ledger is limited. */
 typedef uint64_t left_fn(const struct ledger *ledger, double threshold);
 
@@ -157,7 +255,7 @@ static uint64_t least_left(const hri_books *books, left_fn *left, double thresho
     uint64_t least = HR_NONE;
     for (unsigned i = 0; i < kernel_ledgers(books); i++) {
         struct ledger ledger = kernel_ledger(books, i);
-        if (ledger.limit_bytes != HR_NONE)
+        if (ledger.limit_bytes != HR_NONE && ledger.use_bytes != HR_NONE)
             least = hri_min(least, left(&ledger, threshold));
     }
     return least;
@@ -170,7 +268,7 @@ static uint64_t left_if_touched(const struct ledger *ledger, double threshold)
 
 uint64_t hri_ledgers_ceiling(const hri_books *books, double threshold)
 {
-    uint64_t by_budget = hri_share(budget_limit(books, kernel_limit(books).limit_bytes), threshold);
+    uint64_t by_budget = hri_share(budget_limit(books, kernel_limit(books, &(int){0}).limit_bytes), threshold);
     return hri_min(by_budget, hri_add(used(books), least_left(books, left_if_touched, threshold)));
 }
 
@@ -183,7 +281,7 @@ static uint64_t left_to_take_blindly(const struct ledger *ledger, double thresho
 
 uint64_t hri_ledgers_crossing(const hri_books *books, double threshold)
 {
-    uint64_t limit = budget_limit(books, kernel_limit(books).limit_bytes);
+    uint64_t limit = budget_limit(books, kernel_limit(books, &(int){0}).limit_bytes);
     uint64_t by_budget = hri_share(limit, threshold < 1 ? threshold : 1);
     return hri_min(by_budget, hri_add(books->reading_used_bytes, least_left(books, left_to_take_blindly, 1)));
 }

@@ -13,6 +13,8 @@
 #include "budget/budget.h"
 #include "gauge/reading.h"
 
+#include <headroom/survey.h>
+
 typedef enum hri_ledger_kind {
     HRI_LEDGER_BUDGET,
     HRI_LEDGER_CGROUP,
@@ -29,6 +31,7 @@ typedef struct hri_books {
     uint64_t reserve_bytes;      /* emergency reserve that is dropped: still use, since it will be taken back */
     uint64_t untouched_bytes;    /* held, but certainly not resident: a grant that is just being made */
     uint64_t retained_bytes;     /* given back since the last purge, perhaps still resident: ours to use again */
+    bool no_budget;              /* the kernel's ledgers alone: there is no root */
 } hri_books;
 
 typedef struct hri_ledgers {
@@ -40,11 +43,23 @@ typedef struct hri_ledgers {
     hri_ledger_kind kernel_limit; /* and which it is */
     uint64_t others_bytes;        /* what others take of the binding cgroup */
     uint64_t room_bytes;          /* what the root may hold beside them: HR_NONE without a cgroup's limit */
+    int worst_index;              /* which ledger that is, by this room's own order; -1: nothing is known */
+    int kernel_limit_index;       /* and which has the kernel's smallest limit; -1: there is none */
 } hri_ledgers;
 
 const char *hri_ledger_text(hri_ledger_kind kind);
 
 void hri_ledgers_compute(const hri_books *books, hri_ledgers *ret_ledgers);
+
+/* Names the limit that binds: "limit_bytes", one of `groups` (the reading's groups by name), "RLIMIT_AS" and so on. NULL
+ * where there is none. */
+const char *hri_ledgers_source(const hri_books *books, const hri_ledgers *ledgers, const char *const *groups);
+
+/* Lists the ledgers of `books` for people, of which `ledgers` was computed: the budget, the groups from the own one
+ * upwards, address space, data, host. Gives their number, HRI_LEDGERS_MAX at the most. */
+#define HRI_LEDGERS_MAX (HRI_CGROUP_DEPTH + 4)
+size_t hri_ledgers_list(const hri_books *books, const hri_ledgers *ledgers, const char *const *groups,
+                        hr_ledger ret_list[HRI_LEDGERS_MAX]);
 
 /* The use of the root up to which no ledger would pass `threshold`, were every granted byte resident: what an
  * admission may go up to. */

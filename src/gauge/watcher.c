@@ -13,24 +13,6 @@
 #define READING_AGE_ABOVE_NORMAL_NS (1 * HRI_MILLISECOND)
 #define READING_AGE_NORMAL_NS (100 * HRI_MILLISECOND)
 
-/* Names the limit that binds the root: all of these texts live as long as the watcher. */
-static const char *limit_source(const hri_watcher *watcher, uint64_t own_limit_bytes)
-{
-    const hri_ledgers *ledgers = &watcher->ledgers;
-    if (own_limit_bytes <= ledgers->kernel_limit_bytes)
-        return "limit_bytes";
-    switch (ledgers->kernel_limit) {
-    case HRI_LEDGER_CGROUP:
-        return watcher->gauge.chain.groups[watcher->reading.binding].name;
-    case HRI_LEDGER_ADDRESS:
-        return "RLIMIT_AS";
-    case HRI_LEDGER_DATA:
-        return "RLIMIT_DATA";
-    default:
-        return "host memory";
-    }
-}
-
 static void queue_change(hri_watcher *watcher, hr_level from, hr_level to)
 {
     if (watcher->change_count == HRI_CHANGES_MAX)
@@ -90,6 +72,17 @@ static uint64_t retained(hri_watcher *watcher, uint64_t held_bytes)
     return watcher->held_peak_bytes - held_bytes;
 }
 
+static hri_books open_books(const hri_watcher *watcher, const hri_accounts *accounts)
+{
+    return (hri_books){
+        .reading = &watcher->reading,
+        .reading_used_bytes = watcher->reading_used_bytes,
+        .accounts = *accounts,
+        .reserve_bytes = atomic_load_explicit(&watcher->reserve_bytes, memory_order_relaxed),
+        .retained_bytes = watcher->retained_bytes,
+    };
+}
+
 /* Looks, under the lock. */
 static void look(hri_watcher *watcher, unsigned how, uint64_t untouched_bytes)
 {
@@ -99,15 +92,9 @@ static void look(hri_watcher *watcher, unsigned how, uint64_t untouched_bytes)
     refresh(watcher, &accounts, now_ns, how);
     hri_rate_look(&watcher->released, hri_sub(accounts.total_bytes, accounts.held_bytes), now_ns);
     atomic_store_explicit(&watcher->released_per_s, watcher->released.bytes_per_s, memory_order_relaxed);
-    hri_books books = {
-        .reading = &watcher->reading,
-        .reading_used_bytes = watcher->reading_used_bytes,
-        .accounts = accounts,
-        .untouched_bytes = untouched_bytes,
-        .reserve_bytes = atomic_load_explicit(&watcher->reserve_bytes, memory_order_relaxed),
-        .retained_bytes = retained(watcher, accounts.held_bytes),
-    };
-    watcher->retained_bytes = books.retained_bytes;
+    watcher->retained_bytes = retained(watcher, accounts.held_bytes);
+    hri_books books = open_books(watcher, &accounts);
+    books.untouched_bytes = untouched_bytes;
     hri_ledgers_compute(&books, &watcher->ledgers);
     hri_level_input input = {
         .use = watcher->ledgers.use,
@@ -118,7 +105,8 @@ static void look(hri_watcher *watcher, unsigned how, uint64_t untouched_bytes)
     };
     hr_level from = watcher->state.level;
     hr_level to = hri_level_next(&watcher->rules, &watcher->state, &input);
-    watcher->limit_source = limit_source(watcher, accounts.own_limit_bytes);
+    const char *source = hri_ledgers_source(&books, &watcher->ledgers, watcher->gauge.sources);
+    watcher->limit_source = source ? source : "host memory";
     instruct_tree(watcher, &books);
     if (to != from) {
         queue_change(watcher, from, to);
@@ -184,6 +172,19 @@ void hri_watcher_read(hri_watcher *watcher, hri_sight *ret_sight)
         .limit_source = watcher->limit_source,
     };
     pthread_mutex_unlock(&watcher->lock);
+}
+
+size_t hri_watcher_list(hri_watcher *watcher, hr_ledger ret_list[HRI_LEDGERS_MAX])
+{
+    hri_accounts accounts;
+    hri_ledgers ledgers;
+    pthread_mutex_lock(&watcher->lock);
+    hri_budget_tree_read(watcher->tree, &accounts);
+    hri_books books = open_books(watcher, &accounts);
+    hri_ledgers_compute(&books, &ledgers);
+    size_t count = hri_ledgers_list(&books, &ledgers, watcher->gauge.sources, ret_list);
+    pthread_mutex_unlock(&watcher->lock);
+    return count;
 }
 
 int hri_watcher_start(hri_watcher *watcher, hri_monitor *monitor)

@@ -112,6 +112,9 @@ typedef struct hri_sight {
 
 void hri_watcher_read(hri_watcher *watcher, hri_sight *ret_sight);
 
+/* Lists the ledgers, by the last reading and the accounts of now; gives their number. */
+size_t hri_watcher_list(hri_watcher *watcher, hr_ledger ret_list[HRI_LEDGERS_MAX]);
+
 /* How long the next look may wait: `interval_ns` at rest; near a limit no longer than it takes to fill half of what is
  * left at 4 GB/s, about what one core can touch, and HRI_WATCHER_PAUSE_NS at the least. */
 #define HRI_WATCHER_PAUSE_NS (10 * HRI_MILLISECOND)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The memory cgroup that this process is in, and all that contain it, v1 or v2.
  *
- * Found and opened once; then read again and again through the open files. A chain holds the groups that can be seen,
- * the process's own first. Deeper chains than HRI_CGROUP_DEPTH keep the nearest groups.
+ * Found and opened once (cgroup_chain.c); then read again and again through the open files (cgroup.c). A chain holds the
+ * groups that can be seen, the process's own first. Of more than HRI_CGROUP_DEPTH it holds the own one, those with the
+ * smallest limits, and then the nearest: every one is looked at when the chain is opened.
  */
 #ifndef HRI_OS_CGROUP_H
 #define HRI_OS_CGROUP_H
@@ -28,14 +29,19 @@ typedef struct hri_cgroup {
 typedef struct hri_cgroup_chain {
     int version; /* 1, 2, or 0: no memory cgroup was found */
     unsigned count;
+    unsigned left_out; /* groups that contain the process and found no room here */
     hri_cgroup groups[HRI_CGROUP_DEPTH];
 } hri_cgroup_chain;
+
+/* v1 writes "unlimited" as the largest multiple of a page; anything from here up means that. */
+#define HRI_CGROUP_V1_UNLIMITED (UINT64_C(1) << 62)
 
 /* One group's figures in bytes. */
 typedef struct hri_cgroup_reading {
     uint64_t limit_bytes; /* HR_NONE: none */
-    uint64_t use_bytes;   /* anonymous, shared and unevictable memory, kernel memory, sockets; no page cache */
-    uint64_t cache_bytes; /* page cache */
+    uint64_t use_bytes;   /* anonymous, shared and unevictable memory, kernel memory, sockets; no page cache; HR_NONE
+                             where memory.stat does not say */
+    uint64_t cache_bytes; /* page cache; HR_NONE likewise */
     uint64_t
         charged_bytes; /* what the kernel holds against the limit, less what it could reclaim: use_bytes without the
                                lag of memory.stat, and with what CPUs have charged in advance; 0: unknown */
@@ -46,14 +52,19 @@ typedef struct hri_cgroup_reading {
 int hri_cgroup_open(hri_cgroup_chain *chain, const hri_site *site);
 void hri_cgroup_close(hri_cgroup_chain *chain);
 
-/* Reads the limit of the chain's `index`th group. Gives 0 or a negative errno. */
+/* Reads the limit of the chain's `index`th group. Gives 0 or a negative errno: hri_cgroup_is_gone() tells whether the
+ * group has been removed, which no group is that the process is in. */
 int hri_cgroup_read_limit(const hri_cgroup_chain *chain, unsigned index, uint64_t *ret_limit_bytes);
 
-/* Reads all figures of the chain's `index`th group. Gives 0 or a negative errno. */
+bool hri_cgroup_is_gone(int error);
+
+/* Reads all figures of the chain's `index`th group. Gives 0 or a negative errno; without its statistics a group still
+ * has a limit. */
 int hri_cgroup_read(const hri_cgroup_chain *chain, unsigned index, hri_cgroup_reading *ret_reading);
 
 /* The formulas, pure: use and page cache by the text of memory.stat. v1's kernel memory and sockets come from files of
- * their own and are added by the reader. */
-void hri_cgroup_parse_stat(const char *text, int version, hri_cgroup_reading *reading);
+ * their own and are added by the reader. Gives 0, or -ENODATA where the text says nothing of anonymous memory,
+ * or was cut before the last figure that counts. */
+int hri_cgroup_parse_stat(const char *text, int version, hri_cgroup_reading *reading);
 
 #endif

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE
 #include "os/file.h"
 
 #include <errno.h>
@@ -7,17 +8,42 @@
 #include <stdio.h>
 #include <unistd.h>
 
-int hri_file_open(const char *root, const char *path)
+static int open_at(int folder, const char *path, int flags)
+{
+    int fd;
+    do
+        fd = openat(folder, path, flags | O_CLOEXEC);
+    while (fd < 0 && errno == EINTR);
+    return fd < 0 ? -errno : fd;
+}
+
+static int open_below(const char *root, const char *path, int flags)
 {
     char whole[PATH_MAX];
     int length = snprintf(whole, sizeof whole, "%s%s", root, path);
     if (length < 0 || (size_t)length >= sizeof whole)
         return -ENAMETOOLONG;
-    int fd;
-    do
-        fd = open(whole, O_RDONLY | O_CLOEXEC);
-    while (fd < 0 && errno == EINTR);
-    return fd < 0 ? -errno : fd;
+    return open_at(AT_FDCWD, whole, flags);
+}
+
+int hri_file_open(const char *root, const char *path)
+{
+    return open_below(root, path, O_RDONLY);
+}
+
+int hri_file_open_folder(const char *root, const char *path)
+{
+    return open_below(root, path, O_PATH | O_DIRECTORY);
+}
+
+int hri_file_open_folder_in(int folder, const char *name)
+{
+    return open_at(folder, name, O_PATH | O_DIRECTORY);
+}
+
+int hri_file_open_in(int folder, const char *name)
+{
+    return open_at(folder, name, O_RDONLY);
 }
 
 int hri_file_shortage(int result)
@@ -57,6 +83,16 @@ ssize_t hri_file_read_path(const char *root, const char *path, char *buffer, siz
     hri_file_close(fd);
     buffer[length] = '\0';
     return got < 0 ? got : (ssize_t)length;
+}
+
+ssize_t hri_file_read_on(int fd, char *buffer, size_t size)
+{
+    ssize_t got;
+    do
+        got = read(fd, buffer, size - 1);
+    while (got < 0 && errno == EINTR);
+    buffer[got > 0 ? got : 0] = '\0';
+    return got < 0 ? -errno : got;
 }
 
 int hri_file_write(int fd, const char *buffer, size_t size)

@@ -6,6 +6,7 @@
 #include "os/heap.h"
 
 #include "base/checked.h"
+#include "os/file.h"
 
 #include <malloc.h>
 #include <pthread.h>
@@ -66,8 +67,63 @@ hri_allocator hri_heap_allocator(void)
 
 const char *hri_allocator_text(hri_allocator which)
 {
-    static const char *const names[] = {"other", "glibc", "jemalloc", "mimalloc", "tcmalloc"};
-    return (unsigned)which <= HRI_ALLOCATOR_TCMALLOC ? names[which] : "other";
+    static const char *const names[] = {"other", "glibc", "jemalloc", "mimalloc", "tcmalloc", "musl", "unknown"};
+    return (unsigned)which <= HRI_ALLOCATOR_UNKNOWN ? names[which] : "other";
+}
+
+const char *hri_allocator_purge_text(hri_allocator which)
+{
+    static const char *const calls[] = {
+        [HRI_ALLOCATOR_GLIBC] = "malloc_trim(0)",
+        [HRI_ALLOCATOR_JEMALLOC] = "mallctl(\"arena.4096.purge\")",
+        [HRI_ALLOCATOR_MIMALLOC] = "mi_collect(true)",
+        [HRI_ALLOCATOR_TCMALLOC] = "MallocExtension_ReleaseFreeMemory()",
+        [HRI_ALLOCATOR_UNKNOWN] = NULL,
+    };
+    return (unsigned)which <= HRI_ALLOCATOR_UNKNOWN ? calls[which] : NULL;
+}
+
+/* Looks for the names of libraries in a piece of maps. One of malloc's own libraries outweighs libc. */
+static hri_allocator better_of(hri_allocator best, const char *text)
+{
+    static const struct {
+        const char *name;
+        hri_allocator allocator;
+    } libraries[] = {
+        {"/libjemalloc", HRI_ALLOCATOR_JEMALLOC}, {"/libmimalloc", HRI_ALLOCATOR_MIMALLOC},
+        {"/libtcmalloc", HRI_ALLOCATOR_TCMALLOC}, {"/ld-musl-", HRI_ALLOCATOR_MUSL},
+        {"/libc.musl-", HRI_ALLOCATOR_MUSL},      {"/libc.so.6", HRI_ALLOCATOR_GLIBC},
+        {"/libc-2.", HRI_ALLOCATOR_GLIBC},
+    };
+    bool libc_alone = best == HRI_ALLOCATOR_UNKNOWN || best == HRI_ALLOCATOR_MUSL || best == HRI_ALLOCATOR_GLIBC;
+    for (unsigned i = 0; i < sizeof libraries / sizeof *libraries && libc_alone; i++) {
+        bool libc = libraries[i].allocator == HRI_ALLOCATOR_MUSL || libraries[i].allocator == HRI_ALLOCATOR_GLIBC;
+        if (strstr(text, libraries[i].name) && (!libc || best == HRI_ALLOCATOR_UNKNOWN))
+            return libraries[i].allocator;
+    }
+    return best;
+}
+
+int hri_heap_find(const hri_site *site, hri_allocator *ret_allocator)
+{
+    char path[HRI_SITE_PATH_BYTES], text[4096];
+    size_t kept = 0; /* a name may lie across two pieces */
+    ssize_t got;
+    hri_allocator best = HRI_ALLOCATOR_UNKNOWN;
+    int fd = hri_file_open(site->root, hri_site_path(site, "maps", path));
+    if (fd < 0)
+        return fd;
+    while ((got = hri_file_read_on(fd, text + kept, sizeof text - kept)) > 0) {
+        size_t length = kept + (size_t)got;
+        best = better_of(best, text);
+        kept = length < 16 ? length : 16;
+        memmove(text, text + length - kept, kept);
+    }
+    hri_file_close(fd);
+    if (got < 0)
+        return (int)got;
+    *ret_allocator = best;
+    return 0;
 }
 
 void hri_heap_settle(void)
@@ -93,7 +149,7 @@ void hri_heap_purge(void)
     case HRI_ALLOCATOR_TCMALLOC:
         MallocExtension_ReleaseFreeMemory();
         break;
-    case HRI_ALLOCATOR_OTHER:
+    default:
         break;
     }
 }

@@ -7,6 +7,8 @@
 #ifndef HRI_OS_HEAP_H
 #define HRI_OS_HEAP_H
 
+#include "os/site.h"
+
 #include <stddef.h>
 #include <stdint.h>
 
@@ -16,11 +18,20 @@ typedef enum hri_allocator {
     HRI_ALLOCATOR_JEMALLOC,
     HRI_ALLOCATOR_MIMALLOC,
     HRI_ALLOCATOR_TCMALLOC,
+    HRI_ALLOCATOR_MUSL, /* recognised in other processes only */
+    HRI_ALLOCATOR_UNKNOWN,
 } hri_allocator;
 
 /* What malloc is in this process: a linked library counts only if malloc is really its own. */
 hri_allocator hri_heap_allocator(void);
 const char *hri_allocator_text(hri_allocator allocator);
+
+/* By what call it gives pages back; NULL: by none. */
+const char *hri_allocator_purge_text(hri_allocator allocator);
+
+/* What malloc most likely is in another process: by the libraries that it has mapped, of which it may not use each. Gives
+ * 0, a negative errno where that cannot be read. */
+int hri_heap_find(const hri_site *site, hri_allocator *ret_allocator);
 
 /* Fixes glibc's threshold for mapped blocks, which otherwise grows with what is freed and lets the heap fragment
  * (84 MiB live in 119 MiB resident; 88 with the threshold fixed). Leaves it alone where the environment sets it. */

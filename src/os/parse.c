@@ -7,8 +7,9 @@
 #include <errno.h>
 #include <string.h>
 
-/* Reads digits at `text`; a number too large for us is HR_NONE, which is what it means in these files. */
-static int read_digits(const char *text, uint64_t *ret_value)
+/* Reads digits at `text`, up to one of `ends`; a number too large for us is HR_NONE, which is what it means in these
+ * files. At the end of the text it may have been cut, and "1048" of "104857600\n" would be a limit that nobody set. */
+static int read_digits(const char *text, const char *ends, uint64_t *ret_value)
 {
     if (!isdigit((unsigned char)*text))
         return -EINVAL;
@@ -18,17 +19,19 @@ static int read_digits(const char *text, uint64_t *ret_value)
         over |= __builtin_mul_overflow(value, 10, &value);
         over |= __builtin_add_overflow(value, (uint64_t)(*text - '0'), &value);
     }
+    if (*text == '\0' || !strchr(ends, *text))
+        return -EINVAL;
     *ret_value = over ? HR_NONE : value;
     return 0;
 }
 
 int hri_parse_number(const char *text, uint64_t *ret_value)
 {
-    if (strncmp(text, "max", 3) == 0) {
+    if (strncmp(text, "max\n", 4) == 0) {
         *ret_value = HR_NONE;
         return 0;
     }
-    return read_digits(text, ret_value);
+    return read_digits(text, "\n", ret_value);
 }
 
 static const char *next_line(const char *line)
@@ -46,7 +49,7 @@ int hri_parse_key(const char *text, const char *key, uint64_t *ret_value)
         const char *value = line + length;
         while (*value == ' ' || *value == '\t')
             value++;
-        return read_digits(value, ret_value);
+        return read_digits(value, " \n", ret_value);
     }
     return -ENOENT;
 }
@@ -57,7 +60,7 @@ int hri_parse_field(const char *text, unsigned index, uint64_t *ret_value)
         while (*text == ' ')
             text++;
         if (index == 0)
-            return *text ? read_digits(text, ret_value) : -ENOENT;
+            return *text ? read_digits(text, " \n", ret_value) : -ENOENT;
         while (*text && *text != ' ')
             text++;
         if (!*text)
@@ -100,7 +103,7 @@ int hri_parse_cgroup_path(const char *text, int version, char *ret_path, size_t 
         if (!path)
             continue;
         bool ours = version == 2 ? strncmp(line, "0::", 3) == 0 : has_word(controllers + 1, path, "memory");
-        if (ours)
+        if (ours && path[1] == '/')
             return copy_span(path + 1, end, ret_path, size);
     }
     return -ENOENT;
@@ -125,6 +128,8 @@ static void unescape(char *text)
 
 /* The words of a mountinfo line that matter: "id parent dev root point options… - type source super-options". */
 struct mount_line {
+    const char *id, *id_end;
+    const char *parent, *parent_end;
     const char *root, *root_end;
     const char *point, *point_end;
     const char *type, *type_end;
@@ -139,14 +144,19 @@ static const char *word_end(const char *at, const char *end)
 
 static bool split_mount(const char *line, const char *end, struct mount_line *ret_mount)
 {
-    const char *at = line;
-    for (int word = 0; word < 3; word++) {
-        at = word_end(at, end);
-        if (at == end)
+    const char *starts[4] = {line}; /* id, parent, device, root */
+    for (int word = 1; word < 4; word++) {
+        const char *space = word_end(starts[word - 1], end);
+        if (space == end)
             return false;
-        at++;
+        starts[word] = space + 1;
     }
-    struct mount_line mount = {.root = at, .root_end = word_end(at, end)};
+    struct mount_line mount = {.id = line,
+                               .id_end = starts[1] - 1,
+                               .parent = starts[1],
+                               .parent_end = starts[2] - 1,
+                               .root = starts[3],
+                               .root_end = word_end(starts[3], end)};
     if (mount.root_end == end)
         return false;
     mount.point = mount.root_end + 1;
@@ -167,41 +177,78 @@ static bool split_mount(const char *line, const char *end, struct mount_line *re
     return true;
 }
 
-/* How much of `path` a mount's root covers: the length to cut off, or -1 where the path is not below it. */
-static long covered(const char *path, const char *root)
+static bool same_span(const char *a, const char *a_end, const char *b, const char *b_end)
 {
-    size_t length = strlen(root);
-    if (strcmp(root, "/") == 0)
-        return 0;
+    return a_end - a == b_end - b && memcmp(a, b, (size_t)(a_end - a)) == 0;
+}
+
+/* Is another mount on top of this one, so that nothing of it can be seen? */
+static bool is_hidden(const char *text, const struct mount_line *mount)
+{
+    for (const char *line = text; line && *line; line = next_line(line)) {
+        const char *end = strchr(line, '\n');
+        struct mount_line other;
+        if (end && split_mount(line, end, &other) &&
+            same_span(other.parent, other.parent_end, mount->id, mount->id_end) &&
+            same_span(other.point, other.point_end, mount->point, mount->point_end) &&
+            !same_span(other.id, other.id_end, mount->id, mount->id_end))
+            return true;
+    }
+    return false;
+}
+
+/* Does a path leave what it is seen from? A cgroup namespace shows what lies outside of it by "/..". */
+static bool leads_out(const char *path)
+{
+    for (const char *at = strstr(path, "/.."); at; at = strstr(at + 1, "/..")) {
+        if (at[3] == '/' || at[3] == '\0')
+            return true;
+    }
+    return false;
+}
+
+/* What is below a mount's root of `path`; NULL where the path is not below it. */
+static const char *below_root(const char *path, const char *root)
+{
+    size_t length = strcmp(root, "/") == 0 ? 0 : strlen(root);
     bool below = strncmp(path, root, length) == 0 && (path[length] == '/' || path[length] == '\0');
-    return below ? (long)length : -1;
+    if (!below || leads_out(path + length))
+        return NULL;
+    return strcmp(path + length, "/") == 0 ? "" : path + length;
 }
 
 int hri_parse_cgroup_mount(const char *text, int version, const char *path, hri_cgroup_place *ret_place)
 {
-    const char *type = version == 2 ? "cgroup2" : "cgroup";
-    long best = -2;
+    const char *type = version == 2 ? "cgroup2" : "cgroup", *best = NULL;
+    bool found = false;
+    if (strlen(path) >= HRI_MOUNT_BYTES)
+        return -ENAMETOOLONG;
     for (const char *line = text; line && *line; line = next_line(line)) {
         const char *end = strchr(line, '\n');
         struct mount_line mount;
-        if (!end || !split_mount(line, end, &mount) || !has_word(mount.type, mount.type_end, type))
+        if (!end || !split_mount(line, end, &mount) ||
+            !same_span(mount.type, mount.type_end, type, type + strlen(type)))
             continue;
         if (version == 1 && !has_word(mount.super, mount.super_end, "memory"))
             continue;
         char root[HRI_MOUNT_BYTES];
-        if (copy_span(mount.root, mount.root_end, root, sizeof root) != 0)
+        if (copy_span(mount.root, mount.root_end, root, sizeof root) != 0 || is_hidden(text, &mount))
             continue;
         unescape(root);
-        long cut = strstr(path, "/..") ? -1 : covered(path, root);
-        if (cut <= best || copy_span(mount.point, mount.point_end, ret_place->mount, HRI_MOUNT_BYTES) != 0)
+        /* The longer the rest, the more groups above ours can be seen. */
+        const char *below = below_root(path, root);
+        bool better = !found || (below && (!best || strlen(below) > strlen(best)));
+        if (!better || copy_span(mount.point, mount.point_end, ret_place->mount, HRI_MOUNT_BYTES) != 0)
             continue;
         unescape(ret_place->mount);
-        best = cut;
-        const char *below = cut < 0 ? "" : path + cut;
-        if (strcmp(below, "/") == 0)
-            below = "";
-        if (copy_span(below, below + strlen(below), ret_place->below, HRI_MOUNT_BYTES) != 0)
-            return -ENAMETOOLONG;
+        found = true;
+        best = below;
+        ret_place->partial = !below || strcmp(root, "/") != 0;
+        ret_place->outside = !below;
     }
-    return best == -2 ? -ENOENT : 0;
+    if (!found)
+        return -ENOENT;
+    if (!best)
+        best = "";
+    return copy_span(best, best + strlen(best), ret_place->below, HRI_MOUNT_BYTES);
 }

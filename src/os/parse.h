@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Parsers of the kernel's texts: bytes in, numbers out. They read no file, allocate nothing and trust nothing: a text
- * may be cut short anywhere. Each gives 0, -ENOENT where the text does not have it, or -EINVAL where it is no number. */
+ * may be cut short anywhere, and a number or path without its end is not read, since the kernel ends each of its lines.
+ * Each gives 0, -ENOENT where the text does not have it, or -EINVAL where it is no number. */
 #ifndef HRI_OS_PARSE_H
 #define HRI_OS_PARSE_H
 
@@ -29,10 +30,12 @@ typedef struct hri_cgroup_place {
     char mount[HRI_MOUNT_BYTES]; /* the mount point */
     char below[HRI_MOUNT_BYTES]; /* the group's path below it: "" for the mount point itself, also where the group lies
                                     outside of what is mounted, as in some containers */
+    bool partial;                /* what is mounted is only a part of the tree */
+    bool outside;                /* and the group is not in it */
 } hri_cgroup_place;
 
-/* Where a hierarchy is mounted, by /proc/self/mountinfo. Of several mounts the one whose root lies nearest above
- * `path` is taken. */
+/* Where a hierarchy is mounted, by /proc/self/mountinfo. Of several mounts that can be seen the one that shows most
+ * groups above `path` is taken: each may be limited. */
 int hri_parse_cgroup_mount(const char *text, int version, const char *path, hri_cgroup_place *ret_place);
 
 #endif

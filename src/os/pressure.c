@@ -128,7 +128,7 @@ static int try_stream(hri_pressure *pressure, const char *path, bool is_socket, 
         return 0;
     }
     if (is_socket) {
-        strcpy(address.sun_path, path);
+        memcpy(address.sun_path, path, strlen(path) + 1);
         pressure->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     } else { /* for writing too, so that the last writer's end is not the end */
         pressure->fd = open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK);

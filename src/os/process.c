@@ -8,7 +8,10 @@
 #include "os/pages.h"
 #include "os/parse.h"
 
+#include <errno.h>
+#include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #define MEMINFO_BYTES 4096
 #define STATM_BYTES 256
@@ -16,16 +19,48 @@
 int hri_process_open(hri_process *process, const hri_site *site)
 {
     char path[HRI_SITE_PATH_BYTES];
-    process->statm_fd = hri_file_open(site->root, hri_site_path(site, "statm", path));
+    process->statm_fd = site->only_place ? -1 : hri_file_open(site->root, hri_site_path(site, "statm", path));
     process->meminfo_fd = hri_file_open(site->root, "/proc/meminfo");
     process->pid = site->pid;
     process->rlimits = site->root[0] == '\0';
     int error = hri_file_shortage(process->statm_fd);
     if (!error)
         error = hri_file_shortage(process->meminfo_fd);
-    if (error)
+    if (error) {
         hri_process_close(process);
-    return error;
+        return error;
+    }
+    if (process->statm_fd < 0 && !site->only_place)
+        hri_findings_add(site->findings, "%s cannot be read: %s. What the process uses is not known.", path,
+                         strerror(-process->statm_fd));
+    if (process->meminfo_fd < 0)
+        hri_findings_add(site->findings, "/proc/meminfo cannot be read: %s. The memory of the host is not known.",
+                         strerror(-process->meminfo_fd));
+    hri_host_reading host = {0, 0};
+    if (site->findings && process->meminfo_fd >= 0)
+        hri_process_read_host(process, &host);
+    if (host.total_bytes == HR_NONE || host.available_bytes == HR_NONE)
+        hri_findings_add(site->findings, "/proc/meminfo does not say what the host has: its memory is not known.");
+    return 0;
+}
+
+int hri_site_check(const hri_site *site)
+{
+    int root = hri_file_open_folder(site->root, "/");
+    if (root < 0)
+        return root;
+    hri_file_close(root);
+    char path[HRI_SITE_PATH_BYTES];
+    int folder = site->pid ? hri_file_open_folder(site->root, hri_site_path(site, "", path)) : -1;
+    hri_file_close(folder);
+    if (site->pid && folder < 0)
+        return hri_file_shortage(folder) ? folder : -ESRCH;
+    return 0;
+}
+
+bool hri_process_is_self(int pid)
+{
+    return pid == getpid();
 }
 
 void hri_process_close(hri_process *process)
@@ -38,13 +73,13 @@ void hri_process_close(hri_process *process)
 static uint64_t pages_field(const char *statm, unsigned index)
 {
     uint64_t pages;
-    return hri_parse_field(statm, index, &pages) == 0 ? pages * hri_page_size() : HR_NONE;
+    return hri_parse_field(statm, index, &pages) == 0 ? hri_mul(pages, hri_page_size()) : HR_NONE;
 }
 
 static uint64_t meminfo_key(const char *meminfo, const char *key)
 {
     uint64_t kibibytes;
-    return hri_parse_key(meminfo, key, &kibibytes) == 0 ? kibibytes * 1024 : HR_NONE;
+    return hri_parse_key(meminfo, key, &kibibytes) == 0 ? hri_mul(kibibytes, 1024) : HR_NONE;
 }
 
 void hri_process_read(const hri_process *process, hri_process_reading *ret_reading)

@@ -30,6 +30,12 @@ typedef struct hri_host_reading {
     uint64_t available_bytes;
 } hri_host_reading;
 
+/* Gives 0; -ENOENT, -ENOTDIR or -EACCES for a root that is no folder to look into; -ESRCH if there is no such process; or
+ * a shortage. */
+int hri_site_check(const hri_site *site);
+
+bool hri_process_is_self(int pid);
+
 /* Gives 0, or the shortage that kept it from opening: -ENOMEM, -EMFILE, -ENFILE. An absent file is no error. */
 int hri_process_open(hri_process *process, const hri_site *site);
 void hri_process_close(hri_process *process);

@@ -3,11 +3,17 @@
 #ifndef HRI_OS_SITE_H
 #define HRI_OS_SITE_H
 
+#include "os/findings.h"
+
+#include <stdbool.h>
 #include <stdio.h>
 
 typedef struct hri_site {
-    const char *root; /* where /proc and /sys are: "" for the machine itself */
-    int pid;          /* 0: this process */
+    const char *root;       /* where /proc and /sys are: "" for the machine itself */
+    int pid;                /* 0: this process */
+    bool only_place;        /* read where the process stands and nothing of the process itself: a copied tree of files
+                               says who wrote it, not who is meant */
+    hri_findings *findings; /* NULL: nobody wants to know what cannot be seen */
 } hri_site;
 
 #define HRI_SITE_PATH_BYTES 64

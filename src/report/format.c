@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One table names every figure once; the four formats walk it. All names are ours and need no escaping, but for
- * limit_source, which may carry the path of a cgroup.
+ * limit_source, which may carry the path of a cgroup, and holder, which may carry the name of a budget.
  */
 #include "report/format.h"
 
@@ -53,6 +53,9 @@ static const struct figure figures_of[] = {
     METRIC(purge_longest_ns, "purge_longest_seconds", NANOSECONDS, "the longest that a purge took"),
     FIGURE(refusals, COUNTER, "charges and requests refused"),
     FIGURE(faults, COUNTER, "misuse that was caught and survived"),
+    FIGURE(pressure_wakes, COUNTER, "looks that the kernel's signal of memory pressure brought about"),
+    METRIC(stalled_ns, "stalled_seconds", NANOSECONDS, "for how long relief has achieved nothing while short"),
+    FIGURE(holder_bytes, BYTES, "what the largest holder has while relief is stalled"),
 };
 
 #define FIGURE_COUNT (sizeof figures_of / sizeof *figures_of)
@@ -88,6 +91,12 @@ static void put_people(struct text *text, const hr_figures *figures)
     put(text, "%-22s %s, %.1f %% of the %s limit\n", "level", hr_level_text(figures->level), figures->use * 100,
         figures->use_source);
     put(text, "%-22s %s\n", "limit_source", figures->limit_source);
+    if (figures->stalled_ns > 0) {
+        char bytes[24];
+        put(text, "%-22s relief has achieved nothing for %.1f s; most is held by %s: %s\n", "stalled",
+            (double)figures->stalled_ns / 1e9, figures->holder,
+            hr_size_format(figures->holder_bytes, bytes, sizeof bytes));
+    }
     for (size_t i = 0; i < FIGURE_COUNT; i++) {
         const struct figure *figure = &figures_of[i];
         uint64_t value = value_of(figures, figure);
@@ -132,6 +141,8 @@ static void put_json(struct text *text, const hr_figures *figures)
         "{\"level\": \"%s\", \"use\": %.6f, \"use_source\": \"%s\", \"limit_source\": ", hr_level_text(figures->level),
         figures->use, figures->use_source);
     put_quoted(text, figures->limit_source);
+    put(text, ", \"holder\": ");
+    put_quoted(text, figures->holder);
     put(text, ", \"time_ns\": %lld", (long long)figures->time_ns);
     for (size_t i = 0; i < FIGURE_COUNT; i++) {
         put(text, ", \"%s\": ", figures_of[i].name);

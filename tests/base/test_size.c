@@ -22,6 +22,7 @@ static void sizes_are_read_as_people_write_them(void **state)
         {"0.5KiB", 512},
         {"2T", UINT64_C(2) << 40},
         {"8P", UINT64_C(8) << 50},
+        {"1.0 EiB", UINT64_C(1) << 60}, /* as hr_size_format() writes it */
         {"none", HR_NONE},
         {"Unlimited", HR_NONE},
         {"18446744073709551614", HR_NONE - 1},
@@ -43,7 +44,7 @@ static void what_is_no_size_is_refused_and_changes_nothing(void **state)
         assert_int_equal(hr_size_parse(rows[i], &bytes), -EINVAL);
         assert_true(bytes == 7);
     }
-    static const char *const huge[] = {"18446744073709551615", "18446744073709551616", "16384P",
+    static const char *const huge[] = {"18446744073709551615", "18446744073709551616", "16384P", "16E",
                                        "99999999999999999999T"};
     for (size_t i = 0; i < sizeof huge / sizeof *huge; i++) {
         uint64_t bytes = 7;

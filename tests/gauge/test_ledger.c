@@ -156,6 +156,27 @@ static void the_gauges_are_read_again_after_a_quarter_of_what_was_left(void **st
 
 #define TEST(function) cmocka_unit_test_setup(function, set_up)
 
+/* Prevents "host memory" from being named where lxcfs shows a container its own limit as the host's memory. */
+static void of_equal_limits_the_cgroups_is_named(void **state)
+{
+    (void)state;
+    reading.host.total_bytes = 100 * MIB;
+    assert_int_equal(compute().kernel_limit, HRI_LEDGER_CGROUP);
+    reading.host.total_bytes = 100 * MIB - 1;
+    assert_int_equal(compute().kernel_limit, HRI_LEDGER_HOST);
+}
+
+/* Prevents a group whose statistics cannot be read from being taken for full. */
+static void an_unknown_use_is_no_alarm_and_its_limit_holds(void **state)
+{
+    (void)state;
+    reading.groups[0].use_bytes = HR_NONE;
+    hri_ledgers ledgers = compute();
+    assert_true(ledgers.kernel_limit_bytes == 100 * MIB);
+    assert_true(ledgers.use < 0.5);
+    assert_true(hri_ledgers_ceiling(&books, 0.9) == 90 * MIB);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -169,6 +190,8 @@ int main(void)
         TEST(nothing_known_is_nothing_used),
         TEST(the_ceiling_counts_what_is_granted_and_not_yet_touched),
         TEST(the_gauges_are_read_again_after_a_quarter_of_what_was_left),
+        TEST(of_equal_limits_the_cgroups_is_named),
+        TEST(an_unknown_use_is_no_alarm_and_its_limit_holds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

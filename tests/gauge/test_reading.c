@@ -69,14 +69,38 @@ static void an_unlimited_group_does_not_bind(void **state)
     assert_true(reading.groups[0].limit_bytes == HR_NONE);
 }
 
+/* Prevents a limit from being forgotten because the group's statistics cannot be read. */
+static void a_limit_holds_without_statistics(void **state)
+{
+    (void)state;
+    hrt_world_write(&world, "/sys/fs/cgroup/app/memory.stat", "anon 1\nfile 2\nkern");
+    hri_gauge_read(&gauge, false, &reading);
+    assert_int_equal(reading.binding, 0);
+    assert_int_equal(reading.groups[0].limit_bytes, 100 * MIB);
+    assert_true(reading.groups[0].use_bytes == HR_NONE);
+}
+
+/* Prevents figures that are too large for bytes from wrapping to small ones. */
+static void figures_that_overflow_are_none(void **state)
+{
+    (void)state;
+    hrt_world_write(&world, "/proc/self/statm", "4503599627370497 4503599627370497 0 0 0 99999999999999999999 0\n");
+    hrt_world_write(&world, "/proc/meminfo", "MemTotal: 18014398509481985 kB\nMemAvailable: 99999999999999999999 kB\n");
+    hri_gauge_read(&gauge, true, &reading);
+    assert_true(reading.process.rss_bytes == HR_NONE);
+    assert_true(reading.process.data_bytes == HR_NONE);
+    assert_true(reading.host.total_bytes == HR_NONE);
+    assert_true(reading.host.available_bytes == HR_NONE);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(one_reading_has_all_figures),
-        TEST(the_hosts_figures_may_be_older_while_it_has_plenty),
-        TEST(an_unlimited_group_does_not_bind),
+        TEST(one_reading_has_all_figures),      TEST(the_hosts_figures_may_be_older_while_it_has_plenty),
+        TEST(an_unlimited_group_does_not_bind), TEST(a_limit_holds_without_statistics),
+        TEST(figures_that_overflow_are_none),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -126,11 +126,12 @@ static int runs_a_monitor(hr_guard *guard)
     return 0;
 }
 
-/* ThreadSanitizer ends a child that starts threads. */
-static void skip_under_tsan(void)
+/* ThreadSanitizer ends a child that starts threads; AddressSanitizer's allocator may be locked in it for ever by a thread
+ * that has stayed behind (gcc 12, clang 14: seen in one of some 25 runs). */
+static void skip_under_sanitizers(void)
 {
-#ifdef __SANITIZE_THREAD__
-    print_message("skipped: ThreadSanitizer knows no threads in the child of a fork\n");
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+    print_message("skipped: this sanitizer is not made for threads in the child of a fork\n");
     skip();
 #endif
 }
@@ -138,7 +139,7 @@ static void skip_under_tsan(void)
 static void the_child_may_start_a_monitor(void **state)
 {
     (void)state;
-    skip_under_tsan();
+    skip_under_sanitizers();
     hr_guard *guard = new_guard(0);
     assert_int_equal(in_child(runs_a_monitor, guard), 0);
     assert_int_equal(hr_guard_stop(guard), 0); /* the parent's went on */
@@ -196,7 +197,7 @@ static int does_everything(hr_guard *guard)
 static void a_fork_at_any_moment_leaves_no_lock_behind(void **state)
 {
     (void)state;
-    skip_under_tsan();
+    skip_under_sanitizers();
     hr_guard *guard = new_guard(1000000);
     hr_reclaimer node = {.name = "slow", .reclaim = give_slowly};
     pthread_t threads[2];

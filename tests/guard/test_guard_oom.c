@@ -114,6 +114,9 @@ static void nothing_allocates_on_the_way_out(void **state)
     hr_relieve(guard, 1 * MIB);
     for (hr_format format = HR_TEXT; format <= HR_OPENMETRICS; format++)
         assert_int_equal(hr_report_write(guard, format, ends[1]), 0);
+    hr_ledger ledgers[HR_LEDGERS_MAX];
+    size_t ledger_count;
+    assert_int_equal(hr_guard_ledgers(guard, ledgers, HR_LEDGERS_MAX, &ledger_count), 0);
     hr_record record;
     size_t count;
     assert_int_equal(hr_history_read(guard, &record, 1, &count), 0);

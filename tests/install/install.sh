@@ -26,6 +26,17 @@ done
 for header in "$HEADROOM_SOURCE_DIR"/include/headroom/*.h; do
     [ -e "$prefix/include/headroom/${header##*/}" ] || missing "headroom/${header##*/}"
 done
+# What the build made of programs is installed with what belongs to it.
+if [ -x "$HEADROOM_BUILD_DIR/cli/headroom" ]; then
+    for file in bin/headroom share/bash-completion/completions/headroom share/man/man1/headroom.1 \
+        share/man/man1/headroom-doctor.1; do
+        [ -e "$prefix/$file" ] || missing "$file"
+    done
+    "$prefix/bin/headroom" doctor --json | grep -q '"limit_bytes"' || {
+        echo "install: the installed headroom doctor gives no report"
+        exit 1
+    }
+fi
 soname=$(readelf -d "$libdir/libheadroom.so" | sed -n 's/.*SONAME.*\[\(.*\)\].*/\1/p')
 if [ "$soname" != "libheadroom.so.${version%%.*}" ]; then
     echo "install: the library calls itself '$soname'; it should be libheadroom.so.${version%%.*}"

@@ -4,13 +4,19 @@
 
 #include "os/cgroup.h"
 
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
 static void page_cache_is_not_use_on_v2(void **state)
 {
     (void)state;
     hri_cgroup_reading reading = {0};
-    hri_cgroup_parse_stat("anon 1\nfile 900\nkernel 50\nkernel_stack 9\nsock 6\nshmem 7\ninactive_anon 100\n"
-                          "active_anon 20\ninactive_file 500\nactive_file 300\nunevictable 3\nslab_reclaimable 40\n",
-                          2, &reading);
+    int error = hri_cgroup_parse_stat(
+        "anon 1\nfile 900\nkernel 50\nkernel_stack 9\nsock 6\nshmem 7\ninactive_anon 100\n"
+        "active_anon 20\ninactive_file 500\nactive_file 300\nunevictable 3\nslab_reclaimable 40\n",
+        2, &reading);
+    assert_int_equal(error, 0);
     assert_int_equal(reading.use_bytes, 100 + 20 + 3 + (50 - 40) + 6);
     assert_int_equal(reading.cache_bytes, 800);
 }
@@ -19,10 +25,52 @@ static void old_kernels_give_kernel_memory_in_parts(void **state)
 {
     (void)state;
     hri_cgroup_reading reading = {0};
-    hri_cgroup_parse_stat("inactive_anon 100\nkernel_stack 1\npagetables 2\npercpu 4\nslab_unreclaimable 8\n"
-                          "slab_reclaimable 1000\n",
-                          2, &reading);
+    int error = hri_cgroup_parse_stat("kernel_stack 1\npagetables 2\npercpu 4\ninactive_anon 100\nactive_anon 0\n"
+                                      "inactive_file 0\nactive_file 0\nunevictable 0\nslab_reclaimable 1000\n"
+                                      "slab_unreclaimable 8\n",
+                                      2, &reading);
+    assert_int_equal(error, 0);
     assert_int_equal(reading.use_bytes, 100 + 1 + 2 + 4 + 8);
+}
+
+/* Prevents use from looking smaller than it is where memory.stat was cut: within a line that shows, and then it is not
+ * known. */
+static void statistics_cut_within_a_line_are_not_known(void **state)
+{
+    (void)state;
+    static const char *const texts[2] = {
+        "cache 1\nactive_anon 1\ntotal_cache 5\ntotal_inactive_anon 100\ntotal_active_anon 20\n"
+        "total_inactive_file 60\ntotal_active_file 5\ntotal_unevictable 3\n",
+        "anon 1\nfile 2\nkernel_stack 4\npagetables 3\npercpu 2\nsock 6\ninactive_anon 100\nactive_anon 20\n"
+        "inactive_file 60\nactive_file 5\nunevictable 3\nslab_reclaimable 40\nslab_unreclaimable 7\n"};
+    static const uint64_t uses[2] = {100 + 20 + 3, 100 + 20 + 3 + 6 + 4 + 3 + 2 + 7};
+    for (int version = 1; version <= 2; version++) {
+        char text[512];
+        size_t whole = strlen(texts[version - 1]);
+        for (size_t length = 0; length <= whole; length++) {
+            hri_cgroup_reading reading = {.use_bytes = 7};
+            snprintf(text, sizeof text, "%.*s", (int)length, texts[version - 1]);
+            if (length < whole && length > 0 && text[length - 1] == '\n')
+                continue; /* nobody can tell it from a kernel that has fewer lines */
+            int error = hri_cgroup_parse_stat(text, version, &reading);
+            assert_int_equal(error, length == whole ? 0 : -ENODATA);
+            assert_int_equal(reading.use_bytes, error ? 7 : uses[version - 1]);
+        }
+    }
+}
+
+/* Prevents a sandbox's few lines, or a text longer than our buffer, from being taken for nothing. */
+static void what_counts_is_enough(void **state)
+{
+    (void)state;
+    hri_cgroup_reading reading = {0};
+    assert_int_equal(hri_cgroup_parse_stat("active_anon 5\nsock 2\n", 2, &reading), 0);
+    assert_int_equal(reading.use_bytes, 7);
+    assert_int_equal(hri_cgroup_parse_stat("kernel 50\nsock 6\ninactive_anon 100\nactive_anon 20\ninactive_file 500\n"
+                                           "active_file 300\nunevictable 3\nslab_reclaimable 40\nworkings",
+                                           2, &reading),
+                     0);
+    assert_int_equal(reading.use_bytes, 100 + 20 + 3 + (50 - 40) + 6);
 }
 
 static void v1_is_read_by_its_total_fields(void **state)
@@ -67,7 +115,9 @@ static void a_hidden_ancestors_limit_is_found_on_v1(void **state)
     hrt_world_write(&world, "/proc/self/mountinfo",
                     "34 30 0:31 /kubepods/burstable/podX/abc /cg ro - cgroup cgroup rw,memory\n");
     hrt_world_write(&world, "/cg/memory.limit_in_bytes", "9223372036854771712\n");
-    hrt_world_write(&world, "/cg/memory.stat", "hierarchical_memory_limit 67108864\ntotal_active_anon 4096\n");
+    hrt_world_write(&world, "/cg/memory.stat",
+                    "hierarchical_memory_limit 67108864\ntotal_inactive_anon 0\ntotal_active_anon 4096\n"
+                    "total_inactive_file 0\ntotal_active_file 0\ntotal_unevictable 0\n");
     hri_cgroup_chain chain;
     hri_cgroup_reading reading;
     assert_int_equal(hri_cgroup_open(&chain, &(hri_site){.root = world.root}), 0);
@@ -118,6 +168,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(page_cache_is_not_use_on_v2),
         cmocka_unit_test(old_kernels_give_kernel_memory_in_parts),
+        cmocka_unit_test(statistics_cut_within_a_line_are_not_known),
+        cmocka_unit_test(what_counts_is_enough),
         cmocka_unit_test(v1_is_read_by_its_total_fields),
         cmocka_unit_test(a_hidden_ancestors_limit_is_found_on_v1),
         cmocka_unit_test(limits_are_read_again_and_0_means_0),

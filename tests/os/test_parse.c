@@ -21,6 +21,23 @@ static void numbers(void **state)
     assert_int_equal(hri_parse_number("-5", &value), -EINVAL);
 }
 
+/* Prevents a limit of 1,048 bytes read from "104857600\n" that was cut: the kernel ends its lines, so what has no end
+ * is not known. */
+static void a_number_that_was_cut_is_not_read(void **state)
+{
+    (void)state;
+    uint64_t value = 7;
+    assert_int_equal(hri_parse_number("1048", &value), -EINVAL);
+    assert_int_equal(hri_parse_number("max", &value), -EINVAL);
+    assert_int_equal(hri_parse_number("12 34\n", &value), -EINVAL);
+    assert_int_equal(hri_parse_key("anon 1\nfile 104", "file", &value), -EINVAL);
+    assert_int_equal(hri_parse_key("MemTotal:       16", "MemTotal:", &value), -EINVAL);
+    assert_int_equal(hri_parse_field("765 42", 1, &value), -EINVAL);
+    assert_true(value == 7);
+    assert_int_equal(hri_parse_field("765 42", 0, &value), 0);
+    assert_true(value == 765);
+}
+
 static void keys_are_whole_words_at_the_start_of_a_line(void **state)
 {
     (void)state;
@@ -91,6 +108,41 @@ static void the_mount_is_found_where_the_group_is_below_its_root(void **state)
     assert_int_equal(hri_parse_cgroup_mount(v1, 2, "/", &place), -ENOENT);
 }
 
+/* Prevents a limit above ours from being missed where a second mount shows it, as with a host's tree in a container. */
+static void the_mount_that_shows_most_groups_is_taken(void **state)
+{
+    (void)state;
+    static const char host_too[] = "40 22 0:9 /pod/own /sys/fs/cgroup ro - cgroup2 cgroup2 rw\n"
+                                   "41 22 0:9 / /host/sys/fs/cgroup ro - cgroup2 cgroup2 rw\n"
+                                   "42 22 0:9 /pod /pod ro - cgroup2 cgroup2 rw\n"
+                                   "43 22 0:9 /elsewhere /other ro - cgroup2 cgroup2 rw\n";
+    check_mount(host_too, 2, "/pod/own", "/host/sys/fs/cgroup", "/pod/own");
+    /* It is of no use where another one is mounted over it. */
+    static const char covered[] = "40 22 0:9 / /sys/fs/cgroup ro - cgroup2 cgroup2 rw\n"
+                                  "41 40 0:9 /pod /sys/fs/cgroup ro - cgroup2 cgroup2 rw\n";
+    check_mount(covered, 2, "/pod/own", "/sys/fs/cgroup", "/own");
+}
+
+/* Prevents "/..name", which is a name like any other, from being taken for a way out; and the way out of a namespace is
+ * followed where what is outside is mounted. */
+static void only_whole_components_lead_out(void **state)
+{
+    (void)state;
+    check_mount("1 2 0:9 / /cg rw - cgroup2 cgroup2 rw\n", 2, "/a/..b", "/cg", "/a/..b");
+    check_mount("1 2 0:9 / /cg rw - cgroup2 cgroup2 rw\n", 2, "/a/..", "/cg", "");
+    check_mount("1 2 0:9 /.. /cg rw - cgroup2 cgroup2 rw\n", 2, "/../other", "/cg", "/other");
+    check_mount("1 2 0:9 /.. /cg rw - cgroup2 cgroup2 rw\n", 2, "/../../other", "/cg", "");
+}
+
+static void a_path_begins_with_a_slash(void **state)
+{
+    (void)state;
+    char path[64] = "as it was";
+    assert_int_equal(hri_parse_cgroup_path("0::\n", 2, path, sizeof path), -ENOENT);
+    assert_int_equal(hri_parse_cgroup_path("4:memory:app\n", 1, path, sizeof path), -ENOENT);
+    assert_string_equal(path, "as it was");
+}
+
 static void texts_cut_anywhere_do_no_harm(void **state)
 {
     (void)state;
@@ -108,10 +160,14 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(numbers),
+        cmocka_unit_test(a_number_that_was_cut_is_not_read),
         cmocka_unit_test(keys_are_whole_words_at_the_start_of_a_line),
         cmocka_unit_test(fields_are_counted_from_0),
         cmocka_unit_test(the_group_of_each_version_is_found),
         cmocka_unit_test(the_mount_is_found_where_the_group_is_below_its_root),
+        cmocka_unit_test(the_mount_that_shows_most_groups_is_taken),
+        cmocka_unit_test(only_whole_components_lead_out),
+        cmocka_unit_test(a_path_begins_with_a_slash),
         cmocka_unit_test(texts_cut_anywhere_do_no_harm),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

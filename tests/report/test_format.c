@@ -83,6 +83,25 @@ static void openmetrics_names_units_and_leaves_out_what_is_absent(void **state)
     assert_string_equal(buffer + strlen(buffer) - 6, "# EOF\n");
 }
 
+/* Lesson 12: a guard that cannot be relieved says so, and who holds what is in the way. */
+static void a_stall_names_who_holds(void **state)
+{
+    (void)state;
+    format(HR_TEXT);
+    assert_null(strstr(buffer, "most is held by"));
+    hr_figures stalled = figures;
+    stalled.stalled_ns = INT64_C(12500000000);
+    stalled.holder_bytes = 42 * MIB;
+    strcpy(stalled.holder, "budget \"inner\"");
+    assert_true(hri_report_format(&stalled, HR_TEXT, buffer, sizeof buffer) > 0);
+    contains("relief has achieved nothing for 12.5 s; most is held by budget \"inner\": 42.0 MiB\n");
+    assert_true(hri_report_format(&stalled, HR_JSON, buffer, sizeof buffer) > 0);
+    contains("\"stalled_ns\": 12500000000");
+    contains("\"holder\": \"budget \\\"inner\\\"\"");
+    assert_true(hri_report_format(&stalled, HR_OPENMETRICS, buffer, sizeof buffer) > 0);
+    contains("headroom_stalled_seconds 12.500000000\n");
+}
+
 static void a_small_buffer_cuts_and_says_how_much_there_was(void **state)
 {
     (void)state;
@@ -116,6 +135,7 @@ int main(void)
         cmocka_unit_test(json_escapes_and_knows_null),
         cmocka_unit_test(csv_has_as_many_values_as_names),
         cmocka_unit_test(openmetrics_names_units_and_leaves_out_what_is_absent),
+        cmocka_unit_test(a_stall_names_who_holds),
         cmocka_unit_test(a_small_buffer_cuts_and_says_how_much_there_was),
         cmocka_unit_test(the_largest_figures_fit),
     };

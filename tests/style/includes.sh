@@ -25,6 +25,7 @@ BEGIN {
     # need nothing else, so every room but base may name a guard.
     face["base"] = "base"
     face["guard"] = "base"
+    face["survey"] = "gauge"
     face["budget"] = "budget"
     face["relief"] = "relief"
     face["scope"] = "relief"

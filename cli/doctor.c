@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* headroom doctor: every memory limit that holds for a process, and what could not be seen. */
+#include "cli.h"
+
+#include <argp.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum key {
+    ROOT = 256,
+    PID,
+    JSON,
+};
+
+static const struct argp_option known[] = {
+    {"root", ROOT, "DIR", 0, "read DIR/proc and DIR/sys/fs/cgroup instead of this machine's, and nothing else", 0},
+    {"pid", PID, "PID", 0, "look at this process (default: the doctor itself, which has its caller's limits)", 0},
+    {"json", JSON, NULL, 0, "one JSON object; what is absent is null", 0},
+    {0},
+};
+
+static const char description[] =
+    "Shows every memory limit that holds for a process, where it comes from, what is used of it, which one binds and "
+    "which one decides the level, and what could not be seen."
+    "\v"
+    "What is absent or unreadable is no error: the report says it. Exit status: 0 if there is a report, 1 if not (no "
+    "such process, no such folder), 2 for a wrong option.";
+
+struct options {
+    hr_survey_options survey;
+    bool json;
+};
+
+static int parse_pid(const char *text, struct argp_state *state)
+{
+    char *end;
+    errno = 0;
+    long pid = strtol(text, &end, 10);
+    if (*text < '0' || *text > '9' || *end || errno || pid < 1 || pid > INT_MAX)
+        argp_error(state, "--pid '%s' is no process: write its number, such as 4711", text);
+    return (int)pid;
+}
+
+static error_t parse(int key, char *value, struct argp_state *state)
+{
+    struct options *options = state->input;
+    switch (key) {
+    case ROOT:
+        if (!*value)
+            argp_error(state, "--root '' is no folder: write one that holds proc/ and sys/, such as /mnt/snapshot");
+        options->survey.root = value;
+        return 0;
+    case PID:
+        options->survey.pid = parse_pid(value, state);
+        return 0;
+    case JSON:
+        options->json = true;
+        return 0;
+    case ARGP_KEY_ARG:
+        argp_error(state, "'%s' is not expected: there are only options, such as --pid %s", value,
+                   value[strspn(value, "0123456789")] ? "4711" : value);
+        return EINVAL;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+/* Says why there is no survey. */
+static void complain(const hr_survey_options *options, int error)
+{
+    const char *root = options->root ? options->root : "";
+    if (error == -ESRCH)
+        fprintf(stderr, "headroom doctor: there is no process %d: %s/proc/%d does not exist or cannot be entered\n",
+                options->pid, root, options->pid);
+    else if (error == -ENOENT || error == -ENOTDIR || error == -EACCES || error == -ELOOP || error == -ENAMETOOLONG)
+        fprintf(stderr, "headroom doctor: --root '%s': %s; it has to be a folder that holds proc/ and sys/\n", root,
+                strerror(-error));
+    else
+        fprintf(stderr, "headroom doctor: cannot look: %s\n", strerror(-error));
+}
+
+int doctor(int argc, char **argv)
+{
+    static const struct argp argp = {.options = known, .parser = parse, .doc = description};
+    static char name[] = "headroom doctor"; /* argp calls the program by its first argument */
+    struct options options = {0};
+    argv[0] = name;
+    argp_parse(&argp, argc, argv, 0, NULL, &options);
+    hr_survey *survey;
+    int error = hr_survey_new(&options.survey, &survey);
+    if (error) {
+        complain(&options.survey, error);
+        return EXIT_FAILED;
+    }
+    error = options.json ? doctor_print_json(survey, stdout) : doctor_print_text(survey, &options.survey, stdout);
+    hr_survey_free(survey);
+    if (error)
+        fprintf(stderr, "headroom doctor: the report could not be made: %s\n", strerror(-error));
+    return error ? EXIT_FAILED : 0;
+}

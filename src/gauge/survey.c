@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A survey reads the same gauges as a guard and weighs them by the same rule, without a budget. What the rooms below
+ * could not see they have put into the findings; all texts live in the survey's own block or in the gauge's names.
+ */
+#include <headroom/survey.h>
+
+#include "gauge/ledger.h"
+#include "gauge/levels.h"
+#include "os/clock.h"
+#include "os/feature.h"
+#include "os/file.h"
+#include "os/heap.h"
+#include "os/pressure.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SIGNALS 3
+#define DETAIL_BYTES (2 * HRI_PRESSURE_TEXT_BYTES + 32)
+
+/* The block behind a survey: its face comes first. */
+struct survey {
+    hr_survey face;
+    hri_findings findings;
+    hri_gauge gauge; /* its files are open only while the survey is made */
+    hri_reading reading;
+    hr_ledger ledgers[HRI_LEDGERS_MAX];
+    hr_signal signals[SIGNALS];
+    char details[SIGNALS][DETAIL_BYTES];
+};
+
+/* ── signals ────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+static int ask_pressure(struct survey *survey, char *detail)
+{
+    hri_pressure pressure;
+    const hri_site *site = &survey->gauge.site;
+    int error = hri_pressure_open(&pressure, site, &survey->gauge.chain);
+    if (error)
+        return error;
+    const char *why = pressure.why[0] ? pressure.why : "armed";
+    snprintf(detail, DETAIL_BYTES, pressure.source[0] ? "%s (%s)" : "%s%s", pressure.source, why);
+    survey->signals[0].usable = pressure.source[0] != '\0';
+    hri_pressure_close(&pressure);
+    return 0;
+}
+
+/* Asks for each signal; under another root for none: they are the machine's. */
+static int ask_signals(struct survey *survey)
+{
+    static const char *const names[SIGNALS] = {"memory pressure (PSI)", "rseq", "membarrier"};
+    const hri_site *site = &survey->gauge.site;
+    for (unsigned i = 0; i < SIGNALS; i++) {
+        survey->signals[i] = (hr_signal){.name = names[i], .known = !site->only_place, .detail = survey->details[i]};
+        strcpy(survey->details[i], "not asked: another root is no machine that runs");
+    }
+    if (site->only_place)
+        return 0;
+    int error = ask_pressure(survey, survey->details[0]);
+    if (error)
+        return error;
+    if (site->pid) {
+        survey->signals[1].known = false;
+        strcpy(survey->details[1], "not asked: each process registers its own");
+    } else {
+        survey->signals[1].usable = hri_feature_rseq(survey->details[1], DETAIL_BYTES);
+    }
+    survey->signals[2].usable = hri_feature_membarrier(survey->details[2], DETAIL_BYTES);
+    return 0;
+}
+
+/* ── figures ────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+static void ask_allocator(struct survey *survey)
+{
+    const hri_site *site = &survey->gauge.site;
+    hri_allocator allocator = HRI_ALLOCATOR_UNKNOWN;
+    if (site->only_place)
+        return;
+    if (!site->pid) {
+        allocator = hri_heap_allocator();
+    } else {
+        int error = hri_heap_find(site, &allocator);
+        if (hri_file_shortage(error))
+            survey->findings.shortage = error;
+        if (error) {
+            hri_findings_add(&survey->findings, "/proc/%d/maps cannot be read: %s. The allocator is not known.",
+                             site->pid, strerror(-error));
+            return;
+        }
+    }
+    survey->face.allocator = hri_allocator_text(allocator);
+    survey->face.allocator_purge = hri_allocator_purge_text(allocator);
+}
+
+static void decide_level(hr_survey *face, int64_t now_ns)
+{
+    hri_level_rules rules = {0};
+    hri_level_state state = {0};
+    if (hri_level_rules_fit(&rules) == 0)
+        face->level = hri_level_next(&rules, &state, &(hri_level_input){.use = face->use, .now_ns = now_ns});
+}
+
+/* The group that binds, or the own one where none is limited. */
+static void show_group(hr_survey *face, const hri_reading *reading)
+{
+    unsigned shown = reading->binding >= 0 ? (unsigned)reading->binding : 0;
+    face->cgroup_bytes = face->cgroup_cache_bytes = HR_NONE;
+    if (shown >= reading->group_count)
+        return;
+    face->cgroup_bytes = reading->groups[shown].use_bytes;
+    face->cgroup_cache_bytes = reading->groups[shown].cache_bytes;
+}
+
+static void weigh(struct survey *survey)
+{
+    hr_survey *face = &survey->face;
+    hri_reading *reading = &survey->reading;
+    hri_gauge_read(&survey->gauge, true, reading);
+    hri_gauge_read_unlimited(&survey->gauge, reading);
+    hri_books books = {.reading = reading, .no_budget = true};
+    hri_ledgers ledgers;
+    hri_ledgers_compute(&books, &ledgers);
+    face->ledger_count = hri_ledgers_list(&books, &ledgers, survey->gauge.sources, survey->ledgers);
+    face->ledgers = survey->ledgers;
+    face->use = ledgers.use;
+    face->limit_bytes = ledgers.kernel_limit_bytes;
+    face->limit_source = hri_ledgers_source(&books, &ledgers, survey->gauge.sources);
+    face->rss_bytes = reading->process.rss_bytes;
+    face->host_total_bytes = reading->host.total_bytes;
+    face->host_available_bytes = reading->host.available_bytes;
+    show_group(face, reading);
+    decide_level(face, reading->time_ns);
+}
+
+/* Under another root there are no resource limits and there is no process: those ledgers are left out. */
+static void leave_out_absent(struct survey *survey)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < survey->face.ledger_count; i++) {
+        const hr_ledger *ledger = &survey->ledgers[i];
+        if (ledger->use_bytes != HR_NONE || ledger->limit_bytes != HR_NONE || strcmp(ledger->name, "cgroup") == 0)
+            survey->ledgers[count++] = *ledger;
+    }
+    survey->face.ledger_count = count;
+}
+
+/* ── making ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+static int fill(struct survey *survey)
+{
+    int error = ask_signals(survey);
+    if (error)
+        return error;
+    weigh(survey);
+    leave_out_absent(survey);
+    ask_allocator(survey);
+    hr_survey *face = &survey->face;
+    face->signals = survey->signals;
+    face->signal_count = SIGNALS;
+    face->cgroup_version = survey->findings.cgroup_version;
+    face->cgroup_path = survey->findings.cgroup_path;
+    face->unseen = (const char *const *)survey->findings.unseen;
+    face->unseen_count = survey->findings.unseen_count;
+    return survey->findings.shortage;
+}
+
+int hr_survey_new(const hr_survey_options *options, hr_survey **ret_survey)
+{
+    static const hr_survey_options defaults;
+    if (!options)
+        options = &defaults;
+    if (!ret_survey || options->pid < 0 || (options->root && !options->root[0]))
+        return -EINVAL;
+    bool elsewhere = options->root && strcmp(options->root, "/") != 0;
+    hri_site site = {
+        .root = elsewhere ? options->root : "",
+        .pid = hri_process_is_self(options->pid) && !elsewhere ? 0 : options->pid,
+        .only_place = elsewhere,
+    };
+    int error = hri_site_check(&site);
+    if (error)
+        return error;
+    struct survey *survey = calloc(1, sizeof *survey);
+    if (!survey)
+        return -ENOMEM;
+    site.findings = &survey->findings;
+    error = hri_gauge_open(&survey->gauge, &site, &hri_os_clock);
+    if (error)
+        goto free_survey;
+    error = fill(survey);
+    hri_gauge_shut(&survey->gauge);
+    if (error) {
+        hr_survey_free(&survey->face);
+        return error;
+    }
+    *ret_survey = &survey->face;
+    return 0;
+
+free_survey:
+    hri_findings_free(&survey->findings);
+    free(survey);
+    return error;
+}
+
+void hr_survey_free(hr_survey *face)
+{
+    struct survey *survey = (struct survey *)face;
+    if (!survey)
+        return;
+    hri_gauge_close(&survey->gauge);
+    hri_findings_free(&survey->findings);
+    free(survey);
+}

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "os/findings.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static char *format_anew(const char *format, va_list arguments)
+{
+    va_list again;
+    va_copy(again, arguments);
+    int length = vsnprintf(NULL, 0, format, again);
+    va_end(again);
+    char *text = length < 0 ? NULL : malloc((size_t)length + 1);
+    if (text)
+        vsnprintf(text, (size_t)length + 1, format, arguments);
+    return text;
+}
+
+void hri_findings_add(hri_findings *findings, const char *format, ...)
+{
+    if (!findings)
+        return;
+    va_list arguments;
+    va_start(arguments, format);
+    char *text = format_anew(format, arguments);
+    va_end(arguments);
+    char **more = text ? realloc(findings->unseen, (findings->unseen_count + 1) * sizeof *more) : NULL;
+    if (!more) {
+        free(text);
+        findings->shortage = -ENOMEM;
+        return;
+    }
+    more[findings->unseen_count++] = text;
+    findings->unseen = more;
+}
+
+void hri_findings_place(hri_findings *findings, int cgroup_version, const char *path)
+{
+    if (!findings)
+        return;
+    free(findings->cgroup_path);
+    findings->cgroup_version = cgroup_version;
+    findings->cgroup_path = strdup(path);
+    if (!findings->cgroup_path)
+        findings->shortage = -ENOMEM;
+}
+
+void hri_findings_free(hri_findings *findings)
+{
+    for (size_t i = 0; i < findings->unseen_count; i++)
+        free(findings->unseen[i]);
+    free(findings->unseen);
+    free(findings->cgroup_path);
+    *findings = (hri_findings){0};
+}

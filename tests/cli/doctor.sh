@@ -1,0 +1,183 @@
+#!/usr/bin/env bash
+# headroom doctor as people and programs use it: text, JSON, wrong words, another root, another process.
+#
+# What a trap calls looks unreachable to shellcheck.
+# shellcheck disable=SC2317
+set -euo pipefail
+: "${HEADROOM_BUILD_DIR:?is the build to test}" "${HEADROOM_SOURCE_DIR:?is the tree}"
+headroom=$HEADROOM_BUILD_DIR/cli/headroom
+[ -x "$headroom" ] || { echo "skipped: the headroom command is not built here"; exit 77; }
+command -v jq >/dev/null || { echo "skipped: there is no jq"; exit 77; }
+work=$(mktemp -d)
+group="" child=""
+cleanup() {
+    if [ -n "$child" ]; then kill "$child" 2>/dev/null || true; wait "$child" 2>/dev/null || true; fi
+    if [ -n "$group" ]; then rmdir "$group" || true; fi
+    rm -rf "$work"
+}
+trap cleanup EXIT
+failed=0
+
+bad() {
+    echo "doctor: $*"
+    sed 's/^/    /' "$work/out" "$work/errors" 2>/dev/null || true
+    failed=1
+}
+
+# run STATUS WORD...: runs the command, which is to end with STATUS; its output goes to $work/out and $work/errors.
+run() {
+    local wanted=$1 status=0
+    shift
+    "$headroom" "$@" >"$work/out" 2>"$work/errors" </dev/null || status=$?
+    [ "$status" -eq "$wanted" ] || bad "'headroom $*' ends with $status, not $wanted"
+}
+
+says() { # out|errors TEXT
+    grep -qF -- "$2" "$work/$1" || bad "its $1 do not say '$2'"
+}
+
+holds() { # EXPRESSION of jq's
+    jq -e "$1" "$work/out" >/dev/null || bad "this does not hold: $1"
+}
+
+# ── another root ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+put() { # FILE TEXT
+    mkdir -p "$work/root/$(dirname "$1")"
+    printf '%b' "$2" >"$work/root/$1"
+}
+
+put proc/self/cgroup '0::/app/worker\n'
+put proc/self/mountinfo '24 30 0:22 / /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw\n'
+put proc/meminfo 'MemTotal:  4194304 kB\nMemAvailable:  2097152 kB\n'
+put sys/fs/cgroup/app/memory.max '104857600\n'
+put sys/fs/cgroup/app/memory.high '83886080\n'
+put sys/fs/cgroup/app/memory.current '99999999\n'
+put sys/fs/cgroup/app/memory.stat \
+    'inactive_anon 40000000\nactive_anon 1000000\nkernel 3000000\nslab_reclaimable 2000000\nsock 500000\nactive_file 57499999\n'
+put sys/fs/cgroup/app/worker/memory.max 'max\n'
+put sys/fs/cgroup/app/worker/memory.stat 'inactive_anon 30000000\n'
+
+run 0 doctor --json --root "$work/root"
+holds '.limit_bytes == 104857600 and .limit_source == "cgroup v2 /app memory.max"'
+holds '.cgroup_version == 2 and .cgroup_path == "/app/worker"'
+holds '.cgroup_bytes == 42500000 and .cgroup_cache_bytes == 57499999'
+holds '.level == "normal" and .use > 0.40 and .use < 0.41'
+holds '.host_total_bytes == 4294967296 and .host_available_bytes == 2147483648'
+holds '.rss_bytes == null and .allocator == null and .allocator_purge == null'
+holds '[.ledgers[].source] == ["cgroup v2 /app/worker memory.max", "cgroup v2 /app memory.max", "host memory"]'
+holds '.ledgers[1] | .name == "cgroup" and .binds and .decides and .use_bytes == 42500000 and .cache_bytes == 57499999'
+holds '.ledgers[0] | .limit_bytes == null and .use_bytes == 30000000 and (.binds or .decides | not)'
+holds '.ledgers | all(.measures | length > 20)'
+holds '[.signals[].usable] == [null, null, null]'
+holds '.unseen | length == 1 and (.[0] | contains("memory.high of the cgroup /app is 80.0 MiB"))'
+
+run 0 doctor --root "$work/root"
+says out 'normal: 40.5 MiB of 100.0 MiB used (40.5 %); the limit is set by cgroup v2 /app'
+says out '100.0 MiB   40.5 %  BD  cgroup v2 /app memory.max'
+says out 'page cache      54.8 MiB in the cgroup that binds'
+says out '  - memory.high of the cgroup /app is 80.0 MiB'
+LC_ALL=C.UTF-8 awk 'length > 80' "$work/out" | grep . && bad "lines are wider than 80 columns"
+grep -q $'\033' "$work/out" && bad "there are colours in a file"
+
+# A group's name may hold what a terminal would obey.
+put proc/self/cgroup "0::/a\\033[2Jb\\n"
+put $'sys/fs/cgroup/a\033[2Jb/memory.max' '1048576\n'
+put $'sys/fs/cgroup/a\033[2Jb/memory.stat' 'active_anon 4096\n'
+run 0 doctor --root "$work/root"
+says out 'cgroup v2 /a?[2Jb memory.max'
+grep -q $'\033' "$work/out" && bad "a group's name reaches the terminal as it is"
+# And it need not be UTF-8, which JSON has to be.
+put proc/self/cgroup '0::/a\0377b\n'
+put $'sys/fs/cgroup/a\377b/memory.max' '1048576\n'
+run 0 doctor --json --root "$work/root"
+holds '.cgroup_path == "/a?b" and .limit_bytes == 1048576'
+
+mkdir "$work/empty"
+run 0 doctor --json --root "$work/empty"
+holds '[.limit_bytes, .limit_source, .cgroup_version, .cgroup_path, .cgroup_bytes, .host_total_bytes, .use] | all(. == null)'
+holds '.level == "normal" and .ledgers == [] and (.unseen | length == 2)'
+run 0 doctor --root "$work/empty"
+says out 'no limit was found'
+
+# ── words that are wrong ─────────────────────────────────────────────────────────────────────────────────────────────
+
+run 2
+says errors "a verb is missing"
+run 2 treat
+says errors "'treat' is no verb"
+run 2 doctor --colour
+says errors "--colour"
+run 2 doctor extra
+says errors "'extra' is not expected"
+for pid in 0 -1 x 12x 99999999999; do
+    run 2 doctor --pid "$pid"
+    says errors "--pid '$pid' is no process: write its number"
+done
+run 2 doctor --root ''
+says errors "--root '' is no folder"
+run 1 doctor --root "$work/nowhere"
+says errors "$work/nowhere': No such file or directory"
+run 1 doctor --root "$work/root/proc/meminfo"
+says errors "Not a directory"
+sleep 0 &
+wait $!
+run 1 doctor --pid $!
+says errors "there is no process $!"
+run 0 --version
+says out "headroom "
+run 0 --help
+says out "doctor"
+run 0 doctor --help
+says out "--json"
+if [ -e /dev/full ]; then
+    "$headroom" doctor >/dev/full 2>"$work/errors" && bad "a full disk is success"
+    says errors "standard output"
+fi
+
+# ── this machine ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+(ulimit -v 4000000 && run 0 doctor --json && exit $failed) || failed=1
+holds '.ledgers[] | select(.source == "RLIMIT_AS") | .limit_bytes == 4096000000 and .use_bytes < 1000000000'
+holds '.rss_bytes > 0 and .allocator != null and (.signals | length == 3 and all(.usable != null))'
+holds '[.ledgers[] | select(.binds)] | length == 1'
+
+# Another process, in a group of its own; its limit is not ours.
+mount=$(awk '$3 == "cgroup" && $4 ~ /(^|,)memory(,|$)/ { print $2; exit }' /proc/mounts)
+if [ "$(id -u)" -eq 0 ] && [ -n "$mount" ] && mkdir "$mount/headroom-doctor-$$" 2>/dev/null; then
+    group=$mount/headroom-doctor-$$
+    echo 67108864 >"$group/memory.limit_in_bytes"
+    sleep 60 &
+    child=$!
+    echo "$child" >"$group/cgroup.procs"
+    run 0 doctor --json --pid "$child"
+    holds ".limit_bytes == 67108864 and .cgroup_version == 1 and .cgroup_path == \"/${group##*/}\""
+    holds ".limit_source == \"cgroup v1 /${group##*/} memory.limit_in_bytes\" and .allocator == \"glibc\""
+    run 0 doctor --json
+    holds ".limit_bytes != 67108864"
+else
+    echo "note: no memory cgroup of version 1 can be made here, so no process in one was looked at"
+fi
+
+# ── completion ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+# completes WORDS: what is offered for the last of them, in one line.
+completes() {
+    bash --norc -c '
+        source "$1/cli/completion.bash"
+        read -ra COMP_WORDS <<<"$2"
+        [ "${2: -1}" = " " ] && COMP_WORDS+=("")
+        COMP_CWORD=$((${#COMP_WORDS[@]} - 1)) COMP_LINE=$2 COMP_POINT=${#2}
+        _headroom && echo "${COMPREPLY[*]}"' bash "$HEADROOM_SOURCE_DIR" "$1"
+}
+[ "$(completes 'headroom d')" = doctor ] || bad "'headroom d' is not completed"
+[ "$(completes 'headroom doctor --j')" = --json ] || bad "'headroom doctor --j' is not completed"
+case " $(completes 'headroom doctor --pid ') " in *" 1 "*) ;; *) bad "process 1 is not offered for --pid" ;; esac
+cd "$work"
+[ "$(completes 'headroom doctor --root ro')" = root ] || bad "folders are not offered for --root"
+# What is offered is what there is.
+for word in $(completes 'headroom doctor --'); do
+    "$headroom" doctor --help | grep -q -- "$word" || bad "'$word' is offered, and is no option"
+done
+
+exit $failed

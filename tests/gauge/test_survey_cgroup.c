@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What only the kernel's own files show: groups that vanish, and trees that are deeper than a guard's table. */
+#include "support/cgroup.h"
+#include "support/cmocka.h"
+
+#include <fcntl.h>
+#include <headroom/headroom.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define CHECK(condition)                                                                                               \
+    do {                                                                                                               \
+        if (!(condition)) {                                                                                            \
+            print_error("%s:%d: %s\n", __FILE__, __LINE__, #condition);                                                \
+            return 1;                                                                                                  \
+        }                                                                                                              \
+    } while (0)
+
+static int set_up(void **state)
+{
+    (void)state;
+    char reason[HRT_REASON];
+    if (!hrt_cgroup_available(reason)) {
+        print_message("skipped: %s\n", reason);
+        exit(77);
+    }
+    return 0;
+}
+
+static void assert_well(int status)
+{
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+/* ── a group that is removed ────────────────────────────────────────────────────────────────────────────────────── */
+
+static hrt_cgroup first, second;
+
+static bool enter(const hrt_cgroup *group)
+{
+    char path[HRT_CGROUP_PATH + 32];
+    snprintf(path, sizeof path, "%s/cgroup.procs", group->path);
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    bool entered = fd >= 0 && write(fd, "0", 1) == 1;
+    close(fd);
+    return entered;
+}
+
+static int move_and_remove(void *context)
+{
+    (void)context;
+    hr_guard *guard;
+    hr_figures before, after;
+    CHECK(hr_guard_new(&(hr_guard_options){.interval_ns = -1}, &guard) == 0);
+    CHECK(hr_guard_read(guard, &before) == 0);
+    CHECK(before.limit_bytes == 64 * MIB);
+    CHECK(strstr(before.limit_source, strrchr(first.path, '/')) != NULL);
+    char was[256];
+    snprintf(was, sizeof was, "%s", before.limit_source);
+    CHECK(enter(&second));
+    CHECK(rmdir(first.path) == 0);
+    hr_guard_check(guard);
+    CHECK(hr_guard_read(guard, &after) == 0);
+    CHECK(after.limit_bytes == 48 * MIB);
+    CHECK(strstr(after.limit_source, strrchr(second.path, '/')) != NULL);
+    CHECK(strcmp(before.limit_source, was) == 0); /* a text that was given stays what it was */
+    hr_guard_free(guard);
+    return 0;
+}
+
+/* Regression: a removed group counted as unlimited, and the group that the process had been moved to was never found. */
+static void a_removed_group_makes_the_guard_find_its_new_one(void **state)
+{
+    (void)state;
+    assert_int_equal(hrt_cgroup_new("first", 64 * MIB, &first), 0);
+    assert_int_equal(hrt_cgroup_new("second", 48 * MIB, &second), 0);
+    assert_well(hrt_cgroup_run(&first, move_and_remove, NULL));
+    hrt_cgroup_free(&second);
+    hrt_cgroup_free(&first);
+}
+
+/* ── a deep tree ────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+#define DEPTH 40
+
+static int find_the_limit_far_above(void *context)
+{
+    (void)context;
+    hr_survey *survey;
+    hr_guard *guard;
+    hr_figures figures;
+    CHECK(hr_survey_new(NULL, &survey) == 0);
+    CHECK(survey->limit_bytes == 64 * MIB);
+    CHECK(survey->cgroup_bytes != HR_NONE);
+    bool told = false;
+    for (size_t i = 0; i < survey->unseen_count; i++)
+        told |= strstr(survey->unseen[i], "are not watched") != NULL;
+    CHECK(told);
+    hr_survey_free(survey);
+    CHECK(hr_guard_new(&(hr_guard_options){.interval_ns = -1}, &guard) == 0);
+    CHECK(hr_guard_read(guard, &figures) == 0);
+    CHECK(figures.limit_bytes == 64 * MIB);
+    hr_guard_free(guard);
+    return 0;
+}
+
+static void a_limit_40_groups_above_is_found(void **state)
+{
+    (void)state;
+    static hrt_cgroup groups[DEPTH];
+    assert_int_equal(hrt_cgroup_new("deep", 64 * MIB, &groups[0]), 0);
+    for (unsigned i = 1; i < DEPTH; i++)
+        assert_int_equal(hrt_cgroup_new_inside(&groups[i - 1], "g", UINT64_MAX, &groups[i]), 0);
+    assert_well(hrt_cgroup_run(&groups[DEPTH - 1], find_the_limit_far_above, NULL));
+    for (unsigned i = DEPTH; i-- > 0;)
+        hrt_cgroup_free(&groups[i]);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_removed_group_makes_the_guard_find_its_new_one),
+        cmocka_unit_test(a_limit_40_groups_above_is_found),
+    };
+    return cmocka_run_group_tests(tests, set_up, NULL);
+}
