@@ -36,21 +36,7 @@
 #define HRI_OS_CELLS_H
 
 #include "base/fork.h"
-
-#include <stdatomic.h>
-#include <stdbool.h>
-#include <stdint.h>
-
-/* A cache line of its own: shared ones made it four times slower. */
-typedef struct hri_cell {
-    _Alignas(64) _Atomic uint64_t value;
-    _Atomic uint64_t stop;  /* not 0: nothing may be taken */
-    _Atomic uint64_t high;  /* what the value may rise to: 0 when closed */
-    _Atomic uint64_t more[5]; /* the owner's; counted by the thread itself with hri_cell_count() */
-} hri_cell;
-
-/* Bytes from the start of a record to a cell; 0: no place. */
-typedef uint32_t hri_place;
+#include "os/cell.h"
 
 #define HRI_PLACES_MAX 1024
 
@@ -58,14 +44,6 @@ typedef uint32_t hri_place;
 extern __attribute__((visibility("hidden"), tls_model("initial-exec"))) _Thread_local hri_cell *hri_cells_mine;
 
 /* ── the thread itself: any thread, signal handlers too; never blocks ───────────────────────────────────────────── */
-
-#if defined(__x86_64__)
-#include "os/cells_x86_64.h"
-#elif defined(__aarch64__)
-#include "os/cells_aarch64.h"
-#else
-#include "os/cells_none.h"
-#endif
 
 static inline hri_cell *hri_cells_at(hri_cell *record, hri_place place)
 {

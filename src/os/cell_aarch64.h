@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The sequences of os/cells.h for arm64, and the counting beside them; see os/cells_x86_64.h.
+/* The sequences of os/cells.h for arm64, and the counting beside them; see os/cell_x86_64.h.
  *
  * The bound is loaded with acquire and the value is stored with release: what a thread did to memory before it gave is
  * seen by whoever drains, and what was drained before a cell was opened again is seen before it is taken from.
  */
-#ifndef HRI_OS_CELLS_AARCH64_H
-#define HRI_OS_CELLS_AARCH64_H
+#ifndef HRI_OS_CELL_AARCH64_H
+#define HRI_OS_CELL_AARCH64_H
 
+#if defined(__aarch64__)
+
+#include "os/cell.h"
 #include "os/rseq.h"
 
 /* The signature is a brk instruction that nobody executes. x9 to x11 are free for use between calls. */
@@ -78,4 +81,5 @@ static inline void hri_cell_count(_Atomic uint64_t *count, uint64_t n)
     atomic_fetch_add_explicit(count, n, memory_order_relaxed);
 }
 
+#endif
 #endif

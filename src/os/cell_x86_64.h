@@ -6,9 +6,12 @@
  * see there. The description stays announced after the end: it means nothing outside of 1 to 2. Loads and the store may
  * be plain: the only other writers are on this thread (signals), or have a fence between their stores and their loads.
  */
-#ifndef HRI_OS_CELLS_X86_64_H
-#define HRI_OS_CELLS_X86_64_H
+#ifndef HRI_OS_CELL_X86_64_H
+#define HRI_OS_CELL_X86_64_H
 
+#if defined(__x86_64__)
+
+#include "os/cell.h"
 #include "os/rseq.h"
 
 #define HRI_SEQUENCE_BEGIN                                                                                             \
@@ -71,4 +74,5 @@ static inline void hri_cell_count(_Atomic uint64_t *count, uint64_t n)
     __asm__("addq %[n], %[count]" : [count] "+m"(*count) : [n] "er"(n) : "cc");
 }
 
+#endif
 #endif

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One cell, and what its own thread does to it: the sequences that os/cells.h explains, for this processor. */
+#ifndef HRI_OS_CELL_H
+#define HRI_OS_CELL_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* A cache line of its own: shared ones made it four times slower. */
+typedef struct hri_cell {
+    _Alignas(64) _Atomic uint64_t value;
+    _Atomic uint64_t stop;  /* not 0: nothing may be taken */
+    _Atomic uint64_t high;  /* what the value may rise to: 0 when closed */
+    _Atomic uint64_t more[5]; /* the owner's; counted by the thread itself with hri_cell_count() */
+} hri_cell;
+
+/* Bytes from the start of a record to a cell; 0: no place. */
+typedef uint32_t hri_place;
+
+/* hri_sequence_take() and hri_sequence_give() change the cell at `place` of a record unless a bound forbids it, and give
+ * whether they have. hri_cell_count() adds to a count that this thread alone changes. */
+#if defined(__x86_64__)
+#include "os/cell_x86_64.h"
+#elif defined(__aarch64__)
+#include "os/cell_aarch64.h"
+#else
+#include "os/cell_none.h"
+#endif
+
+#endif
