@@ -293,13 +293,14 @@ int hr_guard_new(const hr_guard_options *options, hr_guard **ret_guard)
 
 void hr_guard_free(hr_guard *guard)
 {
+    HRI_NOTE_CALLER();
     if (!guard)
         return;
     hri_monitor_stop(&guard->monitor);
     hr_budget_figures root;
     hr_budget_read(&guard->tree.root, &root);
     if (guard->tree.root.first_child)
-        hri_fault();
+        hri_fault("a guard is freed while its budget \"%s\" is alive", guard->tree.root.first_child->name);
     else if (root.used_bytes)
         hri_fault_note();
     else

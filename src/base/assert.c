@@ -6,13 +6,33 @@
 
 static _Atomic uint64_t faults;
 
-void hri_fault(void)
-{
 #ifdef HRI_DEBUG
+
+#include <stdarg.h>
+#include <stdio.h>
+
+_Thread_local const void *hri_caller;
+
+void hri_fault(const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    fputs("headroom: ", stderr);
+    vfprintf(stderr, format, arguments);
+    fprintf(stderr, " (called at %p)\n", hri_caller);
+    va_end(arguments);
     abort();
-#endif
+}
+
+#else
+
+void hri_fault(const char *format, ...)
+{
+    (void)format;
     hri_fault_note();
 }
+
+#endif
 
 void hri_fault_note(void)
 {

@@ -12,8 +12,16 @@
 #define HRI_ASSERT(condition) ((void)sizeof((condition) ? 1 : 0))
 #endif
 
-/* Counts a fault of the caller; debug builds abort here, where the stack still shows who it was. */
-void hri_fault(void);
+/* Public calls that can be misused begin with this: debug builds remember who called, for hri_fault(). */
+#ifdef HRI_DEBUG
+extern _Thread_local const void *hri_caller;
+#define HRI_NOTE_CALLER() ((void)(hri_caller = __builtin_return_address(0)))
+#else
+#define HRI_NOTE_CALLER() ((void)0)
+#endif
+
+/* Counts a fault of the caller. Debug builds say on stderr what it was and where it was called, and abort. */
+__attribute__((format(printf, 1, 2))) void hri_fault(const char *format, ...);
 
 /* Counts a fault that is no reason to abort in any build. */
 void hri_fault_note(void);

@@ -29,7 +29,8 @@ void hri_path_take(hr_budget *budget, uint64_t bytes)
 void hri_path_give(hr_budget *budget, uint64_t bytes)
 {
     if (bytes > budget->own_bytes) {
-        hri_fault();
+        hri_fault("%llu bytes are given back to the budget \"%s\", which holds %llu", (unsigned long long)bytes,
+                  budget->name, (unsigned long long)budget->own_bytes);
         bytes = budget->own_bytes;
     }
     uint64_t claim = bytes;

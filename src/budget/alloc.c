@@ -42,7 +42,7 @@ static struct header *header_of(const void *block)
     struct header *header = (struct header *)((uintptr_t)block - sizeof *header);
     if (header->check == seal(header))
         return header;
-    hri_fault();
+    hri_fault("%p is no block of hr_alloc() and its kin, or it is freed already", block);
     return NULL;
 }
 
@@ -163,6 +163,7 @@ static char *raw_of(const struct header *header)
 
 void hr_free(void *block)
 {
+    HRI_NOTE_CALLER();
     if (!block)
         return;
     int saved = errno;
@@ -179,6 +180,7 @@ void hr_free(void *block)
 
 size_t hr_alloc_size(const void *block)
 {
+    HRI_NOTE_CALLER();
     const struct header *header = block ? header_of(block) : NULL;
     return header ? (size_t)(header->charge_bytes - sizeof(size_t) - header->offset) : 0;
 }
@@ -197,6 +199,7 @@ static void *move(hr_budget *budget, void *block, const struct header *header, s
 
 void *hr_realloc(hr_budget *budget, void *block, size_t size)
 {
+    HRI_NOTE_CALLER();
     if (!block)
         return hr_alloc(budget, size);
     struct header *header = header_of(block);

@@ -75,6 +75,7 @@ bool hri_demand_fits(const hri_demand *demand, hri_shortage *ret_shortage)
     if (ret_shortage->hopeless || !hri_stock_is_out(top))
         return false;
     hri_stock_drain(top);
+    hri_section_collect(demand->budget->tree); /* after the drain: what was handed in late before it counts */
     return fits(demand, ret_shortage, &top);
 }
 
@@ -238,6 +239,7 @@ static __attribute__((noinline)) void give_slowly(hr_budget *budget, uint64_t by
 
 void hr_budget_uncharge(hr_budget *budget, uint64_t bytes)
 {
+    HRI_NOTE_CALLER();
     if (!hri_cells_give(hri_stock_place(budget), bytes))
         give_slowly(budget, bytes);
 }

@@ -48,8 +48,8 @@ struct hr_budget {
     const char *name;
     hr_budget *first_child;
     hr_budget *next_sibling;
-    hr_budget **link;        /* what points here: the parent's first_child, or a sibling's next_sibling */
-    hr_budget *next_stocked; /* in the tree's list of those with a place */
+    hr_budget **link;         /* what points here: the parent's first_child, or a sibling's next_sibling */
+    hr_budget *next_stocked;  /* in the tree's list of those with a place */
     const void *first_thread; /* whose charge came first */
     unsigned charges;         /* so far, until it gets a place */
     unsigned open_cells;      /* stocks in hand of threads */
@@ -66,7 +66,7 @@ struct hr_budget {
     uint64_t refused;
     uint64_t waiting;
     uint64_t waits;
-    int64_t wait_longest_ns;        /* of those that are over */
+    int64_t wait_longest_ns;     /* of those that are over */
     _Atomic uint64_t late_bytes; /* given back by a signal handler that could not wait, see section.h */
 };
 
@@ -77,12 +77,12 @@ struct hri_budget_tree {
     hr_budget root;
     hri_budget_hooks hooks;
     hr_budget *first_stocked;
-    unsigned open_cells;         /* of all budgets */
-    uint64_t kernel_limit_bytes; /* the smallest limit of the kernel's: the root's limit is never above it */
-    uint64_t room_bytes;         /* that, less what others take: what the root may grant now */
+    unsigned open_cells;          /* of all budgets */
+    uint64_t kernel_limit_bytes;  /* the smallest limit of the kernel's: the root's limit is never above it */
+    uint64_t room_bytes;          /* that, less what others take: what the root may grant now */
     uint64_t stock_ceiling_bytes; /* the root's use up to which stocks are handed out */
-    const char *limit_name;      /* where the root's limit comes from, for refusals */
-    uint64_t refusals;           /* of all budgets */
+    const char *limit_name;       /* where the root's limit comes from, for refusals */
+    uint64_t refusals;            /* of all budgets */
     struct hri_waiter *first_waiter;
     _Atomic uint64_t cross_bytes; /* above this use of the root, charges call crossed() */
     _Atomic bool watched;         /* above normal: no stocks, and bytes that come back call receded() */

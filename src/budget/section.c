@@ -100,12 +100,23 @@ hri_section hri_section_enter_tree(hri_budget_tree *tree)
     return hri_section_enter(&tree->root); /* which is never young */
 }
 
-void hri_section_leave(const hri_section *section)
+static void leave(const hri_section *section)
 {
     pthread_mutex_unlock(&section->tree->lock);
     if (section->young)
         unlock(section->young);
     end();
+}
+
+/* What a handler has handed in while this thread was in here is for somebody who waits, perhaps: so it is looked for once
+ * handlers can get in by themselves. */
+void hri_section_leave(const hri_section *section)
+{
+    leave(section);
+    if (!atomic_load_explicit(&section->tree->late, memory_order_relaxed))
+        return;
+    hri_section again = hri_section_enter_tree(section->tree);
+    leave(&again);
 }
 
 void hri_section_fork(hri_budget_tree *tree, hri_fork moment)

@@ -93,7 +93,7 @@ void hri_stock_fill(hr_budget *budget, uint64_t returned_bytes)
         count_open(budget, true);
     }
     if (value > budget->own_bytes) { /* more has come back than was ever taken */
-        hri_fault();
+        hri_fault("more was given back to the budget \"%s\" than it was charged", budget->name);
         value = budget->own_bytes;
     }
     /* What comes back fills the stock, and is not topped up: a thread that only gives back would hoard. */

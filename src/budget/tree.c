@@ -208,7 +208,8 @@ int hr_budget_set_limit(hr_budget *budget, uint64_t limit_bytes)
 /* Is there room on the path for what a new reserve sets aside? */
 static bool reserve_fits(const hr_budget *budget, uint64_t reserve_bytes)
 {
-    uint64_t claim = hri_sub(hri_max(budget->claimed_bytes, reserve_bytes), hri_budget_claim(budget, budget->claimed_bytes));
+    uint64_t claim =
+        hri_sub(hri_max(budget->claimed_bytes, reserve_bytes), hri_budget_claim(budget, budget->claimed_bytes));
     for (const hr_budget *at = budget->parent; at && claim; at = at->parent) {
         if (claim > hri_budget_left(at))
             return false;

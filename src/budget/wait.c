@@ -138,8 +138,8 @@ int hri_wait_for(const hri_demand *demand, int64_t timeout_ns, hri_shortage *ret
     leave_queue(tree, &waiter);
     if (waiter.verdict == WAITING) /* whoever stood back for this one need not any more */
         hri_wait_serve(tree);
-    *ret_crossed =
-        waiter.verdict == GRANTED && tree->root.used_bytes > atomic_load_explicit(&tree->cross_bytes, memory_order_relaxed);
+    *ret_crossed = waiter.verdict == GRANTED &&
+                   tree->root.used_bytes > atomic_load_explicit(&tree->cross_bytes, memory_order_relaxed);
     *ret_shortage = waiter.shortage;
     hri_section_leave(&section);
     pthread_cond_destroy(&waiter.decided);

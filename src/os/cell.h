@@ -10,8 +10,8 @@
 /* A cache line of its own: shared ones made it four times slower. */
 typedef struct hri_cell {
     _Alignas(64) _Atomic uint64_t value;
-    _Atomic uint64_t stop;  /* not 0: nothing may be taken */
-    _Atomic uint64_t high;  /* what the value may rise to: 0 when closed */
+    _Atomic uint64_t stop;    /* not 0: nothing may be taken */
+    _Atomic uint64_t high;    /* what the value may rise to: 0 when closed */
     _Atomic uint64_t more[5]; /* the owner's; counted by the thread itself with hri_cell_count() */
 } hri_cell;
 

@@ -86,6 +86,7 @@ static void end_thread(void *record)
 {
     ended = true;
     hri_cells_mine = closed;
+    atomic_signal_fence(memory_order_seq_cst); /* a signal handler must not use what is another thread's in a moment */
     pthread_mutex_lock(&lock);
     free_record(record);
     pthread_mutex_unlock(&lock);

@@ -20,6 +20,7 @@
 /* Of linux/membarrier.h; older headers lack these. */
 #define CMD_EXPEDITED_RSEQ (1 << 7)
 #define CMD_REGISTER_EXPEDITED_RSEQ (1 << 8)
+#define FLAG_CPU 1
 
 #if defined(__SANITIZE_THREAD__)
 #define UNDER_TSAN 1
@@ -51,9 +52,9 @@ bool hri_rseq_registered(void)
     return assumed || (usable && (int32_t)own_area()[1] >= 0);
 }
 
-static int membarrier(int command)
+static int membarrier(int command, unsigned flags, int cpu)
 {
-    return (int)syscall(SYS_membarrier, command, 0, 0);
+    return (int)syscall(SYS_membarrier, command, flags, cpu);
 }
 
 static bool is_set(const char *name)
@@ -77,7 +78,7 @@ static const char *find_obstacle(void)
         return "the libc did not register this thread (GLIBC_TUNABLES glibc.pthread.rseq, or the kernel refused)";
     if ((int32_t)own_area()[1] < 0)
         return "the kernel refused to register this thread";
-    if (membarrier(CMD_REGISTER_EXPEDITED_RSEQ) != 0)
+    if (membarrier(CMD_REGISTER_EXPEDITED_RSEQ, 0, 0) != 0)
         return errno == EINVAL ? "membarrier(2) has no command for them (Linux has since 5.10)"
                                : "membarrier(2) is not permitted (a seccomp filter?)";
     return NULL;
@@ -107,9 +108,19 @@ bool hri_rseq_usable(const char **ret_why)
     return usable;
 }
 
+/* For a kernel that finds no memory for the set of processors: one after the other. A thread that moves from one to
+ * another meanwhile is preempted, which restarts it as well. Gives whether it could. */
+static bool fence_each_cpu(void)
+{
+    bool reached = false;
+    for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
+        reached |= membarrier(CMD_EXPEDITED_RSEQ, FLAG_CPU, cpu) == 0;
+    return reached;
+}
+
 /* Where membarrier has been taken away since (a filter that the program has put itself under): whatever runs on a
  * processor is preempted by this thread's coming there, and so restarts. */
-static void visit_every_cpu(void)
+static void visit_each_cpu(void)
 {
     cpu_set_t before, one;
     if (sched_getaffinity(0, sizeof before, &before) != 0)
@@ -122,18 +133,20 @@ static void visit_every_cpu(void)
     sched_setaffinity(0, sizeof before, &before);
 }
 
+/* The fences around it are for what membarrier leaves out: it does nothing in a process of one thread, also where the
+ * other one has just ended. */
 void hri_rseq_fence(void)
 {
     atomic_thread_fence(memory_order_seq_cst);
-    if (assumed || membarrier(CMD_EXPEDITED_RSEQ) == 0)
-        return;
-    hri_fault_note();
-    visit_every_cpu();
+    if (!assumed && membarrier(CMD_EXPEDITED_RSEQ, 0, 0) != 0 && !fence_each_cpu()) {
+        hri_fault_note();
+        visit_each_cpu();
+    }
     atomic_thread_fence(memory_order_seq_cst);
 }
 
 void hri_rseq_fork(void)
 {
     if (usable && !assumed)
-        membarrier(CMD_REGISTER_EXPEDITED_RSEQ);
+        membarrier(CMD_REGISTER_EXPEDITED_RSEQ, 0, 0);
 }

@@ -32,8 +32,7 @@ static int set_up(void **state)
     stop = false;
     truth = over = refused = granted = 0;
     hr_guard_options options = {.limit_bytes = 1024 * MIB, .interval_ns = -1};
-    if (hr_guard_new(&options, &guard) != 0 ||
-        hr_budget_new(hr_guard_root(guard), "service", HR_NONE, &service) != 0 ||
+    if (hr_guard_new(&options, &guard) != 0 || hr_budget_new(hr_guard_root(guard), "service", HR_NONE, &service) != 0 ||
         hr_budget_new(service, "shared", LIMIT, &shared) != 0)
         return -1;
     return hr_budget_new(shared, "leaf", HR_NONE, &leaf);
@@ -115,8 +114,7 @@ static struct worker workers[THREADS_MAX];
 static void start(unsigned count, hr_budget *budget, uint64_t most_bytes, uint64_t size_max)
 {
     for (unsigned i = 0; i < count; i++) {
-        workers[i] = (struct worker){
-            .budget = budget, .seed = i + 1, .most_bytes = most_bytes, .size_max = size_max};
+        workers[i] = (struct worker){.budget = budget, .seed = i + 1, .most_bytes = most_bytes, .size_max = size_max};
         assert_int_equal(pthread_create(&workers[i].thread, NULL, work, &workers[i]), 0);
     }
 }
@@ -332,10 +330,9 @@ static void on_alarm(int signal)
     } else if (error == -EAGAIN) {
         too_busy++;
     }
-    if (held_by_handler >= 7000) {
-        held_by_handler -= 7000;
+    uint_fast64_t held = held_by_handler; /* handlers may run in several threads at once */
+    if (held >= 7000 && atomic_compare_exchange_strong(&held_by_handler, &held, held - 7000))
         uncharge(leaf, 7000);
-    }
     errno = saved;
 }
 

@@ -120,7 +120,8 @@ static void small_ones_pass_a_large_one_sixteen_times(void **state)
     usleep(20 * 1000);
     assert_int_equal(served, HRI_WAIT_PASSES_MAX);
     assert_int_equal(read_figures(root).waiting, 1 + SMALL - HRI_WAIT_PASSES_MAX);
-    assert_int_equal(hr_budget_try_charge(root, 1), 0); /* who does not wait is not refused for the sake of those who do */
+    assert_int_equal(hr_budget_try_charge(root, 1),
+                     0); /* who does not wait is not refused for the sake of those who do */
     hr_budget_uncharge(root, 1);
     hr_budget_uncharge(root, LIMIT - SMALL);
     end(&large);

@@ -93,8 +93,8 @@ static void bounds_hold_for_every_number(void **state)
     assert_false(hri_cells_take(place, 1, TAKEN));
     assert_true(hri_cells_give(place, 100));
     assert_false(hri_cells_give(place, 1));
-    static const uint64_t huge[] = {UINT64_MAX,      UINT64_MAX - 99,       UINT64_MAX - 100,     UINT64_C(1) << 63,
-                                    INT64_MAX,       (UINT64_C(1) << 63) + 1, UINT64_C(1) << 32, 101};
+    static const uint64_t huge[] = {UINT64_MAX, UINT64_MAX - 99,         UINT64_MAX - 100,  UINT64_C(1) << 63,
+                                    INT64_MAX,  (UINT64_C(1) << 63) + 1, UINT64_C(1) << 32, 101};
     for (size_t i = 0; i < sizeof huge / sizeof *huge; i++) {
         assert_false(hri_cells_take(place, huge[i], TAKEN));
         assert_false(hri_cells_give(place, huge[i]));
