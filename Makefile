@@ -4,6 +4,7 @@
 #   make demo [TUNED=1] [SEED=n] the same server, the same load, the same limit: with headroom and without
 #   make test                    what every change must pass; some minutes
 #   make test-asan, test-tsan    the same under a sanitizer
+#   make test-release            what debug builds do not have: stocks of bytes in threads
 #   make test-vm                 the cgroup tests on cgroup v2, in a virtual machine
 #   make fuzz [FUZZ_SECONDS=60]  let each fuzz target look for new inputs for so long
 #   make nightly                 the long tests, the fuzz targets, and the tests in the virtual machine
@@ -20,7 +21,7 @@ CTEST_OPTIONS ?=
 FUZZ_SECONDS ?= 60
 JOBS ?= $(shell nproc)
 
-.PHONY: release demo test test-asan test-tsan test-vm fuzz nightly bench install format clean
+.PHONY: release demo test test-asan test-tsan test-release test-vm fuzz nightly bench install format clean
 
 release:
 	scripts/setup build
@@ -40,7 +41,7 @@ test:
 	ctest --preset dev --parallel $(JOBS) $(CTEST_OPTIONS)
 
 # The same with a sanitizer: AddressSanitizer and UBSan on the unit tests, ThreadSanitizer on the threaded ones.
-test-asan test-tsan: test-%:
+test-asan test-tsan test-release: test-%:
 	scripts/setup build demo test
 	cmake --preset $*
 	cmake --build --preset $* --parallel $(JOBS)

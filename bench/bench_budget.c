@@ -259,6 +259,7 @@ static struct account root = {hr_budget_charge, hr_budget_uncharge, NULL, PAGE};
 static struct account service = {hr_budget_charge, hr_budget_uncharge, NULL, PAGE};
 static struct account leaf = {hr_budget_charge, hr_budget_uncharge, NULL, PAGE};
 static struct account leaf_large = {hr_budget_charge, hr_budget_uncharge, NULL, LARGE};
+static struct account near_limit = {hr_budget_charge, hr_budget_uncharge, NULL, PAGE};
 static struct account small = {hr_budget_charge, hr_budget_uncharge, NULL, PAGE};
 static struct account empty = {empty_charge, empty_uncharge, NULL, PAGE};
 static struct account atomic = {atomic_charge, atomic_uncharge, NULL, PAGE};
@@ -299,6 +300,10 @@ static const bench_group groups[] = {
     {.name = "budget_pair_2_threads",
      .threads = 2,
      .cases = {{NULL, pair_loop, NULL, &leaf}, PEERS(pair_loop), MALLOC}},
+    {.name = "budget_pair_near_limit", .cases = {{NULL, pair_loop, NULL, &near_limit}, PEERS(pair_loop)}},
+    {.name = "budget_pair_near_limit_2_threads",
+     .threads = 2,
+     .cases = {{NULL, pair_loop, NULL, &near_limit}, PEERS(pair_loop)}},
     {.name = "budget_batch_100", .cases = {{NULL, batch_loop, NULL, &leaf}, PEERS(batch_loop)}},
     {.name = "budget_hand_off", .threads = 2, .cases = {{NULL, hand_off_loop, NULL, &leaf}, PEERS(hand_off_loop)}},
     {.name = "budget_large_64_kib",
@@ -320,6 +325,7 @@ int main(int argc, char **argv)
     root.budget = hr_guard_root(guard);
     bench_require(hr_budget_new(root.budget, "service", LIMIT, &service.budget) == 0 &&
                       hr_budget_new(service.budget, "cache", LIMIT, &leaf.budget) == 0 &&
+                      hr_budget_new(service.budget, "near", 4 * PAGE, &near_limit.budget) == 0 &&
                       hr_budget_new(service.budget, "small", MIB, &small.budget) == 0,
                   "hr_budget_new");
     leaf_large.budget = leaf.budget;
@@ -327,8 +333,8 @@ int main(int argc, char **argv)
         fprintf(stderr, "bench_budget: memory is short here (%s), and charges cost more then\n",
                 hr_level_text(hr_guard_level(guard)));
     int status = bench_main(argc, argv, groups, GROUPS);
-    bench_require(hr_budget_free(small.budget) == 0 && hr_budget_free(leaf.budget) == 0 &&
-                      hr_budget_free(service.budget) == 0,
+    bench_require(hr_budget_free(near_limit.budget) == 0 && hr_budget_free(small.budget) == 0 &&
+                      hr_budget_free(leaf.budget) == 0 && hr_budget_free(service.budget) == 0,
                   "giving everything back");
     hr_guard_free(guard);
     return status;

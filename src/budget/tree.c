@@ -103,6 +103,9 @@ int hr_budget_read(hr_budget *budget, hr_budget_figures *ret_figures)
         return -EINVAL;
     hri_section section = hri_section_enter(budget);
     hri_stock_drain(budget);
+#ifdef HRI_DEBUG
+    hri_budget_audit(section.tree);
+#endif
     read_budget(budget, ret_figures);
     hri_section_leave(&section);
     return 0;

@@ -5,11 +5,17 @@
 #include "os/cells.h"
 #include "os/rseq.h"
 
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define CAPACITY 100000
@@ -229,6 +235,42 @@ static void nothing_is_lost_to_signals(void **state)
     assert_int_equal(made, drained + lost + in_handler);
 }
 
+/* ── a fence that is taken away ─────────────────────────────────────────────────────────────────────────────────── */
+
+/* Has membarrier(2) refused from now on, as a sandbox does that a program enters after its start. */
+static int forbid_membarrier(void)
+{
+    struct sock_filter rules[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_membarrier, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog filter = {sizeof rules / sizeof *rules, rules};
+    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ? -1 : prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter);
+}
+
+static void a_filter_that_comes_later_loses_nothing(void **state)
+{
+    (void)state;
+    need_sequences();
+    pid_t child = fork();
+    if (child == 0) {
+        hri_cells_fork(HRI_FORK_CHILD);
+        if (forbid_membarrier() != 0)
+            _exit(77);
+        run_and_drain(3, 300); /* a failed assertion ends the child by a signal, or with another status */
+        _exit(0);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 77) {
+        print_message("skipped: no filter can be installed here\n");
+        skip();
+    }
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
 /* ── beginning and end of threads ───────────────────────────────────────────────────────────────────────────────── */
 
 static void *leave_a_value(void *context)
@@ -303,6 +345,7 @@ int main(void)
         TEST(places_are_each_ones_own_and_end),
         TEST(nothing_is_lost_while_others_drain),
         TEST(nothing_is_lost_to_signals),
+        TEST(a_filter_that_comes_later_loses_nothing),
         TEST(a_dead_threads_cell_is_drained_and_its_record_used_again),
         TEST(destructors_after_the_end_find_closed_cells),
     };
