@@ -152,8 +152,8 @@ uint64_t hri_budget_tree_largest(hri_budget_tree *tree, char *ret_name, size_t s
 {
     hri_section section = hri_section_enter_tree(tree);
     hri_stock_drain(&tree->root);
-    hr_budget *largest = &tree->root;
-    for (hr_budget *at = largest; at; at = hri_budget_next(at, &tree->root))
+    hr_budget *largest = &tree->root, *at = largest;
+    while ((at = hri_budget_next(at, &tree->root)) != NULL)
         if (itself(at) > itself(largest))
             largest = at;
     uint64_t bytes = itself(largest);
@@ -293,7 +293,7 @@ static bool has_children(const hr_budget *budget)
 static bool reap(hr_budget *budget)
 {
     bool gone = false;
-    while (budget->condemned && !budget->visitors && !budget->first_child) {
+    while (budget->parent && budget->condemned && !budget->visitors && !budget->first_child) {
         hr_budget *parent = budget->parent;
         unlink_child(budget);
         free(budget);
@@ -358,7 +358,7 @@ int hri_budget_tree_walk(hri_budget_tree *tree, hr_budget_walk_fn *visit, void *
         result = visit(context, budget, &figures);
         section = hri_section_enter_tree(tree);
         hr_budget *next = result ? NULL : next_to_visit(budget);
-        leave_visited(budget);
+        leave_visited(budget); /* may free it, and what contains it */
         budget = next;
     }
     hri_section_leave(&section);
