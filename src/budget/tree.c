@@ -293,7 +293,7 @@ static bool has_children(const hr_budget *budget)
 static bool reap(hr_budget *budget)
 {
     bool gone = false;
-    while (budget->parent && budget->condemned && !budget->visitors && !budget->first_child) {
+    while (budget->condemned && !budget->visitors && !budget->first_child) {
         hr_budget *parent = budget->parent;
         unlink_child(budget);
         free(budget);
@@ -356,7 +356,7 @@ int hri_budget_tree_walk(hri_budget_tree *tree, hr_budget_walk_fn *visit, void *
         hr_budget_figures figures;
         hr_budget_read(budget, &figures);
         result = visit(context, budget, &figures);
-        section = hri_section_enter_tree(tree);
+        section = hri_section_enter_tree(tree); // NOLINT(clang-analyzer-unix.Malloc): a root is never condemned
         hr_budget *next = result ? NULL : next_to_visit(budget);
         leave_visited(budget); /* may free it, and what contains it */
         budget = next;
