@@ -39,7 +39,7 @@ static int reads_its_own_figures(hr_guard *guard)
     hr_figures before, after;
     hr_guard_check(guard);
     hr_guard_read(guard, &before);
-    char *block = malloc(64 * MIB);
+    char *volatile block = malloc(64 * MIB); /* else the compiler does without it */
     if (!block)
         return 1;
     memset(block, 1, 64 * MIB);

@@ -121,6 +121,8 @@ static void the_largest_figures_fit(void **state)
     source[sizeof source - 1] = '\0';
     hr_figures largest;
     memset(&largest, 0xFE, sizeof largest);
+    memset(largest.holder, '\1', sizeof largest.holder - 1);
+    largest.holder[sizeof largest.holder - 1] = '\0';
     largest.limit_source = source;
     largest.use_source = "address space";
     largest.use = 1e6;
