@@ -219,11 +219,16 @@ static int init(hr_guard *guard, const hri_environment *environment, const hr_gu
     error = -pthread_mutex_init(&guard->fd_lock, NULL);
     if (error)
         goto destroy_history;
-    error = hri_guard_enlist(guard);
+    error = hri_guard_init_yielders(guard);
     if (error)
         goto destroy_fd_lock;
+    error = hri_guard_enlist(guard);
+    if (error)
+        goto destroy_yielders;
     return 0;
 
+destroy_yielders:
+    hri_yielders_destroy(&guard->yielders);
 destroy_fd_lock:
     pthread_mutex_destroy(&guard->fd_lock);
 destroy_history:
@@ -244,6 +249,7 @@ static void destroy(hr_guard *guard)
     hri_guard_delist(guard);
     hri_monitor_destroy(&guard->monitor);
     hri_file_close(atomic_load_explicit(&guard->fd, memory_order_relaxed));
+    hri_yielders_destroy(&guard->yielders);
     pthread_mutex_destroy(&guard->fd_lock);
     hri_history_destroy(&guard->history);
     hri_relief_destroy(&guard->relief);
@@ -299,7 +305,10 @@ void hr_guard_free(hr_guard *guard)
     hri_monitor_stop(&guard->monitor);
     hr_budget_figures root;
     hr_budget_read(&guard->tree.root, &root);
-    if (guard->tree.root.first_child)
+    const char *yielder = hri_yielders_left(&guard->yielders);
+    if (yielder)
+        hri_fault("a guard is freed while its pool or cache \"%s\" is alive", yielder);
+    else if (guard->tree.root.first_child)
         hri_fault("a guard is freed while its budget \"%s\" is alive", guard->tree.root.first_child->name);
     else if (root.used_bytes)
         hri_fault_note();

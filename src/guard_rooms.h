@@ -3,6 +3,7 @@
 #ifndef HRI_GUARD_ROOMS_H
 #define HRI_GUARD_ROOMS_H
 
+#include "base/yield.h"
 #include "relief/relief.h"
 #include "report/history.h"
 
@@ -21,6 +22,7 @@ struct hr_guard {
     hri_monitor monitor;
     hri_relief relief;
     hri_history history;
+    hri_yielders yielders;
 
     pthread_mutex_t fd_lock;
     _Atomic int fd; /* below 0: nobody has asked for it yet */
@@ -32,6 +34,9 @@ struct hr_guard {
 /* Puts a guard into the list of those that live through a fork; takes it out. Gives 0 or -ENOMEM. */
 int hri_guard_enlist(hr_guard *guard);
 void hri_guard_delist(hr_guard *guard);
+
+/* Makes the registry of those who can yield, once the rooms that it connects are there. Gives 0 or a negative errno. */
+int hri_guard_init_yielders(hr_guard *guard);
 
 /* Adds the figures of this moment to the history. */
 void hri_guard_record(hr_guard *guard);

@@ -70,7 +70,8 @@ struct hr_budget {
     _Atomic uint64_t late_bytes; /* given back by a signal handler that could not wait, see section.h */
 };
 
-struct hri_waiter; /* wait.c */
+struct hri_waiter;   /* wait.c */
+struct hri_yielders; /* base/yield.h */
 
 struct hri_budget_tree {
     pthread_mutex_t lock; /* a leaf, but for the locks of os/cells */
@@ -84,9 +85,10 @@ struct hri_budget_tree {
     const char *limit_name;       /* where the root's limit comes from, for refusals */
     uint64_t refusals;            /* of all budgets */
     struct hri_waiter *first_waiter;
-    _Atomic uint64_t cross_bytes; /* above this use of the root, charges call crossed() */
-    _Atomic bool watched;         /* above normal: no stocks, and bytes that come back call receded() */
-    _Atomic bool late;            /* some budget has late_bytes */
+    struct hri_yielders *yielders; /* for whoever keeps memory in these budgets; NULL: nobody asks them */
+    _Atomic uint64_t cross_bytes;  /* above this use of the root, charges call crossed() */
+    _Atomic bool watched;          /* above normal: no stocks, and bytes that come back call receded() */
+    _Atomic bool late;             /* some budget has late_bytes */
 };
 
 /* The root's accounts at one instant. */

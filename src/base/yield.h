@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Those who can yield memory: the pools and caches of one guard.
+ *
+ * They register here and read the level here, since they see neither relief nor the gauges. guard_yield.c connects it:
+ * each yielder becomes one of relief's reclaimers, in one order with the program's own, and a budget's tree points to
+ * the registry of its guard (hri_budget_tree.yielders).
+ */
+#ifndef HRI_BASE_YIELD_H
+#define HRI_BASE_YIELD_H
+
+#include "base/fork.h"
+#include "base/level_word.h"
+
+/* The order in which they are asked, lowest first: what costs nobody anything, then what can be had again. A program's
+ * own reclaimers stand between and behind, by the priorities that it gives them. */
+enum {
+    HRI_YIELD_IDLE = -1000000, /* free blocks of pools */
+    HRI_YIELD_CACHED = 0,
+};
+
+/* The registrant's memory, valid and unchanged until hri_yielders_remove(). */
+typedef struct hri_yielder {
+    const char *name; /* for reports */
+    int priority;
+    hr_budget *budget; /* where its memory is charged */
+
+    /* Gives back at least `want_bytes` if that is to be had before `deadline_ns` (CLOCK_MONOTONIC); 0 is the janitor,
+     * who wants what is expired or idle. On any thread, one call at a time, with no lock of the library's held. Gives
+     * the bytes freed; 0: nothing left to give. */
+    uint64_t (*yield)(void *context, uint64_t want_bytes, int64_t deadline_ns);
+
+    /* Takes its locks through a fork; NULL: it has none. The tree's locks nest inside them. */
+    void (*fork)(void *context, hri_fork moment);
+    void *context;
+
+    struct hri_yielder *next; /* the rest is the registry's */
+    void *connection;         /* what relief knows it by */
+} hri_yielder;
+
+typedef struct hri_yielders {
+    const hri_level_word *level;
+    int (*connect)(void *context, hri_yielder *yielder);
+    void (*disconnect)(void *context, hri_yielder *yielder); /* returns when no call of it is running */
+    void *context;
+    pthread_mutex_t lock; /* guards the list; held through a fork, and then outside of the yielders' own */
+    hri_yielder *first;
+} hri_yielders;
+
+/* Makes an empty registry; the caller has set what is above `lock`. Gives 0 or a negative errno. */
+int hri_yielders_init(hri_yielders *yielders);
+void hri_yielders_destroy(hri_yielders *yielders);
+
+/* Registers. Gives 0 or -ENOMEM. */
+int hri_yielders_add(hri_yielders *yielders, hri_yielder *yielder);
+
+/* Takes a yielder out, and returns when no call of it is running. Not with a lock held that its yield() takes. */
+void hri_yielders_remove(hri_yielders *yielders, hri_yielder *yielder);
+
+/* Names one that is still registered; NULL: there is none. */
+const char *hri_yielders_left(hri_yielders *yielders);
+
+void hri_yielders_fork(hri_yielders *yielders, hri_fork moment);
+
+static inline hr_level hri_yielders_level(const hri_yielders *yielders)
+{
+    return hri_level_word_get(yielders->level);
+}
+
+#endif
