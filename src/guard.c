@@ -45,6 +45,8 @@ static void level_changed(void *context, hr_level from, hr_level to)
 {
     hr_guard *guard = context;
     hri_relief_level_changed(&guard->relief, to);
+    if (to > from)
+        hri_yielders_follow(&guard->yielders, to);
     hri_guard_record(guard);
     hri_event_signal(atomic_load_explicit(&guard->fd, memory_order_relaxed));
     if (guard->on_level) {

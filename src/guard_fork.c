@@ -9,6 +9,7 @@
 
 #include "os/cells.h"
 #include "os/file.h"
+#include "store/magazine.h"
 
 #include <errno.h>
 
@@ -34,6 +35,7 @@ static void each(hri_fork moment)
 static void before(void)
 {
     pthread_mutex_lock(&lock);
+    hri_engines_fork(HRI_FORK_BEFORE);
     each(HRI_FORK_BEFORE);
     hri_cells_fork(HRI_FORK_BEFORE);
 }
@@ -42,6 +44,7 @@ static void in_parent(void)
 {
     hri_cells_fork(HRI_FORK_PARENT);
     each(HRI_FORK_PARENT);
+    hri_engines_fork(HRI_FORK_PARENT);
     pthread_mutex_unlock(&lock);
 }
 
@@ -49,6 +52,7 @@ static void in_child(void)
 {
     hri_cells_fork(HRI_FORK_CHILD);
     each(HRI_FORK_CHILD);
+    hri_engines_fork(HRI_FORK_CHILD);
     hri_fork_lock(&lock, HRI_FORK_CHILD);
 }
 

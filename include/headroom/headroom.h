@@ -6,6 +6,7 @@
 #include <headroom/base.h>
 #include <headroom/budget.h>
 #include <headroom/guard.h>
+#include <headroom/pool.h>
 #include <headroom/relief.h>
 #include <headroom/report.h>
 #include <headroom/scope.h>

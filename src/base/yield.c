@@ -46,6 +46,15 @@ const char *hri_yielders_left(hri_yielders *yielders)
     return name;
 }
 
+void hri_yielders_follow(hri_yielders *yielders, hr_level level)
+{
+    pthread_mutex_lock(&yielders->lock);
+    for (hri_yielder *yielder = yielders->first; yielder; yielder = yielder->next)
+        if (yielder->level)
+            yielder->level(yielder->context, level);
+    pthread_mutex_unlock(&yielders->lock);
+}
+
 void hri_yielders_fork(hri_yielders *yielders, hri_fork moment)
 {
     if (moment == HRI_FORK_BEFORE)

@@ -29,6 +29,9 @@ typedef struct hri_yielder {
      * the bytes freed; 0: nothing left to give. */
     uint64_t (*yield)(void *context, uint64_t want_bytes, int64_t deadline_ns);
 
+    /* Follows a change of level; NULL: it does not. With the registry locked, on whatever thread has found it. */
+    void (*level)(void *context, hr_level level);
+
     /* Takes its locks through a fork; NULL: it has none. The tree's locks nest inside them. */
     void (*fork)(void *context, hri_fork moment);
     void *context;
@@ -58,6 +61,9 @@ void hri_yielders_remove(hri_yielders *yielders, hri_yielder *yielder);
 
 /* Names one that is still registered; NULL: there is none. */
 const char *hri_yielders_left(hri_yielders *yielders);
+
+/* Tells all yielders of a change of level. */
+void hri_yielders_follow(hri_yielders *yielders, hr_level level);
 
 void hri_yielders_fork(hri_yielders *yielders, hri_fork moment);
 

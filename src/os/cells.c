@@ -16,6 +16,8 @@
 #include "os/pages.h"
 #include "os/rseq.h"
 
+#include <headroom/base.h>
+
 #include <pthread.h>
 
 #define RECORD_BYTES (HRI_PLACES_MAX * sizeof(hri_cell))
@@ -28,6 +30,10 @@ _Static_assert(sizeof(hri_cell) == 64, "a cell is a cache line");
 static hri_cell closed[HRI_PLACES_MAX];
 
 _Thread_local hri_cell *hri_cells_mine = closed;
+
+/* What pool_inline.h in programs reads. */
+extern HR_API __attribute__((alias("hri_cells_mine"), tls_model("initial-exec"))) _Thread_local hri_cell *hr_cells_mine_;
+
 static __attribute__((tls_model("initial-exec"))) _Thread_local unsigned pause;
 static __attribute__((tls_model("initial-exec"))) _Thread_local bool ended;
 
@@ -36,6 +42,7 @@ static _Atomic(hri_cell *) first;
 static hri_cell *first_free;
 static _Atomic unsigned threads;
 static uint64_t places[HRI_PLACES_MAX / 64]; /* a bit for each that is taken */
+static void (*_Atomic at_end)(hri_cell *record);
 static pthread_key_t key;
 static bool have_key;
 static pthread_once_t prepared = PTHREAD_ONCE_INIT;
@@ -87,9 +94,17 @@ static void end_thread(void *record)
     ended = true;
     hri_cells_mine = closed;
     atomic_signal_fence(memory_order_seq_cst); /* a signal handler must not use what is another thread's in a moment */
+    void (*hook)(hri_cell *) = atomic_load_explicit(&at_end, memory_order_acquire);
+    if (hook)
+        hook(record);
     pthread_mutex_lock(&lock);
     free_record(record);
     pthread_mutex_unlock(&lock);
+}
+
+void hri_cells_at_end(void (*hook)(hri_cell *record))
+{
+    atomic_store_explicit(&at_end, hook, memory_order_release);
 }
 
 static void prepare(void)

@@ -87,7 +87,7 @@ static inline bool hri_cell_is_open(const hri_cell *cell)
 
 static inline void hri_cell_close(hri_cell *cell)
 {
-    atomic_store_explicit(&cell->stop, 1, memory_order_relaxed);
+    atomic_store_explicit(&cell->stop, UINT64_MAX, memory_order_relaxed);
     atomic_store_explicit(&cell->high, 0, memory_order_relaxed);
     atomic_signal_fence(memory_order_seq_cst);
 }
@@ -100,18 +100,27 @@ static inline uint64_t hri_cell_empty(hri_cell *cell)
     return value;
 }
 
-/* Opens this thread's own closed cell with a value and a capacity, which is not 0. */
-static inline void hri_cell_open(hri_cell *cell, uint64_t value, uint64_t capacity)
+/* Opens this thread's own closed cell with a value and its bounds; `high` is not 0. For a number `stop` is 0; a stack of
+ * blocks (pool_inline.h) has its top between them. */
+static inline void hri_cell_open_between(hri_cell *cell, uint64_t value, uint64_t stop, uint64_t high)
 {
     atomic_store_explicit(&cell->value, value, memory_order_relaxed);
     atomic_signal_fence(memory_order_seq_cst);
-    atomic_store_explicit(&cell->stop, 0, memory_order_relaxed);
-    atomic_store_explicit(&cell->high, capacity, memory_order_release);
+    atomic_store_explicit(&cell->stop, stop, memory_order_relaxed);
+    atomic_store_explicit(&cell->high, high, memory_order_release);
+}
+
+static inline void hri_cell_open(hri_cell *cell, uint64_t value, uint64_t capacity)
+{
+    hri_cell_open_between(cell, value, 0, capacity);
 }
 
 /* All records that there are, whoever's they are: hri_cells_first(), then hri_cells_next() until NULL. Any time. */
 hri_cell *hri_cells_first(void);
 hri_cell *hri_cells_next(const hri_cell *record);
+
+/* Called with a thread's record at its end, before anybody else can have it; one for the whole library. */
+void hri_cells_at_end(void (*hook)(hri_cell *record));
 
 /* How many threads have a record now. */
 unsigned hri_cells_threads(void);

@@ -12,7 +12,7 @@ import re
 import sys
 
 # A function that programs call: exported, or an inline one of the headers. Names that end in _ are the library's own.
-FUNCTION = re.compile(r"^(?:HR_API\b|static inline\b)(?P<rest>.*)")
+FUNCTION = re.compile(r"^(?:HR_(?:INLINE_)?API\b|static inline\b)(?P<rest>.*)")
 FIELDS = re.compile(r"^\s*(returns|threads|memory|cost|undo)\b  ")
 
 bad = False

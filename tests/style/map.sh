@@ -14,7 +14,8 @@ failed=0
 
 # Declarations may run over several lines; attributes stand between HR_API and the name.
 cat include/headroom/*.h | awk '
-    /^HR_API/ { text = ""; on = 1 }
+    /^extern HR_API/ && match($0, /hr_[a-z0-9_]+;/) { print substr($0, RSTART, RLENGTH - 1) }
+    /^HR_(INLINE_)?API/ { text = ""; on = 1 }
     on { text = text " " $0 }
     on && /[(]/ { if (match(text, /hr_[a-z0-9_]+[ ]*[(]/)) print substr(text, RSTART, RLENGTH - 1); on = 0 }
 ' | sort -u >"$work/headers"

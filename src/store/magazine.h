@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The engine of all pools: blocks of one size, handed out and taken back through magazines.
+ *
+ * A *magazine* is a stack of idle blocks. Each thread has two, the loaded one and the one before it, so that getting and
+ * putting around the end of one does not go to the *depot* each time, which has the full and the empty ones of the pool
+ * (Bonwick and Adams, USENIX 2001). The loaded one is a cell (os/cells.h): its owner works on it in restartable
+ * sequences, and anybody may drain it.
+ *
+ *     get: loaded ─► previous ─► depot ─► free block of a region ─► new block, charged ─► drain all threads ─► refused
+ *     put: loaded ─► previous ─► depot ─► back to its region
+ *
+ * A magazine has at most HRI_MAGAZINE_SLOTS blocks, and no more than HRI_MAGAZINE_BYTES of them.
+ */
+#ifndef HRI_STORE_MAGAZINE_H
+#define HRI_STORE_MAGAZINE_H
+
+#include "base/yield.h"
+#include "os/cells.h"
+#include "store/region.h"
+
+#include <headroom/budget.h>
+#include <headroom/pool.h>
+#include <pthread.h>
+
+#define HRI_MAGAZINE_SLOTS 64
+#define HRI_MAGAZINE_BYTES (256 * 1024)
+
+typedef struct hri_magazine hri_magazine;
+
+/* What an engine is to be. */
+typedef struct hri_engine_options {
+    hr_budget *budget;
+    size_t block_bytes; /* rounded up to the alignment */
+    size_t align;       /* a power of two up to a page; 0: 16 */
+    int (*construct)(void *block, void *context);
+    void (*destroy)(void *block, void *context);
+    void *context;
+} hri_engine_options;
+
+typedef struct hri_engine {
+    /* Constant once made. */
+    hri_engine_options options;
+    hri_place place; /* 0: threads have no magazines */
+    unsigned slots;  /* of a magazine */
+
+    pthread_mutex_t lock; /* guards the rest, and the cells at `place`; charges are made outside of it */
+    hri_region *regions;
+    size_t regions_bytes;
+    hri_magazine *full;
+    hri_magazine *empty;
+    uint64_t depot_blocks;
+    uint64_t depot_blocks_min; /* since the janitor's last visit: what nobody needed */
+    uint64_t made;             /* blocks that are not new: in use and idle */
+    uint64_t free;             /* of those, in regions */
+    uint64_t peak_bytes;
+    uint64_t charged_bytes;
+    uint64_t hits, misses, trimmed, refused;
+    struct hri_engine *next; /* in the list of all engines */
+} hri_engine;
+
+int hri_engine_init(hri_engine *engine, const hri_engine_options *options);
+
+/* Gives -EBUSY while blocks are out: then it is still there. */
+int hri_engine_destroy(hri_engine *engine);
+
+/* Gives a block, or NULL with errno. */
+void *hri_engine_get(hri_engine *engine);
+
+/* Takes a block back; false, and a fault, if it is none of this engine's that is away. */
+bool hri_engine_put(hri_engine *engine, void *block);
+
+/* Could this block be put now, as far as can be told? For what is done to it before. */
+bool hri_engine_may_put(hri_engine *engine, const void *block);
+
+/* Gives back to the kernel what is idle, at least `want_bytes` of it if there is as much. Gives the bytes uncharged. */
+uint64_t hri_engine_trim(hri_engine *engine, uint64_t want_bytes);
+
+/* The janitor's visit: gives back what has not been needed since the last one. */
+uint64_t hri_engine_reap(hri_engine *engine);
+
+/* Adds the figures to `figures`; drains. */
+void hri_engine_read(hri_engine *engine, hr_pool_figures *figures);
+
+void hri_engine_fork(hri_engine *engine, hri_fork moment);
+
+/* The list of all engines through a fork: before those of any guard. */
+void hri_engines_fork(hri_fork moment);
+
+#endif

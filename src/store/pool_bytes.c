@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Buffers: one engine for each size. Where sizes differ they grow by a quarter of a power of two, so that at most a fifth
+ * of a buffer is wasted. Locking: the engines' own.
+ */
+#define HR_NO_INLINE 1
+#include "base/assert.h"
+#include "base/checked.h"
+#include "store/pool.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct hr_byte_pool {
+    struct hr_pool_face_ face; /* of the only engine; with many sizes only the library knows which */
+    hri_pool pool;
+    hr_budget *budget;
+    size_t max_bytes;
+    bool wipe;
+    _Atomic uint64_t unpooled;
+    hri_engine engines[];
+};
+
+/* The next size that buffers have. */
+static size_t grow(size_t bytes)
+{
+    size_t power = (size_t)1 << (63 - (unsigned)__builtin_clzll(bytes));
+    size_t step = power / 4 > 16 ? power / 4 : 16;
+    return (bytes / step + 1) * step;
+}
+
+static unsigned count_sizes(size_t min_bytes, size_t max_bytes)
+{
+    unsigned count = 1;
+    for (size_t bytes = min_bytes; bytes < max_bytes; bytes = grow(bytes))
+        count++;
+    return count;
+}
+
+/* Makes the engines, from the smallest size up. */
+static int make_engines(hr_byte_pool *pool, size_t min_bytes)
+{
+    size_t bytes = min_bytes;
+    for (; pool->pool.count < count_sizes(min_bytes, pool->max_bytes); pool->pool.count++) {
+        hri_engine_options options = {
+            .budget = pool->budget,
+            .block_bytes = bytes < pool->max_bytes ? bytes : pool->max_bytes,
+        };
+        int error = hri_engine_init(&pool->engines[pool->pool.count], &options);
+        if (error)
+            return error;
+        bytes = grow(bytes);
+    }
+    return 0;
+}
+
+static void free_engines(hr_byte_pool *pool)
+{
+    while (pool->pool.count > 0)
+        hri_engine_destroy(&pool->engines[--pool->pool.count]);
+}
+
+/* Lets programs work on a thread's magazine by themselves. */
+static void open_face(hr_byte_pool *pool)
+{
+    if (pool->pool.count != 1)
+        return;
+    pool->face.size_bytes = pool->max_bytes;
+    pool->face.get_place = pool->engines[0].place;
+    pool->face.put_place = pool->wipe ? 0 : pool->engines[0].place;
+}
+
+/* Sizes beyond this are no buffers. */
+#define SIZE_MAX_BYTES ((size_t)1 << 40)
+
+int hr_byte_pool_new(hr_guard *guard, const hr_byte_pool_options *options, hr_byte_pool **ret_pool)
+{
+    if (!guard || !options || !ret_pool)
+        return -EINVAL;
+    size_t min_bytes = options->size_bytes ? options->size_bytes : options->min_bytes;
+    size_t max_bytes = options->size_bytes ? options->size_bytes : options->max_bytes;
+    bool both = options->size_bytes && (options->min_bytes || options->max_bytes);
+    hr_budget *budget = hri_pool_budget(guard, options->budget);
+    if (both || !budget || min_bytes == 0 || min_bytes > max_bytes || max_bytes > SIZE_MAX_BYTES)
+        return -EINVAL;
+    unsigned count = count_sizes(min_bytes, max_bytes);
+    hr_byte_pool *pool = calloc(1, sizeof *pool + count * sizeof *pool->engines);
+    if (!pool)
+        return -ENOMEM;
+    pool->pool.engines = pool->engines;
+    pool->budget = budget;
+    pool->max_bytes = max_bytes;
+    pool->wipe = options->wipe;
+    int error = make_engines(pool, min_bytes);
+    if (!error)
+        error = hri_pool_open(&pool->pool, options->name ? options->name : "bytes", budget);
+    if (error) {
+        free_engines(pool);
+        free(pool);
+        return error;
+    }
+    open_face(pool);
+    *ret_pool = pool;
+    return 0;
+}
+
+int hr_byte_pool_free(hr_byte_pool *pool)
+{
+    if (!pool)
+        return 0;
+    int error = hri_pool_close(&pool->pool);
+    if (!error)
+        free(pool);
+    return error;
+}
+
+/* The engine of the smallest buffers that are large enough. */
+static hri_engine *engine_for(hr_byte_pool *pool, size_t size)
+{
+    unsigned low = 0, high = pool->pool.count - 1;
+    while (low < high) {
+        unsigned middle = (low + high) / 2;
+        if (pool->engines[middle].options.block_bytes < size)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return &pool->engines[low];
+}
+
+void *hr_byte_pool_get_slowly_(hr_byte_pool *pool, size_t size)
+{
+    if (size <= pool->max_bytes)
+        return hri_engine_get(engine_for(pool, size));
+    /* From now on what comes back has to be looked at. */
+    __atomic_store_n(&pool->face.put_place, 0, __ATOMIC_RELAXED);
+    atomic_fetch_add_explicit(&pool->unpooled, 1, memory_order_relaxed);
+    return hr_alloc(pool->budget, size);
+}
+
+void hr_byte_pool_put_slowly_(hr_byte_pool *pool, void *block)
+{
+    HRI_NOTE_CALLER();
+    if (!block)
+        return;
+    hri_region *region = hri_region_find(block);
+    if (!region) {
+        hr_free(block);
+        return;
+    }
+    hri_engine *engine = region->owner;
+    if (engine < pool->engines || engine >= pool->engines + pool->pool.count) {
+        hri_fault("%p is put into the pool \"%s\", which it is not of", block, pool->pool.name);
+        return;
+    }
+    if (pool->wipe)
+        explicit_bzero(block, engine->options.block_bytes);
+    hri_engine_put(engine, block);
+}
+
+void *hr_byte_pool_get(hr_byte_pool *pool, size_t size)
+{
+#ifdef HR_POOL_INLINE_
+    void *block;
+    if (size <= pool->face.size_bytes && hr_pool_pop_(pool, &block))
+        return block;
+#endif
+    return hr_byte_pool_get_slowly_(pool, size);
+}
+
+void hr_byte_pool_put(hr_byte_pool *pool, void *block)
+{
+#ifdef HR_POOL_INLINE_
+    if (block && hr_pool_push_(pool, block))
+        return;
+#endif
+    hr_byte_pool_put_slowly_(pool, block);
+}
+
+uint64_t hr_byte_pool_trim(hr_byte_pool *pool)
+{
+    return pool ? hri_pool_trim(&pool->pool, UINT64_MAX) : 0;
+}
+
+int hr_byte_pool_read(hr_byte_pool *pool, hr_pool_figures *ret_figures)
+{
+    if (!pool || !ret_figures)
+        return -EINVAL;
+    hr_pool_figures figures = {.unpooled = atomic_load_explicit(&pool->unpooled, memory_order_relaxed)};
+    hri_pool_read(&pool->pool, &figures);
+    *ret_figures = figures;
+    return 0;
+}

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Objects: one engine, which constructs and destroys; what is reset or wiped has to come by, and so is never pushed by
+ * the program itself.
+ */
+#define HR_NO_INLINE 1
+#include "base/assert.h"
+#include "store/pool.h"
+
+#include "os/pages.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct hr_object_pool {
+    struct hr_pool_face_ face;
+    hri_pool pool;
+    void (*reset)(void *object, void *context);
+    void *context;
+    size_t size;
+    bool wipe;
+    hri_engine engine;
+};
+
+#define OBJECT_BYTES_MAX ((size_t)1 << 30)
+
+int hr_object_pool_new(hr_guard *guard, const hr_object_pool_options *options, hr_object_pool **ret_pool)
+{
+    if (!guard || !options || !ret_pool)
+        return -EINVAL;
+    size_t align = options->align;
+    hr_budget *budget = hri_pool_budget(guard, options->budget);
+    if (!budget || options->size == 0 || options->size > OBJECT_BYTES_MAX || (align & (align - 1)) != 0 ||
+        align > hri_page_size() || (options->wipe && options->construct))
+        return -EINVAL;
+    hr_object_pool *pool = calloc(1, sizeof *pool);
+    if (!pool)
+        return -ENOMEM;
+    pool->reset = options->reset;
+    pool->context = options->context;
+    pool->size = options->size;
+    pool->wipe = options->wipe;
+    pool->pool.engines = &pool->engine;
+    pool->pool.count = 1;
+    hri_engine_options engine = {
+        .budget = budget,
+        .block_bytes = options->size,
+        .align = align > 16 ? align : 16,
+        .construct = options->construct,
+        .destroy = options->destroy,
+        .context = options->context,
+    };
+    int error = hri_engine_init(&pool->engine, &engine);
+    if (error)
+        goto free_pool;
+    error = hri_pool_open(&pool->pool, options->name ? options->name : "objects", budget);
+    if (error)
+        goto destroy_engine;
+    pool->face.size_bytes = options->size;
+    pool->face.get_place = pool->engine.place;
+    pool->face.put_place = pool->reset || pool->wipe ? 0 : pool->engine.place;
+    *ret_pool = pool;
+    return 0;
+
+destroy_engine:
+    hri_engine_destroy(&pool->engine);
+free_pool:
+    free(pool);
+    return error;
+}
+
+int hr_object_pool_free(hr_object_pool *pool)
+{
+    if (!pool)
+        return 0;
+    int error = hri_pool_close(&pool->pool);
+    if (!error)
+        free(pool);
+    return error;
+}
+
+void *hr_object_pool_get_slowly_(hr_object_pool *pool)
+{
+    return hri_engine_get(&pool->engine);
+}
+
+void hr_object_pool_put_slowly_(hr_object_pool *pool, void *object)
+{
+    HRI_NOTE_CALLER();
+    if (!object)
+        return;
+    hri_region *region = hri_region_find(object);
+    if (!region || region->owner != &pool->engine || !hri_engine_may_put(&pool->engine, object)) {
+        hri_fault("%p is put into the pool \"%s\", which it is not of, or twice", object, pool->pool.name);
+        return;
+    }
+    if (pool->reset)
+        pool->reset(object, pool->context);
+    if (pool->wipe)
+        explicit_bzero(object, pool->size);
+#ifdef HR_POOL_INLINE_
+    const struct hr_pool_face_ face = {.put_place = pool->engine.place}; /* it has come by now */
+    if (hr_pool_push_(&face, object))
+        return;
+#endif
+    hri_engine_put(&pool->engine, object);
+}
+
+void *hr_object_pool_get(hr_object_pool *pool)
+{
+#ifdef HR_POOL_INLINE_
+    void *object;
+    if (hr_pool_pop_(pool, &object))
+        return object;
+#endif
+    return hr_object_pool_get_slowly_(pool);
+}
+
+void hr_object_pool_put(hr_object_pool *pool, void *object)
+{
+#ifdef HR_POOL_INLINE_
+    if (object && hr_pool_push_(pool, object))
+        return;
+#endif
+    hr_object_pool_put_slowly_(pool, object);
+}
+
+uint64_t hr_object_pool_trim(hr_object_pool *pool)
+{
+    return pool ? hri_pool_trim(&pool->pool, UINT64_MAX) : 0;
+}
+
+int hr_object_pool_read(hr_object_pool *pool, hr_pool_figures *ret_figures)
+{
+    if (!pool || !ret_figures)
+        return -EINVAL;
+    hr_pool_figures figures = {0};
+    hri_pool_read(&pool->pool, &figures);
+    *ret_figures = figures;
+    return 0;
+}

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Regions: mapped memory that blocks of one size are carved from, and the map that leads from a block to its region.
+ *
+ * A block is *new* (its pages were never used, or are given back), *free* (waits in its region), or *away* (in a
+ * magazine, or with a user). Free blocks are linked through numbers in the region's head, not through the blocks: what
+ * is in them stays, and nobody who still writes to a block that he gave back can break the list.
+ */
+#ifndef HRI_STORE_REGION_H
+#define HRI_STORE_REGION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef uint32_t hri_block_number;
+
+#define HRI_NO_BLOCK UINT32_MAX
+
+typedef struct hri_region {
+    void *owner;            /* the engine whose blocks these are */
+    struct hri_region *next; /* of the owner's regions */
+    struct hri_region **link;
+    size_t map_bytes;   /* all of it, from here on */
+    size_t head_bytes;  /* up to the first block */
+    size_t block_bytes;
+    hri_block_number count;
+    hri_block_number used;       /* blocks that are not new */
+    hri_block_number free;       /* of those, the ones that wait here */
+    hri_block_number first_free; /* linked through next_block */
+    hri_block_number first_new;  /* those whose pages were given back, linked in the same way */
+    hri_block_number untouched;  /* from this number on all are new */
+    hri_block_number next_block[]; /* HRI_BLOCK_AWAY for those that are away */
+} hri_region;
+
+/* A block's link while it is away, and while a magazine of the depot has it. */
+#define HRI_BLOCK_AWAY (UINT32_MAX - 1)
+#define HRI_BLOCK_IDLE (UINT32_MAX - 2)
+
+/* Maps a region for blocks of `block_bytes`, a multiple of `align` (a power of two up to a page). Gives NULL where there
+ * is no memory. */
+hri_region *hri_region_new(void *owner, size_t block_bytes, size_t align, size_t blocks_bytes);
+
+/* Unmaps it. */
+void hri_region_free(hri_region *region);
+
+/* What the region itself takes, its head: resident from its making on. */
+static inline size_t hri_region_overhead(const hri_region *region)
+{
+    return region->head_bytes;
+}
+
+/* Finds the region of any address; NULL: it is in none. Any time, without a lock. */
+hri_region *hri_region_find(const void *address);
+
+/* Takes a free block, or a new one; NULL if there is none. */
+void *hri_region_take_free(hri_region *region);
+void *hri_region_take_new(hri_region *region);
+
+/* Makes a block that is away new again, with its pages and zeros in them. */
+void hri_region_unmake(hri_region *region, void *block);
+
+/* Puts back a block that is away; false if it is no block, or not away. */
+bool hri_region_put(hri_region *region, void *block);
+
+/* Is this a block, and away? */
+bool hri_region_is_away(const hri_region *region, const void *block);
+
+/* Marks a block that is away as idle, or the other way round; false if it is no block, or was not so. */
+bool hri_region_mark(hri_region *region, const void *block, bool idle);
+
+/* Gives the pages of one free block back to the kernel, which makes it new; false if none is free, or where blocks are
+ * smaller than pages. */
+bool hri_region_renew(hri_region *region);
+
+/* The block that hri_region_take_free() would give; NULL if there is none. */
+void *hri_region_peek_free(const hri_region *region);
+
+#endif
