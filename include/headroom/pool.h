@@ -42,11 +42,11 @@ typedef struct hr_pool_figures {
     uint64_t in_use_bytes; /* what they take, charged */
     uint64_t idle_bytes;   /* the same, and can be given back at once */
     uint64_t peak_bytes;   /* the most that both were together */
-    uint64_t hits;         /* blocks that were handed out again, those not counted that only passed through one thread */
-    uint64_t misses;       /* blocks that had to be made */
-    uint64_t trimmed;      /* blocks whose memory went back to the kernel */
-    uint64_t refused;      /* gets that the budget or the machine refused */
-    uint64_t unpooled;     /* blocks larger than the pool's, from hr_alloc() */
+    uint64_t hits;     /* blocks that were handed out again, those not counted that only passed through one thread */
+    uint64_t misses;   /* blocks that had to be made */
+    uint64_t trimmed;  /* blocks whose memory went back to the kernel */
+    uint64_t refused;  /* gets that the budget or the machine refused */
+    uint64_t unpooled; /* blocks larger than the pool's, from hr_alloc() */
 } hr_pool_figures;
 
 /* ── bytes ──────────────────────────────────────────────────────────────────────────────────────────────────────── */
@@ -120,10 +120,11 @@ typedef struct hr_object_pool_options {
     hr_budget *budget; /* who pays; NULL: the root */
     size_t size;       /* of an object, in bytes */
     size_t align;      /* a power of two up to a page; 0: for any type */
-    int (*construct)(void *object, void *context); /* once, when the object is made of zeros; a negative errno refuses it */
-    void (*reset)(void *object, void *context);    /* each time it comes back */
-    void (*destroy)(void *object, void *context);  /* before its memory goes back */
-    void *context;                                 /* for the three */
+    int (*construct)(void *object,
+                     void *context); /* once, when the object is made of zeros; a negative errno refuses it */
+    void (*reset)(void *object, void *context);   /* each time it comes back */
+    void (*destroy)(void *object, void *context); /* before its memory goes back */
+    void *context;                                /* for the three */
     bool wipe; /* overwrite with zeros what comes back; not together with construct */
 } hr_object_pool_options;
 
@@ -188,9 +189,9 @@ typedef struct hr_slice_pool_options {
 
 /* An array that grows. {0} is none. */
 typedef struct hr_slice {
-    void *data;          /* the items; moves when it grows */
-    size_t length;       /* items that are there */
-    size_t capacity;     /* items that there is room for */
+    void *data;           /* the items; moves when it grows */
+    size_t length;        /* items that are there */
+    size_t capacity;      /* items that there is room for */
     hr_slice_pool *pool_; /* the library's */
 } hr_slice;
 

@@ -61,14 +61,14 @@ static inline bool hr_pool_pop_(const void *pool, void **ret_block)
     void *block, *top;
     uint64_t place = ((const struct hr_pool_face_ *)pool)->get_place;
     __asm__ volatile goto(HR_SEQUENCE_BEGIN_ "movq (%[cells], %[place]), %[top]\n\t"
-                                    "cmpq 8(%[cells], %[place]), %[top]\n\t"
-                                    "jbe %l[slow]\n\t"
-                                    "movq -8(%[top]), %[work]\n\t"
-                                    "subq $8, (%[cells], %[place])\n" HR_SEQUENCE_END_
-                 : [work] "=&r"(block), [top] "=&r"(top)
-                 : [cells] "r"(hr_cells_mine_), [place] "r"(place), [rseq] "r"(__rseq_offset)
-                 : "memory", "cc"
-                 : slow);
+                                             "cmpq 8(%[cells], %[place]), %[top]\n\t"
+                                             "jbe %l[slow]\n\t"
+                                             "movq -8(%[top]), %[work]\n\t"
+                                             "subq $8, (%[cells], %[place])\n" HR_SEQUENCE_END_
+                          : [work] "=&r"(block), [top] "=&r"(top)
+                          : [cells] "r"(hr_cells_mine_), [place] "r"(place), [rseq] "r"(__rseq_offset)
+                          : "memory", "cc"
+                          : slow);
     *ret_block = block;
     return true;
 slow:
@@ -81,17 +81,18 @@ static inline bool hr_pool_push_(const void *pool, void *block)
 {
     void *work;
     uint64_t place = ((const struct hr_pool_face_ *)pool)->put_place;
-    __asm__ volatile goto(HR_SEQUENCE_BEGIN_ "movq (%[cells], %[place]), %[work]\n\t"
-                                    "cmpq 16(%[cells], %[place]), %[work]\n\t"
-                                    "jae %l[slow]\n\t"
-                                    "cmpq %[block], -8(%[work])\n\t"
-                                    "je %l[slow]\n\t"
-                                    "movq %[block], (%[work])\n\t"
-                                    "addq $8, (%[cells], %[place])\n" HR_SEQUENCE_END_
-                 : [work] "=&r"(work)
-                 : [cells] "r"(hr_cells_mine_), [place] "r"(place), [rseq] "r"(__rseq_offset), [block] "r"(block)
-                 : "memory", "cc"
-                 : slow);
+    __asm__ volatile goto(
+        HR_SEQUENCE_BEGIN_ "movq (%[cells], %[place]), %[work]\n\t"
+                           "cmpq 16(%[cells], %[place]), %[work]\n\t"
+                           "jae %l[slow]\n\t"
+                           "cmpq %[block], -8(%[work])\n\t"
+                           "je %l[slow]\n\t"
+                           "movq %[block], (%[work])\n\t"
+                           "addq $8, (%[cells], %[place])\n" HR_SEQUENCE_END_
+        : [work] "=&r"(work)
+        : [cells] "r"(hr_cells_mine_), [place] "r"(place), [rseq] "r"(__rseq_offset), [block] "r"(block)
+        : "memory", "cc"
+        : slow);
     return true;
 slow:
     return false;

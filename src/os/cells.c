@@ -32,7 +32,8 @@ static hri_cell closed[HRI_PLACES_MAX];
 _Thread_local hri_cell *hri_cells_mine = closed;
 
 /* What pool_inline.h in programs reads. */
-extern HR_API __attribute__((alias("hri_cells_mine"), tls_model("initial-exec"))) _Thread_local hri_cell *hr_cells_mine_;
+extern HR_API
+    __attribute__((alias("hri_cells_mine"), tls_model("initial-exec"))) _Thread_local hri_cell *hr_cells_mine_;
 
 static __attribute__((tls_model("initial-exec"))) _Thread_local unsigned pause;
 static __attribute__((tls_model("initial-exec"))) _Thread_local bool ended;

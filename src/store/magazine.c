@@ -102,7 +102,8 @@ static void settle(hri_cell *cell)
     hri_magazine *loaded = magazine_of(cell, LOADED);
     if (loaded)
         loaded->count =
-            (unsigned)((atomic_load_explicit(&cell->value, memory_order_relaxed) - (uintptr_t)loaded->slots) / sizeof(void *));
+            (unsigned)((atomic_load_explicit(&cell->value, memory_order_relaxed) - (uintptr_t)loaded->slots) /
+                       sizeof(void *));
 }
 
 static void open_loaded(const hri_engine *engine, hri_cell *cell)
@@ -485,8 +486,8 @@ bool hri_engine_may_put(hri_engine *engine, const void *block)
 static bool put_locked(hri_engine *engine, hri_region *region, void *block)
 {
     hri_cell *cell = own_cell(engine);
-    bool away = hri_region_is_away(region, block) && !(cell && (is_in(magazine_of(cell, LOADED), block) ||
-                                                                 is_in(magazine_of(cell, PREVIOUS), block)));
+    bool away = hri_region_is_away(region, block) &&
+                !(cell && (is_in(magazine_of(cell, LOADED), block) || is_in(magazine_of(cell, PREVIOUS), block)));
     if (away) {
         bool pushed = cell && (push(engine, magazine_of(cell, LOADED), block) ||
                                (make_room(engine, cell) && push(engine, magazine_of(cell, LOADED), block)));

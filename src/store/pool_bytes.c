@@ -134,8 +134,9 @@ void *hr_byte_pool_get_slowly_(hr_byte_pool *pool, size_t size)
         return hri_engine_get(engine_for(pool, size));
     /* From now on what comes back has to be looked at. */
     __atomic_store_n(&pool->face.put_place, 0, __ATOMIC_RELAXED);
-    atomic_fetch_add_explicit(&pool->unpooled, 1, memory_order_relaxed);
-    return hr_alloc(pool->budget, size);
+    void *block = hr_alloc(pool->budget, size);
+    atomic_fetch_add_explicit(&pool->unpooled, block != NULL, memory_order_relaxed);
+    return block;
 }
 
 void hr_byte_pool_put_slowly_(hr_byte_pool *pool, void *block)

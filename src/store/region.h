@@ -17,18 +17,18 @@ typedef uint32_t hri_block_number;
 #define HRI_NO_BLOCK UINT32_MAX
 
 typedef struct hri_region {
-    void *owner;            /* the engine whose blocks these are */
+    void *owner;             /* the engine whose blocks these are */
     struct hri_region *next; /* of the owner's regions */
     struct hri_region **link;
-    size_t map_bytes;   /* all of it, from here on */
-    size_t head_bytes;  /* up to the first block */
+    size_t map_bytes;  /* all of it, from here on */
+    size_t head_bytes; /* up to the first block */
     size_t block_bytes;
     hri_block_number count;
-    hri_block_number used;       /* blocks that are not new */
-    hri_block_number free;       /* of those, the ones that wait here */
-    hri_block_number first_free; /* linked through next_block */
-    hri_block_number first_new;  /* those whose pages were given back, linked in the same way */
-    hri_block_number untouched;  /* from this number on all are new */
+    hri_block_number used;         /* blocks that are not new */
+    hri_block_number free;         /* of those, the ones that wait here */
+    hri_block_number first_free;   /* linked through next_block */
+    hri_block_number first_new;    /* those whose pages were given back, linked in the same way */
+    hri_block_number untouched;    /* from this number on all are new */
     hri_block_number next_block[]; /* HRI_BLOCK_AWAY for those that are away */
 } hri_region;
 

@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Pools under threads: no block in two hands, nothing lost, sleeping threads' magazines are found, forks go well. */
+#include "support/cmocka.h"
+
+#include <errno.h>
+#include <headroom/headroom.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define SIZE 256
+
+static hr_guard *guard;
+static hr_byte_pool *pool;
+static atomic_bool stop;
+static atomic_uint_fast64_t clashes;
+
+static int set_up(void **state)
+{
+    (void)state;
+    stop = false;
+    clashes = 0;
+    int error = hr_guard_new(&(hr_guard_options){.limit_bytes = 64 * MIB, .interval_ns = -1}, &guard);
+    return error ? error : hr_byte_pool_new(guard, &(hr_byte_pool_options){.size_bytes = SIZE}, &pool);
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    hr_pool_figures figures;
+    hr_figures guards;
+    hr_byte_pool_read(pool, &figures);
+    assert_int_equal(figures.in_use, 0);
+    assert_int_equal(clashes, 0);
+    assert_int_equal(hr_byte_pool_free(pool), 0);
+    hr_guard_read(guard, &guards);
+    assert_int_equal(guards.live_bytes, 0);
+    assert_int_equal(guards.faults, 0);
+    hr_guard_free(guard);
+    return 0;
+}
+
+/* Whoever has a block writes his number into it, and finds it there until he puts it back. */
+static void take_hold(uint64_t *block, uint64_t owner)
+{
+    block[0] = owner;
+    block[SIZE / 8 - 1] = owner;
+}
+
+static void let_go(uint64_t *block, uint64_t owner)
+{
+    if (block[0] != owner || block[SIZE / 8 - 1] != owner)
+        clashes++;
+    hr_byte_pool_put(pool, block);
+}
+
+static void *churn(void *context)
+{
+    uint64_t owner = (uint64_t)(uintptr_t)context, *held[150];
+    unsigned count = 0, random = (unsigned)owner;
+    while (!stop) {
+        unsigned goal = (unsigned)rand_r(&random) % 150;
+        while (count < goal && (held[count] = hr_byte_pool_get(pool, SIZE)) != NULL)
+            take_hold(held[count++], owner);
+        while (count > goal)
+            let_go(held[--count], owner);
+    }
+    while (count > 0)
+        let_go(held[--count], owner);
+    return NULL;
+}
+
+static void no_block_is_in_two_hands(void **state)
+{
+    (void)state;
+    static const unsigned counts[] = {2, 8, 64};
+    pthread_t threads[64];
+    for (int k = 0; k < 3; k++) {
+        stop = false;
+        for (uintptr_t i = 0; i < counts[k]; i++)
+            assert_int_equal(pthread_create(&threads[i], NULL, churn, (void *)(i + 1)), 0);
+        for (int i = 0; i < 200; i++) {
+            if (i % 3 == 0)
+                hr_byte_pool_trim(pool);
+            else if (i % 3 == 1)
+                hr_cleanup(guard);
+            else
+                hr_relieve(guard, 100000);
+            usleep(500);
+        }
+        stop = true;
+        for (unsigned i = 0; i < counts[k]; i++)
+            pthread_join(threads[i], NULL);
+    }
+}
+
+/* One gets, the other puts: the number of blocks stays bounded. */
+#define RING 1024
+static _Atomic(uint64_t *) ring[RING];
+
+static void *consume(void *context)
+{
+    (void)context;
+    for (unsigned i = 0; i < 200000; i++) {
+        uint64_t *block;
+        while ((block = atomic_exchange(&ring[i % RING], NULL)) == NULL)
+            sched_yield();
+        let_go(block, i);
+    }
+    return NULL;
+}
+
+static void a_producer_and_a_consumer_do_not_grow(void **state)
+{
+    (void)state;
+    pthread_t thread;
+    hr_pool_figures figures;
+    assert_int_equal(pthread_create(&thread, NULL, consume, NULL), 0);
+    for (unsigned i = 0; i < 200000; i++) {
+        uint64_t *block = hr_byte_pool_get(pool, SIZE), *expected = NULL;
+        assert_non_null(block);
+        take_hold(block, i);
+        while (!atomic_compare_exchange_strong(&ring[i % RING], &expected, block)) {
+            expected = NULL;
+            sched_yield();
+        }
+    }
+    pthread_join(thread, NULL);
+    hr_byte_pool_read(pool, &figures);
+    assert_true(figures.misses <= RING + 6 * 64);
+}
+
+static pthread_barrier_t asleep, awake;
+
+static void *fill_magazines_and_sleep(void *context)
+{
+    (void)context;
+    void *blocks[120];
+    for (int i = 0; i < 120; i++)
+        blocks[i] = hr_byte_pool_get(pool, SIZE);
+    for (int i = 0; i < 120; i++)
+        hr_byte_pool_put(pool, blocks[i]);
+    pthread_barrier_wait(&asleep);
+    pthread_barrier_wait(&awake);
+    for (int i = 0; i < 120; i++) /* and work on afterwards */
+        blocks[i] = hr_byte_pool_get(pool, SIZE);
+    for (int i = 0; i < 120; i++)
+        hr_byte_pool_put(pool, blocks[i]);
+    return NULL;
+}
+
+/* Lesson 15: magazines of sleeping threads are reachable when something would be refused. */
+static void sleeping_threads_magazines_do_not_cause_a_refusal(void **state)
+{
+    (void)state;
+    pthread_t threads[64];
+    hr_budget *root = hr_guard_root(guard);
+    pthread_barrier_init(&asleep, NULL, 65);
+    pthread_barrier_init(&awake, NULL, 65);
+    for (int i = 0; i < 64; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, fill_magazines_and_sleep, NULL), 0);
+    pthread_barrier_wait(&asleep);
+    uint64_t almost_all = 64 * MIB - 65536;
+    assert_int_equal(hr_budget_charge(root, almost_all), 0);
+    hr_budget_uncharge(root, almost_all);
+    hr_guard_check(guard);
+    pthread_barrier_wait(&awake);
+    for (int i = 0; i < 64; i++)
+        pthread_join(threads[i], NULL);
+    pthread_barrier_destroy(&asleep);
+    pthread_barrier_destroy(&awake);
+}
+
+static void *come_and_go(void *context)
+{
+    (void)context;
+    void *blocks[100];
+    for (int i = 0; i < 100; i++)
+        blocks[i] = hr_byte_pool_get(pool, SIZE);
+    for (int i = 0; i < 100; i++)
+        hr_byte_pool_put(pool, blocks[i]);
+    return NULL;
+}
+
+static void a_thread_that_ends_leaves_nothing_behind(void **state)
+{
+    (void)state;
+    hr_pool_figures figures;
+    for (int i = 0; i < 500; i++) {
+        pthread_t thread;
+        assert_int_equal(pthread_create(&thread, NULL, come_and_go, NULL), 0);
+        pthread_join(thread, NULL);
+    }
+    hr_byte_pool_read(pool, &figures);
+    assert_int_equal(figures.misses, 100);
+    assert_int_equal(figures.idle, 100);
+}
+
+static void a_fork_keeps_parent_and_child_right(void **state)
+{
+    (void)state;
+    pthread_t threads[3];
+    for (uintptr_t i = 0; i < 3; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, churn, (void *)(i + 1)), 0);
+    for (int i = 0; i < 30; i++) {
+        pid_t child = fork();
+        assert_true(child >= 0);
+        if (child == 0) {
+            alarm(20);
+            uint64_t *blocks[1000];
+            for (int k = 0; k < 1000; k++)
+                if ((blocks[k] = hr_byte_pool_get(pool, SIZE)) != NULL)
+                    take_hold(blocks[k], 1000000 + (uint64_t)k);
+            for (int k = 0; k < 1000; k++)
+                if (blocks[k])
+                    let_go(blocks[k], 1000000 + (uint64_t)k);
+            hr_byte_pool_trim(pool);
+            hr_pool_figures figures;
+            hr_byte_pool_read(pool, &figures);
+            /* What dead threads had in use stays so; what they had in magazines is idle. */
+            _exit(clashes == 0 && figures.in_use <= 3 * 151 ? 0 : 1);
+        }
+        int status;
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+        usleep(1000);
+    }
+    stop = true;
+    for (int i = 0; i < 3; i++)
+        pthread_join(threads[i], NULL);
+}
+
+#define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(no_block_is_in_two_hands),
+        TEST(a_producer_and_a_consumer_do_not_grow),
+        TEST(sleeping_threads_magazines_do_not_cause_a_refusal),
+        TEST(a_thread_that_ends_leaves_nothing_behind),
+        TEST(a_fork_keeps_parent_and_child_right),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
