@@ -9,7 +9,7 @@
 
 #include "os/cells.h"
 #include "os/file.h"
-#include "store/magazine.h"
+#include "store/engine.h"
 
 #include <errno.h>
 

@@ -5,7 +5,7 @@
 
 #include "base/yield.h"
 #include "budget/budget.h"
-#include "store/magazine.h"
+#include "store/engine.h"
 
 typedef struct hri_pool {
     hri_yielder yielder;

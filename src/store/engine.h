@@ -11,8 +11,8 @@
  *
  * A magazine has at most HRI_MAGAZINE_SLOTS blocks, and no more than HRI_MAGAZINE_BYTES of them.
  */
-#ifndef HRI_STORE_MAGAZINE_H
-#define HRI_STORE_MAGAZINE_H
+#ifndef HRI_STORE_ENGINE_H
+#define HRI_STORE_ENGINE_H
 
 #include "base/yield.h"
 #include "os/cells.h"
@@ -57,6 +57,12 @@ typedef struct hri_engine {
     uint64_t hits, misses, trimmed, refused;
     struct hri_engine *next; /* in the list of all engines */
 } hri_engine;
+
+/* What a block costs: itself, and its part of a region's head. */
+static inline uint64_t hri_engine_cost(const hri_engine *engine)
+{
+    return engine->options.block_bytes + sizeof(hri_block_number) + engine->options.block_bytes / 256;
+}
 
 int hri_engine_init(hri_engine *engine, const hri_engine_options *options);
 

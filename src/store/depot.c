@@ -1,0 +1,429 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Invariant: a block that is not new is in exactly one place: with a user, in a magazine, or free in its region; regions
+ * know which of theirs are in the depot (idle) or free.
+ *
+ * A cell that has a loaded magazine is open, but for the time in which its own thread works on it under the lock; then the
+ * magazine's count is right, else the cell's value.
+ *
+ * Locking: the engine's lock guards it and all cells at its place.
+ */
+#include "store/depot.h"
+
+#include "base/assert.h"
+#include "base/checked.h"
+#include "os/rseq.h"
+
+#include <stdlib.h>
+
+struct hri_magazine {
+    hri_magazine *next;
+    unsigned count;
+    void *none; /* below the first slot, and never equal to a block: what is put is compared with what is on top */
+    void *slots[];
+};
+
+#define REGION_BYTES_MIN ((size_t)64 << 10)
+#define REGION_BYTES_MAX ((size_t)4 << 20)
+#define REGION_BLOCKS_MIN 8
+
+/* So many free blocks are loaded at a time where a magazine is filled from a region. */
+#define REFILL 16
+
+/* ── magazines ──────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+static size_t magazine_bytes(const hri_engine *engine)
+{
+    return sizeof(hri_magazine) + engine->slots * sizeof(void *);
+}
+
+/* Runs no relief, so it may be called under the lock. */
+static hri_magazine *new_magazine(hri_engine *engine)
+{
+    hri_magazine *magazine = engine->empty;
+    if (magazine) {
+        engine->empty = magazine->next;
+        return magazine;
+    }
+    size_t bytes = magazine_bytes(engine);
+    if (hr_budget_try_charge(engine->options.budget, bytes) != 0)
+        return NULL;
+    magazine = malloc(bytes);
+    if (!magazine) {
+        hr_budget_uncharge(engine->options.budget, bytes);
+        return NULL;
+    }
+    *magazine = (hri_magazine){0};
+    return magazine;
+}
+
+static void keep_empty(hri_engine *engine, hri_magazine *magazine)
+{
+    magazine->next = engine->empty;
+    engine->empty = magazine;
+}
+
+void hri_depot_free_magazines(hri_engine *engine)
+{
+    while (engine->empty) {
+        hri_magazine *magazine = engine->empty;
+        engine->empty = magazine->next;
+        free(magazine);
+        hr_budget_uncharge(engine->options.budget, magazine_bytes(engine));
+    }
+}
+
+static hri_magazine *magazine_of(const hri_cell *cell, int which)
+{
+    return (hri_magazine *)(uintptr_t)atomic_load_explicit(&cell->more[which], memory_order_relaxed);
+}
+
+static void set_magazine(hri_cell *cell, int which, hri_magazine *magazine)
+{
+    atomic_store_explicit(&cell->more[which], (uintptr_t)magazine, memory_order_relaxed);
+}
+
+/* Closes a cell's loaded magazine, whose count is right then; of another thread's only after a fence. */
+static void settle(hri_cell *cell)
+{
+    hri_magazine *loaded = magazine_of(cell, HRI_DEPOT_LOADED);
+    if (loaded)
+        loaded->count =
+            (unsigned)((atomic_load_explicit(&cell->value, memory_order_relaxed) - (uintptr_t)loaded->slots) /
+                       sizeof(void *));
+}
+
+static void open_loaded(const hri_engine *engine, hri_cell *cell)
+{
+    hri_magazine *loaded = magazine_of(cell, HRI_DEPOT_LOADED);
+    if (loaded)
+        hri_cell_open_between(cell, (uintptr_t)(loaded->slots + loaded->count), (uintptr_t)loaded->slots,
+                              (uintptr_t)(loaded->slots + engine->slots));
+}
+
+/* This thread's cell, closed and settled; NULL: it has none. */
+static hri_cell *own_cell(const hri_engine *engine)
+{
+    hri_cell *cell = engine->place ? hri_cells_own(engine->place) : NULL;
+    if (!cell)
+        return NULL;
+    hri_cell_close(cell);
+    settle(cell);
+    return cell;
+}
+
+/* ── regions ────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+hri_region *hri_depot_region(const hri_engine *engine, const void *block)
+{
+    hri_region *region = hri_region_find(block);
+    return region && region->owner == engine ? region : NULL;
+}
+
+/* Puts a block that is away back to its region; what is none is a fault. */
+static void put_in_region(hri_engine *engine, void *block)
+{
+    hri_region *region = hri_depot_region(engine, block);
+    if (region && hri_region_put(region, block))
+        engine->free++;
+    else
+        hri_fault("%p is in a pool twice, or is no block of it", block);
+}
+
+void *hri_depot_take_free(hri_engine *engine)
+{
+    if (engine->free == 0)
+        return NULL;
+    hri_region *region = engine->regions;
+    while (region->first_free == HRI_NO_BLOCK)
+        region = region->next;
+    engine->free--;
+    return hri_region_take_free(region);
+}
+
+static void *take_new_block(hri_engine *engine)
+{
+    void *block = NULL;
+    for (hri_region *region = engine->regions; region && !block; region = region->next)
+        block = hri_region_take_new(region);
+    return block;
+}
+
+static void link_region(hri_engine *engine, hri_region *region)
+{
+    region->next = engine->regions;
+    if (region->next)
+        region->next->link = &region->next;
+    region->link = &engine->regions;
+    engine->regions = region;
+    engine->regions_bytes += region->map_bytes;
+}
+
+void hri_depot_unlink(hri_engine *engine, hri_region *region)
+{
+    *region->link = region->next;
+    if (region->next)
+        region->next->link = region->link;
+    engine->regions_bytes -= region->map_bytes;
+}
+
+static bool add_region(hri_engine *engine)
+{
+    const hri_engine_options *options = &engine->options;
+    uint64_t bytes = hri_max(REGION_BYTES_MIN, hri_min(engine->regions_bytes / 4, REGION_BYTES_MAX));
+    bytes = hri_max(bytes, REGION_BLOCKS_MIN * options->block_bytes);
+    hri_region *region = hri_region_new(engine, options->block_bytes, options->align, (size_t)bytes);
+    if (region)
+        link_region(engine, region);
+    return region != NULL;
+}
+
+/* ── the depot ──────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+/* Takes a thread's full magazine in. What was put twice, or is foreign, shows here: it is dropped. */
+static void to_depot(hri_engine *engine, hri_magazine *magazine)
+{
+    unsigned count = 0;
+    for (unsigned i = 0; i < magazine->count; i++) {
+        hri_region *region = hri_depot_region(engine, magazine->slots[i]);
+        if (region && hri_region_mark(region, magazine->slots[i], true))
+            magazine->slots[count++] = magazine->slots[i];
+        else
+            hri_fault("%p is in a pool twice, or is no block of it", magazine->slots[i]);
+    }
+    magazine->count = count;
+    magazine->next = engine->full;
+    engine->full = magazine;
+    engine->depot_blocks += count;
+}
+
+static hri_magazine *from_depot(hri_engine *engine)
+{
+    hri_magazine *magazine = engine->full;
+    if (!magazine)
+        return NULL;
+    engine->full = magazine->next;
+    engine->depot_blocks -= magazine->count;
+    engine->depot_blocks_min = hri_min(engine->depot_blocks_min, engine->depot_blocks);
+    for (unsigned i = 0; i < magazine->count; i++)
+        hri_region_mark(hri_region_find(magazine->slots[i]), magazine->slots[i], false);
+    return magazine;
+}
+
+static void empty_magazine(hri_engine *engine, hri_magazine *magazine)
+{
+    for (unsigned i = 0; i < magazine->count; i++)
+        put_in_region(engine, magazine->slots[i]);
+    magazine->count = 0;
+    keep_empty(engine, magazine);
+}
+
+void hri_depot_empty(hri_engine *engine, uint64_t blocks)
+{
+    hri_magazine *magazine;
+    while (blocks > 0 && (magazine = from_depot(engine)) != NULL) {
+        blocks -= hri_min(blocks, magazine->count);
+        empty_magazine(engine, magazine);
+    }
+}
+
+/* ── threads ────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+/* Takes the magazines of a closed cell away. */
+static void strip(hri_engine *engine, hri_cell *cell)
+{
+    settle(cell);
+    for (int which = HRI_DEPOT_LOADED; which <= HRI_DEPOT_PREVIOUS; which++) {
+        hri_magazine *magazine = magazine_of(cell, which);
+        set_magazine(cell, which, NULL);
+        if (magazine)
+            empty_magazine(engine, magazine);
+    }
+    hri_cell_empty(cell);
+}
+
+static bool has_slept(hri_cell *cell)
+{
+    uint64_t top = atomic_load_explicit(&cell->value, memory_order_relaxed);
+    return atomic_exchange_explicit(&cell->more[HRI_DEPOT_SEEN], top, memory_order_relaxed) == top;
+}
+
+/* Takes back what threads have in magazines: of all, or of those that have done nothing since the last time. */
+void hri_depot_collect(hri_engine *engine, bool sleepers_only, bool alone)
+{
+    bool others = false;
+    if (!engine->place)
+        return;
+    for (hri_cell *record = hri_cells_first(); record; record = hri_cells_next(record)) {
+        hri_cell *cell = hri_cells_at(record, engine->place);
+        if (!magazine_of(cell, HRI_DEPOT_LOADED) || (sleepers_only && !has_slept(cell)))
+            continue;
+        hri_cell_close(cell);
+        others |= record != hri_cells_mine;
+    }
+    if (others && !alone)
+        hri_rseq_fence();
+    for (hri_cell *record = hri_cells_first(); record; record = hri_cells_next(record)) {
+        hri_cell *cell = hri_cells_at(record, engine->place);
+        if (magazine_of(cell, HRI_DEPOT_LOADED) && !hri_cell_is_open(cell))
+            strip(engine, cell);
+    }
+}
+
+/* ── getting ────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+static void swap_magazines(hri_cell *cell)
+{
+    hri_magazine *loaded = magazine_of(cell, HRI_DEPOT_LOADED);
+    set_magazine(cell, HRI_DEPOT_LOADED, magazine_of(cell, HRI_DEPOT_PREVIOUS));
+    set_magazine(cell, HRI_DEPOT_PREVIOUS, loaded);
+}
+
+static void *pop(hri_magazine *magazine)
+{
+    return magazine && magazine->count > 0 ? magazine->slots[--magazine->count] : NULL;
+}
+
+/* Loads a full magazine in the place of the previous one, and that in the place of the loaded one; both are empty. */
+static void load(hri_engine *engine, hri_cell *cell, hri_magazine *magazine)
+{
+    hri_magazine *previous = magazine_of(cell, HRI_DEPOT_PREVIOUS);
+    if (previous)
+        keep_empty(engine, previous);
+    set_magazine(cell, HRI_DEPOT_PREVIOUS, magazine_of(cell, HRI_DEPOT_LOADED));
+    set_magazine(cell, HRI_DEPOT_LOADED, magazine);
+}
+
+/* Loads some free blocks of regions. */
+static void refill(hri_engine *engine, hri_cell *cell)
+{
+    hri_magazine *loaded = magazine_of(cell, HRI_DEPOT_LOADED);
+    if (!loaded && engine->free > 1) {
+        loaded = new_magazine(engine);
+        set_magazine(cell, HRI_DEPOT_LOADED, loaded);
+    }
+    void *block;
+    while (loaded && loaded->count < engine->slots && loaded->count < REFILL &&
+           (block = hri_depot_take_free(engine)) != NULL) {
+        loaded->slots[loaded->count++] = block;
+        engine->hits++;
+    }
+}
+
+/* Gives a block that is idle, or NULL. Under the lock. */
+void *hri_depot_take_idle(hri_engine *engine)
+{
+    hri_cell *cell = own_cell(engine);
+    void *block = NULL;
+    if (cell) {
+        block = pop(magazine_of(cell, HRI_DEPOT_LOADED));
+        if (!block && magazine_of(cell, HRI_DEPOT_PREVIOUS) && magazine_of(cell, HRI_DEPOT_PREVIOUS)->count > 0) {
+            swap_magazines(cell);
+            block = pop(magazine_of(cell, HRI_DEPOT_LOADED));
+        }
+        if (!block && engine->full) {
+            engine->hits += engine->full->count;
+            load(engine, cell, from_depot(engine));
+            block = pop(magazine_of(cell, HRI_DEPOT_LOADED));
+        }
+        if (!block && engine->free > 0) {
+            refill(engine, cell);
+            block = pop(magazine_of(cell, HRI_DEPOT_LOADED));
+        }
+        open_loaded(engine, cell);
+    } else if (engine->full && engine->free == 0) {
+        hri_depot_empty(engine, 1);
+    }
+    if (!block && (block = hri_depot_take_free(engine)) != NULL)
+        engine->hits++;
+    return block;
+}
+
+/* Takes a new block, which is paid for. Under the lock. */
+void *hri_depot_take_new(hri_engine *engine)
+{
+    void *block = take_new_block(engine);
+    if (!block && add_region(engine))
+        block = take_new_block(engine);
+    if (!block)
+        return NULL;
+    engine->misses++;
+    engine->made++;
+    engine->charged_bytes += hri_engine_cost(engine);
+    engine->peak_bytes = hri_max(engine->peak_bytes, engine->charged_bytes);
+    return block;
+}
+
+/* ── putting ────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+static bool is_in(const hri_magazine *magazine, const void *block)
+{
+    for (unsigned i = 0; magazine && i < magazine->count; i++)
+        if (magazine->slots[i] == block)
+            return true;
+    return false;
+}
+
+static bool push(const hri_engine *engine, hri_magazine *magazine, void *block)
+{
+    if (!magazine || magazine->count == engine->slots)
+        return false;
+    magazine->slots[magazine->count++] = block;
+    return true;
+}
+
+/* Makes room in this thread's magazines; false where there is no empty one to be had. */
+static bool make_room(hri_engine *engine, hri_cell *cell)
+{
+    hri_magazine *previous = magazine_of(cell, HRI_DEPOT_PREVIOUS);
+    if (previous && previous->count < engine->slots) {
+        swap_magazines(cell);
+        return true;
+    }
+    hri_magazine *empty = new_magazine(engine);
+    if (!empty)
+        return false;
+    if (previous)
+        to_depot(engine, previous);
+    set_magazine(cell, HRI_DEPOT_PREVIOUS, magazine_of(cell, HRI_DEPOT_LOADED));
+    set_magazine(cell, HRI_DEPOT_LOADED, empty);
+    return true;
+}
+
+/* Under the lock. */
+bool hri_depot_put(hri_engine *engine, hri_region *region, void *block)
+{
+    hri_cell *cell = own_cell(engine);
+    bool away = hri_region_is_away(region, block) && !(cell && (is_in(magazine_of(cell, HRI_DEPOT_LOADED), block) ||
+                                                                is_in(magazine_of(cell, HRI_DEPOT_PREVIOUS), block)));
+    if (away) {
+        bool pushed = cell && (push(engine, magazine_of(cell, HRI_DEPOT_LOADED), block) ||
+                               (make_room(engine, cell) && push(engine, magazine_of(cell, HRI_DEPOT_LOADED), block)));
+        if (!pushed)
+            put_in_region(engine, block);
+    }
+    if (cell)
+        open_loaded(engine, cell);
+    return away;
+}
+
+/* ── the end of a thread ──────────────────────────────────────────────────────────────────────────────────────────── */
+
+/* A thread that ends leaves its full magazines to the depot, and the rest to the regions. */
+void hri_depot_leave(hri_engine *engine, hri_cell *cell)
+{
+    pthread_mutex_lock(&engine->lock);
+    if (magazine_of(cell, HRI_DEPOT_LOADED)) {
+        hri_cell_close(cell);
+        settle(cell);
+        for (int which = HRI_DEPOT_LOADED; which <= HRI_DEPOT_PREVIOUS; which++) {
+            hri_magazine *magazine = magazine_of(cell, which);
+            set_magazine(cell, which, NULL);
+            if (magazine && magazine->count == engine->slots)
+                to_depot(engine, magazine);
+            else if (magazine)
+                empty_magazine(engine, magazine);
+        }
+        hri_cell_empty(cell);
+    }
+    pthread_mutex_unlock(&engine->lock);
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What an engine has in magazines, in its depot and in its regions. All calls want the engine's lock; none of them charges
+ * blocks, or runs anybody else's code.
+ */
+#ifndef HRI_STORE_DEPOT_H
+#define HRI_STORE_DEPOT_H
+
+#include "store/engine.h"
+
+/* A thread's words in its cell of the engine's place. */
+enum {
+    HRI_DEPOT_LOADED, /* its two magazines */
+    HRI_DEPOT_PREVIOUS,
+    HRI_DEPOT_SEEN, /* the top at the janitor's last visit */
+};
+
+/* Gives a block that is idle: of this thread's magazines, of the depot, of a region; NULL: there is none. */
+void *hri_depot_take_idle(hri_engine *engine);
+
+/* Takes a new block, which the caller has paid for; NULL where there is no memory. */
+void *hri_depot_take_new(hri_engine *engine);
+
+/* Puts a block of a region of the engine's; false if it is not away. */
+bool hri_depot_put(hri_engine *engine, hri_region *region, void *block);
+
+/* Moves so many blocks from the depot to their regions. */
+void hri_depot_empty(hri_engine *engine, uint64_t blocks);
+
+/* Moves what threads have in magazines to the regions: of all, or of those that have done nothing since the last time.
+ * `alone`: there are no other threads. */
+void hri_depot_collect(hri_engine *engine, bool sleepers_only, bool alone);
+
+/* Takes in what a thread has that ends. */
+void hri_depot_leave(hri_engine *engine, hri_cell *cell);
+
+/* Takes a free block of a region. */
+void *hri_depot_take_free(hri_engine *engine);
+
+/* The region of a block of the engine's; NULL: it is none. */
+hri_region *hri_depot_region(const hri_engine *engine, const void *block);
+
+void hri_depot_unlink(hri_engine *engine, hri_region *region);
+void hri_depot_free_magazines(hri_engine *engine); /* empty ones */
+
+#endif

@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Paying for blocks, constructing and destroying them, and giving them back to the kernel. `made` counts the blocks that
+ * are not new, and is what is charged.
+ *
+ * Locking: charges that may run relief, construct() and destroy() run with none held. `engines_lock` is taken before an
+ * engine's.
+ */
+#include "store/engine.h"
+
+#include "base/assert.h"
+#include "base/checked.h"
+#include "os/pages.h"
+#include "store/depot.h"
+#include "store/poison.h"
+
+#include <errno.h>
+
+static pthread_mutex_t engines_lock = PTHREAD_MUTEX_INITIALIZER;
+static hri_engine *engines;
+
+/* ── getting ───────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+static void *refuse(hri_engine *engine, int error)
+{
+    pthread_mutex_lock(&engine->lock);
+    engine->refused++;
+    pthread_mutex_unlock(&engine->lock);
+    errno = -error;
+    return NULL;
+}
+
+/* Takes back a new block that could not be constructed. */
+static void unmake(hri_engine *engine, void *block)
+{
+    pthread_mutex_lock(&engine->lock);
+    hri_region_unmake(hri_depot_region(engine, block), block);
+    engine->made--;
+    engine->charged_bytes -= hri_engine_cost(engine);
+    pthread_mutex_unlock(&engine->lock);
+    hr_budget_uncharge(engine->options.budget, hri_engine_cost(engine));
+}
+
+/* Pays for a new block and makes it, or finds an idle one after all. */
+static void *make_block(hri_engine *engine)
+{
+    const hri_engine_options *options = &engine->options;
+    int error = hr_budget_try_charge(options->budget, hri_engine_cost(engine));
+    if (error) { /* what other threads have in hand comes before relief */
+        pthread_mutex_lock(&engine->lock);
+        hri_depot_collect(engine, false, false);
+        void *block = hri_depot_take_idle(engine);
+        pthread_mutex_unlock(&engine->lock);
+        if (block)
+            return block;
+        error = hr_budget_charge(options->budget, hri_engine_cost(engine));
+    }
+    if (error)
+        return refuse(engine, error);
+    pthread_mutex_lock(&engine->lock);
+    void *block = hri_depot_take_new(engine);
+    pthread_mutex_unlock(&engine->lock);
+    if (!block) {
+        hr_budget_uncharge(options->budget, hri_engine_cost(engine));
+        return refuse(engine, -ENOMEM);
+    }
+    error = options->construct ? options->construct(block, options->context) : 0;
+    if (!error)
+        return block;
+    unmake(engine, block);
+    return refuse(engine, error);
+}
+
+void *hri_engine_get(hri_engine *engine)
+{
+    pthread_mutex_lock(&engine->lock);
+    void *block = hri_depot_take_idle(engine);
+    pthread_mutex_unlock(&engine->lock);
+    if (!block)
+        block = make_block(engine);
+    if (block)
+        hri_poison_lift(block, engine->options.block_bytes);
+    return block;
+}
+
+/* ── putting ────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+/* Without magazines each put is looked at under the lock; with them one that is not the last is looked at later. */
+bool hri_engine_may_put(hri_engine *engine, const void *block)
+{
+    if (engine->place)
+        return true;
+    pthread_mutex_lock(&engine->lock);
+    bool away = hri_region_is_away(hri_region_find(block), block);
+    pthread_mutex_unlock(&engine->lock);
+    return away;
+}
+
+bool hri_engine_put(hri_engine *engine, void *block)
+{
+    hri_region *region = hri_depot_region(engine, block);
+    bool put = false;
+    if (region) {
+        hri_poison(block, engine->options.block_bytes);
+        pthread_mutex_lock(&engine->lock);
+        put = hri_depot_put(engine, region, block);
+        pthread_mutex_unlock(&engine->lock);
+    }
+    if (!put)
+        hri_fault("%p is put into a pool that it is not of, or twice", block);
+    return put;
+}
+
+/* ── giving back ────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+/* Gives back a whole region, which is off the list. Not under the lock. */
+static void drop_region(hri_engine *engine, hri_region *region)
+{
+    const hri_engine_options *options = &engine->options;
+    void *block;
+    while (options->destroy && (block = hri_region_take_free(region)) != NULL) {
+        hri_poison_lift(block, options->block_bytes);
+        options->destroy(block, options->context);
+    }
+    hri_poison_lift(region, region->map_bytes);
+    hri_region_free(region);
+}
+
+/* Gives back one block of a region that has others away. Not under the lock: the block is away meanwhile. */
+static void drop_block(hri_engine *engine, void *block)
+{
+    const hri_engine_options *options = &engine->options;
+    hri_poison_lift(block, options->block_bytes);
+    if (options->destroy)
+        options->destroy(block, options->context);
+    pthread_mutex_lock(&engine->lock);
+    hri_region *region = hri_depot_region(engine, block);
+    hri_region_put(region, block);
+    hri_region_renew(region); /* the one that was put last */
+    engine->made--;
+    engine->charged_bytes -= hri_engine_cost(engine);
+    pthread_mutex_unlock(&engine->lock);
+    hr_budget_uncharge(engine->options.budget, hri_engine_cost(engine));
+}
+
+/* Takes off the list a region without a block that is away; NULL: there is none. */
+static hri_region *take_idle_region(hri_engine *engine)
+{
+    hri_region *region = engine->regions;
+    while (region && region->free != region->used)
+        region = region->next;
+    if (!region)
+        return NULL;
+    hri_depot_unlink(engine, region);
+    engine->free -= region->used;
+    engine->made -= region->used;
+    engine->trimmed += region->used;
+    engine->charged_bytes -= region->used * hri_engine_cost(engine);
+    return region;
+}
+
+/* Gives back free blocks of regions: whole regions, then blocks with pages of their own. */
+static void release(hri_engine *engine, uint64_t want_bytes)
+{
+    uint64_t freed = 0;
+    bool pages = engine->options.block_bytes % hri_page_size() == 0;
+    while (freed < want_bytes) {
+        pthread_mutex_lock(&engine->lock);
+        hri_region *region = take_idle_region(engine);
+        void *block = !region && pages ? hri_depot_take_free(engine) : NULL;
+        engine->trimmed += block != NULL;
+        pthread_mutex_unlock(&engine->lock);
+        if (!region && !block)
+            break;
+        if (block) {
+            drop_block(engine, block);
+            freed += hri_engine_cost(engine);
+            continue;
+        }
+        uint64_t bytes = region->used * hri_engine_cost(engine);
+        drop_region(engine, region);
+        hr_budget_uncharge(engine->options.budget, bytes);
+        freed += bytes;
+    }
+}
+
+static uint64_t charged(hri_engine *engine)
+{
+    pthread_mutex_lock(&engine->lock);
+    uint64_t bytes = engine->charged_bytes;
+    pthread_mutex_unlock(&engine->lock);
+    return bytes;
+}
+
+uint64_t hri_engine_trim(hri_engine *engine, uint64_t want_bytes)
+{
+    uint64_t before = charged(engine);
+    pthread_mutex_lock(&engine->lock);
+    uint64_t free_bytes = engine->free * hri_engine_cost(engine);
+    if (want_bytes > free_bytes)
+        hri_depot_empty(engine, (want_bytes - free_bytes) / hri_engine_cost(engine) + 1);
+    pthread_mutex_unlock(&engine->lock);
+    release(engine, want_bytes);
+    uint64_t freed = hri_sub(before, charged(engine));
+    if (freed < want_bytes) {
+        pthread_mutex_lock(&engine->lock);
+        hri_depot_empty(engine, UINT64_MAX);
+        hri_depot_collect(engine, false, false);
+        hri_depot_free_magazines(engine);
+        pthread_mutex_unlock(&engine->lock);
+        release(engine, want_bytes - freed);
+    }
+    return hri_sub(before, charged(engine));
+}
+
+uint64_t hri_engine_reap(hri_engine *engine)
+{
+    uint64_t before = charged(engine);
+    pthread_mutex_lock(&engine->lock);
+    hri_depot_collect(engine, true, false);
+    hri_depot_empty(engine, engine->depot_blocks_min);
+    engine->depot_blocks_min = engine->depot_blocks;
+    hri_depot_free_magazines(engine);
+    pthread_mutex_unlock(&engine->lock);
+    release(engine, UINT64_MAX);
+    return hri_sub(before, charged(engine));
+}
+
+void hri_engine_read(hri_engine *engine, hr_pool_figures *figures)
+{
+    pthread_mutex_lock(&engine->lock);
+    hri_depot_collect(engine, false, false);
+    uint64_t idle = engine->free + engine->depot_blocks;
+    figures->idle += idle;
+    figures->in_use += engine->made - idle;
+    figures->idle_bytes += idle * hri_engine_cost(engine);
+    figures->in_use_bytes += (engine->made - idle) * hri_engine_cost(engine);
+    figures->peak_bytes += engine->peak_bytes;
+    figures->hits += engine->hits;
+    figures->misses += engine->misses;
+    figures->trimmed += engine->trimmed;
+    figures->refused += engine->refused;
+    pthread_mutex_unlock(&engine->lock);
+}
+
+/* ── beginning and end ──────────────────────────────────────────────────────────────────────────────────────────── */
+
+static void end_thread(hri_cell *record)
+{
+    pthread_mutex_lock(&engines_lock);
+    for (hri_engine *engine = engines; engine; engine = engine->next)
+        if (engine->place)
+            hri_depot_leave(engine, hri_cells_at(record, engine->place));
+    pthread_mutex_unlock(&engines_lock);
+}
+
+int hri_engine_init(hri_engine *engine, const hri_engine_options *options)
+{
+    *engine = (hri_engine){.options = *options};
+    size_t page = hri_page_size(), align = options->align ? options->align : 16;
+    size_t bytes = (options->block_bytes + align - 1) / align * align;
+    if (bytes >= 4 * page) { /* with pages of its own a block can be given back alone */
+        align = page;
+        bytes = (bytes + page - 1) / page * page;
+    }
+    engine->options.align = align;
+    engine->options.block_bytes = bytes;
+    uint64_t slots = hri_max(1, hri_min(HRI_MAGAZINE_BYTES / bytes, HRI_MAGAZINE_SLOTS));
+    engine->slots = (unsigned)slots;
+    int error = -pthread_mutex_init(&engine->lock, NULL);
+    if (error)
+        return error;
+#ifndef HRI_DEBUG /* debug builds look at each block by itself */
+    engine->place = hri_poison_is_watched() ? 0 : hri_cells_claim();
+#endif
+    pthread_mutex_lock(&engines_lock);
+    hri_cells_at_end(end_thread);
+    engine->next = engines;
+    engines = engine;
+    pthread_mutex_unlock(&engines_lock);
+    return 0;
+}
+
+static void delist(hri_engine *engine)
+{
+    pthread_mutex_lock(&engines_lock);
+    hri_engine **at = &engines;
+    while (*at != engine)
+        at = &(*at)->next;
+    *at = engine->next;
+    pthread_mutex_unlock(&engines_lock);
+}
+
+/* Leaves the cells of a place as they were found. */
+static void clear_cells(hri_place place)
+{
+    for (hri_cell *record = hri_cells_first(); place && record; record = hri_cells_next(record)) {
+        hri_cell *cell = hri_cells_at(record, place);
+        if (!atomic_load_explicit(&cell->stop, memory_order_relaxed))
+            continue; /* never used */
+        atomic_store_explicit(&cell->stop, 0, memory_order_relaxed);
+        atomic_store_explicit(&cell->more[HRI_DEPOT_SEEN], 0, memory_order_relaxed);
+    }
+}
+
+int hri_engine_destroy(hri_engine *engine)
+{
+    hri_engine_trim(engine, UINT64_MAX);
+    pthread_mutex_lock(&engine->lock);
+    bool busy = engine->made > engine->free;
+    pthread_mutex_unlock(&engine->lock);
+    if (busy)
+        return -EBUSY;
+    delist(engine);
+    clear_cells(engine->place);
+    if (engine->place)
+        hri_cells_unclaim(engine->place);
+    pthread_mutex_destroy(&engine->lock);
+    return 0;
+}
+
+void hri_engine_fork(hri_engine *engine, hri_fork moment)
+{
+    hri_fork_lock(&engine->lock, moment);
+    if (moment == HRI_FORK_CHILD)
+        hri_depot_collect(engine, false, true);
+}
+
+void hri_engines_fork(hri_fork moment)
+{
+    hri_fork_lock(&engines_lock, moment);
+}
