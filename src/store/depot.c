@@ -183,8 +183,10 @@ static bool add_region(hri_engine *engine)
 static void to_depot(hri_engine *engine, hri_magazine *magazine)
 {
     unsigned count = 0;
+    hri_region *region = NULL;
     for (unsigned i = 0; i < magazine->count; i++) {
-        hri_region *region = hri_depot_region(engine, magazine->slots[i]);
+        if (!region || !hri_region_contains(region, magazine->slots[i]))
+            region = hri_depot_region(engine, magazine->slots[i]);
         if (region && hri_region_mark(region, magazine->slots[i], true))
             magazine->slots[count++] = magazine->slots[i];
         else
@@ -204,8 +206,12 @@ static hri_magazine *from_depot(hri_engine *engine)
     engine->full = magazine->next;
     engine->depot_blocks -= magazine->count;
     engine->depot_blocks_min = hri_min(engine->depot_blocks_min, engine->depot_blocks);
-    for (unsigned i = 0; i < magazine->count; i++)
-        hri_region_mark(hri_region_find(magazine->slots[i]), magazine->slots[i], false);
+    hri_region *region = engine->regions;
+    for (unsigned i = 0; i < magazine->count; i++) {
+        if (!hri_region_contains(region, magazine->slots[i]))
+            region = hri_region_find(magazine->slots[i]);
+        hri_region_mark(region, magazine->slots[i], false);
+    }
     return magazine;
 }
 

@@ -95,6 +95,7 @@ hri_region *hri_region_new(void *owner, size_t block_bytes, size_t align, size_t
         .map_bytes = bytes,
         .head_bytes = head,
         .block_bytes = block_bytes,
+        .inverse = bytes < UINT32_MAX ? ((UINT64_C(1) << 32) + block_bytes - 1) / block_bytes : 0,
         .count = (hri_block_number)count,
         .first_free = HRI_NO_BLOCK,
         .first_new = HRI_NO_BLOCK,
@@ -116,11 +117,15 @@ static void *block_at(const hri_region *region, hri_block_number number)
     return (void *)((uintptr_t)region + region->head_bytes + (size_t)number * region->block_bytes);
 }
 
+/* A multiple of block_bytes below 2^32, times the inverse, has the quotient in its upper half: exactly, since the rounding
+ * adds less than one part in 2^32 (Granlund and Montgomery, PLDI 1994). Whether it was a multiple shows the way back. */
 static hri_block_number number_of(const hri_region *region, const void *block)
 {
     uintptr_t offset = (uintptr_t)block - (uintptr_t)region - region->head_bytes;
-    bool inside = (uintptr_t)block >= (uintptr_t)region + region->head_bytes && offset % region->block_bytes == 0;
-    return inside ? (hri_block_number)(offset / region->block_bytes) : HRI_NO_BLOCK;
+    if (offset >= region->map_bytes)
+        return HRI_NO_BLOCK;
+    uint64_t number = region->inverse ? offset * region->inverse >> 32 : offset / region->block_bytes;
+    return number * region->block_bytes == offset ? (hri_block_number)number : HRI_NO_BLOCK;
 }
 
 bool hri_region_is_away(const hri_region *region, const void *block)

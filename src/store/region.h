@@ -23,6 +23,7 @@ typedef struct hri_region {
     size_t map_bytes;  /* all of it, from here on */
     size_t head_bytes; /* up to the first block */
     size_t block_bytes;
+    uint64_t inverse; /* 2^32 ÷ block_bytes, rounded up; 0: the region is too large for that */
     hri_block_number count;
     hri_block_number used;         /* blocks that are not new */
     hri_block_number free;         /* of those, the ones that wait here */
@@ -47,6 +48,12 @@ void hri_region_free(hri_region *region);
 static inline size_t hri_region_overhead(const hri_region *region)
 {
     return region->head_bytes;
+}
+
+/* Is the address in the region? */
+static inline bool hri_region_contains(const hri_region *region, const void *address)
+{
+    return (uintptr_t)address - (uintptr_t)region < region->map_bytes;
 }
 
 /* Finds the region of any address; NULL: it is in none. Any time, without a lock. */
