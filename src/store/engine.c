@@ -12,6 +12,7 @@
 #include "os/pages.h"
 #include "store/depot.h"
 #include "store/poison.h"
+#include "store/redzone.h"
 
 #include <errno.h>
 
@@ -77,8 +78,10 @@ void *hri_engine_get(hri_engine *engine)
     pthread_mutex_unlock(&engine->lock);
     if (!block)
         block = make_block(engine);
-    if (block)
+    if (block) {
         hri_poison_lift(block, engine->options.block_bytes);
+        hri_redzone_out(block, engine->usable_bytes, engine->options.block_bytes, engine->options.scratch);
+    }
     return block;
 }
 
@@ -100,6 +103,8 @@ bool hri_engine_put(hri_engine *engine, void *block)
     hri_region *region = hri_depot_region(engine, block);
     bool put = false;
     if (region) {
+        hri_poison_lift(block, engine->options.block_bytes); /* it may be in the pool already */
+        hri_redzone_in(block, engine->usable_bytes, engine->options.block_bytes, engine->options.scratch);
         hri_poison(block, engine->options.block_bytes);
         pthread_mutex_lock(&engine->lock);
         put = hri_depot_put(engine, region, block);
@@ -257,7 +262,8 @@ int hri_engine_init(hri_engine *engine, const hri_engine_options *options)
 {
     *engine = (hri_engine){.options = *options};
     size_t page = hri_page_size(), align = options->align ? options->align : 16;
-    size_t bytes = (options->block_bytes + align - 1) / align * align;
+    engine->usable_bytes = options->block_bytes;
+    size_t bytes = (options->block_bytes + HRI_REDZONE_BYTES + align - 1) / align * align;
     if (bytes >= 4 * page) { /* with pages of its own a block can be given back alone */
         align = page;
         bytes = (bytes + page - 1) / page * page;

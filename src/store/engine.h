@@ -30,18 +30,20 @@ typedef struct hri_magazine hri_magazine;
 /* What an engine is to be. */
 typedef struct hri_engine_options {
     hr_budget *budget;
-    size_t block_bytes; /* rounded up to the alignment */
+    size_t block_bytes; /* what users get; an engine's own are rounded up, with a red zone in debug builds */
     size_t align;       /* a power of two up to a page; 0: 16 */
     int (*construct)(void *block, void *context);
     void (*destroy)(void *block, void *context);
     void *context;
+    bool scratch; /* nobody relies on what is in a block that comes out again */
 } hri_engine_options;
 
 typedef struct hri_engine {
     /* Constant once made. */
     hri_engine_options options;
-    hri_place place; /* 0: threads have no magazines */
-    unsigned slots;  /* of a magazine */
+    size_t usable_bytes; /* of a block */
+    hri_place place;     /* 0: threads have no magazines */
+    unsigned slots;      /* of a magazine */
 
     pthread_mutex_t lock; /* guards the rest, and the cells at `place`; charges are made outside of it */
     hri_region *regions;

@@ -45,6 +45,7 @@ static int make_engines(hr_byte_pool *pool, size_t min_bytes)
         hri_engine_options options = {
             .budget = pool->budget,
             .block_bytes = bytes < pool->max_bytes ? bytes : pool->max_bytes,
+            .scratch = !pool->wipe,
         };
         int error = hri_engine_init(&pool->engines[pool->pool.count], &options);
         if (error)
@@ -120,7 +121,7 @@ static hri_engine *engine_for(hr_byte_pool *pool, size_t size)
     unsigned low = 0, high = pool->pool.count - 1;
     while (low < high) {
         unsigned middle = (low + high) / 2;
-        if (pool->engines[middle].options.block_bytes < size)
+        if (pool->engines[middle].usable_bytes < size)
             low = middle + 1;
         else
             high = middle;
@@ -155,7 +156,7 @@ void hr_byte_pool_put_slowly_(hr_byte_pool *pool, void *block)
         return;
     }
     if (pool->wipe)
-        explicit_bzero(block, engine->options.block_bytes);
+        explicit_bzero(block, engine->usable_bytes);
     hri_engine_put(engine, block);
 }
 

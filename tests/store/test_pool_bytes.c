@@ -334,6 +334,36 @@ static void put_twice_and_pass_on(void)
         hr_byte_pool_put(pool, buffers[i]);
 }
 
+#if defined(HRI_DEBUG) && !defined(__SANITIZE_ADDRESS__)
+static void write_beyond_the_end(void)
+{
+    char *buffer = hr_byte_pool_get(pool, 100);
+    buffer[100] = 1;
+    hr_byte_pool_put(pool, buffer);
+}
+
+static void write_after_the_put(void)
+{
+    char *volatile buffer = hr_byte_pool_get(pool, 100);
+    hr_byte_pool_put(pool, buffer);
+    buffer[50] = 1;
+    hr_byte_pool_put(pool, hr_byte_pool_get(pool, 100));
+}
+#endif
+
+static void debug_builds_see_writes_where_none_belong(void **state)
+{
+    (void)state;
+#if defined(HRI_DEBUG) && !defined(__SANITIZE_ADDRESS__)
+    make(100);
+    expect_a_fault(write_beyond_the_end);
+    expect_a_fault(write_after_the_put);
+#else
+    print_message("skipped: release builds do not look, and a sanitizer does it itself\n");
+    skip();
+#endif
+}
+
 /* The source hands a buffer that was put twice to two users at once. */
 static void source_3_a_buffer_put_twice_is_handed_to_one_user(void **state)
 {
@@ -360,6 +390,7 @@ int main(void)
         TEST(the_janitor_takes_what_was_not_needed),
         TEST(wiped_buffers_show_nothing),
         TEST(strange_options_are_refused),
+        TEST(debug_builds_see_writes_where_none_belong),
         TEST(source_3_a_buffer_put_twice_is_handed_to_one_user),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
