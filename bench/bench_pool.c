@@ -5,6 +5,7 @@
 #include "bench.h"
 #include "heaps.h"
 #include "pool_calls.h"
+#include "pool_go.h"
 #include "ring.h"
 
 #include <headroom/headroom.h>
@@ -211,6 +212,15 @@ static void add_slices(bench_group *group, bench_loop *theirs)
     }
 }
 
+static void add_go(bench_group *group, char *pattern)
+{
+    unsigned i = 1;
+    while (i < BENCH_CASES_MAX && group->cases[i].name)
+        i++;
+    if (i < BENCH_CASES_MAX)
+        group->cases[i] = (bench_case){"sync.Pool", NULL, bench_pool_go_ns, pattern};
+}
+
 int main(int argc, char **argv)
 {
     hr_guard_options options = {.limit_bytes = UINT64_C(2) << 30, .interval_ns = -1, .purge_interval_ns = -1};
@@ -230,5 +240,12 @@ int main(int argc, char **argv)
     };
     add_slices(&groups[0], heap_pair);
     add_slices(&groups[1], heap_batch);
+    bool counting = argc > 1 && strcmp(argv[1], "--loop") == 0;
+    if (!counting && bench_pool_go()) {
+        static char *const patterns[] = {"pair", "batch", "threads", "handoff"};
+        for (unsigned i = 0; i < 4; i++)
+            add_go(&groups[i], patterns[i]);
+    }
+    bench_missing("DPDK rte_mempool", "dpdk-dev", "it is not measured here: it wants huge pages and its own start-up");
     return bench_main(argc, argv, groups, sizeof groups / sizeof groups[0]);
 }
