@@ -21,6 +21,17 @@ macro(headroom_find name module package)
     endif()
 endmacro()
 
+# A header alone: what it takes to build the cache. It is copied, so that the folder that it is in, which may be that of
+# another libc, is not searched for anything else.
+find_path(UTHASH_FOUND_DIR uthash.h)
+set(UTHASH_MISSING "")
+if(UTHASH_FOUND_DIR)
+    set(UTHASH_INCLUDE_DIR ${PROJECT_BINARY_DIR}/uthash)
+    configure_file(${UTHASH_FOUND_DIR}/uthash.h ${UTHASH_INCLUDE_DIR}/uthash.h COPYONLY)
+else()
+    set(UTHASH_MISSING uthash-dev)
+endif()
+
 if(HEADROOM_TESTS OR HEADROOM_EXAMPLES OR HEADROOM_CLI)
     find_package(PkgConfig QUIET)
     if(NOT PKG_CONFIG_FOUND)
@@ -31,12 +42,7 @@ if(HEADROOM_TESTS OR HEADROOM_EXAMPLES OR HEADROOM_CLI)
     headroom_find(LIBMICROHTTPD libmicrohttpd>=0.9.74 libmicrohttpd-dev)
     headroom_find(LIBCURL libcurl libcurl4-openssl-dev)
     headroom_find(LIBXXHASH libxxhash libxxhash-dev)
-    # These two have no module of pkg-config's: a header alone, and a part of glibc that other libcs have beside them.
-    find_path(UTHASH_INCLUDE_DIR uthash.h)
-    set(UTHASH_MISSING "")
-    if(NOT UTHASH_INCLUDE_DIR)
-        set(UTHASH_MISSING uthash-dev)
-    endif()
+    # A part of glibc that other libcs have beside them, without a module of pkg-config's.
     include(CheckSymbolExists)
     check_symbol_exists(argp_parse argp.h ARGP_IN_LIBC)
     set(ARGP_MISSING "")

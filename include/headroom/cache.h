@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The cache that yields: what may be dropped, kept for as long as there is room.
+ *
+ *     hr_cache *cache;
+ *     int error = hr_cache_new(guard, &(hr_cache_options){.name = "pages", .ttl_ns = 60000000000}, &cache);
+ *     error = hr_cache_put(cache, key, key_size, page, page_size, 0);
+ *
+ *     hr_cache_ref ref;
+ *     if (hr_cache_get(cache, key, key_size, &ref) == 0) {
+ *         send(ref.data, ref.size);             // stays as it is until released, whatever becomes of the entry
+ *         hr_cache_release(cache, &ref);
+ *     }
+ *
+ * Keys and values are bytes, and copied. Each entry is charged to the cache's budget with all that it costs, and so are
+ * the tables. How large a cache gets is not a size that somebody has to guess: it grows while the guard's level is
+ * normal; from warning on it does not grow, each put evicts as much as it brings; and when memory is short, the guard
+ * asks it, and it evicts what is coldest, never what is borrowed. After that it grows again in steps, so that what it
+ * gave is not taken back at once. `max_bytes`, or a budget with a limit, bounds it besides.
+ *
+ * ── loading ────────────────────────────────────────────────────────────────────────────────────────────────────────
+ * With `load` a get that misses loads. One thread loads a key, the others that want it wait for that one:
+ *
+ *     static int load(void *database, const void *key, size_t key_size, hr_cache_loading *loading)
+ *     {
+ *         struct row row;
+ *         int error = find(database, key, key_size, &row);
+ *         return error ? error : hr_cache_supply(loading, row.bytes, row.size, 0);
+ *     }
+ *
+ * What there is no room to keep is still handed out, and gone once it is released.
+ *
+ * ── values that are the caller's ───────────────────────────────────────────────────────────────────────────────────
+ * hr_cache_put_held() takes a pointer instead of bytes: an object with references of its own, a file, a chain of
+ * buffers. Its bytes are charged by the caller; the cache says when it lets go.
+ *
+ * What is evicted is chosen by S3-FIFO (docs/cache.md): a hit only counts, and moves nothing.
+ */
+#ifndef HEADROOM_CACHE_H
+#define HEADROOM_CACHE_H
+
+#include <headroom/base.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct hr_cache hr_cache;
+typedef struct hr_cache_loading hr_cache_loading;
+
+/* Finds the value of a key that is missing, and gives it to hr_cache_supply(). It runs on the thread that asked, with no
+ * lock held; it may use the cache, but not get the key that it loads (-EDEADLK).
+ *
+ * returns  0; -ENOENT or another negative errno, which the get returns
+ */
+typedef int hr_cache_load_fn(void *context, const void *key, size_t key_size, hr_cache_loading *loading);
+
+/* Zero means default everywhere. */
+typedef struct hr_cache_options {
+    const char *name;       /* for reports; "cache" */
+    hr_budget *budget;      /* who pays; NULL: the root */
+    uint64_t max_bytes;     /* what its entries may cost in all; 0: the budget's own limit; HR_NONE: any */
+    int64_t ttl_ns;         /* how long an entry may be had; 0: until it is evicted */
+    unsigned shards;        /* parts with a lock each, a power of two up to 256; 0: by processors and size */
+    int priority;           /* among the guard's reclaimers: lowest is asked first */
+    hr_cache_load_fn *load; /* NULL: a miss is -ENOENT */
+    int64_t load_wait_ns;   /* 10 s: how long others wait for one that loads; negative: for ever */
+    int64_t failed_ttl_ns;  /* for how long a load's error is the answer without another load; 0: not at all */
+    void *context;          /* for load */
+} hr_cache_options;
+
+/* A borrowed value. {0} is an empty one. */
+typedef struct hr_cache_ref {
+    const void *data; /* aligned for any type, unless it is the caller's own */
+    size_t size;
+    void *entry_; /* the library's */
+} hr_cache_ref;
+
+/* Since the cache was made; bytes are of this instant. */
+typedef struct hr_cache_figures {
+    uint64_t entries;
+    uint64_t bytes;          /* what they cost in all, held values included */
+    uint64_t table_bytes;    /* what tables and memories of evicted keys cost besides */
+    uint64_t max_bytes;      /* HR_NONE: no bound of its own */
+    uint64_t growth_bytes;   /* what it may grow to for now, after pressure; HR_NONE: free */
+    uint64_t pinned;         /* entries that are borrowed, also such as are no longer in the cache */
+    uint64_t hits;           /* gets that found an entry */
+    uint64_t misses;         /* gets that found none, or one that had expired */
+    double hit_ratio;        /* hits ÷ both; 0 before the first get */
+    uint64_t puts;           /* entries taken in, loads included */
+    uint64_t replaced;       /* of which took the place of another */
+    uint64_t removed;        /* by hr_cache_remove() and hr_cache_clear() */
+    uint64_t evicted_full;   /* to keep to max_bytes, or to the step of growth after pressure */
+    uint64_t evicted_level;  /* to make room for a put from warning on */
+    uint64_t evicted_relief; /* because the guard asked, or hr_cache_trim() */
+    uint64_t evicted_bytes;  /* by the three above */
+    uint64_t expired;        /* found too old */
+    uint64_t refused_large;  /* puts: -E2BIG */
+    uint64_t refused_budget; /* puts: -EDQUOT */
+    uint64_t loads;
+    uint64_t load_failures;
+    uint64_t load_waits;    /* gets that waited for another's load */
+    uint64_t load_timeouts; /* of which gave up */
+    int64_t load_longest_ns;
+    int64_t oldest_ns; /* how long ago the oldest of those that go next came in */
+} hr_cache_figures;
+
+/* Makes a cache. Without a guard it belongs to no budget, never yields, and is bounded by max_bytes alone.
+ *
+ * returns  0; -EINVAL for a budget of another guard, or shards that are no power of two; -ENOMEM, -EDQUOT
+ * threads  any
+ * memory   allocates
+ * undo     hr_cache_free()
+ */
+HR_API HR_MUST_CHECK int hr_cache_new(hr_guard *guard, const hr_cache_options *options, hr_cache **ret_cache);
+
+/* Frees a cache and all its entries. NULL is fine.
+ *
+ * returns  0; -EBUSY while entries are borrowed or loaded: nothing has changed then
+ * threads  one, as the last user of the cache; not from a reclaimer
+ */
+HR_API int hr_cache_free(hr_cache *cache);
+
+/* Puts a copy of a value under a key, in the place of what was there. `ttl_ns` 0 is the cache's own, negative is none.
+ *
+ * A put that is refused takes away what was under the key: a cache must not answer with what is known to be old.
+ *
+ * returns  0; -E2BIG if it is larger than the cache may ever be, or 4 GiB; -EDQUOT if there is no room for it: a limit,
+ *          or from warning on a cache that has not as much to evict; -ENOMEM; -EINVAL without a key
+ * threads  any
+ * memory   allocates; may run reclaimers and the guard's callback, and so not under a lock that they take
+ * cost     a copy, and the eviction of as much where the cache may not grow
+ */
+HR_API HR_MUST_CHECK int hr_cache_put(hr_cache *cache, const void *key, size_t key_size, const void *value,
+                                      size_t value_size, int64_t ttl_ns);
+
+/* A value that stays the caller's. */
+typedef struct hr_cache_held {
+    const void *data; /* what a get gives */
+    size_t size;
+    uint64_t bytes; /* what it costs, charged to the cache's budget by the caller already */
+    int64_t ttl_ns; /* as for hr_cache_put() */
+
+    /* Called once nobody borrows it and it is no longer in the cache, with no lock held, on any thread, also inside of
+     * relief: frees it, and uncharges what it cost. NULL: nothing is done. */
+    void (*drop)(void *context, const void *data);
+    void *context; /* for drop */
+} hr_cache_held;
+
+/* As hr_cache_put(), for a value that is not copied. Since its bytes are charged already, it is taken in at any level:
+ * ask hr_cache_make_room() before taking memory for it. On failure `drop` is not called: it is still the caller's.
+ *
+ * returns  0; 1 if it has replaced another; -E2BIG, -EDQUOT, -ENOMEM, -EINVAL
+ * threads  any
+ * memory   allocates the entry; may run reclaimers and the guard's callback
+ */
+HR_API HR_MUST_CHECK int hr_cache_put_held(hr_cache *cache, const void *key, size_t key_size,
+                                           const hr_cache_held *held);
+
+/* Evicts what a put of `bytes` would have to evict now: nothing while the cache may grow, as much as it brings from
+ * warning on. For those who charge memory themselves.
+ *
+ * returns  bytes evicted
+ * threads  any; not under a lock that a `drop` takes
+ */
+HR_API uint64_t hr_cache_make_room(hr_cache *cache, uint64_t bytes);
+
+/* Finds an entry and borrows it. With `load` a miss loads it, or waits for another thread that does.
+ *
+ * returns  0; -ENOENT; with `load` also what it returned, -EDQUOT, -E2BIG, -ENOMEM, -ETIMEDOUT, -EDEADLK; -EINVAL
+ * threads  any; a load runs on this one
+ * memory   allocates only to load
+ * cost     one lock, uncontended in most cases, and a hash of the key
+ * undo     hr_cache_release()
+ */
+HR_API HR_MUST_CHECK int hr_cache_get(hr_cache *cache, const void *key, size_t key_size, hr_cache_ref *ret_ref);
+
+/* Gives a borrowed value back. Twice is harmless, and so is an empty one.
+ *
+ * threads  any, also another one than borrowed
+ */
+HR_API void hr_cache_release(hr_cache *cache, hr_cache_ref *ref);
+
+/* Supplies the value from within a load, once; it is copied. `ttl_ns` as for hr_cache_put().
+ *
+ * returns  0; -EALREADY; -E2BIG, -EDQUOT, -ENOMEM: a load returns that error
+ * threads  the one that loads
+ */
+HR_API HR_MUST_CHECK int hr_cache_supply(hr_cache_loading *loading, const void *value, size_t value_size,
+                                         int64_t ttl_ns);
+
+/* Takes an entry out. Who has borrowed it keeps it. A load of the key that is under way is not kept.
+ *
+ * returns  0; -ENOENT; -EINVAL
+ * threads  any
+ */
+HR_API int hr_cache_remove(hr_cache *cache, const void *key, size_t key_size);
+
+/* Takes all entries out.
+ *
+ * threads  any
+ */
+HR_API void hr_cache_clear(hr_cache *cache);
+
+/* Evicts the coldest entries until `want_bytes` are free, as the guard would.
+ *
+ * returns  bytes evicted; fewer where the rest is borrowed
+ * threads  any
+ */
+HR_API uint64_t hr_cache_trim(hr_cache *cache, uint64_t want_bytes);
+
+/* Called for an entry, which is borrowed meanwhile, with no lock held. Anything else than 0 ends the walk. */
+typedef int hr_cache_walk_fn(void *context, const void *key, size_t key_size, const hr_cache_ref *value);
+
+/* Visits the entries, in no order. What comes or goes meanwhile may be visited or not, and what eviction moves may be
+ * visited twice.
+ *
+ * returns  0; what `visit` returned to end it; -EINVAL
+ * threads  any; the callback may use the cache
+ * memory   never allocates
+ */
+HR_API int hr_cache_walk(hr_cache *cache, hr_cache_walk_fn *visit, void *context);
+
+/* Reads the figures.
+ *
+ * returns  0; -EINVAL
+ * threads  any
+ * memory   never allocates
+ */
+HR_API int hr_cache_read(hr_cache *cache, hr_cache_figures *ret_figures);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The cache, as its own files and guard_cache.c see it.
+ *
+ * A cache is cut into shards by the hash of the key. A shard is two tables of uthash, which keep their entries in the
+ * order in which they were added and so are S3-FIFO's two queues besides (cache_shard.c).
+ *
+ * Locking: each shard has a lock over its tables and counts, and no two are held at once. Under it nothing of the
+ * program's runs and nothing is charged that could run it: only tables, by hr_budget_try_charge(). Entries are charged
+ * before it is taken and uncharged after it is given back. What is borrowed is counted in the entry, without the lock.
+ */
+#ifndef HRI_STORE_CACHE_H
+#define HRI_STORE_CACHE_H
+
+#include "base/fork.h"
+#include "base/yield.h"
+
+#include <headroom/budget.h>
+#include <headroom/cache.h>
+#include <stdatomic.h>
+
+/* Where tables find no memory, adding to them fails, and the program goes on. */
+#define HASH_NONFATAL_OOM 1
+#include <uthash.h>
+
+typedef enum hri_cache_kind {
+    HRI_CACHE_VALUE,
+    HRI_CACHE_HELD,   /* the value is a hr_cache_held */
+    HRI_CACHE_FAILED, /* the value is a load's error, an int */
+} hri_cache_kind;
+
+/* An entry and its bytes: the value, and behind it the key, are in the same block. */
+typedef struct hri_cache_entry {
+    UT_hash_handle hh;
+    _Atomic uint32_t state; /* twice the borrowers, and 1 while it is in its shard: at 0 it is freed */
+    uint32_t value_size;
+    int64_t expires_ns; /* 0: never */
+    uint32_t born;      /* in ticks since the cache was made, see HRI_CACHE_TICK_NS */
+    uint8_t kind;
+    uint8_t seen; /* gets since it came into its queue, 3 at most */
+    uint8_t queue;
+    uint8_t spare;
+    _Alignas(max_align_t) unsigned char bytes[];
+} hri_cache_entry;
+
+#define HRI_CACHE_SEEN_MAX 3
+#define HRI_CACHE_LISTED 1u
+#define HRI_CACHE_BORROWED 2u
+#define HRI_CACHE_TICK_NS (INT64_C(1) << 26) /* a fifteenth of a second: 32 bits are nine years */
+
+enum {
+    HRI_CACHE_SMALL,
+    HRI_CACHE_MAIN,
+    HRI_CACHE_QUEUES,
+};
+
+typedef enum hri_cache_cause {
+    HRI_CACHE_FULL,
+    HRI_CACHE_LEVEL,
+    HRI_CACHE_RELIEF,
+    HRI_CACHE_CAUSES,
+} hri_cache_cause;
+
+/* A place between entries that stays good when they go: in the shard's list for as long as the lock is not held. */
+typedef struct hri_cache_cursor {
+    hri_cache_entry *next;
+    struct hri_cache_cursor *other;
+    pthread_t thread;
+} hri_cache_cursor;
+
+/* Keys that were evicted of late, as S3-FIFO remembers them: their hashes, and when. */
+typedef struct hri_cache_ghosts {
+    struct hri_cache_ghost {
+        uint32_t hash, time;
+    } * slots;
+    uint32_t count; /* a power of two, or 0 */
+    uint32_t time;  /* evictions so far */
+} hri_cache_ghosts;
+
+struct hri_cache_flight; /* cache_load.c */
+
+typedef struct hri_cache_shard {
+    _Alignas(64) pthread_mutex_t lock;         /* guards what follows, but for the atomics */
+    hri_cache_entry *queues[HRI_CACHE_QUEUES]; /* uthash's tables, oldest first */
+    hr_cache *cache;
+    uint64_t hits, misses;
+    uint64_t queue_bytes[HRI_CACHE_QUEUES];
+    _Atomic uint64_t bytes;  /* both */
+    _Atomic uint64_t pinned; /* entries that are borrowed */
+    uint64_t entries;
+    uint64_t puts, replaced, removed, expired;
+    uint64_t evicted[HRI_CACHE_CAUSES], evicted_bytes;
+    uint64_t loads, load_failures, load_waits, load_timeouts;
+    int64_t load_longest_ns;
+    uint64_t table_bytes;
+    uint64_t owed_bytes; /* given back by tables, to be uncharged without the lock */
+    unsigned denied;     /* adds since a table was refused the memory to grow; 0: it was not */
+    hri_cache_ghosts ghosts;
+    hri_cache_cursor *cursors;
+    hri_cache_cursor sweep; /* where the janitor goes on */
+    struct hri_cache_flight *flights;
+    pthread_cond_t landed;
+} hri_cache_shard;
+
+struct hr_cache {
+    /* Constant once made. */
+    char *name;
+    hr_budget *budget; /* NULL: nobody pays */
+    hri_yielders *yielders;
+    uint64_t seed;
+    int64_t ttl_ns;
+    int64_t born_ns;
+    hr_cache_load_fn *load;
+    int64_t load_wait_ns;
+    int64_t failed_ttl_ns;
+    void *context;
+    bool follows_budget; /* max_bytes is the budget's limit */
+    unsigned shard_count;
+
+    hri_yielder yielder;
+    _Atomic uint64_t max_bytes;
+    _Alignas(64) _Atomic uint64_t bytes; /* of entries that are in it, and of those that are coming */
+    _Atomic uint64_t growth_bytes;       /* what it may grow to, see cache_room.c; HR_NONE: free */
+    _Atomic int64_t grown_ns;            /* when that last rose */
+    _Atomic uint64_t step_bytes;         /* by how much it rises */
+    _Atomic uint64_t goal_bytes;         /* at which it is free again */
+    _Atomic uint64_t refused_large, refused_budget;
+    unsigned sweep_shard; /* the janitor's */
+    hri_cache_shard shards[];
+};
+
+/* What is to be put, found or removed. */
+typedef struct hri_cache_item {
+    const void *key;
+    size_t key_size;
+    uint32_t hash;
+    const void *value;
+    size_t value_size;
+    int64_t ttl_ns;
+    hri_cache_kind kind;
+} hri_cache_item;
+
+/* ── cache.c ────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+/* Makes a cache that `budget` pays for, and that yields through `yielders`; NULL: nobody pays, nobody asks it. */
+int hri_cache_new(hr_budget *budget, hri_yielders *yielders, const hr_cache_options *options, hr_cache **ret_cache);
+
+int64_t hri_cache_now(void);
+
+/* The upper bits choose the shard, the lower ones the table's bucket. */
+static inline hri_cache_shard *hri_cache_shard_of(hr_cache *cache, uint32_t hash)
+{
+    return &cache->shards[(hash >> 24) & (cache->shard_count - 1)];
+}
+
+/* Takes an item in, in the place of what is under its key. Gives 0 or 1, as hr_cache_put_held(), or a negative errno;
+ * then the key has nothing. */
+int hri_cache_put(hr_cache *cache, const hri_cache_item *item);
+
+/* Fills a borrowed entry's reference, or gives it back if it is a failure, whose error is the result. */
+int hri_cache_lend(hr_cache *cache, hri_cache_entry *entry, hr_cache_ref *ret_ref);
+
+/* ── cache_entry.c: one entry, and who pays for it ──────────────────────────────────────────────────────────────── */
+
+/* What an entry will cost, beside a held value. */
+uint64_t hri_cache_entry_estimate(const hri_cache_item *item);
+
+/* Charges and makes an entry in no shard, borrowed once if `state` says so. Gives NULL and an error. */
+hri_cache_entry *hri_cache_entry_new(hr_cache *cache, const hri_cache_item *item, uint32_t state, int *ret_error);
+
+/* What it costs, a held value included. */
+uint64_t hri_cache_entry_bytes(hri_cache_entry *entry);
+
+/* Frees an entry that is in no shard and not borrowed. No lock is held. The second leaves it to the caller to uncharge,
+ * and gives how much. */
+void hri_cache_entry_free(hr_cache *cache, hri_cache_entry *entry);
+uint64_t hri_cache_entry_dispose(hri_cache_entry *entry);
+
+/* Borrows an entry that is in its shard: under the lock. */
+void hri_cache_entry_pin(hri_cache_shard *shard, hri_cache_entry *entry);
+void hri_cache_entry_unpin(hr_cache *cache, hri_cache_entry *entry);
+
+static inline bool hri_cache_entry_is_pinned(const hri_cache_entry *entry)
+{
+    return atomic_load_explicit(&entry->state, memory_order_acquire) >= HRI_CACHE_BORROWED;
+}
+
+/* ── cache_shard.c: under the shard's lock ──────────────────────────────────────────────────────────────────────── */
+
+void hri_cache_shard_lock(hri_cache_shard *shard);
+void hri_cache_shard_unlock(hri_cache_shard *shard);
+
+hri_cache_entry *hri_cache_shard_find(hri_cache_shard *shard, const hri_cache_item *item);
+
+/* Adds an entry. False: there is no memory for the table. */
+bool hri_cache_shard_add(hri_cache_shard *shard, hri_cache_entry *entry);
+
+/* Takes an entry out. Gives whether the caller is to free it; else its borrowers do. */
+bool hri_cache_shard_take(hri_cache_shard *shard, hri_cache_entry *entry);
+
+/* Takes the coldest entry out that is not borrowed, for the caller to free, or NULL. */
+hri_cache_entry *hri_cache_shard_evict(hri_cache_shard *shard);
+
+/* The entry behind one, over both queues; of NULL the first. */
+hri_cache_entry *hri_cache_shard_next(hri_cache_shard *shard, hri_cache_entry *entry);
+
+bool hri_cache_entry_is_expired(const hri_cache_entry *entry, int64_t now_ns);
+
+/* Recounts a shard, and aborts where it contradicts itself. */
+void hri_cache_shard_check(hri_cache_shard *shard);
+
+/* Gives back what the tables keep; they are empty. */
+void hri_cache_shard_destroy(hri_cache_shard *shard);
+
+/* ── cache_room.c: how much it may hold ─────────────────────────────────────────────────────────────────────────── */
+
+/* Makes sure that `bytes` may come, and counts them in. If that takes an eviction, what is under the item's key counts
+ * as gone already: it is borrowed meanwhile, for hri_cache_room_settle(). Gives 0, or -E2BIG or -EDQUOT: then nothing is
+ * counted in. */
+int hri_cache_room_take(hr_cache *cache, const hri_cache_item *item, uint64_t bytes, hri_cache_entry **ret_old);
+void hri_cache_room_settle(hr_cache *cache, hri_cache_entry *old);
+void hri_cache_room_give(hr_cache *cache, uint64_t bytes);
+
+/* Evicts `want_bytes`, from `shard` first where it has its part. Gives what it could. */
+uint64_t hri_cache_evict(hr_cache *cache, const hri_cache_shard *shard, uint64_t want_bytes, hri_cache_cause cause);
+
+/* The yielder's callback. */
+uint64_t hri_cache_yield(void *context, uint64_t want_bytes, int64_t deadline_ns);
+
+/* Reads anew how large the budget lets it be. */
+void hri_cache_room_follow(hr_cache *cache);
+
+/* ── cache_load.c ───────────────────────────────────────────────────────────────────────────────────────────────── */
+
+/* Loads a key that was missed, or waits for who does. The shard's lock is held, and given back. */
+int hri_cache_load(hr_cache *cache, hri_cache_shard *shard, const hri_cache_item *item, hr_cache_ref *ret_ref);
+
+/* What is being loaded for this key (NULL: for any) is old by now: it is handed out, and not kept. Under the lock. */
+void hri_cache_load_outdate(hri_cache_shard *shard, const hri_cache_item *item);
+
+void hri_cache_load_fork(hri_cache_shard *shard);
+
+#endif

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* An entry is one block: what the cache knows of it, the value, the key. Its footprint is charged before it is made and
+ * uncharged after it is freed, both without a lock, since both may run what belongs to others.
+ *
+ * Invariant: a shard's `pinned` counts the entries whose state is HRI_CACHE_BORROWED or more. Who takes the state to 0
+ * frees the entry, and nobody else can reach it then.
+ */
+#include "store/cache.h"
+
+#include "base/assert.h"
+#include "base/checked.h"
+#include "os/heap.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+static size_t block_size(const hri_cache_item *item)
+{
+    return sizeof(hri_cache_entry) + item->value_size + item->key_size;
+}
+
+uint64_t hri_cache_entry_estimate(const hri_cache_item *item)
+{
+    return hri_heap_estimate(block_size(item));
+}
+
+/* What no relief can make fit is too large, and not short of room. */
+static int charge(hr_cache *cache, uint64_t bytes)
+{
+    int error = cache->budget ? hr_budget_charge(cache->budget, bytes) : 0;
+    hr_refusal refusal;
+    if (error == -EDQUOT && hr_budget_refusal(&refusal) == 0 && refusal.asked_bytes > refusal.limit_bytes)
+        return -E2BIG;
+    return error;
+}
+
+static void uncharge(hr_cache *cache, uint64_t bytes)
+{
+    if (cache->budget && bytes)
+        hr_budget_uncharge(cache->budget, bytes);
+}
+
+/* Makes a charged block. */
+static hri_cache_entry *allocate(hr_cache *cache, const hri_cache_item *item, int *ret_error)
+{
+    uint64_t charged_bytes = hri_cache_entry_estimate(item);
+    int error = charge(cache, charged_bytes);
+    hri_cache_entry *entry = error ? NULL : malloc(block_size(item));
+    if (!error && !entry) {
+        error = -ENOMEM;
+        uncharge(cache, charged_bytes);
+    } else if (!error) {
+        uint64_t bytes = hri_heap_footprint(entry);
+        if (bytes > charged_bytes)
+            error = charge(cache, bytes - charged_bytes);
+        else
+            uncharge(cache, charged_bytes - bytes);
+        if (error) {
+            uncharge(cache, charged_bytes);
+            free(entry);
+            entry = NULL;
+        }
+    }
+    *ret_error = error;
+    return entry;
+}
+
+hri_cache_entry *hri_cache_entry_new(hr_cache *cache, const hri_cache_item *item, uint32_t state, int *ret_error)
+{
+    hri_cache_entry *entry = allocate(cache, item, ret_error);
+    if (!entry)
+        return NULL;
+    int64_t now_ns = hri_cache_now(), ttl_ns = item->ttl_ns ? item->ttl_ns : cache->ttl_ns;
+    bool ends = ttl_ns > 0 && ttl_ns < INT64_MAX - now_ns;
+    *entry = (hri_cache_entry){
+        .value_size = (uint32_t)item->value_size,
+        .expires_ns = ends ? now_ns + ttl_ns : 0,
+        .born = (uint32_t)((now_ns - cache->born_ns) / HRI_CACHE_TICK_NS),
+        .kind = (uint8_t)item->kind,
+    };
+    atomic_init(&entry->state, state);
+    unsigned char *key = entry->bytes + item->value_size;
+    if (item->value_size)
+        memcpy(entry->bytes, item->value, item->value_size);
+    memcpy(key, item->key, item->key_size);
+    entry->hh.key = key;
+    entry->hh.keylen = (unsigned)item->key_size;
+    entry->hh.hashv = item->hash;
+    if (state >= HRI_CACHE_BORROWED)
+        atomic_fetch_add_explicit(&hri_cache_shard_of(cache, item->hash)->pinned, 1, memory_order_relaxed);
+    return entry;
+}
+
+uint64_t hri_cache_entry_bytes(hri_cache_entry *entry)
+{
+    uint64_t held = entry->kind == HRI_CACHE_HELD ? ((const hr_cache_held *)(const void *)entry->bytes)->bytes : 0;
+    return hri_add(hri_heap_footprint(entry), held);
+}
+
+uint64_t hri_cache_entry_dispose(hri_cache_entry *entry)
+{
+    HRI_ASSERT(atomic_load_explicit(&entry->state, memory_order_relaxed) == 0);
+    if (entry->kind == HRI_CACHE_HELD) {
+        const hr_cache_held *held = (const hr_cache_held *)(const void *)entry->bytes;
+        if (held->drop)
+            held->drop(held->context, held->data);
+    }
+    uint64_t bytes = hri_heap_footprint(entry);
+    free(entry);
+    return bytes;
+}
+
+void hri_cache_entry_free(hr_cache *cache, hri_cache_entry *entry)
+{
+    if (entry)
+        uncharge(cache, hri_cache_entry_dispose(entry));
+}
+
+void hri_cache_entry_pin(hri_cache_shard *shard, hri_cache_entry *entry)
+{
+    if (atomic_fetch_add_explicit(&entry->state, HRI_CACHE_BORROWED, memory_order_relaxed) < HRI_CACHE_BORROWED)
+        atomic_fetch_add_explicit(&shard->pinned, 1, memory_order_relaxed);
+}
+
+void hri_cache_entry_unpin(hr_cache *cache, hri_cache_entry *entry)
+{
+    hri_cache_shard *shard = hri_cache_shard_of(cache, entry->hh.hashv);
+    uint32_t before = atomic_fetch_sub_explicit(&entry->state, HRI_CACHE_BORROWED, memory_order_acq_rel);
+    HRI_ASSERT(before >= HRI_CACHE_BORROWED);
+    if (before < 2 * HRI_CACHE_BORROWED)
+        atomic_fetch_sub_explicit(&shard->pinned, 1, memory_order_release);
+    if (before == HRI_CACHE_BORROWED)
+        hri_cache_entry_free(cache, entry);
+}

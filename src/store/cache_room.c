@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* How much a cache may hold, and how it gives back.
+ *
+ * While the level is normal it may grow up to max_bytes. From warning on, what it has is all that it may have: each put
+ * evicts its own bytes first. Once it had to give, it is held to what was left, and that rises by a step in each
+ * interval, until it is where it was before: else it would take back at once what was freed for somebody else.
+ *
+ * `bytes` counts what is coming too, so that puts at the same time do not all find the same room.
+ */
+#include "store/cache.h"
+
+#include "base/checked.h"
+#include "base/clock.h"
+
+#include <errno.h>
+
+/* After pressure: by one part in GROWTH_STEPS of what it held before, and STEP_LEAST_BYTES at least, each interval. */
+#define GROWTH_STEPS 32
+#define GROWTH_INTERVAL_NS (100 * HRI_MILLISECOND)
+#define STEP_LEAST_BYTES (64 * 1024)
+
+/* What is evicted under one lock, at the most. */
+#define BATCH 32
+/* What is evicted between two looks at the clock. */
+#define SLICE_BYTES (128 * 1024)
+
+/* What the janitor looks at under one lock. */
+#define SWEEP 64
+
+static uint64_t load(const _Atomic uint64_t *value)
+{
+    return atomic_load_explicit(value, memory_order_relaxed);
+}
+
+static void store(_Atomic uint64_t *value, uint64_t to)
+{
+    atomic_store_explicit(value, to, memory_order_relaxed);
+}
+
+/* ── growth ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+/* Holds the cache to `bytes`, of which it had `before_bytes`. */
+static void restrain(hr_cache *cache, uint64_t bytes, uint64_t before_bytes)
+{
+    uint64_t goal = load(&cache->growth_bytes) == HR_NONE ? 0 : load(&cache->goal_bytes);
+    goal = hri_max(goal, before_bytes);
+    store(&cache->goal_bytes, goal);
+    store(&cache->step_bytes, hri_max(goal / GROWTH_STEPS, STEP_LEAST_BYTES));
+    atomic_store_explicit(&cache->grown_ns, hri_cache_now(), memory_order_relaxed);
+    store(&cache->growth_bytes, bytes);
+}
+
+/* What it may grow to by now. */
+static uint64_t grow(hr_cache *cache)
+{
+    uint64_t bytes = load(&cache->growth_bytes);
+    if (bytes == HR_NONE)
+        return HR_NONE;
+    int64_t grown_ns = atomic_load_explicit(&cache->grown_ns, memory_order_relaxed);
+    int64_t intervals = (hri_cache_now() - grown_ns) / GROWTH_INTERVAL_NS;
+    if (intervals < 1 ||
+        !atomic_compare_exchange_strong_explicit(&cache->grown_ns, &grown_ns, grown_ns + intervals * GROWTH_INTERVAL_NS,
+                                                 memory_order_relaxed, memory_order_relaxed))
+        return bytes;
+    bytes = hri_add(bytes, hri_mul((uint64_t)intervals, load(&cache->step_bytes)));
+    if (bytes >= load(&cache->goal_bytes))
+        bytes = HR_NONE;
+    store(&cache->growth_bytes, bytes);
+    return bytes;
+}
+
+/* What the cache may have in all, where it has `now_bytes`; and why no more. */
+static uint64_t allowance(hr_cache *cache, uint64_t now_bytes, hri_cache_cause *ret_cause)
+{
+    uint64_t max = load(&cache->max_bytes);
+    *ret_cause = HRI_CACHE_FULL;
+    if (cache->yielders && hri_yielders_level(cache->yielders) >= HR_WARNING) {
+        restrain(cache, now_bytes, now_bytes);
+        if (now_bytes < max)
+            *ret_cause = HRI_CACHE_LEVEL;
+        return hri_min(max, now_bytes);
+    }
+    uint64_t growth = grow(cache); /* and a step ahead, or an emptied cache would refuse at first */
+    return hri_min(max, growth == HR_NONE ? HR_NONE : hri_add(growth, load(&cache->step_bytes)));
+}
+
+void hri_cache_room_follow(hr_cache *cache)
+{
+    hr_budget_figures figures;
+    if (cache->follows_budget && hr_budget_read(cache->budget, &figures) == 0)
+        store(&cache->max_bytes, figures.limit_bytes);
+}
+
+/* ── coming ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+static int refuse(_Atomic uint64_t *count, int error)
+{
+    atomic_fetch_add_explicit(count, 1, memory_order_relaxed);
+    return error;
+}
+
+/* Borrows what is under the item's key. */
+static hri_cache_entry *borrow_old(hri_cache_shard *shard, const hri_cache_item *item)
+{
+    hri_cache_shard_lock(shard);
+    hri_cache_entry *old = hri_cache_shard_find(shard, item);
+    if (old)
+        hri_cache_entry_pin(shard, old);
+    hri_cache_shard_unlock(shard);
+    return old;
+}
+
+void hri_cache_room_settle(hr_cache *cache, hri_cache_entry *old)
+{
+    if (old)
+        hri_cache_entry_unpin(cache, old);
+}
+
+int hri_cache_room_take(hr_cache *cache, const hri_cache_item *item, uint64_t bytes, hri_cache_entry **ret_old)
+{
+    hri_cache_shard *shard = hri_cache_shard_of(cache, item->hash);
+    *ret_old = NULL;
+    uint64_t max = load(&cache->max_bytes);
+    if (bytes > max || bytes > INT64_MAX)
+        return refuse(&cache->refused_large, -E2BIG);
+    uint64_t before = atomic_fetch_add_explicit(&cache->bytes, bytes, memory_order_relaxed);
+    hri_cache_cause cause = HRI_CACHE_FULL;
+    /* What its owner has charged is there, whatever the level. */
+    uint64_t allowed = item->kind == HRI_CACHE_HELD ? max : allowance(cache, before, &cause);
+    uint64_t over = hri_sub(before + bytes, allowed);
+    if (over == 0)
+        return 0;
+    hri_cache_entry *old = borrow_old(shard, item);
+    over = hri_sub(over, old ? hri_cache_entry_bytes(old) : 0);
+    if (over <= before && (over == 0 || hri_cache_evict(cache, shard, over, cause) >= over)) {
+        *ret_old = old;
+        return 0;
+    }
+    hri_cache_room_settle(cache, old);
+    hri_cache_room_give(cache, bytes);
+    return refuse(&cache->refused_budget, -EDQUOT);
+}
+
+void hri_cache_room_give(hr_cache *cache, uint64_t bytes)
+{
+    atomic_fetch_sub_explicit(&cache->bytes, bytes, memory_order_relaxed);
+}
+
+uint64_t hr_cache_make_room(hr_cache *cache, uint64_t bytes)
+{
+    hri_cache_cause cause;
+    uint64_t before = load(&cache->bytes), allowed = allowance(cache, before, &cause);
+    uint64_t over = hri_min(hri_sub(hri_add(before, bytes), allowed), before);
+    return over ? hri_cache_evict(cache, NULL, over, cause) : 0;
+}
+
+/* ── going ──────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+/* Frees entries that have left their shard. */
+static void free_all(hr_cache *cache, hri_cache_entry *const *entries, unsigned count)
+{
+    uint64_t footprint_bytes = 0;
+    for (unsigned i = 0; i < count; i++)
+        footprint_bytes += hri_cache_entry_dispose(entries[i]);
+    if (cache->budget && footprint_bytes)
+        hr_budget_uncharge(cache->budget, footprint_bytes);
+}
+
+/* Evicts from one shard, a batch at most. */
+static uint64_t evict_from(hr_cache *cache, hri_cache_shard *shard, uint64_t want_bytes, hri_cache_cause cause)
+{
+    hri_cache_entry *victims[BATCH];
+    unsigned count = 0;
+    uint64_t freed = 0;
+    hri_cache_shard_lock(shard);
+    while (count < BATCH && freed < want_bytes && (victims[count] = hri_cache_shard_evict(shard)) != NULL)
+        freed += hri_cache_entry_bytes(victims[count++]);
+    shard->evicted[cause] += count;
+    shard->evicted_bytes += freed;
+    hri_cache_shard_unlock(shard);
+    free_all(cache, victims, count);
+    return freed;
+}
+
+/* Shards are to shrink alike: one is passed over that has less than its part, unless nothing comes of the others. */
+uint64_t hri_cache_evict(hr_cache *cache, const hri_cache_shard *shard, uint64_t want_bytes, hri_cache_cause cause)
+{
+    static _Atomic unsigned turn;
+    unsigned at = shard ? (unsigned)(shard - cache->shards) : atomic_fetch_add_explicit(&turn, 1, memory_order_relaxed);
+    uint64_t freed = 0;
+    for (unsigned in_vain = 0; freed < want_bytes && in_vain < 2 * cache->shard_count; at++) {
+        hri_cache_shard *next = &cache->shards[at & (cache->shard_count - 1)];
+        bool has_its_part = load(&next->bytes) >= load(&cache->bytes) / cache->shard_count;
+        uint64_t got = 0;
+        while ((has_its_part || in_vain >= cache->shard_count) && freed < want_bytes) {
+            got = evict_from(cache, next, want_bytes - freed, cause);
+            freed += got;
+            has_its_part = load(&next->bytes) >= load(&cache->bytes) / cache->shard_count;
+            if (!got)
+                break;
+            in_vain = 0;
+        }
+        in_vain += !got;
+    }
+    return freed;
+}
+
+/* Takes expired entries out of one shard, from where it last stopped. Gives whether there are more to look at. */
+static bool sweep(hr_cache *cache, hri_cache_shard *shard, int64_t now_ns, uint64_t *freed_bytes)
+{
+    hri_cache_entry *expired[SWEEP];
+    unsigned count = 0;
+    hri_cache_shard_lock(shard);
+    hri_cache_entry *entry = shard->sweep.next ? shard->sweep.next : hri_cache_shard_next(shard, NULL);
+    for (unsigned looks = 0; entry && looks < SWEEP; looks++) {
+        hri_cache_entry *next = hri_cache_shard_next(shard, entry);
+        if (hri_cache_entry_is_expired(entry, now_ns)) {
+            uint64_t bytes = hri_cache_entry_bytes(entry);
+            shard->expired++;
+            if (hri_cache_shard_take(shard, entry)) {
+                expired[count++] = entry;
+                *freed_bytes += bytes;
+            }
+        }
+        entry = next;
+    }
+    shard->sweep.next = entry;
+    hri_cache_shard_unlock(shard);
+    free_all(cache, expired, count);
+    return entry != NULL;
+}
+
+static uint64_t clean(hr_cache *cache, int64_t deadline_ns)
+{
+    uint64_t freed = 0;
+    hri_cache_room_follow(cache);
+    for (unsigned done = 0; done < cache->shard_count;) {
+        int64_t now_ns = hri_cache_now();
+        if (now_ns >= deadline_ns)
+            break;
+        if (!sweep(cache, &cache->shards[cache->sweep_shard], now_ns, &freed)) {
+            cache->sweep_shard = (cache->sweep_shard + 1) % cache->shard_count;
+            done++;
+        }
+    }
+    return freed;
+}
+
+uint64_t hri_cache_yield(void *context, uint64_t want_bytes, int64_t deadline_ns)
+{
+    hr_cache *cache = context;
+    if (want_bytes == 0)
+        return clean(cache, deadline_ns);
+    uint64_t before = load(&cache->bytes), freed = 0, got;
+    do {
+        got = hri_cache_evict(cache, NULL, hri_min(want_bytes - freed, SLICE_BYTES), HRI_CACHE_RELIEF);
+        freed += got;
+    } while (got && freed < want_bytes && hri_cache_now() < deadline_ns);
+    restrain(cache, load(&cache->bytes), before);
+    return freed;
+}
+
+uint64_t hr_cache_trim(hr_cache *cache, uint64_t want_bytes)
+{
+    return cache ? hri_cache_evict(cache, NULL, want_bytes, HRI_CACHE_RELIEF) : 0;
+}

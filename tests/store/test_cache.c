@@ -1,0 +1,572 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a cache keeps, lends, forgets and refuses. */
+#include "support/cmocka.h"
+
+#include "base/clock.h"
+
+#include <headroom/budget.h>
+#include <headroom/cache.h>
+#include <headroom/guard.h>
+#include <headroom/relief.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+/* ── help ───────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+static hr_guard *guard;
+static hr_budget *budget;
+static hr_cache *cache;
+
+static void pause_ms(long ms)
+{
+    nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000}, NULL);
+}
+
+static void open_with(uint64_t limit_bytes, uint64_t budget_bytes, const hr_cache_options *more)
+{
+    hr_guard_options guard_options = {.limit_bytes = limit_bytes, .interval_ns = -1, .purge_interval_ns = -1};
+    assert_int_equal(hr_guard_new(&guard_options, &guard), 0);
+    assert_int_equal(hr_budget_new(hr_guard_root(guard), "cached", budget_bytes, &budget), 0);
+    hr_cache_options options = more ? *more : (hr_cache_options){0};
+    options.budget = budget;
+    assert_int_equal(hr_cache_new(guard, &options, &cache), 0);
+}
+
+/* All that was charged must have come back. */
+static void close_all(void)
+{
+    assert_int_equal(hr_cache_free(cache), 0);
+    hr_budget_figures figures;
+    assert_int_equal(hr_budget_read(budget, &figures), 0);
+    assert_int_equal(figures.used_bytes, 0);
+    assert_int_equal(hr_budget_free(budget), 0);
+    hr_guard_free(guard);
+}
+
+static int put(const char *key, const char *value)
+{
+    return hr_cache_put(cache, key, strlen(key), value, strlen(value), 0);
+}
+
+static int put_sized(unsigned key, size_t size)
+{
+    static char value[4 << 20];
+    return hr_cache_put(cache, &key, sizeof key, value, size, 0);
+}
+
+static int get(const char *key, hr_cache_ref *ret_ref)
+{
+    return hr_cache_get(cache, key, strlen(key), ret_ref);
+}
+
+static bool has_sized(unsigned key)
+{
+    hr_cache_ref ref;
+    if (hr_cache_get(cache, &key, sizeof key, &ref) != 0)
+        return false;
+    hr_cache_release(cache, &ref);
+    return true;
+}
+
+static void assert_value(const char *key, const char *value)
+{
+    hr_cache_ref ref = {0};
+    assert_int_equal(get(key, &ref), 0);
+    assert_int_equal(ref.size, strlen(value));
+    assert_memory_equal(ref.data, value, ref.size);
+    hr_cache_release(cache, &ref);
+}
+
+static hr_cache_figures figures_now(void)
+{
+    hr_cache_figures figures;
+    assert_int_equal(hr_cache_read(cache, &figures), 0);
+    return figures;
+}
+
+static uint64_t used_bytes(void)
+{
+    hr_budget_figures figures;
+    assert_int_equal(hr_budget_read(budget, &figures), 0);
+    return figures.used_bytes;
+}
+
+/* ── keeping and lending ────────────────────────────────────────────────────────────────────────────────────────── */
+
+static void keeps_what_was_put(void **state)
+{
+    (void)state;
+    open_with(100 * MIB, HR_NONE, NULL);
+    hr_cache_ref ref = {.size = 7};
+    assert_int_equal(get("a", &ref), -ENOENT);
+    assert_int_equal(ref.size, 7);
+    assert_int_equal(put("a", "one"), 0);
+    assert_int_equal(put("b", ""), 0);
+    assert_value("a", "one");
+    assert_value("b", "");
+    assert_int_equal(put("a", "two"), 0);
+    assert_value("a", "two");
+    assert_int_equal(hr_cache_remove(cache, "a", 1), 0);
+    assert_int_equal(hr_cache_remove(cache, "a", 1), -ENOENT);
+    assert_int_equal(get("a", &ref), -ENOENT);
+    hr_cache_figures figures = figures_now();
+    assert_int_equal(figures.entries, 1);
+    assert_int_equal(figures.puts, 3);
+    assert_int_equal(figures.replaced, 1);
+    assert_int_equal(figures.removed, 1);
+    assert_int_equal(figures.hits, 3);
+    assert_int_equal(figures.misses, 2);
+    assert_true(figures.hit_ratio > 0.59 && figures.hit_ratio < 0.61);
+    hr_cache_clear(cache);
+    assert_int_equal(figures_now().entries, 0);
+    assert_int_equal(figures_now().bytes, 0);
+    close_all();
+}
+
+static void refuses_nonsense(void **state)
+{
+    (void)state;
+    open_with(100 * MIB, HR_NONE, NULL);
+    hr_cache_ref ref;
+    hr_cache *other;
+    hr_cache_figures figures;
+    assert_int_equal(hr_cache_new(guard, &(hr_cache_options){.shards = 3}, &other), -EINVAL);
+    assert_int_equal(hr_cache_new(guard, &(hr_cache_options){.shards = 512}, &other), -EINVAL);
+    assert_int_equal(hr_cache_new(NULL, &(hr_cache_options){.budget = budget}, &other), -EINVAL);
+    assert_int_equal(hr_cache_put(cache, "", 0, "x", 1, 0), -EINVAL);
+    assert_int_equal(hr_cache_put(cache, NULL, 1, "x", 1, 0), -EINVAL);
+    assert_int_equal(hr_cache_put(cache, "k", 1, NULL, 1, 0), -EINVAL);
+    assert_int_equal(hr_cache_get(cache, "k", 1, NULL), -EINVAL);
+    assert_int_equal(hr_cache_get(NULL, "k", 1, &ref), -EINVAL);
+    assert_int_equal(hr_cache_read(cache, NULL), -EINVAL);
+    assert_int_equal(hr_cache_read(NULL, &figures), -EINVAL);
+    assert_int_equal(hr_cache_walk(cache, NULL, NULL), -EINVAL);
+    assert_int_equal(hr_cache_free(NULL), 0);
+    hr_cache_release(cache, &(hr_cache_ref){0});
+    close_all();
+}
+
+static void charges_all_that_it_costs(void **state)
+{
+    (void)state;
+    open_with(100 * MIB, HR_NONE, &(hr_cache_options){.shards = 1});
+    uint64_t empty = used_bytes();
+    assert_true(empty > 0);
+    for (unsigned i = 0; i < 1000; i++)
+        assert_int_equal(put_sized(i, 64), 0);
+    hr_cache_figures figures = figures_now();
+    assert_true(figures.bytes > 1000 * 64);
+    assert_int_equal(used_bytes(), empty + figures.bytes + figures.table_bytes);
+    close_all();
+}
+
+static void readers_keep_what_they_borrowed(void **state)
+{
+    (void)state;
+    open_with(100 * MIB, HR_NONE, NULL);
+    hr_cache_ref old, new;
+    assert_int_equal(put("a", "old"), 0);
+    assert_int_equal(get("a", &old), 0);
+    assert_int_equal(put("a", "new"), 0);
+    assert_int_equal(get("a", &new), 0);
+    assert_memory_equal(old.data, "old", 3);
+    assert_memory_equal(new.data, "new", 3);
+    assert_int_equal(figures_now().pinned, 2);
+    assert_int_equal(hr_cache_remove(cache, "a", 1), 0);
+    hr_cache_clear(cache);
+    assert_int_equal(hr_cache_free(cache), -EBUSY);
+    assert_memory_equal(new.data, "new", 3);
+    hr_cache_release(cache, &old);
+    hr_cache_release(cache, &old);
+    assert_int_equal(figures_now().pinned, 1);
+    assert_int_equal(hr_cache_free(cache), -EBUSY);
+    hr_cache_release(cache, &new);
+    close_all();
+}
+
+static void borrowed_twice_is_one_entry(void **state)
+{
+    (void)state;
+    open_with(100 * MIB, HR_NONE, NULL);
+    hr_cache_ref first, second;
+    assert_int_equal(put("a", "x"), 0);
+    assert_int_equal(get("a", &first), 0);
+    assert_int_equal(get("a", &second), 0);
+    assert_int_equal(figures_now().pinned, 1);
+    hr_cache_release(cache, &first);
+    assert_int_equal(figures_now().pinned, 1);
+    hr_cache_release(cache, &second);
+    assert_int_equal(figures_now().pinned, 0);
+    assert_value("a", "x");
+    close_all();
+}
+
+static void entries_expire(void **state)
+{
+    (void)state;
+    open_with(100 * MIB, HR_NONE, &(hr_cache_options){.ttl_ns = 20 * HRI_MILLISECOND, .shards = 1});
+    hr_cache_ref ref;
+    assert_int_equal(put("soon", "x"), 0);
+    assert_int_equal(hr_cache_put(cache, "late", 4, "y", 1, HRI_SECOND), 0);
+    assert_int_equal(hr_cache_put(cache, "never", 5, "z", 1, -1), 0);
+    assert_value("soon", "x");
+    pause_ms(30);
+    assert_int_equal(get("soon", &ref), -ENOENT);
+    assert_value("late", "y");
+    assert_value("never", "z");
+    assert_int_equal(figures_now().expired, 1);
+    assert_int_equal(figures_now().entries, 2);
+    close_all();
+}
+
+/* Nobody asks for them any more, so the janitor finds them; what lives stays. */
+static void janitor_takes_what_expired(void **state)
+{
+    (void)state;
+    open_with(100 * MIB, HR_NONE, &(hr_cache_options){.shards = 4});
+    for (unsigned i = 0; i < 1000; i++)
+        assert_int_equal(hr_cache_put(cache, &i, sizeof i, "x", 1, i % 2 ? 10 * HRI_MILLISECOND : 0), 0);
+    pause_ms(20);
+    for (unsigned round = 0; round < 100 && figures_now().expired < 500; round++)
+        hr_cleanup(guard); /* one slice each, which goes on where the last one stopped */
+    assert_int_equal(figures_now().entries, 500);
+    assert_int_equal(figures_now().expired, 500);
+    close_all();
+}
+
+/* ── limits ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+static void keeps_to_its_size(void **state)
+{
+    (void)state;
+    open_with(100 * MIB, HR_NONE, &(hr_cache_options){.max_bytes = MIB});
+    for (unsigned i = 0; i < 5000; i++) {
+        assert_int_equal(put_sized(i, 1000), 0);
+        if (i % 64 == 0)
+            assert_true(figures_now().bytes <= MIB);
+    }
+    assert_true(figures_now().bytes > MIB - 2000);
+    assert_int_equal(put_sized(0, MIB), -E2BIG);
+    assert_int_equal(figures_now().refused_large, 1);
+    assert_true(figures_now().evicted_full > 3000);
+    close_all();
+}
+
+/* A cache that refuses the new value must not go on to answer with the old one. */
+static void refused_put_leaves_nothing(void **state)
+{
+    (void)state;
+    open_with(100 * MIB, HR_NONE, &(hr_cache_options){.max_bytes = MIB});
+    assert_int_equal(put_sized(1, 100), 0);
+    assert_true(has_sized(1));
+    assert_int_equal(put_sized(1, 2 * MIB), -E2BIG);
+    assert_false(has_sized(1));
+    close_all();
+}
+
+static void budget_bounds_it(void **state)
+{
+    (void)state;
+    open_with(100 * MIB, MIB, NULL);
+    for (unsigned i = 0; i < 5000; i++)
+        assert_int_equal(put_sized(i, 1000), 0);
+    hr_budget_figures account;
+    assert_int_equal(hr_budget_read(budget, &account), 0);
+    assert_true(account.used_bytes <= MIB);
+    assert_true(figures_now().bytes > MIB / 2);
+    assert_int_equal(put_sized(1, 2 * MIB), -E2BIG);
+    hr_cache *unbounded;
+    hr_cache_options options = {.budget = budget, .max_bytes = HR_NONE, .shards = 1};
+    assert_int_equal(hr_cache_new(guard, &options, &unbounded), 0);
+    static char value[2 * MIB];
+    assert_int_equal(hr_cache_put(unbounded, "a", 1, value, sizeof value, 0), -E2BIG);
+    assert_int_equal(hr_cache_free(unbounded), 0);
+    close_all();
+}
+
+static void what_is_borrowed_is_not_evicted(void **state)
+{
+    (void)state;
+    open_with(100 * MIB, HR_NONE, &(hr_cache_options){.max_bytes = MIB, .shards = 1});
+    hr_cache_ref refs[16];
+    for (unsigned i = 0; i < 16; i++) {
+        assert_int_equal(put_sized(i, 60000), 0);
+        assert_int_equal(hr_cache_get(cache, &i, sizeof i, &refs[i]), 0);
+    }
+    assert_int_equal(put_sized(100, 120000), -EDQUOT);
+    assert_int_equal(figures_now().refused_budget, 1);
+    assert_int_equal(hr_relieve(guard, MIB), 0);
+    assert_int_equal(figures_now().entries, 16);
+    hr_cache_release(cache, &refs[3]);
+    hr_cache_release(cache, &refs[4]);
+    assert_int_equal(put_sized(100, 100000), 0);
+    assert_false(has_sized(3));
+    for (unsigned i = 0; i < 16; i++)
+        hr_cache_release(cache, &refs[i]);
+    close_all();
+}
+
+/* ── pressure ───────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+static void does_not_grow_from_warning_on(void **state)
+{
+    (void)state;
+    open_with(10 * MIB, HR_NONE, &(hr_cache_options){.shards = 2});
+    for (unsigned i = 0; i < 4000; i++)
+        assert_int_equal(put_sized(i, 1000), 0);
+    uint64_t other = 85 * MIB / 10 - used_bytes();
+    assert_int_equal(hr_budget_charge(hr_guard_root(guard), other), 0);
+    assert_int_equal(hr_guard_level(guard), HR_WARNING);
+    uint64_t before = figures_now().bytes;
+    for (unsigned i = 4000; i < 8000; i++) {
+        assert_int_equal(put_sized(i, 500 + i % 1000), 0);
+        if (i % 64 == 0)
+            assert_true(figures_now().bytes <= before);
+    }
+    /* An update pays with what it replaces: a cache must not be emptied by updates. */
+    before = figures_now().bytes;
+    for (unsigned round = 0; round < 1000; round++)
+        assert_int_equal(put_sized(7999, 900), 0);
+    assert_true(figures_now().bytes > before * 9 / 10);
+    assert_true(figures_now().evicted_level > 3000);
+    assert_int_equal(hr_guard_level(guard), HR_WARNING);
+    hr_budget_uncharge(hr_guard_root(guard), other);
+    close_all();
+}
+
+static void an_empty_one_stays_empty_from_warning_on(void **state)
+{
+    (void)state;
+    open_with(10 * MIB, HR_NONE, NULL);
+    assert_int_equal(hr_budget_charge(hr_guard_root(guard), 85 * MIB / 10), 0);
+    assert_int_equal(put_sized(1, 100), -EDQUOT);
+    hr_budget_uncharge(hr_guard_root(guard), 85 * MIB / 10);
+    assert_int_equal(hr_guard_check(guard), HR_NORMAL);
+    assert_int_equal(put_sized(1, 100), 0);
+    close_all();
+}
+
+static void yields_to_others(void **state)
+{
+    (void)state;
+    open_with(10 * MIB, HR_NONE, NULL);
+    for (unsigned i = 0; i < 6000; i++)
+        assert_int_equal(put_sized(i, 1000), 0);
+    assert_int_equal(hr_budget_charge(hr_guard_root(guard), 8 * MIB), 0);
+    assert_true(figures_now().evicted_relief > 3000);
+    assert_true(used_bytes() <= 2 * MIB);
+    hr_budget_uncharge(hr_guard_root(guard), 8 * MIB);
+    close_all();
+}
+
+/* What it gave must not be taken back at once: lessons 17. */
+static void grows_again_in_steps(void **state)
+{
+    (void)state;
+    open_with(100 * MIB, HR_NONE, &(hr_cache_options){.shards = 1});
+    for (unsigned i = 0; i < 6000; i++)
+        assert_int_equal(put_sized(i, 1000), 0);
+    uint64_t before = figures_now().bytes;
+    assert_true(hr_relieve(guard, before / 2) >= before / 2);
+    uint64_t low = figures_now().bytes;
+    int64_t begin_ns = 0, now_ns = 0;
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    begin_ns = now.tv_sec * HRI_SECOND + now.tv_nsec;
+    for (unsigned i = 10000; i < 13000; i++)
+        assert_int_equal(put_sized(i, 1000), 0);
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    now_ns = now.tv_sec * HRI_SECOND + now.tv_nsec;
+    uint64_t steps = (uint64_t)((now_ns - begin_ns) / (100 * HRI_MILLISECOND)) + 2;
+    assert_true(figures_now().bytes <= low + steps * (before / 32));
+    assert_true(figures_now().growth_bytes != HR_NONE);
+    for (unsigned round = 0; round < 60 && figures_now().growth_bytes != HR_NONE; round++) {
+        pause_ms(100);
+        for (unsigned i = 20000; i < 20300; i++)
+            assert_int_equal(put_sized(round * 300 + i, 1000), 0);
+    }
+    assert_true(figures_now().growth_bytes == HR_NONE);
+    assert_true(figures_now().bytes > before * 9 / 10);
+    close_all();
+}
+
+static void coldest_go_first(void **state)
+{
+    (void)state;
+    open_with(100 * MIB, HR_NONE, &(hr_cache_options){.shards = 1});
+    for (unsigned i = 0; i < 1000; i++)
+        assert_int_equal(put_sized(i, 1000), 0);
+    for (unsigned round = 0; round < 3; round++)
+        for (unsigned i = 0; i < 100; i++)
+            assert_true(has_sized(i));
+    assert_true(hr_cache_trim(cache, figures_now().bytes / 2) > 0);
+    for (unsigned i = 0; i < 100; i++)
+        assert_true(has_sized(i));
+    close_all();
+}
+
+/* A scan of what nobody asks for again must not drive out what everybody asks for. */
+static void a_scan_does_not_empty_it(void **state)
+{
+    (void)state;
+    open_with(100 * MIB, HR_NONE, &(hr_cache_options){.max_bytes = MIB, .shards = 1});
+    for (unsigned round = 0; round < 4; round++)
+        for (unsigned i = 0; i < 300; i++)
+            if (!has_sized(i))
+                assert_int_equal(put_sized(i, 1000), 0);
+    for (unsigned i = 0; i < 5000; i++)
+        assert_int_equal(put_sized(100000 + i, 1000), 0);
+    unsigned kept = 0;
+    for (unsigned i = 0; i < 300; i++)
+        kept += has_sized(i);
+    assert_true(kept > 290);
+    close_all();
+}
+
+/* ── values that are the caller's ───────────────────────────────────────────────────────────────────────────────── */
+
+static unsigned dropped;
+
+static void drop(void *context, const void *data)
+{
+    assert_ptr_equal(data, "held");
+    hr_budget_uncharge(context, 1000);
+    dropped++;
+}
+
+static void held_values_are_let_go_once(void **state)
+{
+    (void)state;
+    open_with(100 * MIB, HR_NONE, NULL);
+    hr_cache_held held = {.data = "held", .size = 4, .bytes = 1000, .drop = drop, .context = budget};
+    dropped = 0;
+    assert_int_equal(hr_budget_charge(budget, 2000), 0);
+    assert_int_equal(hr_cache_put_held(cache, "a", 1, &held), 0);
+    assert_true(figures_now().bytes >= 1000);
+    hr_cache_ref ref;
+    assert_int_equal(get("a", &ref), 0);
+    assert_ptr_equal(ref.data, held.data);
+    assert_int_equal(hr_cache_put_held(cache, "a", 1, &held), 1);
+    assert_int_equal(dropped, 0);
+    hr_cache_release(cache, &ref);
+    assert_int_equal(dropped, 1);
+    assert_true(hr_cache_trim(cache, 1) >= 1000);
+    assert_int_equal(dropped, 2);
+    held.bytes = HR_NONE - 1;
+    assert_int_equal(hr_cache_put_held(cache, "b", 1, &held), -E2BIG);
+    assert_int_equal(dropped, 2);
+    close_all();
+}
+
+static void room_is_made_only_where_it_may_not_grow(void **state)
+{
+    (void)state;
+    open_with(10 * MIB, HR_NONE, NULL);
+    for (unsigned i = 0; i < 1000; i++)
+        assert_int_equal(put_sized(i, 1000), 0);
+    assert_int_equal(hr_cache_make_room(cache, 100000), 0);
+    uint64_t other = 85 * MIB / 10 - used_bytes();
+    assert_int_equal(hr_budget_charge(hr_guard_root(guard), other), 0);
+    assert_true(hr_cache_make_room(cache, 100000) >= 100000);
+    hr_budget_uncharge(hr_guard_root(guard), other);
+    close_all();
+}
+
+/* ── the rest ───────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+struct tour {
+    unsigned visits, seen[100], stop_after;
+};
+
+static int visit(void *context, const void *key, size_t key_size, const hr_cache_ref *value)
+{
+    struct tour *tour = context;
+    unsigned number;
+    assert_int_equal(key_size, sizeof number);
+    assert_int_equal(value->size, 10);
+    memcpy(&number, key, sizeof number);
+    tour->seen[number]++;
+    tour->visits++;
+    if (number % 2)
+        hr_cache_remove(cache, key, key_size);
+    return tour->visits == tour->stop_after ? 42 : 0;
+}
+
+static void walks_over_each_entry_once(void **state)
+{
+    (void)state;
+    open_with(100 * MIB, HR_NONE, NULL);
+    for (unsigned i = 0; i < 100; i++)
+        assert_int_equal(put_sized(i, 10), 0);
+    struct tour tour = {0}, short_tour = {.stop_after = 7};
+    assert_int_equal(hr_cache_walk(cache, visit, &tour), 0);
+    for (unsigned i = 0; i < 100; i++)
+        assert_int_equal(tour.seen[i], 1);
+    assert_int_equal(figures_now().entries, 50);
+    assert_int_equal(hr_cache_walk(cache, visit, &short_tour), 42);
+    assert_int_equal(short_tour.visits, 7);
+    close_all();
+}
+
+static void works_without_a_guard(void **state)
+{
+    (void)state;
+    assert_int_equal(hr_cache_new(NULL, &(hr_cache_options){.max_bytes = MIB}, &cache), 0);
+    for (unsigned i = 0; i < 5000; i++)
+        assert_int_equal(put_sized(i, 1000), 0);
+    assert_true(figures_now().bytes <= MIB);
+    assert_int_equal(hr_cache_free(cache), 0);
+}
+
+static void comes_through_a_fork(void **state)
+{
+    (void)state;
+    open_with(100 * MIB, HR_NONE, NULL);
+    assert_int_equal(put("a", "parent"), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        assert_value("a", "parent");
+        assert_int_equal(put("a", "child"), 0);
+        assert_value("a", "child");
+        _exit(hr_cache_trim(cache, 1) > 0 ? 0 : 1);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    assert_value("a", "parent");
+    close_all();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(keeps_what_was_put),
+        cmocka_unit_test(refuses_nonsense),
+        cmocka_unit_test(charges_all_that_it_costs),
+        cmocka_unit_test(readers_keep_what_they_borrowed),
+        cmocka_unit_test(borrowed_twice_is_one_entry),
+        cmocka_unit_test(entries_expire),
+        cmocka_unit_test(janitor_takes_what_expired),
+        cmocka_unit_test(keeps_to_its_size),
+        cmocka_unit_test(refused_put_leaves_nothing),
+        cmocka_unit_test(budget_bounds_it),
+        cmocka_unit_test(what_is_borrowed_is_not_evicted),
+        cmocka_unit_test(does_not_grow_from_warning_on),
+        cmocka_unit_test(an_empty_one_stays_empty_from_warning_on),
+        cmocka_unit_test(yields_to_others),
+        cmocka_unit_test(grows_again_in_steps),
+        cmocka_unit_test(coldest_go_first),
+        cmocka_unit_test(a_scan_does_not_empty_it),
+        cmocka_unit_test(held_values_are_let_go_once),
+        cmocka_unit_test(room_is_made_only_where_it_may_not_grow),
+        cmocka_unit_test(walks_over_each_entry_once),
+        cmocka_unit_test(works_without_a_guard),
+        cmocka_unit_test(comes_through_a_fork),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
