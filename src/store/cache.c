@@ -16,9 +16,9 @@
 
 #define LOAD_WAIT_NS (10 * HRI_SECOND)
 #define SHARDS_MAX 256
-#define SHARDS_OF_PROCESSOR 4
-/* A shard of less than this is not worth its lock: a few large entries would be evicted for the hash of their keys. */
-#define SHARD_LEAST_BYTES (UINT64_C(4) << 20)
+#define SHARDS_OF_PROCESSOR 16
+/* A shard of less than this would evict a few large entries for the hash of their keys. */
+#define SHARD_LEAST_BYTES (UINT64_C(256) << 10)
 
 int64_t hri_cache_now(void)
 {
@@ -140,13 +140,13 @@ int hri_cache_lend(hr_cache *cache, hri_cache_entry *entry, hr_cache_ref *ret_re
 {
     int error = 0;
     if (entry->kind == HRI_CACHE_FAILED) {
-        memcpy(&error, entry->bytes, sizeof error);
+        memcpy(&error, hri_cache_entry_value(entry), sizeof error);
         hri_cache_entry_unpin(cache, entry);
     } else if (entry->kind == HRI_CACHE_HELD) {
-        const hr_cache_held *held = (const hr_cache_held *)(const void *)entry->bytes;
+        const hr_cache_held *held = hri_cache_entry_value(entry);
         *ret_ref = (hr_cache_ref){.data = held->data, .size = held->size, .entry_ = entry};
     } else {
-        *ret_ref = (hr_cache_ref){.data = entry->bytes, .size = entry->value_size, .entry_ = entry};
+        *ret_ref = (hr_cache_ref){.data = hri_cache_entry_value(entry), .size = entry->value_size, .entry_ = entry};
     }
     return error;
 }

@@ -16,6 +16,7 @@
 
 #include <headroom/budget.h>
 #include <headroom/cache.h>
+#include <stdalign.h>
 #include <stdatomic.h>
 
 /* Where tables find no memory, adding to them fails, and the program goes on. */
@@ -28,7 +29,7 @@ typedef enum hri_cache_kind {
     HRI_CACHE_FAILED, /* the value is a load's error, an int */
 } hri_cache_kind;
 
-/* An entry and its bytes: the value, and behind it the key, are in the same block. */
+/* An entry and its bytes in one block: the key, next to what is looked at to find it, then the value, aligned. */
 typedef struct hri_cache_entry {
     UT_hash_handle hh;
     _Atomic uint32_t state; /* twice the borrowers, and 1 while it is in its shard: at 0 it is freed */
@@ -39,8 +40,19 @@ typedef struct hri_cache_entry {
     uint8_t seen; /* gets since it came into its queue, 3 at most */
     uint8_t queue;
     uint8_t spare;
-    _Alignas(max_align_t) unsigned char bytes[];
+    unsigned char key[];
 } hri_cache_entry;
+
+/* Where a value begins, behind a key. */
+static inline size_t hri_cache_value_offset(size_t key_size)
+{
+    return (sizeof(hri_cache_entry) + key_size + alignof(max_align_t) - 1) & ~(alignof(max_align_t) - 1);
+}
+
+static inline void *hri_cache_entry_value(hri_cache_entry *entry)
+{
+    return (char *)entry + hri_cache_value_offset(entry->hh.keylen);
+}
 
 #define HRI_CACHE_SEEN_MAX 3
 #define HRI_CACHE_LISTED 1u

@@ -16,7 +16,7 @@
 
 static size_t block_size(const hri_cache_item *item)
 {
-    return sizeof(hri_cache_entry) + item->value_size + item->key_size;
+    return hri_cache_value_offset(item->key_size) + item->value_size;
 }
 
 uint64_t hri_cache_entry_estimate(const hri_cache_item *item)
@@ -79,13 +79,11 @@ hri_cache_entry *hri_cache_entry_new(hr_cache *cache, const hri_cache_item *item
         .kind = (uint8_t)item->kind,
     };
     atomic_init(&entry->state, state);
-    unsigned char *key = entry->bytes + item->value_size;
-    if (item->value_size)
-        memcpy(entry->bytes, item->value, item->value_size);
-    memcpy(key, item->key, item->key_size);
-    entry->hh.key = key;
+    entry->hh.key = memcpy(entry->key, item->key, item->key_size);
     entry->hh.keylen = (unsigned)item->key_size;
     entry->hh.hashv = item->hash;
+    if (item->value_size)
+        memcpy(hri_cache_entry_value(entry), item->value, item->value_size);
     if (state >= HRI_CACHE_BORROWED)
         atomic_fetch_add_explicit(&hri_cache_shard_of(cache, item->hash)->pinned, 1, memory_order_relaxed);
     return entry;
@@ -93,15 +91,15 @@ hri_cache_entry *hri_cache_entry_new(hr_cache *cache, const hri_cache_item *item
 
 uint64_t hri_cache_entry_bytes(hri_cache_entry *entry)
 {
-    uint64_t held = entry->kind == HRI_CACHE_HELD ? ((const hr_cache_held *)(const void *)entry->bytes)->bytes : 0;
-    return hri_add(hri_heap_footprint(entry), held);
+    const hr_cache_held *held = entry->kind == HRI_CACHE_HELD ? hri_cache_entry_value(entry) : NULL;
+    return hri_add(hri_heap_footprint(entry), held ? held->bytes : 0);
 }
 
 uint64_t hri_cache_entry_dispose(hri_cache_entry *entry)
 {
     HRI_ASSERT(atomic_load_explicit(&entry->state, memory_order_relaxed) == 0);
     if (entry->kind == HRI_CACHE_HELD) {
-        const hr_cache_held *held = (const hr_cache_held *)(const void *)entry->bytes;
+        const hr_cache_held *held = hri_cache_entry_value(entry);
         if (held->drop)
             held->drop(held->context, held->data);
     }

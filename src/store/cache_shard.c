@@ -71,7 +71,11 @@ void hri_cache_shard_unlock(hri_cache_shard *shard)
         hr_budget_uncharge(shard->cache->budget, owed_bytes);
 }
 
-/* uthash.h calls these by name where its macros stand: in the functions below, which all have a `shard`. */
+/* uthash.h calls these by name where its macros stand: in the functions below, which all have a `shard`. By itself it
+ * doubles a table whenever one chain gets long, which under churn happens again and again; here a table is let grow
+ * when it has as many entries as buckets, and then does so at the next one. */
+#undef HASH_BKT_CAPACITY_THRESH
+#define HASH_BKT_CAPACITY_THRESH 1U
 #undef uthash_malloc
 #undef uthash_free
 #define uthash_malloc(size) table_alloc(shard, size)
@@ -104,14 +108,14 @@ static hri_cache_entry *table_find(hri_cache_shard *shard, unsigned queue, const
 static bool enqueue(hri_cache_shard *shard, hri_cache_entry *entry, uint8_t queue)
 {
     entry->queue = queue;
-    hri_cache_entry *head = shard->queues[queue];
-    if (head && shard->denied && ++shard->denied > DENIED_ADDS) {
-        head->hh.tbl->noexpand = 0;
+    UT_hash_table *table = shard->queues[queue] ? shard->queues[queue]->hh.tbl : NULL;
+    if (shard->denied && ++shard->denied > DENIED_ADDS)
         shard->denied = 0;
-    }
+    if (table)
+        table->noexpand = shard->denied || table->num_items < table->num_buckets;
     bool added = table_add(shard, entry);
-    if (!added && shard->queues[queue]) {
-        shard->queues[queue]->hh.tbl->noexpand = 1;
+    if (!added && table) {
+        table->noexpand = 1;
         shard->denied = 1;
         added = table_add(shard, entry);
     }
