@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A server with a cache in a real cgroup, in which something else takes memory that nobody charges: the cache must
+ * shrink, the server live, and the cache fill again when that memory is free. */
+#include "support/cgroup.h"
+#include "support/cmocka.h"
+
+#include <headroom/cache.h>
+#include <headroom/guard.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#define LIMIT_BYTES (96 * MIB)
+#define HOG_BYTES (48 * MIB)
+#define VALUE_BYTES 4000
+#define KEYS 100000u
+
+static int64_t now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* Serves requests for so long: what is not cached is made and put. Gives the cache's bytes. */
+static uint64_t serve(hr_cache *cache, int64_t ms)
+{
+    static char value[VALUE_BYTES];
+    static unsigned next;
+    for (int64_t end_ms = now_ms() + ms; now_ms() < end_ms;) {
+        for (unsigned i = 0; i < 50; i++) {
+            unsigned key = next++ % KEYS;
+            hr_cache_ref ref;
+            if (hr_cache_get(cache, &key, sizeof key, &ref) == 0)
+                hr_cache_release(cache, &ref);
+            else
+                (void)!hr_cache_put(cache, &key, sizeof key, value, sizeof value, 0);
+        }
+        nanosleep(&(struct timespec){.tv_nsec = 500000}, NULL);
+    }
+    hr_cache_figures figures;
+    hr_cache_read(cache, &figures);
+    return figures.bytes;
+}
+
+/* Serves until the cache has `bytes`, 20 s at the longest. */
+static bool fills(hr_cache *cache, uint64_t bytes)
+{
+    for (int64_t end_ms = now_ms() + 20000; now_ms() < end_ms;)
+        if (serve(cache, 100) >= bytes)
+            return true;
+    return false;
+}
+
+/* Takes what the cache has to give up, a little at a time, as a program does. */
+static void *hog(hr_cache *cache)
+{
+    char *memory = mmap(NULL, HOG_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    for (size_t at = 0; memory != MAP_FAILED && at < HOG_BYTES; at += MIB / 4) {
+        memset(memory + at, 1, MIB / 4);
+        serve(cache, 2);
+    }
+    return memory == MAP_FAILED ? NULL : memory;
+}
+
+#define SAY_AND_FAIL(text) (fprintf(stderr, "%s\n", text), 1)
+
+static int live(void *context)
+{
+    (void)context;
+    hr_guard *guard;
+    hr_cache *cache;
+    if (hr_guard_new(NULL, &guard) != 0 || hr_cache_new(guard, NULL, &cache) != 0)
+        return SAY_AND_FAIL("no guard or cache");
+    if (!fills(cache, LIMIT_BYTES * 6 / 10))
+        return SAY_AND_FAIL("it did not fill");
+    uint64_t full = serve(cache, 1000);
+    void *memory = hog(cache);
+    if (!memory)
+        return SAY_AND_FAIL("no memory to take");
+    uint64_t squeezed = serve(cache, 2000);
+    munmap(memory, HOG_BYTES);
+    bool again = fills(cache, full * 9 / 10);
+    hr_cache_figures figures;
+    hr_cache_read(cache, &figures);
+    fprintf(stderr, "full %.1f MiB, squeezed %.1f MiB, again %.1f MiB; evicted %llu for relief, %llu for the level\n",
+            (double)full / MIB, (double)squeezed / MIB, (double)figures.bytes / MIB,
+            (unsigned long long)figures.evicted_relief, (unsigned long long)figures.evicted_level);
+    if (squeezed > LIMIT_BYTES - HOG_BYTES)
+        return SAY_AND_FAIL("it did not shrink");
+    if (squeezed == 0)
+        return SAY_AND_FAIL("it was emptied");
+    if (!again)
+        return SAY_AND_FAIL("it did not fill again");
+    int error = hr_cache_free(cache);
+    hr_guard_free(guard);
+    return error ? SAY_AND_FAIL("it could not be freed") : 0;
+}
+
+static void shrinks_lives_and_fills_again(void **state)
+{
+    (void)state;
+    char reason[HRT_REASON];
+    if (!hrt_cgroup_available(reason)) {
+        print_message("no cgroup: %s\n", reason);
+        skip();
+    }
+    hrt_cgroup group;
+    assert_int_equal(hrt_cgroup_new("cache", LIMIT_BYTES, &group), 0);
+    int status = hrt_cgroup_run(&group, live, NULL);
+    uint64_t kills = hrt_cgroup_oom_kills(&group);
+    hrt_cgroup_free(&group);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+    assert_true(kills == 0 || kills == UINT64_MAX);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(shrinks_lives_and_fills_again),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
