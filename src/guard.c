@@ -41,10 +41,20 @@ void hri_guard_record(hr_guard *guard)
     hri_history_add(&guard->history, &entry);
 }
 
+static void note_where_warning_began(hr_guard *guard)
+{
+    hri_accounts accounts;
+    hri_budget_tree_glance(&guard->tree, &accounts);
+    atomic_store_explicit(&guard->yielders.warning_bytes, accounts.held_bytes + accounts.promised_bytes,
+                          memory_order_relaxed);
+}
+
 static void level_changed(void *context, hr_level from, hr_level to)
 {
     hr_guard *guard = context;
     hri_relief_level_changed(&guard->relief, to);
+    if (from == HR_NORMAL)
+        note_where_warning_began(guard);
     if (to > from)
         hri_yielders_follow(&guard->yielders, to);
     hri_guard_record(guard);

@@ -3,7 +3,7 @@
  *
  * One thread serves (http.c), the guard's monitor watches, and this one starts and ends it all. What the store does
  * with headroom, in order of reading: memory.c makes the guard and its budgets, upload.c admits each write before its
- * body is read, objects.c lets the cache yield, and reads and health checks are served at every level.
+ * body is read, objects.c keeps objects in a cache that yields, and reads and health checks are served at every level.
  */
 #include "store.h"
 

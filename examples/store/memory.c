@@ -12,14 +12,11 @@
 #define RESERVE_BYTES (512 * 1024)
 
 struct memory memory;
-static _Atomic uint64_t warning_bytes; /* what was held and promised when warning began */
 
-/* Notes where warning begins, and says each change of level; stderr has no buffer that would take memory. */
+/* Says each change of level; stderr has no buffer that would take memory. */
 static void on_level(void *context, hr_level from, hr_level to, const hr_figures *figures)
 {
     (void)context;
-    if (from == HR_NORMAL)
-        warning_bytes = figures->live_bytes + figures->promised_bytes;
     char live[24], limit[24];
     fprintf(stderr, "headroom-store: %s, was %s: %.1f %% of the %s limit, %s held of %s\n", hr_level_text(to),
             hr_level_text(from), figures->use * 100, figures->use_source,
@@ -67,16 +64,6 @@ void memory_close(void)
     hr_budget_free(memory.cache);
     hr_guard_free(memory.guard);
     memory = (struct memory){0};
-}
-
-uint64_t memory_price(uint64_t bytes)
-{
-    hr_figures figures;
-    if (!memory.guard || hr_guard_level(memory.guard) == HR_NORMAL || hr_guard_read(memory.guard, &figures) != 0)
-        return 0;
-    uint64_t wanted = figures.live_bytes + figures.promised_bytes + bytes, line = warning_bytes;
-    uint64_t over = wanted > line ? wanted - line : 0;
-    return over < bytes ? over : bytes;
 }
 
 hr_verdict memory_admit(hr_budget *budget, uint64_t bytes, hr_ticket *ret_ticket)

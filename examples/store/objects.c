@@ -1,29 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A shelf is a table of uthash, which keeps its entries in the order in which they were added: the oldest is its head,
- * and an object that is used is taken off and added again.
+/* Two shelves. What may be evicted is in a cache of headroom's: it yields when the guard asks, never what is being sent,
+ * and calls let_go() for what has left it. What is pinned is in a table of uthash, whose own memory is plain malloc's:
+ * some bytes an object, not charged, but the guard sees them in what is resident.
  *
- * Invariant: an object is in the table and in the shelf's bytes or in neither; the shelf holds a reference meanwhile.
- * Locking: the shelf's lock covers the table. Memory of the guard's is taken before it and given back after it, since
- * both may run the reclaimer, which takes it. uthash's own tables are plain malloc's: some bytes an object, not charged,
- * but the guard sees them in what is resident.
+ * Invariant: an object is in its shelf and in the shelf's bytes, or in neither.
+ * Locking: none. One thread serves; the cache has locks of its own.
  */
 #include "store.h"
 
 #include <errno.h>
 #include <string.h>
-#include <time.h>
 
 /* What the library's header and malloc's word take of each piece of memory. */
 #define OVERHEAD_BYTES 40
 #define BLOCK_ROOM ((uint64_t)(BLOCK_BYTES - OVERHEAD_BYTES - sizeof(struct block)))
 
 struct shelf shelves[SHELF_COUNT] = {
-    [SHELF_CACHE] = {.name = "cache", .yields = true, .lock = PTHREAD_MUTEX_INITIALIZER},
-    [SHELF_PINNED] = {.name = "pinned", .lock = PTHREAD_MUTEX_INITIALIZER},
+    [SHELF_CACHE] = {.name = "cache"},
+    [SHELF_PINNED] = {.name = "pinned"},
 };
-
-/* How the guard asks the cache to yield: on any thread. */
-static hr_reclaimer reclaimer = {.name = "cache", .reclaim = shelf_yield, .context = &shelves[SHELF_CACHE]};
 
 /* An estimate is enough: what it misses is charged when the memory is taken. */
 static uint64_t footprint(uint64_t size)
@@ -86,11 +81,8 @@ bool object_append(struct object *object, hr_ticket *ticket, uint64_t length_byt
     return true;
 }
 
-void object_release(void *released)
+static void object_free(struct object *object)
 {
-    struct object *object = released;
-    if (!object || atomic_fetch_sub(&object->references, 1) > 1)
-        return;
     for (struct block *block = object->first, *next; block; block = next) {
         next = block->next;
         memory_give(block);
@@ -98,129 +90,116 @@ void object_release(void *released)
     memory_give(object);
 }
 
-/* ── the shelf: these three are called under its lock ───────────────────────────────────────────────────────────── */
-
-static bool add(struct shelf *shelf, struct object *object)
+void object_release(void *released)
 {
-    HASH_ADD_KEYPTR(hh, shelf->objects, object->key, strlen(object->key), object);
-    if (!object->hh.tbl)
-        return false;
-    shelf->figures.objects++;
-    shelf->figures.bytes += object->size_bytes;
-    return true;
-}
-
-static void take_off(struct shelf *shelf, struct object *object)
-{
-    HASH_DEL(shelf->objects, object);
-    shelf->figures.objects--;
-    shelf->figures.bytes -= object->size_bytes;
-}
-
-/* Makes an object the newest. Only a shelf that yields needs that order: where the table has no memory to take the
- * object back, it is evicted. The caller holds a reference too. */
-static void touch(struct shelf *shelf, struct object *object)
-{
-    bool newest = !object->hh.next;
-    if (!shelf->yields || newest)
+    struct object *object = released;
+    if (!object)
         return;
-    take_off(shelf, object);
-    if (!add(shelf, object)) {
-        object->references--;
-        shelf->figures.evictions++;
-    }
+    hr_cache_ref ref = object->lent;
+    if (ref.entry_)
+        hr_cache_release(object->shelf->cache, &ref);
+    else if (--object->references == 0)
+        object_free(object);
+}
+
+/* The cache has evicted, replaced or removed an object, and nobody reads it: any thread. */
+static void let_go(void *context, const void *data)
+{
+    struct shelf *shelf = context;
+    struct object *object = (struct object *)(uintptr_t)data;
+    shelf->bytes -= object->size_bytes;
+    object_free(object);
 }
 
 int shelves_open(void)
 {
-    shelves[SHELF_CACHE].budget = reclaimer.budget = memory.cache;
+    shelves[SHELF_CACHE].budget = memory.cache;
     shelves[SHELF_PINNED].budget = memory.pinned;
-    return memory.guard ? hr_reclaimer_add(memory.guard, &reclaimer) : 0;
+    hr_cache_options options = {.name = "cache", .budget = memory.cache, .max_bytes = HR_NONE, .shards = 1};
+    return hr_cache_new(memory.guard, &options, &shelves[SHELF_CACHE].cache);
 }
 
 void shelves_close(void)
 {
-    if (memory.guard)
-        hr_reclaimer_remove(memory.guard, &reclaimer);
-    for (int i = 0; i < SHELF_COUNT; i++)
-        for (struct object *object; (object = shelves[i].objects);) {
-            take_off(&shelves[i], object);
-            object_release(object);
-        }
+    struct shelf *pinned = &shelves[SHELF_PINNED];
+    while (pinned->objects)
+        shelf_remove(pinned, pinned->objects->key);
+    hr_cache_free(shelves[SHELF_CACHE].cache);
+}
+
+static int put_cached(struct shelf *shelf, struct object *object)
+{
+    hr_cache_held held = {
+        .data = object,
+        .bytes = object_cost(object->key, object->size_bytes),
+        .drop = let_go,
+        .context = shelf,
+    };
+    return hr_cache_put_held(shelf->cache, object->key, strlen(object->key), &held);
+}
+
+static int put_pinned(struct shelf *shelf, struct object *object)
+{
+    struct object *old;
+    HASH_FIND_STR(shelf->objects, object->key, old);
+    HASH_ADD_KEYPTR(hh, shelf->objects, object->key, strlen(object->key), object);
+    if (!object->hh.tbl)
+        return -ENOMEM; /* the old one stays */
+    if (!old)
+        return 0;
+    HASH_DEL(shelf->objects, old);
+    shelf->bytes -= old->size_bytes;
+    object_release(old);
+    return 1;
 }
 
 int shelf_put(struct shelf *shelf, struct object *object)
 {
-    pthread_mutex_lock(&shelf->lock);
-    struct object *old;
-    HASH_FIND_STR(shelf->objects, object->key, old);
-    bool added = add(shelf, object); /* before the old one goes, which stays if this fails */
-    if (added && old)
-        take_off(shelf, old);
-    pthread_mutex_unlock(&shelf->lock);
-    if (!added)
-        return -ENOMEM;
-    object_release(old);
-    return old ? 1 : 0;
+    shelf->bytes += object->size_bytes; /* first, since it may be evicted at once */
+    object->shelf = shelf;
+    int result = shelf->cache ? put_cached(shelf, object) : put_pinned(shelf, object);
+    if (result < 0)
+        shelf->bytes -= object->size_bytes;
+    return result;
 }
 
 struct object *shelf_get(struct shelf *shelf, const char *key)
 {
-    pthread_mutex_lock(&shelf->lock);
     struct object *object;
-    HASH_FIND_STR(shelf->objects, key, object);
-    if (object) {
-        object->references++;
-        touch(shelf, object);
+    hr_cache_ref ref;
+    if (shelf->cache) {
+        if (hr_cache_get(shelf->cache, key, strlen(key), &ref) != 0)
+            return NULL;
+        object = (struct object *)(uintptr_t)ref.data;
+        object->lent = ref;
+    } else {
+        HASH_FIND_STR(shelf->objects, key, object);
+        if (object)
+            object->references++;
     }
-    pthread_mutex_unlock(&shelf->lock);
     return object;
 }
 
 bool shelf_remove(struct shelf *shelf, const char *key)
 {
-    pthread_mutex_lock(&shelf->lock);
+    if (shelf->cache)
+        return hr_cache_remove(shelf->cache, key, strlen(key)) == 0;
     struct object *object;
     HASH_FIND_STR(shelf->objects, key, object);
-    if (object)
-        take_off(shelf, object);
-    pthread_mutex_unlock(&shelf->lock);
-    object_release(object);
-    return object != NULL;
-}
-
-static int64_t now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
-}
-
-uint64_t shelf_yield(void *context, uint64_t want_bytes, int64_t deadline_ns)
-{
-    struct shelf *shelf = context;
-    uint64_t freed_bytes = 0;
-    while (freed_bytes < want_bytes && now_ns() < deadline_ns) {
-        pthread_mutex_lock(&shelf->lock);
-        struct object *object = shelf->objects;
-        while (object && object->references > 1)
-            object = object->hh.next; /* it is being sent: to take it off would free nothing */
-        if (object) {
-            take_off(shelf, object);
-            shelf->figures.evictions++;
-        }
-        pthread_mutex_unlock(&shelf->lock);
-        if (!object)
-            break;
-        freed_bytes += object_cost(object->key, object->size_bytes);
+    if (object) {
+        HASH_DEL(shelf->objects, object);
+        shelf->bytes -= object->size_bytes;
         object_release(object);
     }
-    return freed_bytes;
+    return object != NULL;
 }
 
 void shelf_read(struct shelf *shelf, struct shelf_figures *ret_figures)
 {
-    pthread_mutex_lock(&shelf->lock);
-    *ret_figures = shelf->figures;
-    pthread_mutex_unlock(&shelf->lock);
+    hr_cache_figures cache = {.entries = HASH_COUNT(shelf->objects)};
+    if (shelf->cache)
+        hr_cache_read(shelf->cache, &cache);
+    ret_figures->objects = cache.entries;
+    ret_figures->bytes = shelf->bytes;
+    ret_figures->evictions = cache.evicted_full + cache.evicted_level + cache.evicted_relief;
 }

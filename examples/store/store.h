@@ -53,10 +53,6 @@ int memory_open(const struct options *options);
 /* Frees them, once all that was taken is given back. */
 void memory_close(void);
 
-/* How many bytes a cache has to give before it takes `bytes`, so that it does not grow from warning on: what would lift
- * use above where warning began. */
-uint64_t memory_price(uint64_t bytes);
-
 /* Asks for `bytes` before work starts. The ticket is always written, and released with hr_ticket_release(). */
 hr_verdict memory_admit(hr_budget *budget, uint64_t bytes, hr_ticket *ret_ticket);
 
@@ -82,29 +78,33 @@ struct block {
 #define BLOCK_BYTES 16384
 
 /* An object is made and filled by its writer alone, then put on its shelf in one step: readers see the old one or the
- * new one, whole. The memory goes with the last reference: an object that is evicted or replaced while it is being sent
- * stays until it is sent. */
+ * new one, whole. The memory goes with the last of its readers: an object that is evicted or replaced while it is being
+ * sent stays until it is sent. */
 struct object {
-    UT_hash_handle hh;
-    atomic_uint references; /* its writer's or its shelf's, and its readers' */
+    struct shelf *shelf;
+    atomic_uint references; /* its writer's or the table's, and of those that read a pinned one */
+    hr_cache_ref lent;      /* those that read a cached one have all borrowed the same entry */
+    UT_hash_handle hh;      /* in the pinned shelf's table */
     uint64_t size_bytes;    /* of the body */
     struct block *first;
     struct block *last;
     char key[];
 };
 
-/* The objects of one class, by key. */
+/* The objects of one class, by key: in a cache of headroom's, from which they may be evicted, or in a table of uthash's,
+ * in which they stay. */
 struct shelf {
     const char *name;
     hr_budget *budget;
-    bool yields;            /* its objects may be evicted, the least recently used first */
-    pthread_mutex_t lock;   /* over what follows; the reclaimer takes it, so nothing under it may run relief */
-    struct object *objects; /* uthash's table, oldest first */
-    struct shelf_figures {
-        uint64_t objects;
-        uint64_t bytes;     /* of bodies, as clients count them */
-        uint64_t evictions; /* since start */
-    } figures;
+    hr_cache *cache;        /* NULL: the objects are kept, in what follows, which only the thread that serves uses */
+    struct object *objects; /* the table */
+    atomic_uint_fast64_t bytes; /* of bodies, as clients count them */
+};
+
+struct shelf_figures {
+    uint64_t objects;
+    uint64_t bytes;
+    uint64_t evictions; /* since start */
 };
 
 enum {
@@ -115,7 +115,7 @@ enum {
 
 extern struct shelf shelves[SHELF_COUNT];
 
-/* Prepares the shelves, which are empty, and lets the guard ask the cache to yield. Returns 0 or a negative errno. */
+/* Prepares the shelves, which are empty; the guard asks the cache to yield from now on. Returns 0 or a negative errno. */
 int shelves_open(void);
 
 void shelves_close(void);
@@ -133,22 +133,18 @@ struct object *object_new(hr_ticket *ticket, const char *key);
  * False with errno if there is no memory: the object is of no use then. */
 bool object_append(struct object *object, hr_ticket *ticket, uint64_t length_bytes, const char *bytes, size_t size);
 
-/* Gives a reference back. NULL is fine. Any thread. */
+/* Gives back what was made, or got from a shelf. NULL is fine. */
 void object_release(void *object);
 
-/* Puts an object on the shelf, which takes over the writer's reference, in the place of one with the same key. Returns
- * 0; 1 if there was one; -ENOMEM if nothing has changed. */
+/* Puts an object on the shelf, which takes it over, in the place of one with the same key. Returns 0; 1 if there was one;
+ * -ENOMEM or -EDQUOT if it is still the writer's. */
 int shelf_put(struct shelf *shelf, struct object *object);
 
-/* Finds an object and makes it the newest; the caller gives the reference back. NULL: there is none. */
+/* Finds an object, for object_release(). NULL: there is none. */
 struct object *shelf_get(struct shelf *shelf, const char *key);
 
 /* Takes an object off the shelf; false if there is none. */
 bool shelf_remove(struct shelf *shelf, const char *key);
-
-/* A hr_reclaim_fn whose context is the shelf: evicts the oldest objects. Those that are being sent stay, since to take
- * them off would free nothing. Nothing expires here, so the janitor, who wants 0 bytes, is given none. */
-uint64_t shelf_yield(void *shelf, uint64_t want_bytes, int64_t deadline_ns);
 
 void shelf_read(struct shelf *shelf, struct shelf_figures *ret_figures);
 

@@ -41,8 +41,8 @@ static bool admit(struct upload *upload, uint64_t bytes)
 {
     struct shelf *shelf = upload->shelf;
     hr_ticket_release(&upload->ticket);
-    if (shelf->yields)
-        shelf_yield(shelf, memory_price(bytes), INT64_MAX);
+    if (shelf->cache)
+        hr_cache_make_room(shelf->cache, bytes);
     hr_verdict verdict = memory_admit(shelf->budget, bytes, &upload->ticket);
     if (verdict != HR_ADMITTED)
         refuse(upload, verdict);

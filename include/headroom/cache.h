@@ -13,7 +13,7 @@
  *
  * Keys and values are bytes, and copied. Each entry is charged to the cache's budget with all that it costs, and so are
  * the tables. How large a cache gets is not a size that somebody has to guess: it grows while the guard's level is
- * normal; from warning on it does not grow, each put evicts as much as it brings; and when memory is short, the guard
+ * normal; from warning on it does not grow, each put evicts as much as it brings in; and when memory is short, the guard
  * asks it, and it evicts what is coldest, never what is borrowed. After that it grows again in steps, so that what it
  * gave is not taken back at once. `max_bytes`, or a budget with a limit, bounds it besides.
  *

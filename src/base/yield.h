@@ -42,6 +42,8 @@ typedef struct hri_yielder {
 
 typedef struct hri_yielders {
     const hri_level_word *level;
+    _Atomic uint64_t
+        warning_bytes; /* the root's use, promises included, when the level last left normal; 0: it has not */
     int (*connect)(void *context, hri_yielder *yielder);
     void (*disconnect)(void *context, hri_yielder *yielder); /* returns when no call of it is running */
     void *context;

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* How much a cache may hold, and how it gives back.
  *
- * While the level is normal it may grow up to max_bytes. From warning on, what it has is all that it may have: each put
- * evicts its own bytes first. Once it had to give, it is held to what was left, and that rises by a step in each
- * interval, until it is where it was before: else it would take back at once what was freed for somebody else.
+ * While the level is normal it may grow up to max_bytes. From warning on each put first evicts its own bytes, or as many
+ * of them as would lift use above where warning began: what evictions have freed beyond what they had to, entries being
+ * of different sizes, is there for the next ones, or the cache would get smaller with each put. Once it had to give, it
+ * is held to what was left, and in normal times that rises by a step in each interval, until it is where it was before:
+ * else it would take back at once what was freed for somebody else.
  *
  * `bytes` counts what is coming too, so that puts at the same time do not all find the same room.
  */
@@ -11,6 +13,7 @@
 
 #include "base/checked.h"
 #include "base/clock.h"
+#include "budget/budget.h"
 
 #include <errno.h>
 
@@ -69,19 +72,31 @@ static uint64_t grow(hr_cache *cache)
     return bytes;
 }
 
-/* What the cache may have in all, where it has `now_bytes`; and why no more. */
-static uint64_t allowance(hr_cache *cache, uint64_t now_bytes, hri_cache_cause *ret_cause)
+/* From warning on: how much of `bytes` would lift the guard's use above where warning began. */
+static uint64_t over_the_line(hr_cache *cache, uint64_t bytes)
 {
-    uint64_t max = load(&cache->max_bytes);
-    *ret_cause = HRI_CACHE_FULL;
-    if (cache->yielders && hri_yielders_level(cache->yielders) >= HR_WARNING) {
+    hr_budget_figures root = {0};
+    uint64_t now_bytes = load(&cache->bytes);
+    if (load(&cache->growth_bytes) == HR_NONE)
         restrain(cache, now_bytes, now_bytes);
-        if (now_bytes < max)
-            *ret_cause = HRI_CACHE_LEVEL;
-        return hri_min(max, now_bytes);
+    atomic_store_explicit(&cache->grown_ns, hri_cache_now(), memory_order_relaxed);
+    hr_budget_read(&cache->budget->tree->root, &root);
+    return hri_min(bytes, hri_sub(hri_add(root.used_bytes, bytes), load(&cache->yielders->warning_bytes)));
+}
+
+/* How much the cache has to evict for `bytes` to come to `before_bytes`; and why. */
+static uint64_t price(hr_cache *cache, uint64_t before_bytes, uint64_t bytes, hri_cache_cause *ret_cause)
+{
+    uint64_t after = hri_add(before_bytes, bytes), full = hri_sub(after, load(&cache->max_bytes));
+    *ret_cause = HRI_CACHE_FULL;
+    if (!cache->yielders || hri_yielders_level(cache->yielders) < HR_WARNING) {
+        uint64_t growth = grow(cache); /* and a step ahead, or an emptied cache would refuse at first */
+        return growth == HR_NONE ? full : hri_max(full, hri_sub(after, hri_add(growth, load(&cache->step_bytes))));
     }
-    uint64_t growth = grow(cache); /* and a step ahead, or an emptied cache would refuse at first */
-    return hri_min(max, growth == HR_NONE ? HR_NONE : hri_add(growth, load(&cache->step_bytes)));
+    uint64_t over = over_the_line(cache, bytes);
+    if (over > full)
+        *ret_cause = HRI_CACHE_LEVEL;
+    return hri_max(over, full);
 }
 
 void hri_cache_room_follow(hr_cache *cache)
@@ -126,8 +141,8 @@ int hri_cache_room_take(hr_cache *cache, const hri_cache_item *item, uint64_t by
     uint64_t before = atomic_fetch_add_explicit(&cache->bytes, bytes, memory_order_relaxed);
     hri_cache_cause cause = HRI_CACHE_FULL;
     /* What its owner has charged is there, whatever the level. */
-    uint64_t allowed = item->kind == HRI_CACHE_HELD ? max : allowance(cache, before, &cause);
-    uint64_t over = hri_sub(before + bytes, allowed);
+    bool charged = item->kind == HRI_CACHE_HELD;
+    uint64_t over = charged ? hri_sub(before + bytes, max) : price(cache, before, bytes, &cause);
     if (over == 0)
         return 0;
     hri_cache_entry *old = borrow_old(shard, item);
@@ -149,8 +164,7 @@ void hri_cache_room_give(hr_cache *cache, uint64_t bytes)
 uint64_t hr_cache_make_room(hr_cache *cache, uint64_t bytes)
 {
     hri_cache_cause cause;
-    uint64_t before = load(&cache->bytes), allowed = allowance(cache, before, &cause);
-    uint64_t over = hri_min(hri_sub(hri_add(before, bytes), allowed), before);
+    uint64_t before = load(&cache->bytes), over = hri_min(price(cache, before, bytes, &cause), before);
     return over ? hri_cache_evict(cache, NULL, over, cause) : 0;
 }
 

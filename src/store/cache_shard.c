@@ -41,10 +41,11 @@ static void *table_alloc(hri_cache_shard *shard, size_t size)
     if (budget && hr_budget_try_charge(budget, bytes) != 0)
         return NULL;
     void *block = malloc(size);
-    if (block)
+    if (block) {
         shard->table_bytes += bytes;
-    else if (budget)
-        hr_budget_uncharge(budget, bytes);
+    } else if (budget) {
+        shard->owed_bytes += bytes;
+    }
     return block;
 }
 
