@@ -266,8 +266,6 @@ uint64_t hri_cache_yield(void *context, uint64_t want_bytes, int64_t deadline_ns
     if (want_bytes == 0)
         return clean(cache, deadline_ns);
     uint64_t before = load(&cache->bytes), freed = 0, got;
-    int64_t now_ns = hri_cache_now(); /* a part is left for what the guard does afterwards */
-    deadline_ns -= deadline_ns < INT64_MAX ? (deadline_ns - now_ns) / 4 : 0;
     do {
         got = hri_cache_evict(cache, NULL, hri_min(want_bytes - freed, SLICE_BYTES), HRI_CACHE_RELIEF);
         freed += got;
