@@ -5,6 +5,7 @@
 
 #include <headroom/base.h>
 #include <headroom/budget.h>
+#include <headroom/flow.h>
 #include <headroom/guard.h>
 #include <headroom/relief.h>
 #include <headroom/report.h>
