@@ -3,6 +3,7 @@
 #ifndef HRI_GUARD_ROOMS_H
 #define HRI_GUARD_ROOMS_H
 
+#include "base/duty.h"
 #include "relief/relief.h"
 #include "report/history.h"
 
@@ -21,6 +22,7 @@ struct hr_guard {
     hri_monitor monitor;
     hri_relief relief;
     hri_history history;
+    hri_duties duties; /* done by the monitor */
 
     pthread_mutex_t fd_lock;
     _Atomic int fd; /* below 0: nobody has asked for it yet */

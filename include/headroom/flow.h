@@ -306,6 +306,115 @@ HR_API void hr_stream_free(hr_stream *stream);
  */
 HR_API ssize_t hr_frame_length32(void *context, const void *data, size_t size);
 
+/* ── batches ────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+typedef struct hr_batch hr_batch;
+
+/* Takes `count` items, oldest first, as one array of item_bytes each. Runs with no lock held, one call at a time a batch;
+ * on which thread hr_batch_new() says. It may add to the batch as long as it is not full, and not flush it.
+ *
+ * returns  0: all are taken; anything else: none is, they stay in their order
+ */
+typedef int hr_flush_fn(void *context, const void *items, size_t count);
+
+/* Zero means default everywhere. A batch is flushed at whichever comes first; above normal sooner: at half as many items
+ * and bytes when warning, a quarter when degraded, an eighth when critical. */
+typedef struct hr_batch_options {
+    size_t item_bytes;  /* size of an item; it is copied. Required */
+    size_t items_max;   /* as many as bytes_max allows, 1,024 without it: never more than these are kept */
+    uint64_t bytes_max; /* HR_NONE: not by bytes; counted are item_bytes each, or what hr_batch_add_sized() is told */
+    int64_t age_max_ns; /* of the oldest item; 0: not by age */
+    hr_flush_fn *on_flush;
+    void *context;
+    hr_guard *guard;   /* whose level is answered to, whose monitor flushes by age, and whose root pays; or NULL */
+    hr_budget *budget; /* who pays for the items instead */
+} hr_batch_options;
+
+/* A batch at one instant; counts are since it was made. */
+typedef struct hr_batch_figures {
+    uint64_t items;   /* kept now */
+    uint64_t bytes;   /* and their bytes */
+    int64_t age_ns;   /* of the oldest */
+    uint64_t added;   /* items in all */
+    uint64_t flushed; /* items that on_flush took */
+    uint64_t flushes; /* calls of on_flush that took them */
+    uint64_t failed;  /* calls that did not */
+    int last_error;   /* of the last of those */
+    uint64_t refused; /* adds to a full batch */
+} hr_batch_figures;
+
+/* Makes a batch. on_flush is called on the thread that adds the item which fills it, that calls hr_batch_flush() or
+ * hr_batch_flush_aged(), or that frees it; and, where there is a guard whose monitor thread runs, on that thread for what
+ * has grown too old: there it should be quick, since it keeps the guard from looking. Without a guard, or to keep it off
+ * that thread, leave `guard` NULL and watch hr_batch_fd() in a loop of your own.
+ *
+ * returns  0; -EINVAL; -ENOMEM; -EDQUOT
+ * threads  any
+ * memory   items_max × item_bytes, in whole pages, charged
+ * undo     hr_batch_free()
+ */
+HR_API HR_MUST_CHECK int hr_batch_new(const hr_batch_options *options, hr_batch **ret_batch);
+
+/* Adds an item, then flushes if that fills the batch. While another thread flushes a full batch it waits for that.
+ *
+ * returns  0: the item is kept or taken; -ENOBUFS: the batch is full since its last flush failed, and the item was not
+ *          taken; anything else is the error of a flush, and the item is kept with all others: do not add it again
+ * threads  any
+ * memory   never allocates
+ */
+HR_API HR_MUST_CHECK int hr_batch_add(hr_batch *batch, const void *item);
+
+/* As hr_batch_add() for an item that stands for `bytes` bytes, such as a pointer to a message.
+ *
+ * returns  as hr_batch_add()
+ * threads  any
+ */
+HR_API HR_MUST_CHECK int hr_batch_add_sized(hr_batch *batch, const void *item, uint64_t bytes);
+
+/* Flushes what is kept, be it full or not.
+ *
+ * returns  0, also when nothing is kept; what on_flush returned: all is kept then; -EINVAL; -EDEADLK from on_flush
+ * threads  any; it waits while another thread flushes
+ */
+HR_API int hr_batch_flush(hr_batch *batch);
+
+/* Flushes if the oldest item has reached age_max_ns: what the guard's monitor calls, for a loop of the caller's.
+ *
+ * returns  0, also when it is not time; what on_flush returned
+ * threads  any
+ */
+HR_API int hr_batch_flush_aged(hr_batch *batch);
+
+/* Gives a timerfd that is readable from when the oldest item has reached age_max_ns: then call hr_batch_flush_aged(),
+ * which clears it. After a failed flush it is readable again after another age_max_ns. The first call opens it; it belongs
+ * to the batch.
+ *
+ * returns  the descriptor; -EINVAL without age_max_ns; -EMFILE, -ENFILE, -ENOMEM
+ * threads  any
+ */
+HR_API int hr_batch_fd(hr_batch *batch);
+
+/* Reads the figures.
+ *
+ * returns  0; -EINVAL
+ * threads  any
+ */
+HR_API int hr_batch_read(hr_batch *batch, hr_batch_figures *ret_figures);
+
+/* Drops what is kept: for what cannot be handed on any more.
+ *
+ * returns  how many items
+ * threads  any; it waits while another thread flushes; 0 from on_flush
+ */
+HR_API size_t hr_batch_clear(hr_batch *batch);
+
+/* Flushes what is kept, then frees the batch. NULL is fine.
+ *
+ * returns  0; -EBUSY where on_flush did not take it: nothing is freed, and all is kept
+ * threads  any, as the last user of the batch; not from on_flush
+ */
+HR_API HR_MUST_CHECK int hr_batch_free(hr_batch *batch);
+
 #ifdef __cplusplus
 }
 #endif

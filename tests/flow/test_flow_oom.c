@@ -62,6 +62,42 @@ static void folders(void **state)
     assert_true(hrt_each_fault(open_folder, NULL) >= 4);
 }
 
+static int take_items(void *context, const void *items, size_t count)
+{
+    (void)items;
+    *(size_t *)context += count;
+    return 0;
+}
+
+static void add_items(void *context)
+{
+    (void)context;
+    size_t taken = 0;
+    hr_batch_options options = {.item_bytes = 4,
+                                .items_max = 3,
+                                .age_max_ns = 1000000000,
+                                .on_flush = take_items,
+                                .context = &taken,
+                                .guard = guard};
+    hr_batch *batch = NULL;
+    int error = hr_batch_new(&options, &batch);
+    assert_true(!error || (hrt_fault_failed() > 0 && is_shortage(error)));
+    if (error)
+        return;
+    int fd = hr_batch_fd(batch);
+    assert_true(fd >= 0 || (hrt_fault_failed() > 0 && is_shortage(fd)));
+    for (int i = 0; i < 7; i++)
+        assert_int_equal(hr_batch_add(batch, &i), 0); /* takes no memory */
+    assert_int_equal(hr_batch_free(batch), 0);
+    assert_int_equal(taken, 7);
+}
+
+static void batches(void **state)
+{
+    (void)state;
+    assert_true(hrt_each_fault(add_items, NULL) >= 6);
+}
+
 static int set_up(void **state)
 {
     (void)state;
@@ -81,6 +117,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(streams),
         cmocka_unit_test(folders),
+        cmocka_unit_test(batches),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
