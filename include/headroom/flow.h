@@ -15,8 +15,8 @@
  *     int error = hr_stream_run(&options, &result);     // result.offset: everything before it was processed
  *
  * Lines: .delimiter = '\n', and every chunk holds whole lines, as many as fit. Other records: .record_bytes where all
- * have the same size, .on_frame where a header says it. A record that does not fit into a buffer is -EMSGSIZE at its
- * offset, or comes in pieces (.long_records_in_pieces).
+ * have the same size, .on_frame where a header says it. A record that does not fit into a buffer with its delimiter is
+ * -EMSGSIZE at its offset, or comes in pieces (.long_records_in_pieces).
  *
  * Short of memory: with .guard the buffers are charged to it. At warning half of them are used, at degraded one, and at
  * critical the stream pauses until the level falls, .pause_max_ns at the longest (-ETIMEDOUT). hr_stream_new() and
