@@ -154,6 +154,8 @@ const char *hri_source_method(const hri_source *source, bool can_be_woken)
     case HRI_READER_FD:
         if (source->input.regular)
             return source->drop_behind ? "read, sequential, cache dropped behind" : "read, sequential";
+        if (source->input.widened)
+            return can_be_woken ? "poll and read, pipe widened" : "read, pipe widened";
         return can_be_woken ? "poll and read" : "read";
     case HRI_READER_FILE:
         return "fread";

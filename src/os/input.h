@@ -21,6 +21,7 @@ typedef struct hri_input {
     int fd;
     bool regular;     /* a file: reads never wait for a writer */
     bool drop_behind; /* give the page cache back behind the reads */
+    bool widened;     /* a pipe that holds more now */
     int64_t start;    /* where it stood when it was opened; below 0: it cannot seek */
     int64_t size;     /* bytes from there to the end; below 0: not known */
     int64_t position; /* of the next read, from the start */
