@@ -72,7 +72,8 @@ typedef struct hr_reader {
 } hr_reader;
 
 /* Reads a descriptor: file, pipe, socket, terminal; blocking or not. It stays the caller's. A stream begins where it
- * stands; at its end a file that can seek stands at the offset reached. A pipe is made to hold 256 KiB, where the kernel allows it.
+ * stands; at its end a file that can seek stands at the offset reached. A pipe is made to hold 256 KiB,
+ * where the kernel allows it.
  *
  * threads  any
  */
