@@ -349,6 +349,9 @@ typedef struct hr_batch_figures {
  * has grown too old: there it should be quick, since it keeps the guard from looking. Without a guard, or to keep it off
  * that thread, leave `guard` NULL and watch hr_batch_fd() in a loop of your own.
  *
+ * That thread has all signals blocked and a stack of 256 KiB. Free a batch before its guard; after a fork it is the
+ * parent's alone.
+ *
  * returns  0; -EINVAL; -ENOMEM; -EDQUOT
  * threads  any
  * memory   items_max × item_bytes, in whole pages, charged
