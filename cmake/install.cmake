@@ -46,6 +46,13 @@ foreach(section RANGE 1 8)
     endif()
 endforeach()
 
+if(TARGET headroom_compressed)
+    install(TARGETS headroom_compressed EXPORT headroom-targets LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+    install(DIRECTORY adapters/compressed/include/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.h")
+    configure_file(cmake/headroom-compressed.pc.in headroom-compressed.pc @ONLY)
+    install(FILES ${CMAKE_CURRENT_BINARY_DIR}/headroom-compressed.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+endif()
+
 # The command, and what a shell needs to complete its words.
 if(TARGET headroom-command)
     install(TARGETS headroom-command RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})

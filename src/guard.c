@@ -124,6 +124,12 @@ static bool budget_shortage(void *context, const hri_shortage *shortage, int64_t
     return hri_relief_shortage(&guard->relief, shortage, deadline_ns);
 }
 
+static void wake_monitor(void *context)
+{
+    hr_guard *guard = context;
+    hri_monitor_wake(&guard->monitor);
+}
+
 /* One round of the monitor. */
 static int64_t monitor_round(void *context)
 {
@@ -132,8 +138,11 @@ static int64_t monitor_round(void *context)
     hri_watcher_look(&guard->watcher, HRI_LOOK_FRESH);
     hri_relief_act(&guard->relief, HRI_ACTOR_MONITOR);
     hri_relief_trim(&guard->relief);
+    int64_t due_ns = hri_duties_run(&guard->duties);
     int64_t now_ns = hri_clock_now(guard->clock);
     int64_t pause_ns = hri_watcher_pause(&guard->watcher, interval_ns);
+    if (due_ns != HRI_NEVER)
+        pause_ns = hri_earlier(pause_ns, hri_later(0, due_ns - now_ns));
     if (guard->cleanup_interval_ns >= 0) {
         if (now_ns >= guard->next_cleanup_ns) {
             guard->next_cleanup_ns = now_ns + guard->cleanup_interval_ns;
@@ -228,9 +237,12 @@ static int init(hr_guard *guard, const hri_environment *environment, const hr_gu
     error = hri_history_init(&guard->history);
     if (error)
         goto destroy_relief;
-    error = -pthread_mutex_init(&guard->fd_lock, NULL);
+    error = hri_duties_init(&guard->duties, guard->clock, wake_monitor, guard);
     if (error)
         goto destroy_history;
+    error = -pthread_mutex_init(&guard->fd_lock, NULL);
+    if (error)
+        goto destroy_duties;
     error = hri_guard_init_yielders(guard);
     if (error)
         goto destroy_fd_lock;
@@ -243,6 +255,8 @@ destroy_yielders:
     hri_yielders_destroy(&guard->yielders);
 destroy_fd_lock:
     pthread_mutex_destroy(&guard->fd_lock);
+destroy_duties:
+    hri_duties_destroy(&guard->duties);
 destroy_history:
     hri_history_destroy(&guard->history);
 destroy_relief:
@@ -263,6 +277,7 @@ static void destroy(hr_guard *guard)
     hri_file_close(atomic_load_explicit(&guard->fd, memory_order_relaxed));
     hri_yielders_destroy(&guard->yielders);
     pthread_mutex_destroy(&guard->fd_lock);
+    hri_duties_destroy(&guard->duties);
     hri_history_destroy(&guard->history);
     hri_relief_destroy(&guard->relief);
     hri_watcher_destroy(&guard->watcher);

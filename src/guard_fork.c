@@ -20,6 +20,7 @@ static bool handled; /* the handlers are there */
 static void each(hri_fork moment)
 {
     for (hr_guard *guard = first; guard; guard = guard->next) {
+        hri_duties_fork(&guard->duties, moment);
         hri_fork_lock(&guard->fd_lock, moment);
         hri_relief_fork(&guard->relief, moment);
         hri_yielders_fork(&guard->yielders, moment);

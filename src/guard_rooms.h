@@ -4,6 +4,7 @@
 #define HRI_GUARD_ROOMS_H
 
 #include "base/yield.h"
+#include "base/duty.h"
 #include "relief/relief.h"
 #include "report/history.h"
 
@@ -23,6 +24,7 @@ struct hr_guard {
     hri_relief relief;
     hri_history history;
     hri_yielders yielders;
+    hri_duties duties; /* done by the monitor */
 
     pthread_mutex_t fd_lock;
     _Atomic int fd; /* below 0: nobody has asked for it yet */

@@ -11,6 +11,7 @@
 #include <headroom/cache.h>
 #endif
 #endif
+#include <headroom/flow.h>
 #include <headroom/guard.h>
 #include <headroom/pool.h>
 #include <headroom/relief.h>

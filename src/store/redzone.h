@@ -10,6 +10,7 @@
 
 #include "base/assert.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
 

@@ -64,6 +64,11 @@ for program in "${programs[@]}"; do
     tests+=("$(basename "$program") /tests/$(basename "$program")")
 done
 
+# What tests/flow/test_wordcount_cgroup.c runs.
+if [ -x "$build/examples/wordcount" ]; then
+    add_program "$build/examples/wordcount" /build/examples/wordcount
+fi
+
 # One survival run of the store, smaller and slower than on real hardware.
 if [ -x "$build/examples/store/headroom-store" ] && [ -x "$build/examples/store/headroom-load" ]; then
     add_program "$(command -v bash)" /bin/bash

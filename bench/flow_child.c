@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the processes of bench_flow do with their standard input: flow_child WAY. A program of its own, as small as one that
+ * uses headroom is: its resident memory is measured. */
+#include "bench.h"
+#include "flow_packed.h"
+
+#include <headroom/headroom.h>
+
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* ── work ───────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+static uint64_t count_lines_anywhere(const uint8_t *bytes, size_t size)
+{
+    uint64_t count = 0;
+    for (size_t i = 0; i < size; i++)
+        count += bytes[i] == '\n';
+    return count;
+}
+
+#ifdef __x86_64__
+#include <immintrin.h>
+
+/* As wc and Go count where the processor can. */
+__attribute__((target("avx2"))) static uint64_t count_lines_avx2(const uint8_t *bytes, size_t size)
+{
+    const __m256i newline = _mm256_set1_epi8('\n'), zero = _mm256_setzero_si256();
+    __m256i counts = zero;
+    size_t at = 0;
+    while (at + 32 <= size) {
+        __m256i sums = zero;
+        for (unsigned i = 0; i < 255 && at + 32 <= size; i++, at += 32) {
+            __m256i block = _mm256_loadu_si256((const __m256i *)(const void *)(bytes + at));
+            sums = _mm256_sub_epi8(sums, _mm256_cmpeq_epi8(block, newline));
+        }
+        counts = _mm256_add_epi64(counts, _mm256_sad_epu8(sums, zero));
+    }
+    uint64_t lanes[4];
+    _mm256_storeu_si256((__m256i *)(void *)lanes, counts);
+    return lanes[0] + lanes[1] + lanes[2] + lanes[3] + count_lines_anywhere(bytes + at, size - at);
+}
+#endif
+
+/* The same for all ways of ours that count. */
+static uint64_t count_lines(const void *data, size_t size)
+{
+#ifdef __x86_64__
+    if (__builtin_cpu_supports("avx2"))
+        return count_lines_avx2(data, size);
+#endif
+    return count_lines_anywhere(data, size);
+}
+
+static uint64_t lines;
+static _Atomic uint64_t digests;
+
+static int count_chunk(void *context, const hr_chunk *chunk)
+{
+    (void)context;
+    lines += count_lines(chunk->data, chunk->size);
+    return 0;
+}
+
+static int keep_chunk(void *context, const hr_chunk *chunk)
+{
+    (void)context;
+    bench_keep(chunk->data);
+    return 0;
+}
+
+/* FNV-1a: a byte at a time. */
+static int digest_chunk(void *context, const hr_chunk *chunk)
+{
+    (void)context;
+    const uint8_t *bytes = chunk->data;
+    uint64_t digest = UINT64_C(14695981039346656037);
+    for (size_t i = 0; i < chunk->size; i++)
+        digest = (digest ^ bytes[i]) * UINT64_C(1099511628211);
+    atomic_fetch_xor(&digests, digest ^ chunk->offset);
+    return 0;
+}
+
+static zlib_uncompress *uncompress;
+
+static int unpack_chunk(void *context, const hr_chunk *chunk)
+{
+    (void)context;
+    static _Thread_local uint8_t *unpacked; /* not an array: that would be resident in all ways */
+    if (!unpacked)
+        unpacked = malloc(RECORD_BYTES);
+    const uint8_t *data = chunk->data;
+    for (size_t at = 0; at < chunk->size;) {
+        ssize_t length = hr_frame_length32(NULL, data + at, chunk->size - at);
+        unsigned long size = sizeof unpacked;
+        if (uncompress(unpacked, &size, data + at + 4, (unsigned long)length - 4) != 0)
+            return -1;
+        bench_keep(unpacked);
+        at += (size_t)length;
+    }
+    return 0;
+}
+
+/* ── ways ───────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+static int read_loop(void)
+{
+    void *buffer = mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    bench_require(buffer != MAP_FAILED, "mmap");
+    ssize_t got;
+    while ((got = read(STDIN_FILENO, buffer, 1 << 20)) > 0)
+        lines += count_lines(buffer, (size_t)got);
+    return got < 0;
+}
+
+static int map_whole(void)
+{
+    struct stat facts;
+    bench_require(fstat(STDIN_FILENO, &facts) == 0, "fstat");
+    void *whole = mmap(NULL, (size_t)facts.st_size, PROT_READ, MAP_SHARED, STDIN_FILENO, 0);
+    bench_require(whole != MAP_FAILED, "mmap");
+    madvise(whole, (size_t)facts.st_size, MADV_SEQUENTIAL);
+    lines = count_lines(whole, (size_t)facts.st_size);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    const char *way = argc > 1 ? argv[1] : "";
+    int status;
+    uncompress = *way == 'u' ? (zlib_uncompress *)zlib_function("uncompress") : NULL;
+    if (strcmp(way, "read_loop") == 0) {
+        status = read_loop();
+    } else if (strcmp(way, "mmap") == 0) {
+        status = map_whole();
+    } else {
+        hr_stream_options options = {.reader = hr_reader_fd(STDIN_FILENO)};
+        options.on_chunk = *way == 'c'                      ? count_chunk
+                           : *way == 'u'                    ? unpack_chunk
+                           : strncmp(way, "digest", 6) == 0 ? digest_chunk
+                                                            : keep_chunk;
+        options.drop_behind = strcmp(way, "drop") == 0;
+        options.on_frame = *way == 'u' ? hr_frame_length32 : NULL;
+        options.workers = (unsigned)strtoul(way + strcspn(way, "12"), NULL, 10);
+        status = hr_stream_run(&options, NULL) != 0;
+    }
+    printf("%llu\n", (unsigned long long)(lines + digests));
+    return status;
+}

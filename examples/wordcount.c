@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Counts lines, words and bytes of input of any size, in a few MiB.
+ *
+ *     wordcount [--workers N] [--naive] [FILE]     "-" is the standard input; without FILE it counts itself
+ *
+ * The counting of a chunk is on_work: it runs on several threads at once. What depends on the chunk before, whether a word
+ * goes on, is on_chunk: in order, one at a time. --naive does what many programs do, and reads the file whole: under a
+ * memory limit it is killed.
+ */
+#include <headroom/headroom.h>
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct counts {
+    uint64_t lines, words, bytes;
+    bool begins_inside, ends_inside; /* in a word */
+};
+
+struct counter {
+    bool is_space[256];
+    struct counts total;
+    struct counts parts[HR_BUFFERS_MAX]; /* of the chunks under way, of which there are no more than buffers */
+};
+
+static struct counts count(const struct counter *counter, const void *data, size_t size)
+{
+    const unsigned char *bytes = data;
+    struct counts counts = {.bytes = size, .begins_inside = size && !counter->is_space[bytes[0]]};
+    bool inside = false;
+    for (size_t i = 0; i < size; i++) {
+        if (counter->is_space[bytes[i]]) {
+            inside = false;
+            counts.lines += bytes[i] == '\n';
+        } else if (!inside) {
+            inside = true;
+            counts.words++;
+        }
+    }
+    counts.ends_inside = inside;
+    return counts;
+}
+
+static void add(struct counts *total, const struct counts *part)
+{
+    total->lines += part->lines;
+    total->words += part->words - (total->ends_inside && part->begins_inside); /* one word, cut in two */
+    total->bytes += part->bytes;
+    total->ends_inside = part->ends_inside;
+}
+
+static int count_chunk(void *context, hr_chunk *chunk)
+{
+    struct counter *counter = context;
+    struct counts *part = &counter->parts[chunk->index % HR_BUFFERS_MAX];
+    *part = count(counter, chunk->data, chunk->size);
+    chunk->result = part;
+    return 0;
+}
+
+static int add_chunk(void *context, const hr_chunk *chunk)
+{
+    struct counter *counter = context;
+    add(&counter->total, chunk->result);
+    return 0;
+}
+
+static int count_in_chunks(struct counter *counter, int fd, unsigned workers)
+{
+    hr_guard *guard; /* sees the limit, and pays for the buffers */
+    int error = hr_guard_new(NULL, &guard);
+    if (error)
+        return error;
+    hr_stream_options options = {
+        .reader = hr_reader_fd(fd),
+        .buffer_bytes = 256 << 10,
+        .workers = workers,
+        .ordered = true,
+        .guard = guard,
+        .on_work = count_chunk,
+        .on_chunk = add_chunk,
+        .context = counter,
+    };
+    hr_stream_result result;
+    error = hr_stream_run(&options, &result);
+    if (error)
+        fprintf(stderr, "wordcount: stopped at byte %llu: %s\n", (unsigned long long)result.offset, strerror(-error));
+    hr_guard_free(guard);
+    return error;
+}
+
+static int count_whole(struct counter *counter, int fd)
+{
+    char *whole = NULL;
+    size_t size = 0, room = 0;
+    ssize_t got;
+    do {
+        if (size == room) {
+            room = room ? 2 * room : 1 << 20;
+            char *grown = realloc(whole, room);
+            if (!grown) {
+                free(whole);
+                return -ENOMEM;
+            }
+            whole = grown;
+        }
+        got = read(fd, whole + size, room - size);
+        size += got > 0 ? (size_t)got : 0;
+    } while (got > 0);
+    counter->total = count(counter, whole, size);
+    free(whole);
+    return got < 0 ? -errno : 0;
+}
+
+int main(int argc, char **argv)
+{
+    static struct counter counter;
+    const char *path = "/proc/self/exe";
+    unsigned workers = 0;
+    bool naive = false;
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--workers") == 0 && i + 1 < argc)
+            workers = (unsigned)strtoul(argv[++i], NULL, 10);
+        else if (strcmp(argv[i], "--naive") == 0)
+            naive = true;
+        else
+            path = argv[i];
+    }
+    for (int byte = 0; byte < 256; byte++)
+        counter.is_space[byte] = isspace(byte) || byte == '\0';
+    int fd = strcmp(path, "-") == 0 ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        perror(path);
+        return 1;
+    }
+    int error = naive ? count_whole(&counter, fd) : count_in_chunks(&counter, fd, workers);
+    close(fd);
+    printf("%llu %llu %llu\n", (unsigned long long)counter.total.lines, (unsigned long long)counter.total.words,
+           (unsigned long long)counter.total.bytes);
+    return error ? 1 : 0;
+}

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Input of any kind, read from its front to its end: descriptors, FILEs, and the names in a folder. */
+#ifndef HRI_OS_INPUT_H
+#define HRI_OS_INPUT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/types.h>
+
+/* What a wait for input ends at besides the input: descriptors that are readable then; below 0: none. */
+typedef struct hri_wake {
+    int cancel_fd;
+    int stop_fd;
+} hri_wake;
+
+#define HRI_WAKE_NONE ((hri_wake){-1, -1})
+
+typedef struct hri_input {
+    int fd;
+    bool regular;     /* a file: reads never wait for a writer */
+    bool drop_behind; /* give the page cache back behind the reads */
+    bool widened;     /* a pipe that holds more now */
+    int64_t start;    /* where it stood when it was opened; below 0: it cannot seek */
+    int64_t size;     /* bytes from there to the end; below 0: not known */
+    int64_t position; /* of the next read, from the start */
+    int64_t dropped;  /* the cache is given back up to here */
+} hri_input;
+
+/* Looks at a descriptor, and tells the kernel that a file will be read from front to end. Gives 0 or a negative errno. */
+int hri_input_open(hri_input *input, int fd, bool drop_behind);
+
+/* Reads once, as much as is there; repeats what was interrupted and waits where there is nothing yet. Gives bytes, 0 at the
+ * end, -ECANCELED after a wake, or a negative errno. */
+ssize_t hri_input_read(hri_input *input, hri_wake wake, void *buffer, size_t size);
+
+/* Goes to so many bytes behind the start. Gives 0; -ESPIPE where it cannot seek. */
+int hri_input_seek(hri_input *input, uint64_t offset);
+
+/* Gives back the cache of what was read and not yet given back. */
+void hri_input_drop(hri_input *input);
+
+/* A FILE, and the error that is still to be told. */
+typedef struct hri_stdio {
+    FILE *file;
+    int kept_error;
+} hri_stdio;
+
+/* As hri_input_read() for a FILE. A part that came before an error is given first, and the error by the next call. */
+ssize_t hri_input_read_file(hri_stdio *input, hri_wake wake, void *buffer, size_t size, bool *ret_end);
+
+/* ── folders ────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+#define HRI_NAME_BYTES 256
+
+/* The names in a folder, as the kernel lists them. */
+typedef struct hri_names {
+    int fd;
+    size_t at, length; /* what is left of `entries` */
+    _Alignas(8) char entries[4096];
+} hri_names;
+
+/* Gives 0 or a negative errno. */
+int hri_names_open(hri_names *names, const char *path);
+void hri_names_close(hri_names *names);
+
+/* Opens the next regular file for reading. Gives its descriptor and name, -ENODATA after the last, or a negative errno. */
+int hri_names_open_next(hri_names *names, char ret_name[HRI_NAME_BYTES]);
+
+#endif
