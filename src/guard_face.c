@@ -94,6 +94,9 @@ int hr_guard_read(hr_guard *guard, hr_figures *ret_figures)
         .pressure_wakes = hri_monitor_pressure_wakes(&guard->monitor),
         .stalled_ns = counts.stalled_ns,
         .time_ns = sight.time_ns,
+        .cgroup_anonymous_bytes = sight.binding.anonymous_bytes,
+        .cgroup_kernel_bytes =
+            sight.binding.use_bytes == HR_NONE ? HR_NONE : sight.binding.use_bytes - sight.binding.anonymous_bytes,
     };
     if (counts.stalled_ns > 0)
         name_holder(guard, &sight, ret_figures);
@@ -197,6 +200,22 @@ int hr_history_read(hr_guard *guard, hr_record *records, size_t capacity, size_t
     if (!guard || (!records && capacity) || !ret_count)
         return -EINVAL;
     *ret_count = hri_history_copy(&guard->history, records, capacity);
+    return 0;
+}
+
+int hr_history_read_tier(hr_guard *guard, hr_tier tier, hr_bucket *buckets, size_t capacity, size_t *ret_count)
+{
+    if (!guard || (unsigned)tier >= HR_TIERS || (!buckets && capacity) || !ret_count)
+        return -EINVAL;
+    *ret_count = hri_history_copy_tier(&guard->history, tier, buckets, capacity);
+    return 0;
+}
+
+int hr_history_read_events(hr_guard *guard, hr_event *events, size_t capacity, size_t *ret_count)
+{
+    if (!guard || (!events && capacity) || !ret_count)
+        return -EINVAL;
+    *ret_count = hri_history_copy_events(&guard->history, events, capacity);
     return 0;
 }
 

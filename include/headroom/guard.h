@@ -61,6 +61,11 @@ typedef struct hr_figures {
                                       "others in the cgroup"; else "" */
     uint64_t holder_bytes;         /* and how much */
     int64_t time_ns;               /* when the kernel's figures were read: CLOCK_MONOTONIC */
+
+    /* The parts of cgroup_bytes: anonymous, shared and locked memory; kernel memory that is not reclaimable, and
+     * sockets. */
+    uint64_t cgroup_anonymous_bytes;
+    uint64_t cgroup_kernel_bytes;
 } hr_figures;
 
 /* Called after each change of level, in the order of the changes, with no lock held. */
@@ -85,6 +90,10 @@ typedef struct hr_guard_options {
     bool refuse_until_recovered;     /* once degraded, critical until relief got below recover_below */
     hr_level_fn *on_level;
     void *context; /* for on_level */
+
+    /* 256 KiB: what history takes in all, resident from the start (report.h). HR_NONE: no tiers, and the last records and
+     * events alone, some 20 KiB. */
+    uint64_t history_bytes;
 } hr_guard_options;
 
 /* Makes a guard, reads the gauges once and starts the monitor thread (unless interval_ns is negative). On glibc it

@@ -38,6 +38,8 @@ static const struct figure figures_of[] = {
     METRIC(total_bytes, "held_bytes", COUNTER_BYTES, "everything ever held"),
     FIGURE(rss_bytes, BYTES, "resident set of this process"),
     FIGURE(cgroup_bytes, BYTES, "use of the binding cgroup without page cache"),
+    FIGURE(cgroup_anonymous_bytes, BYTES, "anonymous, shared and locked memory of the binding cgroup"),
+    FIGURE(cgroup_kernel_bytes, BYTES, "kernel memory and sockets of the binding cgroup"),
     FIGURE(cgroup_limit_bytes, BYTES, "limit of the binding cgroup"),
     FIGURE(cgroup_cache_bytes, BYTES, "page cache of the binding cgroup"),
     FIGURE(others_bytes, BYTES, "cgroup memory outside of the budget"),

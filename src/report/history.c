@@ -1,15 +1,33 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "report/history.h"
 
-int hri_history_init(hri_history *history)
+#include "base/checked.h"
+#include "os/pages.h"
+
+int hri_history_init(hri_history *history, uint64_t bytes)
 {
-    history->recorded = 0;
-    return -pthread_mutex_init(&history->lock, NULL);
+    *history = (hri_history){0};
+    uint64_t room = hri_sub(bytes, sizeof *history);
+    size_t count = (size_t)(hri_min(room, SIZE_MAX / 2) / sizeof(hri_bucket));
+    if (count) {
+        history->pages_bytes = count * sizeof(hri_bucket);
+        int error = hri_pages_map(history->pages_bytes, &history->pages);
+        if (error)
+            return error;
+        hri_pages_touch(history->pages, history->pages_bytes);
+        hri_tiers_init(&history->tiers, history->pages, count);
+    }
+    int error = -pthread_mutex_init(&history->lock, NULL);
+    if (error && history->pages)
+        hri_pages_unmap(history->pages, history->pages_bytes);
+    return error;
 }
 
 void hri_history_destroy(hri_history *history)
 {
     pthread_mutex_destroy(&history->lock);
+    if (history->pages)
+        hri_pages_unmap(history->pages, history->pages_bytes);
 }
 
 void hri_history_fork(hri_history *history, hri_fork moment)
@@ -21,17 +39,59 @@ void hri_history_add(hri_history *history, const hr_record *record)
 {
     pthread_mutex_lock(&history->lock);
     history->records[history->recorded++ % HR_HISTORY_RECORDS] = *record;
+    hri_tiers_add(&history->tiers, record);
     pthread_mutex_unlock(&history->lock);
+}
+
+void hri_history_note(hri_history *history, const hr_event *event)
+{
+    pthread_mutex_lock(&history->lock);
+    history->events[history->happened++ % HR_HISTORY_EVENTS] = *event;
+    hri_tiers_note(&history->tiers, event);
+    pthread_mutex_unlock(&history->lock);
+}
+
+/* How many of `so_far` there are to copy. */
+static size_t kept(uint64_t so_far, size_t most, size_t capacity)
+{
+    return (size_t)hri_min(hri_min(so_far, most), capacity);
 }
 
 size_t hri_history_copy(hri_history *history, hr_record *records, size_t capacity)
 {
     pthread_mutex_lock(&history->lock);
-    size_t count = history->recorded < HR_HISTORY_RECORDS ? (size_t)history->recorded : HR_HISTORY_RECORDS;
-    if (count > capacity)
-        count = capacity;
+    size_t count = kept(history->recorded, HR_HISTORY_RECORDS, capacity);
     for (size_t i = 0; i < count; i++)
         records[i] = history->records[(history->recorded - count + i) % HR_HISTORY_RECORDS];
     pthread_mutex_unlock(&history->lock);
     return count;
+}
+
+size_t hri_history_copy_events(hri_history *history, hr_event *events, size_t capacity)
+{
+    pthread_mutex_lock(&history->lock);
+    size_t count = kept(history->happened, HR_HISTORY_EVENTS, capacity);
+    for (size_t i = 0; i < count; i++)
+        events[i] = history->events[(history->happened - count + i) % HR_HISTORY_EVENTS];
+    pthread_mutex_unlock(&history->lock);
+    return count;
+}
+
+size_t hri_history_copy_tier(hri_history *history, hr_tier which, hr_bucket *buckets, size_t capacity)
+{
+    const hri_tier *tier = &history->tiers.tiers[which];
+    pthread_mutex_lock(&history->lock);
+    size_t all = hri_tier_count(tier);
+    size_t count = (size_t)hri_min(all, capacity);
+    for (size_t i = 0; i < count; i++)
+        hri_bucket_show(tier, hri_tier_at(tier, all - count + i), &buckets[i]);
+    pthread_mutex_unlock(&history->lock);
+    return count;
+}
+
+const char *hr_history_ledger_text(hr_history_ledger ledger)
+{
+    static const char *const texts[HR_HISTORY_LEDGERS] = {"live", "rss", "cgroup anonymous", "cgroup kernel",
+                                                          "cgroup cache"};
+    return (unsigned)ledger < HR_HISTORY_LEDGERS ? texts[ledger] : "unknown";
 }

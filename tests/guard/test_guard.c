@@ -247,6 +247,54 @@ static void history_is_recorded_and_reports_are_written(void **state)
     hr_guard_free(guard);
 }
 
+static uint64_t give_all(void *context, uint64_t want_bytes, int64_t deadline_ns)
+{
+    uint64_t *bytes = context, given = *bytes;
+    (void)want_bytes, (void)deadline_ns;
+    *bytes = 0;
+    return given;
+}
+
+static void tiers_and_events_tell_what_happened(void **state)
+{
+    (void)state;
+    hr_guard *guard = make_guard((hr_guard_options){.limit_bytes = 64 * MIB, .interval_ns = -1});
+    uint64_t bytes = 5 * MIB;
+    hr_reclaimer node = {.name = "cache", .reclaim = give_all, .context = &bytes};
+    hr_bucket hour;
+    hr_event events[HR_HISTORY_EVENTS];
+    size_t count;
+    assert_int_equal(hr_reclaimer_add(guard, &node), 0);
+    assert_int_equal(hr_budget_charge(hr_guard_root(guard), 55 * MIB), 0);
+    assert_int_equal(hr_guard_check(guard), HR_WARNING);
+    hr_relieve(guard, 1);
+    hr_budget_uncharge(hr_guard_root(guard), 55 * MIB);
+    assert_int_equal(hr_guard_check(guard), HR_NORMAL);
+    assert_int_equal(hr_history_read_events(guard, events, HR_HISTORY_EVENTS, &count), 0);
+    assert_true(count >= 3);
+    assert_int_equal(events[0].kind, HR_EVENT_LEVEL);
+    assert_int_equal(events[0].from, HR_NORMAL);
+    assert_int_equal(events[0].to, HR_WARNING);
+    assert_int_equal(events[0].live_bytes, 55 * MIB);
+    assert_true(events[0].wall_ns > INT64_C(1600000000) * HRI_SECOND);
+    assert_int_equal(events[1].kind, HR_EVENT_RELIEF);
+    assert_int_equal(events[1].freed_bytes, 5 * MIB);
+    assert_int_equal(hr_history_read_tier(guard, HR_TIER_HOURS, &hour, 1, &count), 0);
+    assert_int_equal(count, 1);
+    assert_int_equal(hour.worst_level, HR_WARNING);
+    assert_int_equal(hour.ledgers[HR_HISTORY_LIVE].max_bytes, 55 * MIB);
+    assert_int_equal(hour.ledgers[HR_HISTORY_LIVE].min_bytes, 0);
+    assert_int_equal(hr_history_read_tier(guard, HR_TIERS, &hour, 1, &count), -EINVAL);
+    assert_int_equal(hr_history_read_tier(guard, HR_TIER_HOURS, NULL, 1, &count), -EINVAL);
+    assert_int_equal(hr_history_read_events(guard, NULL, 1, &count), -EINVAL);
+    hr_reclaimer_remove(guard, &node);
+    hr_guard_free(guard);
+    guard = make_guard((hr_guard_options){.limit_bytes = 64 * MIB, .history_bytes = HR_NONE});
+    assert_int_equal(hr_history_read_tier(guard, HR_TIER_SECONDS, &hour, 1, &count), 0);
+    assert_int_equal(count, 0);
+    hr_guard_free(guard);
+}
+
 static void two_guards_do_not_see_each_other(void **state)
 {
     (void)state;
@@ -350,6 +398,7 @@ int main(void)
         cmocka_unit_test(a_callback_may_free_and_check),
         cmocka_unit_test(source_9_the_janitor_really_comes_again_and_again),
         cmocka_unit_test(history_is_recorded_and_reports_are_written),
+        cmocka_unit_test(tiers_and_events_tell_what_happened),
         cmocka_unit_test(two_guards_do_not_see_each_other),
         cmocka_unit_test(freeing_with_budgets_alive_is_a_fault),
         cmocka_unit_test(resource_limits_are_found),

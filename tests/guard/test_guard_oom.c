@@ -120,6 +120,10 @@ static void nothing_allocates_on_the_way_out(void **state)
     hr_record record;
     size_t count;
     assert_int_equal(hr_history_read(guard, &record, 1, &count), 0);
+    hr_bucket bucket;
+    hr_event event;
+    assert_int_equal(hr_history_read_tier(guard, HR_TIER_MINUTES, &bucket, 1, &count), 0);
+    assert_int_equal(hr_history_read_events(guard, &event, 1, &count), 0);
     hr_budget_uncharge(root, used());
     hr_reclaimer_remove(guard, &node);
     assert_int_equal(hr_guard_check(guard), HR_NORMAL); /* takes the reserve back */
