@@ -219,6 +219,15 @@ int hr_history_read_events(hr_guard *guard, hr_event *events, size_t capacity, s
     return 0;
 }
 
+int hr_trend_read(hr_guard *guard, hr_trend *ret_trend)
+{
+    if (!guard || !ret_trend)
+        return -EINVAL;
+    hri_accounts accounts;
+    hri_budget_tree_glance(&guard->tree, &accounts);
+    return hri_history_trend(&guard->history, accounts.limit_bytes, ret_trend);
+}
+
 ssize_t hr_report_format(hr_guard *guard, hr_format format, char *buffer, size_t size)
 {
     hr_figures figures;

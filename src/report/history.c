@@ -3,6 +3,10 @@
 
 #include "base/checked.h"
 #include "os/pages.h"
+#include "report/trend.h"
+
+#define MINUTES_ENOUGH 30
+#define SECONDS_ENOUGH 30
 
 int hri_history_init(hri_history *history, uint64_t bytes)
 {
@@ -87,6 +91,29 @@ size_t hri_history_copy_tier(hri_history *history, hr_tier which, hr_bucket *buc
         hri_bucket_show(tier, hri_tier_at(tier, all - count + i), &buckets[i]);
     pthread_mutex_unlock(&history->lock);
     return count;
+}
+
+/* The records in their order, as a series. */
+static void read_ring(const hri_series *series, size_t index, hri_series_ledger ledger, hri_sample *ret_sample)
+{
+    const hri_history *history = series->source;
+    uint64_t at = (history->recorded - series->count + index) % HR_HISTORY_RECORDS;
+    hri_series one = hri_series_of_records(&history->records[at], 1);
+    one.read(&one, 0, ledger, ret_sample);
+}
+
+int hri_history_trend(hri_history *history, uint64_t limit_bytes, hr_trend *ret_trend)
+{
+    const hri_tier *minutes = &history->tiers.tiers[HR_TIER_MINUTES], *seconds = &history->tiers.tiers[HR_TIER_SECONDS];
+    pthread_mutex_lock(&history->lock);
+    hri_series series = {read_ring, history, kept(history->recorded, HR_HISTORY_RECORDS, SIZE_MAX)};
+    if (hri_tier_count(minutes) >= MINUTES_ENOUGH)
+        series = hri_series_of_tier(minutes);
+    else if (hri_tier_count(seconds) >= SECONDS_ENOUGH)
+        series = hri_series_of_tier(seconds);
+    int error = hri_trend_compute(&series, 0, limit_bytes, ret_trend);
+    pthread_mutex_unlock(&history->lock);
+    return error;
 }
 
 const char *hr_history_ledger_text(hr_history_ledger ledger)

@@ -38,4 +38,8 @@ size_t hri_history_copy(hri_history *history, hr_record *records, size_t capacit
 size_t hri_history_copy_events(hri_history *history, hr_event *events, size_t capacity);
 size_t hri_history_copy_tier(hri_history *history, hr_tier tier, hr_bucket *buckets, size_t capacity);
 
+/* The trend of what is kept: of the minutes where there are enough of them, else of the seconds, else of the records.
+ * Holds the lock for as long as that takes, a tenth of a millisecond. Gives 0 or -ENODATA. */
+int hri_history_trend(hri_history *history, uint64_t limit_bytes, hr_trend *ret_trend);
+
 #endif

@@ -120,6 +120,8 @@ static void nothing_allocates_on_the_way_out(void **state)
     hr_record record;
     size_t count;
     assert_int_equal(hr_history_read(guard, &record, 1, &count), 0);
+    hr_trend trend;
+    assert_int_equal(hr_trend_read(guard, &trend), 0);
     hr_bucket bucket;
     hr_event event;
     assert_int_equal(hr_history_read_tier(guard, HR_TIER_MINUTES, &bucket, 1, &count), 0);
