@@ -46,6 +46,14 @@ void hri_guard_record(hr_guard *guard)
         .cgroup_cache_bytes = figures.cgroup_cache_bytes,
     };
     hri_history_add(&guard->history, &entry);
+    hri_guard_note_holders(guard);
+}
+
+void hri_guard_note_holders(hr_guard *guard)
+{
+    hri_holder list[HRI_HOLDERS_MAX];
+    size_t count = hri_budget_tree_holders(&guard->tree, list, HRI_HOLDERS_MAX);
+    hri_history_note_holders(&guard->history, list, count, hri_clock_now(guard->clock));
 }
 
 /* Relief has given back, or the allocator has. */

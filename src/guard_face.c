@@ -6,8 +6,6 @@
 #include "base/checked.h"
 #include "os/clock.h"
 #include "os/event.h"
-#include "report/format.h"
-#include "os/file.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -193,54 +191,4 @@ uint64_t hr_cleanup(hr_guard *guard)
 hr_verdict hr_admit(hr_guard *guard, const hr_request *request, hr_ticket *ret_ticket)
 {
     return hri_relief_admit(&guard->relief, request, ret_ticket);
-}
-
-int hr_history_read(hr_guard *guard, hr_record *records, size_t capacity, size_t *ret_count)
-{
-    if (!guard || (!records && capacity) || !ret_count)
-        return -EINVAL;
-    *ret_count = hri_history_copy(&guard->history, records, capacity);
-    return 0;
-}
-
-int hr_history_read_tier(hr_guard *guard, hr_tier tier, hr_bucket *buckets, size_t capacity, size_t *ret_count)
-{
-    if (!guard || (unsigned)tier >= HR_TIERS || (!buckets && capacity) || !ret_count)
-        return -EINVAL;
-    *ret_count = hri_history_copy_tier(&guard->history, tier, buckets, capacity);
-    return 0;
-}
-
-int hr_history_read_events(hr_guard *guard, hr_event *events, size_t capacity, size_t *ret_count)
-{
-    if (!guard || (!events && capacity) || !ret_count)
-        return -EINVAL;
-    *ret_count = hri_history_copy_events(&guard->history, events, capacity);
-    return 0;
-}
-
-int hr_trend_read(hr_guard *guard, hr_trend *ret_trend)
-{
-    if (!guard || !ret_trend)
-        return -EINVAL;
-    hri_accounts accounts;
-    hri_budget_tree_glance(&guard->tree, &accounts);
-    return hri_history_trend(&guard->history, accounts.limit_bytes, ret_trend);
-}
-
-ssize_t hr_report_format(hr_guard *guard, hr_format format, char *buffer, size_t size)
-{
-    hr_figures figures;
-    int error = hr_guard_read(guard, &figures);
-    return error ? error : hri_report_format(&figures, format, buffer, size);
-}
-
-int hr_report_write(hr_guard *guard, hr_format format, int fd)
-{
-    char text[HRI_REPORT_BYTES_MAX];
-    ssize_t length = hr_report_format(guard, format, text, sizeof text);
-    if (length < 0)
-        return (int)length;
-    HRI_ASSERT((size_t)length < sizeof text);
-    return hri_file_write(fd, text, (size_t)length);
 }

@@ -33,7 +33,8 @@ struct hr_guard {
 int hri_guard_enlist(hr_guard *guard);
 void hri_guard_delist(hr_guard *guard);
 
-/* Adds the figures of this moment to the history. */
+/* Adds the figures of this moment to the history, and who holds most. */
 void hri_guard_record(hr_guard *guard);
+void hri_guard_note_holders(hr_guard *guard);
 
 #endif

@@ -12,6 +12,7 @@
 #define HEADROOM_REPORT_H
 
 #include <headroom/base.h>
+#include <headroom/budget.h>
 #include <sys/types.h>
 
 #ifdef __cplusplus
@@ -220,6 +221,27 @@ HR_API HR_MUST_CHECK int hr_trend_read(hr_guard *guard, hr_trend *ret_trend);
  * threads  any, signal handlers too
  */
 HR_API const char *hr_trend_kind_text(hr_trend_kind kind);
+
+/* Room for any sentence of hr_report_explain(). */
+#define HR_EXPLANATION_BYTES 768
+
+/* Says in one sentence why the level is what it is, or why a charge was refused: which limit bound and where it comes
+ * from, what is used of it, which budget holds most and how fast it grows, what relief gave back, and when it will be
+ * full. Formats as snprintf() does.
+ *
+ *     degraded: 93.1 MiB of 100.0 MiB used (93.1 %), the limit set by cgroup v2 /app memory.max; most is held by budget
+ *     "cache", 60.2 MiB and growing by 1.2 MiB/s; relief gave back 3.1 MiB, the last 0.5 MiB 2 s ago; at this rate it
+ *     will be full in 12 s (10 s to 15 s)
+ *
+ * `refusal` is what hr_budget_refusal() gave, or NULL to explain the level. For hr_guard_options.on_level, logs, and
+ * answers to whoever was refused.
+ *
+ * returns  the length that the whole sentence has; -EINVAL
+ * threads  any; not from a reclaimer
+ * memory   never allocates
+ * cost     some tens of microseconds
+ */
+HR_API ssize_t hr_report_explain(hr_guard *guard, const hr_refusal *refusal, char *buffer, size_t size);
 
 /* Writes the figures of this moment to a descriptor, whole or not at all where it is a pipe with room.
  *

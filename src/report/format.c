@@ -4,8 +4,9 @@
  */
 #include "report/format.h"
 
+#include "report/text.h"
+
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -62,25 +63,6 @@ static const struct figure figures_of[] = {
 
 #define FIGURE_COUNT (sizeof figures_of / sizeof *figures_of)
 
-/* A buffer that is filled as far as it reaches, and knows how much there was to write. */
-struct text {
-    char *buffer;
-    size_t size;
-    size_t length;
-};
-
-static __attribute__((format(printf, 2, 3))) void put(struct text *text, const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    bool room = text->length < text->size;
-    int length =
-        vsnprintf(room ? text->buffer + text->length : NULL, room ? text->size - text->length : 0, format, arguments);
-    va_end(arguments);
-    if (length > 0)
-        text->length += (size_t)length;
-}
-
 static uint64_t value_of(const hr_figures *figures, const struct figure *figure)
 {
     uint64_t value;
@@ -88,16 +70,16 @@ static uint64_t value_of(const hr_figures *figures, const struct figure *figure)
     return value;
 }
 
-static void put_people(struct text *text, const hr_figures *figures)
+static void put_people(hri_text *text, const hr_figures *figures)
 {
-    put(text, "%-22s %s, %.1f %% of the %s limit\n", "level", hr_level_text(figures->level), figures->use * 100,
-        figures->use_source);
-    put(text, "%-22s %s\n", "limit_source", figures->limit_source);
+    hri_text_put(text, "%-22s %s, %.1f %% of the %s limit\n", "level", hr_level_text(figures->level),
+                 figures->use * 100, figures->use_source);
+    hri_text_put(text, "%-22s %s\n", "limit_source", figures->limit_source);
     if (figures->stalled_ns > 0) {
         char bytes[24];
-        put(text, "%-22s relief has achieved nothing for %.1f s; most is held by %s: %s\n", "stalled",
-            (double)figures->stalled_ns / 1e9, figures->holder,
-            hr_size_format(figures->holder_bytes, bytes, sizeof bytes));
+        hri_text_put(text, "%-22s relief has achieved nothing for %.1f s; most is held by %s: %s\n", "stalled",
+                     (double)figures->stalled_ns / 1e9, figures->holder,
+                     hr_size_format(figures->holder_bytes, bytes, sizeof bytes));
     }
     for (size_t i = 0; i < FIGURE_COUNT; i++) {
         const struct figure *figure = &figures_of[i];
@@ -109,95 +91,79 @@ static void put_people(struct text *text, const hr_figures *figures)
             snprintf(number, sizeof number, "%.1f ms", (double)value / 1e6);
         else
             snprintf(number, sizeof number, "%llu", (unsigned long long)value);
-        put(text, "%-22s %-12s %s\n", figure->name, number, figure->text);
+        hri_text_put(text, "%-22s %-12s %s\n", figure->name, number, figure->text);
     }
 }
 
-/* A JSON string: quotes, backslashes and control characters escaped. */
-static void put_quoted(struct text *text, const char *string)
-{
-    put(text, "\"");
-    for (; *string; string++) {
-        unsigned char byte = (unsigned char)*string;
-        if (byte == '"' || byte == '\\')
-            put(text, "\\%c", byte);
-        else if (byte < ' ')
-            put(text, "\\u%04x", byte);
-        else
-            put(text, "%c", byte);
-    }
-    put(text, "\"");
-}
-
-static void put_value(struct text *text, uint64_t value, const char *absent)
+static void put_value(hri_text *text, uint64_t value, const char *absent)
 {
     if (value == HR_NONE)
-        put(text, "%s", absent);
+        hri_text_put(text, "%s", absent);
     else
-        put(text, "%llu", (unsigned long long)value);
+        hri_text_put(text, "%llu", (unsigned long long)value);
 }
 
-static void put_json(struct text *text, const hr_figures *figures)
+static void put_json(hri_text *text, const hr_figures *figures)
 {
-    put(text,
-        "{\"level\": \"%s\", \"use\": %.6f, \"use_source\": \"%s\", \"limit_source\": ", hr_level_text(figures->level),
-        figures->use, figures->use_source);
-    put_quoted(text, figures->limit_source);
-    put(text, ", \"holder\": ");
-    put_quoted(text, figures->holder);
-    put(text, ", \"time_ns\": %lld", (long long)figures->time_ns);
+    hri_text_put(text, "{\"level\": \"%s\", \"use\": %.6f, \"use_source\": \"%s\", \"limit_source\": ",
+                 hr_level_text(figures->level), figures->use, figures->use_source);
+    hri_text_put_json(text, figures->limit_source);
+    hri_text_put(text, ", \"holder\": ");
+    hri_text_put_json(text, figures->holder);
+    hri_text_put(text, ", \"time_ns\": %lld", (long long)figures->time_ns);
     for (size_t i = 0; i < FIGURE_COUNT; i++) {
-        put(text, ", \"%s\": ", figures_of[i].name);
+        hri_text_put(text, ", \"%s\": ", figures_of[i].name);
         put_value(text, value_of(figures, &figures_of[i]), "null");
     }
-    put(text, "}\n");
+    hri_text_put(text, "}\n");
 }
 
-static void put_csv(struct text *text, const hr_figures *figures)
+static void put_csv(hri_text *text, const hr_figures *figures)
 {
-    put(text, "time_ns,level,use");
+    hri_text_put(text, "time_ns,level,use");
     for (size_t i = 0; i < FIGURE_COUNT; i++)
-        put(text, ",%s", figures_of[i].name);
-    put(text, "\n%lld,%s,%.6f", (long long)figures->time_ns, hr_level_text(figures->level), figures->use);
+        hri_text_put(text, ",%s", figures_of[i].name);
+    hri_text_put(text, "\n%lld,%s,%.6f", (long long)figures->time_ns, hr_level_text(figures->level), figures->use);
     for (size_t i = 0; i < FIGURE_COUNT; i++) {
-        put(text, ",");
+        hri_text_put(text, ",");
         put_value(text, value_of(figures, &figures_of[i]), "");
     }
-    put(text, "\n");
+    hri_text_put(text, "\n");
 }
 
-static void put_metric(struct text *text, const struct figure *figure, uint64_t value)
+static void put_metric(hri_text *text, const struct figure *figure, uint64_t value)
 {
     static const char *const units[] = {"bytes", NULL, "bytes", "seconds"};
     if (value == HR_NONE)
         return;
     bool counter = figure->kind == COUNTER || figure->kind == COUNTER_BYTES;
-    put(text, "# TYPE headroom_%s %s\n", figure->metric, counter ? "counter" : "gauge");
+    hri_text_put(text, "# TYPE headroom_%s %s\n", figure->metric, counter ? "counter" : "gauge");
     if (units[figure->kind])
-        put(text, "# UNIT headroom_%s %s\n", figure->metric, units[figure->kind]);
-    put(text, "# HELP headroom_%s %s\n", figure->metric, figure->text);
-    put(text, "headroom_%s%s ", figure->metric, counter ? "_total" : "");
+        hri_text_put(text, "# UNIT headroom_%s %s\n", figure->metric, units[figure->kind]);
+    hri_text_put(text, "# HELP headroom_%s %s\n", figure->metric, figure->text);
+    hri_text_put(text, "headroom_%s%s ", figure->metric, counter ? "_total" : "");
     if (figure->kind == NANOSECONDS)
-        put(text, "%.9f\n", (double)value / 1e9);
+        hri_text_put(text, "%.9f\n", (double)value / 1e9);
     else
-        put(text, "%llu\n", (unsigned long long)value);
+        hri_text_put(text, "%llu\n", (unsigned long long)value);
 }
 
-static void put_openmetrics(struct text *text, const hr_figures *figures)
+static void put_openmetrics(hri_text *text, const hr_figures *figures)
 {
-    put(text, "# TYPE headroom_level gauge\n# HELP headroom_level 0 normal, 1 warning, 2 degraded, 3 critical\n");
-    put(text, "headroom_level %d\n", (int)figures->level);
-    put(text, "# TYPE headroom_use_ratio gauge\n# UNIT headroom_use_ratio ratio\n");
-    put(text, "# HELP headroom_use_ratio use of the ledger that is nearest to its limit\n");
-    put(text, "headroom_use_ratio %.6f\n", figures->use);
+    hri_text_put(text,
+                 "# TYPE headroom_level gauge\n# HELP headroom_level 0 normal, 1 warning, 2 degraded, 3 critical\n");
+    hri_text_put(text, "headroom_level %d\n", (int)figures->level);
+    hri_text_put(text, "# TYPE headroom_use_ratio gauge\n# UNIT headroom_use_ratio ratio\n");
+    hri_text_put(text, "# HELP headroom_use_ratio use of the ledger that is nearest to its limit\n");
+    hri_text_put(text, "headroom_use_ratio %.6f\n", figures->use);
     for (size_t i = 0; i < FIGURE_COUNT; i++)
         put_metric(text, &figures_of[i], value_of(figures, &figures_of[i]));
-    put(text, "# EOF\n");
+    hri_text_put(text, "# EOF\n");
 }
 
 ssize_t hri_report_format(const hr_figures *figures, hr_format format, char *buffer, size_t size)
 {
-    struct text text = {buffer, size, 0};
+    hri_text text = {buffer, size, 0};
     switch (format) {
     case HR_TEXT:
         put_people(&text, figures);

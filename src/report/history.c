@@ -55,6 +55,34 @@ void hri_history_note(hri_history *history, const hr_event *event)
     pthread_mutex_unlock(&history->lock);
 }
 
+void hri_history_note_holders(hri_history *history, const hri_holder *list, size_t count, int64_t now_ns)
+{
+    pthread_mutex_lock(&history->lock);
+    hri_holders_note(&history->holders, list, count, now_ns);
+    pthread_mutex_unlock(&history->lock);
+}
+
+void hri_history_read_holders(hri_history *history, hri_holders *ret_holders)
+{
+    pthread_mutex_lock(&history->lock);
+    *ret_holders = history->holders;
+    pthread_mutex_unlock(&history->lock);
+}
+
+bool hri_history_last_relief(hri_history *history, hr_event *ret_event)
+{
+    bool found = false;
+    pthread_mutex_lock(&history->lock);
+    for (uint64_t i = 1; i <= history->happened && i <= HR_HISTORY_EVENTS && !found; i++) {
+        const hr_event *event = &history->events[(history->happened - i) % HR_HISTORY_EVENTS];
+        found = event->kind == HR_EVENT_RELIEF;
+        if (found)
+            *ret_event = *event;
+    }
+    pthread_mutex_unlock(&history->lock);
+    return found;
+}
+
 /* How many of `so_far` there are to copy. */
 static size_t kept(uint64_t so_far, size_t most, size_t capacity)
 {

@@ -6,6 +6,7 @@
 #define HRI_REPORT_HISTORY_H
 
 #include "base/fork.h"
+#include "report/holders.h"
 #include "report/tiers.h"
 
 #include <pthread.h>
@@ -20,6 +21,7 @@ typedef struct hri_history {
     hr_record records[HR_HISTORY_RECORDS];
     hr_event events[HR_HISTORY_EVENTS];
     hri_tiers tiers;
+    hri_holders holders;
     void *pages; /* of the tiers' buckets; NULL: there are none */
     size_t pages_bytes;
 } hri_history;
@@ -32,6 +34,11 @@ void hri_history_fork(hri_history *history, hri_fork moment);
 
 void hri_history_add(hri_history *history, const hr_record *record);
 void hri_history_note(hri_history *history, const hr_event *event);
+
+/* Notes who holds most now; reads that, and the last relief that is remembered. */
+void hri_history_note_holders(hri_history *history, const hri_holder *list, size_t count, int64_t now_ns);
+void hri_history_read_holders(hri_history *history, hri_holders *ret_holders);
+bool hri_history_last_relief(hri_history *history, hr_event *ret_event);
 
 /* Copy the newest, at most `capacity`, oldest first; give how many. */
 size_t hri_history_copy(hri_history *history, hr_record *records, size_t capacity);

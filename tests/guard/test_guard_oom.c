@@ -120,6 +120,10 @@ static void nothing_allocates_on_the_way_out(void **state)
     hr_record record;
     size_t count;
     assert_int_equal(hr_history_read(guard, &record, 1, &count), 0);
+    char why[HR_EXPLANATION_BYTES];
+    hr_refusal refusal;
+    assert_int_equal(hr_budget_refusal(&refusal), 0);
+    assert_true(hr_report_explain(guard, &refusal, why, sizeof why) > 0);
     hr_trend trend;
     assert_int_equal(hr_trend_read(guard, &trend), 0);
     hr_bucket bucket;
