@@ -42,6 +42,10 @@ foreach(section RANGE 1 8)
     endif()
 endforeach()
 
+# The schema of reports, and alerts for Prometheus.
+install(FILES schemas/report.schema.json integrations/prometheus/alerts.yml
+    DESTINATION ${CMAKE_INSTALL_DATADIR}/headroom)
+
 # The command, and what a shell needs to complete its words.
 if(TARGET headroom-command)
     install(TARGETS headroom-command RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})

@@ -9,6 +9,7 @@
 #include "guard_rooms.h"
 
 #include "base/assert.h"
+#include "budget/figures.h"
 #include "os/clock.h"
 #include "os/event.h"
 #include "os/file.h"
@@ -271,9 +272,14 @@ static int init(hr_guard *guard, const hri_environment *environment, const hr_gu
     error = init_history(guard, options->history_bytes);
     if (error)
         goto destroy_relief;
-    error = -pthread_mutex_init(&guard->fd_lock, NULL);
+    error = hri_figures_init(&guard->figures);
     if (error)
         goto destroy_history;
+    hri_budget_publish(&guard->tree, &guard->budgets);
+    hri_figures_add(&guard->figures, &guard->budgets);
+    error = -pthread_mutex_init(&guard->fd_lock, NULL);
+    if (error)
+        goto destroy_figures;
     error = hri_guard_enlist(guard);
     if (error)
         goto destroy_fd_lock;
@@ -281,6 +287,8 @@ static int init(hr_guard *guard, const hri_environment *environment, const hr_gu
 
 destroy_fd_lock:
     pthread_mutex_destroy(&guard->fd_lock);
+destroy_figures:
+    hri_figures_destroy(&guard->figures);
 destroy_history:
     hri_history_destroy(&guard->history);
 destroy_relief:
@@ -300,6 +308,7 @@ static void destroy(hr_guard *guard)
     hri_monitor_destroy(&guard->monitor);
     hri_file_close(atomic_load_explicit(&guard->fd, memory_order_relaxed));
     pthread_mutex_destroy(&guard->fd_lock);
+    hri_figures_destroy(&guard->figures);
     hri_history_destroy(&guard->history);
     hri_relief_destroy(&guard->relief);
     hri_watcher_destroy(&guard->watcher);

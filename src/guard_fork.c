@@ -20,6 +20,7 @@ static void each(hri_fork moment)
 {
     for (hr_guard *guard = first; guard; guard = guard->next) {
         hri_fork_lock(&guard->fd_lock, moment);
+        hri_figures_fork(&guard->figures, moment);
         hri_relief_fork(&guard->relief, moment);
         hri_history_fork(&guard->history, moment);
         hri_watcher_fork(&guard->watcher, moment);

@@ -2,8 +2,6 @@
 /* The public calls that tell: history, trends, explanations, reports. Thin faces, as guard_face.c's. */
 #include "guard_rooms.h"
 
-#include "base/assert.h"
-#include "os/file.h"
 #include "report/explain.h"
 #include "report/format.h"
 
@@ -76,24 +74,50 @@ ssize_t hr_report_explain(hr_guard *guard, const hr_refusal *refusal, char *buff
         .trend = hr_trend_read(guard, &trend) == 0 ? &trend : NULL,
         .now_ns = hri_clock_now(guard->clock),
     };
-    hri_text text = {buffer, size, 0};
+    hri_text text = {.buffer = buffer, .size = size};
     hri_explain(&story, &text);
     return (ssize_t)text.length;
 }
 
-ssize_t hr_report_format(hr_guard *guard, hr_format format, char *buffer, size_t size)
+/* Puts the whole report of this moment. */
+static int put_report(hr_guard *guard, hr_format format, hri_text *text)
 {
     hr_figures figures;
+    hr_trend trend;
+    char why[HR_EXPLANATION_BYTES];
     int error = hr_guard_read(guard, &figures);
-    return error ? error : hri_report_format(&figures, format, buffer, size);
+    if (error)
+        return error;
+    hri_report report = {
+        .figures = &figures,
+        .explanation = hr_report_explain(guard, NULL, why, sizeof why) > 0 ? why : NULL,
+        .trend = hr_trend_read(guard, &trend) == 0 ? &trend : NULL,
+        .history = &guard->history,
+        .registry = &guard->figures,
+    };
+    return hri_report_put(&report, format, text);
+}
+
+ssize_t hr_report_format(hr_guard *guard, hr_format format, char *buffer, size_t size)
+{
+    hri_text text = {.buffer = buffer, .size = buffer ? size : 0};
+    int error = put_report(guard, format, &text);
+    return error ? error : (ssize_t)text.length;
 }
 
 int hr_report_write(hr_guard *guard, hr_format format, int fd)
 {
-    char text[HRI_REPORT_BYTES_MAX];
-    ssize_t length = hr_report_format(guard, format, text, sizeof text);
-    if (length < 0)
-        return (int)length;
-    HRI_ASSERT((size_t)length < sizeof text);
-    return hri_file_write(fd, text, (size_t)length);
+    char buffer[HRI_REPORT_STREAM_BYTES];
+    hri_text text = {.buffer = buffer, .size = sizeof buffer, .streams = true, .fd = fd};
+    int error = put_report(guard, format, &text);
+    return error ? error : hri_text_finish(&text);
+}
+
+ssize_t hr_trend_format(const hr_trend *trend, char *buffer, size_t size)
+{
+    if (!trend || (!buffer && size))
+        return -EINVAL;
+    hri_text text = {.buffer = buffer, .size = size};
+    hri_trend_put(trend, &text);
+    return (ssize_t)text.length;
 }

@@ -3,6 +3,7 @@
 #ifndef HRI_GUARD_ROOMS_H
 #define HRI_GUARD_ROOMS_H
 
+#include "base/figures.h"
 #include "relief/relief.h"
 #include "report/history.h"
 
@@ -21,6 +22,8 @@ struct hr_guard {
     hri_monitor monitor;
     hri_relief relief;
     hri_history history;
+    hri_figure_registry figures; /* what budgets and the like publish to reports */
+    hri_figure_source budgets;
 
     pthread_mutex_t fd_lock;
     _Atomic int fd; /* below 0: nobody has asked for it yet */

@@ -96,9 +96,9 @@ typedef struct hr_event {
 } hr_event;
 
 typedef enum hr_format {
-    HR_TEXT,        /* for people: a line a figure, sizes in binary units */
-    HR_JSON,        /* one object; an absent figure is null */
-    HR_CSV,         /* a line of names, a line of values; an absent figure is empty */
+    HR_TEXT, /* for people, at a terminal of 80 columns: the level and why, the trend, sparklines, budgets, figures */
+    HR_JSON, /* one object, see schemas/report.schema.json; an absent figure is null */
+    HR_CSV,  /* tables with an empty line between them: a line of names, a line of values; then budgets, history */
     HR_OPENMETRICS, /* for Prometheus and its kin, with the closing # EOF */
 } hr_format;
 
@@ -222,6 +222,15 @@ HR_API HR_MUST_CHECK int hr_trend_read(hr_guard *guard, hr_trend *ret_trend);
  */
 HR_API const char *hr_trend_kind_text(hr_trend_kind kind);
 
+/* Says a trend in words, as snprintf() does: "live: growth, by 1.2 MiB/h (95 %: 1.1 MiB/h to 1.3 MiB/h) over 3.0 h; the
+ * limit will be met in 4.2 h (3.9 h to 4.6 h)".
+ *
+ * returns  the length that the whole sentence has; -EINVAL
+ * threads  any
+ * memory   never allocates
+ */
+HR_API ssize_t hr_trend_format(const hr_trend *trend, char *buffer, size_t size);
+
 /* Room for any sentence of hr_report_explain(). */
 #define HR_EXPLANATION_BYTES 768
 
@@ -243,18 +252,20 @@ HR_API const char *hr_trend_kind_text(hr_trend_kind kind);
  */
 HR_API ssize_t hr_report_explain(hr_guard *guard, const hr_refusal *refusal, char *buffer, size_t size);
 
-/* Writes the figures of this moment to a descriptor, whole or not at all where it is a pipe with room.
+/* Writes a report of this moment to a descriptor: the figures, the trend, the 48 largest budgets, and in JSON and CSV of
+ * history the last 60 seconds and minutes and all hours. It is written in pieces of some 4 KiB.
  *
  * returns  0; -EINVAL for an unknown format; the negative errno of write()
- * threads  any
+ * threads  any; not from a reclaimer
  * memory   never allocates
  */
 HR_API int hr_report_write(hr_guard *guard, hr_format format, int fd);
 
-/* Formats the figures of this moment into a buffer, as snprintf() does: always terminated, cut if it is too small.
+/* Formats that report into a buffer, as snprintf() does: always terminated, cut if it is too small. 16 KiB are enough for
+ * a dozen budgets as text or OpenMetrics, 128 KiB for any JSON or CSV.
  *
  * returns  the length that the whole report has; -EINVAL for an unknown format
- * threads  any
+ * threads  any; not from a reclaimer
  * memory   never allocates
  */
 HR_API ssize_t hr_report_format(hr_guard *guard, hr_format format, char *buffer, size_t size);

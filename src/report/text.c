@@ -2,28 +2,55 @@
 #include "report/text.h"
 
 #include "base/clock.h"
+#include "os/file.h"
 
 #include <headroom/base.h>
 #include <stdarg.h>
 #include <stdio.h>
 
+/* Where the next byte goes, and how many fit with their end. */
+static size_t place(const hri_text *text)
+{
+    return text->length - text->written;
+}
+
+static size_t room(const hri_text *text)
+{
+    return place(text) < text->size ? text->size - place(text) : 0;
+}
+
+int hri_text_finish(hri_text *text)
+{
+    if (!text->error)
+        text->error = hri_file_write(text->fd, text->buffer, place(text));
+    text->written = text->length;
+    return text->error;
+}
+
+/* What is put at once is shorter than the buffer of a text that streams. */
 void hri_text_put(hri_text *text, const char *format, ...)
 {
     va_list arguments;
-    va_start(arguments, format);
-    bool room = text->length < text->size;
-    int length =
-        vsnprintf(room ? text->buffer + text->length : NULL, room ? text->size - text->length : 0, format, arguments);
-    va_end(arguments);
-    if (length > 0)
-        text->length += (size_t)length;
+    for (int attempt = 0; attempt < 2; attempt++) {
+        va_start(arguments, format);
+        int length = vsnprintf(room(text) ? text->buffer + place(text) : NULL, room(text), format, arguments);
+        va_end(arguments);
+        if (length > 0 && text->streams && (size_t)length >= room(text) && attempt == 0) {
+            hri_text_finish(text);
+            continue;
+        }
+        text->length += length > 0 ? (size_t)length : 0;
+        return;
+    }
 }
 
 static void put_byte(hri_text *text, char byte)
 {
-    if (text->length + 1 < text->size) {
-        text->buffer[text->length] = byte;
-        text->buffer[text->length + 1] = '\0';
+    if (text->streams && room(text) < 2)
+        hri_text_finish(text);
+    if (room(text) >= 2) {
+        text->buffer[place(text)] = byte;
+        text->buffer[place(text) + 1] = '\0';
     }
     text->length++;
 }
@@ -75,6 +102,17 @@ void hri_text_put_json(hri_text *text, const char *string)
         if (*string == '"' || *string == '\\')
             put_byte(text, '\\');
         string += put_character(text, string);
+    }
+    put_byte(text, '"');
+}
+
+void hri_text_put_label(hri_text *text, const char *string)
+{
+    put_byte(text, '"');
+    while (*string) {
+        if (*string == '"' || *string == '\\')
+            put_byte(text, '\\');
+        string += put_character(text, is_control(*string) ? "?" : string);
     }
     put_byte(text, '"');
 }

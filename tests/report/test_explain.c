@@ -12,7 +12,7 @@ static char buffer[HR_EXPLANATION_BYTES];
 
 static void explain(const hri_story *story)
 {
-    hri_text text = {buffer, sizeof buffer, 0};
+    hri_text text = {.buffer = buffer, .size = sizeof buffer};
     hri_explain(story, &text);
     assert_int_equal(text.length, strlen(buffer));
 }
