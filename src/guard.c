@@ -179,6 +179,7 @@ static int64_t monitor_round(void *context)
     if (now_ns >= guard->next_record_ns) {
         guard->next_record_ns = now_ns + interval_ns;
         hri_guard_record(guard);
+        hri_journal_follow(&guard->history_file, &guard->history);
     }
     return pause_ns;
 }
@@ -272,9 +273,12 @@ static int init(hr_guard *guard, const hri_environment *environment, const hr_gu
     error = init_history(guard, options->history_bytes);
     if (error)
         goto destroy_relief;
-    error = hri_figures_init(&guard->figures);
+    error = hri_journal_init(&guard->history_file, options->history_file, options->history_file_bytes);
     if (error)
         goto destroy_history;
+    error = hri_figures_init(&guard->figures);
+    if (error)
+        goto destroy_file;
     hri_budget_publish(&guard->tree, &guard->budgets);
     hri_figures_add(&guard->figures, &guard->budgets);
     error = -pthread_mutex_init(&guard->fd_lock, NULL);
@@ -289,6 +293,8 @@ destroy_fd_lock:
     pthread_mutex_destroy(&guard->fd_lock);
 destroy_figures:
     hri_figures_destroy(&guard->figures);
+destroy_file:
+    hri_journal_destroy(&guard->history_file);
 destroy_history:
     hri_history_destroy(&guard->history);
 destroy_relief:
@@ -309,6 +315,8 @@ static void destroy(hr_guard *guard)
     hri_file_close(atomic_load_explicit(&guard->fd, memory_order_relaxed));
     pthread_mutex_destroy(&guard->fd_lock);
     hri_figures_destroy(&guard->figures);
+    hri_journal_follow(&guard->history_file, &guard->history); /* the last that was recorded */
+    hri_journal_destroy(&guard->history_file);
     hri_history_destroy(&guard->history);
     hri_relief_destroy(&guard->relief);
     hri_watcher_destroy(&guard->watcher);

@@ -22,6 +22,7 @@ static void each(hri_fork moment)
         hri_fork_lock(&guard->fd_lock, moment);
         hri_figures_fork(&guard->figures, moment);
         hri_relief_fork(&guard->relief, moment);
+        hri_journal_fork(&guard->history_file, moment);
         hri_history_fork(&guard->history, moment);
         hri_watcher_fork(&guard->watcher, moment);
         hri_monitor_fork(&guard->monitor, moment);

@@ -31,6 +31,14 @@ int hr_history_read_events(hr_guard *guard, hr_event *events, size_t capacity, s
     return 0;
 }
 
+int hr_history_file_read(hr_guard *guard, hr_history_file_figures *ret_figures)
+{
+    if (!guard || !ret_figures)
+        return -EINVAL;
+    hri_journal_read(&guard->history_file, ret_figures);
+    return 0;
+}
+
 int hr_trend_read(hr_guard *guard, hr_trend *ret_trend)
 {
     if (!guard || !ret_trend)

@@ -5,6 +5,7 @@
 
 #include "base/figures.h"
 #include "relief/relief.h"
+#include "report/journal.h"
 #include "report/history.h"
 
 #include <headroom/guard.h>
@@ -22,6 +23,7 @@ struct hr_guard {
     hri_monitor monitor;
     hri_relief relief;
     hri_history history;
+    hri_journal history_file;
     hri_figure_registry figures; /* what budgets and the like publish to reports */
     hri_figure_source budgets;
 

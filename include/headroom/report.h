@@ -133,6 +133,56 @@ HR_API int hr_history_read_events(hr_guard *guard, hr_event *events, size_t capa
  */
 HR_API const char *hr_history_ledger_text(hr_history_ledger ledger);
 
+/* A guard's history file (hr_guard_options.history_file): how it fares. */
+typedef struct hr_history_file_figures {
+    bool is_open; /* there is one */
+    int error;    /* of the last write: 0, or a negative errno such as -ENOSPC; recording goes on in memory then, and
+                           each later write tries again */
+    uint64_t entries;   /* written by this process */
+    uint64_t failures;  /* writes that failed */
+    uint64_t lost;      /* entries that were not written before they left memory too */
+    uint64_t bytes;     /* of the file */
+    uint64_t cut_bytes; /* a torn tail that was cut off when it was opened */
+} hr_history_file_figures;
+
+/* Says how a guard's history file fares.
+ *
+ * returns  0; -EINVAL
+ * threads  any
+ * memory   never allocates
+ */
+HR_API int hr_history_file_read(hr_guard *guard, hr_history_file_figures *ret_figures);
+
+/* An entry of a history file: a sample or an event, and the process that wrote it. */
+typedef struct hr_history_entry {
+    bool is_event;
+    int64_t session;  /* when its guard was made, by CLOCK_REALTIME: one for each process */
+    hr_record record; /* of a sample */
+    hr_event event;   /* of an event */
+} hr_history_entry;
+
+/* What was found in a history file. */
+typedef struct hr_history_findings {
+    uint64_t entries;    /* whole ones */
+    uint64_t damaged;    /* whose checksum is wrong: passed over */
+    uint64_t unknown;    /* of a kind that this version does not know: passed over */
+    uint64_t torn_bytes; /* of entries that were being written when their process was killed */
+    bool older;          /* FILE.1 was read too */
+} hr_history_findings;
+
+/* Called for each entry, as they were written. Anything else than 0 ends the reading. */
+typedef int hr_history_visit_fn(void *context, const hr_history_entry *entry);
+
+/* Reads a history file, the older part FILE.1 first where there is one; also while another process writes it.
+ *
+ * returns  0; what `visit` returned to end it; -ENODATA if nothing was ever written to it; -EBADMSG if it is no history
+ *          file; -EPROTONOSUPPORT if it is one of another version; -EINVAL if it is no file; -ENOENT, -EACCES, -EIO …
+ * threads  any
+ * memory   never allocates
+ */
+HR_API HR_MUST_CHECK int hr_history_file_visit(const char *path, hr_history_visit_fn *visit, void *context,
+                                               hr_history_findings *ret_findings);
+
 /* What a history looks like. */
 typedef enum hr_trend_kind {
     HR_TREND_STEADY,         /* nothing that is more than noise */

@@ -121,6 +121,35 @@ size_t hri_history_copy_tier(hri_history *history, hr_tier which, hr_bucket *buc
     return count;
 }
 
+/* Whether a ring of `most` that has had `so_far` holds that number; see the header. */
+static bool holds(uint64_t so_far, uint64_t most, uint64_t *first, size_t index)
+{
+    if (index == 0 && so_far > most && *first < so_far - most)
+        *first = so_far - most;
+    uint64_t number = *first + index;
+    return number < so_far && so_far - number <= most;
+}
+
+bool hri_history_record_at(hri_history *history, uint64_t *first, size_t index, hr_record *ret_record)
+{
+    pthread_mutex_lock(&history->lock);
+    bool there = holds(history->recorded, HR_HISTORY_RECORDS, first, index);
+    if (there)
+        *ret_record = history->records[(*first + index) % HR_HISTORY_RECORDS];
+    pthread_mutex_unlock(&history->lock);
+    return there;
+}
+
+bool hri_history_event_at(hri_history *history, uint64_t *first, size_t index, hr_event *ret_event)
+{
+    pthread_mutex_lock(&history->lock);
+    bool there = holds(history->happened, HR_HISTORY_EVENTS, first, index);
+    if (there)
+        *ret_event = history->events[(*first + index) % HR_HISTORY_EVENTS];
+    pthread_mutex_unlock(&history->lock);
+    return there;
+}
+
 /* The records in their order, as a series. */
 static void read_ring(const hri_series *series, size_t index, hri_series_ledger ledger, hri_sample *ret_sample)
 {

@@ -45,6 +45,11 @@ size_t hri_history_copy(hri_history *history, hr_record *records, size_t capacit
 size_t hri_history_copy_events(hri_history *history, hr_event *events, size_t capacity);
 size_t hri_history_copy_tier(hri_history *history, hr_tier tier, hr_bucket *buckets, size_t capacity);
 
+/* Give the record, or the event, of number `*first` + `index` since the start; false where there is none yet. A `*first`
+ * that has left the ring is moved to the oldest one that is there, which with `index` 0 alone may happen. */
+bool hri_history_record_at(hri_history *history, uint64_t *first, size_t index, hr_record *ret_record);
+bool hri_history_event_at(hri_history *history, uint64_t *first, size_t index, hr_event *ret_event);
+
 /* The trend of what is kept: of the minutes where there are enough of them, else of the seconds, else of the records.
  * Holds the lock for as long as that takes, a tenth of a millisecond. Gives 0 or -ENODATA. */
 int hri_history_trend(hri_history *history, uint64_t limit_bytes, hr_trend *ret_trend);

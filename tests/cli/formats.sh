@@ -18,7 +18,8 @@ bad() {
 "$report" 2 >"$work/csv"
 "$report" 3 >"$work/metrics"
 
-LC_ALL=C.UTF-8 awk 'length > 80' "$work/text" | grep . && bad "lines of text are wider than 80 columns"
+python3 -c 'import sys; sys.exit(max(map(len, open(sys.argv[1], encoding="utf-8").read().split("\n"))) > 80)' "$work/text" ||
+    bad "lines of text are wider than 80 columns"
 LC_ALL=C.UTF-8 grep -qP '[\x00-\x09\x0b-\x1f]' "$work/text" && bad "control characters reach the terminal"
 for word in 'most is held by budget "plain"' 'the last ' 'root/größer' 'and 103 more'; do
     tr '\n' ' ' <"$work/text" | sed 's/  */ /g' | grep -qF "$word" || bad "the text does not say '$word'"

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <headroom/headroom.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -36,6 +37,13 @@ static void making_a_guard(void **state)
     (void)state;
     hr_guard_options options = {.limit_bytes = 64 * MIB, .reserve_bytes = 1 * MIB};
     assert_true(hrt_each_fault(make_a_guard, &options) >= 6);
+    char path[] = "/tmp/headroom-history-XXXXXX";
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    close(fd);
+    options.history_file = path;
+    assert_true(hrt_each_fault(make_a_guard, &options) >= 7);
+    unlink(path);
 }
 
 static hr_guard *guard;
