@@ -66,7 +66,7 @@ static void put_spark(const struct history *history, hr_history_ledger ledger, F
         low = tops[i] < low ? tops[i] : low;
         high = tops[i] != HR_NONE && tops[i] > high ? tops[i] : high;
     }
-    if (low == HR_NONE)
+    if (low == HR_NONE || high == 0) /* absent */
         return;
     fprintf(out, "%-17s", hr_history_ledger_text(ledger));
     for (size_t i = 0; i < columns; i++) {

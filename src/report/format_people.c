@@ -89,7 +89,7 @@ static void put_spark(const hr_bucket *buckets, size_t count, hr_history_ledger 
         high = bytes > high ? bytes : high;
         now = bytes;
     }
-    if (now == HR_NONE)
+    if (now == HR_NONE || high == 0) /* absent */
         return;
     hri_text_put(text, "%-17s", hr_history_ledger_text(ledger));
     for (size_t i = 0; i < count; i++) {
