@@ -9,7 +9,7 @@
 typedef struct hri_fit {
     double slope; /* a second */
     double slope_low, slope_high;
-    bool sure;     /* rising at 99.9 % of certainty, not only at the 95 % of the interval */
+    bool sure;     /* rising at 99.9 % of certainty, not only at the 95 % of the interval; or without one exception */
     double spread; /* of the points around the line: the median of the distances, as a standard deviation */
 } hri_fit;
 

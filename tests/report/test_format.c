@@ -130,6 +130,7 @@ static void the_largest_figures_fit(void **state)
     hr_figures largest;
     memset(&largest, 0xFE, sizeof largest);
     largest.limit_source = source;
+    largest.holder[sizeof largest.holder - 1] = '\0';
     largest.use_source = "address space";
     largest.use = 1e6;
     for (hr_format which = HR_TEXT; which <= HR_OPENMETRICS; which++)
