@@ -9,6 +9,7 @@
 #   make fuzz [FUZZ_SECONDS=60]  let each fuzz target look for new inputs for so long
 #   make nightly                 the long tests, the fuzz targets, and the tests in the virtual machine
 #   make bench                   measure, and hold the figures against the goals
+#   make analysis                hold trends against known truth again, and renew the table in docs/analysis.md
 #   make install [PREFIX=/usr/local] [DESTDIR=]
 #   make format                  clang-format on every source
 #   make clean                   remove build/
@@ -21,7 +22,7 @@ CTEST_OPTIONS ?=
 FUZZ_SECONDS ?= 60
 JOBS ?= $(shell nproc)
 
-.PHONY: release demo test test-asan test-tsan test-release test-vm fuzz nightly bench install format clean
+.PHONY: release demo test test-asan test-tsan test-release test-vm fuzz nightly bench analysis install format clean
 
 release:
 	scripts/setup build
@@ -74,6 +75,13 @@ bench:
 	cmake --preset release
 	cmake --build --preset release --parallel $(JOBS)
 	bench/run
+
+analysis:
+	scripts/setup build test
+	cmake --preset release
+	cmake --build --preset release --parallel $(JOBS)
+	build/release/tests/report/test_truth --table >build/release/table.md
+	sed -i -e '/<!-- table -->/,/<!-- end -->/{//!d}' -e '/<!-- table -->/r build/release/table.md' docs/analysis.md
 
 install: release
 	DESTDIR="$(DESTDIR)" cmake --install build/release --prefix "$(PREFIX)"

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-# bash completion for headroom: verbs, their options, processes and folders.
+# bash completion for headroom: verbs, their options, processes, folders and files.
 
 _headroom() {
     local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} words=""
     local -a processes
     COMPREPLY=()
     if [ "$COMP_CWORD" -eq 1 ]; then
-        words="doctor --help --usage --version"
+        words="doctor report --help --usage --version"
     elif [ "${COMP_WORDS[1]}" = doctor ]; then
         case $before in
         --pid)
@@ -19,6 +19,12 @@ _headroom() {
             ;;
         *) words="--json --pid --root --help --usage --version" ;;
         esac
+    elif [ "${COMP_WORDS[1]}" = report ]; then
+        if [[ $word != -* ]]; then
+            mapfile -t COMPREPLY < <(compgen -f -- "$word")
+            return
+        fi
+        words="--csv --json --help --usage --version"
     fi
     mapfile -t COMPREPLY < <(compgen -W "$words" -- "$word")
 }

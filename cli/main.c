@@ -12,6 +12,7 @@ static const struct verb {
     verb_fn *run;
 } verbs[] = {
     {"doctor", "shows the memory limits of a process, their use and their source", doctor},
+    {"report", "shows what a history file tells: ledgers, levels, the trend", report},
 };
 
 #define VERBS (sizeof verbs / sizeof *verbs)
@@ -52,7 +53,7 @@ static error_t parse(int key, char *value, struct argp_state *state)
             line->verb = &verbs[i];
     }
     if (!line->verb)
-        argp_error(state, "'%s' is no verb: there is doctor", value);
+        argp_error(state, "'%s' is no verb: there are doctor and report", value);
     line->at = state->next - 1;
     state->next = state->argc; /* the rest is the verb's */
     return 0;

@@ -52,6 +52,9 @@ if(TARGET headroom_compressed)
     configure_file(cmake/headroom-compressed.pc.in headroom-compressed.pc @ONLY)
     install(FILES ${CMAKE_CURRENT_BINARY_DIR}/headroom-compressed.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 endif()
+# The schema of reports, and alerts for Prometheus.
+install(FILES schemas/report.schema.json integrations/prometheus/alerts.yml
+    DESTINATION ${CMAKE_INSTALL_DATADIR}/headroom)
 
 # The command, and what a shell needs to complete its words.
 if(TARGET headroom-command)

@@ -9,6 +9,7 @@
 #include "guard_rooms.h"
 
 #include "base/assert.h"
+#include "budget/figures.h"
 #include "os/clock.h"
 #include "os/event.h"
 #include "os/file.h"
@@ -25,20 +26,65 @@
 
 /* ── hooks ──────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
+/* Figures of now, by the clock of now: what was charged since the kernel's were read is in them. */
 void hri_guard_record(hr_guard *guard)
 {
     hr_figures figures;
     hr_guard_read(guard, &figures);
     hr_record entry = {
-        .time_ns = figures.time_ns,
+        .time_ns = hri_clock_now(guard->clock),
+        .wall_ns = hri_os_wall_ns(),
         .live_bytes = figures.live_bytes,
         .total_bytes = figures.total_bytes,
         .rss_bytes = figures.rss_bytes,
         .cgroup_bytes = figures.cgroup_bytes,
         .reliefs = figures.reliefs,
         .level = figures.level,
+        .limit_bytes = figures.limit_bytes,
+        .relieved_bytes = figures.relieved_bytes,
+        .cgroup_anonymous_bytes = figures.cgroup_anonymous_bytes,
+        .cgroup_kernel_bytes = figures.cgroup_kernel_bytes,
+        .cgroup_cache_bytes = figures.cgroup_cache_bytes,
     };
     hri_history_add(&guard->history, &entry);
+    hri_guard_note_holders(guard);
+}
+
+void hri_guard_note_holders(hr_guard *guard)
+{
+    hri_holder list[HRI_HOLDERS_MAX];
+    size_t count = hri_budget_tree_holders(&guard->tree, list, HRI_HOLDERS_MAX);
+    hri_history_note_holders(&guard->history, list, count, hri_clock_now(guard->clock));
+}
+
+/* Relief has given back, or the allocator has. */
+static void relieved(void *context, bool purge, uint64_t bytes)
+{
+    hr_guard *guard = context;
+    hr_level level = hri_level_word_get(&guard->watcher.word);
+    hri_history_note(&guard->history, &(hr_event){
+                                          .time_ns = hri_clock_now(guard->clock),
+                                          .wall_ns = hri_os_wall_ns(),
+                                          .kind = purge ? HR_EVENT_PURGE : HR_EVENT_RELIEF,
+                                          .from = level,
+                                          .to = level,
+                                          .freed_bytes = bytes,
+                                          .live_bytes = HR_NONE,
+                                      });
+}
+
+static void note_level(hr_guard *guard, hr_level from, hr_level to)
+{
+    hri_accounts accounts;
+    hri_budget_tree_glance(&guard->tree, &accounts);
+    hri_history_note(&guard->history, &(hr_event){
+                                          .time_ns = hri_clock_now(guard->clock),
+                                          .wall_ns = hri_os_wall_ns(),
+                                          .kind = HR_EVENT_LEVEL,
+                                          .from = from,
+                                          .to = to,
+                                          .live_bytes = accounts.held_bytes,
+                                      });
 }
 
 static void note_where_warning_began(hr_guard *guard)
@@ -58,6 +104,7 @@ static void level_changed(void *context, hr_level from, hr_level to)
     if (to > from)
         hri_yielders_follow(&guard->yielders, to);
     hri_guard_record(guard);
+    note_level(guard, from, to);
     hri_event_signal(atomic_load_explicit(&guard->fd, memory_order_relaxed));
     if (guard->on_level) {
         hr_figures figures;
@@ -153,6 +200,7 @@ static int64_t monitor_round(void *context)
     if (now_ns >= guard->next_record_ns) {
         guard->next_record_ns = now_ns + interval_ns;
         hri_guard_record(guard);
+        hri_journal_follow(&guard->history_file, &guard->history);
     }
     return pause_ns;
 }
@@ -215,8 +263,17 @@ static int init_relief(hr_guard *guard, const hr_guard_options *options)
             options->degraded_request_bytes ? options->degraded_request_bytes : DEGRADED_REQUEST_BYTES,
         .reserve_bytes = reserve_bytes,
         .purge_interval_ns = or_default(options->purge_interval_ns, PURGE_INTERVAL_NS),
+        .relieved = relieved,
+        .context = guard,
     };
     return hri_relief_init(&guard->relief, &relief);
+}
+
+static int init_history(hr_guard *guard, uint64_t bytes)
+{
+    if (bytes == HR_NONE)
+        return hri_history_init(&guard->history, 0);
+    return hri_history_init(&guard->history, bytes ? bytes : HRI_HISTORY_BYTES);
 }
 
 /* Makes the rooms from the bottom up; on failure takes down what was made. */
@@ -234,12 +291,20 @@ static int init(hr_guard *guard, const hri_environment *environment, const hr_gu
     error = init_relief(guard, options);
     if (error)
         goto destroy_monitor;
-    error = hri_history_init(&guard->history);
+    error = init_history(guard, options->history_bytes);
     if (error)
         goto destroy_relief;
-    error = hri_duties_init(&guard->duties, guard->clock, wake_monitor, guard);
+    error = hri_journal_init(&guard->history_file, options->history_file, options->history_file_bytes);
     if (error)
         goto destroy_history;
+    error = hri_figures_init(&guard->figures);
+    if (error)
+        goto destroy_file;
+    hri_budget_publish(&guard->tree, &guard->budgets);
+    hri_figures_add(&guard->figures, &guard->budgets);
+    error = hri_duties_init(&guard->duties, guard->clock, wake_monitor, guard);
+    if (error)
+        goto destroy_figures;
     error = -pthread_mutex_init(&guard->fd_lock, NULL);
     if (error)
         goto destroy_duties;
@@ -257,6 +322,10 @@ destroy_fd_lock:
     pthread_mutex_destroy(&guard->fd_lock);
 destroy_duties:
     hri_duties_destroy(&guard->duties);
+destroy_figures:
+    hri_figures_destroy(&guard->figures);
+destroy_file:
+    hri_journal_destroy(&guard->history_file);
 destroy_history:
     hri_history_destroy(&guard->history);
 destroy_relief:
@@ -278,6 +347,9 @@ static void destroy(hr_guard *guard)
     hri_yielders_destroy(&guard->yielders);
     pthread_mutex_destroy(&guard->fd_lock);
     hri_duties_destroy(&guard->duties);
+    hri_figures_destroy(&guard->figures);
+    hri_journal_follow(&guard->history_file, &guard->history); /* the last that was recorded */
+    hri_journal_destroy(&guard->history_file);
     hri_history_destroy(&guard->history);
     hri_relief_destroy(&guard->relief);
     hri_watcher_destroy(&guard->watcher);

@@ -6,8 +6,6 @@
 #include "base/checked.h"
 #include "os/clock.h"
 #include "os/event.h"
-#include "report/format.h"
-#include "os/file.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -29,6 +27,7 @@ hr_level hr_guard_check(hr_guard *guard)
     hri_watcher_look(&guard->watcher, HRI_LOOK_FRESH | HRI_LOOK_ALL | HRI_LOOK_STRAIGHT);
     hri_relief_act(&guard->relief, HRI_ACTOR_CALLER);
     hri_guard_record(guard);
+    hri_journal_follow(&guard->history_file, &guard->history);
     return hr_guard_level(guard);
 }
 
@@ -94,6 +93,9 @@ int hr_guard_read(hr_guard *guard, hr_figures *ret_figures)
         .pressure_wakes = hri_monitor_pressure_wakes(&guard->monitor),
         .stalled_ns = counts.stalled_ns,
         .time_ns = sight.time_ns,
+        .cgroup_anonymous_bytes = sight.binding.anonymous_bytes,
+        .cgroup_kernel_bytes =
+            sight.binding.use_bytes == HR_NONE ? HR_NONE : sight.binding.use_bytes - sight.binding.anonymous_bytes,
     };
     if (counts.stalled_ns > 0)
         name_holder(guard, &sight, ret_figures);
@@ -195,29 +197,4 @@ uint64_t hr_cleanup(hr_guard *guard)
 hr_verdict hr_admit(hr_guard *guard, const hr_request *request, hr_ticket *ret_ticket)
 {
     return hri_relief_admit(&guard->relief, request, ret_ticket);
-}
-
-int hr_history_read(hr_guard *guard, hr_record *records, size_t capacity, size_t *ret_count)
-{
-    if (!guard || (!records && capacity) || !ret_count)
-        return -EINVAL;
-    *ret_count = hri_history_copy(&guard->history, records, capacity);
-    return 0;
-}
-
-ssize_t hr_report_format(hr_guard *guard, hr_format format, char *buffer, size_t size)
-{
-    hr_figures figures;
-    int error = hr_guard_read(guard, &figures);
-    return error ? error : hri_report_format(&figures, format, buffer, size);
-}
-
-int hr_report_write(hr_guard *guard, hr_format format, int fd)
-{
-    char text[HRI_REPORT_BYTES_MAX];
-    ssize_t length = hr_report_format(guard, format, text, sizeof text);
-    if (length < 0)
-        return (int)length;
-    HRI_ASSERT((size_t)length < sizeof text);
-    return hri_file_write(fd, text, (size_t)length);
 }

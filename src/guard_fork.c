@@ -22,8 +22,10 @@ static void each(hri_fork moment)
     for (hr_guard *guard = first; guard; guard = guard->next) {
         hri_duties_fork(&guard->duties, moment);
         hri_fork_lock(&guard->fd_lock, moment);
+        hri_figures_fork(&guard->figures, moment);
         hri_relief_fork(&guard->relief, moment);
         hri_yielders_fork(&guard->yielders, moment);
+        hri_journal_fork(&guard->history_file, moment);
         hri_history_fork(&guard->history, moment);
         hri_watcher_fork(&guard->watcher, moment);
         hri_monitor_fork(&guard->monitor, moment);

@@ -5,7 +5,9 @@
 
 #include "base/yield.h"
 #include "base/duty.h"
+#include "base/figures.h"
 #include "relief/relief.h"
+#include "report/journal.h"
 #include "report/history.h"
 
 #include <headroom/guard.h>
@@ -25,6 +27,9 @@ struct hr_guard {
     hri_history history;
     hri_yielders yielders;
     hri_duties duties; /* done by the monitor */
+    hri_journal history_file;
+    hri_figure_registry figures; /* what budgets and the like publish to reports */
+    hri_figure_source budgets;
 
     pthread_mutex_t fd_lock;
     _Atomic int fd; /* below 0: nobody has asked for it yet */
@@ -40,7 +45,8 @@ void hri_guard_delist(hr_guard *guard);
 /* Makes the registry of those who can yield, once the rooms that it connects are there. Gives 0 or a negative errno. */
 int hri_guard_init_yielders(hr_guard *guard);
 
-/* Adds the figures of this moment to the history. */
+/* Adds the figures of this moment to the history, and who holds most. */
 void hri_guard_record(hr_guard *guard);
+void hri_guard_note_holders(hr_guard *guard);
 
 #endif

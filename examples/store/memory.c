@@ -17,11 +17,11 @@ struct memory memory;
 static void on_level(void *context, hr_level from, hr_level to, const hr_figures *figures)
 {
     (void)context;
-    char live[24], limit[24];
-    fprintf(stderr, "headroom-store: %s, was %s: %.1f %% of the %s limit, %s held of %s\n", hr_level_text(to),
-            hr_level_text(from), figures->use * 100, figures->use_source,
-            hr_size_format(figures->live_bytes, live, sizeof live),
-            hr_size_format(figures->limit_bytes, limit, sizeof limit));
+    (void)figures;
+    char why[HR_EXPLANATION_BYTES];
+    if (hr_report_explain(memory.guard, NULL, why, sizeof why) < 0) /* the guard is still being made */
+        snprintf(why, sizeof why, "%s", hr_level_text(to));
+    fprintf(stderr, "headroom-store: %s, was %s; now %s\n", hr_level_text(to), hr_level_text(from), why);
 }
 
 int memory_open(const struct options *options)

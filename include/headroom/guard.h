@@ -61,6 +61,11 @@ typedef struct hr_figures {
                                       "others in the cgroup"; else "" */
     uint64_t holder_bytes;         /* and how much */
     int64_t time_ns;               /* when the kernel's figures were read: CLOCK_MONOTONIC */
+
+    /* The parts of cgroup_bytes: anonymous, shared and locked memory; kernel memory that is not reclaimable, and
+     * sockets. */
+    uint64_t cgroup_anonymous_bytes;
+    uint64_t cgroup_kernel_bytes;
 } hr_figures;
 
 /* Called after each change of level, in the order of the changes, with no lock held. */
@@ -85,13 +90,25 @@ typedef struct hr_guard_options {
     bool refuse_until_recovered;     /* once degraded, critical until relief got below recover_below */
     hr_level_fn *on_level;
     void *context; /* for on_level */
+
+    /* 256 KiB: what history takes in all, resident from the start (report.h). HR_NONE: no tiers, and the last records and
+     * events alone, some 20 KiB. */
+    uint64_t history_bytes;
+
+    /* A file to which samples and events are appended: readable after SIGKILL, also by `headroom report FILE`. When it is
+     * half as large as history_file_bytes (16 MiB by default, 64 KiB at least) it becomes FILE.1, and a new one begins.
+     * One process writes a file at a time. A disk that is full is said (hr_history_file_read()) and not fatal. */
+    const char *history_file;
+    uint64_t history_file_bytes;
 } hr_guard_options;
 
 /* Makes a guard, reads the gauges once and starts the monitor thread (unless interval_ns is negative). On glibc it
  * fixes the threshold for mapped blocks at 128 KiB for the whole process, which keeps the heap from fragmenting,
  * unless the environment sets it (MALLOC_MMAP_THRESHOLD_ or GLIBC_TUNABLES).
  *
- * returns  0; -EINVAL for thresholds that contradict each other; -ENOMEM; -EMFILE, -ENFILE; -EAGAIN (no thread)
+ * returns  0; -EINVAL for thresholds that contradict each other; -ENOMEM; -EMFILE, -ENFILE; -EAGAIN (no thread); of the
+ *          history file: -EBUSY if another process writes it, -EBADMSG if it is none (it is left as it is),
+ *          -EPROTONOSUPPORT if it is of another version, -ENOENT, -EACCES, -ENOSPC …
  * threads  any
  * memory   allocates
  * undo     hr_guard_free()

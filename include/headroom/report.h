@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reports: what happened. The last records of a guard, and its figures as text for people and programs.
+/* Reports: what happened. A guard's history, and its figures as text for people and programs.
+ *
+ * A guard keeps its last HR_HISTORY_RECORDS samples, its last HR_HISTORY_EVENTS events, and tiers: the smallest, largest
+ * and mean use of every ledger by the second, the minute and the hour. All of it has a fixed room, which is taken when
+ * the guard is made (hr_guard_options.history_bytes: 256 KiB by default, which is seven minutes of seconds, twelve
+ * hours of minutes and two days of hours).
  *
  * Nothing here allocates: it all works when memory has run out.
  */
@@ -7,6 +12,7 @@
 #define HEADROOM_REPORT_H
 
 #include <headroom/base.h>
+#include <headroom/budget.h>
 #include <sys/types.h>
 
 #ifdef __cplusplus
@@ -15,6 +21,9 @@ extern "C" {
 
 /* How many records a guard keeps; a new one takes the place of the oldest. */
 #define HR_HISTORY_RECORDS 100
+
+/* How many events; likewise. */
+#define HR_HISTORY_EVENTS 64
 
 /* One sample. Bytes; a figure that the machine does not have is HR_NONE. */
 typedef struct hr_record {
@@ -25,12 +34,71 @@ typedef struct hr_record {
     uint64_t cgroup_bytes;
     uint64_t reliefs;
     hr_level level;
+    int64_t wall_ns;                 /* the same moment by CLOCK_REALTIME, which may be set, and step back */
+    uint64_t limit_bytes;            /* what the root budget might grant at most then */
+    uint64_t relieved_bytes;         /* what relief had given back in all */
+    uint64_t cgroup_anonymous_bytes; /* the parts of cgroup_bytes: anonymous, shared and locked memory */
+    uint64_t cgroup_kernel_bytes;    /* kernel memory that is not reclaimable, and sockets */
+    uint64_t cgroup_cache_bytes;     /* page cache, which is no part of cgroup_bytes */
 } hr_record;
 
+/* The ledgers of which history keeps account by the second, the minute and the hour. */
+typedef enum hr_history_ledger {
+    HR_HISTORY_LIVE,             /* charged and not given back */
+    HR_HISTORY_RSS,              /* the resident set of the process */
+    HR_HISTORY_CGROUP_ANONYMOUS, /* of the binding cgroup: anonymous, shared and locked memory */
+    HR_HISTORY_CGROUP_KERNEL,    /* kernel memory that is not reclaimable, and sockets */
+    HR_HISTORY_CGROUP_CACHE,     /* page cache */
+    HR_HISTORY_LEDGERS
+} hr_history_ledger;
+
+typedef enum hr_tier {
+    HR_TIER_SECONDS,
+    HR_TIER_MINUTES,
+    HR_TIER_HOURS,
+    HR_TIERS
+} hr_tier;
+
+/* Of the samples of one ledger in one bucket; all three are HR_NONE where it was absent. */
+typedef struct hr_bytes_range {
+    uint64_t min_bytes;
+    uint64_t max_bytes;
+    uint64_t mean_bytes; /* of the samples, however they lie in time */
+} hr_bytes_range;
+
+/* What was sampled in one second, minute or hour of the monotonic clock. Where nothing was, there is no bucket. */
+typedef struct hr_bucket {
+    int64_t time_ns;  /* its first sample: CLOCK_MONOTONIC */
+    int64_t wall_ns;  /* and CLOCK_REALTIME */
+    int64_t width_ns; /* of the tier's buckets: a second, a minute, an hour */
+    uint32_t samples;
+    hr_level worst_level;
+    uint32_t level_changes;
+    uint32_t reliefs;
+    uint64_t relieved_bytes;
+    hr_bytes_range ledgers[HR_HISTORY_LEDGERS];
+} hr_bucket;
+
+typedef enum hr_event_kind {
+    HR_EVENT_LEVEL,  /* the level changed */
+    HR_EVENT_RELIEF, /* reclaimers gave something back */
+    HR_EVENT_PURGE,  /* the allocator returned pages to the kernel */
+} hr_event_kind;
+
+typedef struct hr_event {
+    int64_t time_ns; /* CLOCK_MONOTONIC */
+    int64_t wall_ns; /* CLOCK_REALTIME */
+    hr_event_kind kind;
+    hr_level from; /* of a change of level; the same as `to` otherwise */
+    hr_level to;
+    uint64_t freed_bytes; /* what relief or the purge gave back */
+    uint64_t live_bytes;  /* held after it; HR_NONE for a purge and a relief, which do not ask */
+} hr_event;
+
 typedef enum hr_format {
-    HR_TEXT,        /* for people: a line a figure, sizes in binary units */
-    HR_JSON,        /* one object; an absent figure is null */
-    HR_CSV,         /* a line of names, a line of values; an absent figure is empty */
+    HR_TEXT, /* for people, at a terminal of 80 columns: the level and why, the trend, sparklines, budgets, figures */
+    HR_JSON, /* one object, see schemas/report.schema.json; an absent figure is null */
+    HR_CSV,  /* tables with an empty line between them: a line of names, a line of values; then budgets, history */
     HR_OPENMETRICS, /* for Prometheus and its kin, with the closing # EOF */
 } hr_format;
 
@@ -42,18 +110,212 @@ typedef enum hr_format {
  */
 HR_API int hr_history_read(hr_guard *guard, hr_record *records, size_t capacity, size_t *ret_count);
 
-/* Writes the figures of this moment to a descriptor, whole or not at all where it is a pipe with room.
+/* Copies the newest buckets of a tier, at most `capacity` of them, oldest first. The last one may still grow.
+ *
+ * returns  0; -EINVAL
+ * threads  any
+ * memory   never allocates
+ */
+HR_API int hr_history_read_tier(hr_guard *guard, hr_tier tier, hr_bucket *buckets, size_t capacity, size_t *ret_count);
+
+/* Copies the newest events, at most `capacity` of them, oldest first.
+ *
+ * returns  0; -EINVAL
+ * threads  any
+ * memory   never allocates
+ */
+HR_API int hr_history_read_events(hr_guard *guard, hr_event *events, size_t capacity, size_t *ret_count);
+
+/* Names a ledger of history: "live", "rss", "cgroup anonymous", "cgroup kernel", "cgroup cache".
+ *
+ * returns  a constant string; "unknown" for any other value
+ * threads  any, signal handlers too
+ */
+HR_API const char *hr_history_ledger_text(hr_history_ledger ledger);
+
+/* A guard's history file (hr_guard_options.history_file): how it fares. */
+typedef struct hr_history_file_figures {
+    bool is_open; /* there is one */
+    int error;    /* of the last write: 0, or a negative errno such as -ENOSPC; recording goes on in memory then, and
+                           each later write tries again */
+    uint64_t entries;   /* written by this process */
+    uint64_t failures;  /* writes that failed */
+    uint64_t lost;      /* entries that were not written before they left memory too */
+    uint64_t bytes;     /* of the file */
+    uint64_t cut_bytes; /* a torn tail that was cut off when it was opened */
+} hr_history_file_figures;
+
+/* Says how a guard's history file fares.
+ *
+ * returns  0; -EINVAL
+ * threads  any
+ * memory   never allocates
+ */
+HR_API int hr_history_file_read(hr_guard *guard, hr_history_file_figures *ret_figures);
+
+/* An entry of a history file: a sample or an event, and the process that wrote it. */
+typedef struct hr_history_entry {
+    bool is_event;
+    int64_t session;  /* when its guard was made, by CLOCK_REALTIME: one for each process */
+    hr_record record; /* of a sample */
+    hr_event event;   /* of an event */
+} hr_history_entry;
+
+/* What was found in a history file. */
+typedef struct hr_history_findings {
+    uint64_t entries;    /* whole ones */
+    uint64_t damaged;    /* whose checksum is wrong: passed over */
+    uint64_t unknown;    /* of a kind that this version does not know: passed over */
+    uint64_t torn_bytes; /* of entries that were being written when their process was killed */
+    bool older;          /* FILE.1 was read too */
+} hr_history_findings;
+
+/* Called for each entry, as they were written. Anything else than 0 ends the reading. */
+typedef int hr_history_visit_fn(void *context, const hr_history_entry *entry);
+
+/* Reads a history file, the older part FILE.1 first where there is one; also while another process writes it.
+ *
+ * returns  0; what `visit` returned to end it; -ENODATA if nothing was ever written to it; -EBADMSG if it is no history
+ *          file; -EPROTONOSUPPORT if it is one of another version; -EINVAL if it is no file; -ENOENT, -EACCES, -EIO …
+ * threads  any
+ * memory   never allocates
+ */
+HR_API HR_MUST_CHECK int hr_history_file_visit(const char *path, hr_history_visit_fn *visit, void *context,
+                                               hr_history_findings *ret_findings);
+
+/* What a history looks like. */
+typedef enum hr_trend_kind {
+    HR_TREND_STEADY,         /* nothing that is more than noise */
+    HR_TREND_SAWTOOTH,       /* rises and falls again and again, and the low points stay where they are */
+    HR_TREND_GROWTH,         /* the low points rise */
+    HR_TREND_LEAK_SUSPECTED, /* and have risen for long, evenly, by much, to where they never were before */
+    HR_TREND_FRAGMENTATION,  /* the resident set grows and what is charged does not: the allocator keeps free pages, or
+                                memory is taken that nobody charges */
+    HR_TREND_PAGE_CACHE,     /* only the page cache of the cgroup grows, which the kernel takes back */
+    HR_TREND_SHRINKING,      /* the low points fall */
+    HR_TREND_KINDS
+} hr_trend_kind;
+
+/* What ended the part of a history before the one that a trend is about. */
+typedef enum hr_change_kind {
+    HR_CHANGE_NONE,
+    HR_CHANGE_RESTART, /* total_bytes began anew */
+    HR_CHANGE_STEP,    /* use went up or down at once: a resize, or something large that came or went */
+    HR_CHANGE_SLOPE,   /* it began to rise or fall at another rate: a cache that filled, the end of a warm-up */
+} hr_change_kind;
+
+/* A trend. Bytes a second are of the part since the last change; the interval holds the true slope in 95 of 100 cases,
+ * of noise that is not itself a trend. */
+typedef struct hr_trend {
+    int64_t growth_bytes; /* the last record less the first, at most INT64_MAX */
+    int64_t span_ns; /* from the first record to the last; where the clock stepped back, as if it had stood still */
+    double slope_bytes_per_s;
+    double slope_low;
+    double slope_high;
+    hr_trend_kind kind;
+    int64_t time_to_limit_ns; /* from the last record on; 0: it is there; -1: no forecast, `reason` says why */
+    int64_t time_to_limit_low_ns;
+    int64_t time_to_limit_high_ns;
+    const char *reason;       /* a constant: why there is no forecast; "" if there is one */
+    hr_history_ledger ledger; /* which was read: HR_HISTORY_LIVE, or HR_HISTORY_RSS where nothing was ever charged, or
+                                     HR_HISTORY_CGROUP_ANONYMOUS where that is absent too */
+    hr_change_kind change;    /* the last change that was found */
+    int64_t changed_ns;       /* its time, as in the records */
+    int64_t settled_ns;       /* how long it has been as it is: the span that the slope is of */
+    uint64_t settled_records; /* and of how many records */
+    uint64_t level_bytes;     /* where the low points are at the end, by the line through them */
+    double rss_slope_bytes_per_s; /* of the resident set and of the page cache; 0 where they are absent */
+    double cache_slope_bytes_per_s;
+} hr_trend;
+
+/* Says what records show: growth with its uncertainty, what kind it is, and when the limit will be met.
+ *
+ * It reads the live ledger; one that is 0 throughout is absent, and then the resident set is read, or the cgroup. Use is
+ * looked at by its low points in up to 60 stretches of time, so that what comes and goes does not count; their line is
+ * that of Theil and Sen with Sen's interval of 95 % (src/report/fit.h has the sources), from the last change on. Leaks
+ * are suspected only where the line is certain at 99.9 %, an hour old and half of the history, and has grown by a
+ * hundredth of the limit. The forecast is for the typical high point; its interval reaches from the highest one at the
+ * steepest slope to the low ones at the flattest.
+ *
+ * `limit_bytes` is the limit of that ledger; HR_NONE or 0 where none is known.
+ *
+ * returns  0; -ENODATA if there are less than two records, or no time between them; -EINVAL
+ * threads  any
+ * memory   never allocates
+ * cost     0.1 ms for 600 records; it grows with their number alone
+ */
+HR_API HR_MUST_CHECK int hr_trend_compute(const hr_record *records, size_t count, uint64_t limit_bytes,
+                                          hr_trend *ret_trend);
+
+/* As hr_trend_compute() for buckets of a tier, with their lowest and highest samples.
+ *
+ * returns  0; -ENODATA; -EINVAL
+ * threads  any
+ * memory   never allocates
+ */
+HR_API HR_MUST_CHECK int hr_trend_compute_buckets(const hr_bucket *buckets, size_t count, uint64_t limit_bytes,
+                                                  hr_trend *ret_trend);
+
+/* Says what a guard's own history shows, against its limit of now: by the minute where there is half an hour of it, else
+ * by the second, else by the sample.
+ *
+ * returns  0; -ENODATA; -EINVAL
+ * threads  any
+ * memory   never allocates
+ */
+HR_API HR_MUST_CHECK int hr_trend_read(hr_guard *guard, hr_trend *ret_trend);
+
+/* Names a kind: "steady", "sawtooth", "growth", "leak suspected", "fragmentation", "page cache", "shrinking".
+ *
+ * returns  a constant string; "unknown" for any other value
+ * threads  any, signal handlers too
+ */
+HR_API const char *hr_trend_kind_text(hr_trend_kind kind);
+
+/* Says a trend in words, as snprintf() does: "live: growth, by 1.2 MiB/h (95 %: 1.1 MiB/h to 1.3 MiB/h) over 3.0 h; the
+ * limit will be met in 4.2 h (3.9 h to 4.6 h)".
+ *
+ * returns  the length that the whole sentence has; -EINVAL
+ * threads  any
+ * memory   never allocates
+ */
+HR_API ssize_t hr_trend_format(const hr_trend *trend, char *buffer, size_t size);
+
+/* Room for any sentence of hr_report_explain(). */
+#define HR_EXPLANATION_BYTES 768
+
+/* Says in one sentence why the level is what it is, or why a charge was refused: which limit bound and where it comes
+ * from, what is used of it, which budget holds most and how fast it grows, what relief gave back, and when it will be
+ * full. Formats as snprintf() does.
+ *
+ *     degraded: 93.1 MiB of 100.0 MiB used (93.1 %), the limit set by cgroup v2 /app memory.max; most is held by budget
+ *     "cache", 60.2 MiB and growing by 1.2 MiB/s; relief gave back 3.1 MiB, the last 0.5 MiB 2 s ago; at this rate it
+ *     will be full in 12 s (10 s to 15 s)
+ *
+ * `refusal` is what hr_budget_refusal() gave, or NULL to explain the level. For hr_guard_options.on_level, logs, and
+ * answers to whoever was refused.
+ *
+ * returns  the length that the whole sentence has; -EINVAL
+ * threads  any; not from a reclaimer
+ * memory   never allocates
+ * cost     about a tenth of a millisecond, most of it for the trend
+ */
+HR_API ssize_t hr_report_explain(hr_guard *guard, const hr_refusal *refusal, char *buffer, size_t size);
+
+/* Writes a report of this moment to a descriptor: the figures, the trend, the 48 largest budgets, and in JSON and CSV of
+ * history the last 60 seconds and minutes and all hours. It is written in pieces of some 4 KiB.
  *
  * returns  0; -EINVAL for an unknown format; the negative errno of write()
- * threads  any
+ * threads  any; not from a reclaimer
  * memory   never allocates
  */
 HR_API int hr_report_write(hr_guard *guard, hr_format format, int fd);
 
-/* Formats the figures of this moment into a buffer, as snprintf() does: always terminated, cut if it is too small.
+/* Formats that report into a buffer, as snprintf() does: always terminated, cut if it is too small. 16 KiB are enough for
+ * a dozen budgets as text or OpenMetrics, 128 KiB for any JSON or CSV.
  *
  * returns  the length that the whole report has; -EINVAL for an unknown format
- * threads  any
+ * threads  any; not from a reclaimer
  * memory   never allocates
  */
 HR_API ssize_t hr_report_format(hr_guard *guard, hr_format format, char *buffer, size_t size);

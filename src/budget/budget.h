@@ -129,6 +129,20 @@ void hri_budget_tree_instruct(hri_budget_tree *tree, const hri_budget_view *view
  * budget, under the lock. */
 uint64_t hri_budget_tree_largest(hri_budget_tree *tree, char *ret_name, size_t size);
 
+/* A budget that holds much by itself. */
+#define HRI_HOLDER_NAME_BYTES 48
+typedef struct hri_holder {
+    const void *budget;               /* to tell it from others of its name; perhaps freed since */
+    char name[HRI_HOLDER_NAME_BYTES]; /* cut if longer */
+    uint64_t bytes;
+} hri_holder;
+
+/* Finds those who hold most, largest first, at most `capacity`; gives how many. At a glance: what threads have in stock
+ * counts as held, and of a tree of thousands it looks at the first HRI_HOLDERS_SEEN. */
+#define HRI_HOLDERS_SEEN 256
+#define HRI_HOLDERS_MAX 8
+size_t hri_budget_tree_holders(hri_budget_tree *tree, hri_holder *list, size_t capacity);
+
 /* Names the limit that a budget stands for, to whoever is refused by it. */
 const char *hri_budget_limit_name(hr_budget *budget);
 

@@ -162,6 +162,38 @@ uint64_t hri_budget_tree_largest(hri_budget_tree *tree, char *ret_name, size_t s
     return bytes;
 }
 
+size_t hri_budget_tree_holders(hri_budget_tree *tree, hri_holder *list, size_t capacity)
+{
+    const hr_budget *found[HRI_HOLDERS_MAX];
+    uint64_t bytes[HRI_HOLDERS_MAX];
+    size_t count = 0;
+    unsigned seen = 0;
+    capacity = hri_min(capacity, HRI_HOLDERS_MAX);
+    hri_section section = hri_section_enter_tree(tree);
+    for (hr_budget *at = &tree->root; at && seen < HRI_HOLDERS_SEEN; at = hri_budget_next(at, &tree->root), seen++) {
+        uint64_t held = itself(at);
+        size_t place = count;
+        while (place > 0 && bytes[place - 1] < held)
+            place--;
+        if (held == 0 || place == capacity)
+            continue;
+        count += count < capacity;
+        for (size_t i = count - 1; i > place; i--) {
+            found[i] = found[i - 1];
+            bytes[i] = bytes[i - 1];
+        }
+        found[place] = at;
+        bytes[place] = held;
+    }
+    for (size_t i = 0; i < count; i++) {
+        list[i].budget = found[i];
+        list[i].bytes = bytes[i];
+        snprintf(list[i].name, sizeof list[i].name, "%s", found[i]->name);
+    }
+    hri_section_leave(&section);
+    return count;
+}
+
 /* ── what others say about it ───────────────────────────────────────────────────────────────────────────────────── */
 
 void hri_budget_tree_instruct(hri_budget_tree *tree, const hri_budget_view *view)

@@ -136,6 +136,6 @@ void hri_gauge_read_unlimited(const hri_gauge *gauge, hri_reading *reading)
     for (unsigned i = 0; i < reading->group_count; i++) {
         hri_cgroup_reading *group = &reading->groups[i];
         if (group->limit_bytes == HR_NONE && hri_cgroup_read(&gauge->chain, i, group) != 0)
-            *group = (hri_cgroup_reading){HR_NONE, HR_NONE, HR_NONE, 0};
+            *group = (hri_cgroup_reading){HR_NONE, HR_NONE, HR_NONE, 0, HR_NONE};
     }
 }

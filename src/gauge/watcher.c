@@ -159,7 +159,7 @@ void hri_watcher_tell(hri_watcher *watcher)
 
 void hri_watcher_read(hri_watcher *watcher, hri_sight *ret_sight)
 {
-    static const hri_cgroup_reading no_group = {HR_NONE, HR_NONE, HR_NONE, 0};
+    static const hri_cgroup_reading no_group = {HR_NONE, HR_NONE, HR_NONE, 0, HR_NONE};
     pthread_mutex_lock(&watcher->lock);
     int binding = watcher->reading.binding;
     *ret_sight = (hri_sight){

@@ -61,11 +61,13 @@ int hri_cgroup_parse_stat(const char *text, int version, hri_cgroup_reading *rea
     use = hri_add(use, figure(&stat, v1 ? "total_unevictable" : "unevictable"));
     uint64_t cache = hri_add(figure(&stat, v1 ? "total_active_file" : "active_file"),
                              figure(&stat, v1 ? "total_inactive_file" : "inactive_file"));
+    uint64_t anonymous = use;
     if (!v1)
         use = hri_add(use, hri_add(kernel_memory(&stat), key(text, "sock")));
     if (!tells_use || !stat.known)
         return -ENODATA;
     reading->use_bytes = use;
+    reading->anonymous_bytes = anonymous;
     reading->cache_bytes = cache;
     return 0;
 }
@@ -129,7 +131,7 @@ int hri_cgroup_read(const hri_cgroup_chain *chain, unsigned index, hri_cgroup_re
                  add_file(group->kernel_fd, &reading.use_bytes) && add_file(group->sockets_fd, &reading.use_bytes);
     reading.charged_bytes = 0;
     if (!known) { /* memory.current alone says nothing: page cache is in it */
-        reading.use_bytes = reading.cache_bytes = HR_NONE;
+        reading.use_bytes = reading.cache_bytes = reading.anonymous_bytes = HR_NONE;
         *ret_reading = reading;
         return 0;
     }

@@ -45,6 +45,7 @@ typedef struct hri_cgroup_reading {
     uint64_t
         charged_bytes; /* what the kernel holds against the limit, less what it could reclaim: use_bytes without the
                                lag of memory.stat, and with what CPUs have charged in advance; 0: unknown */
+    uint64_t anonymous_bytes; /* the part of use_bytes that is neither kernel memory nor sockets; HR_NONE likewise */
 } hri_cgroup_reading;
 
 /* Finds and opens the chain of a site. Without a cgroup the chain is empty: no error.

@@ -3,12 +3,22 @@
 
 #include <time.h>
 
+static int64_t read_clock(clockid_t clock)
+{
+    struct timespec now;
+    clock_gettime(clock, &now);
+    return now.tv_sec * HRI_SECOND + now.tv_nsec;
+}
+
 static int64_t now_ns(void *context)
 {
     (void)context;
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * HRI_SECOND + now.tv_nsec;
+    return read_clock(CLOCK_MONOTONIC);
+}
+
+int64_t hri_os_wall_ns(void)
+{
+    return read_clock(CLOCK_REALTIME);
 }
 
 const hri_clock hri_os_clock = {now_ns, NULL};

@@ -7,4 +7,7 @@
 /* CLOCK_MONOTONIC. */
 extern const hri_clock hri_os_clock;
 
+/* CLOCK_REALTIME, in nanoseconds since 1970: for people and logs, never for a difference. */
+int64_t hri_os_wall_ns(void);
+
 #endif

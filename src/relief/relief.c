@@ -34,6 +34,8 @@ int hri_relief_init(hri_relief *relief, const hri_relief_options *options)
         .tree = options->tree,
         .monitor = options->monitor,
         .degraded_request_bytes = options->degraded_request_bytes,
+        .relieved = options->relieved,
+        .context = options->context,
         .acting = ATOMIC_FLAG_INIT,
     };
     int error = hri_reclaimers_init(&relief->reclaimers, options->clock);
@@ -95,11 +97,18 @@ void hri_relief_read(hri_relief *relief, hri_relief_counts *ret_counts)
     *ret_counts = counts;
 }
 
+static void tell(hri_relief *relief, bool purge, uint64_t bytes)
+{
+    if (bytes && relief->relieved)
+        relief->relieved(relief->context, purge, bytes);
+}
+
 uint64_t hri_relief_run(hri_relief *relief, const hri_reclaim_goal *goal)
 {
     uint64_t freed = hri_reclaimers_run(&relief->reclaimers, goal);
     count(&relief->reliefs, freed > 0);
     count(&relief->relieved_bytes, freed);
+    tell(relief, false, freed);
     return freed;
 }
 
@@ -120,6 +129,7 @@ static uint64_t purge(hri_relief *relief)
     if (hri_purger_run(&relief->purger, kept_bytes(relief, &sight.process), &bytes))
         atomic_store_explicit(&relief->watcher->purged, true, memory_order_relaxed);
     count(&relief->purged_bytes, bytes);
+    tell(relief, true, bytes);
     return bytes;
 }
 
@@ -276,6 +286,7 @@ uint64_t hri_relief_clean(hri_relief *relief)
     uint64_t before = resident_now(relief);
     hri_reclaim_goal goal = {.deadline_ns = hri_clock_now(relief->clock) + CLEAN_DEADLINE_NS};
     uint64_t freed = hri_reclaimers_run(&relief->reclaimers, &goal);
+    tell(relief, false, freed);
     uint64_t purged = purge(relief);
     count(&relief->cleanups, 1);
     count(&relief->cleaned_bytes, hri_max(freed, purged));

@@ -11,6 +11,9 @@
 #include "relief/shedding.h"
 #include "relief/stall.h"
 
+/* Told of bytes that came back: from reclaimers, or from the allocator by a purge. With no lock held; NULL: nobody. */
+typedef void hri_relieved_fn(void *context, bool purge, uint64_t bytes);
+
 typedef struct hri_relief {
     /* Constant once made. */
     const hri_clock *clock;
@@ -18,6 +21,8 @@ typedef struct hri_relief {
     hri_budget_tree *tree;
     hri_monitor *monitor;
     uint64_t degraded_request_bytes;
+    hri_relieved_fn *relieved;
+    void *context; /* for relieved */
 
     hri_reclaimers reclaimers;
     hri_purger purger;
@@ -44,6 +49,8 @@ typedef struct hri_relief_options {
     uint64_t degraded_request_bytes;
     uint64_t reserve_bytes;
     int64_t purge_interval_ns;
+    hri_relieved_fn *relieved;
+    void *context; /* for relieved */
 } hri_relief_options;
 
 int hri_relief_init(hri_relief *relief, const hri_relief_options *options);

@@ -1,216 +1,73 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One table names every figure once; the four formats walk it. All names are ours and need no escaping, but for
+/* One table names every figure of a guard once; the formats walk it. All names are ours and need no escaping, but for
  * limit_source, which may carry the path of a cgroup, and holder, which may carry the name of a budget.
  */
 #include "report/format.h"
 
 #include <errno.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
-enum kind {
-    BYTES,
-    COUNTER,       /* only grows */
-    COUNTER_BYTES, /* only grows, in bytes */
-    NANOSECONDS,
-};
-
-struct figure {
-    const char *name;   /* of the field */
-    const char *metric; /* in OpenMetrics, behind headroom_: without _total, with the base unit */
-    enum kind kind;
-    size_t offset;
-    const char *text;
-};
-
-#define FIGURE(field, kind, text) METRIC(field, #field, kind, text)
+#define FIGURE(field, kind, text) METRIC(field, NULL, kind, text)
 #define METRIC(field, metric, kind, text)                                                                              \
     {                                                                                                                  \
-#field, metric, kind, offsetof(hr_figures, field), text                                                        \
+        {#field, metric, kind, text}, offsetof(hr_figures, field)                                                      \
     }
 
-static const struct figure figures_of[] = {
-    FIGURE(limit_bytes, BYTES, "what the root budget may grant at most"),
-    FIGURE(live_bytes, BYTES, "charged and not given back"),
-    FIGURE(promised_bytes, BYTES, "admitted and not yet spent"),
-    FIGURE(peak_bytes, BYTES, "the most that was held and promised at once"),
-    METRIC(total_bytes, "held_bytes", COUNTER_BYTES, "everything ever held"),
-    FIGURE(rss_bytes, BYTES, "resident set of this process"),
-    FIGURE(cgroup_bytes, BYTES, "use of the binding cgroup without page cache"),
-    FIGURE(cgroup_limit_bytes, BYTES, "limit of the binding cgroup"),
-    FIGURE(cgroup_cache_bytes, BYTES, "page cache of the binding cgroup"),
-    FIGURE(others_bytes, BYTES, "cgroup memory outside of the budget"),
-    FIGURE(host_available_bytes, BYTES, "what the host could still give"),
-    FIGURE(reserve_bytes, BYTES, "emergency reserve in hand"),
-    FIGURE(reliefs, COUNTER, "times that relief gave something back"),
-    FIGURE(relieved_bytes, COUNTER_BYTES, "what relief gave back"),
-    FIGURE(cleanups, COUNTER, "times that the janitor ran"),
-    FIGURE(cleaned_bytes, COUNTER_BYTES, "what the janitor gave back"),
-    FIGURE(cleanup_before_bytes, BYTES, "resident set before the last cleanup"),
-    FIGURE(cleanup_after_bytes, BYTES, "resident set after the last cleanup"),
-    FIGURE(purges, COUNTER, "times that the allocator was asked to return pages"),
-    METRIC(purge_longest_ns, "purge_longest_seconds", NANOSECONDS, "the longest that a purge took"),
-    FIGURE(refusals, COUNTER, "charges and requests refused"),
-    FIGURE(faults, COUNTER, "misuse that was caught and survived"),
-    FIGURE(pressure_wakes, COUNTER, "looks that the kernel's signal of memory pressure brought about"),
-    METRIC(stalled_ns, "stalled_seconds", NANOSECONDS, "for how long relief has achieved nothing while short"),
-    FIGURE(holder_bytes, BYTES, "what the largest holder has while relief is stalled"),
+const hri_own_figure hri_own_figures[] = {
+    FIGURE(limit_bytes, HRI_BYTES, "what the root budget may grant at most"),
+    FIGURE(live_bytes, HRI_BYTES, "charged and not given back"),
+    FIGURE(promised_bytes, HRI_BYTES, "admitted and not yet spent"),
+    FIGURE(peak_bytes, HRI_BYTES, "the most that was held and promised at once"),
+    METRIC(total_bytes, "held_bytes", HRI_COUNTER_BYTES, "everything ever held"),
+    FIGURE(rss_bytes, HRI_BYTES, "resident set of this process"),
+    FIGURE(cgroup_bytes, HRI_BYTES, "use of the binding cgroup without page cache"),
+    FIGURE(cgroup_anonymous_bytes, HRI_BYTES, "cgroup memory: anonymous, shared and locked"),
+    FIGURE(cgroup_kernel_bytes, HRI_BYTES, "cgroup memory: the kernel's, and sockets"),
+    FIGURE(cgroup_limit_bytes, HRI_BYTES, "limit of the binding cgroup"),
+    FIGURE(cgroup_cache_bytes, HRI_BYTES, "page cache of the binding cgroup"),
+    FIGURE(others_bytes, HRI_BYTES, "cgroup memory outside of the budget"),
+    FIGURE(host_available_bytes, HRI_BYTES, "what the host could still give"),
+    FIGURE(reserve_bytes, HRI_BYTES, "emergency reserve in hand"),
+    FIGURE(reliefs, HRI_COUNTER, "times that relief gave something back"),
+    FIGURE(relieved_bytes, HRI_COUNTER_BYTES, "what relief gave back"),
+    FIGURE(cleanups, HRI_COUNTER, "times that the janitor ran"),
+    FIGURE(cleaned_bytes, HRI_COUNTER_BYTES, "what the janitor gave back"),
+    FIGURE(cleanup_before_bytes, HRI_BYTES, "resident set before the last cleanup"),
+    FIGURE(cleanup_after_bytes, HRI_BYTES, "resident set after the last cleanup"),
+    FIGURE(purges, HRI_COUNTER, "times that the allocator was purged"),
+    METRIC(purge_longest_ns, "purge_longest_seconds", HRI_NANOSECONDS, "the longest that a purge took"),
+    FIGURE(refusals, HRI_COUNTER, "charges and requests refused"),
+    FIGURE(faults, HRI_COUNTER, "misuse that was caught and survived"),
+    FIGURE(pressure_wakes, HRI_COUNTER, "looks brought about by memory pressure"),
+    METRIC(stalled_ns, "stalled_seconds", HRI_NANOSECONDS, "how long relief has achieved nothing"),
+    FIGURE(holder_bytes, HRI_BYTES, "what the largest holder has in a stall"),
 };
 
-#define FIGURE_COUNT (sizeof figures_of / sizeof *figures_of)
+const size_t hri_own_figure_count = sizeof hri_own_figures / sizeof *hri_own_figures;
 
-/* A buffer that is filled as far as it reaches, and knows how much there was to write. */
-struct text {
-    char *buffer;
-    size_t size;
-    size_t length;
-};
-
-static __attribute__((format(printf, 2, 3))) void put(struct text *text, const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    bool room = text->length < text->size;
-    int length =
-        vsnprintf(room ? text->buffer + text->length : NULL, room ? text->size - text->length : 0, format, arguments);
-    va_end(arguments);
-    if (length > 0)
-        text->length += (size_t)length;
-}
-
-static uint64_t value_of(const hr_figures *figures, const struct figure *figure)
+uint64_t hri_own_value(const hr_figures *figures, const hri_own_figure *figure)
 {
     uint64_t value;
     memcpy(&value, (const char *)figures + figure->offset, sizeof value);
     return value;
 }
 
-static void put_people(struct text *text, const hr_figures *figures)
+int hri_report_put(const hri_report *report, hr_format format, hri_text *text)
 {
-    put(text, "%-22s %s, %.1f %% of the %s limit\n", "level", hr_level_text(figures->level), figures->use * 100,
-        figures->use_source);
-    put(text, "%-22s %s\n", "limit_source", figures->limit_source);
-    if (figures->stalled_ns > 0) {
-        char bytes[24];
-        put(text, "%-22s relief has achieved nothing for %.1f s; most is held by %s: %s\n", "stalled",
-            (double)figures->stalled_ns / 1e9, figures->holder,
-            hr_size_format(figures->holder_bytes, bytes, sizeof bytes));
-    }
-    for (size_t i = 0; i < FIGURE_COUNT; i++) {
-        const struct figure *figure = &figures_of[i];
-        uint64_t value = value_of(figures, figure);
-        char number[32];
-        if (figure->kind == BYTES || figure->kind == COUNTER_BYTES)
-            hr_size_format(value, number, sizeof number);
-        else if (figure->kind == NANOSECONDS)
-            snprintf(number, sizeof number, "%.1f ms", (double)value / 1e6);
-        else
-            snprintf(number, sizeof number, "%llu", (unsigned long long)value);
-        put(text, "%-22s %-12s %s\n", figure->name, number, figure->text);
-    }
-}
-
-/* A JSON string: quotes, backslashes and control characters escaped. */
-static void put_quoted(struct text *text, const char *string)
-{
-    put(text, "\"");
-    for (; *string; string++) {
-        unsigned char byte = (unsigned char)*string;
-        if (byte == '"' || byte == '\\')
-            put(text, "\\%c", byte);
-        else if (byte < ' ')
-            put(text, "\\u%04x", byte);
-        else
-            put(text, "%c", byte);
-    }
-    put(text, "\"");
-}
-
-static void put_value(struct text *text, uint64_t value, const char *absent)
-{
-    if (value == HR_NONE)
-        put(text, "%s", absent);
-    else
-        put(text, "%llu", (unsigned long long)value);
-}
-
-static void put_json(struct text *text, const hr_figures *figures)
-{
-    put(text,
-        "{\"level\": \"%s\", \"use\": %.6f, \"use_source\": \"%s\", \"limit_source\": ", hr_level_text(figures->level),
-        figures->use, figures->use_source);
-    put_quoted(text, figures->limit_source);
-    put(text, ", \"holder\": ");
-    put_quoted(text, figures->holder);
-    put(text, ", \"time_ns\": %lld", (long long)figures->time_ns);
-    for (size_t i = 0; i < FIGURE_COUNT; i++) {
-        put(text, ", \"%s\": ", figures_of[i].name);
-        put_value(text, value_of(figures, &figures_of[i]), "null");
-    }
-    put(text, "}\n");
-}
-
-static void put_csv(struct text *text, const hr_figures *figures)
-{
-    put(text, "time_ns,level,use");
-    for (size_t i = 0; i < FIGURE_COUNT; i++)
-        put(text, ",%s", figures_of[i].name);
-    put(text, "\n%lld,%s,%.6f", (long long)figures->time_ns, hr_level_text(figures->level), figures->use);
-    for (size_t i = 0; i < FIGURE_COUNT; i++) {
-        put(text, ",");
-        put_value(text, value_of(figures, &figures_of[i]), "");
-    }
-    put(text, "\n");
-}
-
-static void put_metric(struct text *text, const struct figure *figure, uint64_t value)
-{
-    static const char *const units[] = {"bytes", NULL, "bytes", "seconds"};
-    if (value == HR_NONE)
-        return;
-    bool counter = figure->kind == COUNTER || figure->kind == COUNTER_BYTES;
-    put(text, "# TYPE headroom_%s %s\n", figure->metric, counter ? "counter" : "gauge");
-    if (units[figure->kind])
-        put(text, "# UNIT headroom_%s %s\n", figure->metric, units[figure->kind]);
-    put(text, "# HELP headroom_%s %s\n", figure->metric, figure->text);
-    put(text, "headroom_%s%s ", figure->metric, counter ? "_total" : "");
-    if (figure->kind == NANOSECONDS)
-        put(text, "%.9f\n", (double)value / 1e9);
-    else
-        put(text, "%llu\n", (unsigned long long)value);
-}
-
-static void put_openmetrics(struct text *text, const hr_figures *figures)
-{
-    put(text, "# TYPE headroom_level gauge\n# HELP headroom_level 0 normal, 1 warning, 2 degraded, 3 critical\n");
-    put(text, "headroom_level %d\n", (int)figures->level);
-    put(text, "# TYPE headroom_use_ratio gauge\n# UNIT headroom_use_ratio ratio\n");
-    put(text, "# HELP headroom_use_ratio use of the ledger that is nearest to its limit\n");
-    put(text, "headroom_use_ratio %.6f\n", figures->use);
-    for (size_t i = 0; i < FIGURE_COUNT; i++)
-        put_metric(text, &figures_of[i], value_of(figures, &figures_of[i]));
-    put(text, "# EOF\n");
-}
-
-ssize_t hri_report_format(const hr_figures *figures, hr_format format, char *buffer, size_t size)
-{
-    struct text text = {buffer, size, 0};
     switch (format) {
     case HR_TEXT:
-        put_people(&text, figures);
-        break;
+        hri_report_put_people(report, text);
+        return 0;
     case HR_JSON:
-        put_json(&text, figures);
-        break;
+        hri_report_put_json(report, text);
+        return 0;
     case HR_CSV:
-        put_csv(&text, figures);
-        break;
+        hri_report_put_csv(report, text);
+        return 0;
     case HR_OPENMETRICS:
-        put_openmetrics(&text, figures);
-        break;
+        hri_report_put_metrics(report, text);
+        return 0;
     default:
         return -EINVAL;
     }
-    return (ssize_t)text.length;
 }

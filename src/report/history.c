@@ -1,15 +1,37 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "report/history.h"
 
-int hri_history_init(hri_history *history)
+#include "base/checked.h"
+#include "os/pages.h"
+#include "report/trend.h"
+
+#define MINUTES_ENOUGH 30
+#define SECONDS_ENOUGH 30
+
+int hri_history_init(hri_history *history, uint64_t bytes)
 {
-    history->recorded = 0;
-    return -pthread_mutex_init(&history->lock, NULL);
+    *history = (hri_history){0};
+    uint64_t room = hri_sub(bytes, sizeof *history);
+    size_t count = (size_t)(hri_min(room, SIZE_MAX / 2) / sizeof(hri_bucket));
+    if (count) {
+        history->pages_bytes = count * sizeof(hri_bucket);
+        int error = hri_pages_map(history->pages_bytes, &history->pages);
+        if (error)
+            return error;
+        hri_pages_touch(history->pages, history->pages_bytes);
+        hri_tiers_init(&history->tiers, history->pages, count);
+    }
+    int error = -pthread_mutex_init(&history->lock, NULL);
+    if (error && history->pages)
+        hri_pages_unmap(history->pages, history->pages_bytes);
+    return error;
 }
 
 void hri_history_destroy(hri_history *history)
 {
     pthread_mutex_destroy(&history->lock);
+    if (history->pages)
+        hri_pages_unmap(history->pages, history->pages_bytes);
 }
 
 void hri_history_fork(hri_history *history, hri_fork moment)
@@ -21,17 +43,139 @@ void hri_history_add(hri_history *history, const hr_record *record)
 {
     pthread_mutex_lock(&history->lock);
     history->records[history->recorded++ % HR_HISTORY_RECORDS] = *record;
+    hri_tiers_add(&history->tiers, record);
     pthread_mutex_unlock(&history->lock);
+}
+
+void hri_history_note(hri_history *history, const hr_event *event)
+{
+    pthread_mutex_lock(&history->lock);
+    history->events[history->happened++ % HR_HISTORY_EVENTS] = *event;
+    hri_tiers_note(&history->tiers, event);
+    pthread_mutex_unlock(&history->lock);
+}
+
+void hri_history_note_holders(hri_history *history, const hri_holder *list, size_t count, int64_t now_ns)
+{
+    pthread_mutex_lock(&history->lock);
+    hri_holders_note(&history->holders, list, count, now_ns);
+    pthread_mutex_unlock(&history->lock);
+}
+
+void hri_history_read_holders(hri_history *history, hri_holders *ret_holders)
+{
+    pthread_mutex_lock(&history->lock);
+    *ret_holders = history->holders;
+    pthread_mutex_unlock(&history->lock);
+}
+
+bool hri_history_last_relief(hri_history *history, hr_event *ret_event)
+{
+    bool found = false;
+    pthread_mutex_lock(&history->lock);
+    for (uint64_t i = 1; i <= history->happened && i <= HR_HISTORY_EVENTS && !found; i++) {
+        const hr_event *event = &history->events[(history->happened - i) % HR_HISTORY_EVENTS];
+        found = event->kind == HR_EVENT_RELIEF;
+        if (found)
+            *ret_event = *event;
+    }
+    pthread_mutex_unlock(&history->lock);
+    return found;
+}
+
+/* How many of `so_far` there are to copy. */
+static size_t kept(uint64_t so_far, size_t most, size_t capacity)
+{
+    return (size_t)hri_min(hri_min(so_far, most), capacity);
 }
 
 size_t hri_history_copy(hri_history *history, hr_record *records, size_t capacity)
 {
     pthread_mutex_lock(&history->lock);
-    size_t count = history->recorded < HR_HISTORY_RECORDS ? (size_t)history->recorded : HR_HISTORY_RECORDS;
-    if (count > capacity)
-        count = capacity;
+    size_t count = kept(history->recorded, HR_HISTORY_RECORDS, capacity);
     for (size_t i = 0; i < count; i++)
         records[i] = history->records[(history->recorded - count + i) % HR_HISTORY_RECORDS];
     pthread_mutex_unlock(&history->lock);
     return count;
+}
+
+size_t hri_history_copy_events(hri_history *history, hr_event *events, size_t capacity)
+{
+    pthread_mutex_lock(&history->lock);
+    size_t count = kept(history->happened, HR_HISTORY_EVENTS, capacity);
+    for (size_t i = 0; i < count; i++)
+        events[i] = history->events[(history->happened - count + i) % HR_HISTORY_EVENTS];
+    pthread_mutex_unlock(&history->lock);
+    return count;
+}
+
+size_t hri_history_copy_tier(hri_history *history, hr_tier which, hr_bucket *buckets, size_t capacity)
+{
+    const hri_tier *tier = &history->tiers.tiers[which];
+    pthread_mutex_lock(&history->lock);
+    size_t all = hri_tier_count(tier);
+    size_t count = (size_t)hri_min(all, capacity);
+    for (size_t i = 0; i < count; i++)
+        hri_bucket_show(tier, hri_tier_at(tier, all - count + i), &buckets[i]);
+    pthread_mutex_unlock(&history->lock);
+    return count;
+}
+
+/* Whether a ring of `most` that has had `so_far` holds that number; see the header. */
+static bool holds(uint64_t so_far, uint64_t most, uint64_t *first, size_t index)
+{
+    if (index == 0 && so_far > most && *first < so_far - most)
+        *first = so_far - most;
+    uint64_t number = *first + index;
+    return number < so_far && so_far - number <= most;
+}
+
+bool hri_history_record_at(hri_history *history, uint64_t *first, size_t index, hr_record *ret_record)
+{
+    pthread_mutex_lock(&history->lock);
+    bool there = holds(history->recorded, HR_HISTORY_RECORDS, first, index);
+    if (there)
+        *ret_record = history->records[(*first + index) % HR_HISTORY_RECORDS];
+    pthread_mutex_unlock(&history->lock);
+    return there;
+}
+
+bool hri_history_event_at(hri_history *history, uint64_t *first, size_t index, hr_event *ret_event)
+{
+    pthread_mutex_lock(&history->lock);
+    bool there = holds(history->happened, HR_HISTORY_EVENTS, first, index);
+    if (there)
+        *ret_event = history->events[(*first + index) % HR_HISTORY_EVENTS];
+    pthread_mutex_unlock(&history->lock);
+    return there;
+}
+
+/* The records in their order, as a series. */
+static void read_ring(const hri_series *series, size_t index, hri_series_ledger ledger, hri_sample *ret_sample)
+{
+    const hri_history *history = series->source;
+    uint64_t at = (history->recorded - series->count + index) % HR_HISTORY_RECORDS;
+    hri_series one = hri_series_of_records(&history->records[at], 1);
+    one.read(&one, 0, ledger, ret_sample);
+}
+
+int hri_history_trend(hri_history *history, uint64_t limit_bytes, hr_trend *ret_trend)
+{
+    const hri_tier *minutes = &history->tiers.tiers[HR_TIER_MINUTES], *seconds = &history->tiers.tiers[HR_TIER_SECONDS];
+    pthread_mutex_lock(&history->lock);
+    hri_series series = {read_ring, history, kept(history->recorded, HR_HISTORY_RECORDS, SIZE_MAX)};
+    if (hri_tier_count(minutes) >= MINUTES_ENOUGH)
+        series = hri_series_of_tier(minutes);
+    else if (hri_tier_count(seconds) >= SECONDS_ENOUGH)
+        series = hri_series_of_tier(seconds);
+    int error = hri_trend_compute(&series, 0, limit_bytes, ret_trend);
+    pthread_mutex_unlock(&history->lock);
+    return error;
+}
+
+const char *hr_history_ledger_text(hr_history_ledger ledger)
+{
+    static const char *const texts[HR_HISTORY_LEDGERS] = {"live", "rss", "cgroup anonymous", "cgroup kernel",
+                                                          "cgroup cache"};
+    return (unsigned)ledger < HR_HISTORY_LEDGERS ? texts[ledger] : "unknown";
 }

@@ -1,25 +1,57 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The last records: a fixed ring, so that recording allocates nothing and an old record is gone when a new one comes. */
+/* What happened: the last records, the last events, and the tiers (tiers.h). All of it is room that was mapped and
+ * touched at start: recording allocates nothing, meets no page that is not there yet, and an old record is gone when a
+ * new one comes. */
 #ifndef HRI_REPORT_HISTORY_H
 #define HRI_REPORT_HISTORY_H
 
 #include "base/fork.h"
+#include "report/holders.h"
+#include "report/tiers.h"
 
-#include <headroom/report.h>
 #include <pthread.h>
+
+/* What hr_guard_options.history_bytes is by default. */
+#define HRI_HISTORY_BYTES (UINT64_C(256) << 10)
 
 typedef struct hri_history {
     pthread_mutex_t lock; /* a leaf */
     uint64_t recorded;    /* so far: the next goes to recorded % HR_HISTORY_RECORDS */
+    uint64_t happened;    /* the same of events */
     hr_record records[HR_HISTORY_RECORDS];
+    hr_event events[HR_HISTORY_EVENTS];
+    hri_tiers tiers;
+    hri_holders holders;
+    void *pages; /* of the tiers' buckets; NULL: there are none */
+    size_t pages_bytes;
 } hri_history;
 
-int hri_history_init(hri_history *history);
+/* Takes `bytes` of memory in all, this struct included; where that is not enough for tiers there are none. Gives 0 or a
+ * negative errno. */
+int hri_history_init(hri_history *history, uint64_t bytes);
 void hri_history_destroy(hri_history *history);
 void hri_history_fork(hri_history *history, hri_fork moment);
-void hri_history_add(hri_history *history, const hr_record *record);
 
-/* Copies the newest records, at most `capacity`, oldest first; gives how many. */
+void hri_history_add(hri_history *history, const hr_record *record);
+void hri_history_note(hri_history *history, const hr_event *event);
+
+/* Notes who holds most now; reads that, and the last relief that is remembered. */
+void hri_history_note_holders(hri_history *history, const hri_holder *list, size_t count, int64_t now_ns);
+void hri_history_read_holders(hri_history *history, hri_holders *ret_holders);
+bool hri_history_last_relief(hri_history *history, hr_event *ret_event);
+
+/* Copy the newest, at most `capacity`, oldest first; give how many. */
 size_t hri_history_copy(hri_history *history, hr_record *records, size_t capacity);
+size_t hri_history_copy_events(hri_history *history, hr_event *events, size_t capacity);
+size_t hri_history_copy_tier(hri_history *history, hr_tier tier, hr_bucket *buckets, size_t capacity);
+
+/* Give the record, or the event, of number `*first` + `index` since the start; false where there is none yet. A `*first`
+ * that has left the ring is moved to the oldest one that is there, which with `index` 0 alone may happen. */
+bool hri_history_record_at(hri_history *history, uint64_t *first, size_t index, hr_record *ret_record);
+bool hri_history_event_at(hri_history *history, uint64_t *first, size_t index, hr_event *ret_event);
+
+/* The trend of what is kept: of the minutes where there are enough of them, else of the seconds, else of the records.
+ * Holds the lock for as long as that takes, a tenth of a millisecond. Gives 0 or -ENODATA. */
+int hri_history_trend(hri_history *history, uint64_t limit_bytes, hr_trend *ret_trend);
 
 #endif

@@ -104,7 +104,7 @@ static void what_the_allocator_retains_is_not_others(void **state)
 static void an_ancestor_that_is_short_decides_but_does_not_set_the_limit(void **state)
 {
     (void)state;
-    reading.groups[1] = (hri_cgroup_reading){200 * MIB, 190 * MIB, 0, 0};
+    reading.groups[1] = (hri_cgroup_reading){.limit_bytes = 200 * MIB, .use_bytes = 190 * MIB};
     hri_ledgers ledgers = compute();
     assert_true(fabs(ledgers.use - 0.95) < 1e-9);
     assert_true(ledgers.kernel_limit_bytes == 100 * MIB);
@@ -114,7 +114,7 @@ static void an_ancestor_that_is_short_decides_but_does_not_set_the_limit(void **
 static void a_limit_of_0_is_full(void **state)
 {
     (void)state;
-    reading.groups[0] = (hri_cgroup_reading){0, 4096, 0, 0};
+    reading.groups[0] = (hri_cgroup_reading){.use_bytes = 4096};
     assert_true(compute().use == 1.0);
 }
 

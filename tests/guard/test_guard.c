@@ -247,6 +247,87 @@ static void history_is_recorded_and_reports_are_written(void **state)
     hr_guard_free(guard);
 }
 
+static uint64_t give_all(void *context, uint64_t want_bytes, int64_t deadline_ns)
+{
+    uint64_t *bytes = context, given = *bytes;
+    (void)want_bytes, (void)deadline_ns;
+    *bytes = 0;
+    return given;
+}
+
+static void tiers_and_events_tell_what_happened(void **state)
+{
+    (void)state;
+    hr_guard *guard = make_guard((hr_guard_options){.limit_bytes = 64 * MIB, .interval_ns = -1});
+    uint64_t bytes = 5 * MIB;
+    hr_reclaimer node = {.name = "cache", .reclaim = give_all, .context = &bytes};
+    hr_bucket hour;
+    hr_event events[HR_HISTORY_EVENTS];
+    size_t count;
+    assert_int_equal(hr_reclaimer_add(guard, &node), 0);
+    assert_int_equal(hr_budget_charge(hr_guard_root(guard), 55 * MIB), 0);
+    assert_int_equal(hr_guard_check(guard), HR_WARNING);
+    hr_relieve(guard, 1);
+    hr_budget_uncharge(hr_guard_root(guard), 55 * MIB);
+    assert_int_equal(hr_guard_check(guard), HR_NORMAL);
+    assert_int_equal(hr_history_read_events(guard, events, HR_HISTORY_EVENTS, &count), 0);
+    assert_true(count >= 3);
+    assert_int_equal(events[0].kind, HR_EVENT_LEVEL);
+    assert_int_equal(events[0].from, HR_NORMAL);
+    assert_int_equal(events[0].to, HR_WARNING);
+    assert_int_equal(events[0].live_bytes, 55 * MIB);
+    assert_true(events[0].wall_ns > INT64_C(1600000000) * HRI_SECOND);
+    assert_int_equal(events[1].kind, HR_EVENT_RELIEF);
+    assert_int_equal(events[1].freed_bytes, 5 * MIB);
+    assert_int_equal(hr_history_read_tier(guard, HR_TIER_HOURS, &hour, 1, &count), 0);
+    assert_int_equal(count, 1);
+    assert_int_equal(hour.worst_level, HR_WARNING);
+    assert_int_equal(hour.ledgers[HR_HISTORY_LIVE].max_bytes, 55 * MIB);
+    assert_int_equal(hour.ledgers[HR_HISTORY_LIVE].min_bytes, 0);
+    assert_int_equal(hr_history_read_tier(guard, HR_TIERS, &hour, 1, &count), -EINVAL);
+    assert_int_equal(hr_history_read_tier(guard, HR_TIER_HOURS, NULL, 1, &count), -EINVAL);
+    assert_int_equal(hr_history_read_events(guard, NULL, 1, &count), -EINVAL);
+    hr_reclaimer_remove(guard, &node);
+    hr_guard_free(guard);
+    guard = make_guard((hr_guard_options){.limit_bytes = 64 * MIB, .history_bytes = HR_NONE});
+    assert_int_equal(hr_history_read_tier(guard, HR_TIER_SECONDS, &hour, 1, &count), 0);
+    assert_int_equal(count, 0);
+    hr_guard_free(guard);
+}
+
+/* Hours of a guard's life, by a clock that goes as fast as it likes. */
+static void a_guard_knows_its_own_trend(void **state)
+{
+    (void)state;
+    hrt_world world;
+    hr_guard *guard;
+    hr_trend trend;
+    hrt_world_new(&world);
+    hrt_world_set_process(&world, 1 * MIB, 8192 * MIB);
+    hri_environment environment = {world.root, &world.clock};
+    hr_guard_options options = {.limit_bytes = 100 * MIB, .interval_ns = -1};
+    assert_int_equal(hri_guard_new_in(&environment, &options, &guard), 0);
+    assert_int_equal(hr_trend_read(guard, &trend), -ENODATA);
+    assert_int_equal(hr_trend_read(guard, NULL), -EINVAL);
+    for (int i = 0; i < 4 * 360; i++) {
+        world.now_ns += 10 * HRI_SECOND;
+        assert_int_equal(hr_budget_charge(hr_guard_root(guard), 10000), 0);
+        hr_guard_check(guard);
+        if (i == 20) {
+            assert_int_equal(hr_trend_read(guard, &trend), 0);
+            assert_int_equal(trend.kind, HR_TREND_GROWTH);
+        }
+    }
+    assert_int_equal(hr_trend_read(guard, &trend), 0);
+    assert_int_equal(trend.kind, HR_TREND_LEAK_SUSPECTED);
+    assert_true(trend.slope_bytes_per_s > 990 && trend.slope_bytes_per_s < 1010);
+    double left_ns = (100 * 1048576.0 - 14400000) / 1000 * 1e9;
+    assert_true((double)trend.time_to_limit_ns > left_ns * 0.98 && (double)trend.time_to_limit_ns < left_ns * 1.02);
+    hr_budget_uncharge(hr_guard_root(guard), 14400000);
+    hr_guard_free(guard);
+    hrt_world_free(&world);
+}
+
 static void two_guards_do_not_see_each_other(void **state)
 {
     (void)state;
@@ -350,6 +431,8 @@ int main(void)
         cmocka_unit_test(a_callback_may_free_and_check),
         cmocka_unit_test(source_9_the_janitor_really_comes_again_and_again),
         cmocka_unit_test(history_is_recorded_and_reports_are_written),
+        cmocka_unit_test(tiers_and_events_tell_what_happened),
+        cmocka_unit_test(a_guard_knows_its_own_trend),
         cmocka_unit_test(two_guards_do_not_see_each_other),
         cmocka_unit_test(freeing_with_budgets_alive_is_a_fault),
         cmocka_unit_test(resource_limits_are_found),

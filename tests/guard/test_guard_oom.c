@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <headroom/headroom.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -36,6 +37,13 @@ static void making_a_guard(void **state)
     (void)state;
     hr_guard_options options = {.limit_bytes = 64 * MIB, .reserve_bytes = 1 * MIB};
     assert_true(hrt_each_fault(make_a_guard, &options) >= 6);
+    char path[] = "/tmp/headroom-history-XXXXXX";
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    close(fd);
+    options.history_file = path;
+    assert_true(hrt_each_fault(make_a_guard, &options) >= 7);
+    unlink(path);
 }
 
 static hr_guard *guard;
@@ -120,6 +128,16 @@ static void nothing_allocates_on_the_way_out(void **state)
     hr_record record;
     size_t count;
     assert_int_equal(hr_history_read(guard, &record, 1, &count), 0);
+    char why[HR_EXPLANATION_BYTES];
+    hr_refusal refusal;
+    assert_int_equal(hr_budget_refusal(&refusal), 0);
+    assert_true(hr_report_explain(guard, &refusal, why, sizeof why) > 0);
+    hr_trend trend;
+    assert_int_equal(hr_trend_read(guard, &trend), 0);
+    hr_bucket bucket;
+    hr_event event;
+    assert_int_equal(hr_history_read_tier(guard, HR_TIER_MINUTES, &bucket, 1, &count), 0);
+    assert_int_equal(hr_history_read_events(guard, &event, 1, &count), 0);
     hr_budget_uncharge(root, used());
     hr_reclaimer_remove(guard, &node);
     assert_int_equal(hr_guard_check(guard), HR_NORMAL); /* takes the reserve back */

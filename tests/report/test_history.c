@@ -8,7 +8,7 @@ static hri_history history;
 static int set_up(void **state)
 {
     (void)state;
-    return hri_history_init(&history);
+    return hri_history_init(&history, 0);
 }
 
 static int tear_down(void **state)

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* headroom report: what a history file has to tell, also after its process was killed, and while one still writes it. */
+#include "report.h"
+
+#include <argp.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum key {
+    JSON = 256,
+    CSV,
+};
+
+static const struct argp_option known[] = {
+    {"json", JSON, NULL, 0, "one JSON object, with all samples; what is absent is null", 0},
+    {"csv", CSV, NULL, 0, "a table of all samples for spreadsheets, a line each", 0},
+    {0},
+};
+
+static const char description[] =
+    "Shows what a history file has to tell: how each ledger went, levels and relief, the trend, and when the limit "
+    "would "
+    "have been met."
+    "\v"
+    "FILE is what a program gave as hr_guard_options.history_file; FILE.1, its older part, is read too. What was torn "
+    "by a "
+    "kill or damaged is passed over and said. Exit status: 0 if there is a report, 1 if not, 2 for a wrong option.";
+
+struct options {
+    const char *path;
+    enum {
+        AS_TEXT,
+        AS_JSON,
+        AS_CSV
+    } form;
+};
+
+static error_t parse(int key, char *value, struct argp_state *state)
+{
+    struct options *options = state->input;
+    switch (key) {
+    case JSON:
+    case CSV:
+        if (options->form != AS_TEXT)
+            argp_error(state, "--json and --csv are two forms of the same: give one of them");
+        options->form = key == JSON ? AS_JSON : AS_CSV;
+        return 0;
+    case ARGP_KEY_ARG:
+        if (options->path)
+            argp_error(state, "'%s' is one file too many: a report is of one, and finds its older part itself", value);
+        options->path = value;
+        return 0;
+    case ARGP_KEY_NO_ARGS:
+        argp_error(state, "a file is missing: write for example 'headroom report /var/lib/shop/history'");
+        return EINVAL;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+/* ── what is in it ──────────────────────────────────────────────────────────────────────────────────────────────── */
+
+static int keep_record(struct history *history, const hr_record *record)
+{
+    if (history->count == history->room && history->room < RECORDS_MAX) {
+        size_t room = history->room ? history->room * 2 : 4096;
+        room = room < RECORDS_MAX ? room : RECORDS_MAX;
+        hr_record *larger = realloc(history->records, room * sizeof *larger);
+        if (!larger)
+            return -ENOMEM;
+        history->records = larger;
+        history->room = room;
+    }
+    if (history->count == history->room) { /* the older half makes room */
+        size_t half = history->room / 2;
+        memmove(history->records, history->records + half, (history->count - half) * sizeof *history->records);
+        history->count -= half;
+        history->left_out += half;
+    }
+    history->records[history->count++] = *record;
+    return 0;
+}
+
+static int keep(void *context, const hr_history_entry *entry)
+{
+    struct history *history = context;
+    history->sessions += history->sessions == 0 || entry->session != history->session;
+    history->session = entry->session;
+    if (!entry->is_event)
+        return keep_record(history, &entry->record);
+    history->events[history->event_count++ % EVENTS_MAX] = entry->event;
+    return 0;
+}
+
+const hr_event *event_at(const struct history *history, size_t index)
+{
+    return &history->events[(history->event_count - events_kept(history) + index) % EVENTS_MAX];
+}
+
+size_t events_kept(const struct history *history)
+{
+    return history->event_count < EVENTS_MAX ? (size_t)history->event_count : EVENTS_MAX;
+}
+
+uint64_t ledger_of(const hr_record *record, hr_history_ledger ledger)
+{
+    const uint64_t all[HR_HISTORY_LEDGERS] = {record->live_bytes, record->rss_bytes, record->cgroup_anonymous_bytes,
+                                              record->cgroup_kernel_bytes, record->cgroup_cache_bytes};
+    return all[ledger];
+}
+
+const char *write_date(int64_t wall_ns, char text[DATE_BYTES])
+{
+    time_t seconds = (time_t)(wall_ns / 1000000000);
+    struct tm parts;
+    if (!gmtime_r(&seconds, &parts) || strftime(text, DATE_BYTES, "%Y-%m-%d %H:%M:%S", &parts) == 0)
+        snprintf(text, DATE_BYTES, "?");
+    return text;
+}
+
+/* ── what is said ───────────────────────────────────────────────────────────────────────────────────────────────── */
+
+static void complain(const char *path, int error)
+{
+    const char *why = strerror(-error);
+    if (error == -EBADMSG)
+        why = "it is no history file, or its head is damaged";
+    else if (error == -ENODATA)
+        why = "nothing was ever written to it: its process ended before the first sample";
+    else if (error == -EPROTONOSUPPORT)
+        why = "it was written by another version of headroom, with another format";
+    else if (error == -EINVAL)
+        why = "it is no regular file";
+    fprintf(stderr, "headroom report: '%s': %s\n", path, why);
+}
+
+/* The same for every form: on stderr, so that programs that read the report are not disturbed. */
+static void warn(const struct history *history)
+{
+    const hr_history_findings *findings = &history->findings;
+    if (findings->torn_bytes)
+        fprintf(stderr,
+                "headroom report: '%s': the last %llu bytes are of an entry that was never finished: left out\n",
+                history->path, (unsigned long long)findings->torn_bytes);
+    if (findings->damaged)
+        fprintf(stderr, "headroom report: '%s': %llu entries are damaged: left out\n", history->path,
+                (unsigned long long)findings->damaged);
+    if (findings->unknown)
+        fprintf(stderr, "headroom report: '%s': %llu entries are of a later version: left out\n", history->path,
+                (unsigned long long)findings->unknown);
+    if (history->left_out)
+        fprintf(stderr, "headroom report: '%s': %llu older samples are left out: the newest %u are enough\n",
+                history->path, (unsigned long long)history->left_out, RECORDS_MAX);
+}
+
+int report(int argc, char **argv)
+{
+    static const struct argp argp = {.options = known, .parser = parse, .args_doc = "FILE", .doc = description};
+    static char name[] = "headroom report"; /* argp calls the program by its first argument */
+    static struct history history;
+    static int (*const print[])(const struct history *, FILE *) = {report_print_text, report_print_json,
+                                                                   report_print_csv};
+    struct options options = {0};
+    argv[0] = name;
+    argp_parse(&argp, argc, argv, 0, NULL, &options);
+    history.path = options.path;
+    int error = hr_history_file_visit(options.path, keep, &history, &history.findings);
+    if (error) {
+        complain(options.path, error);
+        free(history.records);
+        return EXIT_FAILED;
+    }
+    warn(&history);
+    uint64_t limit_bytes = history.count ? history.records[history.count - 1].limit_bytes : HR_NONE;
+    history.has_trend = hr_trend_compute(history.records, history.count, limit_bytes, &history.trend) == 0;
+    error = print[options.form](&history, stdout);
+    free(history.records);
+    if (error)
+        fprintf(stderr, "headroom report: the report could not be made: %s\n", strerror(-error));
+    return error ? EXIT_FAILED : 0;
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* headroom report: what its parts share. */
+#ifndef REPORT_H
+#define REPORT_H
+
+#include "cli.h"
+
+#include <time.h>
+
+/* The newest that are kept of a file; more are counted and left out. */
+#define RECORDS_MAX 1000000
+#define EVENTS_MAX 1000
+
+struct history {
+    const char *path;
+    hr_history_findings findings;
+    hr_record *records;
+    size_t count, room;
+    uint64_t left_out; /* older samples */
+    hr_event events[EVENTS_MAX];
+    uint64_t event_count; /* so far: the newest EVENTS_MAX are there */
+    uint64_t sessions;
+    int64_t session; /* the last */
+    hr_trend trend;
+    bool has_trend;
+};
+
+/* The `index`th of the events that are kept, and how many those are. */
+const hr_event *event_at(const struct history *history, size_t index);
+size_t events_kept(const struct history *history);
+
+/* What a record has of a ledger. */
+uint64_t ledger_of(const hr_record *record, hr_history_ledger ledger);
+
+/* Writes a time as "2026-11-24 16:37:00" in UTC. */
+#define DATE_BYTES 32
+const char *write_date(int64_t wall_ns, char text[DATE_BYTES]);
+
+/* The forms of the report. Each gives 0 or a negative errno. */
+int report_print_text(const struct history *history, FILE *out);
+int report_print_json(const struct history *history, FILE *out);
+int report_print_csv(const struct history *history, FILE *out);
+
+#endif

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The report for programs: JSON by jansson, and CSV. A million samples are written one by one, not held as JSON. */
+#include "report.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdlib.h>
+
+static const struct column {
+    const char *name;
+    size_t offset;
+} columns[] = {
+    {"limit_bytes", offsetof(hr_record, limit_bytes)},
+    {"live_bytes", offsetof(hr_record, live_bytes)},
+    {"total_bytes", offsetof(hr_record, total_bytes)},
+    {"rss_bytes", offsetof(hr_record, rss_bytes)},
+    {"cgroup_bytes", offsetof(hr_record, cgroup_bytes)},
+    {"cgroup_anonymous_bytes", offsetof(hr_record, cgroup_anonymous_bytes)},
+    {"cgroup_kernel_bytes", offsetof(hr_record, cgroup_kernel_bytes)},
+    {"cgroup_cache_bytes", offsetof(hr_record, cgroup_cache_bytes)},
+    {"reliefs", offsetof(hr_record, reliefs)},
+    {"relieved_bytes", offsetof(hr_record, relieved_bytes)},
+};
+
+#define COLUMNS (sizeof columns / sizeof *columns)
+
+static uint64_t value_of(const hr_record *record, const struct column *column)
+{
+    return *(const uint64_t *)(const void *)((const char *)record + column->offset);
+}
+
+static void put_record(const hr_record *record, FILE *out)
+{
+    fprintf(out, "{\"time_ns\": %" PRId64 ", \"wall_ns\": %" PRId64 ", \"level\": \"%s\"", record->time_ns,
+            record->wall_ns, hr_level_text(record->level));
+    for (size_t i = 0; i < COLUMNS; i++) {
+        uint64_t value = value_of(record, &columns[i]);
+        fprintf(out, ", \"%s\": ", columns[i].name);
+        if (value == HR_NONE)
+            fputs("null", out);
+        else
+            fprintf(out, "%" PRIu64, value);
+    }
+    fputc('}', out);
+}
+
+static void put_event(const hr_event *event, FILE *out)
+{
+    static const char *const kinds[] = {"level", "relief", "purge"};
+    fprintf(out,
+            "{\"time_ns\": %" PRId64 ", \"wall_ns\": %" PRId64
+            ", \"kind\": \"%s\", \"from\": \"%s\", \"to\": \"%s\", \"freed_bytes\": %" PRIu64 "}",
+            event->time_ns, event->wall_ns, kinds[event->kind], hr_level_text(event->from), hr_level_text(event->to),
+            event->freed_bytes);
+}
+
+static json_t *trend(const hr_trend *from)
+{
+    return json_pack(
+        "{s:s, s:s, s:I, s:I, s:f, s:f, s:f, s:I, s:I, s:I, s:s, s:I}", "kind", hr_trend_kind_text(from->kind),
+        "ledger", hr_history_ledger_text(from->ledger), "growth_bytes", (json_int_t)from->growth_bytes, "span_ns",
+        (json_int_t)from->span_ns, "slope_bytes_per_s", from->slope_bytes_per_s, "slope_low", from->slope_low,
+        "slope_high", from->slope_high, "time_to_limit_ns", (json_int_t)from->time_to_limit_ns, "time_to_limit_low_ns",
+        (json_int_t)from->time_to_limit_low_ns, "time_to_limit_high_ns", (json_int_t)from->time_to_limit_high_ns,
+        "reason", from->reason, "settled_ns", (json_int_t)from->settled_ns);
+}
+
+/* What is small, as an object of which the last brace is left out: the lists follow. */
+static int put_summary(const struct history *history, FILE *out)
+{
+    const hr_history_findings *findings = &history->findings;
+    json_object_seed(1); /* all keys are ours: no need to ask the machine for a random one */
+    json_t *object =
+        json_pack("{s:I, s:I, s:I, s:I, s:b, s:I, s:o}", "sessions", (json_int_t)history->sessions, "damaged",
+                  (json_int_t)findings->damaged, "unknown", (json_int_t)findings->unknown, "torn_bytes",
+                  (json_int_t)findings->torn_bytes, "older", (int)findings->older, "left_out",
+                  (json_int_t)history->left_out, "trend", history->has_trend ? trend(&history->trend) : json_null());
+    char *text = object ? json_dumps(object, 0) : NULL;
+    json_decref(object);
+    if (!text)
+        return -ENOMEM;
+    for (const char *at = text; at[1]; at++)
+        fputc(*at, out);
+    free(text);
+    return 0;
+}
+
+int report_print_json(const struct history *history, FILE *out)
+{
+    int error = put_summary(history, out);
+    if (error)
+        return error;
+    fputs(",\n\"records\": [", out);
+    for (size_t i = 0; i < history->count; i++) {
+        fputs(i ? ",\n" : "\n", out);
+        put_record(&history->records[i], out);
+    }
+    fputs("],\n\"events\": [", out);
+    for (size_t i = 0; i < events_kept(history); i++) {
+        fputs(i ? ",\n" : "\n", out);
+        put_event(event_at(history, i), out);
+    }
+    fputs("]}\n", out);
+    return 0;
+}
+
+int report_print_csv(const struct history *history, FILE *out)
+{
+    fputs("time_utc,time_ns,wall_ns,level", out);
+    for (size_t i = 0; i < COLUMNS; i++)
+        fprintf(out, ",%s", columns[i].name);
+    fputc('\n', out);
+    for (size_t k = 0; k < history->count; k++) {
+        const hr_record *record = &history->records[k];
+        char date[DATE_BYTES];
+        fprintf(out, "%s,%" PRId64 ",%" PRId64 ",%s", write_date(record->wall_ns, date), record->time_ns,
+                record->wall_ns, hr_level_text(record->level));
+        for (size_t i = 0; i < COLUMNS; i++) {
+            uint64_t value = value_of(record, &columns[i]);
+            fputc(',', out);
+            if (value != HR_NONE)
+                fprintf(out, "%" PRIu64, value);
+        }
+        fputc('\n', out);
+    }
+    return 0;
+}

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The report for people, in 80 columns: the file, the trend in words, a sparkline of each ledger, levels, the last events. */
+#include "report.h"
+
+#include <string.h>
+
+#define WIDTH 80
+#define SPARKS 36
+#define EVENTS_SHOWN 10
+
+static void put_wrapped(FILE *out, const char *sentence)
+{
+    size_t column = 0;
+    while (*sentence) {
+        size_t length = strcspn(sentence, " ");
+        bool ends = column > 0 && column + 1 + length > WIDTH;
+        fputs(ends ? "\n  " : column > 0 ? " " : "", out);
+        column = (ends ? 2 : column > 0 ? column + 1 : 0) + length;
+        fprintf(out, "%.*s", (int)length, sentence);
+        sentence += length;
+        sentence += strspn(sentence, " ");
+    }
+    fputc('\n', out);
+}
+
+static void put_head(const struct history *history, FILE *out)
+{
+    char first[DATE_BYTES], last[DATE_BYTES], sentence[512];
+    size_t count = history->count;
+    if (count == 0) {
+        fputs("no samples\n", out);
+        return;
+    }
+    snprintf(sentence, sizeof sentence, "%zu samples of %llu %s, %s to %s UTC", count,
+             (unsigned long long)history->sessions, history->sessions == 1 ? "process" : "processes",
+             write_date(history->records[0].wall_ns, first), write_date(history->records[count - 1].wall_ns, last));
+    put_wrapped(out, sentence);
+    if (history->has_trend) {
+        hr_trend_format(&history->trend, sentence, sizeof sentence);
+        put_wrapped(out, sentence);
+    } else {
+        fputs("too short for a trend\n", out);
+    }
+}
+
+/* The largest of each stretch of the samples, by their number; HR_NONE where the ledger was absent. */
+static size_t stretch(const struct history *history, hr_history_ledger ledger, uint64_t ret_tops[SPARKS])
+{
+    size_t columns = history->count < SPARKS ? history->count : SPARKS;
+    for (size_t i = 0; i < columns; i++)
+        ret_tops[i] = HR_NONE;
+    for (size_t i = 0; i < history->count; i++) {
+        uint64_t bytes = ledger_of(&history->records[i], ledger), *top = &ret_tops[i * columns / history->count];
+        if (bytes != HR_NONE && (*top == HR_NONE || bytes > *top))
+            *top = bytes;
+    }
+    return columns;
+}
+
+static void put_spark(const struct history *history, hr_history_ledger ledger, FILE *out)
+{
+    static const char *const bars[] = {"\u2581", "\u2582", "\u2583", "\u2584", "\u2585", "\u2586", "\u2587", "\u2588"};
+    uint64_t tops[SPARKS], low = HR_NONE, high = 0;
+    size_t columns = stretch(history, ledger, tops);
+    for (size_t i = 0; i < columns; i++) {
+        low = tops[i] < low ? tops[i] : low;
+        high = tops[i] != HR_NONE && tops[i] > high ? tops[i] : high;
+    }
+    if (low == HR_NONE || high == 0) /* absent */
+        return;
+    fprintf(out, "%-17s", hr_history_ledger_text(ledger));
+    for (size_t i = 0; i < columns; i++) {
+        double share = high > low ? (double)(tops[i] - low) / (double)(high - low) : 0;
+        fputs(tops[i] == HR_NONE ? " " : bars[(int)(share * 7.99)], out);
+    }
+    char from[16], to[16];
+    fprintf(out, "%*s %s", (int)(SPARKS - columns), "", hr_size_format(low, from, sizeof from));
+    if (high > low)
+        fprintf(out, " to %s", hr_size_format(high, to, sizeof to));
+    fputc('\n', out);
+}
+
+static void put_levels(const struct history *history, FILE *out)
+{
+    uint64_t samples[HR_CRITICAL + 1] = {0};
+    for (size_t i = 0; i < history->count; i++)
+        samples[history->records[i].level]++;
+    fputs("\nlevels, by samples:", out);
+    for (hr_level level = HR_NORMAL; level <= HR_CRITICAL; level++) {
+        if (samples[level])
+            fprintf(out, " %s %.1f %%", hr_level_text(level), 100.0 * (double)samples[level] / (double)history->count);
+    }
+    fputc('\n', out);
+}
+
+static void put_events(const struct history *history, FILE *out)
+{
+    size_t count = events_kept(history);
+    if (count)
+        fprintf(out, "\nthe last events of %llu\n", (unsigned long long)history->event_count);
+    for (size_t i = count > EVENTS_SHOWN ? count - EVENTS_SHOWN : 0; i < count; i++) {
+        const hr_event *event = event_at(history, i);
+        char date[DATE_BYTES], size[16];
+        fprintf(out, "  %s  ", write_date(event->wall_ns, date));
+        if (event->kind == HR_EVENT_LEVEL)
+            fprintf(out, "%s, was %s, with %s held\n", hr_level_text(event->to), hr_level_text(event->from),
+                    hr_size_format(event->live_bytes, size, sizeof size));
+        else
+            fprintf(out, "%s gave back %s\n", event->kind == HR_EVENT_RELIEF ? "relief" : "a purge",
+                    hr_size_format(event->freed_bytes, size, sizeof size));
+    }
+}
+
+int report_print_text(const struct history *history, FILE *out)
+{
+    put_head(history, out);
+    if (history->count) {
+        fputc('\n', out);
+        for (hr_history_ledger ledger = 0; ledger < HR_HISTORY_LEDGERS; ledger++)
+            put_spark(history, ledger, out);
+        put_levels(history, out);
+    }
+    put_events(history, out);
+    return 0;
+}

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "report/codec.h"
+
+#include <errno.h>
+#include <string.h>
+
+static const char magic[8] = {'H', 'R', 'H', 'I', 'S', 'T', '\r', '\n'};
+
+/* Where the parts of a head and an entry are. */
+enum {
+    HEAD_VERSION = 8,
+    HEAD_ENTRY_BYTES = 12,
+    HEAD_WALL = 16,
+    HEAD_SUM = HRI_HEAD_BYTES - 4,
+    ENTRY_KIND = 4,
+    ENTRY_LEVEL = 5,
+    ENTRY_FROM = 6,
+    ENTRY_EVENT = 7,
+    ENTRY_SESSION = 8,
+    ENTRY_TIME = 16,
+    ENTRY_WALL = 24,
+    ENTRY_FIGURES = 32,
+};
+
+enum {
+    KIND_SAMPLE = 1,
+    KIND_EVENT = 2,
+};
+
+uint32_t hri_crc32(const void *bytes, size_t size)
+{
+    /* By half bytes: a table of 16 is enough for some hundred bytes a second. */
+    static const uint32_t table[16] = {
+        0x00000000, 0x1db71064, 0x3b6e20c8, 0x26d930ac, 0x76dc4190, 0x6b6b51f4, 0x4db26158, 0x5005713c,
+        0xedb88320, 0xf00f9344, 0xd6d6a3e8, 0xcb61b38c, 0x9b64c2b0, 0x86d3d2d4, 0xa00ae278, 0xbdbdf21c,
+    };
+    uint32_t sum = 0xffffffff;
+    for (size_t i = 0; i < size; i++) {
+        sum ^= ((const unsigned char *)bytes)[i];
+        sum = table[sum & 15] ^ (sum >> 4);
+        sum = table[sum & 15] ^ (sum >> 4);
+    }
+    return ~sum;
+}
+
+static void put(unsigned char *at, uint64_t value, unsigned bytes)
+{
+    for (unsigned i = 0; i < bytes; i++)
+        at[i] = (unsigned char)(value >> (8 * i));
+}
+
+static uint64_t get(const unsigned char *at, unsigned bytes)
+{
+    uint64_t value = 0;
+    for (unsigned i = 0; i < bytes; i++)
+        value |= (uint64_t)at[i] << (8 * i);
+    return value;
+}
+
+void hri_head_encode(int64_t wall_ns, unsigned char ret_head[HRI_HEAD_BYTES])
+{
+    memset(ret_head, 0, HRI_HEAD_BYTES);
+    memcpy(ret_head, magic, sizeof magic);
+    put(ret_head + HEAD_VERSION, HRI_FILE_VERSION, 4);
+    put(ret_head + HEAD_ENTRY_BYTES, HRI_ENTRY_BYTES, 4);
+    put(ret_head + HEAD_WALL, (uint64_t)wall_ns, 8);
+    put(ret_head + HEAD_SUM, hri_crc32(ret_head, HEAD_SUM), 4);
+}
+
+int hri_head_decode(const unsigned char head[HRI_HEAD_BYTES])
+{
+    if (memcmp(head, magic, sizeof magic) != 0 || get(head + HEAD_SUM, 4) != hri_crc32(head, HEAD_SUM))
+        return -EBADMSG;
+    bool known = get(head + HEAD_VERSION, 4) == HRI_FILE_VERSION && get(head + HEAD_ENTRY_BYTES, 4) == HRI_ENTRY_BYTES;
+    return known ? 0 : -EPROTONOSUPPORT;
+}
+
+/* The figures of a record in their order on disk. */
+#define FIGURES 10
+
+static void list_figures(hr_record *record, uint64_t *list[FIGURES])
+{
+    uint64_t *const all[FIGURES] = {
+        &record->live_bytes,
+        &record->total_bytes,
+        &record->rss_bytes,
+        &record->cgroup_bytes,
+        &record->reliefs,
+        &record->limit_bytes,
+        &record->relieved_bytes,
+        &record->cgroup_anonymous_bytes,
+        &record->cgroup_kernel_bytes,
+        &record->cgroup_cache_bytes,
+    };
+    memcpy(list, all, sizeof all);
+}
+
+void hri_entry_encode(const hr_history_entry *entry, unsigned char ret_bytes[HRI_ENTRY_BYTES])
+{
+    hr_record record = entry->record;
+    uint64_t *figures[FIGURES];
+    const hr_event *event = &entry->event;
+    memset(ret_bytes, 0, HRI_ENTRY_BYTES);
+    put(ret_bytes + ENTRY_KIND, entry->is_event ? KIND_EVENT : KIND_SAMPLE, 1);
+    put(ret_bytes + ENTRY_LEVEL, (uint64_t)(entry->is_event ? event->to : record.level), 1);
+    put(ret_bytes + ENTRY_SESSION, (uint64_t)entry->session, 8);
+    put(ret_bytes + ENTRY_TIME, (uint64_t)(entry->is_event ? event->time_ns : record.time_ns), 8);
+    put(ret_bytes + ENTRY_WALL, (uint64_t)(entry->is_event ? event->wall_ns : record.wall_ns), 8);
+    if (entry->is_event) {
+        put(ret_bytes + ENTRY_FROM, (uint64_t)event->from, 1);
+        put(ret_bytes + ENTRY_EVENT, (uint64_t)event->kind, 1);
+        put(ret_bytes + ENTRY_FIGURES, event->freed_bytes, 8);
+        put(ret_bytes + ENTRY_FIGURES + 8, event->live_bytes, 8);
+    } else {
+        list_figures(&record, figures);
+        for (unsigned i = 0; i < FIGURES; i++)
+            put(ret_bytes + ENTRY_FIGURES + 8 * i, *figures[i], 8);
+    }
+    put(ret_bytes, hri_crc32(ret_bytes + 4, HRI_ENTRY_BYTES - 4), 4);
+}
+
+int hri_entry_decode(const unsigned char bytes[HRI_ENTRY_BYTES], hr_history_entry *ret_entry)
+{
+    if (get(bytes, 4) != hri_crc32(bytes + 4, HRI_ENTRY_BYTES - 4))
+        return -EBADMSG;
+    unsigned kind = bytes[ENTRY_KIND], level = bytes[ENTRY_LEVEL], from = bytes[ENTRY_FROM];
+    unsigned event = bytes[ENTRY_EVENT];
+    bool known = level <= HR_CRITICAL && from <= HR_CRITICAL && event <= HR_EVENT_PURGE;
+    if (!known || (kind != KIND_SAMPLE && kind != KIND_EVENT))
+        return -ENOMSG;
+    int64_t time_ns = (int64_t)get(bytes + ENTRY_TIME, 8), wall_ns = (int64_t)get(bytes + ENTRY_WALL, 8);
+    hr_history_entry entry = {.is_event = kind == KIND_EVENT, .session = (int64_t)get(bytes + ENTRY_SESSION, 8)};
+    if (entry.is_event) {
+        entry.event = (hr_event){
+            .time_ns = time_ns,
+            .wall_ns = wall_ns,
+            .kind = (hr_event_kind)event,
+            .from = (hr_level)from,
+            .to = (hr_level)level,
+            .freed_bytes = get(bytes + ENTRY_FIGURES, 8),
+            .live_bytes = get(bytes + ENTRY_FIGURES + 8, 8),
+        };
+    } else {
+        uint64_t *figures[FIGURES];
+        entry.record = (hr_record){.time_ns = time_ns, .wall_ns = wall_ns, .level = (hr_level)level};
+        list_figures(&entry.record, figures);
+        for (unsigned i = 0; i < FIGURES; i++)
+            *figures[i] = get(bytes + ENTRY_FIGURES + 8 * i, 8);
+    }
+    *ret_entry = entry;
+    return 0;
+}

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "report/explain.h"
+
+/* Slower than this share of what is held in a second is called steady. */
+#define STEADY_SHARE 0.0001
+
+static void put_use(const hri_story *story, hri_text *text)
+{
+    const hr_ledger *ledger = &story->ledger;
+    if (!ledger->source) {
+        hri_text_put(text, "%s: no limit is known", hr_level_text(story->level));
+        return;
+    }
+    hri_text_put(text, "%s: ", hr_level_text(story->level));
+    hri_text_put_size(text, ledger->use_bytes);
+    hri_text_put(text, " of ");
+    hri_text_put_size(text, ledger->limit_bytes);
+    if (ledger->limit_bytes > 0)
+        hri_text_put(text, " used (%.1f %%)", (double)ledger->use_bytes / (double)ledger->limit_bytes * 100);
+    hri_text_put(text, ", the limit set by ");
+    hri_text_put_name(text, ledger->source);
+}
+
+static void put_refusal(const hr_refusal *refusal, hri_text *text)
+{
+    hri_text_put(text, "refused ");
+    hri_text_put_size(text, refusal->asked_bytes);
+    hri_text_put(text, ": ");
+    hri_text_put_name(text, refusal->limit_name);
+    hri_text_put(text, " has ");
+    hri_text_put_size(text, refusal->left_bytes);
+    hri_text_put(text, " left of ");
+    hri_text_put_size(text, refusal->limit_bytes);
+    hri_text_put(text, "; the level is ");
+}
+
+static void put_holder(const hri_growing *holder, hri_text *text)
+{
+    if (!holder) {
+        hri_text_put(text, "; no budget holds anything");
+        return;
+    }
+    hri_text_put(text, "; most is held by budget \"");
+    hri_text_put_name(text, holder->holder.name);
+    hri_text_put(text, "\", ");
+    hri_text_put_size(text, holder->holder.bytes);
+    double rate = holder->bytes_per_s, size = rate < 0 ? -rate : rate;
+    if (!holder->known)
+        return;
+    if (size <= STEADY_SHARE * (double)holder->holder.bytes) {
+        hri_text_put(text, " and steady");
+        return;
+    }
+    hri_text_put(text, rate < 0 ? " and shrinking by " : " and growing by ");
+    hri_text_put_size(text, size < 0x1p63 ? (uint64_t)size : UINT64_MAX - 1);
+    hri_text_put(text, "/s");
+}
+
+static void put_relief(const hri_story *story, hri_text *text)
+{
+    if (story->reliefs == 0) {
+        hri_text_put(text, "; relief has given nothing back yet");
+        return;
+    }
+    hri_text_put(text, "; relief gave back ");
+    hri_text_put_size(text, story->relieved_bytes);
+    if (!story->last_relief)
+        return;
+    hri_text_put(text, ", the last ");
+    hri_text_put_size(text, story->last_relief->freed_bytes);
+    hri_text_put(text, " ");
+    int64_t age_ns = story->now_ns - story->last_relief->time_ns;
+    hri_text_put_time(text, age_ns > 0 ? age_ns : 0);
+    hri_text_put(text, " ago");
+}
+
+static void put_forecast(const hr_trend *trend, hri_text *text)
+{
+    if (!trend) {
+        hri_text_put(text, "; it is too early for a forecast");
+    } else if (trend->time_to_limit_ns < 0) {
+        hri_text_put(text, "; no forecast: %s", trend->reason);
+    } else if (trend->time_to_limit_ns == 0) {
+        hri_text_put(text, "; the limit is met");
+    } else {
+        hri_text_put(text, "; at this rate it will be full in ");
+        hri_text_put_time(text, trend->time_to_limit_ns);
+        hri_text_put(text, " (");
+        hri_text_put_time(text, trend->time_to_limit_low_ns);
+        if (trend->time_to_limit_high_ns == INT64_MAX) {
+            hri_text_put(text, " or more)");
+        } else {
+            hri_text_put(text, " to ");
+            hri_text_put_time(text, trend->time_to_limit_high_ns);
+            hri_text_put(text, ")");
+        }
+    }
+}
+
+void hri_explain(const hri_story *story, hri_text *text)
+{
+    if (story->refusal)
+        put_refusal(story->refusal, text);
+    put_use(story, text);
+    put_holder(story->holder, text);
+    put_relief(story, text);
+    put_forecast(story->trend, text);
+}

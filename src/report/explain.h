@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Why a level is what it is, or why a charge was refused, in one sentence. Pure: figures in, a sentence out. */
+#ifndef HRI_REPORT_EXPLAIN_H
+#define HRI_REPORT_EXPLAIN_H
+
+#include "report/holders.h"
+#include "report/text.h"
+
+#include <headroom/guard.h>
+#include <headroom/report.h>
+
+/* What there is to tell. */
+typedef struct hri_story {
+    const hr_refusal *refusal; /* NULL: the level is to be explained */
+    hr_level level;
+    hr_ledger ledger;          /* the one that decides the level; source NULL: none does */
+    const hri_growing *holder; /* who holds most; NULL: nobody holds anything */
+    uint64_t reliefs;          /* so far */
+    uint64_t relieved_bytes;
+    const hr_event *last_relief; /* NULL: none that is remembered */
+    const hr_trend *trend;       /* NULL: too short */
+    int64_t now_ns;
+} hri_story;
+
+void hri_explain(const hri_story *story, hri_text *text);
+
+#endif

@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "report/fit.h"
+
+#define PAIRS (HRI_BINS * (HRI_BINS - 1) / 2)
+
+#define NORMAL_95 1.959964  /* two-sided */
+#define NORMAL_999 3.090232 /* one-sided */
+#define ORDERED_BINS                                                                                                   \
+    12 /* so many points that all rise are certain, however alike neighbours are: 1 in 2,000 by halves */
+#define MAD_TO_DEVIATION 1.4826
+
+/* A break needs this many times less of what is left over, by the F of two lines against one. The largest of some fifty
+ * such F's is above 6 once in a hundred times (Andrews, Econometrica 61, 1993); three times that is never chance. */
+#define BREAK_F 18.0
+#define BREAK_BINS 3 /* the fewest on either side */
+
+/* And what one line leaves over has to be worth it: this share of the range of the points. Where there is no noise, F finds
+ * the least change of a rate, of which a history need not begin anew. */
+#define BREAK_SHARE 0.03
+
+static double root(double x)
+{
+    if (!(x > 0))
+        return 0;
+    double guess = x < 1 ? 1 : x;
+    for (int i = 0; i < 1100; i++) {
+        double next = (guess + x / guess) / 2;
+        if (next >= guess)
+            break;
+        guess = next;
+    }
+    return guess;
+}
+
+/* The `rank`th smallest, from 0, by Hoare's selection, equal values in one go. Reorders the values. */
+static double pick(double *values, unsigned count, unsigned rank)
+{
+    unsigned left = 0, right = count; /* one behind the last */
+    while (right - left > 1) {
+        double middle = values[left + (right - left) / 2];
+        unsigned less = left, more = right, at = left; /* below less: smaller; from more on: larger */
+        while (at < more) {
+            double value = values[at];
+            if (value < middle) {
+                values[at++] = values[less];
+                values[less++] = value;
+            } else if (value > middle) {
+                values[at] = values[--more];
+                values[more] = value;
+            } else {
+                at++;
+            }
+        }
+        if (rank < less)
+            right = less;
+        else if (rank >= more)
+            left = more;
+        else
+            break;
+    }
+    return values[rank];
+}
+
+static double median(double *values, unsigned count)
+{
+    double upper = pick(values, count, count / 2);
+    return count % 2 ? upper : (upper + pick(values, count, count / 2 - 1)) / 2;
+}
+
+/* ── one line ───────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+/* How much wider an interval is for neighbours that are alike. */
+static double inflation(const hri_part *part)
+{
+    double r = hri_fit_correlation(part);
+    if (r <= hri_fit_correlation_limit(part->count))
+        return 1;
+    r = r > 0.95 ? 0.95 : r;
+    return (1 + r) / (1 - r);
+}
+
+/* Fewer than this have no interval by ranks: there it is the range of all slopes. */
+#define RANKED_BINS 5
+
+/* The slope that is `normal` standard deviations of S below (or above) the median, by its rank. */
+static double bound(double *slopes, unsigned count, double reach, bool upper)
+{
+    double rank = upper ? (count + reach) / 2 : (count - reach) / 2 - 1;
+    if (rank < 0)
+        rank = 0;
+    if (rank > count - 1)
+        rank = count - 1;
+    unsigned whole = (unsigned)rank;
+    double below = pick(slopes, count, whole);
+    return whole + 1 < count ? below + (rank - whole) * (pick(slopes, count, whole + 1) - below) : below;
+}
+
+bool hri_fit_line(const hri_part *part, hri_fit *ret_fit)
+{
+    double slopes[PAIRS] = {0}, distances[HRI_BINS] = {0};
+    unsigned count = 0, n = part->count;
+    for (unsigned i = 0; i < n; i++) {
+        for (unsigned j = i + 1; j < n; j++) {
+            double time_s = part->bins[j].low_s - part->bins[i].low_s;
+            if (time_s > 0)
+                slopes[count++] = (part->bins[j].low - part->bins[i].low) / time_s;
+        }
+    }
+    if (count == 0)
+        return false;
+    double deviation = root(n * (n - 1.0) * (2.0 * n + 5) / 18 * inflation(part));
+    bool ranked = n >= RANKED_BINS;
+    double reach = ranked ? NORMAL_95 * deviation : count, sure = ranked ? NORMAL_999 * deviation : count;
+    hri_fit fit = {.slope = median(slopes, count)};
+    fit.slope_low = bound(slopes, count, reach, false);
+    fit.slope_high = bound(slopes, count, reach, true);
+    fit.sure = ranked && (count - sure) / 2 >= 1 && bound(slopes, count, sure, false) > 0;
+    fit.sure |= n >= ORDERED_BINS && pick(slopes, count, 0) > 0;
+    double height = hri_fit_height(part, fit.slope, false);
+    for (unsigned i = 0; i < n; i++) {
+        double distance = part->bins[i].low - fit.slope * part->bins[i].low_s - height;
+        distances[i] = distance < 0 ? -distance : distance;
+    }
+    fit.spread = median(distances, n) * MAD_TO_DEVIATION;
+    *ret_fit = fit;
+    return true;
+}
+
+double hri_fit_height(const hri_part *part, double slope, bool highest)
+{
+    double heights[HRI_BINS] = {0};
+    for (unsigned i = 0; i < part->count; i++) {
+        const hri_bin *bin = &part->bins[i];
+        heights[i] = highest ? bin->high - slope * bin->high_s : bin->low - slope * bin->low_s;
+    }
+    return median(heights, part->count);
+}
+
+double hri_fit_crest(const hri_part *part, double slope)
+{
+    double crest = part->bins[0].high - slope * part->bins[0].high_s;
+    for (unsigned i = 1; i < part->count; i++) {
+        double height = part->bins[i].high - slope * part->bins[i].high_s;
+        crest = height > crest ? height : crest;
+    }
+    return crest;
+}
+
+/* ── least squares, where speed counts ──────────────────────────────────────────────────────────────────────────── */
+
+/* Sums over points; times and heights are taken from the first one, so that large ones lose no digits. */
+struct sums {
+    double n, t, y, tt, ty, yy;
+};
+
+static void add(struct sums *sums, const hri_part *part, unsigned index)
+{
+    double t = part->bins[index].low_s - part->bins[0].low_s, y = part->bins[index].low - part->bins[0].low;
+    sums->n++;
+    sums->t += t;
+    sums->y += y;
+    sums->tt += t * t;
+    sums->ty += t * y;
+    sums->yy += y * y;
+}
+
+static struct sums less(const struct sums *all, const struct sums *part)
+{
+    return (struct sums){all->n - part->n,   all->t - part->t,   all->y - part->y,
+                         all->tt - part->tt, all->ty - part->ty, all->yy - part->yy};
+}
+
+static double slope_of(const struct sums *sums)
+{
+    double tt = sums->tt - sums->t * sums->t / sums->n;
+    return tt > 0 ? (sums->ty - sums->t * sums->y / sums->n) / tt : 0;
+}
+
+/* The squares that a line leaves over. */
+static double left_over(const struct sums *sums)
+{
+    double ty = sums->ty - sums->t * sums->y / sums->n;
+    double squares = sums->yy - sums->y * sums->y / sums->n - slope_of(sums) * ty;
+    return squares > 0 ? squares : 0;
+}
+
+static struct sums sum_up(const hri_part *part)
+{
+    struct sums sums = {0};
+    for (unsigned i = 0; i < part->count; i++)
+        add(&sums, part, i);
+    return sums;
+}
+
+double hri_fit_correlation(const hri_part *part)
+{
+    if (part->count < RANKED_BINS)
+        return 0;
+    struct sums sums = sum_up(part);
+    double slope = slope_of(&sums), height = (sums.y - slope * sums.t) / sums.n;
+    double before = 0, products = 0, squares = 0;
+    for (unsigned i = 0; i < part->count; i++) {
+        double distance =
+            part->bins[i].low - part->bins[0].low - slope * (part->bins[i].low_s - part->bins[0].low_s) - height;
+        products += before * distance;
+        squares += distance * distance;
+        before = distance;
+    }
+    double noise = 1e-12 * (part->highest - part->lowest);
+    return squares > noise * noise * sums.n ? products / squares : 0;
+}
+
+double hri_fit_scatter(const hri_part *part)
+{
+    struct sums sums = sum_up(part);
+    return sums.n > 2 ? root(left_over(&sums) / (sums.n - 2)) : 0;
+}
+
+double hri_fit_correlation_limit(unsigned count)
+{
+    return 1.645 / root(count);
+}
+
+/* Of the low points. */
+static double range_of(const hri_part *part)
+{
+    double low = part->bins[0].low, high = low;
+    for (unsigned i = 1; i < part->count; i++) {
+        low = part->bins[i].low < low ? part->bins[i].low : low;
+        high = part->bins[i].low > high ? part->bins[i].low : high;
+    }
+    return high - low;
+}
+
+unsigned hri_fit_break(const hri_part *part)
+{
+    if (part->count < 4 * BREAK_BINS)
+        return 0;
+    struct sums all = sum_up(part), early = {0};
+    double one = left_over(&all), range = range_of(part);
+    if (one <= BREAK_SHARE * BREAK_SHARE * range * range * all.n)
+        return 0;
+    unsigned at = 0;
+    double best = one;
+    for (unsigned i = 0; i + BREAK_BINS < part->count; i++) {
+        add(&early, part, i);
+        struct sums late = less(&all, &early);
+        double two = left_over(&early) + left_over(&late);
+        if (i + 1 >= BREAK_BINS && two < best) {
+            best = two;
+            at = i + 1;
+        }
+    }
+    double floor = 1e-9 * range * range * all.n;
+    best = best > floor ? best : floor;
+    double f = (one - best) / 2 / (best / (all.n - 4));
+    return f > BREAK_F ? at : 0;
+}

@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Invariant: what is in the file up to `append.size` is a head and whole entries. A process that is killed while it writes
+ * leaves a torn entry behind that, which the next one cuts off. */
+#include "report/journal.h"
+
+#include "base/checked.h"
+#include "os/clock.h"
+#include "os/file.h"
+#include "report/codec.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define BATCH 16
+
+/* ── opening ────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+static int begin(hri_journal *journal)
+{
+    unsigned char head[HRI_HEAD_BYTES];
+    hri_head_encode(hri_os_wall_ns(), head);
+    int error = hri_append_cut(&journal->append, 0);
+    return error ? error : hri_append_add(&journal->append, head, sizeof head);
+}
+
+/* Is what there is the beginning of a head that its writer could not finish? */
+static bool is_torn_head(const unsigned char *head, size_t length)
+{
+    unsigned char whole[HRI_HEAD_BYTES];
+    hri_head_encode(0, whole);
+    return memcmp(head, whole, length < 16 ? length : 16) == 0; /* magic, version, size */
+}
+
+/* Cuts entries from the end that are torn or damaged: what was being written when its process or machine died. */
+static int cut_tail(hri_journal *journal)
+{
+    unsigned char bytes[HRI_ENTRY_BYTES];
+    hr_history_entry entry;
+    uint64_t size = journal->append.size;
+    size -= (size - HRI_HEAD_BYTES) % HRI_ENTRY_BYTES;
+    while (size > HRI_HEAD_BYTES) {
+        ssize_t got = hri_append_read(&journal->append, bytes, sizeof bytes, size - HRI_ENTRY_BYTES);
+        if (got < 0)
+            return (int)got;
+        if (got == sizeof bytes && hri_entry_decode(bytes, &entry) != -EBADMSG)
+            break;
+        size -= HRI_ENTRY_BYTES;
+    }
+    journal->figures.cut_bytes = journal->append.size - size;
+    return journal->figures.cut_bytes ? hri_append_cut(&journal->append, size) : 0;
+}
+
+/* A file that is not ours is left as it is. */
+static int go_on(hri_journal *journal)
+{
+    unsigned char head[HRI_HEAD_BYTES];
+    if (journal->append.size == 0)
+        return begin(journal);
+    ssize_t got = hri_append_read(&journal->append, head, sizeof head, 0);
+    if (got < 0)
+        return (int)got;
+    if ((size_t)got < sizeof head) {
+        if (!is_torn_head(head, (size_t)got))
+            return -EBADMSG;
+        journal->figures.cut_bytes = (uint64_t)got;
+        return begin(journal);
+    }
+    int error = hri_head_decode(head);
+    return error ? error : cut_tail(journal);
+}
+
+int hri_journal_init(hri_journal *journal, const char *path, uint64_t bytes)
+{
+    *journal = (hri_journal){.append = {.fd = -1}, .session = hri_os_wall_ns()};
+    if (bytes == 0)
+        bytes = HRI_JOURNAL_BYTES;
+    if (path && (bytes < HRI_JOURNAL_BYTES_MIN || bytes > INT64_MAX))
+        return -EINVAL;
+    if (path) {
+        int error = hri_append_open(&journal->append, path, bytes / 2);
+        if (!error)
+            error = go_on(journal);
+        if (error) {
+            hri_append_close(&journal->append);
+            return error;
+        }
+        journal->figures.is_open = true;
+    }
+    int error = -pthread_mutex_init(&journal->lock, NULL);
+    if (error)
+        hri_append_close(&journal->append);
+    return error;
+}
+
+void hri_journal_destroy(hri_journal *journal)
+{
+    pthread_mutex_destroy(&journal->lock);
+    hri_append_close(&journal->append);
+}
+
+void hri_journal_fork(hri_journal *journal, hri_fork moment)
+{
+    hri_fork_lock(&journal->lock, moment);
+    if (moment != HRI_FORK_CHILD)
+        return;
+    hri_append_close(&journal->append);
+    journal->figures = (hr_history_file_figures){0};
+}
+
+/* ── following ──────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+/* Appends entries; where the file is full, to a new one. */
+static int append(hri_journal *journal, const unsigned char *bytes, size_t size)
+{
+    int error = 0;
+    if (journal->append.size + size > journal->append.most) {
+        unsigned char head[HRI_HEAD_BYTES];
+        hri_head_encode(hri_os_wall_ns(), head);
+        error = hri_append_turn(&journal->append, head, sizeof head);
+    }
+    return error ? error : hri_append_add(&journal->append, bytes, size);
+}
+
+static int write_entries(hri_journal *journal, const hr_history_entry *entries, size_t count)
+{
+    unsigned char bytes[BATCH * HRI_ENTRY_BYTES];
+    for (size_t i = 0; i < count; i++)
+        hri_entry_encode(&entries[i], bytes + i * HRI_ENTRY_BYTES);
+    int error = append(journal, bytes, count * HRI_ENTRY_BYTES);
+    journal->figures.error = error;
+    journal->figures.failures += error != 0;
+    if (!error)
+        journal->figures.entries += count;
+    return error;
+}
+
+/* Writes a batch of what is not written yet; gives whether there was any and it was. */
+static bool follow_records(hri_journal *journal, hri_history *history)
+{
+    hr_history_entry entries[BATCH];
+    uint64_t first = journal->next_record;
+    size_t count = 0;
+    while (count < BATCH && hri_history_record_at(history, &first, count, &entries[count].record)) {
+        entries[count].is_event = false;
+        entries[count++].session = journal->session;
+    }
+    journal->figures.lost += first - journal->next_record;
+    journal->next_record = first;
+    if (count == 0 || write_entries(journal, entries, count) != 0)
+        return false;
+    journal->next_record += count;
+    return true;
+}
+
+static bool follow_events(hri_journal *journal, hri_history *history)
+{
+    hr_history_entry entries[BATCH];
+    uint64_t first = journal->next_event;
+    size_t count = 0;
+    while (count < BATCH && hri_history_event_at(history, &first, count, &entries[count].event)) {
+        entries[count].is_event = true;
+        entries[count++].session = journal->session;
+    }
+    journal->figures.lost += first - journal->next_event;
+    journal->next_event = first;
+    if (count == 0 || write_entries(journal, entries, count) != 0)
+        return false;
+    journal->next_event += count;
+    return true;
+}
+
+void hri_journal_follow(hri_journal *journal, hri_history *history)
+{
+    pthread_mutex_lock(&journal->lock);
+    while (journal->append.fd >= 0 && (follow_records(journal, history) || follow_events(journal, history)))
+        ;
+    journal->figures.bytes = journal->append.fd >= 0 ? journal->append.size : 0;
+    pthread_mutex_unlock(&journal->lock);
+}
+
+void hri_journal_read(hri_journal *journal, hr_history_file_figures *ret_figures)
+{
+    pthread_mutex_lock(&journal->lock);
+    *ret_figures = journal->figures;
+    pthread_mutex_unlock(&journal->lock);
+}
+
+/* ── reading, of any file ───────────────────────────────────────────────────────────────────────────────────────── */
+
+static int read_entries(int fd, hr_history_visit_fn *visit, void *context, hr_history_findings *findings)
+{
+    unsigned char bytes[HRI_ENTRY_BYTES];
+    for (;;) {
+        hr_history_entry entry;
+        ssize_t got = hri_append_read_on(fd, bytes, sizeof bytes);
+        if (got < 0)
+            return (int)got;
+        findings->torn_bytes += (size_t)got < sizeof bytes ? (uint64_t)got : 0;
+        if ((size_t)got < sizeof bytes)
+            return 0;
+        int error = hri_entry_decode(bytes, &entry);
+        findings->damaged += error == -EBADMSG;
+        findings->unknown += error == -ENOMSG;
+        if (error)
+            continue;
+        findings->entries++;
+        int result = visit ? visit(context, &entry) : 0;
+        if (result)
+            return result;
+    }
+}
+
+static int read_one(int fd, hr_history_visit_fn *visit, void *context, hr_history_findings *findings)
+{
+    unsigned char head[HRI_HEAD_BYTES];
+    ssize_t got = hri_append_read_on(fd, head, sizeof head);
+    if (got < 0)
+        return (int)got;
+    if (got == 0)
+        return -ENODATA;
+    if ((size_t)got < sizeof head)
+        return is_torn_head(head, (size_t)got) ? -ENODATA : -EBADMSG;
+    int error = hri_head_decode(head);
+    return error ? error : read_entries(fd, visit, context, findings);
+}
+
+int hr_history_file_visit(const char *path, hr_history_visit_fn *visit, void *context,
+                          hr_history_findings *ret_findings)
+{
+    hr_history_findings findings = {0};
+    if (!path)
+        return -EINVAL;
+    int fd = hri_append_open_to_read(path, "");
+    if (fd < 0)
+        return fd;
+    int older = hri_append_open_to_read(path, ".1"), error = 0;
+    if (older >= 0) {
+        error = read_one(older, visit, context, &findings);
+        findings.older = error == 0;
+        error = error == -ENODATA || error == -EBADMSG || error == -EPROTONOSUPPORT ? 0 : error;
+        hri_file_close(older);
+    }
+    if (!error)
+        error = read_one(fd, visit, context, &findings);
+    if (error == -ENODATA && findings.entries > 0)
+        error = 0;
+    hri_file_close(fd);
+    if (ret_findings && !error)
+        *ret_findings = findings;
+    return error;
+}

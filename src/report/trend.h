@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The trend of a series: see hr_trend_compute() in the public header. */
+#ifndef HRI_REPORT_TREND_H
+#define HRI_REPORT_TREND_H
+
+#include "report/series.h"
+
+/* Gives 0 or -ENODATA. `begin` is where the series begins anew: after the last restart. */
+int hri_trend_compute(const hri_series *series, size_t begin, uint64_t limit_bytes, hr_trend *ret_trend);
+
+/* The record after the last restart: there total_bytes, which only grows, is smaller than before. */
+size_t hri_trend_restart(const hr_record *records, size_t count);
+
+#endif

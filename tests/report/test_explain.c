@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "support/cmocka.h"
+
+#include "base/clock.h"
+#include "report/explain.h"
+
+#include <errno.h>
+#include <headroom/headroom.h>
+#include <string.h>
+
+static char buffer[HR_EXPLANATION_BYTES];
+
+static void explain(const hri_story *story)
+{
+    hri_text text = {.buffer = buffer, .size = sizeof buffer};
+    hri_explain(story, &text);
+    assert_int_equal(text.length, strlen(buffer));
+}
+
+static const hri_growing holder = {
+    .holder = {.name = "cache", .bytes = 60 * MIB}, .bytes_per_s = 1.5 * (double)MIB, .known = true};
+static const hr_event relief = {.kind = HR_EVENT_RELIEF, .freed_bytes = 1 * MIB, .time_ns = 3 * HRI_SECOND};
+static const hr_trend trend = {.reason = "",
+                               .time_to_limit_ns = 12 * HRI_SECOND,
+                               .time_to_limit_low_ns = 10 * HRI_SECOND,
+                               .time_to_limit_high_ns = 300 * HRI_SECOND};
+
+static hri_story a_story(void)
+{
+    return (hri_story){
+        .level = HR_DEGRADED,
+        .ledger = {.source = "cgroup v2 /app memory.max", .use_bytes = 93 * MIB, .limit_bytes = 100 * MIB},
+        .holder = &holder,
+        .reliefs = 4,
+        .relieved_bytes = 3 * MIB,
+        .last_relief = &relief,
+        .trend = &trend,
+        .now_ns = 5 * HRI_SECOND,
+    };
+}
+
+static void a_level_is_explained(void **state)
+{
+    (void)state;
+    hri_story story = a_story();
+    explain(&story);
+    assert_string_equal(
+        buffer, "degraded: 93.0 MiB of 100.0 MiB used (93.0 %), the limit set by cgroup v2 /app memory.max; "
+                "most is held by budget \"cache\", 60.0 MiB and growing by 1.5 MiB/s; relief gave back 3.0 MiB, "
+                "the last 1.0 MiB 2 s ago; at this rate it will be full in 12 s (10 s to 5 min)");
+}
+
+static void a_refusal_is_explained(void **state)
+{
+    (void)state;
+    hri_story story = a_story();
+    hr_refusal refusal = {
+        .limit_name = "cache", .asked_bytes = 5 * MIB, .left_bytes = 1 * MIB, .limit_bytes = 64 * MIB};
+    hr_trend none = {.time_to_limit_ns = -1, .reason = "no growth is certain"};
+    hri_growing shrinking = holder;
+    shrinking.bytes_per_s = -2.0 * (double)MIB;
+    story.refusal = &refusal;
+    story.trend = &none;
+    story.holder = &shrinking;
+    story.reliefs = 0;
+    explain(&story);
+    assert_string_equal(
+        buffer, "refused 5.0 MiB: cache has 1.0 MiB left of 64.0 MiB; the level is degraded: 93.0 MiB of 100.0 "
+                "MiB used (93.0 %), the limit set by cgroup v2 /app memory.max; most is held by budget \"cache\", "
+                "60.0 MiB and shrinking by 2.0 MiB/s; relief has given nothing back yet; no forecast: no growth "
+                "is certain");
+}
+
+static void what_is_not_known_is_said(void **state)
+{
+    (void)state;
+    hri_story story = {.level = HR_NORMAL};
+    explain(&story);
+    assert_string_equal(buffer,
+                        "normal: no limit is known; no budget holds anything; relief has given nothing back yet; "
+                        "it is too early for a forecast");
+    hri_growing fresh = {.holder = {.name = "a\033[2J\nb\xff", .bytes = 5}};
+    story.holder = &fresh;
+    explain(&story);
+    assert_non_null(strstr(buffer, "budget \"a?[2J?b?\", 5 B;"));
+}
+
+static void the_longest_fits(void **state)
+{
+    (void)state;
+    char source[300];
+    hri_story story = a_story();
+    hr_refusal refusal = {.asked_bytes = HR_NONE - 1, .left_bytes = HR_NONE - 1, .limit_bytes = HR_NONE - 1};
+    hr_trend far = {.reason = "",
+                    .time_to_limit_ns = INT64_MAX - 1,
+                    .time_to_limit_low_ns = INT64_MAX - 1,
+                    .time_to_limit_high_ns = INT64_MAX};
+    hri_growing largest = {.holder = {.bytes = HR_NONE - 1}, .bytes_per_s = 1e300, .known = true};
+    memset(source, 'x', sizeof source);
+    source[255] = '\0'; /* HRI_CGROUP_NAME_BYTES */
+    memset(refusal.limit_name, 'y', sizeof refusal.limit_name - 1);
+    memset(largest.holder.name, 'z', sizeof largest.holder.name - 1);
+    story.refusal = &refusal;
+    story.trend = &far;
+    story.holder = &largest;
+    story.ledger.source = source;
+    story.ledger.use_bytes = story.ledger.limit_bytes = story.relieved_bytes = HR_NONE - 1;
+    story.now_ns = INT64_MAX;
+    explain(&story);
+    assert_true(strlen(buffer) < sizeof buffer - 1);
+}
+
+static void rates_are_of_late(void **state)
+{
+    (void)state;
+    hri_holders holders = {0};
+    int a, b;
+    hri_holder list[2] = {{&a, "a", 100 * MIB}, {&b, "b", 50 * MIB}};
+    hri_holders_note(&holders, list, 2, 1 * HRI_SECOND);
+    assert_false(holders.list[0].known);
+    for (int64_t second = 2; second < 60; second++) {
+        list[0].bytes += 1000;
+        list[1].bytes -= 500;
+        hri_holders_note(&holders, list, 2, second * HRI_SECOND);
+        hri_holders_note(&holders, list, 1, second * HRI_SECOND + 1); /* too soon: nothing changes */
+        assert_int_equal(holders.count, 2);
+    }
+    assert_true(holders.list[0].bytes_per_s > 990 && holders.list[0].bytes_per_s < 1010);
+    assert_true(holders.list[1].bytes_per_s < -495 && holders.list[1].bytes_per_s > -505);
+    strcpy(list[0].name, "another that got its place");
+    hri_holders_note(&holders, list, 2, 61 * HRI_SECOND);
+    assert_false(holders.list[0].known);
+    assert_true(holders.list[1].known);
+}
+
+static void a_guard_explains_itself(void **state)
+{
+    (void)state;
+    hr_guard *guard;
+    hr_budget *budgets[12];
+    hr_refusal refusal;
+    assert_int_equal(hr_guard_new(&(hr_guard_options){.limit_bytes = 64 * MIB, .interval_ns = -1}, &guard), 0);
+    for (unsigned i = 0; i < 12; i++) {
+        char name[] = "budget a";
+        name[7] = (char)('a' + i);
+        assert_int_equal(hr_budget_new(hr_guard_root(guard), name, 8 * MIB, &budgets[i]), 0);
+        assert_int_equal(hr_budget_charge(budgets[i], (1 + i % 5) * MIB), 0);
+    }
+    assert_int_equal(hr_budget_charge(budgets[7], 4 * MIB), 0);
+    assert_int_equal(hr_budget_charge(budgets[7], 4 * MIB), -EDQUOT);
+    assert_int_equal(hr_budget_refusal(&refusal), 0);
+    ssize_t length = hr_report_explain(guard, &refusal, buffer, sizeof buffer);
+    assert_int_equal(length, strlen(buffer));
+    assert_non_null(strstr(buffer, "refused 4.0 MiB: budget h has 1.0 MiB left of 8.0 MiB; the level is "));
+    assert_non_null(strstr(buffer, "of 64.0 MiB used"));
+    assert_non_null(strstr(buffer, "the limit set by limit_bytes; most is held by budget \"budget h\", 7.0 MiB"));
+    char small[8];
+    assert_int_equal(hr_report_explain(guard, &refusal, small, sizeof small), length);
+    assert_string_equal(small, "refused");
+    assert_int_equal(hr_report_explain(guard, &refusal, NULL, 0), length);
+    assert_int_equal(hr_report_explain(NULL, NULL, small, sizeof small), -EINVAL);
+    assert_int_equal(hr_report_explain(guard, NULL, NULL, 1), -EINVAL);
+    for (unsigned i = 0; i < 12; i++) {
+        hr_budget_figures figures;
+        assert_int_equal(hr_budget_read(budgets[i], &figures), 0);
+        hr_budget_uncharge(budgets[i], figures.used_bytes);
+        assert_int_equal(hr_budget_free(budgets[i]), 0);
+    }
+    hr_guard_free(guard);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_level_is_explained),      cmocka_unit_test(a_refusal_is_explained),
+        cmocka_unit_test(what_is_not_known_is_said), cmocka_unit_test(the_longest_fits),
+        cmocka_unit_test(rates_are_of_late),         cmocka_unit_test(a_guard_explains_itself),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,387 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Histories on disk: whole after a kill at any byte, bounded, one writer, and honest about full disks and foreign files. */
+#include "support/cmocka.h"
+
+#include "report/codec.h"
+#include "report/journal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <headroom/headroom.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static char folder[] = "/tmp/headroom-journal-XXXXXX";
+static char path[64], older[64], other[64];
+static hri_history history;
+static hri_journal journal;
+
+static int set_up(void **state)
+{
+    (void)state;
+    unlink(path);
+    unlink(older);
+    unlink(other);
+    return hri_history_init(&history, 0);
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    hri_history_destroy(&history);
+    return 0;
+}
+
+static void start(void)
+{
+    assert_int_equal(hri_journal_init(&journal, path, HRI_JOURNAL_BYTES_MIN), 0);
+    journal.next_record = history.recorded; /* as after a start, of a history of its own */
+    journal.next_event = history.happened;
+}
+
+static void record(uint64_t first, uint64_t last)
+{
+    for (uint64_t i = first; i <= last; i++)
+        hri_history_add(&history, &(hr_record){.time_ns = (int64_t)i, .live_bytes = i, .rss_bytes = HR_NONE});
+}
+
+/* What a reading found. */
+static struct found {
+    hr_history_findings findings;
+    uint64_t records, events, first, last;
+    bool in_order;
+} found;
+
+static int visit(void *context, const hr_history_entry *entry)
+{
+    (void)context;
+    if (entry->is_event) {
+        found.events++;
+        return 0;
+    }
+    if (found.records++ == 0)
+        found.first = entry->record.live_bytes;
+    else
+        found.in_order &= entry->record.live_bytes == found.last + 1;
+    found.last = entry->record.live_bytes;
+    assert_int_equal(entry->record.rss_bytes, HR_NONE);
+    return 0;
+}
+
+static int read_file(void)
+{
+    found = (struct found){.in_order = true};
+    return hr_history_file_visit(path, visit, NULL, &found.findings);
+}
+
+static uint64_t size_of(const char *file)
+{
+    struct stat status;
+    return stat(file, &status) == 0 ? (uint64_t)status.st_size : 0;
+}
+
+static void write_file(const char *file, const void *bytes, size_t size)
+{
+    int fd = open(file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, bytes, size), (ssize_t)size);
+    close(fd);
+}
+
+static void what_is_written_is_read(void **state)
+{
+    (void)state;
+    start();
+    record(1, 40);
+    hri_history_note(&history, &(hr_event){.kind = HR_EVENT_RELIEF, .freed_bytes = 7});
+    hri_journal_follow(&journal, &history);
+    hri_journal_follow(&journal, &history); /* nothing new */
+    assert_int_equal(read_file(), 0);       /* also while it is written */
+    assert_int_equal(found.records, 40);
+    assert_int_equal(found.events, 1);
+    assert_true(found.in_order && found.first == 1);
+    assert_int_equal(found.findings.torn_bytes + found.findings.damaged, 0);
+    hri_journal_destroy(&journal);
+    start(); /* another process goes on behind it */
+    record(41, 50);
+    hri_journal_follow(&journal, &history);
+    hri_journal_destroy(&journal);
+    assert_int_equal(read_file(), 0);
+    assert_int_equal(found.records, 50);
+    assert_true(found.in_order);
+}
+
+static void every_field_comes_back(void **state)
+{
+    (void)state;
+    hr_history_entry in = {.session = -5}, out;
+    unsigned char bytes[HRI_ENTRY_BYTES];
+    in.record = (hr_record){-1, 2, 3, 4, 5, 6, HR_CRITICAL, 7, 8, 9, 10, 11, UINT64_MAX};
+    hri_entry_encode(&in, bytes);
+    assert_int_equal(hri_entry_decode(bytes, &out), 0);
+    assert_int_equal(out.session, -5);
+    assert_int_equal(out.record.time_ns, -1);
+    assert_int_equal(out.record.level, HR_CRITICAL);
+    assert_int_equal(out.record.reliefs, 6);
+    assert_int_equal(out.record.cgroup_cache_bytes, UINT64_MAX);
+    in = (hr_history_entry){.is_event = true, .event = {1, 2, HR_EVENT_PURGE, HR_WARNING, HR_DEGRADED, 3, 4}};
+    hri_entry_encode(&in, bytes);
+    assert_int_equal(hri_entry_decode(bytes, &out), 0);
+    assert_true(out.is_event && out.event.kind == HR_EVENT_PURGE && out.event.from == HR_WARNING);
+    assert_true(out.event.to == HR_DEGRADED && out.event.freed_bytes == 3 && out.event.live_bytes == 4);
+    assert_int_equal(hri_crc32("123456789", 9), 0xcbf43926); /* the standard's check value */
+}
+
+/* A process that is killed may leave any beginning of what it wrote. */
+static void a_torn_tail_is_cut_and_said_at_any_byte(void **state)
+{
+    (void)state;
+    static unsigned char whole[HRI_HEAD_BYTES + 5 * HRI_ENTRY_BYTES];
+    start();
+    record(1, 5);
+    hri_journal_follow(&journal, &history);
+    hri_journal_destroy(&journal);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    assert_int_equal(read(fd, whole, sizeof whole), (ssize_t)sizeof whole);
+    close(fd);
+    for (size_t size = 0; size < sizeof whole; size++) {
+        size_t entries = size < HRI_HEAD_BYTES ? 0 : (size - HRI_HEAD_BYTES) / HRI_ENTRY_BYTES;
+        size_t torn = size < HRI_HEAD_BYTES ? size : (size - HRI_HEAD_BYTES) % HRI_ENTRY_BYTES;
+        write_file(path, whole, size);
+        int error = read_file();
+        assert_int_equal(error, size < HRI_HEAD_BYTES ? -ENODATA : 0);
+        if (!error) {
+            assert_int_equal(found.records, entries);
+            assert_int_equal(found.findings.torn_bytes, torn);
+        }
+        start(); /* cuts it */
+        assert_int_equal(journal.figures.cut_bytes, torn);
+        record(entries + 1, entries + 1);
+        journal.next_record = history.recorded - 1;
+        hri_journal_follow(&journal, &history);
+        hri_journal_destroy(&journal);
+        assert_int_equal(read_file(), 0);
+        assert_int_equal(found.records, entries + 1);
+        assert_true(found.in_order);
+        assert_int_equal(found.findings.torn_bytes + found.findings.damaged, 0);
+    }
+}
+
+static void damage_in_the_middle_is_passed_over(void **state)
+{
+    (void)state;
+    start();
+    record(1, 20);
+    hri_journal_follow(&journal, &history);
+    hri_journal_destroy(&journal);
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    assert_int_equal(pwrite(fd, "x", 1, HRI_HEAD_BYTES + 3 * HRI_ENTRY_BYTES + 50), 1);
+    close(fd);
+    assert_int_equal(read_file(), 0);
+    assert_int_equal(found.records, 19);
+    assert_int_equal(found.findings.damaged, 1);
+}
+
+static void files_of_others_are_left_alone(void **state)
+{
+    (void)state;
+    static const char text[] = "an important letter that is longer than a head of sixty-four bytes, and no history";
+    unsigned char head[HRI_HEAD_BYTES];
+    assert_int_equal(read_file(), -ENOENT);
+    write_file(path, text, sizeof text);
+    assert_int_equal(read_file(), -EBADMSG);
+    assert_int_equal(hri_journal_init(&journal, path, 0), -EBADMSG);
+    assert_int_equal(size_of(path), sizeof text);
+    write_file(path, text, 5);
+    assert_int_equal(hri_journal_init(&journal, path, 0), -EBADMSG);
+    assert_int_equal(size_of(path), 5);
+    hri_head_encode(0, head);
+    head[8] = 9; /* a version of the future */
+    uint32_t sum = hri_crc32(head, HRI_HEAD_BYTES - 4);
+    for (unsigned i = 0; i < 4; i++)
+        head[HRI_HEAD_BYTES - 4 + i] = (unsigned char)(sum >> (8 * i));
+    write_file(path, head, sizeof head);
+    assert_int_equal(read_file(), -EPROTONOSUPPORT);
+    assert_int_equal(hri_journal_init(&journal, path, 0), -EPROTONOSUPPORT);
+    unlink(path);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    assert_int_equal(read_file(), -EINVAL);
+    assert_int_equal(hri_journal_init(&journal, path, 0), -EINVAL);
+    unlink(path);
+    assert_int_equal(hri_journal_init(&journal, folder, 0), -EINVAL);
+    assert_int_equal(hri_journal_init(&journal, "/nowhere/at/all", 0), -ENOENT);
+    assert_int_equal(hri_journal_init(&journal, path, 100), -EINVAL);
+    assert_int_equal(hr_history_file_visit(NULL, NULL, NULL, NULL), -EINVAL);
+    assert_int_equal(hr_history_file_visit(folder, NULL, NULL, NULL), -EINVAL);
+}
+
+static void two_writers_are_one_too_many(void **state)
+{
+    (void)state;
+    hri_journal second;
+    start();
+    assert_int_equal(hri_journal_init(&second, path, 0), -EBUSY);
+    for (uint64_t i = 1; i < 3000; i++) { /* also after the file has turned */
+        record(i, i);
+        hri_journal_follow(&journal, &history);
+        if (i % 100 == 0)
+            assert_int_equal(hri_journal_init(&second, path, 0), -EBUSY);
+    }
+    hri_journal_destroy(&journal);
+    assert_int_equal(hri_journal_init(&second, path, 0), 0);
+    hri_journal_destroy(&second);
+}
+
+static void it_is_bounded_and_keeps_the_newest(void **state)
+{
+    (void)state;
+    start();
+    for (uint64_t i = 1; i <= 5000; i++) {
+        record(i, i);
+        hri_journal_follow(&journal, &history);
+        assert_true(size_of(path) + size_of(older) <= HRI_JOURNAL_BYTES_MIN);
+    }
+    hri_journal_destroy(&journal);
+    assert_int_equal(read_file(), 0);
+    assert_true(found.findings.older && found.in_order);
+    assert_int_equal(found.last, 5000);
+    assert_true(found.records >= HRI_JOURNAL_BYTES_MIN / 2 / HRI_ENTRY_BYTES - 1);
+    assert_int_equal(size_of(other), 0);
+}
+
+/* A limit on files' size stands for the disk that is full: nothing that is in the file is lost, and what the rings still
+ * hold is written once there is room again. */
+static void a_full_disk_is_said_and_survived(void **state)
+{
+    (void)state;
+    struct rlimit before, little;
+    start();
+    record(1, 10);
+    hri_journal_follow(&journal, &history);
+    getrlimit(RLIMIT_FSIZE, &before);
+    little = before;
+    little.rlim_cur = size_of(path) + HRI_ENTRY_BYTES * 3 + 17;
+    signal(SIGXFSZ, SIG_IGN);
+    setrlimit(RLIMIT_FSIZE, &little);
+    for (uint64_t i = 11; i <= 60; i++) {
+        record(i, i);
+        hri_journal_follow(&journal, &history);
+    }
+    setrlimit(RLIMIT_FSIZE, &before);
+    hr_history_file_figures figures;
+    hri_journal_read(&journal, &figures);
+    assert_int_equal(figures.error, -EFBIG);
+    assert_true(figures.failures > 0 && figures.lost == 0);
+    assert_int_equal(read_file(), 0);
+    assert_int_equal(found.last, 13);
+    assert_int_equal(found.findings.torn_bytes + found.findings.damaged, 0);
+    hri_journal_follow(&journal, &history);
+    hri_journal_read(&journal, &figures);
+    assert_int_equal(figures.error, 0);
+    assert_int_equal(read_file(), 0);
+    assert_int_equal(found.records, 60);
+    assert_true(found.in_order);
+    setrlimit(RLIMIT_FSIZE, &little);
+    record(61, 400); /* more than the ring holds */
+    hri_journal_follow(&journal, &history);
+    setrlimit(RLIMIT_FSIZE, &before);
+    hri_journal_follow(&journal, &history);
+    hri_journal_read(&journal, &figures);
+    assert_int_equal(figures.lost, 240);
+    hri_journal_destroy(&journal);
+    assert_int_equal(read_file(), 0);
+    assert_int_equal(found.records, 160);
+    assert_int_equal(found.last, 400);
+}
+
+/* Killed at any moment: whatever is read is whole, and the next process goes on. */
+static void a_killed_guard_leaves_a_history(void **state)
+{
+    (void)state;
+    for (int round = 0; round < 20; round++) {
+        pid_t child = fork();
+        assert_true(child >= 0);
+        if (child == 0) {
+            hr_guard *guard;
+            hr_guard_options options = {.limit_bytes = 64 * MIB,
+                                        .interval_ns = -1,
+                                        .history_file = path,
+                                        .history_file_bytes = HRI_JOURNAL_BYTES_MIN};
+            if (hr_guard_new(&options, &guard) != 0)
+                _exit(1);
+            for (;;)
+                hr_guard_check(guard);
+        }
+        usleep(20000 + 1711 * (unsigned)round);
+        kill(child, SIGKILL);
+        int status;
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_true(WIFSIGNALED(status));
+        hr_history_findings findings;
+        assert_int_equal(hr_history_file_visit(path, NULL, NULL, &findings), 0);
+        assert_true(findings.entries > 0);
+        assert_int_equal(findings.damaged, 0);
+    }
+}
+
+static void a_guard_writes_and_its_child_does_not(void **state)
+{
+    (void)state;
+    hr_guard *guard;
+    hr_history_file_figures figures;
+    hr_history_findings findings;
+    hr_guard_options options = {.limit_bytes = 64 * MIB, .interval_ns = -1, .history_file = path};
+    assert_int_equal(hr_guard_new(&options, &guard), 0);
+    assert_int_equal(hr_history_file_read(guard, &figures), 0);
+    assert_true(figures.is_open);
+    hr_guard *second = NULL;
+    assert_int_equal(hr_guard_new(&options, &second), -EBUSY);
+    pid_t child = fork();
+    if (child == 0) {
+        for (int i = 0; i < 10; i++)
+            hr_guard_check(guard);
+        _exit(hr_history_file_read(guard, &figures) == 0 && !figures.is_open ? 0 : 1);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    hr_guard_check(guard);
+    hr_guard_free(guard);
+    assert_int_equal(hr_history_file_visit(path, NULL, NULL, &findings), 0);
+    assert_int_equal(findings.entries, 2);
+    assert_int_equal(hr_history_file_read(NULL, &figures), -EINVAL);
+}
+
+#define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
+
+int main(void)
+{
+    if (!mkdtemp(folder))
+        return 1;
+    snprintf(path, sizeof path, "%s/history", folder);
+    snprintf(older, sizeof older, "%s/history.1", folder);
+    snprintf(other, sizeof other, "%s/history.new", folder);
+    const struct CMUnitTest tests[] = {
+        TEST(what_is_written_is_read),
+        TEST(every_field_comes_back),
+        TEST(a_torn_tail_is_cut_and_said_at_any_byte),
+        TEST(damage_in_the_middle_is_passed_over),
+        TEST(files_of_others_are_left_alone),
+        TEST(two_writers_are_one_too_many),
+        TEST(it_is_bounded_and_keeps_the_newest),
+        TEST(a_full_disk_is_said_and_survived),
+        TEST(a_killed_guard_leaves_a_history),
+        TEST(a_guard_writes_and_its_child_does_not),
+    };
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    unlink(path);
+    unlink(older);
+    rmdir(folder);
+    return failed;
+}
