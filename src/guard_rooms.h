@@ -12,6 +12,14 @@
 
 #include <headroom/guard.h>
 
+/* What yielders of one kind publish. */
+#define HRI_YIELDER_KINDS_MAX 4
+typedef struct hri_yielder_source {
+    const hri_yielder_kind *kind;
+    hri_yielders *yielders;
+    hri_figure_source source;
+} hri_yielder_source;
+
 struct hr_guard {
     hr_guard *next; /* in the list of all guards, see guard_fork.c */
     const hri_clock *clock;
@@ -26,13 +34,14 @@ struct hr_guard {
     hri_relief relief;
     hri_history history;
     hri_yielders yielders;
-    hri_duties duties; /* done by the monitor */
+    hri_yielder_source yielder_sources[HRI_YIELDER_KINDS_MAX]; /* a kind each; the first without one ends them */
+    hri_duties duties;                                         /* done by the monitor */
     hri_journal history_file;
     hri_figure_registry figures; /* what budgets and the like publish to reports */
     hri_figure_source budgets;
 
-    pthread_mutex_t fd_lock;
-    _Atomic int fd; /* below 0: nobody has asked for it yet */
+    pthread_mutex_t fd_lock; /* guards the making of `fd`, and what yielders publish */
+    _Atomic int fd;          /* below 0: nobody has asked for it yet */
 
     int64_t next_cleanup_ns; /* the monitor's own */
     int64_t next_record_ns;

@@ -7,6 +7,29 @@
 #include <errno.h>
 #include <stdlib.h>
 
+static void visit_kind(void *context, hri_figures_visit *visit, void *visitor)
+{
+    hri_yielder_source *source = context;
+    hri_yielders_each(source->yielders, source->kind, visit, visitor);
+}
+
+/* Has reports show yielders of a kind, from the first one on. */
+static void publish(hr_guard *guard, const hri_yielder_kind *kind)
+{
+    pthread_mutex_lock(&guard->fd_lock); /* two may come first at once */
+    hri_yielder_source *at = guard->yielder_sources, *end = at + HRI_YIELDER_KINDS_MAX;
+    while (at < end && at->kind && at->kind != kind)
+        at++;
+    if (at < end && !at->kind) {
+        at->kind = kind;
+        at->yielders = &guard->yielders;
+        at->source = (hri_figure_source){
+            .noun = kind->noun, .figures = kind->figures, .count = kind->count, .each = visit_kind, .context = at};
+        hri_figures_add(&guard->figures, &at->source);
+    }
+    pthread_mutex_unlock(&guard->fd_lock);
+}
+
 static int connect_yielder(void *context, hri_yielder *yielder)
 {
     hr_guard *guard = context;
@@ -21,6 +44,8 @@ static int connect_yielder(void *context, hri_yielder *yielder)
         .budget = yielder->budget,
     };
     yielder->connection = reclaimer;
+    if (yielder->kind)
+        publish(guard, yielder->kind);
     return hri_reclaimers_add(&guard->relief.reclaimers, reclaimer);
 }
 

@@ -38,6 +38,19 @@ void hri_yielders_remove(hri_yielders *yielders, hri_yielder *yielder)
     pthread_mutex_unlock(&yielders->lock);
 }
 
+void hri_yielders_each(hri_yielders *yielders, const hri_yielder_kind *kind, hri_figures_visit *visit, void *visitor)
+{
+    pthread_mutex_lock(&yielders->lock);
+    for (hri_yielder *yielder = yielders->first; yielder; yielder = yielder->next) {
+        uint64_t values[HRI_FIGURES_MAX];
+        if (yielder->kind != kind)
+            continue;
+        kind->read(yielder->context, values);
+        visit(visitor, yielder->name, values);
+    }
+    pthread_mutex_unlock(&yielders->lock);
+}
+
 const char *hri_yielders_left(hri_yielders *yielders)
 {
     pthread_mutex_lock(&yielders->lock);

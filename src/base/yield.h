@@ -8,6 +8,7 @@
 #ifndef HRI_BASE_YIELD_H
 #define HRI_BASE_YIELD_H
 
+#include "base/figures.h"
 #include "base/fork.h"
 #include "base/level_word.h"
 
@@ -18,9 +19,18 @@ enum {
     HRI_YIELD_CACHED = 0,
 };
 
+/* What all yielders of a kind publish to reports (base/figures.h). */
+typedef struct hri_yielder_kind {
+    const char *noun; /* "pool" */
+    const hri_figure *figures;
+    size_t count;
+    void (*read)(void *context, uint64_t *values); /* one value for each figure, in their order */
+} hri_yielder_kind;
+
 /* The registrant's memory, valid and unchanged until hri_yielders_remove(). */
 typedef struct hri_yielder {
-    const char *name; /* for reports */
+    const char *name;             /* for reports */
+    const hri_yielder_kind *kind; /* NULL: it is in no report */
     int priority;
     hr_budget *budget; /* where its memory is charged */
 
@@ -60,6 +70,9 @@ int hri_yielders_add(hri_yielders *yielders, hri_yielder *yielder);
 
 /* Takes a yielder out, and returns when no call of it is running. Not with a lock held that its yield() takes. */
 void hri_yielders_remove(hri_yielders *yielders, hri_yielder *yielder);
+
+/* Visits all of a kind with their figures, with the registry locked. */
+void hri_yielders_each(hri_yielders *yielders, const hri_yielder_kind *kind, hri_figures_visit *visit, void *visitor);
 
 /* Names one that is still registered; NULL: there is none. */
 const char *hri_yielders_left(hri_yielders *yielders);

@@ -227,6 +227,34 @@ void hr_cache_clear(hr_cache *cache)
 
 /* ── making and freeing ─────────────────────────────────────────────────────────────────────────────────────────── */
 
+static const hri_figure published[] = {
+    {"bytes", NULL, HRI_BYTES, "what its entries cost"},
+    {"table_bytes", NULL, HRI_BYTES, "what its tables cost besides"},
+    {"entries", NULL, HRI_COUNT, "entries"},
+    {"pinned", NULL, HRI_COUNT, "entries that are borrowed"},
+    {"hits", NULL, HRI_COUNTER, "gets that found an entry"},
+    {"misses", NULL, HRI_COUNTER, "gets that found none"},
+    {"evicted_bytes", NULL, HRI_COUNTER_BYTES, "what was evicted"},
+    {"evicted_relief", "evictions_for_relief", HRI_COUNTER, "entries evicted because the guard asked"},
+    {"expired", NULL, HRI_COUNTER, "entries found too old"},
+    {"refused_budget", "refusals", HRI_COUNTER, "puts for which there was no room"},
+    {"loads", NULL, HRI_COUNTER, "values that were loaded"},
+    {"load_longest_ns", "load_longest_seconds", HRI_NANOSECONDS, "the longest that a load took"},
+};
+
+static void publish(void *context, uint64_t *values)
+{
+    hr_cache_figures figures;
+    hr_cache_read(context, &figures);
+    const uint64_t all[] = {figures.bytes,          figures.table_bytes,    figures.entries,
+                            figures.pinned,         figures.hits,           figures.misses,
+                            figures.evicted_bytes,  figures.evicted_relief, figures.expired,
+                            figures.refused_budget, figures.loads,          (uint64_t)figures.load_longest_ns};
+    memcpy(values, all, sizeof all);
+}
+
+static const hri_yielder_kind kind = {"cache", published, sizeof published / sizeof *published, publish};
+
 static void fork_locks(void *context, hri_fork moment)
 {
     hr_cache *cache = context;
@@ -292,6 +320,7 @@ static int init(hr_cache *cache, const hr_cache_options *options)
     }
     cache->yielder = (hri_yielder){
         .name = cache->name,
+        .kind = &kind,
         .priority = options->priority,
         .budget = cache->budget,
         .yield = hri_cache_yield,

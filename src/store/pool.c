@@ -47,6 +47,31 @@ static void follow_level(void *context, hr_level level)
     hri_pool_trim(pool, level == HR_WARNING ? figures.idle_bytes / 2 : UINT64_MAX);
 }
 
+static const hri_figure published[] = {
+    {"in_use_bytes", NULL, HRI_BYTES, "what users have"},
+    {"idle_bytes", NULL, HRI_BYTES, "what waits, and can be given back"},
+    {"peak_bytes", NULL, HRI_BYTES, "the most of both together"},
+    {"in_use", NULL, HRI_COUNT, "blocks that users have"},
+    {"idle", NULL, HRI_COUNT, "blocks that wait"},
+    {"hits", NULL, HRI_COUNTER, "blocks handed out again"},
+    {"misses", NULL, HRI_COUNTER, "blocks that had to be made"},
+    {"trimmed", NULL, HRI_COUNTER, "blocks given back to the kernel"},
+    {"refused", "refusals", HRI_COUNTER, "gets that were refused"},
+    {"unpooled", NULL, HRI_COUNTER, "blocks larger than the pool's"},
+};
+
+static void publish(void *context, uint64_t *values)
+{
+    hr_pool_figures figures = {0};
+    hri_pool_read(context, &figures);
+    const uint64_t all[] = {figures.in_use_bytes, figures.idle_bytes, figures.peak_bytes, figures.in_use,
+                            figures.idle,         figures.hits,       figures.misses,     figures.trimmed,
+                            figures.refused,      figures.unpooled};
+    memcpy(values, all, sizeof all);
+}
+
+static const hri_yielder_kind kind = {"pool", published, sizeof published / sizeof *published, publish};
+
 static void fork_pool(void *context, hri_fork moment)
 {
     hri_pool *pool = context;
@@ -62,6 +87,7 @@ int hri_pool_open(hri_pool *pool, const char *name, hr_budget *budget)
     pool->yielders = budget->tree->yielders;
     pool->yielder = (hri_yielder){
         .name = pool->name,
+        .kind = &kind,
         .priority = HRI_YIELD_IDLE,
         .budget = budget,
         .yield = yield,
@@ -90,6 +116,7 @@ int hri_pool_close(hri_pool *pool)
 
 void hri_pool_read(hri_pool *pool, hr_pool_figures *figures)
 {
+    figures->unpooled = atomic_load_explicit(&pool->unpooled, memory_order_relaxed);
     for (unsigned i = 0; i < pool->count; i++)
         hri_engine_read(&pool->engines[i], figures);
 }

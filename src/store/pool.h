@@ -13,6 +13,7 @@ typedef struct hri_pool {
     hri_engine *engines; /* one for each size, the smallest first */
     unsigned count;
     char *name;
+    _Atomic uint64_t unpooled; /* blocks that were larger than the pool's */
 } hri_pool;
 
 /* The budget that a pool is to charge: the one asked for, or the root. NULL: it belongs to another guard. */

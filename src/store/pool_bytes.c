@@ -17,7 +17,6 @@ struct hr_byte_pool {
     hr_budget *budget;
     size_t max_bytes;
     bool wipe;
-    _Atomic uint64_t unpooled;
     hri_engine engines[];
 };
 
@@ -136,7 +135,7 @@ void *hr_byte_pool_get_slowly_(hr_byte_pool *pool, size_t size)
     /* From now on what comes back has to be looked at. */
     __atomic_store_n(&pool->face.put_place, 0, __ATOMIC_RELAXED);
     void *block = hr_alloc(pool->budget, size);
-    atomic_fetch_add_explicit(&pool->unpooled, block != NULL, memory_order_relaxed);
+    atomic_fetch_add_explicit(&pool->pool.unpooled, block != NULL, memory_order_relaxed);
     return block;
 }
 
@@ -188,7 +187,7 @@ int hr_byte_pool_read(hr_byte_pool *pool, hr_pool_figures *ret_figures)
 {
     if (!pool || !ret_figures)
         return -EINVAL;
-    hr_pool_figures figures = {.unpooled = atomic_load_explicit(&pool->unpooled, memory_order_relaxed)};
+    hr_pool_figures figures = {0};
     hri_pool_read(&pool->pool, &figures);
     *ret_figures = figures;
     return 0;
