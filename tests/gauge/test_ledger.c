@@ -15,7 +15,7 @@ static int set_up(void **state)
         .process = {10 * MIB, 10 * MIB, 50 * MIB, HR_NONE, 20 * MIB, HR_NONE},
         .host = {16384 * MIB, 8192 * MIB},
         .group_count = 2,
-        .groups = {{100 * MIB, 40 * MIB, 7 * MIB, 0}, {HR_NONE, 0, 0, 0}},
+        .groups = {{.limit_bytes = 100 * MIB, .use_bytes = 40 * MIB, .cache_bytes = 7 * MIB}, {.limit_bytes = HR_NONE}},
         .binding = 0,
     };
     books = (hri_books){.reading = &reading, .accounts = {.held_bytes = 8 * MIB, .own_limit_bytes = HR_NONE}};
