@@ -7,10 +7,10 @@
 
 #include "base/checked.h"
 
-/* How long a demand, or a round of the emergency, may spend in reclaimers; one slice is what a request pays at most for
- * a level that it happened to cross. */
+/* How long a demand, or a round of the emergency, may spend in reclaimers; half a millisecond is what a request pays at
+ * most for a level that it happened to cross, with the readings around the slice. */
 #define DEADLINE_NS (20 * HRI_MILLISECOND)
-#define REQUEST_SLICE_NS (500 * HRI_MICROSECOND)
+#define REQUEST_SLICE_NS (400 * HRI_MICROSECOND)
 #define CLEAN_DEADLINE_NS (1 * HRI_SECOND)
 
 /* The allocator keeps "much" when it keeps more than this share of the limit. */
