@@ -263,6 +263,7 @@ static int init_relief(hr_guard *guard, const hr_guard_options *options)
             options->degraded_request_bytes ? options->degraded_request_bytes : DEGRADED_REQUEST_BYTES,
         .reserve_bytes = reserve_bytes,
         .purge_interval_ns = or_default(options->purge_interval_ns, PURGE_INTERVAL_NS),
+        .urgent_purge_interval_ns = options->purge_interval_ns, /* 0: as its cost allows */
         .relieved = relieved,
         .context = guard,
     };

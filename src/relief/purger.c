@@ -29,9 +29,15 @@ uint64_t hr_purge(void)
     return bytes;
 }
 
-int hri_purger_init(hri_purger *purger, const hri_clock *clock, int64_t interval_ns)
+int hri_purger_init(hri_purger *purger, const hri_clock *clock, int64_t interval_ns, int64_t urgent_interval_ns)
 {
-    *purger = (hri_purger){.clock = clock, .interval_ns = interval_ns, .next_ns = INT64_MIN};
+    *purger = (hri_purger){
+        .clock = clock,
+        .interval_ns = interval_ns,
+        .urgent_interval_ns = urgent_interval_ns,
+        .next_ns = INT64_MIN,
+        .urgent_ns = INT64_MIN,
+    };
     int error = hri_process_open(&purger->process, &(hri_site){.root = ""});
     if (error)
         return error;
@@ -53,17 +59,17 @@ void hri_purger_fork(hri_purger *purger, hri_fork moment)
     if (moment != HRI_FORK_CHILD)
         return;
     purger->inherited = true;
-    if (purger->next_ns == INT64_MAX)
-        purger->next_ns = INT64_MIN; /* whoever was purging has stayed behind */
+    if (purger->urgent_ns == INT64_MAX)
+        purger->next_ns = purger->urgent_ns = INT64_MIN; /* whoever was purging has stayed behind */
 }
 
-bool hri_purger_run(hri_purger *purger, uint64_t kept_bytes, uint64_t *ret_bytes)
+bool hri_purger_run(hri_purger *purger, uint64_t kept_bytes, bool urgent, uint64_t *ret_bytes)
 {
     int64_t start_ns = hri_clock_now(purger->clock);
     pthread_mutex_lock(&purger->lock);
-    bool due = purger->interval_ns >= 0 && start_ns >= purger->next_ns;
+    bool due = purger->interval_ns >= 0 && start_ns >= (urgent ? purger->urgent_ns : purger->next_ns);
     if (due)
-        purger->next_ns = INT64_MAX; /* one at a time */
+        purger->next_ns = purger->urgent_ns = INT64_MAX; /* one at a time */
     pthread_mutex_unlock(&purger->lock);
     if (!due)
         return false;
@@ -80,6 +86,7 @@ bool hri_purger_run(hri_purger *purger, uint64_t kept_bytes, uint64_t *ret_bytes
     else if (purger->fruitless < HRI_PURGE_FRUITLESS_MAX)
         purger->fruitless++;
     purger->next_ns = end_ns + hri_later(cost_ns * HRI_PURGE_SHARE, purger->interval_ns << purger->fruitless);
+    purger->urgent_ns = end_ns + hri_later(cost_ns * HRI_PURGE_SHARE, purger->urgent_interval_ns);
     purger->longest_ns = hri_later(purger->longest_ns, cost_ns);
     purger->count++;
     pthread_mutex_unlock(&purger->lock);

@@ -16,25 +16,30 @@
 
 typedef struct hri_purger {
     const hri_clock *clock;
-    int64_t interval_ns; /* negative: never */
-    hri_process process; /* opened at start: a purge is due when descriptors may have run out too */
-    bool inherited;      /* `process` is the parent's, before a fork */
+    int64_t interval_ns;        /* negative: never */
+    int64_t urgent_interval_ns; /* the same for one that is urgent; its cost limits that too */
+    hri_process process;        /* opened at start: a purge is due when descriptors may have run out too */
+    bool inherited;             /* `process` is the parent's, before a fork */
     pthread_mutex_t lock;
     int64_t next_ns;    /* not before this */
+    int64_t urgent_ns;  /* nor before this when it is urgent */
     unsigned fruitless; /* purges in a row that returned next to nothing: each doubles the interval */
     uint64_t count;
     int64_t longest_ns;
 } hri_purger;
 
-int hri_purger_init(hri_purger *purger, const hri_clock *clock, int64_t interval_ns);
+int hri_purger_init(hri_purger *purger, const hri_clock *clock, int64_t interval_ns, int64_t urgent_interval_ns);
 void hri_purger_destroy(hri_purger *purger);
 void hri_purger_fork(hri_purger *purger, hri_fork moment);
 
 #define HRI_PURGE_FRUITLESS_MAX 6
 
 /* Purges if it is time to. A purge that returns less than a part in HRI_PURGE_SHARE of what the allocator is thought to
- * keep makes the next one come later: what looks kept is in use then. Gives whether it did, and by how much the resident set shrank. */
-bool hri_purger_run(hri_purger *purger, uint64_t kept_bytes, uint64_t *ret_bytes);
+ * keep makes the next one come later: what looks kept is in use then. One that
+ * is urgent, because the limit is near and relief has given back what the allocator keeps, does not wait for that, nor
+ * for the interval: a purge that came too early to return anything must not be what we are killed for. Gives whether it
+ * did, and by how much the resident set shrank. */
+bool hri_purger_run(hri_purger *purger, uint64_t kept_bytes, bool urgent, uint64_t *ret_bytes);
 
 void hri_purger_read(hri_purger *purger, uint64_t *ret_count, int64_t *ret_longest_ns);
 

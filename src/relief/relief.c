@@ -16,6 +16,9 @@
 /* The allocator keeps "much" when it keeps more than this share of the limit. */
 #define KEPT_SHARE (1.0 / 16)
 
+/* More than this share of the limit, given back and kept by the allocator, is worth a purge when it is tight. */
+#define URGENT_SHARE (1.0 / 64)
+
 static uint64_t load(_Atomic uint64_t *counter)
 {
     return atomic_load_explicit(counter, memory_order_relaxed);
@@ -41,7 +44,8 @@ int hri_relief_init(hri_relief *relief, const hri_relief_options *options)
     int error = hri_reclaimers_init(&relief->reclaimers, options->clock);
     if (error)
         return error;
-    error = hri_purger_init(&relief->purger, options->clock, options->purge_interval_ns);
+    error =
+        hri_purger_init(&relief->purger, options->clock, options->purge_interval_ns, options->urgent_purge_interval_ns);
     if (error)
         goto destroy_reclaimers;
     error = hri_reserve_init(&relief->reserve, options->reserve_bytes);
@@ -120,13 +124,20 @@ static uint64_t kept_bytes(hri_relief *relief, const hri_process_reading *proces
     return process->anonymous_bytes == HR_NONE ? 0 : hri_sub(process->anonymous_bytes, accounts.held_bytes);
 }
 
+/* Does the allocator keep so much of what relief gave back that the kernel's limit may be met for nothing? */
+static bool is_urgent(hri_relief *relief, const hri_sight *sight, uint64_t kept_bytes)
+{
+    return hri_level_word_get(&relief->watcher->word) >= HR_DEGRADED && sight->ledgers.worst != HRI_LEDGER_BUDGET &&
+           hri_min(kept_bytes, sight->retained_bytes) > hri_share(sight->ledgers.worst_limit_bytes, URGENT_SHARE);
+}
+
 /* Purges if the rate allows it; then the allocator retains nothing of ours. Gives the bytes that left the resident set. */
 static uint64_t purge(hri_relief *relief)
 {
     hri_sight sight;
     hri_watcher_read(relief->watcher, &sight);
-    uint64_t bytes = 0;
-    if (hri_purger_run(&relief->purger, kept_bytes(relief, &sight.process), &bytes))
+    uint64_t bytes = 0, kept = kept_bytes(relief, &sight.process);
+    if (hri_purger_run(&relief->purger, kept, is_urgent(relief, &sight, kept), &bytes))
         atomic_store_explicit(&relief->watcher->purged, true, memory_order_relaxed);
     count(&relief->purged_bytes, bytes);
     tell(relief, true, bytes);

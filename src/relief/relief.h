@@ -48,7 +48,8 @@ typedef struct hri_relief_options {
     hri_monitor *monitor;
     uint64_t degraded_request_bytes;
     uint64_t reserve_bytes;
-    int64_t purge_interval_ns;
+    int64_t purge_interval_ns; /* as hri_purger_init() says */
+    int64_t urgent_purge_interval_ns;
     hri_relieved_fn *relieved;
     void *context; /* for relieved */
 } hri_relief_options;

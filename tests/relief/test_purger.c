@@ -10,13 +10,13 @@ static hri_purger purger;
 static bool run(uint64_t kept_bytes)
 {
     uint64_t bytes;
-    return hri_purger_run(&purger, kept_bytes, &bytes);
+    return hri_purger_run(&purger, kept_bytes, false, &bytes);
 }
 
 static void start(int64_t interval_ns)
 {
     hrt_world_new(&world);
-    assert_int_equal(hri_purger_init(&purger, &world.clock, interval_ns), 0);
+    assert_int_equal(hri_purger_init(&purger, &world.clock, interval_ns, 0), 0);
 }
 
 static void stop(void)
@@ -51,11 +51,30 @@ static void fruitless_purges_come_less_and_less(void **state)
     stop();
 }
 
+/* The first came when there was nothing to return yet; then relief gave much back, and the limit is near. */
+static void an_urgent_one_waits_for_neither(void **state)
+{
+    (void)state;
+    uint64_t bytes;
+    start(HRI_SECOND);
+    assert_true(run(HR_NONE));
+    assert_false(run(HR_NONE));
+    assert_true(hri_purger_run(&purger, HR_NONE, true, &bytes));
+    assert_false(run(HR_NONE));
+    purger.urgent_interval_ns = HRI_SECOND; /* one that was asked for is kept */
+    assert_true(hri_purger_run(&purger, HR_NONE, true, &bytes));
+    assert_false(hri_purger_run(&purger, HR_NONE, true, &bytes));
+    world.now_ns += HRI_SECOND;
+    assert_true(hri_purger_run(&purger, HR_NONE, true, &bytes));
+    stop();
+}
+
 static void never_is_never(void **state)
 {
     (void)state;
     start(-1);
     assert_false(run(HR_NONE));
+    assert_false(hri_purger_run(&purger, HR_NONE, true, &(uint64_t){0}));
     uint64_t count;
     int64_t longest_ns;
     hri_purger_read(&purger, &count, &longest_ns);
@@ -68,6 +87,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_purge_waits_for_its_interval),
         cmocka_unit_test(fruitless_purges_come_less_and_less),
+        cmocka_unit_test(an_urgent_one_waits_for_neither),
         cmocka_unit_test(never_is_never),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
