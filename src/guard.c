@@ -303,6 +303,9 @@ static int init(hr_guard *guard, const hri_environment *environment, const hr_gu
         goto destroy_file;
     hri_budget_publish(&guard->tree, &guard->budgets);
     hri_figures_add(&guard->figures, &guard->budgets);
+    hri_journal_publish(&guard->history_file, &guard->history_files);
+    if (options->history_file)
+        hri_figures_add(&guard->figures, &guard->history_files);
     error = hri_duties_init(&guard->duties, guard->clock, wake_monitor, guard);
     if (error)
         goto destroy_figures;

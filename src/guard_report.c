@@ -60,6 +60,23 @@ static hr_ledger deciding(hr_guard *guard)
     return (hr_ledger){0};
 }
 
+/* A guard's trend, as a report tells it. Sen's interval of 95 % does not exist for less than five points, and a rate of
+ * some milliseconds says nothing about hours: such a line is no forecast. */
+#define TOLD_RECORDS 5
+#define TOLD_NS (100 * HRI_MILLISECOND)
+
+static bool read_trend_to_tell(hr_guard *guard, hr_trend *ret_trend)
+{
+    if (hr_trend_read(guard, ret_trend) != 0)
+        return false;
+    if (ret_trend->time_to_limit_ns > 0 &&
+        (ret_trend->settled_records < TOLD_RECORDS || ret_trend->settled_ns < TOLD_NS)) {
+        ret_trend->time_to_limit_ns = ret_trend->time_to_limit_low_ns = ret_trend->time_to_limit_high_ns = -1;
+        ret_trend->reason = "the history is too short";
+    }
+    return true;
+}
+
 ssize_t hr_report_explain(hr_guard *guard, const hr_refusal *refusal, char *buffer, size_t size)
 {
     hr_figures figures;
@@ -79,7 +96,7 @@ ssize_t hr_report_explain(hr_guard *guard, const hr_refusal *refusal, char *buff
         .reliefs = figures.reliefs,
         .relieved_bytes = figures.relieved_bytes,
         .last_relief = hri_history_last_relief(&guard->history, &relief) ? &relief : NULL,
-        .trend = hr_trend_read(guard, &trend) == 0 ? &trend : NULL,
+        .trend = read_trend_to_tell(guard, &trend) ? &trend : NULL,
         .now_ns = hri_clock_now(guard->clock),
     };
     hri_text text = {.buffer = buffer, .size = size};
@@ -99,7 +116,7 @@ static int put_report(hr_guard *guard, hr_format format, hri_text *text)
     hri_report report = {
         .figures = &figures,
         .explanation = hr_report_explain(guard, NULL, why, sizeof why) > 0 ? why : NULL,
-        .trend = hr_trend_read(guard, &trend) == 0 ? &trend : NULL,
+        .trend = read_trend_to_tell(guard, &trend) ? &trend : NULL,
         .history = &guard->history,
         .registry = &guard->figures,
     };

@@ -39,6 +39,7 @@ struct hr_guard {
     hri_journal history_file;
     hri_figure_registry figures; /* what budgets and the like publish to reports */
     hri_figure_source budgets;
+    hri_figure_source history_files;
 
     pthread_mutex_t fd_lock; /* guards the making of `fd`, and what yielders publish */
     _Atomic int fd;          /* below 0: nobody has asked for it yet */

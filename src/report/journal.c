@@ -185,6 +185,37 @@ void hri_journal_read(hri_journal *journal, hr_history_file_figures *ret_figures
     pthread_mutex_unlock(&journal->lock);
 }
 
+static const hri_figure published[] = {
+    {"bytes", NULL, HRI_BYTES, "size of the history file"},
+    {"errno", NULL, HRI_COUNT, "of the last write: 0, or why it failed"},
+    {"failures", NULL, HRI_COUNTER, "writes that failed"},
+    {"lost", NULL, HRI_COUNTER, "entries that left memory unwritten"},
+    {"entries", NULL, HRI_COUNTER, "entries written by this process"},
+    {"cut_bytes", NULL, HRI_BYTES, "torn tail that was cut off at the start"},
+};
+
+static void each_file(void *context, hri_figures_visit *visit, void *visitor)
+{
+    hri_journal *journal = context;
+    hr_history_file_figures figures;
+    hri_journal_read(journal, &figures);
+    uint64_t values[] = {figures.bytes, (uint64_t)-figures.error, figures.failures,
+                         figures.lost,  figures.entries,          figures.cut_bytes};
+    if (figures.is_open)
+        visit(visitor, journal->append.path, values);
+}
+
+void hri_journal_publish(hri_journal *journal, hri_figure_source *ret_source)
+{
+    *ret_source = (hri_figure_source){
+        .noun = "history_file",
+        .figures = published,
+        .count = sizeof published / sizeof *published,
+        .each = each_file,
+        .context = journal,
+    };
+}
+
 /* ── reading, of any file ───────────────────────────────────────────────────────────────────────────────────────── */
 
 static int read_entries(int fd, hr_history_visit_fn *visit, void *context, hr_history_findings *findings)

@@ -5,6 +5,7 @@
 #ifndef HRI_REPORT_JOURNAL_H
 #define HRI_REPORT_JOURNAL_H
 
+#include "base/figures.h"
 #include "base/fork.h"
 #include "os/append.h"
 #include "report/history.h"
@@ -34,5 +35,8 @@ void hri_journal_fork(hri_journal *journal, hri_fork moment);
 void hri_journal_follow(hri_journal *journal, hri_history *history);
 
 void hri_journal_read(hri_journal *journal, hr_history_file_figures *ret_figures);
+
+/* Makes a source of a journal's figures, so that every report says how its file fares. It must not outlive the journal. */
+void hri_journal_publish(hri_journal *journal, hri_figure_source *ret_source);
 
 #endif

@@ -8,10 +8,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <headroom/headroom.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -255,6 +257,66 @@ static void it_is_bounded_and_keeps_the_newest(void **state)
     assert_int_equal(size_of(other), 0);
 }
 
+static void reports_contain(hr_guard *guard, hr_format format, const char *text)
+{
+    static char report[1 << 16];
+    assert_in_range(hr_report_format(guard, format, report, sizeof report), 1, sizeof report - 1);
+    if (!strstr(report, text))
+        fail_msg("missing: %s\nin:\n%s", text, report);
+}
+
+/* A small file system over the folder, in a mount namespace of this process's own. */
+static void mount_little(void)
+{
+    if (unshare(CLONE_NEWNS) != 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
+        mount("little", folder, "tmpfs", 0, "size=96k") != 0) {
+        print_message("no file system can be mounted here (%s), so none was filled\n", strerror(errno));
+        skip();
+    }
+}
+
+static void fill(const char *file)
+{
+    char block[4096] = {1};
+    int fd = open(file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    while (write(fd, block, sizeof block) > 0)
+        ;
+    assert_int_equal(errno, ENOSPC);
+    close(fd);
+}
+
+static void a_filled_file_system_is_in_every_report(void **state)
+{
+    (void)state;
+    hr_guard *guard;
+    hr_guard_options options = {
+        .limit_bytes = 64 * MIB, .interval_ns = -1, .history_file = path, .history_file_bytes = HRI_JOURNAL_BYTES_MIN};
+    hr_history_file_figures figures;
+    hr_history_findings findings;
+    mount_little();
+    assert_int_equal(hr_guard_new(&options, &guard), 0);
+    hr_guard_check(guard);
+    reports_contain(guard, HR_JSON, "\"errno\": 0");
+    fill(other);
+    for (int i = 0; i < 60; i++) /* more than the rest of the block */
+        hr_guard_check(guard);
+    assert_int_equal(hr_history_file_read(guard, &figures), 0);
+    assert_int_equal(figures.error, -ENOSPC);
+    assert_int_equal(figures.lost, 0);
+    reports_contain(guard, HR_JSON, "\"errno\": 28");
+    reports_contain(guard, HR_OPENMETRICS, "/history\"} 28\n");
+    reports_contain(guard, HR_TEXT, "history_file");
+    unlink(other);
+    hr_guard_check(guard);
+    reports_contain(guard, HR_JSON, "\"errno\": 0");
+    hr_guard_free(guard);
+    assert_int_equal(hr_history_file_visit(path, NULL, NULL, &findings), 0);
+    assert_true(findings.entries >= 62); /* events too, if there were any */
+    assert_int_equal(findings.torn_bytes + findings.damaged, 0);
+    assert_int_equal(umount2(folder, MNT_DETACH), 0);
+}
+
 /* A limit on files' size stands for the disk that is full: nothing that is in the file is lost, and what the rings still
  * hold is written once there is room again. */
 static void a_full_disk_is_said_and_survived(void **state)
@@ -376,6 +438,7 @@ int main(void)
         TEST(two_writers_are_one_too_many),
         TEST(it_is_bounded_and_keeps_the_newest),
         TEST(a_full_disk_is_said_and_survived),
+        TEST(a_filled_file_system_is_in_every_report),
         TEST(a_killed_guard_leaves_a_history),
         TEST(a_guard_writes_and_its_child_does_not),
     };
