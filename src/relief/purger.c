@@ -81,7 +81,7 @@ bool hri_purger_run(hri_purger *purger, uint64_t kept_bytes, bool urgent, uint64
     uint64_t bytes = purge(&purger->process);
     int64_t end_ns = hri_clock_now(purger->clock), cost_ns = end_ns - start_ns;
     pthread_mutex_lock(&purger->lock);
-    if (bytes >= kept_bytes / HRI_PURGE_SHARE)
+    if (urgent || bytes >= kept_bytes / HRI_PURGE_SHARE)
         purger->fruitless = 0;
     else if (purger->fruitless < HRI_PURGE_FRUITLESS_MAX)
         purger->fruitless++;

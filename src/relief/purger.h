@@ -35,10 +35,10 @@ void hri_purger_fork(hri_purger *purger, hri_fork moment);
 #define HRI_PURGE_FRUITLESS_MAX 6
 
 /* Purges if it is time to. A purge that returns less than a part in HRI_PURGE_SHARE of what the allocator is thought to
- * keep makes the next one come later: what looks kept is in use then. One that
- * is urgent, because the limit is near and relief has given back what the allocator keeps, does not wait for that, nor
- * for the interval: a purge that came too early to return anything must not be what we are killed for. Gives whether it
- * did, and by how much the resident set shrank. */
+ * keep makes the next one come later: what looks kept is in use then. One that is urgent, because the limit is near and
+ * relief has given back what the allocator keeps, does not wait for that, nor for the interval: a purge that came too
+ * early to return anything must not be what we are killed for. Nor does it make the next one later, whatever it returns.
+ * Gives whether it did, and by how much the resident set shrank. */
 bool hri_purger_run(hri_purger *purger, uint64_t kept_bytes, bool urgent, uint64_t *ret_bytes);
 
 void hri_purger_read(hri_purger *purger, uint64_t *ret_count, int64_t *ret_longest_ns);

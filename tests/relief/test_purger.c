@@ -61,6 +61,10 @@ static void an_urgent_one_waits_for_neither(void **state)
     assert_false(run(HR_NONE));
     assert_true(hri_purger_run(&purger, HR_NONE, true, &bytes));
     assert_false(run(HR_NONE));
+    for (int i = 0; i < 10; i++)
+        assert_true(hri_purger_run(&purger, HR_NONE, true, &bytes));
+    world.now_ns += HRI_SECOND;
+    assert_true(run(HR_NONE));              /* as soon as ever, though all those returned next to nothing */
     purger.urgent_interval_ns = HRI_SECOND; /* one that was asked for is kept */
     assert_true(hri_purger_run(&purger, HR_NONE, true, &bytes));
     assert_false(hri_purger_run(&purger, HR_NONE, true, &bytes));
