@@ -97,7 +97,7 @@ static int unpack_chunk(void *context, const hr_chunk *chunk)
     const uint8_t *data = chunk->data;
     for (size_t at = 0; at < chunk->size;) {
         ssize_t length = hr_frame_length32(NULL, data + at, chunk->size - at);
-        unsigned long size = sizeof unpacked;
+        unsigned long size = RECORD_BYTES;
         if (uncompress(unpacked, &size, data + at + 4, (unsigned long)length - 4) != 0)
             return -1;
         bench_keep(unpacked);
