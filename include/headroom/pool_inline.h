@@ -55,7 +55,8 @@ extern const ptrdiff_t __rseq_offset; /* glibc's: <sys/rseq.h> would bring the k
     "2:\n\t.pushsection __rseq_failure, \"ax\"\n\t.byte 0x0f, 0xb9, 0x3d\n\t.long 0x53053053\n4:\n\tjmp %l[slow]\n\t"  \
     ".popsection\n\t"
 
-/* Takes the topmost block; false if there is none, or the sequence was interrupted. */
+/* Takes the topmost block; false if there is none, or the sequence was interrupted. Compilers are told that a block is
+ * not NULL, so that the program's own question costs nothing here. */
 static inline bool hr_pool_pop_(const void *pool, void **ret_block)
 {
     void *block, *top;
@@ -69,6 +70,8 @@ static inline bool hr_pool_pop_(const void *pool, void **ret_block)
                           : [cells] "r"(hr_cells_mine_), [place] "r"(place), [rseq] "r"(__rseq_offset)
                           : "memory", "cc"
                           : slow);
+    if (!block)
+        __builtin_unreachable();
     *ret_block = block;
     return true;
 slow:

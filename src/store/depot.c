@@ -12,15 +12,7 @@
 #include "base/assert.h"
 #include "base/checked.h"
 #include "os/rseq.h"
-
-#include <stdlib.h>
-
-struct hri_magazine {
-    hri_magazine *next;
-    unsigned count;
-    void *none; /* below the first slot, and never equal to a block: what is put is compared with what is on top */
-    void *slots[];
-};
+#include "store/magazine.h"
 
 #define REGION_BYTES_MIN ((size_t)64 << 10)
 #define REGION_BYTES_MAX ((size_t)4 << 20)
@@ -30,47 +22,6 @@ struct hri_magazine {
 #define REFILL 16
 
 /* ── magazines ──────────────────────────────────────────────────────────────────────────────────────────────────── */
-
-static size_t magazine_bytes(const hri_engine *engine)
-{
-    return sizeof(hri_magazine) + engine->slots * sizeof(void *);
-}
-
-/* Runs no relief, so it may be called under the lock. */
-static hri_magazine *new_magazine(hri_engine *engine)
-{
-    hri_magazine *magazine = engine->empty;
-    if (magazine) {
-        engine->empty = magazine->next;
-        return magazine;
-    }
-    size_t bytes = magazine_bytes(engine);
-    if (hr_budget_try_charge(engine->options.budget, bytes) != 0)
-        return NULL;
-    magazine = malloc(bytes);
-    if (!magazine) {
-        hr_budget_uncharge(engine->options.budget, bytes);
-        return NULL;
-    }
-    *magazine = (hri_magazine){0};
-    return magazine;
-}
-
-static void keep_empty(hri_engine *engine, hri_magazine *magazine)
-{
-    magazine->next = engine->empty;
-    engine->empty = magazine;
-}
-
-void hri_depot_free_magazines(hri_engine *engine)
-{
-    while (engine->empty) {
-        hri_magazine *magazine = engine->empty;
-        engine->empty = magazine->next;
-        free(magazine);
-        hr_budget_uncharge(engine->options.budget, magazine_bytes(engine));
-    }
-}
 
 static hri_magazine *magazine_of(const hri_cell *cell, int which)
 {
@@ -92,12 +43,12 @@ static void settle(hri_cell *cell)
                        sizeof(void *));
 }
 
-static void open_loaded(const hri_engine *engine, hri_cell *cell)
+static void open_loaded(hri_cell *cell)
 {
     hri_magazine *loaded = magazine_of(cell, HRI_DEPOT_LOADED);
     if (loaded)
         hri_cell_open_between(cell, (uintptr_t)(loaded->slots + loaded->count), (uintptr_t)loaded->slots,
-                              (uintptr_t)(loaded->slots + engine->slots));
+                              (uintptr_t)(loaded->slots + loaded->capacity));
 }
 
 /* This thread's cell, closed and settled; NULL: it has none. */
@@ -220,7 +171,7 @@ static void empty_magazine(hri_engine *engine, hri_magazine *magazine)
     for (unsigned i = 0; i < magazine->count; i++)
         put_in_region(engine, magazine->slots[i]);
     magazine->count = 0;
-    keep_empty(engine, magazine);
+    hri_magazine_keep(engine, magazine);
 }
 
 void hri_depot_empty(hri_engine *engine, uint64_t blocks)
@@ -284,17 +235,12 @@ static void swap_magazines(hri_cell *cell)
     set_magazine(cell, HRI_DEPOT_PREVIOUS, loaded);
 }
 
-static void *pop(hri_magazine *magazine)
-{
-    return magazine && magazine->count > 0 ? magazine->slots[--magazine->count] : NULL;
-}
-
 /* Loads a full magazine in the place of the previous one, and that in the place of the loaded one; both are empty. */
 static void load(hri_engine *engine, hri_cell *cell, hri_magazine *magazine)
 {
     hri_magazine *previous = magazine_of(cell, HRI_DEPOT_PREVIOUS);
     if (previous)
-        keep_empty(engine, previous);
+        hri_magazine_keep(engine, previous);
     set_magazine(cell, HRI_DEPOT_PREVIOUS, magazine_of(cell, HRI_DEPOT_LOADED));
     set_magazine(cell, HRI_DEPOT_LOADED, magazine);
 }
@@ -304,11 +250,11 @@ static void refill(hri_engine *engine, hri_cell *cell)
 {
     hri_magazine *loaded = magazine_of(cell, HRI_DEPOT_LOADED);
     if (!loaded && engine->free > 1) {
-        loaded = new_magazine(engine);
+        loaded = hri_magazine_new(engine);
         set_magazine(cell, HRI_DEPOT_LOADED, loaded);
     }
     void *block;
-    while (loaded && loaded->count < engine->slots && loaded->count < REFILL &&
+    while (loaded && loaded->count < loaded->capacity && loaded->count < REFILL &&
            (block = hri_depot_take_free(engine)) != NULL) {
         loaded->slots[loaded->count++] = block;
         engine->hits++;
@@ -321,21 +267,21 @@ void *hri_depot_take_idle(hri_engine *engine)
     hri_cell *cell = own_cell(engine);
     void *block = NULL;
     if (cell) {
-        block = pop(magazine_of(cell, HRI_DEPOT_LOADED));
+        block = hri_magazine_pop(magazine_of(cell, HRI_DEPOT_LOADED));
         if (!block && magazine_of(cell, HRI_DEPOT_PREVIOUS) && magazine_of(cell, HRI_DEPOT_PREVIOUS)->count > 0) {
             swap_magazines(cell);
-            block = pop(magazine_of(cell, HRI_DEPOT_LOADED));
+            block = hri_magazine_pop(magazine_of(cell, HRI_DEPOT_LOADED));
         }
         if (!block && engine->full) {
             engine->hits += engine->full->count;
             load(engine, cell, from_depot(engine));
-            block = pop(magazine_of(cell, HRI_DEPOT_LOADED));
+            block = hri_magazine_pop(magazine_of(cell, HRI_DEPOT_LOADED));
         }
         if (!block && engine->free > 0) {
             refill(engine, cell);
-            block = pop(magazine_of(cell, HRI_DEPOT_LOADED));
+            block = hri_magazine_pop(magazine_of(cell, HRI_DEPOT_LOADED));
         }
-        open_loaded(engine, cell);
+        open_loaded(cell);
     } else if (engine->full && engine->free == 0) {
         hri_depot_empty(engine, 1);
     }
@@ -361,31 +307,15 @@ void *hri_depot_take_new(hri_engine *engine)
 
 /* ── putting ────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-static bool is_in(const hri_magazine *magazine, const void *block)
-{
-    for (unsigned i = 0; magazine && i < magazine->count; i++)
-        if (magazine->slots[i] == block)
-            return true;
-    return false;
-}
-
-static bool push(const hri_engine *engine, hri_magazine *magazine, void *block)
-{
-    if (!magazine || magazine->count == engine->slots)
-        return false;
-    magazine->slots[magazine->count++] = block;
-    return true;
-}
-
 /* Makes room in this thread's magazines; false where there is no empty one to be had. */
 static bool make_room(hri_engine *engine, hri_cell *cell)
 {
     hri_magazine *previous = magazine_of(cell, HRI_DEPOT_PREVIOUS);
-    if (previous && previous->count < engine->slots) {
+    if (previous && previous->count < previous->capacity) {
         swap_magazines(cell);
         return true;
     }
-    hri_magazine *empty = new_magazine(engine);
+    hri_magazine *empty = hri_magazine_new(engine);
     if (!empty)
         return false;
     if (previous)
@@ -399,16 +329,16 @@ static bool make_room(hri_engine *engine, hri_cell *cell)
 bool hri_depot_put(hri_engine *engine, hri_region *region, void *block)
 {
     hri_cell *cell = own_cell(engine);
-    bool away = hri_region_is_away(region, block) && !(cell && (is_in(magazine_of(cell, HRI_DEPOT_LOADED), block) ||
-                                                                is_in(magazine_of(cell, HRI_DEPOT_PREVIOUS), block)));
+    bool away = hri_region_is_away(region, block) && !(cell && (hri_magazine_has(magazine_of(cell, HRI_DEPOT_LOADED), block) ||
+                                                                hri_magazine_has(magazine_of(cell, HRI_DEPOT_PREVIOUS), block)));
     if (away) {
-        bool pushed = cell && (push(engine, magazine_of(cell, HRI_DEPOT_LOADED), block) ||
-                               (make_room(engine, cell) && push(engine, magazine_of(cell, HRI_DEPOT_LOADED), block)));
+        bool pushed = cell && (hri_magazine_push(magazine_of(cell, HRI_DEPOT_LOADED), block) ||
+                               (make_room(engine, cell) && hri_magazine_push(magazine_of(cell, HRI_DEPOT_LOADED), block)));
         if (!pushed)
             put_in_region(engine, block);
     }
     if (cell)
-        open_loaded(engine, cell);
+        open_loaded(cell);
     return away;
 }
 
@@ -424,7 +354,7 @@ void hri_depot_leave(hri_engine *engine, hri_cell *cell)
         for (int which = HRI_DEPOT_LOADED; which <= HRI_DEPOT_PREVIOUS; which++) {
             hri_magazine *magazine = magazine_of(cell, which);
             set_magazine(cell, which, NULL);
-            if (magazine && magazine->count == engine->slots)
+            if (magazine && magazine->count == magazine->capacity)
                 to_depot(engine, magazine);
             else if (magazine)
                 empty_magazine(engine, magazine);

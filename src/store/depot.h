@@ -40,6 +40,5 @@ void *hri_depot_take_free(hri_engine *engine);
 hri_region *hri_depot_region(const hri_engine *engine, const void *block);
 
 void hri_depot_unlink(hri_engine *engine, hri_region *region);
-void hri_depot_free_magazines(hri_engine *engine); /* empty ones */
 
 #endif

@@ -11,6 +11,7 @@
 #include "base/checked.h"
 #include "os/pages.h"
 #include "store/depot.h"
+#include "store/magazine.h"
 #include "store/poison.h"
 #include "store/redzone.h"
 
@@ -73,7 +74,7 @@ static void *make_block(hri_engine *engine)
 
 void *hri_engine_get(hri_engine *engine)
 {
-    pthread_mutex_lock(&engine->lock);
+    hri_magazine_lock(engine);
     void *block = hri_depot_take_idle(engine);
     pthread_mutex_unlock(&engine->lock);
     if (!block)
@@ -106,7 +107,7 @@ bool hri_engine_put(hri_engine *engine, void *block)
         hri_poison_lift(block, engine->options.block_bytes); /* it may be in the pool already */
         hri_redzone_in(block, engine->usable_bytes, engine->options.block_bytes, engine->options.scratch);
         hri_poison(block, engine->options.block_bytes);
-        pthread_mutex_lock(&engine->lock);
+        hri_magazine_lock(engine);
         put = hri_depot_put(engine, region, block);
         pthread_mutex_unlock(&engine->lock);
     }
@@ -210,7 +211,8 @@ uint64_t hri_engine_trim(hri_engine *engine, uint64_t want_bytes)
         pthread_mutex_lock(&engine->lock);
         hri_depot_empty(engine, UINT64_MAX);
         hri_depot_collect(engine, false, false);
-        hri_depot_free_magazines(engine);
+        hri_magazine_free_all(engine);
+        hri_magazine_init(engine); /* memory is short: small ones again */
         pthread_mutex_unlock(&engine->lock);
         release(engine, want_bytes - freed);
     }
@@ -224,7 +226,8 @@ uint64_t hri_engine_reap(hri_engine *engine)
     hri_depot_collect(engine, true, false);
     hri_depot_empty(engine, engine->depot_blocks_min);
     engine->depot_blocks_min = engine->depot_blocks;
-    hri_depot_free_magazines(engine);
+    engine->meetings = 0;
+    hri_magazine_free_all(engine);
     pthread_mutex_unlock(&engine->lock);
     release(engine, UINT64_MAX);
     return hri_sub(before, charged(engine));
@@ -258,6 +261,21 @@ static void end_thread(hri_cell *record)
     pthread_mutex_unlock(&engines_lock);
 }
 
+/* It is held for less than a microsecond, and so worth looking at some more times before going to sleep for it. */
+static int init_lock(pthread_mutex_t *lock)
+{
+    pthread_mutexattr_t attributes;
+    int error = pthread_mutexattr_init(&attributes);
+    if (error)
+        return -error;
+#ifdef __GLIBC__
+    pthread_mutexattr_settype(&attributes, PTHREAD_MUTEX_ADAPTIVE_NP);
+#endif
+    error = pthread_mutex_init(lock, &attributes);
+    pthread_mutexattr_destroy(&attributes);
+    return -error;
+}
+
 int hri_engine_init(hri_engine *engine, const hri_engine_options *options)
 {
     *engine = (hri_engine){.options = *options};
@@ -270,9 +288,8 @@ int hri_engine_init(hri_engine *engine, const hri_engine_options *options)
     }
     engine->options.align = align;
     engine->options.block_bytes = bytes;
-    uint64_t slots = hri_max(1, hri_min(HRI_MAGAZINE_BYTES / bytes, HRI_MAGAZINE_SLOTS));
-    engine->slots = (unsigned)slots;
-    int error = -pthread_mutex_init(&engine->lock, NULL);
+    hri_magazine_init(engine);
+    int error = init_lock(&engine->lock);
     if (error)
         return error;
 #ifndef HRI_DEBUG /* debug builds look at each block by itself */

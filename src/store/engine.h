@@ -9,7 +9,7 @@
  *     get: loaded ─► previous ─► depot ─► free block of a region ─► new block, charged ─► drain all threads ─► refused
  *     put: loaded ─► previous ─► depot ─► back to its region
  *
- * A magazine has at most HRI_MAGAZINE_SLOTS blocks, and no more than HRI_MAGAZINE_BYTES of them.
+ * How many blocks a magazine has: store/magazine.h.
  */
 #ifndef HRI_STORE_ENGINE_H
 #define HRI_STORE_ENGINE_H
@@ -21,9 +21,6 @@
 #include <headroom/budget.h>
 #include <headroom/pool.h>
 #include <pthread.h>
-
-#define HRI_MAGAZINE_SLOTS 64
-#define HRI_MAGAZINE_BYTES (256 * 1024)
 
 typedef struct hri_magazine hri_magazine;
 
@@ -43,13 +40,14 @@ typedef struct hri_engine {
     hri_engine_options options;
     size_t usable_bytes; /* of a block */
     hri_place place;     /* 0: threads have no magazines */
-    unsigned slots;      /* of a magazine */
 
     pthread_mutex_t lock; /* guards the rest, and the cells at `place`; charges are made outside of it */
     hri_region *regions;
     size_t regions_bytes;
     hri_magazine *full;
     hri_magazine *empty;
+    unsigned slots;    /* of a new magazine */
+    unsigned meetings; /* of threads at the lock, since magazines grew or the janitor was here */
     uint64_t depot_blocks;
     uint64_t depot_blocks_min; /* since the janitor's last visit: what nobody needed */
     uint64_t made;             /* blocks that are not new: in use and idle */
@@ -63,7 +61,7 @@ typedef struct hri_engine {
 /* What a block costs: itself, and its part of a region's head. */
 static inline uint64_t hri_engine_cost(const hri_engine *engine)
 {
-    return engine->options.block_bytes + sizeof(hri_block_number) + engine->options.block_bytes / 256;
+    return engine->options.block_bytes + HRI_BLOCK_HEAD_BYTES + engine->options.block_bytes / 256;
 }
 
 int hri_engine_init(hri_engine *engine, const hri_engine_options *options);

@@ -85,7 +85,8 @@ static void *map(size_t bytes)
 hri_region *hri_region_new(void *owner, size_t block_bytes, size_t align, size_t blocks_bytes)
 {
     size_t count = blocks_bytes / block_bytes;
-    size_t head = round_up(sizeof(hri_region) + count * sizeof(hri_block_number), align < 64 ? 64 : align);
+    size_t numbers = round_up(sizeof(hri_region) + count * sizeof(hri_block_number), sizeof(uint64_t));
+    size_t head = round_up(numbers + round_up(count, 64) / 8, align < 64 ? 64 : align);
     size_t bytes = round_up(head + count * block_bytes, PIECE_BYTES);
     hri_region *region = map(bytes);
     if (!region)
@@ -99,6 +100,7 @@ hri_region *hri_region_new(void *owner, size_t block_bytes, size_t align, size_t
         .count = (hri_block_number)count,
         .first_free = HRI_NO_BLOCK,
         .first_new = HRI_NO_BLOCK,
+        .idle = (uint64_t *)((uintptr_t)region + numbers),
     };
     if (enter(region, region))
         return region;
@@ -128,18 +130,24 @@ static hri_block_number number_of(const hri_region *region, const void *block)
     return number * region->block_bytes == offset ? (hri_block_number)number : HRI_NO_BLOCK;
 }
 
+/* Is the block away, and its bit as said? */
+static bool is_away(const hri_region *region, hri_block_number number, bool idle)
+{
+    return number < region->untouched && region->next_block[number] == HRI_BLOCK_AWAY &&
+           (region->idle[number / 64] >> number % 64 & 1) == idle;
+}
+
 bool hri_region_is_away(const hri_region *region, const void *block)
 {
-    hri_block_number number = number_of(region, block);
-    return number < region->untouched && region->next_block[number] == HRI_BLOCK_AWAY;
+    return is_away(region, number_of(region, block), false);
 }
 
 bool hri_region_mark(hri_region *region, const void *block, bool idle)
 {
-    hri_block_number number = number_of(region, block), was = idle ? HRI_BLOCK_AWAY : HRI_BLOCK_IDLE;
-    if (number >= region->untouched || region->next_block[number] != was)
+    hri_block_number number = number_of(region, block);
+    if (!is_away(region, number, !idle))
         return false;
-    region->next_block[number] = idle ? HRI_BLOCK_IDLE : HRI_BLOCK_AWAY;
+    region->idle[number / 64] ^= UINT64_C(1) << number % 64;
     return true;
 }
 
@@ -185,7 +193,7 @@ void hri_region_unmake(hri_region *region, void *block)
 bool hri_region_put(hri_region *region, void *block)
 {
     hri_block_number number = number_of(region, block);
-    if (number >= region->untouched || region->next_block[number] != HRI_BLOCK_AWAY)
+    if (!is_away(region, number, false))
         return false;
     region->next_block[number] = region->first_free;
     region->first_free = number;

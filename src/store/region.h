@@ -30,12 +30,14 @@ typedef struct hri_region {
     hri_block_number first_free;   /* linked through next_block */
     hri_block_number first_new;    /* those whose pages were given back, linked in the same way */
     hri_block_number untouched;    /* from this number on all are new */
+    uint64_t *idle;                /* a bit for each block, behind the numbers: set while a magazine of the depot has it */
     hri_block_number next_block[]; /* HRI_BLOCK_AWAY for those that are away */
 } hri_region;
 
-/* A block's link while it is away, and while a magazine of the depot has it. */
 #define HRI_BLOCK_AWAY (UINT32_MAX - 1)
-#define HRI_BLOCK_IDLE (UINT32_MAX - 2)
+
+/* What a block takes of the head: its number, and its bit. */
+#define HRI_BLOCK_HEAD_BYTES (sizeof(hri_block_number) + 1)
 
 /* Maps a region for blocks of `block_bytes`, a multiple of `align` (a power of two up to a page). Gives NULL where there
  * is no memory. */
@@ -66,13 +68,14 @@ void *hri_region_take_new(hri_region *region);
 /* Makes a block that is away new again, with its pages and zeros in them. */
 void hri_region_unmake(hri_region *region, void *block);
 
-/* Puts back a block that is away; false if it is no block, or not away. */
+/* Puts back a block that is away and not idle; false if it is none. */
 bool hri_region_put(hri_region *region, void *block);
 
-/* Is this a block, and away? */
+/* Is this a block that is away and not idle? */
 bool hri_region_is_away(const hri_region *region, const void *block);
 
-/* Marks a block that is away as idle, or the other way round; false if it is no block, or was not so. */
+/* Marks a block that is away as idle, or the other way round; false if it is no block, or was not so. Bits, so that few
+ * cache lines go from one processor to the other with the blocks that threads hand on. */
 bool hri_region_mark(hri_region *region, const void *block, bool idle);
 
 /* Gives the pages of one free block back to the kernel, which makes it new; false if none is free, or where blocks are

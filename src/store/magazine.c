@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "store/magazine.h"
+
+#include "base/checked.h"
+
+#include <stdlib.h>
+
+static uint64_t slots_within(const hri_engine *engine, uint64_t most)
+{
+    return hri_max(1, hri_min(HRI_MAGAZINE_BYTES / engine->options.block_bytes, most));
+}
+
+void hri_magazine_init(hri_engine *engine)
+{
+    engine->slots = (unsigned)slots_within(engine, HRI_MAGAZINE_SLOTS);
+    engine->meetings = 0;
+}
+
+static void grow(hri_engine *engine)
+{
+    engine->slots = (unsigned)slots_within(engine, hri_min(2 * engine->slots, HRI_MAGAZINE_SLOTS_MAX));
+    engine->meetings = 0;
+}
+
+void hri_magazine_lock(hri_engine *engine)
+{
+    if (pthread_mutex_trylock(&engine->lock) == 0)
+        return;
+    pthread_mutex_lock(&engine->lock);
+    if (++engine->meetings >= HRI_MAGAZINE_MEETINGS)
+        grow(engine);
+}
+
+static size_t bytes_of(unsigned capacity)
+{
+    return sizeof(hri_magazine) + capacity * sizeof(void *);
+}
+
+static void free_one(hri_engine *engine, hri_magazine *magazine)
+{
+    size_t bytes = bytes_of(magazine->capacity);
+    free(magazine);
+    hr_budget_uncharge(engine->options.budget, bytes);
+}
+
+hri_magazine *hri_magazine_new(hri_engine *engine)
+{
+    hri_magazine *magazine;
+    while ((magazine = engine->empty) != NULL) {
+        engine->empty = magazine->next;
+        if (magazine->capacity == engine->slots)
+            return magazine;
+        free_one(engine, magazine);
+    }
+    size_t bytes = bytes_of(engine->slots);
+    if (hr_budget_try_charge(engine->options.budget, bytes) != 0)
+        return NULL;
+    magazine = malloc(bytes);
+    if (!magazine) {
+        hr_budget_uncharge(engine->options.budget, bytes);
+        return NULL;
+    }
+    *magazine = (hri_magazine){.capacity = engine->slots};
+    return magazine;
+}
+
+void hri_magazine_keep(hri_engine *engine, hri_magazine *magazine)
+{
+    magazine->next = engine->empty;
+    engine->empty = magazine;
+}
+
+void hri_magazine_free_all(hri_engine *engine)
+{
+    while (engine->empty) {
+        hri_magazine *magazine = engine->empty;
+        engine->empty = magazine->next;
+        free_one(engine, magazine);
+    }
+}
+
+bool hri_magazine_has(const hri_magazine *magazine, const void *block)
+{
+    for (unsigned i = 0; magazine && i < magazine->count; i++)
+        if (magazine->slots[i] == block)
+            return true;
+    return false;
+}

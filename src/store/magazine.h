@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Magazines: stacks of idle blocks. The engine has the empty ones on a list; they are charged to its budget.
+ *
+ * How many blocks a new one holds is the engine's `slots`. It starts small, and doubles when threads have met at the
+ * engine's lock often since the janitor's last visit, as in illumos: a magazine of twice the size goes to the depot half
+ * as often. Larger than HRI_MAGAZINE_BYTES of blocks it never gets, so that one thread's idle blocks stay few. Smaller
+ * ones that are still about are used up, and freed when they are empty.
+ *
+ * All calls want the engine's lock, but for hri_magazine_lock().
+ */
+#ifndef HRI_STORE_MAGAZINE_H
+#define HRI_STORE_MAGAZINE_H
+
+#include "store/engine.h"
+
+/* At first, and at most; where blocks are large, what HRI_MAGAZINE_BYTES allows. */
+#define HRI_MAGAZINE_SLOTS 128
+#define HRI_MAGAZINE_SLOTS_MAX 512
+#define HRI_MAGAZINE_BYTES (256 * 1024)
+
+/* After so many meetings at the lock magazines grow. */
+#define HRI_MAGAZINE_MEETINGS 32
+
+struct hri_magazine {
+    hri_magazine *next;
+    unsigned count;
+    unsigned capacity;
+    void *none; /* below the first slot, and never equal to a block: what is put is compared with what is on top */
+    void *slots[];
+};
+
+/* Sets an engine's first `slots`, by the size of its blocks. */
+void hri_magazine_init(hri_engine *engine);
+
+/* Locks the engine for a thread's own get or put, and notes whether it had to wait. */
+void hri_magazine_lock(hri_engine *engine);
+
+/* Gives an empty magazine, from the list or new; NULL where it cannot be paid for, or where memory is short. Runs no
+ * relief. */
+hri_magazine *hri_magazine_new(hri_engine *engine);
+
+/* Takes an empty magazine back. */
+void hri_magazine_keep(hri_engine *engine, hri_magazine *magazine);
+
+/* Frees the magazines of the list, for memory is short or they are not needed. */
+void hri_magazine_free_all(hri_engine *engine);
+
+/* Magazines may be NULL: nothing is in them, and nothing fits. */
+static inline void *hri_magazine_pop(hri_magazine *magazine)
+{
+    return magazine && magazine->count > 0 ? magazine->slots[--magazine->count] : NULL;
+}
+
+static inline bool hri_magazine_push(hri_magazine *magazine, void *block)
+{
+    if (!magazine || magazine->count == magazine->capacity)
+        return false;
+    magazine->slots[magazine->count++] = block;
+    return true;
+}
+
+bool hri_magazine_has(const hri_magazine *magazine, const void *block);
+
+#endif
