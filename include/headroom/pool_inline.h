@@ -2,7 +2,7 @@
 /* How pools get and put; pool.h includes this. What is here of the library's own layout is version 1 of it: a pool begins
  * with an hr_pool_face_, and hr_cells_mine_ points to an array of cells, one for each pool, in every thread.
  *
- * A cell is a stack of idle blocks: where its top is, where it begins, where it ends. Who wants a block takes the one below
+ * A cell is a stack of idle blocks: where its top is, where it begins, where it ends; and how many were taken. Who wants a block takes the one below
  * the top and moves the top, as one restartable sequence: from label 1 to 2 the kernel sends an interrupted thread to
  * label 4, and the last instruction commits. The library may close the cell at any time from another thread: then it is
  * neither above its beginning nor below its end. How that is made safe: os/cells.h in the library's sources.
@@ -66,6 +66,7 @@ static inline bool hr_pool_pop_(const void *pool, void **ret_block)
                                              "jbe %l[slow]\n\t"
                                              "movq -8(%[top]), %[work]\n\t"
                                              "subq $8, (%[cells], %[place])\n" HR_SEQUENCE_END_
+                                             "\tincq 48(%[cells], %[place])\n"
                           : [work] "=&r"(block), [top] "=&r"(top)
                           : [cells] "r"(hr_cells_mine_), [place] "r"(place), [rseq] "r"(__rseq_offset)
                           : "memory", "cc"

@@ -198,10 +198,24 @@ static void strip(hri_engine *engine, hri_cell *cell)
     hri_cell_empty(cell);
 }
 
+static uint64_t gets(const hri_cell *cell)
+{
+    return atomic_load_explicit(&cell->more[HRI_DEPOT_GETS], memory_order_relaxed);
+}
+
+/* A thread that got and put in turn has its top where it was, one that only put has no more gets. */
 static bool has_slept(hri_cell *cell)
 {
-    uint64_t top = atomic_load_explicit(&cell->value, memory_order_relaxed);
-    return atomic_exchange_explicit(&cell->more[HRI_DEPOT_SEEN], top, memory_order_relaxed) == top;
+    uint64_t now = atomic_load_explicit(&cell->value, memory_order_relaxed) + (gets(cell) << 32);
+    return atomic_exchange_explicit(&cell->more[HRI_DEPOT_SEEN], now, memory_order_relaxed) == now;
+}
+
+uint64_t hri_depot_gets(const hri_engine *engine)
+{
+    uint64_t sum = 0;
+    for (hri_cell *record = hri_cells_first(); engine->place && record; record = hri_cells_next(record))
+        sum += gets(hri_cells_at(record, engine->place));
+    return sum;
 }
 
 /* Takes back what threads have in magazines: of all, or of those that have done nothing since the last time. */
@@ -255,10 +269,8 @@ static void refill(hri_engine *engine, hri_cell *cell)
     }
     void *block;
     while (loaded && loaded->count < loaded->capacity && loaded->count < REFILL &&
-           (block = hri_depot_take_free(engine)) != NULL) {
+           (block = hri_depot_take_free(engine)) != NULL)
         loaded->slots[loaded->count++] = block;
-        engine->hits++;
-    }
 }
 
 /* Gives a block that is idle, or NULL. Under the lock. */
@@ -273,7 +285,6 @@ void *hri_depot_take_idle(hri_engine *engine)
             block = hri_magazine_pop(magazine_of(cell, HRI_DEPOT_LOADED));
         }
         if (!block && engine->full) {
-            engine->hits += engine->full->count;
             load(engine, cell, from_depot(engine));
             block = hri_magazine_pop(magazine_of(cell, HRI_DEPOT_LOADED));
         }
@@ -285,8 +296,9 @@ void *hri_depot_take_idle(hri_engine *engine)
     } else if (engine->full && engine->free == 0) {
         hri_depot_empty(engine, 1);
     }
-    if (!block && (block = hri_depot_take_free(engine)) != NULL)
-        engine->hits++;
+    if (!block)
+        block = hri_depot_take_free(engine);
+    engine->hits += block != NULL;
     return block;
 }
 

@@ -11,7 +11,8 @@
 enum {
     HRI_DEPOT_LOADED, /* its two magazines */
     HRI_DEPOT_PREVIOUS,
-    HRI_DEPOT_SEEN, /* the top at the janitor's last visit */
+    HRI_DEPOT_SEEN, /* the top and the gets at the janitor's last visit */
+    HRI_DEPOT_GETS, /* counted by the header (pool_inline.h) */
 };
 
 /* Gives a block that is idle: of this thread's magazines, of the depot, of a region; NULL: there is none. */
@@ -29,6 +30,9 @@ void hri_depot_empty(hri_engine *engine, uint64_t blocks);
 /* Moves what threads have in magazines to the regions: of all, or of those that have done nothing since the last time.
  * `alone`: there are no other threads. */
 void hri_depot_collect(hri_engine *engine, bool sleepers_only, bool alone);
+
+/* How many blocks threads took from their magazines by themselves. */
+uint64_t hri_depot_gets(const hri_engine *engine);
 
 /* Takes in what a thread has that ends. */
 void hri_depot_leave(hri_engine *engine, hri_cell *cell);

@@ -243,7 +243,7 @@ void hri_engine_read(hri_engine *engine, hr_pool_figures *figures)
     figures->idle_bytes += idle * hri_engine_cost(engine);
     figures->in_use_bytes += (engine->made - idle) * hri_engine_cost(engine);
     figures->peak_bytes += engine->peak_bytes;
-    figures->hits += engine->hits;
+    figures->hits += engine->hits + hri_depot_gets(engine);
     figures->misses += engine->misses;
     figures->trimmed += engine->trimmed;
     figures->refused += engine->refused;
@@ -322,6 +322,7 @@ static void clear_cells(hri_place place)
             continue; /* never used */
         atomic_store_explicit(&cell->stop, 0, memory_order_relaxed);
         atomic_store_explicit(&cell->more[HRI_DEPOT_SEEN], 0, memory_order_relaxed);
+        atomic_store_explicit(&cell->more[HRI_DEPOT_GETS], 0, memory_order_relaxed);
     }
 }
 

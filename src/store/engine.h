@@ -54,7 +54,8 @@ typedef struct hri_engine {
     uint64_t free;             /* of those, in regions */
     uint64_t peak_bytes;
     uint64_t charged_bytes;
-    uint64_t hits, misses, trimmed, refused;
+    uint64_t hits; /* beside those that threads count themselves */
+    uint64_t misses, trimmed, refused;
     struct hri_engine *next; /* in the list of all engines */
 } hri_engine;
 

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* How large magazines are: they grow where threads meet at the lock, within their bytes, and shrink when memory is short. */
+#include "support/cmocka.h"
+
+#include "store/magazine.h"
+
+#include <headroom/headroom.h>
+#include <pthread.h>
+#include <unistd.h>
+
+static hr_guard *guard;
+static hri_engine engine;
+
+static void make(size_t block_bytes)
+{
+    assert_int_equal(hr_guard_new(&(hr_guard_options){.limit_bytes = 64 * MIB, .interval_ns = -1}, &guard), 0);
+    hri_engine_options options = {.budget = hr_guard_root(guard), .block_bytes = block_bytes};
+    assert_int_equal(hri_engine_init(&engine, &options), 0);
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    int error = hri_engine_destroy(&engine);
+    hr_guard_free(guard);
+    return error;
+}
+
+static pthread_barrier_t held;
+
+static void *hold_the_lock(void *context)
+{
+    (void)context;
+    pthread_mutex_lock(&engine.lock);
+    pthread_barrier_wait(&held);
+    usleep(1000);
+    pthread_mutex_unlock(&engine.lock);
+    return NULL;
+}
+
+/* Gets a block while another thread has the lock, so often that the two have met `meetings` times. */
+static void meet(unsigned meetings)
+{
+    pthread_barrier_init(&held, NULL, 2);
+    for (unsigned tries = 0; meetings > 0 && tries < 1000; tries++) {
+        pthread_t thread;
+        unsigned before = engine.meetings;
+        assert_int_equal(pthread_create(&thread, NULL, hold_the_lock, NULL), 0);
+        pthread_barrier_wait(&held);
+        hri_magazine_lock(&engine);
+        meetings -= engine.meetings != before;
+        pthread_mutex_unlock(&engine.lock);
+        pthread_join(thread, NULL);
+    }
+    pthread_barrier_destroy(&held);
+    assert_int_equal(meetings, 0);
+}
+
+static void meetings_make_magazines_grow_to_a_limit(void **state)
+{
+    (void)state;
+    make(64);
+    assert_int_equal(engine.slots, HRI_MAGAZINE_SLOTS);
+    meet(HRI_MAGAZINE_MEETINGS - 1);
+    assert_int_equal(engine.slots, HRI_MAGAZINE_SLOTS);
+    for (unsigned slots = 2 * HRI_MAGAZINE_SLOTS; slots <= HRI_MAGAZINE_SLOTS_MAX; slots *= 2) {
+        meet(HRI_MAGAZINE_MEETINGS);
+        assert_int_equal(engine.slots, slots);
+    }
+    meet(HRI_MAGAZINE_MEETINGS);
+    assert_int_equal(engine.slots, HRI_MAGAZINE_SLOTS_MAX);
+}
+
+/* Now and then threads always meet: it is the rate that counts. */
+static void meetings_before_the_janitor_came_are_forgotten(void **state)
+{
+    (void)state;
+    make(64);
+    meet(HRI_MAGAZINE_MEETINGS - 1);
+    hri_engine_reap(&engine);
+    meet(HRI_MAGAZINE_MEETINGS - 1);
+    assert_int_equal(engine.slots, HRI_MAGAZINE_SLOTS);
+}
+
+static void a_stack_of_large_blocks_does_not_grow(void **state)
+{
+    (void)state;
+    make(MIB);
+    assert_int_equal(engine.slots, 1);
+    meet(HRI_MAGAZINE_MEETINGS);
+    assert_int_equal(engine.slots, 1);
+}
+
+static void they_are_small_again_when_memory_is_short(void **state)
+{
+    (void)state;
+    make(64);
+    meet(HRI_MAGAZINE_MEETINGS);
+    assert_int_equal(engine.slots, 2 * HRI_MAGAZINE_SLOTS);
+    hri_engine_trim(&engine, UINT64_MAX);
+    assert_int_equal(engine.slots, HRI_MAGAZINE_SLOTS);
+}
+
+/* Smaller ones that are about are used up; what they cost is given back. */
+static void magazines_of_both_sizes_lose_nothing(void **state)
+{
+    (void)state;
+    make(64);
+    void *blocks[4 * HRI_MAGAZINE_SLOTS_MAX];
+    unsigned count = sizeof blocks / sizeof blocks[0];
+    for (int round = 0; round < 4; round++) {
+        for (unsigned i = 0; i < count; i++)
+            assert_non_null(blocks[i] = hri_engine_get(&engine));
+        for (unsigned i = 0; i < count; i++)
+            assert_true(hri_engine_put(&engine, blocks[i]));
+        meet(HRI_MAGAZINE_MEETINGS);
+    }
+    hr_pool_figures figures = {0};
+    hri_engine_read(&engine, &figures);
+    assert_int_equal(figures.idle, count);
+    assert_int_equal(figures.in_use, 0);
+    assert_int_equal(figures.misses, count);
+    hri_engine_trim(&engine, UINT64_MAX);
+    hr_figures guards;
+    hr_guard_read(guard, &guards);
+    assert_int_equal(guards.live_bytes, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(meetings_make_magazines_grow_to_a_limit, tear_down),
+        cmocka_unit_test_teardown(meetings_before_the_janitor_came_are_forgotten, tear_down),
+        cmocka_unit_test_teardown(a_stack_of_large_blocks_does_not_grow, tear_down),
+        cmocka_unit_test_teardown(they_are_small_again_when_memory_is_short, tear_down),
+        cmocka_unit_test_teardown(magazines_of_both_sizes_lose_nothing, tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
