@@ -9,6 +9,7 @@
 #include "guard_rooms.h"
 
 #include "base/assert.h"
+#include "base/lock.h"
 #include "budget/figures.h"
 #include "os/clock.h"
 #include "os/event.h"
@@ -309,7 +310,7 @@ static int init(hr_guard *guard, const hri_environment *environment, const hr_gu
     error = hri_duties_init(&guard->duties, guard->clock, wake_monitor, guard);
     if (error)
         goto destroy_figures;
-    error = -pthread_mutex_init(&guard->fd_lock, NULL);
+    error = hri_lock_init(&guard->fd_lock);
     if (error)
         goto destroy_duties;
     error = hri_guard_init_yielders(guard);

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/figures.h"
 
+#include "base/lock.h"
+
 #include <stdio.h>
 #include <string.h>
 
 int hri_figures_init(hri_figure_registry *registry)
 {
     registry->first = NULL;
-    return -pthread_mutex_init(&registry->lock, NULL);
+    return hri_lock_init(&registry->lock);
 }
 
 void hri_figures_destroy(hri_figure_registry *registry)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/fork.h"
 
+#include "base/lock.h"
 #include "base/wait.h"
 
 void hri_fork_lock(pthread_mutex_t *lock, hri_fork moment)
@@ -13,7 +14,7 @@ void hri_fork_lock(pthread_mutex_t *lock, hri_fork moment)
         pthread_mutex_unlock(lock);
         break;
     case HRI_FORK_CHILD:
-        *lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+        hri_lock_init(lock);
         break;
     }
 }

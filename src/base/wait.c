@@ -2,6 +2,7 @@
 #include "base/wait.h"
 
 #include "base/clock.h"
+#include "base/lock.h"
 
 int hri_wait_init_condition(pthread_cond_t *condition)
 {
@@ -18,7 +19,7 @@ int hri_wait_init_condition(pthread_cond_t *condition)
 
 int hri_wait_init(pthread_mutex_t *lock, pthread_cond_t *condition)
 {
-    int error = -pthread_mutex_init(lock, NULL);
+    int error = hri_lock_init(lock);
     if (error)
         return error;
     error = hri_wait_init_condition(condition);

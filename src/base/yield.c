@@ -4,10 +4,12 @@
  */
 #include "base/yield.h"
 
+#include "base/lock.h"
+
 int hri_yielders_init(hri_yielders *yielders)
 {
     yielders->first = NULL;
-    return -pthread_mutex_init(&yielders->lock, NULL);
+    return hri_lock_init(&yielders->lock);
 }
 
 void hri_yielders_destroy(hri_yielders *yielders)

@@ -4,6 +4,7 @@
 
 #include "base/assert.h"
 #include "base/fork.h"
+#include "base/lock.h"
 #include "budget/section.h"
 #include "budget/stock.h"
 #include "budget/wait.h"
@@ -27,7 +28,7 @@ int hri_budget_tree_init(hri_budget_tree *tree, uint64_t limit_bytes, const hri_
     tree->root = (hr_budget){.tree = tree, .name = "root", .limit_bytes = limit_bytes};
     atomic_init(&tree->cross_bytes, HR_NONE);
     hri_rseq_usable(NULL); /* charges rely on its having been asked */
-    return -pthread_mutex_init(&tree->lock, NULL);
+    return hri_lock_init(&tree->lock);
 }
 
 void hri_budget_tree_destroy(hri_budget_tree *tree)

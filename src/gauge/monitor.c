@@ -8,6 +8,7 @@
 #include "gauge/monitor.h"
 
 #include "base/clock.h"
+#include "base/lock.h"
 #include "base/wait.h"
 #include "os/clock.h"
 #include "os/event.h"
@@ -94,7 +95,7 @@ int hri_monitor_init(hri_monitor *monitor, hri_monitor_fn *round, void *context)
 {
     *monitor = (hri_monitor){.round = round, .context = context, .pressure = {.fd = -1}};
     atomic_init(&monitor->event, -1);
-    return -pthread_mutex_init(&monitor->lock, NULL);
+    return hri_lock_init(&monitor->lock);
 }
 
 void hri_monitor_destroy(hri_monitor *monitor)

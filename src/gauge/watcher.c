@@ -5,6 +5,7 @@
 #include "gauge/watcher.h"
 
 #include "base/checked.h"
+#include "base/lock.h"
 
 #include <string.h>
 
@@ -234,7 +235,7 @@ int hri_watcher_init(hri_watcher *watcher, const hri_watcher_options *options)
     error = hri_level_word_init(&watcher->word);
     if (error)
         goto close_gauge;
-    error = -pthread_mutex_init(&watcher->lock, NULL);
+    error = hri_lock_init(&watcher->lock);
     if (error)
         goto destroy_word;
     pthread_mutex_lock(&watcher->lock);

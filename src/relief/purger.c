@@ -2,6 +2,7 @@
 #include "relief/purger.h"
 
 #include "base/checked.h"
+#include "base/lock.h"
 #include "os/heap.h"
 
 #include <headroom/relief.h>
@@ -41,7 +42,7 @@ int hri_purger_init(hri_purger *purger, const hri_clock *clock, int64_t interval
     int error = hri_process_open(&purger->process, &(hri_site){.root = ""});
     if (error)
         return error;
-    error = -pthread_mutex_init(&purger->lock, NULL);
+    error = hri_lock_init(&purger->lock);
     if (error)
         hri_process_close(&purger->process);
     return error;

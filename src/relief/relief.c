@@ -6,6 +6,7 @@
 #include "relief/relief.h"
 
 #include "base/checked.h"
+#include "base/lock.h"
 
 /* How long a demand, or a round of the emergency, may spend in reclaimers; half a millisecond is what a request pays at
  * most for a level that it happened to cross, with the readings around the slice. */
@@ -51,7 +52,7 @@ int hri_relief_init(hri_relief *relief, const hri_relief_options *options)
     error = hri_reserve_init(&relief->reserve, options->reserve_bytes);
     if (error)
         goto destroy_purger;
-    error = -pthread_mutex_init(&relief->judging, NULL);
+    error = hri_lock_init(&relief->judging);
     if (error)
         goto destroy_reserve;
     return 0;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "relief/reserve.h"
 
+#include "base/lock.h"
 #include "os/pages.h"
 
 #include <errno.h>
@@ -12,7 +13,7 @@ int hri_reserve_init(hri_reserve *reserve, uint64_t bytes)
     if (bytes > PTRDIFF_MAX - page)
         return -ENOMEM;
     bytes = (bytes + page - 1) / page * page;
-    int error = -pthread_mutex_init(&reserve->lock, NULL);
+    int error = hri_lock_init(&reserve->lock);
     if (error || !bytes)
         return error;
     error = hri_pages_map(bytes, &reserve->pages);

@@ -2,6 +2,7 @@
 #include "report/history.h"
 
 #include "base/checked.h"
+#include "base/lock.h"
 #include "os/pages.h"
 #include "report/trend.h"
 
@@ -21,7 +22,7 @@ int hri_history_init(hri_history *history, uint64_t bytes)
         hri_pages_touch(history->pages, history->pages_bytes);
         hri_tiers_init(&history->tiers, history->pages, count);
     }
-    int error = -pthread_mutex_init(&history->lock, NULL);
+    int error = hri_lock_init(&history->lock);
     if (error && history->pages)
         hri_pages_unmap(history->pages, history->pages_bytes);
     return error;

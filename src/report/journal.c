@@ -4,6 +4,7 @@
 #include "report/journal.h"
 
 #include "base/checked.h"
+#include "base/lock.h"
 #include "os/clock.h"
 #include "os/file.h"
 #include "report/codec.h"
@@ -86,7 +87,7 @@ int hri_journal_init(hri_journal *journal, const char *path, uint64_t bytes)
         }
         journal->figures.is_open = true;
     }
-    int error = -pthread_mutex_init(&journal->lock, NULL);
+    int error = hri_lock_init(&journal->lock);
     if (error)
         hri_append_close(&journal->append);
     return error;

@@ -91,13 +91,16 @@ typedef struct hri_cache_ghosts {
 struct hri_cache_flight; /* cache_load.c */
 
 typedef struct hri_cache_shard {
-    _Alignas(64) pthread_mutex_t lock;         /* guards what follows, but for the atomics */
-    hri_cache_entry *queues[HRI_CACHE_QUEUES]; /* uthash's tables, oldest first */
-    hr_cache *cache;
-    uint64_t hits, misses;
-    uint64_t queue_bytes[HRI_CACHE_QUEUES];
-    _Atomic uint64_t bytes;  /* both */
+    /* What each get writes: one cache line, since it goes from processor to processor. */
+    _Alignas(64) pthread_mutex_t lock; /* guards what follows, but for the atomics */
+    uint64_t hits;
     _Atomic uint64_t pinned; /* entries that are borrowed */
+    /* What it only reads. */
+    _Alignas(64) hri_cache_entry *queues[HRI_CACHE_QUEUES]; /* uthash's tables, oldest first */
+    hr_cache *cache;
+    uint64_t misses;
+    uint64_t queue_bytes[HRI_CACHE_QUEUES];
+    _Atomic uint64_t bytes; /* both */
     uint64_t entries;
     uint64_t puts, replaced, removed, expired;
     uint64_t evicted[HRI_CACHE_CAUSES], evicted_bytes;

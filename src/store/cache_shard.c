@@ -215,10 +215,19 @@ bool hri_cache_entry_is_expired(const hri_cache_entry *entry, int64_t now_ns)
     return entry->expires_ns && now_ns >= entry->expires_ns;
 }
 
+/* Most of the time goes into waiting for memory. So a bucket of the second table is on its way while the first is looked
+ * through, and a value while its entry is borrowed, which takes atomics that hold loads back. */
 hri_cache_entry *hri_cache_shard_find(hri_cache_shard *shard, const hri_cache_item *item)
 {
+    const hri_cache_entry *head = shard->queues[HRI_CACHE_SMALL];
+    if (head)
+        __builtin_prefetch(&head->hh.tbl->buckets[item->hash & (head->hh.tbl->num_buckets - 1)]);
     hri_cache_entry *found = table_find(shard, HRI_CACHE_MAIN, item);
-    return found ? found : table_find(shard, HRI_CACHE_SMALL, item);
+    if (!found)
+        found = table_find(shard, HRI_CACHE_SMALL, item);
+    if (found)
+        __builtin_prefetch(hri_cache_entry_value(found));
+    return found;
 }
 
 bool hri_cache_shard_add(hri_cache_shard *shard, hri_cache_entry *entry)

@@ -337,18 +337,27 @@ static bool make_room(hri_engine *engine, hri_cell *cell)
     return true;
 }
 
+/* Has this thread the block in one of its magazines? */
+static bool is_in_hand(const hri_cell *cell, const void *block)
+{
+    return cell && (hri_magazine_has(magazine_of(cell, HRI_DEPOT_LOADED), block) ||
+                    hri_magazine_has(magazine_of(cell, HRI_DEPOT_PREVIOUS), block));
+}
+
+static bool push(hri_engine *engine, hri_cell *cell, void *block)
+{
+    if (hri_magazine_push(magazine_of(cell, HRI_DEPOT_LOADED), block))
+        return true;
+    return make_room(engine, cell) && hri_magazine_push(magazine_of(cell, HRI_DEPOT_LOADED), block);
+}
+
 /* Under the lock. */
 bool hri_depot_put(hri_engine *engine, hri_region *region, void *block)
 {
     hri_cell *cell = own_cell(engine);
-    bool away = hri_region_is_away(region, block) && !(cell && (hri_magazine_has(magazine_of(cell, HRI_DEPOT_LOADED), block) ||
-                                                                hri_magazine_has(magazine_of(cell, HRI_DEPOT_PREVIOUS), block)));
-    if (away) {
-        bool pushed = cell && (hri_magazine_push(magazine_of(cell, HRI_DEPOT_LOADED), block) ||
-                               (make_room(engine, cell) && hri_magazine_push(magazine_of(cell, HRI_DEPOT_LOADED), block)));
-        if (!pushed)
-            put_in_region(engine, block);
-    }
+    bool away = hri_region_is_away(region, block) && !is_in_hand(cell, block);
+    if (away && !(cell && push(engine, cell, block)))
+        put_in_region(engine, block);
     if (cell)
         open_loaded(cell);
     return away;

@@ -9,6 +9,7 @@
 
 #include "base/assert.h"
 #include "base/checked.h"
+#include "base/lock.h"
 #include "os/pages.h"
 #include "store/depot.h"
 #include "store/magazine.h"
@@ -261,21 +262,6 @@ static void end_thread(hri_cell *record)
     pthread_mutex_unlock(&engines_lock);
 }
 
-/* It is held for less than a microsecond, and so worth looking at some more times before going to sleep for it. */
-static int init_lock(pthread_mutex_t *lock)
-{
-    pthread_mutexattr_t attributes;
-    int error = pthread_mutexattr_init(&attributes);
-    if (error)
-        return -error;
-#ifdef __GLIBC__
-    pthread_mutexattr_settype(&attributes, PTHREAD_MUTEX_ADAPTIVE_NP);
-#endif
-    error = pthread_mutex_init(lock, &attributes);
-    pthread_mutexattr_destroy(&attributes);
-    return -error;
-}
-
 int hri_engine_init(hri_engine *engine, const hri_engine_options *options)
 {
     *engine = (hri_engine){.options = *options};
@@ -289,7 +275,7 @@ int hri_engine_init(hri_engine *engine, const hri_engine_options *options)
     engine->options.align = align;
     engine->options.block_bytes = bytes;
     hri_magazine_init(engine);
-    int error = init_lock(&engine->lock);
+    int error = hri_lock_init(&engine->lock);
     if (error)
         return error;
 #ifndef HRI_DEBUG /* debug builds look at each block by itself */

@@ -25,12 +25,12 @@ typedef struct hri_region {
     size_t block_bytes;
     uint64_t inverse; /* 2^32 ÷ block_bytes, rounded up; 0: the region is too large for that */
     hri_block_number count;
-    hri_block_number used;         /* blocks that are not new */
-    hri_block_number free;         /* of those, the ones that wait here */
-    hri_block_number first_free;   /* linked through next_block */
-    hri_block_number first_new;    /* those whose pages were given back, linked in the same way */
-    hri_block_number untouched;    /* from this number on all are new */
-    uint64_t *idle;                /* a bit for each block, behind the numbers: set while a magazine of the depot has it */
+    hri_block_number used;       /* blocks that are not new */
+    hri_block_number free;       /* of those, the ones that wait here */
+    hri_block_number first_free; /* linked through next_block */
+    hri_block_number first_new;  /* those whose pages were given back, linked in the same way */
+    hri_block_number untouched;  /* from this number on all are new */
+    uint64_t *idle; /* a bit for each block, behind the numbers: set while a magazine of the depot has it */
     hri_block_number next_block[]; /* HRI_BLOCK_AWAY for those that are away */
 } hri_region;
 
