@@ -42,11 +42,11 @@ typedef struct hr_pool_figures {
     uint64_t in_use_bytes; /* what they take, charged */
     uint64_t idle_bytes;   /* the same, and can be given back at once */
     uint64_t peak_bytes;   /* the most that both were together */
-    uint64_t hits;     /* blocks that were handed out again */
-    uint64_t misses;   /* blocks that had to be made */
-    uint64_t trimmed;  /* blocks whose memory went back to the kernel */
-    uint64_t refused;  /* gets that the budget or the machine refused */
-    uint64_t unpooled; /* blocks larger than the pool's, from hr_alloc() */
+    uint64_t hits;         /* blocks that were handed out again */
+    uint64_t misses;       /* blocks that had to be made */
+    uint64_t trimmed;      /* blocks whose memory went back to the kernel */
+    uint64_t refused;      /* gets that the budget or the machine refused */
+    uint64_t unpooled;     /* blocks larger than the pool's, from hr_alloc() */
 } hr_pool_figures;
 
 /* ── bytes ──────────────────────────────────────────────────────────────────────────────────────────────────────── */
