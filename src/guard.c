@@ -166,10 +166,10 @@ static void budget_reread(void *context, bool quiet)
     look_quietly(guard, HRI_LOOK_FRESH | (quiet ? HRI_LOOK_IF_FREE : 0), 0);
 }
 
-static bool budget_shortage(void *context, const hri_shortage *shortage, int64_t *deadline_ns)
+static bool budget_shortage(void *context, const hri_shortage *shortage, hri_patience *patience)
 {
     hr_guard *guard = context;
-    return hri_relief_shortage(&guard->relief, shortage, deadline_ns);
+    return hri_relief_shortage(&guard->relief, shortage, patience);
 }
 
 static void wake_monitor(void *context)

@@ -164,9 +164,9 @@ static __attribute__((noinline)) int charge_slowly(hr_budget *budget, uint64_t b
         hooks->reread(hooks->context, quiet);
         granted = grant(&demand, &shortage, &crossed);
     }
-    int64_t deadline_ns = 0;
+    hri_patience patience = {0};
     while (!granted && !quiet && !shortage.hopeless && hooks->shortage &&
-           hooks->shortage(hooks->context, &shortage, &deadline_ns))
+           hooks->shortage(hooks->context, &shortage, &patience))
         granted = grant(&demand, &shortage, &crossed);
     if (!granted) {
         hri_budget_refuse(&shortage);

@@ -23,10 +23,17 @@ typedef struct hri_shortage {
     bool ceiling;         /* the caller's ceiling bound, no limit */
 } hri_shortage;
 
+/* How long a demand waits for relief: zeros at first, then what relief keeps there. */
+typedef struct hri_patience {
+    int64_t deadline_ns;
+    int64_t ran_ns; /* the thread's processor time when relief began */
+    unsigned renewals;
+    bool freed; /* the last attempt freed something */
+} hri_patience;
+
 typedef struct hri_budget_hooks {
-    /* Frees memory inside the budget that bound. `deadline_ns` is 0 at the first call for a demand; the hook keeps its
-     * own there. Gives whether a new attempt makes sense. */
-    bool (*shortage)(void *context, const hri_shortage *shortage, int64_t *deadline_ns);
+    /* Frees memory inside the budget that bound. Gives whether a new attempt makes sense. */
+    bool (*shortage)(void *context, const hri_shortage *shortage, hri_patience *patience);
     void (*reread)(void *context, bool quiet); /* reads again what others take; runs no callback */
     /* Use passed cross_bytes by a grant of `bytes`, which are not touched yet; quiet: run no callback. */
     void (*crossed)(void *context, uint64_t bytes, bool quiet);

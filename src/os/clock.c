@@ -16,6 +16,11 @@ static int64_t now_ns(void *context)
     return read_clock(CLOCK_MONOTONIC);
 }
 
+int64_t hri_os_thread_ns(void)
+{
+    return read_clock(CLOCK_THREAD_CPUTIME_ID);
+}
+
 int64_t hri_os_wall_ns(void)
 {
     return read_clock(CLOCK_REALTIME);

@@ -32,7 +32,7 @@ struct asking {
     bool open;   /* whatever the level: it answers to limits alone */
     double rank; /* below 0: not known yet */
     hri_shortage shortage;
-    int64_t deadline_ns;
+    hri_patience patience;
 };
 
 static uint64_t load(const _Atomic uint64_t *ceiling)
@@ -64,22 +64,22 @@ static int promise(hri_relief *relief, struct asking *asking)
 }
 
 /* Frees what stands in the way of a request, where the budget that bound allows it. */
-static bool make_room(hri_relief *relief, const hri_shortage *shortage, int64_t *deadline_ns)
+static bool make_room(hri_relief *relief, const hri_shortage *shortage, hri_patience *patience)
 {
-    if (*deadline_ns == 0 && (shortage->ceiling || shortage->narrowed)) {
-        *deadline_ns = hri_relief_deadline(relief);
+    if (patience->deadline_ns == 0 && (shortage->ceiling || shortage->narrowed)) {
+        hri_relief_begin(relief, patience);
         hri_watcher_look(relief->watcher, HRI_LOOK_FRESH);
         return true; /* the fresh figures may be all that was needed */
     }
     if (!shortage->ceiling)
-        return hri_relief_shortage(relief, shortage, deadline_ns);
+        return hri_relief_shortage(relief, shortage, patience);
     /* The grant would lead to degraded, where relief would aim under recover_below: aim there at once. */
     hri_shortage all = *shortage;
     const hri_level_rules *rules = &relief->watcher->rules;
     uint64_t margin = hri_sub(hri_share(shortage->limit_bytes, rules->degrade_at),
                               hri_share(shortage->limit_bytes, rules->recover_below));
     all.asked_bytes = hri_add(all.asked_bytes, margin + 1);
-    bool freed = hri_relief_shortage(relief, &all, deadline_ns);
+    bool freed = hri_relief_shortage(relief, &all, patience);
     hri_watcher_look(relief->watcher, HRI_LOOK_FRESH);
     return freed;
 }
@@ -176,7 +176,7 @@ hr_verdict hri_relief_admit(hri_relief *relief, const hr_request *request, hr_ti
     } else {
         do
             error = promise(relief, &asking);
-        while (error && !asking.shortage.hopeless && make_room(relief, &asking.shortage, &asking.deadline_ns));
+        while (error && !asking.shortage.hopeless && make_room(relief, &asking.shortage, &asking.patience));
     }
     if (error)
         return refuse(relief, level, &asking, ret_ticket);

@@ -7,10 +7,12 @@
 
 #include "base/checked.h"
 #include "base/lock.h"
+#include "os/clock.h"
 
 /* How long a demand, or a round of the emergency, may spend in reclaimers; half a millisecond is what a request pays at
  * most for a level that it happened to cross, with the readings around the slice. */
 #define DEADLINE_NS (20 * HRI_MILLISECOND)
+#define RENEWALS_MAX 25 /* half a second, five periods of a usual quota */
 #define REQUEST_SLICE_NS (400 * HRI_MICROSECOND)
 #define CLEAN_DEADLINE_NS (1 * HRI_SECOND)
 
@@ -175,31 +177,48 @@ void hri_relief_note_progress(hri_relief *relief)
     pthread_mutex_unlock(&relief->judging);
 }
 
-int64_t hri_relief_deadline(const hri_relief *relief)
+void hri_relief_begin(const hri_relief *relief, hri_patience *patience)
 {
-    return hri_clock_now(relief->clock) + DEADLINE_NS;
+    *patience = (hri_patience){
+        .deadline_ns = hri_clock_now(relief->clock) + DEADLINE_NS,
+        .ran_ns = hri_os_thread_ns(),
+    };
 }
 
-bool hri_relief_shortage(hri_relief *relief, const hri_shortage *shortage, int64_t *deadline_ns)
+/* Is the time over? A thread that had no processor meanwhile, for others had it or a quota was used up, has not used its
+ * time but lost it: it goes on for as long as that frees something. */
+static bool is_late(const hri_relief *relief, hri_patience *patience)
+{
+    int64_t now_ns = hri_clock_now(relief->clock);
+    if (now_ns < patience->deadline_ns)
+        return false;
+    if (!patience->freed || hri_os_thread_ns() - patience->ran_ns >= DEADLINE_NS || patience->renewals == RENEWALS_MAX)
+        return true;
+    patience->renewals++;
+    patience->deadline_ns = now_ns + DEADLINE_NS;
+    return false;
+}
+
+bool hri_relief_shortage(hri_relief *relief, const hri_shortage *shortage, hri_patience *patience)
 {
     if (hri_reclaiming())
         return false;
-    if (*deadline_ns == 0)
-        *deadline_ns = hri_relief_deadline(relief);
-    if (hri_clock_now(relief->clock) >= *deadline_ns)
+    if (patience->deadline_ns == 0)
+        hri_relief_begin(relief, patience);
+    if (is_late(relief, patience))
         return false;
     hri_reclaim_goal goal = {
         .inside = shortage->budget,
         .want_bytes = hri_sub(shortage->asked_bytes, shortage->left_bytes),
-        .deadline_ns = *deadline_ns,
+        .deadline_ns = patience->deadline_ns,
     };
-    bool freed = hri_relief_run(relief, &goal) > 0;
+    patience->freed = hri_relief_run(relief, &goal) > 0;
     if (shortage->narrowed) {
         hri_watcher_look(relief->watcher, HRI_LOOK_FRESH | HRI_LOOK_QUIET);
         atomic_store_explicit(&relief->narrowed, true, memory_order_relaxed);
         hri_monitor_wake(relief->monitor); /* the allocator may keep what others seem to take */
     }
-    return freed;
+    return patience->freed;
 }
 
 /* Freed bytes that the allocator may still keep are not asked for twice. */

@@ -78,11 +78,11 @@ void hri_relief_read(hri_relief *relief, hri_relief_counts *ret_counts);
 /* Runs reclaimers towards a goal and counts what they gave. */
 uint64_t hri_relief_run(hri_relief *relief, const hri_reclaim_goal *goal);
 
-/* Until when a demand that starts now may spend in reclaimers. */
-int64_t hri_relief_deadline(const hri_relief *relief);
+/* From now on a demand's time in reclaimers counts. */
+void hri_relief_begin(const hri_relief *relief, hri_patience *patience);
 
-/* Makes room for a demand that did not fit; the budget's shortage hook. A `*deadline_ns` of 0 is set. */
-bool hri_relief_shortage(hri_relief *relief, const hri_shortage *shortage, int64_t *deadline_ns);
+/* Makes room for a demand that did not fit; the budget's shortage hook. */
+bool hri_relief_shortage(hri_relief *relief, const hri_shortage *shortage, hri_patience *patience);
 
 /* Who acts on an emergency, and so how long it may take. */
 typedef enum hri_actor {

@@ -23,10 +23,10 @@ struct fixture {
     uint64_t relief_bytes;
 };
 
-static bool on_shortage(void *context, const hri_shortage *shortage, int64_t *deadline_ns)
+static bool on_shortage(void *context, const hri_shortage *shortage, hri_patience *patience)
 {
     struct fixture *fixture = context;
-    (void)deadline_ns;
+    (void)patience;
     fixture->shortages++;
     fixture->last = *shortage;
     uint64_t bytes = fixture->relief_bytes;

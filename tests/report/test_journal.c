@@ -380,12 +380,17 @@ static void a_killed_guard_leaves_a_history(void **state)
             for (;;)
                 hr_guard_check(guard);
         }
-        usleep(20000 + 1711 * (unsigned)round);
+        hr_history_findings findings = {0};
+        int error = -ENOENT; /* the first of them has to make the file */
+        for (int tries = 0; tries < 1000 && (error || findings.entries == 0); tries++) {
+            usleep(10000);
+            error = hr_history_file_visit(path, NULL, NULL, &findings);
+        }
+        usleep(1711 * (unsigned)round);
         kill(child, SIGKILL);
         int status;
         assert_int_equal(waitpid(child, &status, 0), child);
         assert_true(WIFSIGNALED(status));
-        hr_history_findings findings;
         assert_int_equal(hr_history_file_visit(path, NULL, NULL, &findings), 0);
         assert_true(findings.entries > 0);
         assert_int_equal(findings.damaged, 0);
