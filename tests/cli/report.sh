@@ -1,35 +1,12 @@
 #!/usr/bin/env bash
 # headroom report as people and programs use it: text, JSON, CSV, torn and foreign files, wrong words.
 set -euo pipefail
-: "${HEADROOM_BUILD_DIR:?is the build to test}" "${HEADROOM_SOURCE_DIR:?is the tree}"
-headroom=$HEADROOM_BUILD_DIR/cli/headroom
-[ -x "$headroom" ] || { echo "skipped: the headroom command is not built here"; exit 77; }
-command -v jq >/dev/null || { echo "skipped: there is no jq"; exit 77; }
-work=$(mktemp -d)
+here=$(dirname "${BASH_SOURCE[0]}")
+# shellcheck source=SCRIPTDIR/_common.sh
+source "$here/_common.sh"
+# shellcheck source=SCRIPTDIR/../support/nobody.sh
+source "$here/../support/nobody.sh"
 trap 'rm -rf "$work"' EXIT
-failed=0
-
-bad() {
-    echo "report: $*"
-    sed 's/^/    /' "$work/out" "$work/errors" 2>/dev/null | head -n 15 | cut -c 1-200 || true
-    failed=1
-}
-
-# run STATUS WORD...: runs the command, which is to end with STATUS; its output goes to $work/out and $work/errors.
-run() {
-    local wanted=$1 status=0
-    shift
-    "$headroom" "$@" >"$work/out" 2>"$work/errors" </dev/null || status=$?
-    [ "$status" -eq "$wanted" ] || bad "'headroom $*' ends with $status, not $wanted"
-}
-
-says() { # out|errors TEXT
-    tr '\n' ' ' <"$work/$1" | sed 's/  */ /g' | grep -qF -- "$2" || bad "its $1 do not say '$2'"
-}
-
-holds() { # EXPRESSION of jq's
-    jq -e "$1" "$work/out" >/dev/null || bad "this does not hold: $1"
-}
 
 file=$work/history
 "$HEADROOM_BUILD_DIR/tests/tools/history" "$file" 120
@@ -93,10 +70,27 @@ truncate -s 64M "$work/huge"
 run 0 report "$work/huge"
 says out "no samples"
 says errors "entries are damaged"
-if [ "$(id -u)" -ne 0 ]; then
-    chmod 0 "$work/foreign"
-    run 1 report "$work/foreign"
+
+# A file that one may not read, and one in a folder that one may not enter.
+chmod 711 "$work"
+why=$(nobody_copy "$headroom" "$work/reachable")
+if [ -z "$why" ]; then
+    headroom=$work/reachable/as_nobody
+    mkdir -m 755 "$work/closed"
+    cp "$file" "$work/closed/history"
+    chmod 644 "$work/closed/history"
+    run 0 report "$work/closed/history"
+    chmod 0 "$work/closed/history"
+    run 1 report "$work/closed/history"
     says errors "Permission denied"
+    chmod 644 "$work/closed/history"
+    chmod 0 "$work/closed"
+    run 1 report "$work/closed/history"
+    says errors "Permission denied"
+    chmod 700 "$work/closed"
+    headroom=$HEADROOM_BUILD_DIR/cli/headroom
+else
+    echo "note: what needs permission was not tried: $why"
 fi
 
 # Words that are wrong.
@@ -114,17 +108,8 @@ if [ -e /dev/full ]; then
     says errors "standard output"
 fi
 
-# completes WORDS: what is offered for the last of them, in one line.
-completes() {
-    bash --norc -c '
-        source "$1/cli/completion.bash"
-        read -ra COMP_WORDS <<<"$2"
-        [ "${2: -1}" = " " ] && COMP_WORDS+=("")
-        COMP_CWORD=$((${#COMP_WORDS[@]} - 1)) COMP_LINE=$2 COMP_POINT=${#2}
-        _headroom && echo "${COMPREPLY[*]}"' bash "$HEADROOM_SOURCE_DIR" "$1"
-}
 [ "$(completes 'headroom r')" = report ] || bad "'headroom r' is not completed"
 [ "$(completes 'headroom report --c')" = --csv ] || bad "'headroom report --c' is not completed"
 cd "$work"
 [ "$(completes 'headroom report hist')" = history ] || bad "files are not offered"
-exit $failed
+exit "$failed"
