@@ -13,16 +13,45 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #define DRAIN_S 10
 #define SWEEP_NS 50000000
+
+/* Says why there is no guard, and gives the status to end with. */
+static int complain(const struct options *options, int error)
+{
+    struct stat status;
+    const char *history = options->history, *why = strerror(-error);
+    bool is_file = !history || stat(history, &status) != 0 || S_ISREG(status.st_mode);
+    if (error == -EINVAL && is_file) {
+        fprintf(stderr, "headroom-store: these thresholds contradict each other: --warn-at <= --degrade-at < "
+                        "--critical-at, and --recover-below < --degrade-at\n");
+        return EXIT_USAGE;
+    }
+    if (!history || error == -ENOMEM || error == -EMFILE || error == -ENFILE || error == -EAGAIN) {
+        fprintf(stderr, "headroom-store: cannot start: %s\n", why);
+        return EXIT_FAILURE;
+    }
+    if (error == -EINVAL)
+        why = "it is no regular file";
+    else if (error == -EBUSY)
+        why = "another process writes it; each needs a file of its own";
+    else if (error == -EBADMSG)
+        why = "it is there and no history file; it is left as it is";
+    else if (error == -EPROTONOSUPPORT)
+        why = "it was written by another version of headroom; it is left as it is";
+    fprintf(stderr, "headroom-store: --history '%s': %s\n", history, why);
+    return EXIT_FAILURE;
+}
 
 /* Waits for a signal, and sweeps meanwhile. Returns whether one came within a moment. */
 static bool stop_asked(const sigset_t *signals)
 {
     const struct timespec moment = {.tv_nsec = SWEEP_NS};
     linger_sweep();
+    memory_watch_history();
     return sigtimedwait(signals, NULL, &moment) > 0;
 }
 
@@ -58,13 +87,9 @@ int main(int argc, char **argv)
     setrlimit(RLIMIT_NOFILE, &descriptors);
 
     int error = memory_open(&options);
-    if (error == -EINVAL) {
-        fprintf(stderr, "headroom-store: these thresholds contradict each other: --warn-at <= --degrade-at < "
-                        "--critical-at, and --recover-below < --degrade-at\n");
-        return EXIT_USAGE;
-    }
-    if (!error)
-        error = shelves_open();
+    if (error)
+        return complain(&options, error);
+    error = shelves_open();
     if (!error && !answers_open())
         error = -ENOMEM;
     if (error) {

@@ -7,6 +7,7 @@
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* Dropped at critical, so that refusing and evicting never wait for a page. */
 #define RESERVE_BYTES (512 * 1024)
@@ -40,6 +41,7 @@ int memory_open(const struct options *options)
         .recover_below = options->recover_below,
         .reserve_bytes = RESERVE_BYTES,
         .on_level = on_level,
+        .history_file = options->history,
     };
     int error = hr_guard_new(&guard_options, &memory.guard);
     if (error)
@@ -55,6 +57,20 @@ int memory_open(const struct options *options)
     if (!error)
         error = hr_budget_new(root, "connections", HR_NONE, &memory.connections);
     return error;
+}
+
+void memory_watch_history(void)
+{
+    static int said;
+    hr_history_file_figures figures;
+    if (!memory.guard || hr_history_file_read(memory.guard, &figures) != 0 || figures.error == said)
+        return;
+    said = figures.error;
+    if (said)
+        fprintf(stderr, "headroom-store: the history file cannot be written: %s; history goes on in memory\n",
+                strerror(-said));
+    else
+        fprintf(stderr, "headroom-store: the history file is written again\n");
 }
 
 void memory_close(void)

@@ -23,6 +23,7 @@ enum key {
     RECOVER_BELOW,
     PINNED_SHARE,
     MAX_CONNECTIONS,
+    HISTORY,
     UNGUARDED,
 };
 
@@ -37,6 +38,8 @@ static const struct argp_option known[] = {
     {"recover-below", RECOVER_BELOW, "SHARE", 0, "where eviction aims (default 0.80)", 0},
     {"pinned-share", PINNED_SHARE, "SHARE", 0, "the most that pinned objects may take of the limit (default 0.30)", 0},
     {"max-connections", MAX_CONNECTIONS, "N", 0, "connections served at a time; more wait (default 512)", 0},
+    {"history", HISTORY, "FILE", 0,
+     "append what happens to this file; 'headroom report FILE' reads it, also after a kill", 0},
     {"unguarded", UNGUARDED, NULL, 0, "the same server without headroom: no limit, no refusals, no eviction", 0},
     {0},
 };
@@ -103,6 +106,13 @@ static void parse_connections(const char *text, struct argp_state *state, unsign
     *ret_count = (unsigned)count;
 }
 
+static void parse_history(const char *text, struct argp_state *state, const char **ret_path)
+{
+    if (!*text)
+        argp_error(state, "--history '' is no file: write where it is to be, such as /var/lib/store/history");
+    *ret_path = text;
+}
+
 static error_t parse(int key, char *value, struct argp_state *state)
 {
     struct options *options = state->input;
@@ -116,8 +126,12 @@ static error_t parse(int key, char *value, struct argp_state *state)
         parse_share(key, value, state, shares[key - WARN_AT]);
     else if (key == MAX_CONNECTIONS)
         parse_connections(value, state, &options->max_connections);
+    else if (key == HISTORY)
+        parse_history(value, state, &options->history);
     else if (key == UNGUARDED)
         options->unguarded = true;
+    else if (key == ARGP_KEY_END && options->unguarded && options->history)
+        argp_error(state, "--history is written by the guard, and --unguarded has none: leave one of them out");
     else if (key == ARGP_KEY_ARG)
         argp_error(state, "'%s' is not expected: there are only options", value);
     else

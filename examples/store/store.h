@@ -30,6 +30,7 @@ struct options {
     double recover_below;
     double pinned_share;
     unsigned max_connections;
+    const char *history; /* a file to append to; NULL: none */
     bool unguarded;
 };
 
@@ -47,8 +48,11 @@ extern struct memory {
     hr_budget *connections; /* what a connection costs, all but the objects */
 } memory;
 
-/* Makes the guard and its budgets. Returns 0 or a negative errno: -EINVAL for thresholds that contradict each other. */
+/* Makes the guard and its budgets. Returns 0 or a negative errno, as hr_guard_new() does. */
 int memory_open(const struct options *options);
+
+/* Says on stderr when the history file can no longer be written, and when it can again. */
+void memory_watch_history(void);
 
 /* Frees them, once all that was taken is given back. */
 void memory_close(void);
