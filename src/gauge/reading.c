@@ -127,7 +127,8 @@ void hri_gauge_read(hri_gauge *gauge, bool all, hri_reading *reading)
     reading->lag_bytes = gauge->lag_bytes;
     hri_process_read(&gauge->process, &reading->process);
     read_host(gauge, all, reading);
-    if (!read_groups(gauge, reading) && open_chain(gauge) == 0)
+    /* By a number that was given to another process it would find that one's groups. */
+    if (!read_groups(gauge, reading) && !hri_process_is_gone(&gauge->process) && open_chain(gauge) == 0)
         read_groups(gauge, reading);
 }
 

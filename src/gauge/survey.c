@@ -190,6 +190,8 @@ int hr_survey_new(const hr_survey_options *options, hr_survey **ret_survey)
     if (error)
         goto free_survey;
     error = fill(survey);
+    if (!error && hri_process_is_gone(&survey->gauge.process))
+        error = -ESRCH; /* it ended meanwhile: some of what was read by its number may be another's */
     hri_gauge_shut(&survey->gauge);
     if (error) {
         hr_survey_free(&survey->face);

@@ -23,7 +23,8 @@ int hri_process_open(hri_process *process, const hri_site *site)
     process->meminfo_fd = hri_file_open(site->root, "/proc/meminfo");
     process->pid = site->pid;
     process->rlimits = site->root[0] == '\0';
-    int error = hri_file_shortage(process->statm_fd);
+    bool absent = process->statm_fd == -ENOENT || process->statm_fd == -ESRCH;
+    int error = site->pid && absent ? -ESRCH : hri_file_shortage(process->statm_fd);
     if (!error)
         error = hri_file_shortage(process->meminfo_fd);
     if (error) {
@@ -86,6 +87,11 @@ void hri_process_read(const hri_process *process, hri_process_reading *ret_readi
 {
     hri_process_reading reading = {HR_NONE, HR_NONE, HR_NONE, HR_NONE, HR_NONE, HR_NONE};
     char statm[STATM_BYTES];
+    struct rlimit limit; /* an unlimited one is RLIM_INFINITY, which is HR_NONE */
+    if (process->rlimits && prlimit(process->pid, RLIMIT_AS, NULL, &limit) == 0)
+        reading.address_limit_bytes = limit.rlim_cur;
+    if (process->rlimits && prlimit(process->pid, RLIMIT_DATA, NULL, &limit) == 0)
+        reading.data_limit_bytes = limit.rlim_cur;
     if (hri_file_read(process->statm_fd, statm, sizeof statm) > 0) {
         reading.address_bytes = pages_field(statm, 0);
         reading.rss_bytes = pages_field(statm, 1);
@@ -93,13 +99,16 @@ void hri_process_read(const hri_process *process, hri_process_reading *ret_readi
         if (reading.rss_bytes != HR_NONE && shared != HR_NONE)
             reading.anonymous_bytes = hri_sub(reading.rss_bytes, shared);
         reading.data_bytes = pages_field(statm, 5);
+    } else if (hri_process_is_gone(process)) { /* the limits may be another's */
+        reading.address_limit_bytes = reading.data_limit_bytes = HR_NONE;
     }
-    struct rlimit limit; /* an unlimited one is RLIM_INFINITY, which is HR_NONE */
-    if (process->rlimits && prlimit(process->pid, RLIMIT_AS, NULL, &limit) == 0)
-        reading.address_limit_bytes = limit.rlim_cur;
-    if (process->rlimits && prlimit(process->pid, RLIMIT_DATA, NULL, &limit) == 0)
-        reading.data_limit_bytes = limit.rlim_cur;
     *ret_reading = reading;
+}
+
+bool hri_process_is_gone(const hri_process *process)
+{
+    char statm[STATM_BYTES];
+    return process->pid && process->statm_fd >= 0 && hri_file_read(process->statm_fd, statm, sizeof statm) == -ESRCH;
 }
 
 void hri_process_read_host(const hri_process *process, hri_host_reading *ret_reading)

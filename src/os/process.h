@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* This process and its host: resident set, address space, resource limits, what the host could still give. */
+/* A process and its host: resident set, address space, resource limits, what the host could still give.
+ *
+ * Another process is known by its open statm, which the kernel ties to the process and not to its number: when it has
+ * ended that file can no longer be read, also where another process has been given the number. */
 #ifndef HRI_OS_PROCESS_H
 #define HRI_OS_PROCESS_H
 
@@ -36,10 +39,15 @@ int hri_site_check(const hri_site *site);
 
 bool hri_process_is_self(int pid);
 
-/* Gives 0, or the shortage that kept it from opening: -ENOMEM, -EMFILE, -ENFILE. An absent file is no error. */
+/* Gives 0; -ESRCH if another process than this is meant and there is none; or the shortage that kept it from opening:
+ * -ENOMEM, -EMFILE, -ENFILE. Any other file that cannot be opened is no error. */
 int hri_process_open(hri_process *process, const hri_site *site);
 void hri_process_close(hri_process *process);
 void hri_process_read(const hri_process *process, hri_process_reading *ret_reading);
+
+/* Has another process, which there was when this was opened, ended, and been waited for? False where its statm cannot be
+ * read at all. What was read by its number before this gave false was its own. */
+bool hri_process_is_gone(const hri_process *process);
 
 /* The host's figures cost as much as all others together. */
 void hri_process_read_host(const hri_process *process, hri_host_reading *ret_reading);

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The recorder of the nightly runs: a process that ends while it is watched, one that there is not, a file that another
-# recorder writes.
+# The recorder of the nightly runs: a process that ends while it is watched, one that there is not, one whose number is given
+# to another, a file that another recorder writes.
 set -euo pipefail
 : "${HEADROOM_BUILD_DIR:?is the build to test}"
 recorder=$HEADROOM_BUILD_DIR/tests/tools/recorder
@@ -46,4 +46,38 @@ grep -q busy "$work/errors" || { echo "a second writer is not told why"; cat "$w
 ends 0 "${children[0]}" "$work/lapse" 1 1GiB 60
 [ "$("$headroom" report --json "$work/lapse" | jq '.trend.span_ns > 40e9 and .trend.kind == "steady"')" = true ] ||
     { echo "a second is not a minute"; failed=1; }
+
+# A number that is given to another process: forced in a namespace of its own, while the recorder does not look.
+cat >"$work/reuse.sh" <<'BASH'
+recorder=$1 file=$2
+sleep 60 &
+first=$!
+"$recorder" $first "$file" 60 &
+watcher=$!
+until [ -s "$file" ] && [ "$(stat -c %s "$file")" -gt 400 ]; do sleep 0.05; done
+kill -STOP $watcher
+kill $first
+wait $first
+echo $((first - 1)) >/proc/sys/kernel/ns_last_pid || exit 77
+python3 -c 'import time; kept = bytearray(200 << 20); time.sleep(60)' &
+[ $! -eq $first ] || exit 77
+until awk '/^VmRSS:/ { exit !($2 > 200000) }' /proc/$first/status; do sleep 0.05; done
+kill -CONT $watcher
+status=0
+wait $watcher || status=$?
+kill $first
+exit $status
+BASH
+if command -v python3 >/dev/null && unshare --pid --fork --mount-proc true 2>"$work/errors"; then
+    status=0
+    timeout 50 unshare --pid --fork --kill-child --mount-proc bash "$work/reuse.sh" "$recorder" "$work/reused" || status=$?
+    case $status in
+    3) [ "$("$headroom" report --json "$work/reused" | jq '[.records[].rss_bytes] | length >= 2 and max < 50e6')" = true ] ||
+        { echo "another process was recorded"; failed=1; } ;;
+    77) echo "note: the kernel does not let us choose the next process's number, so none was given again" ;;
+    *) echo "a recorder whose process's number is another's ends with $status, not 3"; failed=1 ;;
+    esac
+else
+    echo "note: no namespace for processes can be made here ($(cat "$work/errors")), so no number was given again"
+fi
 exit $failed
