@@ -49,7 +49,7 @@ test-asan test-tsan test-release: test-%:
 	ctest --preset $* --parallel $(JOBS) $(CTEST_OPTIONS)
 
 nightly:
-	scripts/setup build demo test
+	scripts/setup build demo test nightly
 	cmake --preset release
 	cmake --build --preset release --parallel $(JOBS)
 	ctest --preset nightly

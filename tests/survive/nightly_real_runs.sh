@@ -9,6 +9,7 @@ headroom=$HEADROOM_BUILD_DIR/cli/headroom
 for tool in jq curl python3 gcc; do
     command -v $tool >/dev/null || { echo "skipped: $tool is missing"; exit 77; }
 done
+PATH=$PATH:/usr/sbin # where nginx is, which not everybody's has
 seconds=80
 work=$(mktemp -d)
 children=()
@@ -70,7 +71,7 @@ if command -v redis-server >/dev/null && command -v redis-cli >/dev/null; then
     ) &
     children+=($!)
 else
-    echo "note: there is no redis-server (Debian: redis-server), so it is left out"
+    echo "note: there is no redis-server (scripts/setup nightly installs it), so it is left out"
 fi
 
 nginx=""
@@ -95,7 +96,7 @@ CONF
         children+=($!)
     done
 else
-    echo "note: there is no nginx (Debian: nginx-light), so it is left out"
+    echo "note: there is no nginx (scripts/setup nightly installs it), so it is left out"
 fi
 
 # A compiler, for as long as it takes.
