@@ -18,6 +18,11 @@
  * the least change of a rate, of which a history need not begin anew. */
 #define BREAK_SHARE 0.03
 
+/* Up to so many steps are looked for, and the F from which levels are believed where points rise along a line or so: of
+ * 10,000 leaks under noise, teeth and wandering noise 0.1 % pass it, of 51 staircases taken for a line 41. */
+#define STEPS_MAX 3
+#define STEPS_F 5.0
+
 static double root(double x)
 {
     if (!(x > 0))
@@ -255,4 +260,51 @@ unsigned hri_fit_break(const hri_part *part)
     best = best > floor ? best : floor;
     double f = (one - best) / 2 / (best / (all.n - 4));
     return f > BREAK_F ? at : 0;
+}
+
+/* ── a staircase ────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+/* The squares that a level leaves over for the points from `from` on and before `to`: by the sums over those before each. */
+static double level_leaves(const struct sums *before, unsigned from, unsigned to)
+{
+    struct sums level = less(&before[to], &before[from]);
+    double squares = level.yy - level.y * level.y / level.n;
+    return squares > 0 ? squares : 0;
+}
+
+/* From the squares that the best staircase leaves over for the first points of any number, those of one with a step more.
+ * The last level has BREAK_BINS points at least; there are none of less. */
+static void add_step(const struct sums *before, unsigned count, double least[HRI_BINS + 1])
+{
+    for (unsigned to = count; to > 0; to--) { /* from behind: it needs those of less points as they are */
+        double best = -1;
+        for (unsigned from = BREAK_BINS; from + BREAK_BINS <= to; from++) {
+            double squares = least[from] + level_leaves(before, from, to);
+            if (least[from] >= 0 && (best < 0 || squares < best))
+                best = squares;
+        }
+        least[to] = best;
+    }
+}
+
+bool hri_fit_is_staircase(const hri_part *part)
+{
+    struct sums before[HRI_BINS + 1] = {{0}};
+    double least[HRI_BINS + 1], range = range_of(part);
+    unsigned n = part->count;
+    for (unsigned i = 0; i < n; i++) {
+        before[i + 1] = before[i];
+        add(&before[i + 1], part, i);
+    }
+    for (unsigned to = 0; to <= n; to++)
+        least[to] = to >= BREAK_BINS ? level_leaves(before, 0, to) : -1;
+    double line = left_over(&before[n]), floor = 1e-9 * range * range * n;
+    for (unsigned steps = 1; steps <= STEPS_MAX && n > 4 * steps; steps++) {
+        unsigned more = 2 * steps - 1, rest = n - 2 * steps - 1; /* a level and a place for each step, and one level */
+        add_step(before, n, least);
+        double stairs = least[n] > floor ? least[n] : floor;
+        if (least[n] >= 0 && (line - stairs) / more > STEPS_F * stairs / rest)
+            return true;
+    }
+    return false;
 }

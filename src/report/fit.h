@@ -35,6 +35,10 @@ double hri_fit_correlation_limit(unsigned count);
 /* The bin at which two lines fit so much better than one that chance will not do it: 0 if there is none. */
 unsigned hri_fit_break(const hri_part *part);
 
+/* Do the points rise in few steps, with levels between them, rather than along a line? By the F of the best staircase of
+ * one to three steps, which is found as Bellman did (Communications of the ACM 4, 1961), against the line. */
+bool hri_fit_is_staircase(const hri_part *part);
+
 /* The median of the points' heights at time 0, were they moved along a line of `slope`: of the lowest or of the highest
  * points. And the largest of the highest ones. */
 double hri_fit_height(const hri_part *part, double slope, bool highest);

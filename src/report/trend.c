@@ -139,7 +139,7 @@ static void look(struct view *view, const hri_series *series, hri_series_ledger 
 
 /* ── kinds ──────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-/* A ledger that was as high before and came down by itself is not leaking; nor is one that slows down. */
+/* A ledger that was as high before and came down by itself is not leaking; nor is one that slows down, or is resized. */
 static bool is_leak(const struct view *view, uint64_t limit_bytes)
 {
     const hri_part *part = &view->part;
@@ -150,7 +150,8 @@ static bool is_leak(const struct view *view, uint64_t limit_bytes)
     bool filling = view->change != HR_CHANGE_NONE && view->slope_before > FILLING * view->fit.slope &&
                    part->span_s < view->whole_span_s * 0.75;
     return rises(view) && view->fit.sure && long_enough && !filling && view->growth >= much &&
-           view->growth >= LEAK_SPREADS * view->fit.spread && part->bins[part->count - 1].low > view->earlier;
+           view->growth >= LEAK_SPREADS * view->fit.spread && part->bins[part->count - 1].low > view->earlier &&
+           !hri_fit_is_staircase(part);
 }
 
 /* What a walk over the whole series finds: falls of more than half of its range, and whether neighbours are alike. */
