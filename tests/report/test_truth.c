@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Trends held against synthetic histories whose truth is known: the figures of goals.json, and the table that
- * docs/analysis.md keeps (`test_truth --table`, which `make analysis` calls). */
+ * docs/analysis.md keeps (`test_truth --table`, which `make analysis` calls). Everything is computed once. */
 #include "support/cmocka.h"
 #include "support/synthetic.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define EACH 150 /* series of each shape */
@@ -12,34 +13,38 @@
 
 static hr_record records[HRT_SYNTHETIC_RECORDS];
 
-/* How many of the series of a shape are suspected of a leak. */
-static unsigned suspected(hrt_shape shape, unsigned counts[HR_TREND_KINDS])
+/* What the series of a shape are called. */
+static const unsigned *called(hrt_shape shape)
 {
-    memset(counts, 0, HR_TREND_KINDS * sizeof *counts);
-    for (uint64_t seed = 1; seed <= EACH; seed++) {
+    static unsigned counts[HRT_SHAPES][HR_TREND_KINDS];
+    static bool known[HRT_SHAPES];
+    for (uint64_t seed = 1; seed <= EACH && !known[shape]; seed++) {
         hr_trend trend;
         hrt_synthetic(shape, seed, records);
         assert_int_equal(hr_trend_compute(records, HRT_SYNTHETIC_RECORDS, HRT_SYNTHETIC_LIMIT, &trend), 0);
-        counts[trend.kind]++;
+        counts[shape][trend.kind]++;
     }
-    return counts[HR_TREND_LEAK_SUSPECTED];
+    known[shape] = true;
+    return counts[shape];
 }
 
-/* Goal: at most 1 % false alarms, in all and in each shape at most 3 %; at least 95 % of leaks of 1 % of the limit an
- * hour within six hours, in each shape. */
+/* How many of them are suspected of a leak. */
+static unsigned suspected(hrt_shape shape)
+{
+    return called(shape)[HR_TREND_LEAK_SUSPECTED];
+}
+
+/* Goal, in each shape: at most 1 % false alarms; at least 95 % of leaks of 1 % of the limit an hour within six hours. */
 static void leaks_are_found_and_little_else(void **state)
 {
     (void)state;
-    unsigned counts[HR_TREND_KINDS], alarms = 0;
     for (hrt_shape shape = 0; shape < HRT_SHAPE_FIRST_LEAK; shape++) {
-        unsigned found = suspected(shape, counts);
-        alarms += found;
-        if (found * 100 > EACH * 3)
+        unsigned found = suspected(shape);
+        if (found * 100 > EACH)
             fail_msg("%s: %u of %d are false alarms", hrt_shape_text(shape), found, EACH);
     }
-    assert_true(alarms * 100 <= EACH * HRT_SHAPE_FIRST_LEAK);
     for (hrt_shape shape = HRT_SHAPE_FIRST_LEAK; shape < HRT_SHAPES; shape++) {
-        unsigned found = suspected(shape, counts);
+        unsigned found = suspected(shape);
         if (found * 100 < EACH * 95)
             fail_msg("%s: only %u of %d are found", hrt_shape_text(shape), found, EACH);
     }
@@ -63,16 +68,18 @@ static hrt_line a_line(uint64_t seed, hrt_noise noise)
 /* How often the interval holds the true slope. */
 static unsigned covered(hrt_noise noise)
 {
-    unsigned count = 0;
-    for (uint64_t seed = 1; seed <= LINES; seed++) {
+    static unsigned counts[HRT_NOISES];
+    static bool known[HRT_NOISES];
+    for (uint64_t seed = 1; seed <= LINES && !known[noise]; seed++) {
         hrt_line line = a_line(seed, noise);
         hr_trend trend;
         hrt_synthetic_line(&line, records);
         assert_int_equal(hr_trend_compute(records, line.count, HRT_SYNTHETIC_LIMIT, &trend), 0);
         assert_true(trend.slope_low <= trend.slope_bytes_per_s && trend.slope_bytes_per_s <= trend.slope_high);
-        count += trend.slope_low <= line.slope_bytes_per_s && line.slope_bytes_per_s <= trend.slope_high;
+        counts[noise] += trend.slope_low <= line.slope_bytes_per_s && line.slope_bytes_per_s <= trend.slope_high;
     }
-    return count;
+    known[noise] = true;
+    return counts[noise];
 }
 
 static const char *const noise_texts[HRT_NOISES] = {"normal noise", "even noise", "a sawtooth of 5 to 40 samples"};
@@ -97,8 +104,9 @@ struct forecasts {
 /* Linear growth, half way to the limit. */
 static struct forecasts forecast(void)
 {
-    struct forecasts result = {0};
-    for (uint64_t seed = 1; seed <= LINES; seed++) {
+    static struct forecasts result;
+    static bool known;
+    for (uint64_t seed = 1; seed <= LINES && !known; seed++) {
         double limit = (double)HRT_SYNTHETIC_LIMIT;
         uint64_t state = seed;
         hrt_line line = {.seed = seed, .count = 360 + (size_t)(hrt_uniform(&state) * 1000)};
@@ -117,6 +125,7 @@ static struct forecasts forecast(void)
             (double)trend.time_to_limit_low_ns <= truth_ns && truth_ns <= (double)trend.time_to_limit_high_ns;
         result.worst = error > result.worst ? error : result.worst;
     }
+    known = true;
     return result;
 }
 
@@ -131,36 +140,78 @@ static void forecasts_are_near(void **state)
 
 /* ── the table ──────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-static void print_table(void)
+static void print_table(FILE *out)
 {
-    unsigned counts[HR_TREND_KINDS], total[2] = {0}, series[2] = {0};
-    printf("| history of six hours, %d each | leak suspected | called |\n| --- | ---: | --- |\n", EACH);
+    unsigned total[2] = {0}, series[2] = {0};
+    fprintf(out, "| history of six hours, %d each | leak suspected | called |\n| --- | ---: | --- |\n", EACH);
     for (hrt_shape shape = 0; shape < HRT_SHAPES; shape++) {
         bool leak = shape >= HRT_SHAPE_FIRST_LEAK;
-        unsigned found = suspected(shape, counts);
+        unsigned found = suspected(shape);
         total[leak] += found;
         series[leak] += EACH;
-        printf("| %s | %.1f %% |", hrt_shape_text(shape), 100.0 * found / EACH);
+        fprintf(out, "| %s | %.1f %% |", hrt_shape_text(shape), 100.0 * found / EACH);
         const char *comma = " ";
         for (hr_trend_kind kind = 0; kind < HR_TREND_KINDS; kind++) {
-            if (counts[kind])
-                printf("%s%s %u", comma, hr_trend_kind_text(kind), counts[kind]);
-            comma = counts[kind] ? ", " : comma;
+            if (called(shape)[kind])
+                fprintf(out, "%s%s %u", comma, hr_trend_kind_text(kind), called(shape)[kind]);
+            comma = called(shape)[kind] ? ", " : comma;
         }
-        printf(" |\n");
+        fprintf(out, " |\n");
     }
-    printf("| **false alarms of all without a leak** (goal: at most 1 %%) | **%.1f %%** | %u series |\n",
-           100.0 * total[0] / series[0], series[0]);
-    printf("| **leaks of 1 %% an hour found** (goal: at least 95 %%) | **%.1f %%** | %u series |\n\n",
-           100.0 * total[1] / series[1], series[1]);
-    printf("| interval of 95 %%, %d lines each (goal: 90 to 98 %%) | holds the true slope |\n| --- | ---: |\n", LINES);
+    fprintf(
+        out,
+        "| **false alarms of all without a leak** (goal: at most 1 %%, in each row too) | **%.1f %%** | %u series |\n",
+        100.0 * total[0] / series[0], series[0]);
+    fprintf(out, "| **leaks of 1 %% an hour found** (goal: at least 95 %%) | **%.1f %%** | %u series |\n\n",
+            100.0 * total[1] / series[1], series[1]);
+    fprintf(out, "| interval of 95 %%, %d lines each (goal: 90 to 98 %%) | holds the true slope |\n| --- | ---: |\n",
+            LINES);
     for (hrt_noise noise = 0; noise < HRT_NOISES; noise++)
-        printf("| %s | %.1f %% |\n", noise_texts[noise], 100.0 * covered(noise) / LINES);
+        fprintf(out, "| %s | %.1f %% |\n", noise_texts[noise], 100.0 * covered(noise) / LINES);
     struct forecasts result = forecast();
-    printf("\n| forecast half way to the limit, linear growth, %d lines | |\n| --- | ---: |\n", LINES);
-    printf("| within 10 %% of the truth (goal: all) | %.1f %% |\n", 100.0 * result.near / LINES);
-    printf("| the largest error | %.1f %% |\n", 100 * result.worst);
-    printf("| the interval holds the truth | %.1f %% |\n", 100.0 * result.inside / LINES);
+    fprintf(out, "\n| forecast half way to the limit, linear growth, %d lines | |\n| --- | ---: |\n", LINES);
+    fprintf(out, "| within 10 %% of the truth (goal: all) | %.1f %% |\n", 100.0 * result.near / LINES);
+    fprintf(out, "| the largest error | %.1f %% |\n", 100 * result.worst);
+    fprintf(out, "| the interval holds the truth | %.1f %% |\n", 100.0 * result.inside / LINES);
+}
+
+/* Goes on to what follows a line that is `mark`. */
+static bool find_line(FILE *file, const char *mark)
+{
+    char line[256];
+    while (fgets(line, sizeof line, file))
+        if (strcmp(line, mark) == 0)
+            return true;
+    return false;
+}
+
+/* The figures come from fixed seeds, so a table that is not theirs is an old one. */
+static void the_table_of_the_documentation_is_this_one(void **state)
+{
+    (void)state;
+    const char *source = getenv("HEADROOM_SOURCE_DIR");
+#ifdef __FP_FAST_FMA
+    source = NULL; /* a product that is added without being rounded may move a figure */
+#endif
+    if (!source) {
+        print_message("skipped: HEADROOM_SOURCE_DIR does not name the tree, or this processor rounds otherwise\n");
+        skip();
+    }
+    char path[4096], line[256], kept[256];
+    snprintf(path, sizeof path, "%s/docs/analysis.md", source);
+    FILE *table = tmpfile(), *file = fopen(path, "r");
+    assert_non_null(table);
+    assert_non_null(file);
+    print_table(table);
+    fputs("<!-- end -->\n", table);
+    rewind(table);
+    assert_true(find_line(file, "<!-- table -->\n"));
+    while (fgets(line, sizeof line, table)) {
+        if (!fgets(kept, sizeof kept, file) || strcmp(kept, line) != 0)
+            fail_msg("docs/analysis.md has not this line in its place, which 'make analysis' puts there: %s", line);
+    }
+    fclose(file);
+    fclose(table);
 }
 
 int main(int argc, char **argv)
@@ -169,9 +220,10 @@ int main(int argc, char **argv)
         cmocka_unit_test(leaks_are_found_and_little_else),
         cmocka_unit_test(the_interval_holds_the_truth_as_often_as_it_says),
         cmocka_unit_test(forecasts_are_near),
+        cmocka_unit_test(the_table_of_the_documentation_is_this_one),
     };
     if (argc == 2 && strcmp(argv[1], "--table") == 0) {
-        print_table();
+        print_table(stdout);
         return 0;
     }
     return cmocka_run_group_tests(tests, NULL, NULL);
