@@ -30,15 +30,20 @@ uint64_t hr_purge(void)
     return bytes;
 }
 
+static void set_next(hri_purger *purger, int64_t time_ns)
+{
+    for (unsigned need = 0; need < HRI_PURGE_NEEDS; need++)
+        purger->next_ns[need] = time_ns;
+}
+
 int hri_purger_init(hri_purger *purger, const hri_clock *clock, int64_t interval_ns, int64_t urgent_interval_ns)
 {
     *purger = (hri_purger){
         .clock = clock,
         .interval_ns = interval_ns,
         .urgent_interval_ns = urgent_interval_ns,
-        .next_ns = INT64_MIN,
-        .urgent_ns = INT64_MIN,
     };
+    set_next(purger, INT64_MIN);
     int error = hri_process_open(&purger->process, &(hri_site){.root = ""});
     if (error)
         return error;
@@ -60,17 +65,17 @@ void hri_purger_fork(hri_purger *purger, hri_fork moment)
     if (moment != HRI_FORK_CHILD)
         return;
     purger->inherited = true;
-    if (purger->urgent_ns == INT64_MAX)
-        purger->next_ns = purger->urgent_ns = INT64_MIN; /* whoever was purging has stayed behind */
+    if (purger->next_ns[HRI_PURGE_URGENT] == INT64_MAX)
+        set_next(purger, INT64_MIN); /* whoever was purging has stayed behind */
 }
 
-bool hri_purger_run(hri_purger *purger, uint64_t kept_bytes, bool urgent, uint64_t *ret_bytes)
+bool hri_purger_run(hri_purger *purger, uint64_t kept_bytes, hri_purge_need need, uint64_t *ret_bytes)
 {
     int64_t start_ns = hri_clock_now(purger->clock);
     pthread_mutex_lock(&purger->lock);
-    bool due = purger->interval_ns >= 0 && start_ns >= (urgent ? purger->urgent_ns : purger->next_ns);
+    bool due = purger->interval_ns >= 0 && start_ns >= purger->next_ns[need];
     if (due)
-        purger->next_ns = purger->urgent_ns = INT64_MAX; /* one at a time */
+        set_next(purger, INT64_MAX); /* one at a time */
     pthread_mutex_unlock(&purger->lock);
     if (!due)
         return false;
@@ -82,12 +87,14 @@ bool hri_purger_run(hri_purger *purger, uint64_t kept_bytes, bool urgent, uint64
     uint64_t bytes = purge(&purger->process);
     int64_t end_ns = hri_clock_now(purger->clock), cost_ns = end_ns - start_ns;
     pthread_mutex_lock(&purger->lock);
-    if (urgent || bytes >= kept_bytes / HRI_PURGE_SHARE)
+    if (need != HRI_PURGE_ORDINARY || bytes >= kept_bytes / HRI_PURGE_SHARE)
         purger->fruitless = 0;
     else if (purger->fruitless < HRI_PURGE_FRUITLESS_MAX)
         purger->fruitless++;
-    purger->next_ns = end_ns + hri_later(cost_ns * HRI_PURGE_SHARE, purger->interval_ns << purger->fruitless);
-    purger->urgent_ns = end_ns + hri_later(cost_ns * HRI_PURGE_SHARE, purger->urgent_interval_ns);
+    int64_t rest_ns = cost_ns * HRI_PURGE_SHARE, interval_ns = purger->interval_ns;
+    purger->next_ns[HRI_PURGE_ORDINARY] = end_ns + hri_later(rest_ns, interval_ns << purger->fruitless);
+    purger->next_ns[HRI_PURGE_WANTED] = end_ns + hri_later(rest_ns, interval_ns);
+    purger->next_ns[HRI_PURGE_URGENT] = end_ns + hri_later(rest_ns, purger->urgent_interval_ns);
     purger->longest_ns = hri_later(purger->longest_ns, cost_ns);
     purger->count++;
     pthread_mutex_unlock(&purger->lock);

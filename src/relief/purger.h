@@ -14,6 +14,14 @@
 /* A purge may take at most one part in so many of the time. */
 #define HRI_PURGE_SHARE 20
 
+/* Why a purge is asked for, and so what it waits for besides its cost: all of it after a purge. */
+typedef enum hri_purge_need {
+    HRI_PURGE_ORDINARY, /* the allocator may keep something: the interval, twice as long after each fruitless purge */
+    HRI_PURGE_WANTED,   /* what was given back is all that the level waits for: the interval */
+    HRI_PURGE_URGENT,   /* the limit is near, and much was given back: the urgent interval */
+    HRI_PURGE_NEEDS
+} hri_purge_need;
+
 typedef struct hri_purger {
     const hri_clock *clock;
     int64_t interval_ns;        /* negative: never */
@@ -21,9 +29,8 @@ typedef struct hri_purger {
     hri_process process;        /* opened at start: a purge is due when descriptors may have run out too */
     bool inherited;             /* `process` is the parent's, before a fork */
     pthread_mutex_t lock;
-    int64_t next_ns;    /* not before this */
-    int64_t urgent_ns;  /* nor before this when it is urgent */
-    unsigned fruitless; /* purges in a row that returned next to nothing: each doubles the interval */
+    int64_t next_ns[HRI_PURGE_NEEDS]; /* not before this, for each need */
+    unsigned fruitless;               /* purges in a row that returned next to nothing: each doubles the interval */
     uint64_t count;
     int64_t longest_ns;
 } hri_purger;
@@ -35,11 +42,11 @@ void hri_purger_fork(hri_purger *purger, hri_fork moment);
 #define HRI_PURGE_FRUITLESS_MAX 6
 
 /* Purges if it is time to. A purge that returns less than a part in HRI_PURGE_SHARE of what the allocator is thought to
- * keep makes the next one come later: what looks kept is in use then. One that is urgent, because the limit is near and
- * relief has given back what the allocator keeps, does not wait for that, nor for the interval: a purge that came too
- * early to return anything must not be what we are killed for. Nor does it make the next one later, whatever it returns.
+ * keep makes the next ordinary one come later: what looks kept is in use then. One with more need does not wait for that,
+ * for what was given back since is another matter: a purge that came too early to return anything must not be what we are
+ * killed for, nor keep a level up. Nor does it make the next one later, whatever it returns.
  * Gives whether it did, and by how much the resident set shrank. */
-bool hri_purger_run(hri_purger *purger, uint64_t kept_bytes, bool urgent, uint64_t *ret_bytes);
+bool hri_purger_run(hri_purger *purger, uint64_t kept_bytes, hri_purge_need need, uint64_t *ret_bytes);
 
 void hri_purger_read(hri_purger *purger, uint64_t *ret_count, int64_t *ret_longest_ns);
 

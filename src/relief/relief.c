@@ -127,11 +127,23 @@ static uint64_t kept_bytes(hri_relief *relief, const hri_process_reading *proces
     return process->anonymous_bytes == HR_NONE ? 0 : hri_sub(process->anonymous_bytes, accounts.held_bytes);
 }
 
-/* Does the allocator keep so much of what relief gave back that the kernel's limit may be met for nothing? */
-static bool is_urgent(hri_relief *relief, const hri_sight *sight, uint64_t kept_bytes)
+/* How much the worst ledger is over what relief aims at. */
+static uint64_t over_aim(const hri_relief *relief, const hri_sight *sight)
 {
-    return hri_level_word_get(&relief->watcher->word) >= HR_DEGRADED && sight->ledgers.worst != HRI_LEDGER_BUDGET &&
-           hri_min(kept_bytes, sight->retained_bytes) > hri_share(sight->ledgers.worst_limit_bytes, URGENT_SHARE);
+    uint64_t aim = hri_sub(hri_share(sight->ledgers.worst_limit_bytes, relief->watcher->rules.recover_below), 1);
+    return hri_sub(sight->ledgers.worst_use_bytes, aim);
+}
+
+/* Does the allocator keep so much of what was given back that the kernel's limit may be met for nothing, or that the level
+ * stays up for nothing? */
+static hri_purge_need need_to_purge(hri_relief *relief, const hri_sight *sight, uint64_t kept_bytes)
+{
+    uint64_t hidden = hri_min(kept_bytes, sight->retained_bytes), over = over_aim(relief, sight);
+    if (hri_level_word_get(&relief->watcher->word) < HR_DEGRADED || sight->ledgers.worst == HRI_LEDGER_BUDGET)
+        return HRI_PURGE_ORDINARY;
+    if (hidden > hri_share(sight->ledgers.worst_limit_bytes, URGENT_SHARE))
+        return HRI_PURGE_URGENT;
+    return over > 0 && hidden >= over ? HRI_PURGE_WANTED : HRI_PURGE_ORDINARY;
 }
 
 /* Purges if the rate allows it; then the allocator retains nothing of ours. Gives the bytes that left the resident set. */
@@ -140,7 +152,7 @@ static uint64_t purge(hri_relief *relief)
     hri_sight sight;
     hri_watcher_read(relief->watcher, &sight);
     uint64_t bytes = 0, kept = kept_bytes(relief, &sight.process);
-    if (hri_purger_run(&relief->purger, kept, is_urgent(relief, &sight, kept), &bytes))
+    if (hri_purger_run(&relief->purger, kept, need_to_purge(relief, &sight, kept), &bytes))
         atomic_store_explicit(&relief->watcher->purged, true, memory_order_relaxed);
     count(&relief->purged_bytes, bytes);
     tell(relief, true, bytes);
@@ -226,8 +238,7 @@ uint64_t hri_relief_excess(hri_relief *relief)
 {
     hri_sight sight;
     hri_watcher_read(relief->watcher, &sight);
-    uint64_t aim = hri_sub(hri_share(sight.ledgers.worst_limit_bytes, relief->watcher->rules.recover_below), 1);
-    uint64_t over = hri_sub(sight.ledgers.worst_use_bytes, aim);
+    uint64_t over = over_aim(relief, &sight);
     if (sight.ledgers.worst == HRI_LEDGER_BUDGET)
         return over;
     return hri_sub(over, hri_min(kept_bytes(relief, &sight.process), sight.retained_bytes));

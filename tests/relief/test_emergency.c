@@ -201,6 +201,34 @@ static void freed_bytes_that_the_allocator_keeps_are_not_asked_for_twice(void **
     hr_budget_uncharge(root, read_figures().live_bytes);
 }
 
+/* Regression: purges that returned nothing of what nobody charged kept the one away that would have ended the level. */
+static void a_level_that_waits_for_a_purge_alone_does_not_wait_for_long(void **state)
+{
+    (void)state;
+    hrt_world_set_process(&world, 60 * MIB, 20480 * MIB);
+    hrt_world_set_group(&world, 100 * MIB, 85 * MIB, 0);
+    make_guard((hr_guard_options){0});
+    assert_int_equal(hr_budget_charge(root, 2 * MIB), 0);
+    for (int i = 0; i < 10; i++) {
+        hr_cleanup(guard); /* its purge returns nothing of 58 MiB */
+        world.now_ns += 64 * HRI_SECOND;
+    }
+    hr_cleanup(guard);
+    world.now_ns += 2 * HRI_SECOND;
+    cache_bytes = 1 * MIB;
+    assert_int_equal(hr_reclaimer_add(guard, &cache), 0);
+    uint64_t purges = read_figures().purges;
+    hrt_world_set_group(&world, 100 * MIB, 92 * MIB, 0);
+    assert_true(hr_guard_check(guard) >= HR_DEGRADED);
+    assert_int_equal(cache_bytes, 0);
+    assert_int_equal(read_figures().purges, purges); /* of 12 MiB too many a purge would return one at most */
+    hrt_world_set_group(&world, 100 * MIB, 80 * MIB + MIB / 2, 0); /* a neighbour left; what the cache gave would do */
+    assert_true(hr_guard_check(guard) >= HR_WARNING);
+    assert_int_equal(read_figures().purges, purges + 1);
+    hr_reclaimer_remove(guard, &cache);
+    hr_budget_uncharge(root, read_figures().live_bytes);
+}
+
 static void the_reserve_is_dropped_at_critical_and_taken_back(void **state)
 {
     (void)state;
@@ -295,6 +323,7 @@ int main(void)
         TEST(source_2_what_others_take_narrows_the_root),
         TEST(a_resized_limit_is_seen_at_the_next_look),
         TEST(freed_bytes_that_the_allocator_keeps_are_not_asked_for_twice),
+        TEST(a_level_that_waits_for_a_purge_alone_does_not_wait_for_long),
         TEST(the_reserve_is_dropped_at_critical_and_taken_back),
         TEST(without_a_thread_uncharges_bring_the_level_down),
         TEST(try_charge_leaves_the_callback_to_the_next_who_may_run_it),

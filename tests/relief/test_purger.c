@@ -10,7 +10,7 @@ static hri_purger purger;
 static bool run(uint64_t kept_bytes)
 {
     uint64_t bytes;
-    return hri_purger_run(&purger, kept_bytes, false, &bytes);
+    return hri_purger_run(&purger, kept_bytes, HRI_PURGE_ORDINARY, &bytes);
 }
 
 static void start(int64_t interval_ns)
@@ -59,17 +59,40 @@ static void an_urgent_one_waits_for_neither(void **state)
     start(HRI_SECOND);
     assert_true(run(HR_NONE));
     assert_false(run(HR_NONE));
-    assert_true(hri_purger_run(&purger, HR_NONE, true, &bytes));
+    assert_true(hri_purger_run(&purger, HR_NONE, HRI_PURGE_URGENT, &bytes));
     assert_false(run(HR_NONE));
     for (int i = 0; i < 10; i++)
-        assert_true(hri_purger_run(&purger, HR_NONE, true, &bytes));
+        assert_true(hri_purger_run(&purger, HR_NONE, HRI_PURGE_URGENT, &bytes));
     world.now_ns += HRI_SECOND;
     assert_true(run(HR_NONE));              /* as soon as ever, though all those returned next to nothing */
     purger.urgent_interval_ns = HRI_SECOND; /* one that was asked for is kept */
-    assert_true(hri_purger_run(&purger, HR_NONE, true, &bytes));
-    assert_false(hri_purger_run(&purger, HR_NONE, true, &bytes));
+    assert_true(hri_purger_run(&purger, HR_NONE, HRI_PURGE_URGENT, &bytes));
+    assert_false(hri_purger_run(&purger, HR_NONE, HRI_PURGE_URGENT, &bytes));
     world.now_ns += HRI_SECOND;
-    assert_true(hri_purger_run(&purger, HR_NONE, true, &bytes));
+    assert_true(hri_purger_run(&purger, HR_NONE, HRI_PURGE_URGENT, &bytes));
+    stop();
+}
+
+/* Regression: after a minute at warning, with much that nobody charged, a guard whose relief had given enough stayed
+ * degraded for another. */
+static void one_that_the_level_waits_for_waits_for_its_interval_alone(void **state)
+{
+    (void)state;
+    uint64_t bytes;
+    start(HRI_SECOND);
+    for (int second = 0; second < 200; second++) {
+        run(HR_NONE);
+        world.now_ns += HRI_SECOND;
+    }
+    assert_int_equal(purger.fruitless, HRI_PURGE_FRUITLESS_MAX);
+    assert_false(run(HR_NONE));
+    assert_true(hri_purger_run(&purger, HR_NONE, HRI_PURGE_WANTED, &bytes));
+    world.now_ns += HRI_SECOND - 1;
+    assert_false(hri_purger_run(&purger, HR_NONE, HRI_PURGE_WANTED, &bytes));
+    world.now_ns += 1;
+    assert_true(hri_purger_run(&purger, HR_NONE, HRI_PURGE_WANTED, &bytes));
+    world.now_ns += HRI_SECOND;
+    assert_true(run(HR_NONE)); /* as after one that was not fruitless */
     stop();
 }
 
@@ -78,7 +101,7 @@ static void never_is_never(void **state)
     (void)state;
     start(-1);
     assert_false(run(HR_NONE));
-    assert_false(hri_purger_run(&purger, HR_NONE, true, &(uint64_t){0}));
+    assert_false(hri_purger_run(&purger, HR_NONE, HRI_PURGE_URGENT, &(uint64_t){0}));
     uint64_t count;
     int64_t longest_ns;
     hri_purger_read(&purger, &count, &longest_ns);
@@ -92,6 +115,7 @@ int main(void)
         cmocka_unit_test(a_purge_waits_for_its_interval),
         cmocka_unit_test(fruitless_purges_come_less_and_less),
         cmocka_unit_test(an_urgent_one_waits_for_neither),
+        cmocka_unit_test(one_that_the_level_waits_for_waits_for_its_interval_alone),
         cmocka_unit_test(never_is_never),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
