@@ -76,6 +76,7 @@ static int keep_record(struct history *history, const hr_record *record)
         size_t half = history->room / 2;
         memmove(history->records, history->records + half, (history->count - half) * sizeof *history->records);
         history->count -= half;
+        history->last_begin -= history->last_begin < half ? history->last_begin : half;
         history->left_out += half;
     }
     history->records[history->count++] = *record;
@@ -85,7 +86,10 @@ static int keep_record(struct history *history, const hr_record *record)
 static int keep(void *context, const hr_history_entry *entry)
 {
     struct history *history = context;
-    history->sessions += history->sessions == 0 || entry->session != history->session;
+    if (history->sessions == 0 || entry->session != history->session) {
+        history->sessions++;
+        history->last_begin = history->count;
+    }
     history->session = entry->session;
     if (!entry->is_event)
         return keep_record(history, &entry->record);
@@ -154,6 +158,21 @@ static void warn(const struct history *history)
                 history->path, (unsigned long long)history->left_out, RECORDS_MAX);
 }
 
+/* Less have no interval of 95 %. */
+#define TREND_RECORDS_MIN 5
+
+/* A process that has just been started has nothing to tell yet: then it is what the one before it had come to. */
+static void find_trend(struct history *history)
+{
+    size_t count = history->count, begin = history->last_begin;
+    history->trend_is_earlier = count - begin < TREND_RECORDS_MIN && begin >= TREND_RECORDS_MIN;
+    if (history->trend_is_earlier)
+        count = begin;
+    uint64_t limit_bytes = count ? history->records[count - 1].limit_bytes : HR_NONE;
+    history->has_trend =
+        count >= TREND_RECORDS_MIN && hr_trend_compute(history->records, count, limit_bytes, &history->trend) == 0;
+}
+
 int report(int argc, char **argv)
 {
     static const struct argp argp = {.options = known, .parser = parse, .args_doc = "FILE", .doc = description};
@@ -172,8 +191,7 @@ int report(int argc, char **argv)
         return EXIT_FAILED;
     }
     warn(&history);
-    uint64_t limit_bytes = history.count ? history.records[history.count - 1].limit_bytes : HR_NONE;
-    history.has_trend = hr_trend_compute(history.records, history.count, limit_bytes, &history.trend) == 0;
+    find_trend(&history);
     error = print[options.form](&history, stdout);
     free(history.records);
     if (error)

@@ -20,9 +20,11 @@ struct history {
     hr_event events[EVENTS_MAX];
     uint64_t event_count; /* so far: the newest EVENTS_MAX are there */
     uint64_t sessions;
-    int64_t session; /* the last */
+    int64_t session;   /* the last */
+    size_t last_begin; /* its first record */
     hr_trend trend;
     bool has_trend;
+    bool trend_is_earlier; /* of the processes before the last one, which has too few samples */
 };
 
 /* The `index`th of the events that are kept, and how many those are. */

@@ -72,10 +72,11 @@ static int put_summary(const struct history *history, FILE *out)
     const hr_history_findings *findings = &history->findings;
     json_object_seed(1); /* all keys are ours: no need to ask the machine for a random one */
     json_t *object =
-        json_pack("{s:I, s:I, s:I, s:I, s:b, s:I, s:o}", "sessions", (json_int_t)history->sessions, "damaged",
+        json_pack("{s:I, s:I, s:I, s:I, s:b, s:I, s:b, s:o}", "sessions", (json_int_t)history->sessions, "damaged",
                   (json_int_t)findings->damaged, "unknown", (json_int_t)findings->unknown, "torn_bytes",
                   (json_int_t)findings->torn_bytes, "older", (int)findings->older, "left_out",
-                  (json_int_t)history->left_out, "trend", history->has_trend ? trend(&history->trend) : json_null());
+                  (json_int_t)history->left_out, "trend_is_earlier", (int)history->trend_is_earlier, "trend",
+                  history->has_trend ? trend(&history->trend) : json_null());
     char *text = object ? json_dumps(object, 0) : NULL;
     json_decref(object);
     if (!text)

@@ -36,7 +36,9 @@ static void put_head(const struct history *history, FILE *out)
              write_date(history->records[0].wall_ns, first), write_date(history->records[count - 1].wall_ns, last));
     put_wrapped(out, sentence);
     if (history->has_trend) {
-        hr_trend_format(&history->trend, sentence, sizeof sentence);
+        int prefix =
+            snprintf(sentence, sizeof sentence, "%s", history->trend_is_earlier ? "before the last start, " : "");
+        hr_trend_format(&history->trend, sentence + prefix, sizeof sentence - (size_t)prefix);
         put_wrapped(out, sentence);
     } else {
         fputs("too short for a trend\n", out);

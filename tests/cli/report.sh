@@ -23,7 +23,7 @@ python3 -c 'import sys; sys.exit(max(map(len, open(sys.argv[1], encoding="utf-8"
     bad "lines are wider than 80 columns"
 
 run 0 report --json "$file"
-holds '.sessions == 1 and .damaged == 0 and .torn_bytes == 0 and .trend.kind == "growth"'
+holds '.trend_is_earlier == false and .sessions == 1 and .damaged == 0 and .torn_bytes == 0 and .trend.kind == "growth"'
 holds '(.records | length >= 120) and .records[0].limit_bytes == 67108864'
 holds '.events[0] | .kind == "level" and .from == "normal" and .to == "warning"'
 holds '.trend.time_to_limit_ns > 0 and .trend.slope_low <= .trend.slope_high'
@@ -35,6 +35,17 @@ rows = list(csv.DictReader(open(sys.argv[1], newline="")))
 assert len(rows) >= 120 and all(None not in row.values() and None not in row for row in rows)
 assert int(rows[-1]["live_bytes"]) >= int(rows[0]["live_bytes"]) and rows[0]["level"] == "normal"
 PYTHON
+
+# A process that was just started: what matters is what the one before it had come to.
+cp "$file" "$work/restarted"
+"$HEADROOM_BUILD_DIR/tests/tools/history" "$work/restarted" 2
+run 0 report "$work/restarted"
+says out "before the last start, live: growth, by "
+run 0 report --json "$work/restarted"
+holds '.sessions == 2 and .trend_is_earlier and .trend.kind == "growth"'
+"$HEADROOM_BUILD_DIR/tests/tools/history" "$work/moment" 2
+run 0 report "$work/moment"
+says out "too short for a trend"
 
 # A second process goes on in the same file.
 "$HEADROOM_BUILD_DIR/tests/tools/history" "$file" 5
