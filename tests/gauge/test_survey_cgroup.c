@@ -2,6 +2,10 @@
 /* What only the kernel's own files show: groups that vanish, and trees that are deeper than a guard's table. */
 #include "support/cgroup.h"
 #include "support/cmocka.h"
+#include "support/processes.h"
+
+#include "gauge/reading.h"
+#include "os/clock.h"
 
 #include <fcntl.h>
 #include <headroom/headroom.h>
@@ -40,12 +44,12 @@ static void assert_well(int status)
 
 static hrt_cgroup first, second;
 
-static bool enter(const hrt_cgroup *group)
+static bool enter(const hrt_cgroup *group, pid_t pid)
 {
     char path[HRT_CGROUP_PATH + 32];
     snprintf(path, sizeof path, "%s/cgroup.procs", group->path);
     int fd = open(path, O_WRONLY | O_CLOEXEC);
-    bool entered = fd >= 0 && write(fd, "0", 1) == 1;
+    bool entered = fd >= 0 && dprintf(fd, "%d", pid) > 0;
     close(fd);
     return entered;
 }
@@ -61,7 +65,7 @@ static int move_and_remove(void *context)
     CHECK(strstr(before.limit_source, strrchr(first.path, '/')) != NULL);
     char was[256];
     snprintf(was, sizeof was, "%s", before.limit_source);
-    CHECK(enter(&second));
+    CHECK(enter(&second, 0));
     CHECK(rmdir(first.path) == 0);
     hr_guard_check(guard);
     CHECK(hr_guard_read(guard, &after) == 0);
@@ -81,6 +85,45 @@ static void a_removed_group_makes_the_guard_find_its_new_one(void **state)
     assert_well(hrt_cgroup_run(&first, move_and_remove, NULL));
     hrt_cgroup_free(&second);
     hrt_cgroup_free(&first);
+}
+
+/* ── a number that is given to another process ──────────────────────────────────────────────────────────────────── */
+
+static int watch_one_and_give_its_number_away(void *context)
+{
+    (void)context;
+    hri_gauge gauge;
+    hri_reading reading = {0};
+    pid_t pid = hrt_process_start();
+    CHECK(enter(&first, pid));
+    CHECK(hri_gauge_open(&gauge, &(hri_site){.root = "", .pid = pid}, &hri_os_clock) == 0);
+    hri_gauge_read(&gauge, true, &reading);
+    CHECK(reading.binding >= 0 && reading.groups[reading.binding].limit_bytes == 64 * MIB);
+    hrt_process_end(pid);
+    CHECK(rmdir(first.path) == 0);
+    if (!hrt_process_start_as(pid))
+        return HRT_NO_CHOICE;
+    CHECK(enter(&second, pid));
+    hri_gauge_read(&gauge, true, &reading);
+    CHECK(reading.process.rss_bytes == HR_NONE);
+    for (unsigned i = 0; i < reading.group_count; i++)
+        CHECK(reading.groups[i].limit_bytes != 48 * MIB);
+    hri_gauge_close(&gauge);
+    return 0;
+}
+
+/* Regression: the groups of a process were found anew by its number, which was another process's by then. */
+static void the_groups_of_another_process_with_its_number_are_not_its_own(void **state)
+{
+    (void)state;
+    assert_int_equal(hrt_cgroup_new("first", 64 * MIB, &first), 0);
+    assert_int_equal(hrt_cgroup_new("second", 48 * MIB, &second), 0);
+    int status = hrt_processes_run(watch_one_and_give_its_number_away, NULL);
+    hrt_cgroup_free(&second);
+    hrt_cgroup_free(&first);
+    if (hrt_processes_skip(status))
+        skip();
+    assert_int_equal(status, 0);
 }
 
 /* ── a deep tree ────────────────────────────────────────────────────────────────────────────────────────────────── */
@@ -124,6 +167,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_removed_group_makes_the_guard_find_its_new_one),
+        cmocka_unit_test(the_groups_of_another_process_with_its_number_are_not_its_own),
         cmocka_unit_test(a_limit_40_groups_above_is_found),
     };
     return cmocka_run_group_tests(tests, set_up, NULL);

@@ -91,7 +91,11 @@ CONF
     children+=("$nginx")
     for _ in 1 2; do
         (while kill -0 "$nginx" 2>/dev/null; do
-            curl -s --noproxy '*' --compressed -o /dev/null "http://127.0.0.1:$port/file" || sleep 0.1
+            if curl -sf --noproxy '*' --compressed -o /dev/null "http://127.0.0.1:$port/file"; then
+                printf . >>"$work/served"
+            else
+                sleep 0.1
+            fi
         done) &
         children+=($!)
     done
@@ -121,6 +125,9 @@ for process in "${recorders[@]}"; do
     wait "$process" || status=$?
     [ "$status" -eq 0 ] || [ "$status" -eq 3 ] || { echo "a recorder ends with $status"; failed=1; }
 done
+
+[ -z "$nginx" ] || [ "$(stat -c %s "$work/served" 2>/dev/null || echo 0)" -ge 1000 ] ||
+    { echo "FAILED: nginx was hardly under load"; failed=1; }
 
 judge() { # NAME PATTERN: the kinds that are right
     [ -e "$work/$1.history" ] || return 0
