@@ -12,7 +12,7 @@
 
 #include <headroom/base.h>
 
-#if defined(__has_include) && defined(__linux__) && defined(__x86_64__) && defined(__LP64__)
+#if defined(__has_include) && defined(__linux__) && defined(__LP64__) && (defined(__x86_64__) || defined(__aarch64__))
 #if __has_include(<sys/rseq.h>) && (defined(__clang__) || __GNUC__ >= 11)
 #define HR_POOL_INLINE_ 1
 #endif
@@ -47,6 +47,8 @@ struct hr_pool_face_ {
 
 extern HR_API __attribute__((tls_model("initial-exec"))) __thread void *hr_cells_mine_;
 extern const ptrdiff_t __rseq_offset; /* glibc's: <sys/rseq.h> would bring the kernel's names too */
+
+#if defined(__x86_64__)
 
 #define HR_SEQUENCE_BEGIN_                                                                                             \
     ".pushsection __rseq_cs, \"aw\"\n\t.balign 32\n3:\n\t.long 0, 0\n\t.quad 1f, 2f - 1f, 4f\n\t.popsection\n\t"       \
@@ -101,6 +103,75 @@ static inline bool hr_pool_push_(const void *pool, void *block)
 slow:
     return false;
 }
+
+#else /* arm64; bounds are loaded with acquire, and tops stored with release: see os/cell_aarch64.h in the sources */
+
+#define HR_SEQUENCE_BEGIN_                                                                                             \
+    ".pushsection __rseq_cs, \"aw\"\n\t.balign 32\n3:\n\t.long 0, 0\n\t.quad 1f, 2f - 1f, 4f\n\t.popsection\n\t"       \
+    "adrp %[work], 3b\n\tadd %[work], %[work], :lo12:3b\n\tstr %[work], [%[rseq], #8]\n1:\n\t"
+#define HR_SEQUENCE_END_                                                                                               \
+    "2:\n\t.pushsection __rseq_failure, \"ax\"\n\t.inst 0xd428bc00\n4:\n\tb %l[slow]\n\t.popsection\n\t"
+
+static inline char *hr_pool_cell_(uint32_t place)
+{
+    return (char *)hr_cells_mine_ + place;
+}
+
+static inline char *hr_pool_rseq_(void)
+{
+    return (char *)__builtin_thread_pointer() + __rseq_offset;
+}
+
+/* Takes the topmost block; false if there is none, or the sequence was interrupted. */
+static inline bool hr_pool_pop_(const void *pool, void **ret_block)
+{
+    void *block, *top;
+    char *cell = hr_pool_cell_(((const struct hr_pool_face_ *)pool)->get_place);
+    uint64_t *gets = (uint64_t *)(void *)(cell + 48);
+    __asm__ volatile goto(HR_SEQUENCE_BEGIN_ "ldar %[work], [%[begin]]\n\t"
+                                             "ldr %[top], [%[cell]]\n\t"
+                                             "cmp %[top], %[work]\n\t"
+                                             "b.ls %l[slow]\n\t"
+                                             "ldr %[work], [%[top], #-8]!\n\t"
+                                             "stlr %[top], [%[cell]]\n" HR_SEQUENCE_END_
+                          : [work] "=&r"(block), [top] "=&r"(top)
+                          : [cell] "r"(cell), [begin] "r"(cell + 8), [rseq] "r"(hr_pool_rseq_())
+                          : "memory", "cc"
+                          : slow);
+    __atomic_store_n(gets, __atomic_load_n(gets, __ATOMIC_RELAXED) + 1, __ATOMIC_RELAXED);
+    if (!block)
+        __builtin_unreachable();
+    *ret_block = block;
+    return true;
+slow:
+    return false;
+}
+
+/* Puts a block on top; false if there is no room, if it is the block that was put last, or if the sequence was
+ * interrupted. */
+static inline bool hr_pool_push_(const void *pool, void *block)
+{
+    void *work, *top;
+    char *cell = hr_pool_cell_(((const struct hr_pool_face_ *)pool)->put_place);
+    __asm__ volatile goto(HR_SEQUENCE_BEGIN_ "ldar %[work], [%[end]]\n\t"
+                                             "ldr %[top], [%[cell]]\n\t"
+                                             "cmp %[top], %[work]\n\t"
+                                             "b.hs %l[slow]\n\t"
+                                             "ldr %[work], [%[top], #-8]\n\t"
+                                             "cmp %[work], %[block]\n\t"
+                                             "b.eq %l[slow]\n\t"
+                                             "str %[block], [%[top]], #8\n\t"
+                                             "stlr %[top], [%[cell]]\n" HR_SEQUENCE_END_
+                          : [work] "=&r"(work), [top] "=&r"(top)
+                          : [cell] "r"(cell), [end] "r"(cell + 16), [rseq] "r"(hr_pool_rseq_()), [block] "r"(block)
+                          : "memory", "cc"
+                          : slow);
+    return true;
+slow:
+    return false;
+}
+
+#endif
 
 #undef HR_SEQUENCE_BEGIN_
 #undef HR_SEQUENCE_END_
