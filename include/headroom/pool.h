@@ -17,8 +17,8 @@
  * its last visit.
  *
  * Getting and putting take some nanoseconds: they are `static inline` here where restartable sequences can be used (glibc
- * from 2.35 on, x86-64 or arm64, GCC 11 or clang), and calls otherwise, or where HR_NO_INLINE is defined. The functions of the same
- * names exist in any case, for other languages.
+ * from 2.35 on, x86-64 or arm64, GCC 11 or clang), and calls otherwise, or where HR_NO_INLINE is defined. The functions of
+ * the same names exist in any case, for other languages.
  *
  * Misuse is a fault (hr_figures.faults): a block that is put twice, or into a pool that it is not of, is refused. Debug
  * builds of the library find it at once and abort. Release builds find it at once when it is the block that was put last,
