@@ -258,12 +258,12 @@ int hr_batch_new(const hr_batch_options *options, hr_batch **ret_batch)
     int error = fit(&batch->options);
     uint64_t size = hri_mul(batch->options.items_max, batch->options.item_bytes);
     if (!error)
-        error = hri_buffers_init(&batch->buffers, batch->options.budget, (size_t)hri_min(size, SIZE_MAX));
+        error = hri_buffers_init(&batch->buffers, batch->options.budget, "batch", (size_t)hri_min(size, SIZE_MAX), 1);
     if (error)
         goto free_batch;
     error = hri_wait_init(&batch->lock, &batch->flushed);
     if (error)
-        goto free_batch;
+        goto destroy_buffers;
     error = hri_buffer_get(&batch->buffers, false, &items);
     if (error)
         goto destroy_wait;
@@ -280,6 +280,8 @@ int hr_batch_new(const hr_batch_options *options, hr_batch **ret_batch)
 
 destroy_wait:
     hri_wait_destroy(&batch->lock, &batch->flushed);
+destroy_buffers:
+    hri_buffers_destroy(&batch->buffers);
 free_batch:
     free(batch);
     return error;
@@ -301,6 +303,7 @@ int hr_batch_free(hr_batch *batch)
         hri_duty_remove(batch->duties, &batch->duty);
     hri_file_close(batch->timer);
     hri_buffer_put(&batch->buffers, batch->items);
+    hri_buffers_destroy(&batch->buffers);
     hri_wait_destroy(&batch->lock, &batch->flushed);
     free(batch);
     return 0;

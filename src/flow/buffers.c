@@ -1,48 +1,56 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#define HR_NO_INLINE 1
 #include "flow/buffers.h"
 
+#include "base/assert.h"
 #include "base/checked.h"
 #include "os/pages.h"
+#include "store/pool.h"
 
 #include <errno.h>
 
-int hri_buffers_init(hri_buffers *buffers, hr_budget *budget, size_t bytes)
+int hri_buffers_init(hri_buffers *buffers, hr_budget *budget, const char *name, size_t bytes, unsigned count)
 {
     size_t page = hri_page_size();
     if (bytes == 0 || bytes > SIZE_MAX / 2)
         return -EINVAL;
-    *buffers = (hri_buffers){.budget = budget, .bytes = (bytes + page - 1) / page * page};
-    return 0;
+    buffers->bytes = (bytes + page - 1) / page * page;
+    return hri_byte_pool_new_few(budget, name, buffers->bytes, count, &buffers->pool);
 }
 
-static int charge(const hri_buffers *buffers, bool wanted)
+void hri_buffers_destroy(hri_buffers *buffers)
 {
-    if (!buffers->budget)
-        return 0;
-    return wanted ? hr_budget_try_charge(buffers->budget, buffers->bytes)
-                  : hr_budget_charge(buffers->budget, buffers->bytes);
+    int error = hr_byte_pool_free(buffers->pool);
+    HRI_ASSERT(error == 0);
+    (void)error;
 }
 
 int hri_buffer_get(hri_buffers *buffers, bool wanted, void **ret_buffer)
 {
-    int error = charge(buffers, wanted);
-    if (error)
-        return error;
-    error = hri_pages_map(buffers->bytes, ret_buffer);
-    if (error) {
-        if (buffers->budget)
-            hr_budget_uncharge(buffers->budget, buffers->bytes);
-        return error;
-    }
-    buffers->held_bytes += buffers->bytes;
-    buffers->peak_bytes = hri_max(buffers->peak_bytes, buffers->held_bytes);
+    void *buffer = wanted ? hri_byte_pool_try_get(buffers->pool) : hr_byte_pool_get(buffers->pool, buffers->bytes);
+    if (!buffer)
+        return -errno;
+    *ret_buffer = buffer;
     return 0;
 }
 
 void hri_buffer_put(hri_buffers *buffers, void *buffer)
 {
-    hri_pages_unmap(buffer, buffers->bytes);
-    buffers->held_bytes -= buffers->bytes;
-    if (buffers->budget)
-        hr_budget_uncharge(buffers->budget, buffers->bytes);
+    hr_byte_pool_put(buffers->pool, buffer);
+}
+
+void hri_buffers_narrow(hri_buffers *buffers, unsigned most)
+{
+    hr_pool_figures figures = {0};
+    (void)hr_byte_pool_read(buffers->pool, &figures);
+    uint64_t more = hri_sub(figures.in_use + figures.idle, most);
+    if (more && figures.idle)
+        hri_byte_pool_trim_some(buffers->pool, more * buffers->bytes);
+}
+
+uint64_t hri_buffers_peak_bytes(const hri_buffers *buffers)
+{
+    hr_pool_figures figures = {0};
+    (void)hr_byte_pool_read(buffers->pool, &figures);
+    return figures.peak_bytes;
 }

@@ -1,23 +1,36 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Where flow's buffers come from: whole pages, charged before they are mapped. The only two functions that know. */
+/* Flow's buffers: a byte pool of just as many as there may be, all of one size, charged from when one is first handed out.
+ * What is idle waits in the pool, where any shortage of the guard finds it.
+ */
 #ifndef HRI_FLOW_BUFFERS_H
 #define HRI_FLOW_BUFFERS_H
 
 #include <headroom/budget.h>
+#include <headroom/pool.h>
 
 typedef struct hri_buffers {
-    hr_budget *budget; /* NULL: nobody pays */
-    size_t bytes;      /* of each: whole pages */
-    uint64_t held_bytes;
-    uint64_t peak_bytes;
+    hr_byte_pool *pool;
+    size_t bytes; /* of each: whole pages */
 } hri_buffers;
 
-/* `bytes` is rounded up to whole pages. Gives 0, or -EINVAL where that is no size. */
-int hri_buffers_init(hri_buffers *buffers, hr_budget *budget, size_t bytes);
+/* Makes `count` buffers possible, and none yet: `bytes` is rounded up to whole pages; `budget` NULL: nobody pays. Reports
+ * show the pool by `name`. Gives 0, -EINVAL where that is no size, or -ENOMEM. */
+int hri_buffers_init(hri_buffers *buffers, hr_budget *budget, const char *name, size_t bytes, unsigned count);
 
-/* One thread at a time. What is only `wanted`, not needed, is charged without relief: reading ahead is no reason to empty
- * caches. Gives 0, -EDQUOT or -ENOMEM. */
+/* When all buffers are back. */
+void hri_buffers_destroy(hri_buffers *buffers);
+
+/* What is only `wanted`, not needed, is charged without relief: reading ahead is no reason to empty caches. Gives 0,
+ * -EDQUOT or -ENOMEM. */
 int hri_buffer_get(hri_buffers *buffers, bool wanted, void **ret_buffer);
+
+/* The buffer waits in the pool. */
 void hri_buffer_put(hri_buffers *buffers, void *buffer);
+
+/* Gives back to the kernel what waits and is more than `most` buffers together with those that are out. */
+void hri_buffers_narrow(hri_buffers *buffers, unsigned most);
+
+/* The most that they held at once. */
+uint64_t hri_buffers_peak_bytes(const hri_buffers *buffers);
 
 #endif

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The stream: slots that are filled and handed on.
  *
+ * Its buffers are a byte pool of just as many as it has slots. A slot has one from when it is to be filled, and it goes back
+ * into the pool when the thread that runs the stream has no use for it: there whoever is short of memory finds it.
+ *
  * A slot's buffer is filled until the splitter finds a chunk in it. What stands behind the chunk is the *rest*: it moves
  * to the front of the slot that is filled next. So every byte is in one slot at a time, in the order of the input, and a
  * stream that stops for want of anything but a callback has lost none.
@@ -71,13 +74,20 @@ void hri_slot_unmap(hr_stream *stream, hri_slot *slot)
     stream->mapped--;
 }
 
+/* Takes the buffers that nothing is in. */
+static void unmap_idle(hr_stream *stream)
+{
+    for (unsigned i = 0; i < stream->slot_count; i++)
+        if (stream->slots[i].state == HRI_SLOT_IDLE && &stream->slots[i] != stream->rest)
+            hri_slot_unmap(stream, &stream->slots[i]);
+}
+
 int hri_stream_pause(hr_stream *stream)
 {
     if (level_of(stream) < HR_CRITICAL)
         return 0;
-    for (unsigned i = 0; i < stream->slot_count; i++)
-        if (stream->slots[i].state == HRI_SLOT_IDLE && &stream->slots[i] != stream->rest)
-            hri_slot_unmap(stream, &stream->slots[i]);
+    unmap_idle(stream);
+    hri_buffers_narrow(&stream->buffers, 0);
     int64_t begin_ns = hri_clock_now(&hri_os_clock), now_ns = begin_ns;
     int64_t most_ns = stream->options.pause_max_ns;
     int error;
@@ -302,10 +312,7 @@ static int init(hr_stream *stream, const hr_stream_options *given)
         .pieces = options->long_records_in_pieces,
     };
     stream->wake = (hri_wake){hri_cancel_fd(options->cancel), -1};
-    int error = hri_buffers_init(&stream->buffers, options->budget,
-                                 options->buffer_bytes ? options->buffer_bytes : BUFFER_BYTES);
-    if (!error)
-        error = hri_source_open(&stream->source, &options->reader, options->drop_behind);
+    int error = hri_source_open(&stream->source, &options->reader, options->drop_behind);
     if (!error && options->offset) {
         stream->offset = options->offset;
         error = hri_source_seek(&stream->source, options->offset);
@@ -314,7 +321,10 @@ static int init(hr_stream *stream, const hr_stream_options *given)
             error = 0;
         }
     }
-    return error;
+    if (error)
+        return error;
+    return hri_buffers_init(&stream->buffers, options->budget, "stream",
+                            options->buffer_bytes ? options->buffer_bytes : BUFFER_BYTES, stream->slot_count);
 }
 
 int hr_stream_new(const hr_stream_options *options, hr_stream **ret_stream)
@@ -360,9 +370,10 @@ int hr_stream_continue(hr_stream *stream, hr_stream_result *ret_result)
             error = run_alone(stream);
         stream->result.elapsed_ns += hri_clock_now(&hri_os_clock) - stream->started_ns;
         hri_stream_report(stream, true);
+        unmap_idle(stream);
     }
     stream->result.offset = reached(stream);
-    stream->result.buffers_peak_bytes = stream->buffers.peak_bytes;
+    stream->result.buffers_peak_bytes = hri_buffers_peak_bytes(&stream->buffers);
     stream->result.method =
         hri_source_method(&stream->source, stream->options.cancel != NULL || stream->result.workers > 0);
     if (ret_result)
@@ -382,6 +393,7 @@ void hr_stream_free(hr_stream *stream)
     for (unsigned i = 0; i < stream->slot_count; i++)
         if (stream->slots[i].data)
             hri_buffer_put(&stream->buffers, stream->slots[i].data);
+    hri_buffers_destroy(&stream->buffers);
     free(stream);
 }
 

@@ -54,7 +54,8 @@ struct hr_stream {
 /* How many buffers the level allows: 0 at critical. */
 unsigned hri_stream_allowed(const hr_stream *stream);
 
-/* Gives a slot its buffer, or takes it from an idle one. The first buffer is needed, others are wanted. */
+/* Gives a slot its buffer, or takes it from an idle one: it waits in the pool then. The first buffer is needed, others are
+ * wanted. */
 int hri_slot_map(hr_stream *stream, hri_slot *slot);
 void hri_slot_unmap(hr_stream *stream, hri_slot *slot);
 

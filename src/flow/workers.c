@@ -140,22 +140,27 @@ static int wait_for_fewer(struct crew *crew, unsigned most)
     return error;
 }
 
-/* Chooses among the slots that are the feeder's; gives those back that the level no longer allows. NULL: a busy one has to
- * come back first, or, with an error, there is not one buffer. */
+/* Chooses among the slots that are the feeder's, and takes the buffers of the others: reading may take long. NULL: a busy
+ * one has to come back first, or, with an error, there is not one buffer. */
 static hri_slot *choose(hr_stream *stream, unsigned allowed, int *ret_error)
 {
-    hri_slot *unmapped = NULL;
+    hri_slot *mapped = NULL, *unmapped = NULL;
     *ret_error = 0;
     for (unsigned i = 0; i < stream->slot_count; i++) {
         hri_slot *slot = &stream->slots[i];
         if (!slot->ours || slot == stream->rest)
             continue;
-        if (slot->data && stream->mapped > allowed)
+        if (mapped || stream->mapped > allowed)
             hri_slot_unmap(stream, slot);
         if (slot->data)
-            return slot;
-        unmapped = slot;
+            mapped = slot;
+        else
+            unmapped = slot;
     }
+    if (allowed < stream->slot_count)
+        hri_buffers_narrow(&stream->buffers, allowed);
+    if (mapped)
+        return mapped;
     if (unmapped && stream->mapped < allowed && (stream->mapped == 0 || stream->index >= stream->ask_at)) {
         *ret_error = hri_slot_map(stream, unmapped);
         if (!*ret_error)

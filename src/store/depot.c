@@ -122,6 +122,8 @@ static bool add_region(hri_engine *engine)
     const hri_engine_options *options = &engine->options;
     uint64_t bytes = hri_max(REGION_BYTES_MIN, hri_min(engine->regions_bytes / 4, REGION_BYTES_MAX));
     bytes = hri_max(bytes, REGION_BLOCKS_MIN * options->block_bytes);
+    if (options->blocks)
+        bytes = options->blocks * options->block_bytes;
     hri_region *region = hri_region_new(engine, options->block_bytes, options->align, (size_t)bytes);
     if (region)
         link_region(engine, region);

@@ -21,6 +21,24 @@
 static pthread_mutex_t engines_lock = PTHREAD_MUTEX_INITIALIZER;
 static hri_engine *engines;
 
+/* ── paying ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+/* With relief or without. */
+static int pay(const hri_engine *engine, bool relief)
+{
+    hr_budget *budget = engine->options.budget;
+    if (!budget)
+        return 0;
+    return relief ? hr_budget_charge(budget, hri_engine_cost(engine))
+                  : hr_budget_try_charge(budget, hri_engine_cost(engine));
+}
+
+static void refund(const hri_engine *engine, uint64_t bytes)
+{
+    if (engine->options.budget)
+        hr_budget_uncharge(engine->options.budget, bytes);
+}
+
 /* ── getting ───────────────────────────────────────────────────────────────────────────────────────────────────── */
 
 static void *refuse(hri_engine *engine, int error)
@@ -40,14 +58,14 @@ static void unmake(hri_engine *engine, void *block)
     engine->made--;
     engine->charged_bytes -= hri_engine_cost(engine);
     pthread_mutex_unlock(&engine->lock);
-    hr_budget_uncharge(engine->options.budget, hri_engine_cost(engine));
+    refund(engine, hri_engine_cost(engine));
 }
 
 /* Pays for a new block and makes it, or finds an idle one after all. */
-static void *make_block(hri_engine *engine)
+static void *make_block(hri_engine *engine, bool needed)
 {
     const hri_engine_options *options = &engine->options;
-    int error = hr_budget_try_charge(options->budget, hri_engine_cost(engine));
+    int error = pay(engine, false);
     if (error) { /* what other threads have in hand comes before relief */
         pthread_mutex_lock(&engine->lock);
         hri_depot_collect(engine, false, false);
@@ -55,7 +73,7 @@ static void *make_block(hri_engine *engine)
         pthread_mutex_unlock(&engine->lock);
         if (block)
             return block;
-        error = hr_budget_charge(options->budget, hri_engine_cost(engine));
+        error = needed ? pay(engine, true) : error;
     }
     if (error)
         return refuse(engine, error);
@@ -63,7 +81,7 @@ static void *make_block(hri_engine *engine)
     void *block = hri_depot_take_new(engine);
     pthread_mutex_unlock(&engine->lock);
     if (!block) {
-        hr_budget_uncharge(options->budget, hri_engine_cost(engine));
+        refund(engine, hri_engine_cost(engine));
         return refuse(engine, -ENOMEM);
     }
     error = options->construct ? options->construct(block, options->context) : 0;
@@ -73,13 +91,13 @@ static void *make_block(hri_engine *engine)
     return refuse(engine, error);
 }
 
-void *hri_engine_get(hri_engine *engine)
+void *hri_engine_get(hri_engine *engine, bool needed)
 {
     hri_magazine_lock(engine);
     void *block = hri_depot_take_idle(engine);
     pthread_mutex_unlock(&engine->lock);
     if (!block)
-        block = make_block(engine);
+        block = make_block(engine, needed);
     if (block) {
         hri_poison_lift(block, engine->options.block_bytes);
         hri_redzone_out(block, engine->usable_bytes, engine->options.block_bytes, engine->options.scratch);
@@ -146,7 +164,7 @@ static void drop_block(hri_engine *engine, void *block)
     engine->made--;
     engine->charged_bytes -= hri_engine_cost(engine);
     pthread_mutex_unlock(&engine->lock);
-    hr_budget_uncharge(engine->options.budget, hri_engine_cost(engine));
+    refund(engine, hri_engine_cost(engine));
 }
 
 /* Takes off the list a region without a block that is away; NULL: there is none. */
@@ -185,7 +203,7 @@ static void release(hri_engine *engine, uint64_t want_bytes)
         }
         uint64_t bytes = region->used * hri_engine_cost(engine);
         drop_region(engine, region);
-        hr_budget_uncharge(engine->options.budget, bytes);
+        refund(engine, bytes);
         freed += bytes;
     }
 }
@@ -262,24 +280,35 @@ static void end_thread(hri_cell *record)
     pthread_mutex_unlock(&engines_lock);
 }
 
+static size_t round_up(size_t size, size_t grain)
+{
+    return (size + grain - 1) / grain * grain;
+}
+
+/* Fits the size of blocks and their alignment. */
+static void fit_blocks(hri_engine *engine)
+{
+    size_t page = hri_page_size(), align = engine->options.align ? engine->options.align : 16;
+    engine->usable_bytes = engine->options.block_bytes;
+    if (engine->options.blocks)
+        engine->usable_bytes = round_up(engine->usable_bytes, page);
+    size_t bytes = round_up(engine->usable_bytes + HRI_REDZONE_BYTES, align);
+    if (bytes >= 4 * page || engine->options.blocks) /* with pages of its own a block can be given back alone */
+        align = page;
+    engine->options.align = align;
+    engine->options.block_bytes = round_up(bytes, align);
+}
+
 int hri_engine_init(hri_engine *engine, const hri_engine_options *options)
 {
     *engine = (hri_engine){.options = *options};
-    size_t page = hri_page_size(), align = options->align ? options->align : 16;
-    engine->usable_bytes = options->block_bytes;
-    size_t bytes = (options->block_bytes + HRI_REDZONE_BYTES + align - 1) / align * align;
-    if (bytes >= 4 * page) { /* with pages of its own a block can be given back alone */
-        align = page;
-        bytes = (bytes + page - 1) / page * page;
-    }
-    engine->options.align = align;
-    engine->options.block_bytes = bytes;
+    fit_blocks(engine);
     hri_magazine_init(engine);
     int error = hri_lock_init(&engine->lock);
     if (error)
         return error;
 #ifndef HRI_DEBUG /* debug builds look at each block by itself */
-    engine->place = hri_poison_is_watched() ? 0 : hri_cells_claim();
+    engine->place = options->blocks || hri_poison_is_watched() ? 0 : hri_cells_claim();
 #endif
     pthread_mutex_lock(&engines_lock);
     hri_cells_at_end(end_thread);

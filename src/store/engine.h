@@ -26,15 +26,18 @@ typedef struct hri_magazine hri_magazine;
 
 /* What an engine is to be. */
 typedef struct hri_engine_options {
-    hr_budget *budget;
+    hr_budget *budget;  /* NULL: nobody pays */
     size_t block_bytes; /* what users get; an engine's own are rounded up, with a red zone in debug builds */
     size_t align;       /* a power of two up to a page; 0: 16 */
     int (*construct)(void *block, void *context);
     void (*destroy)(void *block, void *context);
     void *context;
     bool scratch; /* nobody relies on what is in a block that comes out again */
+    unsigned blocks; /* few blocks of whole pages, at most so many at a time, see below; 0: as many as users ask for */
 } hri_engine_options;
 
+/* An engine of few blocks has one region, mapped for just these. A block costs what it holds; the region's head, a page,
+ * is nobody's. Idle ones wait in the region, none in a thread's magazine. */
 typedef struct hri_engine {
     /* Constant once made. */
     hri_engine_options options;
@@ -62,6 +65,8 @@ typedef struct hri_engine {
 /* What a block costs: itself, and its part of a region's head. */
 static inline uint64_t hri_engine_cost(const hri_engine *engine)
 {
+    if (engine->options.blocks)
+        return engine->usable_bytes;
     return engine->options.block_bytes + HRI_BLOCK_HEAD_BYTES + engine->options.block_bytes / 256;
 }
 
@@ -70,8 +75,8 @@ int hri_engine_init(hri_engine *engine, const hri_engine_options *options);
 /* Gives -EBUSY while blocks are out: then it is still there. */
 int hri_engine_destroy(hri_engine *engine);
 
-/* Gives a block, or NULL with errno. */
-void *hri_engine_get(hri_engine *engine);
+/* Gives a block, or NULL with errno. Where it is not `needed` nobody is asked for memory so that it can be had. */
+void *hri_engine_get(hri_engine *engine, bool needed);
 
 /* Takes a block back; false, and a fault, if it is none of this engine's that is away. */
 bool hri_engine_put(hri_engine *engine, void *block);

@@ -84,6 +84,8 @@ int hri_pool_open(hri_pool *pool, const char *name, hr_budget *budget)
     pool->name = strdup(name);
     if (!pool->name)
         return -ENOMEM;
+    if (!budget)
+        return 0;
     pool->yielders = budget->tree->yielders;
     pool->yielder = (hri_yielder){
         .name = pool->name,
@@ -107,7 +109,8 @@ int hri_pool_close(hri_pool *pool)
     hri_pool_read(pool, &figures);
     if (figures.in_use > 0)
         return -EBUSY;
-    hri_yielders_remove(pool->yielders, &pool->yielder);
+    if (pool->yielders)
+        hri_yielders_remove(pool->yielders, &pool->yielder);
     for (unsigned i = 0; i < pool->count; i++)
         hri_engine_destroy(&pool->engines[i]);
     free(pool->name);

@@ -37,7 +37,7 @@ static unsigned count_sizes(size_t min_bytes, size_t max_bytes)
 }
 
 /* Makes the engines, from the smallest size up. */
-static int make_engines(hr_byte_pool *pool, size_t min_bytes)
+static int make_engines(hr_byte_pool *pool, size_t min_bytes, unsigned blocks)
 {
     size_t bytes = min_bytes;
     for (; pool->pool.count < count_sizes(min_bytes, pool->max_bytes); pool->pool.count++) {
@@ -45,6 +45,7 @@ static int make_engines(hr_byte_pool *pool, size_t min_bytes)
             .budget = pool->budget,
             .block_bytes = bytes < pool->max_bytes ? bytes : pool->max_bytes,
             .scratch = !pool->wipe,
+            .blocks = blocks,
         };
         int error = hri_engine_init(&pool->engines[pool->pool.count], &options);
         if (error)
@@ -73,27 +74,23 @@ static void open_face(hr_byte_pool *pool)
 /* Sizes beyond this are no buffers. */
 #define SIZE_MAX_BYTES ((size_t)1 << 40)
 
-int hr_byte_pool_new(hr_guard *guard, const hr_byte_pool_options *options, hr_byte_pool **ret_pool)
+/* `options` has its budget, and min_bytes and max_bytes. */
+static int make(const hr_byte_pool_options *options, unsigned blocks, hr_byte_pool **ret_pool)
 {
-    if (!guard || !options || !ret_pool)
-        return -EINVAL;
-    size_t min_bytes = options->size_bytes ? options->size_bytes : options->min_bytes;
-    size_t max_bytes = options->size_bytes ? options->size_bytes : options->max_bytes;
-    bool both = options->size_bytes && (options->min_bytes || options->max_bytes);
-    hr_budget *budget = hri_pool_budget(guard, options->budget);
-    if (both || !budget || min_bytes == 0 || min_bytes > max_bytes || max_bytes > SIZE_MAX_BYTES)
+    size_t min_bytes = options->min_bytes, max_bytes = options->max_bytes;
+    if (min_bytes == 0 || min_bytes > max_bytes || max_bytes > SIZE_MAX_BYTES)
         return -EINVAL;
     unsigned count = count_sizes(min_bytes, max_bytes);
     hr_byte_pool *pool = calloc(1, sizeof *pool + count * sizeof *pool->engines);
     if (!pool)
         return -ENOMEM;
     pool->pool.engines = pool->engines;
-    pool->budget = budget;
+    pool->budget = options->budget;
     pool->max_bytes = max_bytes;
     pool->wipe = options->wipe;
-    int error = make_engines(pool, min_bytes);
+    int error = make_engines(pool, min_bytes, blocks);
     if (!error)
-        error = hri_pool_open(&pool->pool, options->name ? options->name : "bytes", budget);
+        error = hri_pool_open(&pool->pool, options->name ? options->name : "bytes", options->budget);
     if (error) {
         free_engines(pool);
         free(pool);
@@ -102,6 +99,24 @@ int hr_byte_pool_new(hr_guard *guard, const hr_byte_pool_options *options, hr_by
     open_face(pool);
     *ret_pool = pool;
     return 0;
+}
+
+int hr_byte_pool_new(hr_guard *guard, const hr_byte_pool_options *options, hr_byte_pool **ret_pool)
+{
+    if (!guard || !options || !ret_pool || (options->size_bytes && (options->min_bytes || options->max_bytes)))
+        return -EINVAL;
+    hr_byte_pool_options fitted = *options;
+    fitted.budget = hri_pool_budget(guard, options->budget);
+    if (options->size_bytes)
+        fitted.min_bytes = fitted.max_bytes = options->size_bytes;
+    return fitted.budget ? make(&fitted, 0, ret_pool) : -EINVAL;
+}
+
+int hri_byte_pool_new_few(hr_budget *budget, const char *name, size_t size_bytes, unsigned blocks,
+                          hr_byte_pool **ret_pool)
+{
+    hr_byte_pool_options options = {.name = name, .budget = budget, .min_bytes = size_bytes, .max_bytes = size_bytes};
+    return make(&options, blocks, ret_pool);
 }
 
 int hr_byte_pool_free(hr_byte_pool *pool)
@@ -131,12 +146,17 @@ static hri_engine *engine_for(hr_byte_pool *pool, size_t size)
 void *hr_byte_pool_get_slowly_(hr_byte_pool *pool, size_t size)
 {
     if (size <= pool->max_bytes)
-        return hri_engine_get(engine_for(pool, size));
+        return hri_engine_get(engine_for(pool, size), true);
     /* From now on what comes back has to be looked at. */
     __atomic_store_n(&pool->face.put_place, 0, __ATOMIC_RELAXED);
     void *block = hr_alloc(pool->budget, size);
     atomic_fetch_add_explicit(&pool->pool.unpooled, block != NULL, memory_order_relaxed);
     return block;
+}
+
+void *hri_byte_pool_try_get(hr_byte_pool *pool)
+{
+    return hri_engine_get(&pool->engines[0], false);
 }
 
 void hr_byte_pool_put_slowly_(hr_byte_pool *pool, void *block)
@@ -181,6 +201,11 @@ void hr_byte_pool_put(hr_byte_pool *pool, void *block)
 uint64_t hr_byte_pool_trim(hr_byte_pool *pool)
 {
     return pool ? hri_pool_trim(&pool->pool, UINT64_MAX) : 0;
+}
+
+uint64_t hri_byte_pool_trim_some(hr_byte_pool *pool, uint64_t want_bytes)
+{
+    return hri_pool_trim(&pool->pool, want_bytes);
 }
 
 int hr_byte_pool_read(hr_byte_pool *pool, hr_pool_figures *ret_figures)

@@ -81,7 +81,7 @@ int hr_object_pool_free(hr_object_pool *pool)
 
 void *hr_object_pool_get_slowly_(hr_object_pool *pool)
 {
-    return hri_engine_get(&pool->engine);
+    return hri_engine_get(&pool->engine, true);
 }
 
 void hr_object_pool_put_slowly_(hr_object_pool *pool, void *object)
