@@ -27,7 +27,8 @@ int hri_buffer_get(hri_buffers *buffers, bool wanted, void **ret_buffer);
 /* The buffer waits in the pool. */
 void hri_buffer_put(hri_buffers *buffers, void *buffer);
 
-/* Gives back to the kernel what waits and is more than `most` buffers together with those that are out. */
+/* Gives back to the kernel what waits and is more than `most` buffers together with those that are out; all of it, where
+ * none is out. */
 void hri_buffers_narrow(hri_buffers *buffers, unsigned most);
 
 /* The most that they held at once. */

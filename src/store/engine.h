@@ -32,7 +32,7 @@ typedef struct hri_engine_options {
     int (*construct)(void *block, void *context);
     void (*destroy)(void *block, void *context);
     void *context;
-    bool scratch; /* nobody relies on what is in a block that comes out again */
+    bool scratch;    /* nobody relies on what is in a block that comes out again */
     unsigned blocks; /* few blocks of whole pages, at most so many at a time, see below; 0: as many as users ask for */
 } hri_engine_options;
 
