@@ -7,6 +7,7 @@
  */
 #include "guard_rooms.h"
 
+#include "flow/batch.h"
 #include "os/cells.h"
 #include "os/file.h"
 #include "store/engine.h"
@@ -38,6 +39,7 @@ static void each(hri_fork moment)
 static void before(void)
 {
     pthread_mutex_lock(&lock);
+    hri_batches_fork(HRI_FORK_BEFORE);
     hri_engines_fork(HRI_FORK_BEFORE);
     each(HRI_FORK_BEFORE);
     hri_cells_fork(HRI_FORK_BEFORE);
@@ -48,6 +50,7 @@ static void in_parent(void)
     hri_cells_fork(HRI_FORK_PARENT);
     each(HRI_FORK_PARENT);
     hri_engines_fork(HRI_FORK_PARENT);
+    hri_batches_fork(HRI_FORK_PARENT);
     pthread_mutex_unlock(&lock);
 }
 
@@ -56,15 +59,31 @@ static void in_child(void)
     hri_cells_fork(HRI_FORK_CHILD);
     each(HRI_FORK_CHILD);
     hri_engines_fork(HRI_FORK_CHILD);
+    hri_batches_fork(HRI_FORK_CHILD);
     hri_fork_lock(&lock, HRI_FORK_CHILD);
+}
+
+/* Under the lock. */
+static int handle(void)
+{
+    int error = handled ? 0 : -pthread_atfork(before, in_parent, in_child);
+    handled |= !error;
+    return error;
+}
+
+int hri_fork_handle(void)
+{
+    pthread_mutex_lock(&lock);
+    int error = handle();
+    pthread_mutex_unlock(&lock);
+    return error;
 }
 
 int hri_guard_enlist(hr_guard *guard)
 {
     pthread_mutex_lock(&lock);
-    int error = handled ? 0 : -pthread_atfork(before, in_parent, in_child);
+    int error = handle();
     if (!error) {
-        handled = true;
         guard->next = first;
         first = guard;
     }

@@ -134,7 +134,8 @@ HR_API HR_MUST_CHECK ssize_t hr_reader_read(hr_reader *reader, hr_cancel *cancel
 /* ── cancellation ───────────────────────────────────────────────────────────────────────────────────────────────── */
 
 /* Makes a handle that stops streams: between two chunks, while they pause, and while they wait for a pipe or socket. A
- * callback, or the reader of a FILE or of the caller's, is let finish.
+ * callback, or the reader of a FILE or of the caller's, is let finish. A forked child makes handles of its own: setting one of
+ * the parent's may end a wait there, too.
  *
  * returns  0; -EINVAL; -ENOMEM; -EMFILE, -ENFILE
  * threads  any
@@ -349,8 +350,8 @@ typedef struct hr_batch_figures {
  * has grown too old: there it should be quick, since it keeps the guard from looking. Without a guard, or to keep it off
  * that thread, leave `guard` NULL and watch hr_batch_fd() in a loop of your own.
  *
- * That thread has all signals blocked and a stack of 256 KiB. Free a batch before its guard; after a fork it is the
- * parent's alone.
+ * That thread has all signals blocked and a stack of 256 KiB. Free a batch before its guard. After a fork
+ * what it keeps is the parent's to flush; the child has an empty one, and opens a descriptor of its own by hr_batch_fd().
  *
  * returns  0; -EINVAL; -ENOMEM; -EDQUOT
  * threads  any

@@ -7,43 +7,20 @@
  *
  * Locking: `lock` guards everything; on_flush runs without it. The duties' lock is taken under it.
  */
+#include "flow/batch.h"
+
 #include "base/checked.h"
-#include "base/duty.h"
 #include "base/wait.h"
-#include "flow/buffers.h"
 #include "os/clock.h"
 #include "os/file.h"
 #include "os/timer.h"
 
 #include <errno.h>
-#include <headroom/flow.h>
 #include <headroom/guard.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define ITEMS_MAX 1024
-
-struct hr_batch {
-    hr_batch_options options;
-    const hri_clock *clock;
-    hri_duties *duties; /* NULL: no guard, or not by age */
-    hri_duty duty;
-    hri_buffers buffers;
-
-    pthread_mutex_t lock;
-    pthread_cond_t flushed; /* a flush is over */
-    char *items;
-    size_t count;
-    uint64_t bytes;
-    int64_t since_ns;      /* when the oldest item came */
-    int64_t next_since_ns; /* and the oldest of those that came during the flush */
-    int64_t retry_ns;      /* after a failed flush, age counts again from here */
-    bool flushing;
-    pthread_t flusher;
-    size_t flushing_count;
-    int timer; /* below 0: nobody has asked for it yet */
-    hr_batch_figures figures;
-};
 
 /* ── when ───────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
@@ -90,7 +67,7 @@ static void plan(hr_batch *batch)
 
 /* ── flushing ───────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-static void remove_flushed(hr_batch *batch, size_t count, uint64_t bytes)
+static void remove_first(hr_batch *batch, size_t count, uint64_t bytes)
 {
     size_t item_bytes = batch->options.item_bytes;
     batch->count -= count;
@@ -98,8 +75,6 @@ static void remove_flushed(hr_batch *batch, size_t count, uint64_t bytes)
     if (batch->count)
         memmove(batch->items, batch->items + count * item_bytes, batch->count * item_bytes);
     batch->since_ns = batch->next_since_ns;
-    batch->figures.flushed += count;
-    batch->figures.flushes++;
 }
 
 /* Flushes what is there, and what came meanwhile if that is enough for another; called, and left, under the lock. */
@@ -112,16 +87,23 @@ static int flush(hr_batch *batch)
         batch->flushing = true;
         batch->flusher = pthread_self();
         batch->flushing_count = count;
+        batch->flushing_bytes = bytes;
         pthread_mutex_unlock(&batch->lock);
         error = batch->options.on_flush(batch->options.context, batch->items, count);
         pthread_mutex_lock(&batch->lock);
         batch->flushing = false;
-        if (error) {
+        if (batch->inherited) {
+            batch->inherited = false;
+            remove_first(batch, count, bytes);
+            error = 0;
+        } else if (error) {
             batch->figures.failed++;
             batch->figures.last_error = error;
             batch->retry_ns = hri_clock_now(batch->clock) + batch->options.age_max_ns;
         } else {
-            remove_flushed(batch, count, bytes);
+            remove_first(batch, count, bytes);
+            batch->figures.flushed += count;
+            batch->figures.flushes++;
             batch->retry_ns = INT64_MIN;
         }
         pthread_cond_broadcast(&batch->flushed);
@@ -268,6 +250,9 @@ int hr_batch_new(const hr_batch_options *options, hr_batch **ret_batch)
     if (error)
         goto destroy_wait;
     batch->items = items;
+    error = hri_batch_enlist(batch);
+    if (error)
+        goto put_buffer;
     batch->clock = &hri_os_clock;
     if (options->guard && options->age_max_ns) {
         batch->duties = hri_guard_duties(options->guard);
@@ -278,6 +263,8 @@ int hr_batch_new(const hr_batch_options *options, hr_batch **ret_batch)
     *ret_batch = batch;
     return 0;
 
+put_buffer:
+    hri_buffer_put(&batch->buffers, items);
 destroy_wait:
     hri_wait_destroy(&batch->lock, &batch->flushed);
 destroy_buffers:
@@ -299,6 +286,7 @@ int hr_batch_free(hr_batch *batch)
     pthread_mutex_unlock(&batch->lock);
     if (busy)
         return -EBUSY;
+    hri_batch_delist(batch);
     if (batch->duties)
         hri_duty_remove(batch->duties, &batch->duty);
     hri_file_close(batch->timer);
