@@ -10,20 +10,27 @@ typedef struct engine_io {
     size_t in_size; /* less what was taken, afterwards */
     unsigned char *out;
     size_t out_size; /* less what was given, afterwards */
+    unsigned wholes; /* that have ended, afterwards */
 } engine_io;
 
+/* Who pays for an engine's memory, and how its last allocation failed: a codec only says that one did. */
+typedef struct engine_memory {
+    hr_budget *budget; /* NULL: nobody */
+    int error;         /* -EDQUOT or -ENOMEM; 0: none has failed */
+} engine_memory;
+
 typedef struct engine {
-    /* Gives a state, or NULL with 0 or a negative errno. */
-    void *(*open)(const hr_decoder_options *options, int *ret_error);
-    /* Unpacks what it can. `*ret_ended` says whether that came to the end of a whole. Gives 0 or a negative errno. */
-    int (*decode)(void *state, engine_io *io, bool *ret_ended);
+    /* Gives a state; NULL: the memory says why. */
+    void *(*open)(engine_memory *memory, const hr_decoder_options *options);
+    /* Unpacks what it can. `*ret_ended` says whether that came to the end of a whole. Gives 0, or a negative errno with what
+     * is wrong in words; what was unpacked before stands in `io` then, too. */
+    int (*decode)(void *state, engine_io *io, bool *ret_ended, const char **ret_text);
     void (*close)(void *state);
 } engine;
 
 extern const engine engine_gzip, engine_zstd;
 
-/* Memory of an engine, charged. */
-void *engine_alloc(hr_budget *budget, size_t size);
-void engine_free(hr_budget *budget, void *block);
+void *engine_alloc(engine_memory *memory, size_t size);
+void engine_free(engine_memory *memory, void *block);
 
 #endif

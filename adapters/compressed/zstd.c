@@ -6,6 +6,11 @@
 #include <zstd.h>
 #include <zstd_errors.h>
 
+typedef struct state {
+    ZSTD_DCtx *context;
+    engine_memory *memory;
+} state;
+
 static void *allocate(void *opaque, size_t size)
 {
     return engine_alloc(opaque, size);
@@ -16,42 +21,51 @@ static void release(void *opaque, void *block)
     engine_free(opaque, block);
 }
 
-static void *zstd_open(const hr_decoder_options *options, int *ret_error)
+static void *zstd_open(engine_memory *memory, const hr_decoder_options *options)
 {
-    ZSTD_customMem memory = {allocate, release, options->budget};
-    ZSTD_DCtx *context = ZSTD_createDCtx_advanced(memory);
-    if (!context) {
-        *ret_error = errno == EDQUOT ? -EDQUOT : -ENOMEM;
+    state *self = engine_alloc(memory, sizeof *self);
+    if (!self)
+        return NULL;
+    ZSTD_customMem hooks = {allocate, release, memory};
+    *self = (state){ZSTD_createDCtx_advanced(hooks), memory};
+    if (!self->context) {
+        engine_free(memory, self);
         return NULL;
     }
-    (void)ZSTD_DCtx_setMaxWindowSize(context, (size_t)options->window_max_bytes);
-    return context;
+    (void)ZSTD_DCtx_setMaxWindowSize(self->context, (size_t)options->window_max_bytes);
+    return self;
 }
 
-static int zstd_decode(void *self, engine_io *io, bool *ret_ended)
+static int zstd_decode(void *opaque, engine_io *io, bool *ret_ended, const char **ret_text)
 {
+    state *self = opaque;
     ZSTD_inBuffer in = {io->in, io->in_size, 0};
     ZSTD_outBuffer out = {io->out, io->out_size, 0};
-    size_t result = ZSTD_decompressStream(self, &out, &in);
+    size_t result = ZSTD_decompressStream(self->context, &out, &in);
     io->in_size -= in.pos;
     io->out_size -= out.pos;
-    if (!ZSTD_isError(result)) {
-        *ret_ended = result == 0;
+    *ret_ended = result == 0;
+    io->wholes += *ret_ended;
+    if (!ZSTD_isError(result))
         return 0;
-    }
+    *ret_text = ZSTD_getErrorName(result);
     switch (ZSTD_getErrorCode(result)) {
     case ZSTD_error_frameParameter_windowTooLarge:
+        *ret_text = "it needs a larger window to be unpacked than window_max_bytes allows";
         return -EFBIG;
     case ZSTD_error_memory_allocation:
-        return errno == EDQUOT ? -EDQUOT : -ENOMEM;
+        *ret_text = "no memory for the window";
+        return self->memory->error ? self->memory->error : -ENOMEM;
     default:
         return -EBADMSG;
     }
 }
 
-static void zstd_close(void *self)
+static void zstd_close(void *opaque)
 {
-    ZSTD_freeDCtx(self);
+    state *self = opaque;
+    ZSTD_freeDCtx(self->context);
+    engine_free(self->memory, self);
 }
 
 const engine engine_zstd = {zstd_open, zstd_decode, zstd_close};

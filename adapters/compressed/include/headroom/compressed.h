@@ -6,6 +6,9 @@
  *     int error = hr_decoder_new(&(hr_decoder_options){.reader = hr_reader_fd(fd)}, &decoder);
  *     hr_stream_options options = {.reader = hr_reader_decoder(decoder), .delimiter = '\n', ...};
  *     error = hr_stream_run(&options, &result);      // offsets are those of what is unpacked
+ *     hr_decoder_figures figures;
+ *     if (error && hr_decoder_read(decoder, &figures) == 0)
+ *         fprintf(stderr, "byte %llu: %s\n", (unsigned long long)figures.in_bytes, figures.error);
  *     hr_decoder_free(decoder);
  */
 #ifndef HEADROOM_COMPRESSED_H
@@ -18,10 +21,10 @@ extern "C" {
 #endif
 
 typedef enum hr_codec {
-    HR_CODEC_AUTO,  /* by the first bytes; what is none of the others is plain */
+    HR_CODEC_AUTO,  /* by the first bytes; what is none of the others is plain, and zlib of levels 2 to 5 looks so */
     HR_CODEC_PLAIN, /* passed on as it is */
-    HR_CODEC_GZIP,  /* or zlib; several behind one another are one */
-    HR_CODEC_ZSTD,  /* likewise */
+    HR_CODEC_GZIP,  /* or zlib; several behind one another are one, and zeros behind them are padding */
+    HR_CODEC_ZSTD,  /* several behind one another are one */
 } hr_codec;
 
 /* Zero means default everywhere. */
@@ -57,12 +60,30 @@ HR_API HR_MUST_CHECK int hr_decoder_new(const hr_decoder_options *options, hr_de
  */
 HR_API void hr_decoder_free(hr_decoder *decoder);
 
-/* Reads what a decoder unpacks, once. It gives -EBADMSG where the input is damaged or ends too soon, -EFBIG for a window that
- * is too large, -ENOTSUP for input of a codec that was not built in, -ENOMEM, -EDQUOT, and what the reader says.
+/* Reads what a decoder unpacks, once. It gives -EBADMSG where the input is damaged, ends too soon or has something else
+ * behind it, -EFBIG for a window that is too large, -ENOTSUP for input of a codec that was not built in, -ENOMEM, -EDQUOT, and
+ * what the reader says. What was unpacked before comes first, so the stream's offset is where the damage is; it was not
+ * held against a checksum that stands behind it. Input of no bytes is none, and no error.
  *
  * threads  any
  */
 HR_API hr_reader hr_reader_decoder(hr_decoder *decoder);
+
+/* How far a decoder is. */
+typedef struct hr_decoder_figures {
+    hr_codec codec;     /* HR_CODEC_AUTO: not known yet */
+    uint64_t in_bytes;  /* unpacked: what is wrong stands here, or shortly before */
+    uint64_t out_bytes; /* that came of them */
+    uint64_t wholes;    /* gzip members, zlib streams or zstd frames that have ended */
+    const char *error;  /* what was wrong with the input, in words; "" for nothing; valid as long as the decoder */
+} hr_decoder_figures;
+
+/* Reads the figures.
+ *
+ * returns  0; -EINVAL
+ * threads  one at a time a decoder; not while a stream reads from it
+ */
+HR_API HR_MUST_CHECK int hr_decoder_read(const hr_decoder *decoder, hr_decoder_figures *ret_figures);
 
 #ifdef __cplusplus
 }
