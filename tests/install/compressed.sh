@@ -1,0 +1,70 @@
+#!/usr/bin/env bash
+# As install.sh, for libheadroom-compressed: a component that a build may leave out, with what it needs or without.
+set -euo pipefail
+: "${HEADROOM_BUILD_DIR:?is the build to install}"
+here=$(cd "$(dirname "$0")" && pwd)
+if [ ! -e "$HEADROOM_BUILD_DIR/adapters/compressed/libheadroom-compressed.so" ]; then
+    echo "skipped: this build has neither zlib nor libzstd"
+    exit 77
+fi
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+unset DESTDIR
+version=$(sed -n 's/^CMAKE_PROJECT_VERSION:STATIC=//p' "$HEADROOM_BUILD_DIR/CMakeCache.txt")
+cmake --install "$HEADROOM_BUILD_DIR" --prefix "$work/first" >"$work/log"
+mv "$work/first" "$work/prefix"
+prefix=$work/prefix
+libdir=$(dirname "$(find "$prefix" -name libheadroom.a)")
+
+for file in "$libdir/libheadroom-compressed.so.$version" "$libdir/pkgconfig/headroom-compressed.pc" \
+    "$prefix/include/headroom/compressed.h"; do
+    [ -e "$file" ] || { echo "compressed: ${file#"$prefix/"} is not installed"; exit 1; }
+done
+soname=$(readelf -d "$libdir/libheadroom-compressed.so" | sed -n 's/.*SONAME.*\[\(.*\)\].*/\1/p')
+if [ "$soname" != "libheadroom-compressed.so.${version%%.*}" ]; then
+    echo "compressed: the library calls itself '$soname'; it should be libheadroom-compressed.so.${version%%.*}"
+    exit 1
+fi
+if nm -D --defined-only "$libdir/libheadroom-compressed.so" | awk '{print $NF}' | grep -v '^hr_'; then
+    echo "compressed: the names above are no names of its interface, and should be hidden"
+    exit 1
+fi
+
+# As a program would have it: warnings are errors there, too.
+cp "$here/compressed.c" "$work/compressed.c"
+cp "$here/compressed.c" "$work/compressed.cpp"
+export PKG_CONFIG_PATH=$libdir/pkgconfig
+unset PKG_CONFIG_LIBDIR
+if [ "$(pkg-config --modversion headroom-compressed)" != "$version" ]; then
+    echo "compressed: pkg-config says version $(pkg-config --modversion headroom-compressed), CMake $version"
+    exit 1
+fi
+read -ra cflags <<<"$(pkg-config --cflags headroom-compressed)"
+read -ra libs <<<"$(pkg-config --libs headroom-compressed)"
+try() {
+    echo "compressed: $1"
+    shift
+    "$@" -pedantic -Wall -Wextra -Werror -o "$work/program" "${libs[@]}"
+    LD_LIBRARY_PATH=$libdir "$work/program"
+}
+try "pkg-config, c11" gcc -std=c11 "${cflags[@]}" "$work/compressed.c"
+try "pkg-config, c17" gcc -std=c17 "${cflags[@]}" "$work/compressed.c"
+try "pkg-config, c++17" g++ -std=c++17 "${cflags[@]}" "$work/compressed.cpp"
+
+cat >"$work/CMakeLists.txt" <<'CMAKE'
+cmake_minimum_required(VERSION 3.25)
+project(somebody LANGUAGES C CXX)
+find_package(headroom 0.1 REQUIRED)
+foreach(language c cpp)
+    add_executable(${language} compressed.${language})
+    set_target_properties(${language} PROPERTIES C_STANDARD 17 CXX_STANDARD 17 C_EXTENSIONS OFF CXX_EXTENSIONS OFF)
+    target_link_libraries(${language} PRIVATE headroom::compressed)
+    target_compile_options(${language} PRIVATE -Wall -Wextra -Werror)
+endforeach()
+CMAKE
+cmake -G Ninja -S "$work" -B "$work/build" -DCMAKE_PREFIX_PATH="$prefix" >"$work/log" || { cat "$work/log"; exit 1; }
+cmake --build "$work/build" >"$work/log" || { cat "$work/log"; exit 1; }
+for program in c cpp; do
+    echo "compressed: find_package, $program"
+    "$work/build/$program"
+done
