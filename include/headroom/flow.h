@@ -18,7 +18,8 @@
  * have the same size, .on_frame where a header says it. A record that does not fit into a buffer with its delimiter is
  * -EMSGSIZE at its offset, or comes in pieces (.long_records_in_pieces).
  *
- * Short of memory: with .guard the buffers are charged to it. At warning half of them are used, at degraded one, and at
+ * Short of memory: with .guard the buffers are charged to it. They are a byte pool (pool.h; in reports "stream"): those that
+ * wait for their next use are given to whoever is short. At warning half of them are used, at degraded one, and at
  * critical the stream pauses until the level falls, .pause_max_ns at the longest (-ETIMEDOUT). hr_stream_new() and
  * hr_stream_continue() then go on from there, also from a pipe.
  *
@@ -270,7 +271,7 @@ typedef struct hr_stream_result {
  *          -EMSGSIZE for a record larger than a buffer, -EBADMSG where the input ends inside a record of known length:
  *          both at its offset; -EDQUOT or -ENOMEM where not even one buffer can be had
  * threads  any; callbacks come on the caller's thread, with workers on theirs
- * memory   buffers × buffer_bytes, charged, and 32 KiB
+ * memory   buffers × buffer_bytes, charged; beside them a page, 4 KiB and half a KiB a buffer; the workers' stacks
  */
 HR_API int hr_stream_run(const hr_stream_options *options, hr_stream_result *ret_result);
 
@@ -280,7 +281,7 @@ typedef struct hr_stream hr_stream;
  *
  * returns  0; -EINVAL; -ENOMEM
  * threads  any
- * memory   allocates 32 KiB; buffers are taken while it runs
+ * memory   allocates 4 KiB and half a KiB a buffer; buffers are taken while it runs
  * undo     hr_stream_free()
  */
 HR_API HR_MUST_CHECK int hr_stream_new(const hr_stream_options *options, hr_stream **ret_stream);
@@ -355,7 +356,7 @@ typedef struct hr_batch_figures {
  *
  * returns  0; -EINVAL; -ENOMEM; -EDQUOT
  * threads  any
- * memory   items_max × item_bytes, in whole pages, charged
+ * memory   items_max × item_bytes, in whole pages, charged; beside them a page and 4 KiB
  * undo     hr_batch_free()
  */
 HR_API HR_MUST_CHECK int hr_batch_new(const hr_batch_options *options, hr_batch **ret_batch);

@@ -29,6 +29,8 @@
 #define PAUSE_MAX_NS (30 * HRI_SECOND)
 #define PROGRESS_INTERVAL_NS (1 * HRI_SECOND)
 
+_Static_assert(sizeof(hri_slot) <= 512 && sizeof(hr_stream) <= 1024, "flow.h says how much a stream takes");
+
 /* How long a cancelled pause may go unnoticed. */
 #define PAUSE_SLICE_NS (20 * HRI_MILLISECOND)
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Reads are plain read() calls of a whole buffer: with the file in the page cache nothing else was faster here, see
- * docs/design.md. A descriptor that may have to wait for a writer is polled first, if there is somebody who may want to
+ * docs/flow.md. A descriptor that may have to wait for a writer is polled first, if there is somebody who may want to
  * end the wait; a non-blocking one is polled when it says EAGAIN.
  *
  * Locking: none; one thread at a time an input. */
