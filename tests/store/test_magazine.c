@@ -110,7 +110,7 @@ static void magazines_of_both_sizes_lose_nothing(void **state)
     unsigned count = sizeof blocks / sizeof blocks[0];
     for (int round = 0; round < 4; round++) {
         for (unsigned i = 0; i < count; i++)
-            assert_non_null(blocks[i] = hri_engine_get(&engine));
+            assert_non_null(blocks[i] = hri_engine_get(&engine, true));
         for (unsigned i = 0; i < count; i++)
             assert_true(hri_engine_put(&engine, blocks[i]));
         meet(HRI_MAGAZINE_MEETINGS);
