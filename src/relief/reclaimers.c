@@ -9,6 +9,7 @@
 #include "relief/reclaimers.h"
 
 #include "base/wait.h"
+#include "base/yield.h"
 #include "budget/budget.h"
 
 #include <errno.h>
@@ -168,11 +169,27 @@ static uint64_t drain_node(hri_reclaimers *reclaimers, hr_reclaimer *node, const
     return sum;
 }
 
+/* What others let go may wait in pools, which were asked before them: until pools have given it back too, nothing of it
+ * is free. They are asked whatever the time is, and what comes of it is counted already. */
+static void settle_pools(hri_reclaimers *reclaimers, const hri_reclaim_goal *goal)
+{
+    hri_reclaim_goal again = *goal;
+    again.deadline_ns = hri_later(goal->deadline_ns, hri_clock_now(reclaimers->clock) + SLICE_NS);
+    uint64_t freed = 0;
+    struct place place = {.start = true};
+    hr_reclaimer *node;
+    while (freed < again.want_bytes && (node = next_after(reclaimers, &place, goal->inside)) != NULL &&
+           node->priority <= HRI_YIELD_IDLE) {
+        place = (struct place){.priority = node->priority, .order = node->order_};
+        freed += drain_node(reclaimers, node, &again, freed);
+    }
+}
+
 uint64_t hri_reclaimers_run(hri_reclaimers *reclaimers, const hri_reclaim_goal *goal)
 {
     if (reclaiming)
         return 0;
-    uint64_t freed = 0;
+    uint64_t freed = 0, let_go = 0;
     struct place place = {.start = true};
     pthread_mutex_lock(&reclaimers->lock);
     hr_reclaimer *node;
@@ -181,8 +198,12 @@ uint64_t hri_reclaimers_run(hri_reclaimers *reclaimers, const hri_reclaim_goal *
         place = (struct place){.priority = node->priority, .order = node->order_};
         if (hri_clock_now(reclaimers->clock) >= goal->deadline_ns)
             break;
-        freed += drain_node(reclaimers, node, goal, freed);
+        uint64_t got = drain_node(reclaimers, node, goal, freed);
+        freed += got;
+        let_go += place.priority > HRI_YIELD_IDLE ? got : 0;
     }
+    if (let_go > 0 && goal->want_bytes > 0)
+        settle_pools(reclaimers, goal);
     pthread_mutex_unlock(&reclaimers->lock);
     return freed;
 }

@@ -16,7 +16,7 @@ struct holder {
     hr_budget *budget;
     pthread_mutex_t lock;
     uint64_t held_bytes;
-    unsigned order; /* of its last call among all calls */
+    unsigned order; /* of its first call among all calls; pools are asked once more at the end */
 };
 
 static unsigned calls;
@@ -28,7 +28,8 @@ static uint64_t yield(void *context, uint64_t want_bytes, int64_t deadline_ns)
     pthread_mutex_lock(&holder->lock);
     uint64_t bytes = want_bytes < holder->held_bytes ? want_bytes : holder->held_bytes;
     holder->held_bytes -= bytes;
-    holder->order = ++calls;
+    calls++;
+    holder->order = holder->order ? holder->order : calls;
     pthread_mutex_unlock(&holder->lock);
     hr_budget_uncharge(holder->budget, bytes);
     return bytes;
