@@ -145,6 +145,14 @@ HR_API HR_MUST_CHECK int hr_ticket_spend(hr_ticket *ticket, uint64_t bytes);
  */
 HR_API HR_MUST_CHECK void *hr_ticket_alloc(hr_ticket *ticket, size_t size);
 
+/* Gives back `bytes` of what was not spent, or all of it if that is less: before something is taken that charges by
+ * itself, such as a pool's block, to the request's budget.
+ *
+ * threads  one at a time a ticket
+ * memory   never allocates
+ */
+HR_API void hr_ticket_return(hr_ticket *ticket, uint64_t bytes);
+
 /* Gives back what was not spent. Twice is harmless, and so is an empty ticket.
  *
  * threads  one at a time a ticket

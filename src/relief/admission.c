@@ -205,6 +205,15 @@ void *hr_ticket_alloc(hr_ticket *ticket, size_t size)
     return hri_alloc_promised(ticket->budget_, size, &ticket->left_bytes);
 }
 
+void hr_ticket_return(hr_ticket *ticket, uint64_t bytes)
+{
+    if (!ticket || !ticket->budget_)
+        return;
+    bytes = hri_min(bytes, ticket->left_bytes);
+    ticket->left_bytes -= bytes;
+    hri_budget_unpromise(ticket->budget_, bytes);
+}
+
 void hr_ticket_release(hr_ticket *ticket)
 {
     if (!ticket || !ticket->budget_)

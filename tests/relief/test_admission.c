@@ -82,6 +82,27 @@ static void a_ticket_holds_what_was_admitted(void **state)
     hr_ticket_release(NULL);
 }
 
+/* For what charges by itself, such as a pool: not held and given back, which would count as memory that comes back. */
+static void a_part_of_a_ticket_makes_room_for_what_charges_itself(void **state)
+{
+    (void)state;
+    hr_ticket ticket;
+    hr_budget_figures figures;
+    assert_int_equal(ask(10 * MIB, &ticket), HR_ADMITTED);
+    hr_ticket_return(&ticket, 4 * MIB);
+    assert_int_equal(promised(), 6 * MIB);
+    assert_int_equal(ticket.left_bytes, 6 * MIB);
+    assert_int_equal(hr_ticket_spend(&ticket, 6 * MIB + 1), -EDQUOT);
+    hr_ticket_return(&ticket, 7 * MIB); /* no more than there is */
+    assert_int_equal(used(), 0);
+    assert_int_equal(hr_budget_read(root, &figures), 0);
+    assert_int_equal(figures.total_bytes, 0); /* nothing was ever held */
+    hr_ticket_release(&ticket);
+    hr_ticket_return(&ticket, 1);
+    hr_ticket_return(NULL, 1);
+    assert_int_equal(used(), 0);
+}
+
 /* Regression: the source's AllocateMemory approves and reserves nothing, 10 requests of 60 MB under 100 MB. */
 static void source_1_what_is_approved_is_held(void **state)
 {
@@ -272,6 +293,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_ticket_holds_what_was_admitted),
+        TEST(a_part_of_a_ticket_makes_room_for_what_charges_itself),
         TEST(source_1_what_is_approved_is_held),
         TEST(a_grant_is_judged_by_the_level_it_would_lead_to),
         TEST(at_critical_everything_new_is_refused),
