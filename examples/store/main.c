@@ -89,7 +89,7 @@ int main(int argc, char **argv)
     int error = memory_open(&options);
     if (error)
         return complain(&options, error);
-    error = shelves_open();
+    error = shelves_open(&options);
     if (!error && !answers_open())
         error = -ENOMEM;
     if (error) {

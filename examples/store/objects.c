@@ -13,7 +13,6 @@
 
 /* What the library's header and malloc's word take of each piece of memory. */
 #define OVERHEAD_BYTES 40
-#define BLOCK_ROOM ((uint64_t)(BLOCK_BYTES - OVERHEAD_BYTES - sizeof(struct block)))
 
 struct shelf shelves[SHELF_COUNT] = {
     [SHELF_CACHE] = {.name = "cache"},
@@ -26,36 +25,119 @@ static uint64_t footprint(uint64_t size)
     return (size + OVERHEAD_BYTES + 15) & ~UINT64_C(15);
 }
 
-uint64_t object_cost(const char *key, uint64_t size_bytes)
+/* ── blocks ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+static bool is_pooled(const struct shelf *shelf, uint64_t room)
 {
-    uint64_t rest = size_bytes % BLOCK_ROOM;
-    return footprint(sizeof(struct object) + strlen(key) + 1) + size_bytes / BLOCK_ROOM * BLOCK_BYTES +
-           (rest ? footprint(sizeof(struct block) + rest) : 0);
+    return shelf->bodies && room == BLOCK_ROOM;
 }
 
-struct object *object_new(hr_ticket *ticket, const char *key)
+static uint64_t block_cost(const struct shelf *shelf, uint64_t room)
+{
+    return is_pooled(shelf, room) ? shelf->block_cost_bytes : footprint(sizeof(struct block) + room);
+}
+
+/* A pool charges by itself, in what the ticket gives back for it. */
+static struct block *take_block(const struct shelf *shelf, hr_ticket *ticket, uint64_t room)
+{
+    struct block *block;
+    if (is_pooled(shelf, room)) {
+        hr_ticket_return(ticket, block_cost(shelf, room));
+        block = hr_byte_pool_get(shelf->bodies, BLOCK_BYTES);
+    } else {
+        block = memory_take(ticket, sizeof *block + room);
+    }
+    if (block)
+        *block = (struct block){.room = (uint32_t)room};
+    return block;
+}
+
+static void give_block(const struct shelf *shelf, struct block *block)
+{
+    if (is_pooled(shelf, block->room))
+        hr_byte_pool_put(shelf->bodies, block);
+    else
+        memory_give(block);
+}
+
+void shelf_give(const struct shelf *shelf, struct block *block)
+{
+    for (struct block *next; block; block = next) {
+        next = block->next;
+        give_block(shelf, block);
+    }
+}
+
+/* ── objects ────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+uint64_t object_cost(const struct shelf *shelf, const char *key, uint64_t size_bytes)
+{
+    uint64_t rest = size_bytes % BLOCK_ROOM;
+    return footprint(sizeof(struct object) + strlen(key) + 1) +
+           size_bytes / BLOCK_ROOM * block_cost(shelf, BLOCK_ROOM) + (rest ? block_cost(shelf, rest) : 0);
+}
+
+struct block *shelf_take_idle(const struct shelf *shelf, uint64_t size_bytes, struct idle *ret_idle)
+{
+    hr_pool_figures pool;
+    *ret_idle = (struct idle){0};
+    if (!shelf->bodies || hr_guard_level(memory.guard) != HR_WARNING)
+        return NULL;
+    for (int i = 0; i < SHELF_COUNT; i++)
+        if (&shelves[i] != shelf || size_bytes < BLOCK_ROOM)
+            hr_byte_pool_trim(shelves[i].bodies);
+    hr_byte_pool_read(shelf->bodies, &pool);
+    uint64_t cost = block_cost(shelf, BLOCK_ROOM), count = size_bytes / BLOCK_ROOM;
+    struct block *first = NULL, *block;
+    hr_ticket none = {0};
+    for (; count > 0 && ret_idle->taken_bytes + cost <= pool.idle_bytes; count--) {
+        block = take_block(shelf, &none, BLOCK_ROOM);
+        if (!block)
+            break;
+        block->next = first;
+        first = block;
+        ret_idle->taken_bytes += cost;
+    }
+    ret_idle->left_bytes = pool.idle_bytes - ret_idle->taken_bytes;
+    return first;
+}
+
+struct object *object_new(struct shelf *shelf, hr_ticket *ticket, const char *key)
 {
     size_t key_size = strlen(key) + 1;
     struct object *object = memory_take(ticket, sizeof *object + key_size);
     if (!object)
         return NULL;
-    *object = (struct object){.references = 1};
+    *object = (struct object){.shelf = shelf, .references = 1};
     memcpy(object->key, key, key_size);
     return object;
 }
 
-/* Hangs a new block behind the last one. */
-static struct block *add_block(struct object *object, hr_ticket *ticket, uint64_t room)
+void object_add(struct object *object, struct block *block)
 {
-    if (room > BLOCK_ROOM)
-        room = BLOCK_ROOM;
-    struct block *block = memory_take(ticket, sizeof *block + room);
     if (!block)
-        return NULL;
-    *block = (struct block){.room = (uint32_t)room};
+        return;
     *(object->last ? &object->last->next : &object->first) = block;
-    object->last = block;
-    return block;
+    for (; block; block = block->next) {
+        object->last = block;
+        object->room_bytes += block->room;
+    }
+}
+
+/* The block that the next byte goes to. `room` is what a new one has to have at most. */
+static struct block *next_block(struct object *object, hr_ticket *ticket, uint64_t room)
+{
+    struct block *block = object->filling;
+    if (block && block->size < block->room)
+        return block;
+    block = block ? block->next : object->first;
+    if (!block) {
+        block = take_block(object->shelf, ticket, room < BLOCK_ROOM ? room : BLOCK_ROOM);
+        if (!block)
+            return NULL;
+        object_add(object, block);
+    }
+    return object->filling = block;
 }
 
 bool object_append(struct object *object, hr_ticket *ticket, uint64_t length_bytes, const char *bytes, size_t size)
@@ -64,9 +146,7 @@ bool object_append(struct object *object, hr_ticket *ticket, uint64_t length_byt
         uint64_t room = length_bytes - object->size_bytes;
         if (length_bytes == LENGTH_UNKNOWN) /* what is at hand; but it may come byte by byte */
             room = size > object->size_bytes / 8 ? size : object->size_bytes / 8;
-        struct block *block = object->last;
-        if (!block || block->size == block->room)
-            block = add_block(object, ticket, room);
+        struct block *block = next_block(object, ticket, room);
         if (!block)
             return false;
         uint32_t part = block->room - block->size;
@@ -81,12 +161,19 @@ bool object_append(struct object *object, hr_ticket *ticket, uint64_t length_byt
     return true;
 }
 
+void object_fit(struct object *object)
+{
+    struct block *last = object->filling;
+    if (!last || !last->next)
+        return;
+    shelf_give(object->shelf, last->next);
+    last->next = NULL;
+    object->last = last;
+}
+
 static void object_free(struct object *object)
 {
-    for (struct block *block = object->first, *next; block; block = next) {
-        next = block->next;
-        memory_give(block);
-    }
+    shelf_give(object->shelf, object->first);
     memory_give(object);
 }
 
@@ -111,12 +198,33 @@ static void let_go(void *context, const void *data)
     object_free(object);
 }
 
-int shelves_open(void)
+/* Bodies are charged to the same budget as the rest of their objects. What a block costs, the pool knows. */
+static int open_bodies(struct shelf *shelf)
+{
+    hr_byte_pool_options options = {.name = shelf->name, .budget = shelf->budget, .size_bytes = BLOCK_BYTES};
+    int error = hr_byte_pool_new(memory.guard, &options, &shelf->bodies);
+    if (error)
+        return error;
+    hr_pool_figures figures = {0};
+    void *block = hr_byte_pool_get(shelf->bodies, BLOCK_BYTES);
+    error = block ? hr_byte_pool_read(shelf->bodies, &figures) : -errno;
+    hr_byte_pool_put(shelf->bodies, block);
+    if (!error)
+        shelf->block_cost_bytes = figures.in_use_bytes;
+    return error;
+}
+
+int shelves_open(const struct options *options)
 {
     shelves[SHELF_CACHE].budget = memory.cache;
     shelves[SHELF_PINNED].budget = memory.pinned;
-    hr_cache_options options = {.name = "cache", .budget = memory.cache, .max_bytes = HR_NONE, .shards = 1};
-    return hr_cache_new(memory.guard, &options, &shelves[SHELF_CACHE].cache);
+    for (int i = 0; i < SHELF_COUNT && memory.guard && !options->bodies_by_malloc; i++) {
+        int error = open_bodies(&shelves[i]);
+        if (error)
+            return error;
+    }
+    hr_cache_options cache_options = {.name = "cache", .budget = memory.cache, .max_bytes = HR_NONE, .shards = 1};
+    return hr_cache_new(memory.guard, &cache_options, &shelves[SHELF_CACHE].cache);
 }
 
 void shelves_close(void)
@@ -125,13 +233,15 @@ void shelves_close(void)
     while (pinned->objects)
         shelf_remove(pinned, pinned->objects->key);
     hr_cache_free(shelves[SHELF_CACHE].cache);
+    for (int i = 0; i < SHELF_COUNT; i++)
+        hr_byte_pool_free(shelves[i].bodies);
 }
 
 static int put_cached(struct shelf *shelf, struct object *object)
 {
     hr_cache_held held = {
         .data = object,
-        .bytes = object_cost(object->key, object->size_bytes),
+        .bytes = object_cost(shelf, object->key, object->size_bytes),
         .drop = let_go,
         .context = shelf,
     };
@@ -156,7 +266,6 @@ static int put_pinned(struct shelf *shelf, struct object *object)
 int shelf_put(struct shelf *shelf, struct object *object)
 {
     shelf->bytes += object->size_bytes; /* first, since it may be evicted at once */
-    object->shelf = shelf;
     int result = shelf->cache ? put_cached(shelf, object) : put_pinned(shelf, object);
     if (result < 0)
         shelf->bytes -= object->size_bytes;

@@ -24,6 +24,7 @@ enum key {
     PINNED_SHARE,
     MAX_CONNECTIONS,
     HISTORY,
+    BODIES,
     UNGUARDED,
 };
 
@@ -40,6 +41,7 @@ static const struct argp_option known[] = {
     {"max-connections", MAX_CONNECTIONS, "N", 0, "connections served at a time; more wait (default 512)", 0},
     {"history", HISTORY, "FILE", 0,
      "append what happens to this file; 'headroom report FILE' reads it, also after a kill", 0},
+    {"bodies", BODIES, "pool|malloc", 0, "what keeps bodies: a byte pool (default), or malloc, to compare", 0},
     {"unguarded", UNGUARDED, NULL, 0, "the same server without headroom: no limit, no refusals, no eviction", 0},
     {0},
 };
@@ -113,6 +115,13 @@ static void parse_history(const char *text, struct argp_state *state, const char
     *ret_path = text;
 }
 
+static void parse_bodies(const char *text, struct argp_state *state, bool *ret_by_malloc)
+{
+    *ret_by_malloc = strcmp(text, "malloc") == 0;
+    if (!*ret_by_malloc && strcmp(text, "pool") != 0)
+        argp_error(state, "--bodies '%s' is neither of the two: write pool or malloc", text);
+}
+
 static error_t parse(int key, char *value, struct argp_state *state)
 {
     struct options *options = state->input;
@@ -128,6 +137,8 @@ static error_t parse(int key, char *value, struct argp_state *state)
         parse_connections(value, state, &options->max_connections);
     else if (key == HISTORY)
         parse_history(value, state, &options->history);
+    else if (key == BODIES)
+        parse_bodies(value, state, &options->bodies_by_malloc);
     else if (key == UNGUARDED)
         options->unguarded = true;
     else if (key == ARGP_KEY_END && options->unguarded && options->history)

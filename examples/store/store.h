@@ -31,6 +31,7 @@ struct options {
     double pinned_share;
     unsigned max_connections;
     const char *history; /* a file to append to; NULL: none */
+    bool bodies_by_malloc;
     bool unguarded;
 };
 
@@ -67,9 +68,9 @@ void memory_give(void *block);
 
 /* ── objects.c: what is kept ────────────────────────────────────────────────────────────────────────────────────── */
 
-/* A body is a chain of blocks of one size; only the last is smaller, or the first ones where the length was not known.
- * A store that keeps each body in one piece tears its heap to shreds: the hole that a 900 KiB body leaves does not fit
- * one of 901 KiB. In blocks of one size any hole fits any body, and the process stays as large as what it keeps. */
+/* A body is a chain of blocks of one size, from a pool; only the last is smaller, and malloc's. A store that keeps each
+ * body in one piece tears its heap to shreds: the hole that a 900 KiB body leaves does not fit one of 901 KiB. In blocks
+ * of one size any hole fits any body, and the process stays as large as what it keeps. */
 struct block {
     struct block *next;
     uint32_t room; /* bytes that fit */
@@ -77,9 +78,9 @@ struct block {
     unsigned char bytes[];
 };
 
-/* What a full block costs with all its headers: four pages, small enough that the heap's top can shrink and large
- * enough that headers do not count. */
+/* A full block: four pages, so that the pool can give each back to the kernel alone. */
 #define BLOCK_BYTES 16384
+#define BLOCK_ROOM ((uint64_t)(BLOCK_BYTES - sizeof(struct block)))
 
 /* An object is made and filled by its writer alone, then put on its shelf in one step: readers see the old one or the
  * new one, whole. The memory goes with the last of its readers: an object that is evicted or replaced while it is being
@@ -90,8 +91,10 @@ struct object {
     hr_cache_ref lent;      /* those that read a cached one have all borrowed the same entry */
     UT_hash_handle hh;      /* in the pinned shelf's table */
     uint64_t size_bytes;    /* of the body */
+    uint64_t room_bytes;    /* of its blocks */
     struct block *first;
     struct block *last;
+    struct block *filling; /* what the last byte went to */
     char key[];
 };
 
@@ -100,8 +103,10 @@ struct object {
 struct shelf {
     const char *name;
     hr_budget *budget;
-    hr_cache *cache;        /* NULL: the objects are kept, in what follows, which only the thread that serves uses */
-    struct object *objects; /* the table */
+    hr_byte_pool *bodies;      /* full blocks; NULL: all are malloc's */
+    uint64_t block_cost_bytes; /* of a pool's */
+    hr_cache *cache;           /* NULL: the objects are kept, in what follows, which only the thread that serves uses */
+    struct object *objects;    /* the table */
     atomic_uint_fast64_t bytes; /* of bodies, as clients count them */
 };
 
@@ -120,7 +125,7 @@ enum {
 extern struct shelf shelves[SHELF_COUNT];
 
 /* Prepares the shelves, which are empty; the guard asks the cache to yield from now on. Returns 0 or a negative errno. */
-int shelves_open(void);
+int shelves_open(const struct options *options);
 
 void shelves_close(void);
 
@@ -128,14 +133,35 @@ void shelves_close(void);
 #define LENGTH_UNKNOWN UINT64_MAX
 
 /* What an object with a body of this size costs in all. */
-uint64_t object_cost(const char *key, uint64_t size_bytes);
+uint64_t object_cost(const struct shelf *shelf, const char *key, uint64_t size_bytes);
+
+/* What waited in the pool, charged already: no room need be made for it. */
+struct idle {
+    uint64_t taken_bytes;
+    uint64_t left_bytes;
+};
+
+/* Takes full blocks for so much of a body that wait in the pool. What is of no use for it goes back to the kernel: blocks of
+ * other shelves, and all where the body has no full ones. So what was evicted for one is there for the next, or gone; else
+ * each would have the cache evict anew. That is for the time in which caches may not grow: below, there is room, and above,
+ * nothing waits. */
+struct block *shelf_take_idle(const struct shelf *shelf, uint64_t size_bytes, struct idle *ret_idle);
+
+/* Gives back a chain of blocks. */
+void shelf_give(const struct shelf *shelf, struct block *block);
 
 /* Makes an object without a body, paid by the ticket. NULL with errno. */
-struct object *object_new(hr_ticket *ticket, const char *key);
+struct object *object_new(struct shelf *shelf, hr_ticket *ticket, const char *key);
 
-/* Adds to the body, taking blocks from the ticket. `length_bytes` is what the whole body will have, or LENGTH_UNKNOWN.
- * False with errno if there is no memory: the object is of no use then. */
+/* Hangs a chain of blocks behind the last one. */
+void object_add(struct object *object, struct block *block);
+
+/* Adds to the body, with blocks that the ticket pays for. `length_bytes` is what the whole body will have, or
+ * LENGTH_UNKNOWN. False with errno if there is no memory: the object is of no use then. */
 bool object_append(struct object *object, hr_ticket *ticket, uint64_t length_bytes, const char *bytes, size_t size);
+
+/* Gives back what was reserved and not needed. */
+void object_fit(struct object *object);
 
 /* Gives back what was made, or got from a shelf. NULL is fine. */
 void object_release(void *object);

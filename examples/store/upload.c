@@ -9,7 +9,7 @@
 #include <stdlib.h>
 
 /* What is admitted at a time of a body without a length. */
-#define STEP_BYTES (4 * BLOCK_BYTES)
+#define STEP_BYTES (4 * BLOCK_ROOM)
 /* Told to those whose block could not be had: they were admitted, so something else moved in. */
 #define RETRY_NS INT64_C(1000000000)
 
@@ -36,17 +36,24 @@ static void refuse_for_want(struct upload *upload)
     refuse(upload, HR_REFUSED_NO_BUDGET);
 }
 
-/* Admits `bytes` more, in the place of what is left of an earlier step; a cache makes room for itself first. */
-static bool admit(struct upload *upload, uint64_t bytes)
+/* Admits `cost_bytes` for the next part of the body, in the place of what is left of an earlier one; a cache makes room for
+ * itself first. Of the part `blocks_bytes` come in full blocks, and gives those of them that waited. */
+static bool admit(struct upload *upload, uint64_t cost_bytes, uint64_t blocks_bytes, struct block **ret_blocks)
 {
     struct shelf *shelf = upload->shelf;
+    struct idle idle;
+    *ret_blocks = shelf_take_idle(shelf, blocks_bytes, &idle);
+    uint64_t more = cost_bytes - idle.taken_bytes;
     hr_ticket_release(&upload->ticket);
-    if (shelf->cache)
-        hr_cache_make_room(shelf->cache, bytes);
-    hr_verdict verdict = memory_admit(shelf->budget, bytes, &upload->ticket);
-    if (verdict != HR_ADMITTED)
-        refuse(upload, verdict);
-    return verdict == HR_ADMITTED;
+    if (shelf->cache && more > idle.left_bytes)
+        hr_cache_make_room(shelf->cache, more - idle.left_bytes);
+    hr_verdict verdict = memory_admit(shelf->budget, more, &upload->ticket);
+    upload->ticket.asked_bytes = cost_bytes;
+    if (verdict == HR_ADMITTED)
+        return true;
+    shelf_give(shelf, *ret_blocks);
+    refuse(upload, verdict);
+    return false;
 }
 
 struct upload *upload_begin(struct shelf *shelf, const char *key, uint64_t length_bytes)
@@ -55,13 +62,30 @@ struct upload *upload_begin(struct shelf *shelf, const char *key, uint64_t lengt
     if (!upload)
         return NULL;
     *upload = (struct upload){.shelf = shelf, .length_bytes = length_bytes};
-    uint64_t body_bytes = length_bytes == LENGTH_UNKNOWN ? STEP_BYTES : length_bytes;
-    if (admit(upload, object_cost(key, body_bytes))) {
-        upload->object = object_new(&upload->ticket, key);
-        if (!upload->object)
-            refuse_for_want(upload);
+    bool known = length_bytes != LENGTH_UNKNOWN;
+    struct block *blocks;
+    if (!admit(upload, object_cost(shelf, key, known ? length_bytes : STEP_BYTES), known ? length_bytes : 0, &blocks))
+        return upload;
+    upload->object = object_new(shelf, &upload->ticket, key);
+    if (upload->object) {
+        object_add(upload->object, blocks);
+    } else {
+        shelf_give(shelf, blocks);
+        refuse_for_want(upload);
     }
     return upload;
+}
+
+/* The next step of a body without a length. It begins with blocks that are not full. */
+static bool step(struct upload *upload)
+{
+    struct object *object = upload->object;
+    uint64_t cost_bytes = object_cost(upload->shelf, "", STEP_BYTES);
+    struct block *blocks;
+    if (!admit(upload, cost_bytes, object->size_bytes / 8 >= BLOCK_ROOM ? STEP_BYTES : 0, &blocks))
+        return false;
+    object_add(object, blocks);
+    return true;
 }
 
 void upload_add(struct upload *upload, const char *bytes, size_t size)
@@ -69,10 +93,12 @@ void upload_add(struct upload *upload, const char *bytes, size_t size)
     if (!upload->object)
         return;
     /* What libmicrohttpd brings at a time begins two blocks at most. */
-    bool step = upload->length_bytes == LENGTH_UNKNOWN && upload->ticket.left_bytes < 2 * BLOCK_BYTES;
-    if (step && !admit(upload, STEP_BYTES))
+    struct object *object = upload->object;
+    uint64_t left_bytes = upload->ticket.left_bytes + object->room_bytes - object->size_bytes;
+    bool is_short = left_bytes < object_cost(upload->shelf, "", 2 * BLOCK_ROOM);
+    if (upload->length_bytes == LENGTH_UNKNOWN && is_short && !step(upload))
         return;
-    if (!object_append(upload->object, &upload->ticket, upload->length_bytes, bytes, size))
+    if (!object_append(object, &upload->ticket, upload->length_bytes, bytes, size))
         refuse_for_want(upload);
 }
 
@@ -80,6 +106,7 @@ bool upload_finish(struct upload *upload, bool *ret_replaced)
 {
     if (!upload->object)
         return false;
+    object_fit(upload->object);
     int result = shelf_put(upload->shelf, upload->object);
     if (result < 0) {
         errno = -result;

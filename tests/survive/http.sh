@@ -53,7 +53,7 @@ start() { # option...
     "$store" --listen 127.0.0.1:0 "$@" >"$work/out" 2>"$work/err" &
     server=$!
     for _ in {1..100}; do
-        port=$(sed -n 's/.*listening on 127\.0\.0\.1:\([0-9]*\).*/\1/p' "$work/out")
+        port=$(sed -n 's/.*listening on 127\.0\.0\.1:\([0-9]*\).*/\1/p' "$work/out" 2>/dev/null || true)
         [ -z "$port" ] || break
         sleep 0.05
     done
@@ -141,6 +141,7 @@ wrong_option "'127.0.0.1:99999' is no HOST:PORT" --listen 127.0.0.1:99999
 wrong_option "':80' is no HOST:PORT" --listen :80
 wrong_option "from 1 to" --max-connections 0
 wrong_option "from 1 to" --max-connections many
+wrong_option "write pool or malloc" --bodies stack
 check_match "--version" '^headroom-store [0-9]+\.[0-9]+\.[0-9]+$' "$("$store" --version)"
 check_match "--help" 'Usage: headroom-store' "$("$store" --help)"
 
