@@ -5,7 +5,7 @@
 #include "bench.h"
 #include "heaps.h"
 #include "pool_calls.h"
-#include "pool_go.h"
+#include "pool_peers.h"
 #include "ring.h"
 
 #include <headroom/headroom.h>
@@ -212,13 +212,26 @@ static void add_slices(bench_group *group, bench_loop *theirs)
     }
 }
 
-static void add_go(bench_group *group, char *pattern)
+static void add_measure(bench_group *group, const char *name, bench_measure *measure, char *pattern)
 {
     unsigned i = 1;
     while (i < BENCH_CASES_MAX && group->cases[i].name)
         i++;
     if (i < BENCH_CASES_MAX)
-        group->cases[i] = (bench_case){"sync.Pool", NULL, bench_pool_go_ns, pattern};
+        group->cases[i] = (bench_case){name, NULL, measure, pattern};
+}
+
+/* The peers that are programs of their own, beside the first four groups. */
+static void add_programs(bench_group *groups)
+{
+    static char *const patterns[] = {"pair", "batch", "threads", "handoff"};
+    bool go = bench_pool_go(), dpdk = bench_pool_dpdk();
+    for (unsigned i = 0; i < sizeof patterns / sizeof patterns[0]; i++) {
+        if (go)
+            add_measure(&groups[i], "sync.Pool", bench_pool_go_ns, patterns[i]);
+        if (dpdk)
+            add_measure(&groups[i], "rte_mempool", bench_pool_dpdk_ns, patterns[i]);
+    }
 }
 
 int main(int argc, char **argv)
@@ -241,11 +254,7 @@ int main(int argc, char **argv)
     add_slices(&groups[0], heap_pair);
     add_slices(&groups[1], heap_batch);
     bool counting = argc > 1 && strcmp(argv[1], "--loop") == 0;
-    if (!counting && bench_pool_go()) {
-        static char *const patterns[] = {"pair", "batch", "threads", "handoff"};
-        for (unsigned i = 0; i < 4; i++)
-            add_go(&groups[i], patterns[i]);
-    }
-    bench_missing("DPDK rte_mempool", "dpdk-dev", "it is not measured here: it wants huge pages and its own start-up");
+    if (!counting)
+        add_programs(groups);
     return bench_main(argc, argv, groups, sizeof groups / sizeof groups[0]);
 }

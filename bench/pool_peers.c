@@ -1,10 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "pool_go.h"
+#include "pool_peers.h"
 
 #include "bench.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* What a program prints: nanoseconds. */
+static double run(const char *line)
+{
+    double ns = 0;
+    FILE *out = popen(line, "r");
+    bench_require(out && fscanf(out, "%lf", &ns) == 1 && pclose(out) == 0, line);
+    return ns;
+}
+
+/* ── Go ─────────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
 static char folder[] = "/tmp/headroom-bench-pool-XXXXXX";
 
@@ -71,9 +84,29 @@ bool bench_pool_go(void)
 double bench_pool_go_ns(void *pattern)
 {
     char line[256];
-    double ns = 0;
     snprintf(line, sizeof line, "GOMAXPROCS=2 %s/peer %s", folder, (const char *)pattern);
-    FILE *out = popen(line, "r");
-    bench_require(out && fscanf(out, "%lf", &ns) == 1 && pclose(out) == 0, "the Go peer");
-    return ns;
+    return run(line);
+}
+
+/* ── DPDK ───────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+static char dpdk_path[4096]; /* of pool_dpdk, which stands beside this program */
+
+bool bench_pool_dpdk(void)
+{
+    ssize_t length = readlink("/proc/self/exe", dpdk_path, sizeof dpdk_path - 16);
+    bench_require(length > 0, "readlink");
+    dpdk_path[length] = '\0';
+    strcpy(strrchr(dpdk_path, '/') + 1, "pool_dpdk");
+    bool there = access(dpdk_path, X_OK) == 0;
+    if (!there)
+        bench_missing("DPDK rte_mempool", "libdpdk-dev", "it was not there when headroom was configured");
+    return there;
+}
+
+double bench_pool_dpdk_ns(void *pattern)
+{
+    char line[4200];
+    snprintf(line, sizeof line, "'%s' %s", dpdk_path, (const char *)pattern);
+    return run(line);
 }
