@@ -267,7 +267,7 @@ static struct account atomics_3 = {atomics_3_charge, atomics_3_uncharge, NULL, P
 static struct account atomics_3_large = {atomics_3_charge, atomics_3_uncharge, NULL, LARGE};
 static struct account atomics_3_too_large = {atomics_3_charge, atomics_3_uncharge, NULL, LIMIT + 1ull};
 static struct account mutex = {mutex_charge, mutex_uncharge, NULL, PAGE};
-static bench_heap heap = {"glibc", malloc, free};
+static bench_heap heap = {.name = "glibc", .allocate = malloc, .release = free};
 
 #define EMPTY(loop)                                                                                                    \
     {                                                                                                                  \

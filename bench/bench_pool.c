@@ -196,7 +196,7 @@ static void give_slice(void *block)
 
 static void add_slices(bench_group *group, bench_loop *theirs)
 {
-    static bench_heap slices = {"GSlice", take_slice, give_slice};
+    static bench_heap slices = {.name = "GSlice", .allocate = take_slice, .release = give_slice};
     void *glib = dlopen("libglib-2.0.so.0", RTLD_NOW | RTLD_LOCAL);
     slice_alloc = glib ? (void *(*)(size_t))dlsym(glib, "g_slice_alloc") : NULL;
     slice_free = glib ? (void (*)(size_t, void *))dlsym(glib, "g_slice_free1") : NULL;

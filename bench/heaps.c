@@ -8,19 +8,51 @@
 #include "bench.h"
 
 #include <dlfcn.h>
+#include <malloc.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+/* ── purges, by the same names as in `known` ────────────────────────────────────────────────────────────────────── */
+
+static void *purges[3];
+
+static void purge_glibc(void)
+{
+    malloc_trim(0);
+}
+
+static void purge_jemalloc(void)
+{
+    int (*control)(const char *, void *, size_t *, void *, size_t) =
+        (int (*)(const char *, void *, size_t *, void *, size_t))purges[0];
+    control("arena.4096.purge", NULL, NULL, NULL, 0); /* 4096: of all arenas */
+}
+
+static void purge_mimalloc(void)
+{
+    ((void (*)(bool))purges[1])(true);
+}
+
+static void purge_tcmalloc(void)
+{
+    ((void (*)(void))purges[2])();
+}
+
+/* ── allocators ─────────────────────────────────────────────────────────────────────────────────────────────────── */
 
 static const struct {
     const char *name;
     const char *package; /* the -dev packages: their names stay the same from one release of Debian to the next */
     const char *library, *link;
-    const char *allocate, *release;
+    const char *allocate, *release, *purge;
+    void (*call_purge)(void);
 } known[] = {
-    {"jemalloc", "libjemalloc-dev", "libjemalloc.so.2", "libjemalloc.so", "malloc", "free"},
-    {"mimalloc", "libmimalloc-dev", "libmimalloc.so.2", "libmimalloc.so", "mi_malloc", "mi_free"},
+    {"jemalloc", "libjemalloc-dev", "libjemalloc.so.2", "libjemalloc.so", "malloc", "free", "mallctl", purge_jemalloc},
+    {"mimalloc", "libmimalloc-dev", "libmimalloc.so.2", "libmimalloc.so", "mi_malloc", "mi_free", "mi_collect",
+     purge_mimalloc},
     {"tcmalloc", "libgoogle-perftools-dev", "libtcmalloc_minimal.so.4", "libtcmalloc_minimal.so", "tc_malloc",
-     "tc_free"},
+     "tc_free", "MallocExtension_ReleaseFreeMemory", purge_tcmalloc},
 };
 #define KNOWN (sizeof known / sizeof known[0])
 
@@ -42,7 +74,7 @@ static void *load(size_t at)
 
 size_t bench_heaps(bench_heap **ret_heaps)
 {
-    static bench_heap heaps[KNOWN + 1] = {{.name = "glibc", .allocate = malloc, .release = free}};
+    static bench_heap heaps[KNOWN + 1] = {{"glibc", malloc, free, purge_glibc}};
     static size_t count;
     *ret_heaps = heaps;
     if (count > 0)
@@ -55,7 +87,9 @@ size_t bench_heaps(bench_heap **ret_heaps)
         bench_heap heap = {.name = known[i].name};
         heap.allocate = (void *(*)(size_t))dlsym(library, known[i].allocate);
         heap.release = (void (*)(void *))dlsym(library, known[i].release);
-        if (heap.allocate && heap.release)
+        purges[i] = dlsym(library, known[i].purge);
+        heap.purge = known[i].call_purge;
+        if (heap.allocate && heap.release && purges[i])
             heaps[count++] = heap;
         else
             bench_missing(known[i].name, known[i].package, "its functions have other names");
