@@ -166,6 +166,8 @@ void hr_byte_pool_put_slowly_(hr_byte_pool *pool, void *block)
         return;
     hri_region *region = hri_region_find(block);
     if (!region) {
+        if (pool->wipe)
+            explicit_bzero(block, hr_alloc_size(block));
         hr_free(block);
         return;
     }

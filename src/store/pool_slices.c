@@ -37,7 +37,8 @@ int hr_slice_pool_new(hr_guard *guard, const hr_slice_pool_options *options, hr_
 {
     if (!guard || !options || !ret_pool)
         return -EINVAL;
-    hr_byte_pool_options arrays = {.name = options->name ? options->name : "slices", .budget = options->budget};
+    hr_byte_pool_options arrays = {
+        .name = options->name ? options->name : "slices", .budget = options->budget, .wipe = options->wipe};
     int error = find_sizes(options, &arrays.min_bytes, &arrays.max_bytes);
     if (error)
         return error;

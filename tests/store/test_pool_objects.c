@@ -244,15 +244,43 @@ static void slices_beyond_the_pools_sizes_still_grow(void **state)
     assert_int_equal(hr_slice_pool_free(pool), 0);
 }
 
+/* The source hands an array on with the last user's items in it: reslicing shows them. */
+static void source_5_reslicing_does_not_show_the_last_users_items(void **state)
+{
+    (void)state;
+    hr_slice_pool *pool;
+    hr_slice slice;
+    hr_slice_pool_options options = {.item_size = 1, .capacity = 64, .pooled_max = 1024, .wipe = true};
+    assert_int_equal(hr_slice_pool_new(guard, &options, &pool), 0);
+    for (size_t capacity = 64; capacity <= 4096; capacity *= 2) { /* pooled, grown, and beyond the pool */
+        for (int user = 0; user < 3; user++) {
+            size_t seen = 0;
+            assert_int_equal(hr_slice_pool_get(pool, &slice), 0);
+            assert_int_equal(hr_slice_reserve(&slice, capacity), 0);
+            for (size_t i = 0; i < capacity; i++)
+                seen += ((char *)slice.data)[i] == 's';
+            assert_true(seen == 0 || (capacity > 1024 && seen < capacity / 8)); /* malloc's may have been anybody's */
+            for (size_t i = 0; i < capacity; i++)
+                assert_int_equal(hr_slice_push(&slice, "s"), 0);
+            hr_slice_pool_put(pool, &slice);
+        }
+    }
+    assert_int_equal(hr_slice_pool_free(pool), 0);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(source_4_state_does_not_leak_to_the_next_user),      TEST(objects_are_constructed_once_and_destroyed_once),
-        TEST(what_cannot_be_constructed_is_refused_and_not_kept), TEST(alignment_is_kept),
-        TEST(source_5_a_slice_that_grew_is_pooled_again),         TEST(growth_is_charged_before_it_is_made),
+        TEST(source_4_state_does_not_leak_to_the_next_user),
+        TEST(objects_are_constructed_once_and_destroyed_once),
+        TEST(what_cannot_be_constructed_is_refused_and_not_kept),
+        TEST(alignment_is_kept),
+        TEST(source_5_a_slice_that_grew_is_pooled_again),
+        TEST(growth_is_charged_before_it_is_made),
         TEST(slices_beyond_the_pools_sizes_still_grow),
+        TEST(source_5_reslicing_does_not_show_the_last_users_items),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
