@@ -141,11 +141,31 @@ static int short_length(const char *name)
     return length > 12 ? 12 : (int)length;
 }
 
-/* Rows by their first figure, largest first; its first four figures. */
+#define COLUMNS 4
+
+/* What has happened, of the figures that have no column: "  hits 12, refused 3". */
+static void put_events(const hri_figure_source *source, const uint64_t *values, hri_text *text)
+{
+    char event[64];
+    int used = 0; /* of the line */
+    for (size_t k = COLUMNS; k < source->count; k++) {
+        if (source->figures[k].kind != HRI_COUNTER || values[k] == 0 || values[k] == HR_NONE)
+            continue;
+        int length =
+            snprintf(event, sizeof event, "%.40s %llu", source->figures[k].name, (unsigned long long)values[k]);
+        bool fits = used > 0 && used + 2 + length < 80;
+        hri_text_put(text, "%s%s", fits ? ", " : used ? "\n  " : "  ", event);
+        used = fits ? used + 2 + length : 2 + length;
+    }
+    if (used > 0)
+        hri_text_put(text, "\n");
+}
+
+/* Rows by their first figure, largest first; its first four figures, and what has happened. */
 static void put_sheet(const hri_figure_sheet *sheet, hri_text *text)
 {
     bool shown[HRI_FIGURES_SHOWN] = {false};
-    size_t columns = sheet->source.count < 4 ? sheet->source.count : 4;
+    size_t columns = sheet->source.count < COLUMNS ? sheet->source.count : COLUMNS;
     if (sheet->count == 0)
         return;
     hri_text_put(text, "\n%-28.28s", sheet->source.noun);
@@ -170,6 +190,7 @@ static void put_sheet(const hri_figure_sheet *sheet, hri_text *text)
             hri_text_put(text, "%13s", number);
         }
         hri_text_put(text, "\n");
+        put_events(&sheet->source, sheet->rows[largest].values, text);
     }
     size_t more = sheet->left_out + (sheet->count > ROWS ? sheet->count - ROWS : 0);
     if (more)
