@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <headroom/headroom.h>
+#include <stdlib.h>
 
 static hr_guard *guard;
 
@@ -67,10 +68,50 @@ static void use_slices(void *context)
     assert_int_equal(hr_slice_pool_free(pool), 0);
 }
 
+static int construct(void *object, void *context)
+{
+    (void)context;
+    void **inner = object;
+    *inner = malloc(10);
+    return *inner ? 0 : -ENOMEM;
+}
+
+static void destroy(void *object, void *context)
+{
+    (void)context;
+    free(*(void **)object);
+}
+
+static void use_objects(void *context)
+{
+    (void)context;
+    hr_object_pool *pool;
+    void *objects[200];
+    unsigned count = 0;
+    hr_object_pool_options options = {.size = 500, .construct = construct, .destroy = destroy};
+    int error = hr_object_pool_new(guard, &options, &pool);
+    if (error) {
+        assert_int_equal(error, -ENOMEM);
+        return;
+    }
+    while (count < 200 && (objects[count] = hr_object_pool_get(pool)) != NULL)
+        count++;
+    assert_true(count == 200 || errno == ENOMEM);
+    while (count > 0)
+        hr_object_pool_put(pool, objects[--count]);
+    assert_int_equal(hr_object_pool_free(pool), 0);
+}
+
 static void bytes_at_every_allocation(void **state)
 {
     (void)state;
     assert_true(hrt_each_fault(use_bytes, NULL) > 10);
+}
+
+static void objects_at_every_allocation(void **state)
+{
+    (void)state;
+    assert_true(hrt_each_fault(use_objects, NULL) > 200);
 }
 
 static void slices_at_every_allocation(void **state)
@@ -83,6 +124,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(bytes_at_every_allocation, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(objects_at_every_allocation, set_up, tear_down),
         cmocka_unit_test_setup_teardown(slices_at_every_allocation, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
