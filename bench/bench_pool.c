@@ -145,9 +145,37 @@ static inline __attribute__((always_inline)) void hand_off(const struct source *
         hand_off(context, thread, count, way##_get, way##_put);                                                        \
     }
 
+/* What is left where getting and putting cost nothing: the ring, the fills. */
+static char *floor_blocks;
+static unsigned floor_next;
+
+static inline void *floor_get(const struct source *source)
+{
+    unsigned at = floor_next;
+    floor_next = at + 1 == BATCH ? 0 : at + 1;
+    return floor_blocks + at * source->size;
+}
+
+static inline void floor_put(const struct source *source, void *block)
+{
+    (void)source;
+    bench_keep(block);
+}
+
 LOOPS(inline)
 LOOPS(call)
 LOOPS(heap)
+
+static void floor_batch(void *context, unsigned thread, uint64_t count)
+{
+    (void)thread;
+    batch(context, count, floor_get, floor_put);
+}
+
+static void floor_hand_off(void *context, unsigned thread, uint64_t count)
+{
+    hand_off(context, thread, count, floor_get, floor_put);
+}
 
 /* ── groups ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
@@ -180,6 +208,23 @@ static bench_group group_of(const char *name, unsigned threads, bench_loop *ours
     return group;
 }
 
+static void add_case(bench_group *group, bench_case peer)
+{
+    unsigned i = 1;
+    while (i < BENCH_CASES_MAX && group->cases[i].name)
+        i++;
+    bench_require(i < BENCH_CASES_MAX, "room for a peer");
+    group->cases[i] = peer;
+}
+
+static void add_floor(bench_group *group, bench_loop *loop, size_t size)
+{
+    struct source *source = calloc(1, sizeof *source);
+    bench_require(source != NULL, "memory");
+    *source = (struct source){.size = size, .fill = size >= 65536};
+    add_case(group, (bench_case){"floor", loop, NULL, source});
+}
+
 /* GLib's slices as a heap: they want the size back. */
 static void *(*slice_alloc)(size_t size);
 static void (*slice_free)(size_t size, void *block);
@@ -204,21 +249,7 @@ static void add_slices(bench_group *group, bench_loop *theirs)
         bench_missing("GSlice", "libglib2.0-0", "libglib-2.0.so.0 does not load");
         return;
     }
-    for (unsigned i = 1; i < BENCH_CASES_MAX; i++) {
-        if (group->cases[i].name)
-            continue;
-        group->cases[i] = (bench_case){"GSlice", theirs, NULL, source_of(64, &slices)};
-        break;
-    }
-}
-
-static void add_measure(bench_group *group, const char *name, bench_measure *measure, char *pattern)
-{
-    unsigned i = 1;
-    while (i < BENCH_CASES_MAX && group->cases[i].name)
-        i++;
-    if (i < BENCH_CASES_MAX)
-        group->cases[i] = (bench_case){name, NULL, measure, pattern};
+    add_case(group, (bench_case){"GSlice", theirs, NULL, source_of(64, &slices)});
 }
 
 /* The peers that are programs of their own, beside the first four groups. */
@@ -228,9 +259,9 @@ static void add_programs(bench_group *groups)
     bool go = bench_pool_go(), dpdk = bench_pool_dpdk();
     for (unsigned i = 0; i < sizeof patterns / sizeof patterns[0]; i++) {
         if (go)
-            add_measure(&groups[i], "sync.Pool", bench_pool_go_ns, patterns[i]);
+            add_case(&groups[i], (bench_case){"sync.Pool", NULL, bench_pool_go_ns, patterns[i]});
         if (dpdk)
-            add_measure(&groups[i], "rte_mempool", bench_pool_dpdk_ns, patterns[i]);
+            add_case(&groups[i], (bench_case){"rte_mempool", NULL, bench_pool_dpdk_ns, patterns[i]});
     }
 }
 
@@ -253,6 +284,13 @@ int main(int argc, char **argv)
     };
     add_slices(&groups[0], heap_pair);
     add_slices(&groups[1], heap_batch);
+    static bench_heap empty_calls = {.allocate = bench_empty_allocate, .release = bench_empty_release};
+    add_case(&groups[4], (bench_case){"empty_calls", heap_pair, NULL, source_of(64, &empty_calls)});
+    floor_blocks = malloc((size_t)BATCH * MIB);
+    bench_require(floor_blocks != NULL, "memory");
+    add_floor(&groups[3], floor_hand_off, 64);
+    add_floor(&groups[8], floor_batch, 65536);
+    add_floor(&groups[9], floor_batch, MIB);
     bool counting = argc > 1 && strcmp(argv[1], "--loop") == 0;
     if (!counting)
         add_programs(groups);

@@ -5,3 +5,15 @@
 
 void *(*const bench_pool_get)(hr_object_pool *pool) = hr_object_pool_get;
 void (*const bench_pool_put)(hr_object_pool *pool, void *object) = hr_object_pool_put;
+
+void *bench_empty_allocate(size_t size)
+{
+    static char block[64];
+    __asm__ volatile("" : : "r"(size));
+    return block;
+}
+
+void bench_empty_release(void *block)
+{
+    __asm__ volatile("" : : "r"(block));
+}
