@@ -93,7 +93,7 @@ static void *make_block(hri_engine *engine, bool needed)
 
 void *hri_engine_get(hri_engine *engine, bool needed)
 {
-    hri_magazine_lock(engine);
+    pthread_mutex_lock(&engine->lock);
     void *block = hri_depot_take_idle(engine);
     pthread_mutex_unlock(&engine->lock);
     if (!block)

@@ -5,21 +5,17 @@
 
 #include <stdlib.h>
 
-static uint64_t slots_within(const hri_engine *engine, uint64_t most)
+static void set_slots(hri_engine *engine, uint64_t slots)
 {
-    return hri_max(1, hri_min(HRI_MAGAZINE_BYTES / engine->options.block_bytes, most));
+    slots = hri_min(slots, HRI_MAGAZINE_BYTES / engine->options.block_bytes);
+    engine->slots = (unsigned)hri_max(1, hri_min(slots, HRI_MAGAZINE_SLOTS_MAX));
+    engine->meetings = 0;
 }
 
 void hri_magazine_init(hri_engine *engine)
 {
-    engine->slots = (unsigned)slots_within(engine, HRI_MAGAZINE_SLOTS);
-    engine->meetings = 0;
-}
-
-static void grow(hri_engine *engine)
-{
-    engine->slots = (unsigned)slots_within(engine, hri_min(2 * engine->slots, HRI_MAGAZINE_SLOTS_MAX));
-    engine->meetings = 0;
+    uint64_t slots = hri_min(HRI_MAGAZINE_BYTES_FIRST / engine->options.block_bytes, HRI_MAGAZINE_SLOTS);
+    set_slots(engine, hri_max(slots, HRI_MAGAZINE_SLOTS_LEAST));
 }
 
 void hri_magazine_lock(hri_engine *engine)
@@ -28,7 +24,7 @@ void hri_magazine_lock(hri_engine *engine)
         return;
     pthread_mutex_lock(&engine->lock);
     if (++engine->meetings >= HRI_MAGAZINE_MEETINGS)
-        grow(engine);
+        set_slots(engine, 2 * engine->slots);
 }
 
 static size_t bytes_of(unsigned capacity)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Magazines: stacks of idle blocks. The engine has the empty ones on a list; they are charged to its budget.
  *
- * How many blocks a new one holds is the engine's `slots`. It starts small, and doubles when threads have met at the
- * engine's lock often since the janitor's last visit, as in illumos: a magazine of twice the size goes to the depot half
+ * How many blocks a new one holds is the engine's `slots`. It starts small, and doubles when threads that put have met
+ * others at the engine's lock often since the janitor's last visit, as in illumos: a magazine of twice the size goes to the depot half
  * as often. Larger than HRI_MAGAZINE_BYTES of blocks it never gets, so that one thread's idle blocks stay few. Smaller
  * ones that are still about are used up, and freed when they are empty.
  *
@@ -13,9 +13,11 @@
 
 #include "store/engine.h"
 
-/* At first, and at most; where blocks are large, what HRI_MAGAZINE_BYTES allows. */
+/* At first, within HRI_MAGAZINE_BYTES_FIRST, but for the least that helps; and at most. */
 #define HRI_MAGAZINE_SLOTS 128
+#define HRI_MAGAZINE_SLOTS_LEAST 4
 #define HRI_MAGAZINE_SLOTS_MAX 512
+#define HRI_MAGAZINE_BYTES_FIRST (64 * 1024)
 #define HRI_MAGAZINE_BYTES (256 * 1024)
 
 /* After so many meetings at the lock magazines grow. */
@@ -32,7 +34,8 @@ struct hri_magazine {
 /* Sets an engine's first `slots`, by the size of its blocks. */
 void hri_magazine_init(hri_engine *engine);
 
-/* Locks the engine for a thread's own get or put, and notes whether it had to wait. */
+/* Locks the engine for a put, and notes whether that had to wait. Gets are not counted: where blocks are new, each takes
+ * the lock, and no size of a magazine would help. */
 void hri_magazine_lock(hri_engine *engine);
 
 /* Gives an empty magazine, from the list or new; NULL where it cannot be paid for, or where memory is short. Runs no

@@ -91,6 +91,17 @@ static void a_stack_of_large_blocks_does_not_grow(void **state)
     assert_int_equal(engine.slots, 1);
 }
 
+/* A thread keeps two magazines at least: blocks of a page and more begin with few. */
+static void what_a_thread_keeps_is_bounded_in_bytes(void **state)
+{
+    (void)state;
+    make(2 * 4096);
+    assert_in_range(engine.slots * engine.options.block_bytes, 1, HRI_MAGAZINE_BYTES_FIRST);
+    for (int i = 0; i < 8; i++)
+        meet(HRI_MAGAZINE_MEETINGS);
+    assert_in_range(engine.slots * engine.options.block_bytes, HRI_MAGAZINE_BYTES_FIRST + 1, HRI_MAGAZINE_BYTES);
+}
+
 static void they_are_small_again_when_memory_is_short(void **state)
 {
     (void)state;
@@ -132,6 +143,7 @@ int main(void)
         cmocka_unit_test_teardown(meetings_make_magazines_grow_to_a_limit, tear_down),
         cmocka_unit_test_teardown(meetings_before_the_janitor_came_are_forgotten, tear_down),
         cmocka_unit_test_teardown(a_stack_of_large_blocks_does_not_grow, tear_down),
+        cmocka_unit_test_teardown(what_a_thread_keeps_is_bounded_in_bytes, tear_down),
         cmocka_unit_test_teardown(they_are_small_again_when_memory_is_short, tear_down),
         cmocka_unit_test_teardown(magazines_of_both_sizes_lose_nothing, tear_down),
     };
