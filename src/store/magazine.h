@@ -2,9 +2,9 @@
 /* Magazines: stacks of idle blocks. The engine has the empty ones on a list; they are charged to its budget.
  *
  * How many blocks a new one holds is the engine's `slots`. It starts small, and doubles when threads that put have met
- * others at the engine's lock often since the janitor's last visit, as in illumos: a magazine of twice the size goes to the depot half
- * as often. Larger than HRI_MAGAZINE_BYTES of blocks it never gets, so that one thread's idle blocks stay few. Smaller
- * ones that are still about are used up, and freed when they are empty.
+ * others at the engine's lock often since the janitor's last visit, as in illumos: a magazine of twice the size goes to
+ * the depot half as often. Larger than HRI_MAGAZINE_BYTES of blocks it never gets, so that one thread's idle blocks stay
+ * few. Smaller ones that are still about are used up, and freed when they are empty.
  *
  * All calls want the engine's lock, but for hri_magazine_lock().
  */

@@ -151,11 +151,6 @@ bool hri_region_mark(hri_region *region, const void *block, bool idle)
     return true;
 }
 
-void *hri_region_peek_free(const hri_region *region)
-{
-    return region->first_free == HRI_NO_BLOCK ? NULL : block_at(region, region->first_free);
-}
-
 void *hri_region_take_free(hri_region *region)
 {
     hri_block_number number = region->first_free;

@@ -46,12 +46,6 @@ hri_region *hri_region_new(void *owner, size_t block_bytes, size_t align, size_t
 /* Unmaps it. */
 void hri_region_free(hri_region *region);
 
-/* What the region itself takes, its head: resident from its making on. */
-static inline size_t hri_region_overhead(const hri_region *region)
-{
-    return region->head_bytes;
-}
-
 /* Is the address in the region? */
 static inline bool hri_region_contains(const hri_region *region, const void *address)
 {
@@ -81,8 +75,5 @@ bool hri_region_mark(hri_region *region, const void *block, bool idle);
 /* Gives the pages of one free block back to the kernel, which makes it new; false if none is free, or where blocks are
  * smaller than pages. */
 bool hri_region_renew(hri_region *region);
-
-/* The block that hri_region_take_free() would give; NULL if there is none. */
-void *hri_region_peek_free(const hri_region *region);
 
 #endif
