@@ -67,6 +67,14 @@ int hri_reclaimers_add(hri_reclaimers *reclaimers, hr_reclaimer *node)
     return error;
 }
 
+bool hri_reclaimers_any(hri_reclaimers *reclaimers)
+{
+    pthread_mutex_lock(&reclaimers->lock);
+    bool any = reclaimers->first != NULL;
+    pthread_mutex_unlock(&reclaimers->lock);
+    return any;
+}
+
 /* Finds another thread's running call of a node, or this thread's own. */
 static hri_reclaim_call *find_call(const hri_reclaimers *reclaimers, const hr_reclaimer *node, bool own)
 {

@@ -42,6 +42,9 @@ void hri_reclaimers_fork(hri_reclaimers *reclaimers, hri_fork moment);
 int hri_reclaimers_add(hri_reclaimers *reclaimers, hr_reclaimer *node);
 void hri_reclaimers_remove(hri_reclaimers *reclaimers, hr_reclaimer *node);
 
+/* Is there anybody to ask? */
+bool hri_reclaimers_any(hri_reclaimers *reclaimers);
+
 /* Asks reclaimers in order, each in slices of 500 microseconds and as long as it gives, until the goal is reached, none
  * gives more, or the deadline has passed. Gives the bytes freed. */
 uint64_t hri_reclaimers_run(hri_reclaimers *reclaimers, const hri_reclaim_goal *goal);

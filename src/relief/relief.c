@@ -189,12 +189,11 @@ void hri_relief_note_progress(hri_relief *relief)
     pthread_mutex_unlock(&relief->judging);
 }
 
-void hri_relief_begin(const hri_relief *relief, hri_patience *patience)
+void hri_relief_begin(hri_relief *relief, hri_patience *patience)
 {
-    *patience = (hri_patience){
-        .deadline_ns = hri_clock_now(relief->clock) + DEADLINE_NS,
-        .ran_ns = hri_os_thread_ns(),
-    };
+    *patience = (hri_patience){.deadline_ns = hri_clock_now(relief->clock) + DEADLINE_NS};
+    if (hri_reclaimers_any(&relief->reclaimers))
+        patience->ran_ns = hri_os_thread_ns(); /* a system call, which a refusal without relief need not pay for */
 }
 
 /* Is the time over? A thread that had no processor meanwhile, for others had it or a quota was used up, has not used its

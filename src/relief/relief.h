@@ -79,7 +79,7 @@ void hri_relief_read(hri_relief *relief, hri_relief_counts *ret_counts);
 uint64_t hri_relief_run(hri_relief *relief, const hri_reclaim_goal *goal);
 
 /* From now on a demand's time in reclaimers counts. */
-void hri_relief_begin(const hri_relief *relief, hri_patience *patience);
+void hri_relief_begin(hri_relief *relief, hri_patience *patience);
 
 /* Makes room for a demand that did not fit; the budget's shortage hook. */
 bool hri_relief_shortage(hri_relief *relief, const hri_shortage *shortage, hri_patience *patience);
