@@ -96,6 +96,7 @@ struct hri_budget_tree {
     _Atomic uint64_t cross_bytes;  /* above this use of the root, charges call crossed() */
     _Atomic bool watched;          /* above normal: no stocks, and bytes that come back call receded() */
     _Atomic bool late;             /* some budget has late_bytes */
+    _Atomic uint64_t mapped_bytes; /* of what is charged: what lies in mappings of its own, see hri_budget_map() */
 };
 
 /* The root's accounts at one instant. */
@@ -107,6 +108,7 @@ typedef struct hri_accounts {
     uint64_t own_limit_bytes; /* as set */
     uint64_t limit_bytes;     /* that, or the kernel's where it is smaller */
     uint64_t refusals;
+    uint64_t mapped_bytes; /* of what is held, in mappings of its own: no allocator retains it */
 } hri_accounts;
 
 /* Makes a tree whose root has `limit_bytes`. Gives 0 or a negative errno. */
@@ -114,6 +116,19 @@ int hri_budget_tree_init(hri_budget_tree *tree, uint64_t limit_bytes, const hri_
 void hri_budget_tree_destroy(hri_budget_tree *tree);
 
 void hri_budget_tree_fork(hri_budget_tree *tree, hri_fork moment);
+
+/* Says of bytes that are charged to be, or of bytes that were uncharged, that they lie in mappings of their own: those go
+ * back to the kernel at once, while what else is uncharged may be retained by the allocator. Before the charge, and after
+ * the uncharge: in between the allocator then seems to have less, never more. */
+static inline void hri_budget_map(hr_budget *budget, uint64_t bytes)
+{
+    atomic_fetch_add_explicit(&budget->tree->mapped_bytes, bytes, memory_order_relaxed);
+}
+
+static inline void hri_budget_unmap(hr_budget *budget, uint64_t bytes)
+{
+    atomic_fetch_sub_explicit(&budget->tree->mapped_bytes, bytes, memory_order_relaxed);
+}
 
 /* Reads the root: exactly, for which all stocks are drained; or at a glance, where what threads do meanwhile may be
  * missed. */

@@ -62,6 +62,7 @@ static void read_root(hri_budget_tree *tree, uint64_t stocks_bytes, hri_accounts
         .own_limit_bytes = tree->root.limit_bytes,
         .limit_bytes = hri_budget_limit(&tree->root),
         .refusals = tree->refusals,
+        .mapped_bytes = hri_min(atomic_load_explicit(&tree->mapped_bytes, memory_order_relaxed), used - promises),
     };
 }
 

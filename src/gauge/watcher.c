@@ -64,9 +64,10 @@ static void instruct_tree(hri_watcher *watcher, const hri_books *books)
                           memory_order_relaxed);
 }
 
-/* What was held since the last purge and is no longer: until the next one the allocator may retain it. */
-static uint64_t retained(hri_watcher *watcher, uint64_t held_bytes)
+/* What was held of the allocator since the last purge and is no longer: until the next one it may retain it. */
+static uint64_t retained(hri_watcher *watcher, const hri_accounts *accounts)
 {
+    uint64_t held_bytes = accounts->held_bytes - accounts->mapped_bytes;
     bool purged = atomic_exchange_explicit(&watcher->purged, false, memory_order_relaxed);
     if (purged || !watcher->purges || held_bytes > watcher->held_peak_bytes)
         watcher->held_peak_bytes = held_bytes;
@@ -93,7 +94,7 @@ static void look(hri_watcher *watcher, unsigned how, uint64_t untouched_bytes)
     refresh(watcher, &accounts, now_ns, how);
     hri_rate_look(&watcher->released, hri_sub(accounts.total_bytes, accounts.held_bytes), now_ns);
     atomic_store_explicit(&watcher->released_per_s, watcher->released.bytes_per_s, memory_order_relaxed);
-    watcher->retained_bytes = retained(watcher, accounts.held_bytes);
+    watcher->retained_bytes = retained(watcher, &accounts);
     hri_books books = open_books(watcher, &accounts);
     books.untouched_bytes = untouched_bytes;
     hri_ledgers_compute(&books, &watcher->ledgers);

@@ -54,7 +54,7 @@ typedef struct hri_watcher {
     bool inherited; /* the gauges are the parent's, before a fork */
     hri_reading reading;
     uint64_t reading_used_bytes; /* see hri_books */
-    uint64_t held_peak_bytes;    /* the most that looks saw held since the last purge */
+    uint64_t held_peak_bytes;    /* the most that looks saw held of the allocator since the last purge */
     uint64_t retained_bytes;     /* that, less what was held at the last look */
     hri_rate released;
     hri_ledgers ledgers;

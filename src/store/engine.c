@@ -10,6 +10,7 @@
 #include "base/assert.h"
 #include "base/checked.h"
 #include "base/lock.h"
+#include "budget/budget.h"
 #include "os/pages.h"
 #include "store/depot.h"
 #include "store/magazine.h"
@@ -27,16 +28,23 @@ static hri_engine *engines;
 static int pay(const hri_engine *engine, bool relief)
 {
     hr_budget *budget = engine->options.budget;
+    uint64_t bytes = hri_engine_cost(engine);
     if (!budget)
         return 0;
-    return relief ? hr_budget_charge(budget, hri_engine_cost(engine))
-                  : hr_budget_try_charge(budget, hri_engine_cost(engine));
+    hri_budget_map(budget, bytes);
+    int error = relief ? hr_budget_charge(budget, bytes) : hr_budget_try_charge(budget, bytes);
+    if (error)
+        hri_budget_unmap(budget, bytes);
+    return error;
 }
 
 static void refund(const hri_engine *engine, uint64_t bytes)
 {
-    if (engine->options.budget)
-        hr_budget_uncharge(engine->options.budget, bytes);
+    hr_budget *budget = engine->options.budget;
+    if (!budget)
+        return;
+    hr_budget_uncharge(budget, bytes);
+    hri_budget_unmap(budget, bytes);
 }
 
 /* ── getting ───────────────────────────────────────────────────────────────────────────────────────────────────── */

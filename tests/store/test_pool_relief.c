@@ -4,6 +4,7 @@
 #include "support/cmocka.h"
 
 #include "base/assert.h"
+#include "budget/budget.h"
 
 #include <headroom/headroom.h>
 #include <stdio.h>
@@ -136,6 +137,40 @@ static void the_janitor_leaves_what_was_needed(void **state)
     assert_int_equal(read_pool().idle, 0); /* since then it was not */
 }
 
+static hri_accounts glance(void)
+{
+    hri_accounts accounts;
+    hri_budget_tree_glance(hr_guard_root(guard)->tree, &accounts);
+    return accounts;
+}
+
+/* What the allocator may retain counts as ours to use again, which let admissions go too far: pools retain nothing. */
+static void what_pools_give_back_is_not_the_allocators(void **state)
+{
+    (void)state;
+    void *buffers[100], *block = hr_alloc(budget, SIZE);
+    for (int i = 0; i < 100; i++)
+        assert_non_null(buffers[i] = hr_byte_pool_get(pool, SIZE));
+    uint64_t pooled = 100 * cost();
+    assert_int_equal(glance().mapped_bytes, pooled);
+    assert_true(glance().held_bytes >= pooled + SIZE);
+    for (int i = 0; i < 100; i++)
+        hr_byte_pool_put(pool, buffers[i]);
+    assert_int_equal(glance().mapped_bytes, pooled); /* idle is held */
+    hr_byte_pool_trim(pool);
+    assert_int_equal(glance().mapped_bytes, 0);
+    hr_free(block);
+    hr_budget *small;
+    hr_byte_pool *refused;
+    assert_int_equal(hr_budget_new(budget, "small", SIZE / 2, &small), 0);
+    hr_byte_pool_options options = {.budget = small, .size_bytes = SIZE};
+    assert_int_equal(hr_byte_pool_new(guard, &options, &refused), 0);
+    assert_null(hr_byte_pool_get(refused, SIZE));
+    assert_int_equal(glance().mapped_bytes, 0);
+    hr_byte_pool_free(refused);
+    hr_budget_free(small);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void)
@@ -143,6 +178,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(relief_reaches_what_a_cache_let_go_into_a_pool),
         TEST(a_pools_charge_evicts_what_the_pool_then_hands_out),
+        TEST(what_pools_give_back_is_not_the_allocators),
         TEST(the_janitor_leaves_what_was_needed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
