@@ -102,6 +102,12 @@ struct block *shelf_take_idle(const struct shelf *shelf, uint64_t size_bytes, st
     return first;
 }
 
+void shelf_trim(const struct shelf *shelf)
+{
+    if (shelf->bodies && hr_guard_level(memory.guard) >= HR_WARNING)
+        hr_byte_pool_trim(shelf->bodies);
+}
+
 struct object *object_new(struct shelf *shelf, hr_ticket *ticket, const char *key)
 {
     size_t key_size = strlen(key) + 1;
@@ -143,10 +149,7 @@ static struct block *next_block(struct object *object, hr_ticket *ticket, uint64
 bool object_append(struct object *object, hr_ticket *ticket, uint64_t length_bytes, const char *bytes, size_t size)
 {
     while (size > 0) {
-        uint64_t room = length_bytes - object->size_bytes;
-        if (length_bytes == LENGTH_UNKNOWN) /* what is at hand; but it may come byte by byte */
-            room = size > object->size_bytes / 8 ? size : object->size_bytes / 8;
-        struct block *block = next_block(object, ticket, room);
+        struct block *block = next_block(object, ticket, length_bytes - object->size_bytes);
         if (!block)
             return false;
         uint32_t part = block->room - block->size;
@@ -161,14 +164,25 @@ bool object_append(struct object *object, hr_ticket *ticket, uint64_t length_byt
     return true;
 }
 
-void object_fit(struct object *object)
+void object_fit(struct object *object, hr_ticket *ticket)
 {
-    struct block *last = object->filling;
-    if (!last || !last->next)
+    struct block *last = object->filling, **link = &object->first;
+    if (!last)
         return;
     shelf_give(object->shelf, last->next);
     last->next = NULL;
     object->last = last;
+    if (last->size == last->room)
+        return;
+    struct block *smaller = take_block(object->shelf, ticket, last->size);
+    if (!smaller)
+        return; /* it stays where it is */
+    smaller->size = last->size;
+    memcpy(smaller->bytes, last->bytes, last->size);
+    while (*link != last)
+        link = &(*link)->next;
+    *link = object->last = object->filling = smaller;
+    give_block(object->shelf, last);
 }
 
 static void object_free(struct object *object)

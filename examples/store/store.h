@@ -68,9 +68,9 @@ void memory_give(void *block);
 
 /* ── objects.c: what is kept ────────────────────────────────────────────────────────────────────────────────────── */
 
-/* A body is a chain of blocks of one size, from a pool; only the last is smaller, and malloc's. A store that keeps each
- * body in one piece tears its heap to shreds: the hole that a 900 KiB body leaves does not fit one of 901 KiB. In blocks
- * of one size any hole fits any body, and the process stays as large as what it keeps. */
+/* A body is a chain of blocks of one size, from a pool; only the last is smaller, and malloc's, once its size is known. A
+ * store that keeps each body in one piece tears its heap to shreds: the hole that a 900 KiB body leaves does not fit one
+ * of 901 KiB. In blocks of one size any hole fits any body, and the process stays as large as what it keeps. */
 struct block {
     struct block *next;
     uint32_t room; /* bytes that fit */
@@ -147,6 +147,9 @@ struct idle {
  * nothing waits. */
 struct block *shelf_take_idle(const struct shelf *shelf, uint64_t size_bytes, struct idle *ret_idle);
 
+/* Gives what waits back to the kernel, unless there is room for it. */
+void shelf_trim(const struct shelf *shelf);
+
 /* Gives back a chain of blocks. */
 void shelf_give(const struct shelf *shelf, struct block *block);
 
@@ -160,8 +163,8 @@ void object_add(struct object *object, struct block *block);
  * LENGTH_UNKNOWN. False with errno if there is no memory: the object is of no use then. */
 bool object_append(struct object *object, hr_ticket *ticket, uint64_t length_bytes, const char *bytes, size_t size);
 
-/* Gives back what was reserved and not needed. */
-void object_fit(struct object *object);
+/* Gives back what was taken and not needed, of the last block too. */
+void object_fit(struct object *object, hr_ticket *ticket);
 
 /* Gives back what was made, or got from a shelf. NULL is fine. */
 void object_release(void *object);

@@ -15,13 +15,22 @@
 
 uint64_t upload_verdicts[HR_REFUSED_NO_BUDGET + 1];
 
+/* What an unfinished upload had is to be free, not to wait for another one. */
+static void drop(struct upload *upload)
+{
+    if (!upload->object)
+        return;
+    object_release(upload->object);
+    upload->object = NULL;
+    shelf_trim(upload->shelf);
+}
+
 /* Drops what there is; the ticket says why. */
 static void refuse(struct upload *upload, hr_verdict verdict)
 {
     upload_verdicts[verdict]++;
     upload->verdict = verdict;
-    object_release(upload->object);
-    upload->object = NULL;
+    drop(upload);
 }
 
 /* Refuses for want of a block that was admitted: errno says whose fault it is. */
@@ -62,9 +71,9 @@ struct upload *upload_begin(struct shelf *shelf, const char *key, uint64_t lengt
     if (!upload)
         return NULL;
     *upload = (struct upload){.shelf = shelf, .length_bytes = length_bytes};
-    bool known = length_bytes != LENGTH_UNKNOWN;
+    uint64_t part_bytes = length_bytes == LENGTH_UNKNOWN ? STEP_BYTES : length_bytes;
     struct block *blocks;
-    if (!admit(upload, object_cost(shelf, key, known ? length_bytes : STEP_BYTES), known ? length_bytes : 0, &blocks))
+    if (!admit(upload, object_cost(shelf, key, part_bytes), part_bytes, &blocks))
         return upload;
     upload->object = object_new(shelf, &upload->ticket, key);
     if (upload->object) {
@@ -76,15 +85,13 @@ struct upload *upload_begin(struct shelf *shelf, const char *key, uint64_t lengt
     return upload;
 }
 
-/* The next step of a body without a length. It begins with blocks that are not full. */
+/* The next step of a body without a length. */
 static bool step(struct upload *upload)
 {
-    struct object *object = upload->object;
-    uint64_t cost_bytes = object_cost(upload->shelf, "", STEP_BYTES);
     struct block *blocks;
-    if (!admit(upload, cost_bytes, object->size_bytes / 8 >= BLOCK_ROOM ? STEP_BYTES : 0, &blocks))
+    if (!admit(upload, object_cost(upload->shelf, "", STEP_BYTES), STEP_BYTES, &blocks))
         return false;
-    object_add(object, blocks);
+    object_add(upload->object, blocks);
     return true;
 }
 
@@ -106,7 +113,7 @@ bool upload_finish(struct upload *upload, bool *ret_replaced)
 {
     if (!upload->object)
         return false;
-    object_fit(upload->object);
+    object_fit(upload->object, &upload->ticket);
     int result = shelf_put(upload->shelf, upload->object);
     if (result < 0) {
         errno = -result;
@@ -122,7 +129,7 @@ bool upload_finish(struct upload *upload, bool *ret_replaced)
 
 void upload_end(struct upload *upload)
 {
-    object_release(upload->object);
+    drop(upload);
     hr_ticket_release(&upload->ticket);
     free(upload);
 }
