@@ -135,20 +135,14 @@ static bool add_region(hri_engine *engine)
 /* Takes a thread's full magazine in. What was put twice, or is foreign, shows here: it is dropped. */
 static void to_depot(hri_engine *engine, hri_magazine *magazine)
 {
-    unsigned count = 0;
-    hri_region *region = NULL;
-    for (unsigned i = 0; i < magazine->count; i++) {
-        if (!region || !hri_region_contains(region, magazine->slots[i]))
-            region = hri_depot_region(engine, magazine->slots[i]);
-        if (region && hri_region_mark(region, magazine->slots[i], true))
-            magazine->slots[count++] = magazine->slots[i];
-        else
-            hri_fault("%p is in a pool twice, or is no block of it", magazine->slots[i]);
+    unsigned at = 0;
+    while ((at += hri_region_mark(engine, magazine->slots + at, magazine->count - at, true)) < magazine->count) {
+        hri_fault("%p is in a pool twice, or is no block of it", magazine->slots[at]);
+        magazine->slots[at] = magazine->slots[--magazine->count];
     }
-    magazine->count = count;
     magazine->next = engine->full;
     engine->full = magazine;
-    engine->depot_blocks += count;
+    engine->depot_blocks += magazine->count;
 }
 
 static hri_magazine *from_depot(hri_engine *engine)
@@ -159,12 +153,7 @@ static hri_magazine *from_depot(hri_engine *engine)
     engine->full = magazine->next;
     engine->depot_blocks -= magazine->count;
     engine->depot_blocks_min = hri_min(engine->depot_blocks_min, engine->depot_blocks);
-    hri_region *region = engine->regions;
-    for (unsigned i = 0; i < magazine->count; i++) {
-        if (!hri_region_contains(region, magazine->slots[i]))
-            region = hri_region_find(magazine->slots[i]);
-        hri_region_mark(region, magazine->slots[i], false);
-    }
+    hri_region_mark(engine, magazine->slots, magazine->count, false);
     return magazine;
 }
 

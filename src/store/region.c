@@ -142,13 +142,29 @@ bool hri_region_is_away(const hri_region *region, const void *block)
     return is_away(region, number_of(region, block), false);
 }
 
-bool hri_region_mark(hri_region *region, const void *block, bool idle)
+/* A word of bits is written when the next one begins: each block would wait for the one before it. */
+unsigned hri_region_mark(const void *owner, void *const *blocks, unsigned count, bool idle)
 {
-    hri_block_number number = number_of(region, block);
-    if (!is_away(region, number, !idle))
-        return false;
-    region->idle[number / 64] ^= UINT64_C(1) << number % 64;
-    return true;
+    hri_region *region = NULL;
+    uint64_t nothing, *word = &nothing, bits = 0;
+    unsigned marked = 0;
+    for (; marked < count; marked++) {
+        if (!region || !hri_region_contains(region, blocks[marked]))
+            region = hri_region_find(blocks[marked]);
+        hri_block_number number = region && region->owner == owner ? number_of(region, blocks[marked]) : HRI_NO_BLOCK;
+        if (number == HRI_NO_BLOCK || number >= region->untouched || region->next_block[number] != HRI_BLOCK_AWAY)
+            break;
+        if (word != &region->idle[number / 64]) {
+            *word = bits;
+            word = &region->idle[number / 64];
+            bits = *word;
+        }
+        if ((bits >> number % 64 & 1) == idle)
+            break;
+        bits ^= UINT64_C(1) << number % 64;
+    }
+    *word = bits;
+    return marked;
 }
 
 void *hri_region_take_free(hri_region *region)

@@ -68,9 +68,10 @@ bool hri_region_put(hri_region *region, void *block);
 /* Is this a block that is away and not idle? */
 bool hri_region_is_away(const hri_region *region, const void *block);
 
-/* Marks a block that is away as idle, or the other way round; false if it is no block, or was not so. Bits, so that few
- * cache lines go from one processor to the other with the blocks that threads hand on. */
-bool hri_region_mark(hri_region *region, const void *block, bool idle);
+/* Marks blocks of `owner`'s that are away as idle, or the other way round, up to the first one that is no such block, or
+ * was not so. Gives how many those are. Bits, so that few cache lines go from one processor to the other with the blocks
+ * that threads hand on. */
+unsigned hri_region_mark(const void *owner, void *const *blocks, unsigned count, bool idle);
 
 /* Gives the pages of one free block back to the kernel, which makes it new; false if none is free, or where blocks are
  * smaller than pages. */
