@@ -19,6 +19,10 @@
 
 #include <errno.h>
 
+/* What is given back under one lock, at the most. */
+#define DROP_BLOCKS 64u
+#define DROP_BYTES ((uint64_t)1 << 20)
+
 static pthread_mutex_t engines_lock = PTHREAD_MUTEX_INITIALIZER;
 static hri_engine *engines;
 
@@ -158,23 +162,6 @@ static void drop_region(hri_engine *engine, hri_region *region)
     hri_region_free(region);
 }
 
-/* Gives back one block of a region that has others away. Not under the lock: the block is away meanwhile. */
-static void drop_block(hri_engine *engine, void *block)
-{
-    const hri_engine_options *options = &engine->options;
-    hri_poison_lift(block, options->block_bytes);
-    if (options->destroy)
-        options->destroy(block, options->context);
-    pthread_mutex_lock(&engine->lock);
-    hri_region *region = hri_depot_region(engine, block);
-    hri_region_put(region, block);
-    hri_region_renew(region); /* the one that was put last */
-    engine->made--;
-    engine->charged_bytes -= hri_engine_cost(engine);
-    pthread_mutex_unlock(&engine->lock);
-    refund(engine, hri_engine_cost(engine));
-}
-
 /* Takes off the list a region without a block that is away; NULL: there is none. */
 static hri_region *take_idle_region(hri_engine *engine)
 {
@@ -191,29 +178,65 @@ static hri_region *take_idle_region(hri_engine *engine)
     return region;
 }
 
+/* Gives back a region without a block that is away, if there is one; adds what its blocks cost to `freed`. */
+static bool drop_idle_region(hri_engine *engine, uint64_t *freed)
+{
+    pthread_mutex_lock(&engine->lock);
+    hri_region *region = take_idle_region(engine);
+    pthread_mutex_unlock(&engine->lock);
+    if (!region)
+        return false;
+    uint64_t bytes = region->used * hri_engine_cost(engine);
+    drop_region(engine, region);
+    refund(engine, bytes);
+    *freed += bytes;
+    return true;
+}
+
+/* Destroys blocks that are away. Under the lock, which is not held meanwhile. */
+static void destroy_blocks(hri_engine *engine, void **blocks, unsigned count)
+{
+    const hri_engine_options *options = &engine->options;
+    if (!options->destroy)
+        return;
+    pthread_mutex_unlock(&engine->lock);
+    for (unsigned i = 0; i < count; i++) {
+        hri_poison_lift(blocks[i], options->block_bytes);
+        options->destroy(blocks[i], options->context);
+    }
+    pthread_mutex_lock(&engine->lock);
+}
+
+/* The same for free blocks of regions that have others away: some at a time, since others wait for the lock. */
+static bool drop_blocks(hri_engine *engine, uint64_t want_bytes, uint64_t *freed)
+{
+    void *blocks[DROP_BLOCKS];
+    uint64_t cost = hri_engine_cost(engine), most = hri_min(DROP_BLOCKS, DROP_BYTES / cost + 1);
+    unsigned count = 0;
+    if (engine->options.block_bytes % hri_page_size() != 0)
+        return false;
+    pthread_mutex_lock(&engine->lock);
+    while (count < most && count * cost < want_bytes && (blocks[count] = hri_depot_take_free(engine)) != NULL)
+        count++;
+    destroy_blocks(engine, blocks, count);
+    for (unsigned i = 0; i < count; i++)
+        hri_poison_lift(blocks[i], engine->options.block_bytes);
+    hri_region_renew(blocks, count);
+    engine->made -= count;
+    engine->trimmed += count;
+    engine->charged_bytes -= count * cost;
+    pthread_mutex_unlock(&engine->lock);
+    refund(engine, count * cost);
+    *freed += count * cost;
+    return count > 0;
+}
+
 /* Gives back free blocks of regions: whole regions, then blocks with pages of their own. */
 static void release(hri_engine *engine, uint64_t want_bytes)
 {
     uint64_t freed = 0;
-    bool pages = engine->options.block_bytes % hri_page_size() == 0;
-    while (freed < want_bytes) {
-        pthread_mutex_lock(&engine->lock);
-        hri_region *region = take_idle_region(engine);
-        void *block = !region && pages ? hri_depot_take_free(engine) : NULL;
-        engine->trimmed += block != NULL;
-        pthread_mutex_unlock(&engine->lock);
-        if (!region && !block)
-            break;
-        if (block) {
-            drop_block(engine, block);
-            freed += hri_engine_cost(engine);
-            continue;
-        }
-        uint64_t bytes = region->used * hri_engine_cost(engine);
-        drop_region(engine, region);
-        refund(engine, bytes);
-        freed += bytes;
-    }
+    while (freed < want_bytes &&
+           (drop_idle_region(engine, &freed) || drop_blocks(engine, want_bytes - freed, &freed))) {}
 }
 
 static uint64_t charged(hri_engine *engine)

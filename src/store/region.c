@@ -11,6 +11,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define PIECE_BITS 16
@@ -212,16 +213,24 @@ bool hri_region_put(hri_region *region, void *block)
     return true;
 }
 
-bool hri_region_renew(hri_region *region)
+static int compare(const void *left, const void *right)
 {
-    hri_block_number number = region->first_free;
-    if (number == HRI_NO_BLOCK || region->block_bytes % hri_page_size() != 0)
-        return false;
-    region->first_free = region->next_block[number];
-    region->next_block[number] = region->first_new;
-    region->first_new = number;
-    region->free--;
-    region->used--;
-    hri_pages_drop(block_at(region, number), region->block_bytes);
-    return true;
+    uintptr_t a = (uintptr_t) * (void *const *)left, b = (uintptr_t) * (void *const *)right;
+    return (a > b) - (a < b);
+}
+
+void hri_region_renew(void **blocks, unsigned count)
+{
+    qsort(blocks, count, sizeof *blocks, compare);
+    for (unsigned i = 0, next; i < count; i = next) {
+        hri_region *region = hri_region_find(blocks[i]);
+        uintptr_t first = (uintptr_t)blocks[i], bytes = region->block_bytes;
+        for (next = i; next < count && (uintptr_t)blocks[next] == first + (next - i) * bytes; next++) {
+            hri_block_number number = number_of(region, blocks[next]);
+            region->next_block[number] = region->first_new;
+            region->first_new = number;
+            region->used--;
+        }
+        hri_pages_drop(blocks[i], (next - i) * bytes);
+    }
 }

@@ -73,8 +73,8 @@ bool hri_region_is_away(const hri_region *region, const void *block);
  * that threads hand on. */
 unsigned hri_region_mark(const void *owner, void *const *blocks, unsigned count, bool idle);
 
-/* Gives the pages of one free block back to the kernel, which makes it new; false if none is free, or where blocks are
- * smaller than pages. */
-bool hri_region_renew(hri_region *region);
+/* Gives the pages of blocks that are away back to the kernel, which makes them new; the size of these blocks is one of whole
+ * pages. Those that lie side by side go in one call. Sorts them. */
+void hri_region_renew(void **blocks, unsigned count);
 
 #endif

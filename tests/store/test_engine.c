@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How large magazines are: they grow where threads meet at the lock, within their bytes, and shrink when memory is short. */
+/* How large magazines are: they grow where threads meet at the lock, within their bytes, and shrink when memory is short.
+ * And that what an engine gives back is gone. */
 #include "support/cmocka.h"
 
 #include "store/magazine.h"
 
 #include <headroom/headroom.h>
 #include <pthread.h>
+#include <string.h>
 #include <unistd.h>
 
 static hr_guard *guard;
@@ -137,6 +139,32 @@ static void magazines_of_both_sizes_lose_nothing(void **state)
     assert_int_equal(guards.live_bytes, 0);
 }
 
+/* Blocks are given back one by one where a region has others away; the region goes when it has none. */
+static void no_region_stays_behind(void **state)
+{
+    (void)state;
+    make(16384);
+    static void *blocks[1000];
+    for (unsigned i = 0; i < 1000; i++)
+        assert_non_null(blocks[i] = hri_engine_get(&engine, true));
+    for (unsigned i = 0; i < 1000; i++) /* every hundredth stays */
+        if (i % 100)
+            assert_true(hri_engine_put(&engine, blocks[i]));
+    assert_true(hri_engine_trim(&engine, UINT64_MAX) >= 990 * 16384);
+    for (unsigned i = 0; i < 1000; i += 100) {
+        memset(blocks[i], 1, 16384);
+        assert_true(hri_engine_put(&engine, blocks[i]));
+    }
+    hri_engine_trim(&engine, UINT64_MAX);
+    for (unsigned i = 0; i < 1000; i++)
+        assert_null(hri_region_find(blocks[i]));
+    assert_null(engine.regions);
+    hr_pool_figures figures = {0};
+    hri_engine_read(&engine, &figures);
+    assert_int_equal(figures.trimmed, 1000);
+    assert_int_equal(figures.idle + figures.in_use, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -145,6 +173,7 @@ int main(void)
         cmocka_unit_test_teardown(a_stack_of_large_blocks_does_not_grow, tear_down),
         cmocka_unit_test_teardown(what_a_thread_keeps_is_bounded_in_bytes, tear_down),
         cmocka_unit_test_teardown(they_are_small_again_when_memory_is_short, tear_down),
+        cmocka_unit_test_teardown(no_region_stays_behind, tear_down),
         cmocka_unit_test_teardown(magazines_of_both_sizes_lose_nothing, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
