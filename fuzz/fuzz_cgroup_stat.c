@@ -48,6 +48,11 @@ static bool expect(const char *text, int version, uint64_t *ret_use, uint64_t *r
     struct known known = {.text = text, .cut = length == 0 || text[length - 1] != '\n'};
     wide use = figure(&known, v1 ? "total_active_anon" : "active_anon");
     use += figure(&known, v1 ? "total_inactive_anon" : "inactive_anon");
+    uint64_t anonymous, shared;
+    if (hrf_key(text, v1 ? "total_rss" : "anon", &anonymous) && hrf_key(text, v1 ? "total_shmem" : "shmem", &shared)) {
+        wide mapped = (wide)anonymous + shared;
+        use = mapped < use ? mapped : use;
+    }
     use += figure(&known, v1 ? "total_unevictable" : "unevictable");
     wide cache = figure(&known, v1 ? "total_active_file" : "active_file");
     cache += figure(&known, v1 ? "total_inactive_file" : "inactive_file");
@@ -72,7 +77,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     char *text = hrf_text(data, size);
     for (int version = 1; version <= 2; version++) {
-        hri_cgroup_reading reading = {UNTOUCHED, UNTOUCHED, UNTOUCHED, UNTOUCHED, UNTOUCHED};
+        hri_cgroup_reading reading = {UNTOUCHED, UNTOUCHED, UNTOUCHED, UNTOUCHED, UNTOUCHED, UNTOUCHED};
         uint64_t use = UNTOUCHED, cache = UNTOUCHED;
         int error = hri_cgroup_parse_stat(text, version, &reading);
         HRF_CHECK(error == 0 || error == -ENODATA);

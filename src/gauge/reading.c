@@ -107,7 +107,7 @@ static bool read_groups(const hri_gauge *gauge, hri_reading *reading)
     reading->binding = -1;
     for (unsigned i = 0; i < reading->group_count; i++) {
         hri_cgroup_reading *group = &reading->groups[i];
-        *group = (hri_cgroup_reading){.limit_bytes = HR_NONE};
+        *group = hri_cgroup_unknown;
         int error = hri_cgroup_read_limit(&gauge->chain, i, &group->limit_bytes);
         if (!error && group->limit_bytes != HR_NONE)
             error = hri_cgroup_read(&gauge->chain, i, group);
@@ -137,6 +137,11 @@ void hri_gauge_read_unlimited(const hri_gauge *gauge, hri_reading *reading)
     for (unsigned i = 0; i < reading->group_count; i++) {
         hri_cgroup_reading *group = &reading->groups[i];
         if (group->limit_bytes == HR_NONE && hri_cgroup_read(&gauge->chain, i, group) != 0)
-            *group = (hri_cgroup_reading){HR_NONE, HR_NONE, HR_NONE, 0, HR_NONE};
+            *group = (hri_cgroup_reading){
+                .limit_bytes = HR_NONE,
+                .use_bytes = HR_NONE,
+                .cache_bytes = HR_NONE,
+                .anonymous_bytes = HR_NONE,
+            };
     }
 }

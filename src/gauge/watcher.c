@@ -161,14 +161,13 @@ void hri_watcher_tell(hri_watcher *watcher)
 
 void hri_watcher_read(hri_watcher *watcher, hri_sight *ret_sight)
 {
-    static const hri_cgroup_reading no_group = {HR_NONE, HR_NONE, HR_NONE, 0, HR_NONE};
     pthread_mutex_lock(&watcher->lock);
     int binding = watcher->reading.binding;
     *ret_sight = (hri_sight){
         .ledgers = watcher->ledgers,
         .process = watcher->reading.process,
         .host = watcher->reading.host,
-        .binding = binding >= 0 ? watcher->reading.groups[binding] : no_group,
+        .binding = binding >= 0 ? watcher->reading.groups[binding] : hri_cgroup_unknown,
         .retained_bytes = watcher->retained_bytes,
         .time_ns = watcher->reading.time_ns,
         .limit_source = watcher->limit_source,

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Use is what the kernel cannot take back when the limit is met: the LRU's anonymous pages (v1's own `rss` still counts
  * MADV_FREE pages), unevictable ones, kernel memory that no shrinker gives back, sockets. Page cache is not use
- * (lessons 1): a gate on memory.current latches near 1 and never opens again.
+ * (lessons 1): a gate on memory.current latches near 1 and never opens again. Nor are anonymous pages that nobody maps:
+ * where a part of a huge page is given back, the whole stays on the LRU, and charged, until the kernel is short enough to
+ * split it. A purge did not bring the level down then, and relief went on until everything was evicted.
  */
 #include "os/cgroup.h"
 
@@ -14,6 +16,13 @@
 
 #define STAT_BYTES 8192
 #define NUMBER_BYTES 64
+
+const hri_cgroup_reading hri_cgroup_unknown = {
+    .limit_bytes = HR_NONE,
+    .use_bytes = HR_NONE,
+    .cache_bytes = HR_NONE,
+    .anonymous_bytes = HR_NONE,
+};
 
 static uint64_t key(const char *text, const char *name)
 {
@@ -50,6 +59,17 @@ static uint64_t kernel_memory(struct stat_text *stat)
     return hri_add(kernel, hri_add(key(stat->text, "percpu"), figure(stat, "slab_unreclaimable")));
 }
 
+/* What is on the LRU of `lru_bytes` and mapped by nobody: but for pages that are locked or MADV_FREE, of which it takes more
+ * to be mapped than is. 0 where that is not told. */
+static uint64_t unmapped(const char *text, bool v1, uint64_t lru_bytes)
+{
+    uint64_t anonymous, shared;
+    if (hri_parse_key(text, v1 ? "total_rss" : "anon", &anonymous) != 0 ||
+        hri_parse_key(text, v1 ? "total_shmem" : "shmem", &shared) != 0)
+        return 0;
+    return hri_sub(lru_bytes, hri_add(anonymous, shared));
+}
+
 int hri_cgroup_parse_stat(const char *text, int version, hri_cgroup_reading *reading)
 {
     size_t length = strlen(text);
@@ -58,7 +78,8 @@ int hri_cgroup_parse_stat(const char *text, int version, hri_cgroup_reading *rea
     uint64_t use = hri_add(figure(&stat, v1 ? "total_active_anon" : "active_anon"),
                            figure(&stat, v1 ? "total_inactive_anon" : "inactive_anon"));
     bool tells_use = stat.found > 0;
-    use = hri_add(use, figure(&stat, v1 ? "total_unevictable" : "unevictable"));
+    uint64_t unmapped_bytes = unmapped(text, v1, use);
+    use = hri_add(use - unmapped_bytes, figure(&stat, v1 ? "total_unevictable" : "unevictable"));
     uint64_t cache = hri_add(figure(&stat, v1 ? "total_active_file" : "active_file"),
                              figure(&stat, v1 ? "total_inactive_file" : "inactive_file"));
     uint64_t anonymous = use;
@@ -69,6 +90,7 @@ int hri_cgroup_parse_stat(const char *text, int version, hri_cgroup_reading *rea
     reading->use_bytes = use;
     reading->anonymous_bytes = anonymous;
     reading->cache_bytes = cache;
+    reading->unmapped_bytes = unmapped_bytes;
     return 0;
 }
 
@@ -132,12 +154,14 @@ int hri_cgroup_read(const hri_cgroup_chain *chain, unsigned index, hri_cgroup_re
     reading.charged_bytes = 0;
     if (!known) { /* memory.current alone says nothing: page cache is in it */
         reading.use_bytes = reading.cache_bytes = reading.anonymous_bytes = HR_NONE;
+        reading.unmapped_bytes = 0;
         *ret_reading = reading;
         return 0;
     }
     uint64_t more;
+    uint64_t spare = hri_add(reading.cache_bytes, hri_add(reading.unmapped_bytes, key(text, "slab_reclaimable")));
     if (read_number(group->charged_fd, &more) == 0)
-        reading.charged_bytes = hri_sub(more, hri_add(reading.cache_bytes, key(text, "slab_reclaimable")));
+        reading.charged_bytes = hri_sub(more, spare);
     *ret_reading = reading;
     return 0;
 }

@@ -45,8 +45,12 @@ typedef struct hri_cgroup_reading {
     uint64_t
         charged_bytes; /* what the kernel holds against the limit, less what it could reclaim: use_bytes without the
                                lag of memory.stat, and with what CPUs have charged in advance; 0: unknown */
+    uint64_t unmapped_bytes;  /* anonymous memory that nobody maps, rests of huge pages: not in use_bytes */
     uint64_t anonymous_bytes; /* the part of use_bytes that is neither kernel memory nor sockets; HR_NONE likewise */
 } hri_cgroup_reading;
+
+/* A group of which nothing is known, not even a limit. */
+extern const hri_cgroup_reading hri_cgroup_unknown;
 
 /* Finds and opens the chain of a site. Without a cgroup the chain is empty: no error.
  * Gives -ENOMEM, -EMFILE or -ENFILE where it could not look: a guard must not take that for "no limit". */

@@ -13,12 +13,37 @@ static void page_cache_is_not_use_on_v2(void **state)
     (void)state;
     hri_cgroup_reading reading = {0};
     int error = hri_cgroup_parse_stat(
-        "anon 1\nfile 900\nkernel 50\nkernel_stack 9\nsock 6\nshmem 7\ninactive_anon 100\n"
+        "anon 113\nfile 900\nkernel 50\nkernel_stack 9\nsock 6\nshmem 7\ninactive_anon 100\n"
         "active_anon 20\ninactive_file 500\nactive_file 300\nunevictable 3\nslab_reclaimable 40\n",
         2, &reading);
     assert_int_equal(error, 0);
     assert_int_equal(reading.use_bytes, 100 + 20 + 3 + (50 - 40) + 6);
     assert_int_equal(reading.cache_bytes, 800);
+}
+
+/* Where half of a huge page was given back, the whole is charged until the kernel splits it. */
+static void what_nobody_maps_is_not_use(void **state)
+{
+    (void)state;
+    hri_cgroup_reading reading = {0};
+    static const char *const texts[2] = {
+        "anon 3\ntotal_rss 70\ntotal_shmem 10\ntotal_inactive_anon 80\ntotal_active_anon 20\n"
+        "total_inactive_file 0\ntotal_active_file 0\ntotal_unevictable 5\n",
+        "anon 70\nshmem 10\ninactive_anon 80\nactive_anon 20\ninactive_file 0\nactive_file 0\nunevictable 5\n"
+        "kernel 0\nslab_reclaimable 0\n"};
+    for (int version = 1; version <= 2; version++) {
+        assert_int_equal(hri_cgroup_parse_stat(texts[version - 1], version, &reading), 0);
+        assert_int_equal(reading.unmapped_bytes, 20);
+        assert_int_equal(reading.use_bytes, 80 + 5);
+        assert_int_equal(reading.anonymous_bytes, 80 + 5);
+    }
+    /* Locked and MADV_FREE pages are mapped, and not on that list. */
+    assert_int_equal(hri_cgroup_parse_stat("anon 200\nshmem 10\ninactive_anon 100\nactive_anon 0\nunevictable 110\n"
+                                           "kernel 0\nslab_reclaimable 0\ninactive_file 0\nactive_file 0\n",
+                                           2, &reading),
+                     0);
+    assert_int_equal(reading.unmapped_bytes, 0);
+    assert_int_equal(reading.use_bytes, 210);
 }
 
 static void old_kernels_give_kernel_memory_in_parts(void **state)
@@ -167,6 +192,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(page_cache_is_not_use_on_v2),
+        cmocka_unit_test(what_nobody_maps_is_not_use),
         cmocka_unit_test(old_kernels_give_kernel_memory_in_parts),
         cmocka_unit_test(statistics_cut_within_a_line_are_not_known),
         cmocka_unit_test(what_counts_is_enough),
