@@ -26,6 +26,11 @@ int hri_pages_map(size_t size, void **ret_pages)
     return 0;
 }
 
+void hri_pages_keep_small(void *pages, size_t size)
+{
+    madvise(pages, size, MADV_NOHUGEPAGE);
+}
+
 void hri_pages_unmap(void *pages, size_t size)
 {
     munmap(pages, size);

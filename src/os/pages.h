@@ -14,6 +14,9 @@ size_t hri_cpu_count(void);
 int hri_pages_map(size_t size, void **ret_pages);
 void hri_pages_unmap(void *pages, size_t size);
 
+/* No huge pages here: then only what was touched is resident, and what is dropped is not. */
+void hri_pages_keep_small(void *pages, size_t size);
+
 /* Makes pages resident by writing to each. */
 void hri_pages_touch(void *pages, size_t size);
 

@@ -80,6 +80,7 @@ static void *map(size_t bytes)
         hri_pages_unmap(pages, first - start);
     if (first - start < PIECE_BYTES)
         hri_pages_unmap((void *)(first + bytes), PIECE_BYTES - (first - start));
+    hri_pages_keep_small((void *)first, bytes);
     return (void *)first;
 }
 

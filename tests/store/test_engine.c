@@ -6,7 +6,9 @@
 #include "store/magazine.h"
 
 #include <headroom/headroom.h>
+#include <inttypes.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -165,6 +167,29 @@ static void no_region_stays_behind(void **state)
     assert_int_equal(figures.idle + figures.in_use, 0);
 }
 
+/* Where huge pages are for all, the first block would make 2 MiB resident, of which only the block is paid for. */
+static void what_is_not_touched_is_not_resident(void **state)
+{
+    (void)state;
+    make(16384);
+    void *block = hri_engine_get(&engine, true);
+    uintptr_t region = (uintptr_t)hri_region_find(block), from, to;
+    char line[512];
+    bool here = false, small = false;
+    FILE *maps = fopen("/proc/self/smaps", "r");
+    assert_non_null(maps);
+    while (fgets(line, sizeof line, maps)) {
+        if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " ", &from, &to) == 2)
+            here = from <= region && region < to;
+        else if (here && strncmp(line, "VmFlags:", 8) == 0)
+            small = strstr(line, " nh") != NULL;
+    }
+    fclose(maps);
+    bool possible = access("/sys/kernel/mm/transparent_hugepage/enabled", R_OK) == 0;
+    assert_true(small || !possible);
+    assert_true(hri_engine_put(&engine, block));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -173,6 +198,7 @@ int main(void)
         cmocka_unit_test_teardown(a_stack_of_large_blocks_does_not_grow, tear_down),
         cmocka_unit_test_teardown(what_a_thread_keeps_is_bounded_in_bytes, tear_down),
         cmocka_unit_test_teardown(they_are_small_again_when_memory_is_short, tear_down),
+        cmocka_unit_test_teardown(what_is_not_touched_is_not_resident, tear_down),
         cmocka_unit_test_teardown(no_region_stays_behind, tear_down),
         cmocka_unit_test_teardown(magazines_of_both_sizes_lose_nothing, tear_down),
     };
