@@ -3,6 +3,9 @@
 set -euo pipefail
 : "${HEADROOM_BUILD_DIR:?is the build to install}"
 here=$(cd "$(dirname "$0")" && pwd)
+test=compressed
+# shellcheck source=tests/install/_common.sh
+source "$here/_common.sh"
 if [ ! -e "$HEADROOM_BUILD_DIR/adapters/compressed/libheadroom-compressed.so" ]; then
     echo "skipped: this build has neither zlib nor libzstd"
     exit 77
@@ -20,11 +23,7 @@ for file in "$libdir/libheadroom-compressed.so.$version" "$libdir/pkgconfig/head
     "$prefix/include/headroom/compressed.h"; do
     [ -e "$file" ] || { echo "compressed: ${file#"$prefix/"} is not installed"; exit 1; }
 done
-soname=$(readelf -d "$libdir/libheadroom-compressed.so" | sed -n 's/.*SONAME.*\[\(.*\)\].*/\1/p')
-if [ "$soname" != "libheadroom-compressed.so.${version%%.*}" ]; then
-    echo "compressed: the library calls itself '$soname'; it should be libheadroom-compressed.so.${version%%.*}"
-    exit 1
-fi
+check_soname "$libdir/libheadroom-compressed.so" "$version"
 if nm -D --defined-only "$libdir/libheadroom-compressed.so" | awk '{print $NF}' | grep -v '^hr_'; then
     echo "compressed: the names above are no names of its interface, and should be hidden"
     exit 1
@@ -33,12 +32,7 @@ fi
 # As a program would have it: warnings are errors there, too.
 cp "$here/compressed.c" "$work/compressed.c"
 cp "$here/compressed.c" "$work/compressed.cpp"
-export PKG_CONFIG_PATH=$libdir/pkgconfig
-unset PKG_CONFIG_LIBDIR
-if [ "$(pkg-config --modversion headroom-compressed)" != "$version" ]; then
-    echo "compressed: pkg-config says version $(pkg-config --modversion headroom-compressed), CMake $version"
-    exit 1
-fi
+use_pkg_config "$libdir" headroom-compressed "$version"
 read -ra cflags <<<"$(pkg-config --cflags headroom-compressed)"
 read -ra libs <<<"$(pkg-config --libs headroom-compressed)"
 try() {

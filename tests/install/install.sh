@@ -4,6 +4,9 @@
 set -euo pipefail
 : "${HEADROOM_BUILD_DIR:?is the build to install}"
 here=$(cd "$(dirname "$0")" && pwd)
+test=install
+# shellcheck source=tests/install/_common.sh
+source "$here/_common.sh"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 unset DESTDIR
@@ -40,21 +43,12 @@ if [ -x "$HEADROOM_BUILD_DIR/cli/headroom" ]; then
         exit 1
     }
 fi
-soname=$(readelf -d "$libdir/libheadroom.so" | sed -n 's/.*SONAME.*\[\(.*\)\].*/\1/p')
-if [ "$soname" != "libheadroom.so.${version%%.*}" ]; then
-    echo "install: the library calls itself '$soname'; it should be libheadroom.so.${version%%.*}"
-    exit 1
-fi
+check_soname "$libdir/libheadroom.so" "$version"
 
 # As a program would have it: warnings are errors there, too.
 cp "$here/program.c" "$work/program.c"
 cp "$here/program.c" "$work/program.cpp"
-export PKG_CONFIG_PATH=$libdir/pkgconfig
-unset PKG_CONFIG_LIBDIR
-if [ "$(pkg-config --modversion headroom)" != "$version" ]; then
-    echo "install: pkg-config says version $(pkg-config --modversion headroom), CMake $version"
-    exit 1
-fi
+use_pkg_config "$libdir" headroom "$version"
 read -ra cflags <<<"$(pkg-config --cflags headroom)"
 read -ra libs <<<"$(pkg-config --libs headroom)"
 read -ra static_libs <<<"$(pkg-config --static --libs headroom)"
