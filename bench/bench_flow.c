@@ -22,6 +22,7 @@
 
 enum input {
     TEXT,   /* lines, 1 GiB */
+    COLD,   /* the same, not in the page cache */
     PIPE,   /* the same, through a pipe, from cat */
     PACKED, /* records that are compressed */
     SPARSE  /* of any size, of zeros */
@@ -79,20 +80,24 @@ struct run {
     const char *way;
 };
 
-static char child_path[4096]; /* of flow_child, which stands beside this program */
+static char child_path[4096], uring_path[4096]; /* of flow_child and flow_uring, which stand beside this program */
 
-static void find_child(void)
+static void find_beside(char path[4096], const char *name)
 {
-    ssize_t length = readlink("/proc/self/exe", child_path, sizeof child_path - 16);
+    ssize_t length = readlink("/proc/self/exe", path, 4096 - 16);
     bench_require(length > 0, "readlink");
-    child_path[length] = '\0';
-    strcpy(strrchr(child_path, '/') + 1, "flow_child");
+    path[length] = '\0';
+    strcpy(strrchr(path, '/') + 1, name);
 }
 
 static int open_input(const struct run *run)
 {
-    if (run->input != SPARSE)
-        return open(run->input == PACKED ? packed_path : text_path, O_RDONLY | O_CLOEXEC);
+    if (run->input != SPARSE) {
+        int fd = open(run->input == PACKED ? packed_path : text_path, O_RDONLY | O_CLOEXEC);
+        if (run->input == COLD)
+            bench_require(fdatasync(fd) == 0 && posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED) == 0, "a cold file");
+        return fd;
+    }
     int fd = open("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
     bench_require(fd >= 0 && ftruncate(fd, (off_t)run->bytes) == 0, "a sparse file");
     return fd;
@@ -150,12 +155,13 @@ static double run_once(void *context)
 
 static bool is_there(const char *command)
 {
-    char line[128];
-    snprintf(line, sizeof line, "command -v %s >/dev/null 2>&1", command);
+    char line[sizeof uring_path + 64];
+    const char *question = command == uring_path ? "'%s' </dev/null >/dev/null 2>&1" : "command -v %s >/dev/null 2>&1";
+    snprintf(line, sizeof line, question, command);
     return system(line) == 0;
 }
 
-static char go_path[] = "/tmp/headroom-bench-go-XXXXXX";
+static char go_path[] = "/tmp/headroom-bench-go-XXXXXX", go_peer[64];
 
 static void remove_go(void)
 {
@@ -201,7 +207,7 @@ static bool make_go(void)
 /* Leaves out of a group what is not installed. */
 static void leave_out(bench_group *group)
 {
-    static char said[256];
+    static char said[2 * sizeof uring_path];
     for (size_t i = 1; i < BENCH_CASES_MAX; i++) {
         bench_case *test = &group->cases[i];
         const struct run *run = test->context;
@@ -209,7 +215,10 @@ static void leave_out(bench_group *group)
             continue;
         if (!strstr(said, run->command[0])) {
             snprintf(said + strlen(said), sizeof said - strlen(said), "%s ", run->command[0]);
-            if (strncmp(run->command[0], "/tmp", 4) != 0)
+            if (run->command[0] == uring_path)
+                bench_missing(test->name, "liburing-dev",
+                              "it was not there when headroom was configured, or the kernel refuses it");
+            else if (run->command[0] != go_peer)
                 bench_missing(test->name, run->command[0], "a program that people use for this");
         }
         *test = (bench_case){.name = test->name};
@@ -229,16 +238,17 @@ static void leave_out(bench_group *group)
             CASE("mmap", OURS(WHAT, TEXT, GIB, "mmap")), CASE("wc", THEIRS(WHAT, TEXT, GIB, "wc", "-l")),              \
             CASE("go_read", THEIRS(WHAT, TEXT, GIB, go_peer, "read")),                                                 \
             CASE("go_bufio", THEIRS(WHAT, TEXT, GIB, go_peer, "bufio")),                                               \
+            CASE("io_uring", THEIRS(WHAT, TEXT, GIB, uring_path)),                                                     \
     }
 
 int main(int argc, char **argv)
 {
-    find_child();
+    find_beside(child_path, "flow_child");
+    find_beside(uring_path, "flow_uring");
     atexit(remove_inputs);
     make_apart(make_text, text_path);
     make_apart(flow_write_packed, packed_path);
     packed_bytes = flow_packed_bytes();
-    static char go_peer[64];
     if (make_go())
         snprintf(go_peer, sizeof go_peer, "%s/peer", go_path);
     else
@@ -247,6 +257,12 @@ int main(int argc, char **argv)
         {.name = "flow_count", .metric = "speed", .unit = "GB/s", .rounds = 9, .cases = COUNT_CASES(SPEED)},
         {.name = "flow_count", .metric = "cpu", .unit = "s/GB", .rounds = 3, .cases = COUNT_CASES(CPU)},
         {.name = "flow_count", .metric = "rss", .unit = "KiB", .rounds = 3, .cases = COUNT_CASES(RSS)},
+        {.name = "flow_cold",
+         .metric = "speed",
+         .unit = "GB/s",
+         .rounds = 5,
+         .cases = {CASE(NULL, OURS(SPEED, COLD, GIB, "count")), CASE("read_loop", OURS(SPEED, COLD, GIB, "read_loop")),
+                   CASE("io_uring", THEIRS(SPEED, COLD, GIB, uring_path))}},
         {.name = "flow_read",
          .metric = "speed",
          .unit = "GB/s",
@@ -261,7 +277,8 @@ int main(int argc, char **argv)
          .cases = {CASE(NULL, OURS(SPEED, PIPE, GIB, "read")),
                    CASE("mbuffer_1m", THEIRS(SPEED, PIPE, GIB, "mbuffer", "-q", "-m", "1M")),
                    CASE("mbuffer_64m", THEIRS(SPEED, PIPE, GIB, "mbuffer", "-q", "-m", "64M")),
-                   CASE("pv", THEIRS(SPEED, PIPE, GIB, "pv", "-q")), CASE("cat", THEIRS(SPEED, PIPE, GIB, "cat"))}},
+                   CASE("pv", THEIRS(SPEED, PIPE, GIB, "pv", "-q")), CASE("cat", THEIRS(SPEED, PIPE, GIB, "cat")),
+                   CASE("io_uring", THEIRS(SPEED, PIPE, GIB, uring_path))}},
         {.name = "flow_rss_4_gib",
          .metric = "rss",
          .unit = "KiB",
