@@ -43,11 +43,13 @@ static int zstd_decode(void *opaque, engine_io *io, bool *ret_ended, const char 
     ZSTD_outBuffer out = {io->out, io->out_size, 0};
     size_t result = ZSTD_decompressStream(self->context, &out, &in);
     io->in_size -= in.pos;
-    io->out_size -= out.pos;
     *ret_ended = result == 0;
     io->wholes += *ret_ended;
-    if (!ZSTD_isError(result))
+    if (!ZSTD_isError(result)) {
+        io->out_size -= out.pos;
         return 0;
+    }
+    /* What stands in `out` after an error is not to be relied on: for frames of old versions it is the whole buffer. */
     *ret_text = ZSTD_getErrorName(result);
     switch (ZSTD_getErrorCode(result)) {
     case ZSTD_error_frameParameter_windowTooLarge:
