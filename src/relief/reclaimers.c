@@ -15,8 +15,6 @@
 #include <errno.h>
 #include <limits.h>
 
-#define SLICE_NS (500 * HRI_MICROSECOND)
-
 static __attribute__((tls_model("initial-exec"))) _Thread_local bool reclaiming;
 
 bool hri_reclaiming(void)
@@ -171,7 +169,7 @@ static uint64_t drain_node(hri_reclaimers *reclaimers, hr_reclaimer *node, const
         if (now_ns >= goal->deadline_ns)
             break;
         uint64_t want = goal->want_bytes ? goal->want_bytes - freed_bytes - sum : 0;
-        got = call_node(reclaimers, node, want, hri_earlier(now_ns + SLICE_NS, goal->deadline_ns), &gone);
+        got = call_node(reclaimers, node, want, hri_earlier(now_ns + HRI_RECLAIM_SLICE_NS, goal->deadline_ns), &gone);
         sum += got;
     } while (got > 0 && !gone && freed_bytes + sum < goal->want_bytes);
     return sum;
@@ -182,7 +180,7 @@ static uint64_t drain_node(hri_reclaimers *reclaimers, hr_reclaimer *node, const
 static void settle_pools(hri_reclaimers *reclaimers, const hri_reclaim_goal *goal)
 {
     hri_reclaim_goal again = *goal;
-    again.deadline_ns = hri_later(goal->deadline_ns, hri_clock_now(reclaimers->clock) + SLICE_NS);
+    again.deadline_ns = hri_later(goal->deadline_ns, hri_clock_now(reclaimers->clock) + HRI_RECLAIM_SLICE_NS);
     uint64_t freed = 0;
     struct place place = {.start = true};
     hr_reclaimer *node;

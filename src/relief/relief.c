@@ -13,6 +13,7 @@
  * most for a level that it happened to cross, with the readings around the slice. */
 #define DEADLINE_NS (20 * HRI_MILLISECOND)
 #define RENEWALS_MAX 25 /* half a second, five periods of a usual quota */
+#define LOST_MAX 2      /* attempts that say nothing */
 #define REQUEST_SLICE_NS (400 * HRI_MICROSECOND)
 #define CLEAN_DEADLINE_NS (1 * HRI_SECOND)
 
@@ -197,17 +198,24 @@ void hri_relief_begin(hri_relief *relief, hri_patience *patience)
 }
 
 /* Is the time over? A thread that had no processor meanwhile, for others had it or a quota was used up, has not used its
- * time but lost it: it goes on for as long as that frees something. */
+ * time but lost it: it goes on. */
 static bool is_late(const hri_relief *relief, hri_patience *patience)
 {
     int64_t now_ns = hri_clock_now(relief->clock);
     if (now_ns < patience->deadline_ns)
         return false;
-    if (!patience->freed || hri_os_thread_ns() - patience->ran_ns >= DEADLINE_NS || patience->renewals == RENEWALS_MAX)
+    if (hri_os_thread_ns() - patience->ran_ns >= DEADLINE_NS || patience->renewals == RENEWALS_MAX)
         return true;
     patience->renewals++;
     patience->deadline_ns = now_ns + DEADLINE_NS;
     return false;
+}
+
+/* Does an attempt that began then and freed nothing prove that there is nothing? Not if a slice's time passed in it: then who
+ * was asked may not have begun. */
+static bool proves_nothing(const hri_relief *relief, int64_t begin_ns, hri_patience *patience)
+{
+    return hri_clock_now(relief->clock) - begin_ns >= HRI_RECLAIM_SLICE_NS && patience->lost++ < LOST_MAX;
 }
 
 bool hri_relief_shortage(hri_relief *relief, const hri_shortage *shortage, hri_patience *patience)
@@ -223,13 +231,14 @@ bool hri_relief_shortage(hri_relief *relief, const hri_shortage *shortage, hri_p
         .want_bytes = hri_sub(shortage->asked_bytes, shortage->left_bytes),
         .deadline_ns = patience->deadline_ns,
     };
-    patience->freed = hri_relief_run(relief, &goal) > 0;
+    int64_t begin_ns = hri_clock_now(relief->clock);
+    bool go_on = hri_relief_run(relief, &goal) > 0 || proves_nothing(relief, begin_ns, patience);
     if (shortage->narrowed) {
         hri_watcher_look(relief->watcher, HRI_LOOK_FRESH | HRI_LOOK_QUIET);
         atomic_store_explicit(&relief->narrowed, true, memory_order_relaxed);
         hri_monitor_wake(relief->monitor); /* the allocator may keep what others seem to take */
     }
-    return patience->freed;
+    return go_on;
 }
 
 /* Freed bytes that the allocator may still keep are not asked for twice. */
