@@ -33,6 +33,7 @@ int main(void)
     hr_cache_read(pages, &full);
     void *work = hr_alloc(hr_guard_root(guard), 5 << 20); /* does not fit beside it: the cache gives way */
     hr_cache_read(pages, &after);
+    /* The limit was met, so the level is up; it comes down a step at a time, when it has been quiet for a while. */
     printf("level %s: the cache had %.1f MiB, and has %.1f beside work of 5\n", hr_level_text(hr_guard_level(guard)),
            (double)full.bytes / (1 << 20), (double)after.bytes / (1 << 20));
     hr_free(work);

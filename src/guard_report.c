@@ -4,6 +4,7 @@
 
 #include "report/explain.h"
 #include "report/format.h"
+#include "report/trend.h"
 
 #include <errno.h>
 
@@ -60,20 +61,12 @@ static hr_ledger deciding(hr_guard *guard)
     return (hr_ledger){0};
 }
 
-/* A guard's trend, as a report tells it. Sen's interval of 95 % does not exist for less than five points, and a rate of
- * some milliseconds says nothing about hours: such a line is no forecast. */
-#define TOLD_RECORDS 5
-#define TOLD_NS (100 * HRI_MILLISECOND)
-
+/* A guard's trend, as a report tells it. */
 static bool read_trend_to_tell(hr_guard *guard, hr_trend *ret_trend)
 {
     if (hr_trend_read(guard, ret_trend) != 0)
         return false;
-    if (ret_trend->time_to_limit_ns > 0 &&
-        (ret_trend->settled_records < TOLD_RECORDS || ret_trend->settled_ns < TOLD_NS)) {
-        ret_trend->time_to_limit_ns = ret_trend->time_to_limit_low_ns = ret_trend->time_to_limit_high_ns = -1;
-        ret_trend->reason = "the history is too short";
-    }
+    hri_trend_withhold(ret_trend);
     return true;
 }
 

@@ -335,8 +335,7 @@ uint64_t hri_relief_clean(hri_relief *relief)
         return 0;
     uint64_t before = resident_now(relief);
     hri_reclaim_goal goal = {.deadline_ns = hri_clock_now(relief->clock) + CLEAN_DEADLINE_NS};
-    uint64_t freed = hri_reclaimers_run(&relief->reclaimers, &goal);
-    tell(relief, false, freed);
+    uint64_t freed = hri_reclaimers_run(&relief->reclaimers, &goal); /* no relief: nothing was short */
     uint64_t purged = purge(relief);
     count(&relief->cleanups, 1);
     count(&relief->cleaned_bytes, hri_max(freed, purged));

@@ -74,14 +74,17 @@ static void put_relief(const hri_story *story, hri_text *text)
     hri_text_put(text, " ago");
 }
 
-static void put_forecast(const hr_trend *trend, hri_text *text)
+static void put_forecast(const hri_story *story, hri_text *text)
 {
+    const hr_trend *trend = story->trend;
     if (!trend) {
         hri_text_put(text, "; it is too early for a forecast");
     } else if (trend->time_to_limit_ns < 0) {
         hri_text_put(text, "; no forecast: %s", trend->reason);
     } else if (trend->time_to_limit_ns == 0) {
-        hri_text_put(text, "; the limit is met");
+        bool room =
+            story->ledger.source && story->ledger.use_bytes < story->ledger.limit_bytes; /* since the last sample */
+        hri_text_put(text, room ? "; the limit was met" : "; the limit is met");
     } else {
         hri_text_put(text, "; at this rate it will be full in ");
         hri_text_put_time(text, trend->time_to_limit_ns);
@@ -104,5 +107,5 @@ void hri_explain(const hri_story *story, hri_text *text)
     put_use(story, text);
     put_holder(story->holder, text);
     put_relief(story, text);
-    put_forecast(story->trend, text);
+    put_forecast(story, text);
 }

@@ -8,6 +8,7 @@
  */
 #include "report/trend.h"
 
+#include "base/clock.h"
 #include "report/fit.h"
 
 #include <errno.h>
@@ -279,6 +280,27 @@ static void forecast(const struct view *view, uint64_t limit_bytes, double now_b
         trend->time_to_limit_low_ns = time_ns;
     if (trend->time_to_limit_high_ns < time_ns)
         trend->time_to_limit_high_ns = time_ns;
+}
+
+/* Sen's interval of 95 % does not exist for less than five points, a rate of some milliseconds says nothing about hours, and
+ * a time that may be ten times shorter as well as longer is not known. */
+#define TOLD_RECORDS 5
+#define TOLD_NS (100 * HRI_MILLISECOND)
+#define TOLD_FACTOR 10
+
+void hri_trend_withhold(hr_trend *trend)
+{
+    int64_t time_ns = trend->time_to_limit_ns;
+    if (time_ns <= 0)
+        return;
+    if (trend->settled_records < TOLD_RECORDS || trend->settled_ns < TOLD_NS)
+        trend->reason = "the history is too short";
+    else if (trend->time_to_limit_low_ns < time_ns / TOLD_FACTOR &&
+             trend->time_to_limit_high_ns / TOLD_FACTOR > time_ns)
+        trend->reason = "growth is too uneven";
+    else
+        return;
+    trend->time_to_limit_ns = trend->time_to_limit_low_ns = trend->time_to_limit_high_ns = -1;
 }
 
 /* ── the whole ──────────────────────────────────────────────────────────────────────────────────────────────────── */

@@ -8,6 +8,9 @@
 /* Gives 0 or -ENODATA. `begin` is where the series begins anew: after the last restart. */
 int hri_trend_compute(const hri_series *series, size_t begin, uint64_t limit_bytes, hr_trend *ret_trend);
 
+/* Takes back a forecast that says nothing to people: of too short a history, or of growth too uneven for a time. */
+void hri_trend_withhold(hr_trend *trend);
+
 /* The record after the last restart: there total_bytes, which only grows, is smaller than before. */
 size_t hri_trend_restart(const hr_record *records, size_t count);
 

@@ -71,6 +71,20 @@ static void a_refusal_is_explained(void **state)
                 "is certain");
 }
 
+/* Trends are of the last sample, use is of now. */
+static void a_limit_that_has_room_again_was_met(void **state)
+{
+    (void)state;
+    hri_story story = a_story();
+    hr_trend met = {.reason = "the limit is met"};
+    story.trend = &met;
+    explain(&story);
+    assert_non_null(strstr(buffer, "; the limit was met"));
+    story.ledger.use_bytes = story.ledger.limit_bytes;
+    explain(&story);
+    assert_non_null(strstr(buffer, "; the limit is met"));
+}
+
 static void what_is_not_known_is_said(void **state)
 {
     (void)state;
@@ -122,8 +136,12 @@ static void rates_are_of_late(void **state)
         list[0].bytes += 1000;
         list[1].bytes -= 500;
         hri_holders_note(&holders, list, 2, second * HRI_SECOND);
-        hri_holders_note(&holders, list, 1, second * HRI_SECOND + 1); /* too soon: nothing changes */
-        assert_int_equal(holders.count, 2);
+        double rate = holders.list[0].bytes_per_s;
+        list[0].bytes += 70000;
+        hri_holders_note(&holders, list, 2, second * HRI_SECOND + 1); /* too soon for a rate */
+        assert_int_equal(holders.list[0].holder.bytes, list[0].bytes);
+        assert_true(holders.list[0].bytes_per_s >= rate && holders.list[0].bytes_per_s <= rate);
+        list[0].bytes -= 70000;
     }
     assert_true(holders.list[0].bytes_per_s > 990 && holders.list[0].bytes_per_s < 1010);
     assert_true(holders.list[1].bytes_per_s < -495 && holders.list[1].bytes_per_s > -505);
@@ -172,9 +190,13 @@ static void a_guard_explains_itself(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_level_is_explained),      cmocka_unit_test(a_refusal_is_explained),
-        cmocka_unit_test(what_is_not_known_is_said), cmocka_unit_test(the_longest_fits),
-        cmocka_unit_test(rates_are_of_late),         cmocka_unit_test(a_guard_explains_itself),
+        cmocka_unit_test(a_level_is_explained),
+        cmocka_unit_test(a_refusal_is_explained),
+        cmocka_unit_test(a_limit_that_has_room_again_was_met),
+        cmocka_unit_test(what_is_not_known_is_said),
+        cmocka_unit_test(the_longest_fits),
+        cmocka_unit_test(rates_are_of_late),
+        cmocka_unit_test(a_guard_explains_itself),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -352,6 +352,35 @@ static void buckets_give_what_records_give(void **state)
     assert_true((double)trend.time_to_limit_ns < left / 1660 * 1e9);
 }
 
+static int64_t told(hr_trend trend)
+{
+    hri_trend_withhold(&trend);
+    assert_int_equal(trend.time_to_limit_ns<0, strlen(trend.reason)> 0);
+    return trend.time_to_limit_ns;
+}
+
+static void a_forecast_that_says_nothing_is_withheld(void **state)
+{
+    (void)state;
+    hr_trend trend = {.reason = "",
+                      .settled_records = 5,
+                      .settled_ns = HRI_SECOND,
+                      .time_to_limit_ns = 17 * 60 * HRI_SECOND,
+                      .time_to_limit_low_ns = 2 * 60 * HRI_SECOND,
+                      .time_to_limit_high_ns = INT64_MAX};
+    assert_int_equal(told(trend), trend.time_to_limit_ns); /* at least it says "not before" */
+    trend.time_to_limit_low_ns = 0;
+    assert_int_equal(told(trend), -1);
+    trend.time_to_limit_high_ns = 20 * 60 * HRI_SECOND;
+    assert_int_equal(told(trend), trend.time_to_limit_ns); /* "soon, at most" */
+    trend.settled_records = 4;
+    assert_int_equal(told(trend), -1);
+    trend.settled_records = 5;
+    trend.settled_ns = HRI_MILLISECOND;
+    assert_int_equal(told(trend), -1);
+    assert_int_equal(told((hr_trend){.time_to_limit_ns = -1, .reason = "use is shrinking"}), -1);
+}
+
 static void kinds_have_names(void **state)
 {
     (void)state;
@@ -378,6 +407,7 @@ int main(void)
         cmocka_unit_test(a_rate_that_changes_a_little_is_one_trend),
         cmocka_unit_test(noise_of_any_kind_is_answered),
         cmocka_unit_test(buckets_give_what_records_give),
+        cmocka_unit_test(a_forecast_that_says_nothing_is_withheld),
         cmocka_unit_test(kinds_have_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
