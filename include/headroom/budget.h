@@ -57,9 +57,11 @@ typedef struct hr_refusal {
 HR_API HR_MUST_CHECK int hr_budget_new(hr_budget *parent, const char *name, uint64_t limit_bytes,
                                        hr_budget **ret_budget);
 
-/* Frees a budget that holds nothing and has no children. NULL is fine; the root belongs to its guard.
+/* Frees a budget that holds nothing, has no children, and is named by no pool, cache or reclaimer. NULL is fine; the root
+ * belongs to its guard.
  *
- * returns  0; -EBUSY while bytes or children are held, -EINVAL for a guard's root: nothing is freed then
+ * returns  0; -EBUSY while bytes or children are held, somebody waits, or a pool, cache or reclaimer of it is there; -EINVAL
+ *          for a guard's root: nothing is freed then
  * threads  any, as the last user of this budget
  */
 HR_API int hr_budget_free(hr_budget *budget);

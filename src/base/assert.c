@@ -13,6 +13,12 @@ static _Atomic uint64_t faults;
 
 _Thread_local const void *hri_caller;
 
+void hri_assert_failed(const char *condition, const char *file, int line)
+{
+    fprintf(stderr, "headroom: %s:%d: does not hold: %s\n", file, line, condition);
+    abort();
+}
+
 void hri_fault(const char *format, ...)
 {
     va_list arguments;

@@ -7,7 +7,8 @@
 #include <stdlib.h>
 
 #ifdef HRI_DEBUG
-#define HRI_ASSERT(condition) ((condition) ? (void)0 : abort())
+_Noreturn void hri_assert_failed(const char *condition, const char *file, int line);
+#define HRI_ASSERT(condition) ((condition) ? (void)0 : hri_assert_failed(#condition, __FILE__, __LINE__))
 #else
 #define HRI_ASSERT(condition) ((void)sizeof((condition) ? 1 : 0))
 #endif

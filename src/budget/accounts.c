@@ -14,9 +14,11 @@ static bool is_young(const hr_budget *budget)
 void hri_path_take(hr_budget *budget, uint64_t bytes)
 {
     uint64_t claim = bytes;
-    budget->own_bytes += bytes;
-    if (is_young(budget))
+    if (is_young(budget)) {
+        hri_path_cover(budget);
         budget->parent->own_bytes += bytes;
+    }
+    budget->own_bytes += bytes;
     for (hr_budget *at = budget; at; at = at->parent) {
         uint64_t passed_on = hri_budget_pass_on(at, claim);
         at->used_bytes += bytes;
@@ -26,17 +28,40 @@ void hri_path_take(hr_budget *budget, uint64_t bytes)
     }
 }
 
+void hri_path_cover(hr_budget *young)
+{
+    uint64_t missing = hri_sub(young->own_bytes, young->parent->own_bytes);
+    if (missing == 0)
+        return;
+    hri_fault("%llu bytes were given back to the budget \"%s\", which \"%s\" in it holds", (unsigned long long)missing,
+              young->parent->name, young->name);
+    hri_path_take(young->parent, missing);
+}
+
+/* What a budget may give back. Debug builds, where all accounts are the lock's, leave out what its young children hold. */
+static uint64_t to_give(const hr_budget *budget)
+{
+    uint64_t bytes = budget->own_bytes;
+#ifdef HRI_DEBUG
+    for (const hr_budget *child = budget->first_child; child; child = child->next_sibling)
+        bytes -= is_young(child) ? child->own_bytes : 0;
+#endif
+    return bytes;
+}
+
 void hri_path_give(hr_budget *budget, uint64_t bytes)
 {
-    if (bytes > budget->own_bytes) {
+    if (bytes > to_give(budget)) {
         hri_fault("%llu bytes are given back to the budget \"%s\", which holds %llu", (unsigned long long)bytes,
-                  budget->name, (unsigned long long)budget->own_bytes);
-        bytes = budget->own_bytes;
+                  budget->name, (unsigned long long)to_give(budget));
+        bytes = to_give(budget);
     }
     uint64_t claim = bytes;
-    budget->own_bytes -= bytes;
-    if (is_young(budget))
+    if (is_young(budget)) {
+        hri_path_cover(budget);
         budget->parent->own_bytes -= bytes;
+    }
+    budget->own_bytes -= bytes;
     for (hr_budget *at = budget; at; at = at->parent) {
         uint64_t before = hri_budget_claim(at, at->claimed_bytes);
         at->used_bytes -= bytes;

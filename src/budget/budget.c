@@ -15,6 +15,7 @@
 #include "budget/young.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <string.h>
 
 /* Static TLS: an access must not allocate, since it happens when memory has run out. */
@@ -165,9 +166,10 @@ static __attribute__((noinline)) int charge_slowly(hr_budget *budget, uint64_t b
         granted = grant(&demand, &shortage, &crossed);
     }
     hri_patience patience = {0};
-    while (!granted && !quiet && !shortage.hopeless && hooks->shortage &&
-           hooks->shortage(hooks->context, &shortage, &patience))
-        granted = grant(&demand, &shortage, &crossed);
+    for (bool go_on = !quiet && hooks->shortage; go_on && !granted && !shortage.hopeless;) {
+        go_on = hooks->shortage(hooks->context, &shortage, &patience);
+        granted = grant(&demand, &shortage, &crossed); /* whatever relief says: others may have freed something */
+    }
     if (!granted) {
         hri_budget_refuse(&shortage);
         bool met = !shortage.budget->parent && !shortage.hopeless;
@@ -300,6 +302,11 @@ int hr_budget_transfer(hr_budget *from, hr_budget *to, uint64_t bytes)
     hri_young_grow(to);
     hri_shortage shortage = {.budget = to};
     hri_section section = hri_section_enter_tree(from->tree);
+    while (!hri_young_grow_children(from)) { /* what they hold is not for `from` to move */
+        hri_section_leave(&section);
+        sched_yield();
+        section = hri_section_enter_tree(from->tree);
+    }
     int error = move(from, to, bytes, &shortage);
     hri_wait_serve(section.tree);
     hri_section_leave(&section);
@@ -312,7 +319,12 @@ int hr_budget_transfer(hr_budget *from, hr_budget *to, uint64_t bytes)
 
 int hr_budget_charge_wait(hr_budget *budget, uint64_t bytes, int64_t timeout_ns)
 {
-    int error = hr_budget_charge(budget, bytes);
+    if (!budget)
+        return -EINVAL;
+    if (hri_stock_take(budget, bytes)) /* there are none while anybody waits */
+        return 0;
+    int error = bytes && !hri_section_interrupted() && hri_wait_is_any(budget->tree) ? -EDQUOT
+                                                                                     : hr_budget_charge(budget, bytes);
     if (error != -EDQUOT)
         return error;
     const hri_demand demand = {.budget = budget, .bytes = bytes, .ceiling_bytes = HR_NONE};

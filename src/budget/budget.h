@@ -61,6 +61,7 @@ struct hr_budget {
     unsigned charges;         /* so far, until it gets a place */
     unsigned open_cells;      /* stocks in hand of threads */
     unsigned visitors;        /* walks that stand here */
+    unsigned users;           /* reclaimers that name it: those of pools and caches are among them */
 
     uint64_t limit_bytes;
     uint64_t reserve_bytes;  /* set aside for it in all its ancestors */
@@ -177,6 +178,10 @@ int hri_budget_tree_walk(hri_budget_tree *tree, hr_budget_walk_fn *visit, void *
 
 /* Counts a refusal that no budget made, a level's. */
 void hri_budget_count_refusal(hri_budget_tree *tree);
+
+/* Somebody names the budget for longer than a call, and leaves it: until then it is not freed. NULL is fine. */
+void hri_budget_use(hr_budget *budget);
+void hri_budget_leave(hr_budget *budget);
 
 /* Is `budget` `ancestor` itself or below it? */
 bool hri_budget_is_inside(const hr_budget *budget, const hr_budget *ancestor);

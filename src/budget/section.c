@@ -51,6 +51,21 @@ void hri_section_leave_young(hr_budget *budget)
     end();
 }
 
+bool hri_section_lock_young(hr_budget *budget, bool *all)
+{
+    if (!atomic_load_explicit(&budget->young, memory_order_relaxed))
+        return false;
+    bool locked = try_lock(budget);
+    if (!locked)
+        *all = false;
+    return locked;
+}
+
+void hri_section_unlock_young(hr_budget *budget)
+{
+    unlock(budget);
+}
+
 void hri_section_leave_late(hr_budget *budget, uint64_t bytes)
 {
     atomic_fetch_add_explicit(&budget->late_bytes, bytes, memory_order_relaxed);
@@ -64,10 +79,11 @@ void hri_section_collect(hri_budget_tree *tree)
     atomic_store_explicit(&tree->late, false, memory_order_relaxed);
     atomic_thread_fence(memory_order_seq_cst);
     for (hr_budget *budget = &tree->root; budget; budget = hri_budget_next(budget, &tree->root)) {
-        bool young = atomic_load_explicit(&budget->young, memory_order_relaxed);
+        bool all = true;
         if (atomic_load_explicit(&budget->late_bytes, memory_order_relaxed) == 0)
             continue;
-        if (young && !try_lock(budget)) { /* next time */
+        bool young = hri_section_lock_young(budget, &all);
+        if (!all) { /* next time */
             atomic_store_explicit(&tree->late, true, memory_order_relaxed);
             continue;
         }

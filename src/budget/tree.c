@@ -105,6 +105,7 @@ int hr_budget_read(hr_budget *budget, hr_budget_figures *ret_figures)
         return -EINVAL;
     hri_section section = hri_section_enter(budget);
     hri_stock_drain(budget);
+    hri_young_cover_children(budget);
 #ifdef HRI_DEBUG
     hri_budget_audit(section.tree);
 #endif
@@ -337,6 +338,24 @@ static bool reap(hr_budget *budget)
     return gone;
 }
 
+void hri_budget_use(hr_budget *budget)
+{
+    if (!budget)
+        return;
+    hri_section section = hri_section_enter(budget);
+    budget->users++;
+    hri_section_leave(&section);
+}
+
+void hri_budget_leave(hr_budget *budget)
+{
+    if (!budget)
+        return;
+    hri_section section = hri_section_enter(budget);
+    budget->users--;
+    hri_section_leave(&section);
+}
+
 int hr_budget_free(hr_budget *budget)
 {
     if (!budget)
@@ -346,10 +365,11 @@ int hr_budget_free(hr_budget *budget)
     hri_section section = hri_section_enter(budget);
     if (budget->used_bytes)
         hri_stock_drain(budget);
-    bool busy = budget->used_bytes || budget->waiting || has_children(budget);
+    bool busy = budget->used_bytes || budget->waiting || budget->users || has_children(budget);
     if (!busy) {
         hri_stock_leave(budget);
         hri_path_set_reserve(budget, 0);
+        hri_wait_serve(section.tree); /* there may be room for others now */
         budget->condemned = true;
         if (reap(budget))
             section.young = NULL; /* its lock has gone with it */

@@ -35,6 +35,7 @@ typedef struct hri_waiter {
     const hri_demand *demand;
     hri_shortage shortage; /* what is in the way */
     unsigned passed;       /* by so many */
+    bool stands_back;      /* it fits, but the room is another's */
     int64_t since_ns;
     verdict verdict;
     pthread_cond_t decided;
@@ -65,9 +66,11 @@ static void note_passed(hri_waiter *first, const hri_waiter *waiter)
 
 static void decide(hri_budget_tree *tree, hri_waiter *waiter)
 {
-    if (hri_demand_fits(waiter->demand, &waiter->shortage)) {
-        if (must_stand_back(tree->first_waiter, waiter))
-            return;
+    bool fits = hri_demand_fits(waiter->demand, &waiter->shortage);
+    waiter->stands_back = fits && must_stand_back(tree->first_waiter, waiter);
+    if (waiter->stands_back)
+        return;
+    if (fits) {
         hri_demand_take(waiter->demand);
         note_passed(tree->first_waiter, waiter);
         waiter->verdict = GRANTED;
@@ -110,16 +113,41 @@ static void leave_queue(hri_budget_tree *tree, const hri_waiter *waiter)
     }
 }
 
+/* Lets others free what they can spare: out of the section, in the queue. What they free is granted to the first whom it
+ * fits. */
+static void ask_others(hri_section *section, hri_waiter *waiter)
+{
+    const hri_budget_hooks *hooks = &section->tree->hooks;
+    const hri_shortage shortage = waiter->shortage;
+    hri_patience patience = {0};
+    if (waiter->verdict != WAITING || waiter->stands_back || !hooks->shortage)
+        return;
+    hri_section_leave(section);
+    hooks->shortage(hooks->context, &shortage, &patience);
+    *section = hri_section_enter_tree(section->tree);
+    if (waiter->verdict == WAITING)
+        decide(section->tree, waiter); /* by the figures of now */
+}
+
 /* Sleeps until the demand is decided, or `until_ns`. What this thread's own signal handlers give back in its sleep comes
- * late (section.h) and wakes nobody: so it is looked for from time to time. */
-static void sleep_in_queue(hri_budget_tree *tree, hri_waiter *waiter, int64_t until_ns)
+ * late (section.h) and wakes nobody: so it is looked for from time to time; and so is what has become idle meanwhile. */
+static void sleep_in_queue(hri_section *section, hri_waiter *waiter, int64_t until_ns)
 {
     for (int64_t now_ns = waiter->since_ns; waiter->verdict == WAITING && now_ns < until_ns;) {
         struct timespec nap = hri_deadline_after(hri_earlier(until_ns - now_ns, NAP_NS));
-        pthread_cond_timedwait(&waiter->decided, &tree->lock, &nap);
-        hri_section_collect(tree);
+        pthread_cond_timedwait(&waiter->decided, &section->tree->lock, &nap);
+        hri_section_collect(section->tree);
+        ask_others(section, waiter);
         now_ns = hri_clock_now(&hri_os_clock);
     }
+}
+
+bool hri_wait_is_any(hri_budget_tree *tree)
+{
+    hri_section section = hri_section_enter_tree(tree);
+    bool any = tree->first_waiter != NULL;
+    hri_section_leave(&section);
+    return any;
 }
 
 int hri_wait_for(const hri_demand *demand, int64_t timeout_ns, hri_shortage *ret_shortage, bool *ret_crossed)
@@ -134,7 +162,7 @@ int hri_wait_for(const hri_demand *demand, int64_t timeout_ns, hri_shortage *ret
     hri_section section = hri_section_enter(demand->budget);
     enqueue(tree, &waiter);
     decide(tree, &waiter);
-    sleep_in_queue(tree, &waiter, for_ever ? INT64_MAX : waiter.since_ns + timeout_ns);
+    sleep_in_queue(&section, &waiter, for_ever ? INT64_MAX : waiter.since_ns + timeout_ns);
     leave_queue(tree, &waiter);
     if (waiter.verdict == WAITING) /* whoever stood back for this one need not any more */
         hri_wait_serve(tree);

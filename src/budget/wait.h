@@ -8,6 +8,9 @@
 /* Those who came later may pass one that still waits so many times, where they want the same room. */
 #define HRI_WAIT_PASSES_MAX 16
 
+/* Does anybody wait in this tree? Then whoever would wait too stands behind them. */
+bool hri_wait_is_any(hri_budget_tree *tree);
+
 /* Waits until the demand is granted. Gives 0, -ETIMEDOUT, -EDQUOT if it can never fit, or what kept it from waiting.
  * `ret_crossed` as for a charge. Not in a section. */
 int hri_wait_for(const hri_demand *demand, int64_t timeout_ns, hri_shortage *ret_shortage, bool *ret_crossed);

@@ -46,9 +46,10 @@ bool hri_young_give(hr_budget *budget, uint64_t bytes)
     return given;
 }
 
-/* In a section that holds the budget's own lock. */
+/* In a section, with the budget's own lock. */
 static void grow(hr_budget *budget)
 {
+    hri_path_cover(budget);
     budget->parent->own_bytes -= budget->own_bytes;
     atomic_store_explicit(&budget->young, false, memory_order_relaxed);
 }
@@ -73,6 +74,29 @@ void hri_young_grow(hr_budget *budget)
     if (section.young)
         grow(budget);
     hri_section_leave(&section);
+}
+
+bool hri_young_grow_children(hr_budget *budget)
+{
+    bool all = true;
+    for (hr_budget *child = budget->first_child; child; child = child->next_sibling) {
+        if (!hri_section_lock_young(child, &all))
+            continue;
+        grow(child);
+        hri_section_unlock_young(child);
+    }
+    return all;
+}
+
+void hri_young_cover_children(hr_budget *budget)
+{
+    bool all;
+    for (hr_budget *child = budget->first_child; child; child = child->next_sibling) {
+        if (!hri_section_lock_young(child, &all))
+            continue;
+        hri_path_cover(child);
+        hri_section_unlock_young(child);
+    }
 }
 
 void hri_young_forget(hri_budget_tree *tree)

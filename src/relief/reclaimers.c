@@ -60,6 +60,7 @@ int hri_reclaimers_add(hri_reclaimers *reclaimers, hr_reclaimer *node)
         node->calls_ = node->freed_bytes_ = 0;
         node->next_ = *at;
         *at = node;
+        hri_budget_use(node->budget);
     }
     pthread_mutex_unlock(&reclaimers->lock);
     return error;
@@ -88,6 +89,7 @@ void hri_reclaimers_remove(hri_reclaimers *reclaimers, hr_reclaimer *node)
     for (hr_reclaimer **at = &reclaimers->first; *at; at = &(*at)->next_) {
         if (*at == node) {
             *at = node->next_;
+            hri_budget_leave(node->budget);
             break;
         }
     }

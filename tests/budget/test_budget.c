@@ -385,6 +385,64 @@ static void a_surplus_in_a_stock_is_found_by_the_next_read(void **state)
     hri_budget_tree_destroy(&tree);
 }
 
+/* A parent gives back what it does not hold, while a young child holds something: that is a fault, at once in debug builds,
+ * else when the child's bytes are looked at; and no account wraps. */
+static void take_from_a_young_child(void)
+{
+    hr_budget *parent, *child;
+    uint64_t before = hri_fault_count();
+    if (hr_budget_new(fixture.root, "parent", HR_NONE, &parent) || hr_budget_new(parent, "child", HR_NONE, &child) ||
+        hr_budget_charge(child, 100))
+        _exit(2);
+    hr_budget_uncharge(parent, 50);
+    bool sane = read_figures(parent).used_bytes == 100 && read_figures(fixture.root).used_bytes == 100;
+    hr_budget_uncharge(parent, 50);
+    hr_budget_uncharge(child, 100);
+    sane &= read_figures(parent).used_bytes == 0 && read_figures(fixture.root).used_bytes == 0;
+    sane &= hri_fault_count() == before + 2 && hr_budget_try_charge(parent, 1) == 0;
+    hr_budget_uncharge(parent, 1);
+    if (hr_budget_free(child) || hr_budget_free(parent))
+        _exit(2);
+    _exit(sane ? 0 : 1);
+}
+
+static void what_young_children_hold_is_not_for_their_parent_to_give(void **state)
+{
+    (void)state;
+    int status = misuse_in_child(take_from_a_young_child);
+#ifdef HRI_DEBUG
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+#else
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+#endif
+}
+
+static void what_young_children_hold_is_not_for_their_parent_to_move(void **state)
+{
+    (void)state;
+    hr_budget *parent, *child, *other;
+    assert_int_equal(hr_budget_new(fixture.root, "parent", HR_NONE, &parent), 0);
+    assert_int_equal(hr_budget_new(fixture.root, "other", HR_NONE, &other), 0);
+    assert_int_equal(hr_budget_new(parent, "child", HR_NONE, &child), 0);
+    assert_int_equal(hr_budget_charge(child, 100), 0);
+    assert_int_equal(hr_budget_transfer(parent, other, 100), -EINVAL);
+    assert_int_equal(hr_budget_transfer(child, other, 100), 0);
+    hr_budget_uncharge(other, 100);
+    assert_int_equal(read_figures(fixture.root).used_bytes, 0);
+    assert_int_equal(hr_budget_free(child) | hr_budget_free(parent) | hr_budget_free(other), 0);
+}
+
+static void a_budget_that_is_named_is_not_freed(void **state)
+{
+    (void)state;
+    hr_budget *budget;
+    assert_int_equal(hr_budget_new(fixture.root, "named", HR_NONE, &budget), 0);
+    hri_budget_use(budget);
+    assert_int_equal(hr_budget_free(budget), -EBUSY);
+    hri_budget_leave(budget);
+    assert_int_equal(hr_budget_free(budget), 0);
+}
+
 static void uncharges_are_told_only_while_watched(void **state)
 {
     (void)state;
@@ -417,6 +475,9 @@ int main(void)
         TEST(giving_back_too_much_is_caught),
         TEST(debug_builds_recount_what_is_read),
         TEST(a_surplus_in_a_stock_is_found_by_the_next_read),
+        TEST(what_young_children_hold_is_not_for_their_parent_to_give),
+        TEST(what_young_children_hold_is_not_for_their_parent_to_move),
+        TEST(a_budget_that_is_named_is_not_freed),
         TEST(uncharges_are_told_only_while_watched),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -131,6 +131,64 @@ static void small_ones_pass_a_large_one_sixteen_times(void **state)
     assert_int_equal(served, SMALL + 1);
 }
 
+static _Atomic bool stop;
+
+/* Takes a tenth again and again. */
+static void *take_tenths(void *context)
+{
+    while (!stop) {
+        assert_int_equal(hr_budget_charge_wait(root, LIMIT / 10, -1), 0);
+        usleep(200);
+        hr_budget_uncharge(root, LIMIT / 10);
+    }
+    return context;
+}
+
+/* Those who come while others wait stand behind them, also where they would fit: else they would pass without an end. */
+static void who_comes_later_stands_behind(void **state)
+{
+    (void)state;
+    pthread_t threads[8];
+    stop = false;
+    for (int i = 0; i < 8; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, take_tenths, NULL), 0);
+    usleep(10 * 1000);
+    struct waiter all = {.budget = root, .bytes = LIMIT, .timeout_ns = 20 * HRI_SECOND};
+    all.result = hr_budget_charge_wait(all.budget, all.bytes, all.timeout_ns);
+    if (all.result == 0)
+        hr_budget_uncharge(root, LIMIT);
+    stop = true;
+    for (int i = 0; i < 8; i++)
+        pthread_join(threads[i], NULL);
+    assert_int_equal(all.result, 0);
+}
+
+static _Atomic uint64_t idle;
+
+/* What became idle after somebody began to wait. */
+static bool free_idle(void *context, const hri_shortage *shortage, hri_patience *patience)
+{
+    (void)context, (void)shortage, (void)patience;
+    uint64_t bytes = atomic_exchange(&idle, 0);
+    hr_budget_uncharge(root, bytes);
+    return bytes > 0;
+}
+
+static void who_waits_asks_again_for_what_is_idle(void **state)
+{
+    (void)state;
+    struct waiter waiter = {.budget = root, .bytes = 600, .timeout_ns = 20 * HRI_SECOND};
+    tree.hooks.shortage = free_idle;
+    idle = 0;
+    assert_int_equal(hr_budget_charge(root, LIMIT), 0);
+    begin(&waiter);
+    idle = 700;
+    end(&waiter);
+    assert_int_equal(waiter.result, 0);
+    assert_int_equal(read_figures(root).used_bytes, 300);
+    hr_budget_uncharge(root, 300);
+}
+
 /* Those who want other room are not held up. */
 static void a_full_budget_holds_up_nobody_beside_it(void **state)
 {
@@ -211,6 +269,12 @@ static void whatever_makes_room_wakes(void **state)
     assert_int_equal(hr_budget_set_reserve(other, 0), 0); /* a reserve that ends */
     end(&waiter);
     assert_int_equal(waiter.result, 0);
+    assert_int_equal(hr_budget_set_reserve(other, 950), 0);
+    begin(&waiter);
+    assert_int_equal(hr_budget_free(other), 0); /* with a budget, too */
+    end(&waiter);
+    assert_int_equal(waiter.result, 0);
+    assert_int_equal(hr_budget_new(root, "other", HR_NONE, &other), 0);
     assert_int_equal(hr_budget_set_limit(child, 100), 0);
     hr_budget_uncharge(child, 10);
     assert_int_equal(hr_budget_charge(child, 100), 0);
@@ -230,6 +294,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(first_come_first_served),
         TEST(small_ones_pass_a_large_one_sixteen_times),
+        TEST(who_comes_later_stands_behind),
+        TEST(who_waits_asks_again_for_what_is_idle),
         TEST(a_full_budget_holds_up_nobody_beside_it),
         TEST(time_runs_out),
         TEST(a_wait_that_lasts_is_seen),
