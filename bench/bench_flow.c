@@ -241,7 +241,8 @@ static void leave_out(bench_group *group)
             CASE("io_uring", THEIRS(WHAT, TEXT, GIB, uring_path)),                                                     \
     }
 
-int main(int argc, char **argv)
+/* What is read, and by whom. */
+static void set_up(void)
 {
     find_beside(child_path, "flow_child");
     find_beside(uring_path, "flow_uring");
@@ -253,6 +254,11 @@ int main(int argc, char **argv)
         snprintf(go_peer, sizeof go_peer, "%s/peer", go_path);
     else
         snprintf(go_peer, sizeof go_peer, "/tmp/there-is-no-go");
+}
+
+int main(int argc, char **argv)
+{
+    set_up();
     bench_group groups[] = {
         {.name = "flow_count", .metric = "speed", .unit = "GB/s", .rounds = 9, .cases = COUNT_CASES(SPEED)},
         {.name = "flow_count", .metric = "cpu", .unit = "s/GB", .rounds = 3, .cases = COUNT_CASES(CPU)},

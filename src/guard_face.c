@@ -196,5 +196,10 @@ uint64_t hr_cleanup(hr_guard *guard)
 
 hr_verdict hr_admit(hr_guard *guard, const hr_request *request, hr_ticket *ret_ticket)
 {
+    if (!guard || !request || !ret_ticket) {
+        if (ret_ticket)
+            *ret_ticket = (hr_ticket){.limit_name = ""};
+        return HR_REFUSED_NO_BUDGET;
+    }
     return hri_relief_admit(&guard->relief, request, ret_ticket);
 }

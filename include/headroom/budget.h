@@ -112,14 +112,16 @@ HR_API HR_MUST_CHECK int hr_budget_transfer(hr_budget *from, hr_budget *to, uint
 HR_API HR_MUST_CHECK int hr_budget_charge_wait(hr_budget *budget, uint64_t bytes, int64_t timeout_ns);
 
 /* Gives charged bytes back to the budget and all its ancestors. Never fails. Giving back more than is held is a
- * fault of the caller: debug builds abort, release builds stop at 0 and count it (hr_figures.faults).
+ * fault of the caller: debug builds abort, release builds stop at 0 and count it (hr_figures.faults) when the surplus is
+ * found, at the latest by the next read. `budget` is not NULL.
  *
  * threads  any, also another one than charged; signal handlers too
  * memory   never allocates; above normal it may read the gauges and run the guard's callback
  */
 HR_API void hr_budget_uncharge(hr_budget *budget, uint64_t bytes);
 
-/* Changes the limit, also to less than is used: nothing is taken back, and charges are refused until use is below.
+/* Changes the limit, also to less than is used: nothing is taken back, and charges are refused until use is below. A reserve
+ * above it stays aside in the parent all the same.
  *
  * returns  0; -EINVAL without a budget
  * threads  any

@@ -271,7 +271,7 @@ HR_API void hr_object_pool_put_slowly_(hr_object_pool *pool, void *object);
 static inline void *hr_byte_pool_get(hr_byte_pool *pool, size_t size)
 {
     void *block;
-    if (size <= ((const struct hr_pool_face_ *)(const void *)pool)->size_bytes && hr_pool_pop_(pool, &block))
+    if (size <= hr_pool_face_of_(pool)->size_bytes && hr_pool_pop_(pool, &block))
         return block;
     return hr_byte_pool_get_slowly_(pool, size);
 }

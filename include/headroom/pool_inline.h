@@ -43,6 +43,15 @@ struct hr_pool_face_ {
     size_t size_bytes;
 };
 
+static inline const struct hr_pool_face_ *hr_pool_face_of_(const void *pool)
+{
+#ifdef __cplusplus
+    return static_cast<const struct hr_pool_face_ *>(pool);
+#else
+    return (const struct hr_pool_face_ *)pool;
+#endif
+}
+
 #ifdef HR_POOL_INLINE_
 
 extern HR_API __attribute__((tls_model("initial-exec"))) __thread void *hr_cells_mine_;
@@ -62,7 +71,7 @@ extern const ptrdiff_t __rseq_offset; /* glibc's: <sys/rseq.h> would bring the k
 static inline bool hr_pool_pop_(const void *pool, void **ret_block)
 {
     void *block, *top;
-    uint64_t place = ((const struct hr_pool_face_ *)pool)->get_place;
+    uint64_t place = hr_pool_face_of_(pool)->get_place;
     __asm__ volatile goto(HR_SEQUENCE_BEGIN_ "movq (%[cells], %[place]), %[top]\n\t"
                                              "cmpq 8(%[cells], %[place]), %[top]\n\t"
                                              "jbe %l[slow]\n\t"
@@ -86,7 +95,7 @@ slow:
 static inline bool hr_pool_push_(const void *pool, void *block)
 {
     void *work;
-    uint64_t place = ((const struct hr_pool_face_ *)pool)->put_place;
+    uint64_t place = hr_pool_face_of_(pool)->put_place;
     __asm__ volatile goto(
         HR_SEQUENCE_BEGIN_ "movq (%[cells], %[place]), %[work]\n\t"
                            "cmpq 16(%[cells], %[place]), %[work]\n\t"
@@ -126,7 +135,7 @@ static inline char *hr_pool_rseq_(void)
 static inline bool hr_pool_pop_(const void *pool, void **ret_block)
 {
     void *block, *top;
-    char *cell = hr_pool_cell_(((const struct hr_pool_face_ *)pool)->get_place);
+    char *cell = hr_pool_cell_(hr_pool_face_of_(pool)->get_place);
     uint64_t *gets = (uint64_t *)(void *)(cell + 48);
     __asm__ volatile goto(HR_SEQUENCE_BEGIN_ "ldar %[work], [%[begin]]\n\t"
                                              "ldr %[top], [%[cell]]\n\t"
@@ -152,7 +161,7 @@ slow:
 static inline bool hr_pool_push_(const void *pool, void *block)
 {
     void *work, *top;
-    char *cell = hr_pool_cell_(((const struct hr_pool_face_ *)pool)->put_place);
+    char *cell = hr_pool_cell_(hr_pool_face_of_(pool)->put_place);
     __asm__ volatile goto(HR_SEQUENCE_BEGIN_ "ldar %[work], [%[end]]\n\t"
                                              "ldr %[top], [%[cell]]\n\t"
                                              "cmp %[top], %[work]\n\t"

@@ -120,7 +120,8 @@ HR_API uint64_t hr_purge(void);
  * among equals by key. At critical all are refused, until relief has achieved nothing for ten dwells: then one small
  * request passes each dwell, so that refusing cannot keep itself up. Requests of 0 bytes always pass.
  *
- * returns  HR_ADMITTED, and the ticket holds the bytes as promised; else a refusal, explained in the ticket
+ * returns  HR_ADMITTED, and the ticket holds the bytes as promised; else a refusal, explained in the ticket; without guard,
+ *          request or ticket HR_REFUSED_NO_BUDGET
  * threads  any
  * memory   never allocates; may run reclaimers and the callback
  * undo     hr_ticket_release()

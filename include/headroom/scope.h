@@ -65,12 +65,12 @@ static inline void hr_scoped_free_(void *variable)
 #ifdef __cplusplus
 
 /* C++ has the same by RAII: HR_DEFER is an object whose destructor makes the call. */
-template <class Function, class Argument> struct hr_deferred_ {
-    Function function;
+template <class Argument> struct hr_deferred_ {
+    void (*call)(Argument);
     Argument argument;
     ~hr_deferred_()
     {
-        (void)function(argument);
+        call(argument);
     }
 };
 
@@ -83,8 +83,8 @@ template <class Pointer> inline Pointer hr_keep_(Pointer &variable)
 
 #define HR_KEEP(block) hr_keep_(block)
 #define HR_DEFER(function, argument)                                                                                   \
-    const hr_deferred_<decltype(&function), decltype(argument)> HR_JOIN_(hr_deferred_, __COUNTER__) = {&function,      \
-                                                                                                       argument}
+    const hr_deferred_<decltype(argument)> HR_JOIN_(hr_deferred_, __COUNTER__) = {                                     \
+        [](decltype(argument) hr_argument_) { (void)function(hr_argument_); }, argument}
 
 #else
 

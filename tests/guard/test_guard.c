@@ -141,6 +141,9 @@ static void waiting_ends_with_the_level_or_the_time(void **state)
         hr_guard_free(guard);
     }
     assert_int_equal(hr_guard_wait(NULL, HR_NORMAL, 0), -EINVAL);
+    hr_ticket ticket = {.left_bytes = 1};
+    assert_int_equal(hr_admit(NULL, &(hr_request){0}, &ticket), HR_REFUSED_NO_BUDGET);
+    assert_int_equal(ticket.left_bytes, 0);
 }
 
 static bool readable(int fd)

@@ -6,6 +6,7 @@ extern "C" {
 #include "support/cmocka.h"
 }
 
+#include <cstdlib>
 #include <cstring>
 #include <stdexcept>
 
@@ -31,6 +32,7 @@ static void throws_from_within(hr_budget *root)
     HR_SCOPED_TICKET hr_ticket ticket = {};
     HR_DEFER(note, "a");
     HR_DEFER(note, "b");
+    HR_DEFER(std::free, std::malloc(1)); /* whose attributes are no type's */
     hr_request request = {};
     request.bytes = 3000;
     if (!block || held.error || hr_admit(guard, &request, &ticket) != HR_ADMITTED || used() < 9000)

@@ -33,7 +33,7 @@ while IFS= read -r header; do
     done
     for compiler in g++ clang++; do
         command -v "$compiler" >/dev/null || continue
-        alone "$header" "$compiler" -x c++ -std=c++17 -pedantic -Wshadow -Wconversion
+        alone "$header" "$compiler" -x c++ -std=c++17 -pedantic -Wshadow -Wconversion -Wold-style-cast
     done
 done < <(find include -name '*.h' | sort)
 
