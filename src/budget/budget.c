@@ -168,7 +168,8 @@ static __attribute__((noinline)) int charge_slowly(hr_budget *budget, uint64_t b
     hri_patience patience = {0};
     for (bool go_on = !quiet && hooks->shortage; go_on && !granted && !shortage.hopeless;) {
         go_on = hooks->shortage(hooks->context, &shortage, &patience);
-        granted = grant(&demand, &shortage, &crossed); /* whatever relief says: others may have freed something */
+        if (go_on || patience.ran_ns) /* it took time: others may have freed something */
+            granted = grant(&demand, &shortage, &crossed);
     }
     if (!granted) {
         hri_budget_refuse(&shortage);

@@ -126,6 +126,10 @@ static void a_shortage_asks_only_inside_the_budget_that_bound(void **state)
     goal.inside = &tree.root;
     hri_reclaimers_run(&reclaimers, &goal);
     assert_string_equal(calls, "rcpo");
+    assert_int_equal(hr_budget_free(part), -EBUSY); /* it would be asked for after its end */
+    hri_reclaimers_remove(&reclaimers, &mine.node);
+    hri_reclaimers_remove(&reclaimers, &below.node);
+    hri_reclaimers_remove(&reclaimers, &beside.node);
     assert_int_equal(hr_budget_free(part) | hr_budget_free(cache) | hr_budget_free(other), 0);
     hri_budget_tree_destroy(&tree);
 }
