@@ -96,22 +96,47 @@ enum MHD_Result answer_refusal(struct MHD_Connection *connection, hr_verdict ver
     return send_once(connection, statuses[verdict], response, JSON);
 }
 
+/* Where the sending of an object stands. libmicrohttpd could be given the list of all blocks instead, and would copy it
+ * into the connection's memory, for which that of a large object is too long. */
+struct sending {
+    struct object *object;
+    const struct block *block;
+    uint64_t block_at; /* its first byte's place in the body */
+};
+
+static ssize_t send_part(void *context, uint64_t position, char *buffer, size_t size)
+{
+    struct sending *sending = context;
+    while (position - sending->block_at >= sending->block->size) {
+        sending->block_at += sending->block->size;
+        sending->block = sending->block->next;
+    }
+    uint64_t offset = position - sending->block_at, left = sending->block->size - offset;
+    size = left < size ? (size_t)left : size;
+    memcpy(buffer, sending->block->bytes + offset, size);
+    return (ssize_t)size;
+}
+
+static void end_sending(void *context)
+{
+    struct sending *sending = context;
+    object_release(sending->object);
+    free(sending);
+}
+
 enum MHD_Result answer_object(struct MHD_Connection *connection, struct object *object)
 {
-    unsigned count = 0;
-    for (const struct block *block = object->first; block; block = block->next)
-        count++;
     struct MHD_Response *response = NULL;
-    struct MHD_IoVec *parts = malloc((count + 1) * sizeof *parts);
-    if (parts) {
-        count = 0;
-        for (const struct block *block = object->first; block; block = block->next)
-            parts[count++] = (struct MHD_IoVec){block->bytes, block->size};
-        response = MHD_create_response_from_iovec(parts, count, object_release, object); /* copies the parts' list */
-        free(parts);
+    struct sending *sending = malloc(sizeof *sending);
+    if (sending) {
+        *sending = (struct sending){object, object->first, 0};
+        response =
+            MHD_create_response_from_callback(object->size_bytes, SENDING_BYTES, send_part, sending, end_sending);
     }
-    if (!response)
+    if (!response) {
+        free(sending);
         object_release(object);
+    }
     return send_once(connection, 200, response, "application/octet-stream");
 }
 

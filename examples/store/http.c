@@ -20,8 +20,9 @@
 
 /* For headers, and to receive into: bodies pass through. */
 #define CONNECTION_MEMORY_BYTES 16384
-/* What a connection may cost in all: the above, libmicrohttpd's records and ours, and the list of blocks to send. */
-#define CONNECTION_COST_BYTES (CONNECTION_MEMORY_BYTES + 10240)
+/* What a connection may cost in all: the above, the part of an object that is being sent, libmicrohttpd's records and
+ * ours. */
+#define CONNECTION_COST_BYTES (CONNECTION_MEMORY_BYTES + SENDING_BYTES + 2048)
 #define CONNECTION_TIMEOUT_S 30
 #define STACK_BYTES (256 * 1024)
 #define KEY_MAX 200

@@ -231,6 +231,9 @@ enum MHD_Result answer(struct MHD_Connection *connection, enum answer which);
 /* Says why: 413, 503 or 507, with Retry-After and the figures of a refused ticket as JSON. */
 enum MHD_Result answer_refusal(struct MHD_Connection *connection, hr_verdict verdict, const hr_ticket *ticket);
 
+/* What is copied of an object at a time, to be sent. */
+#define SENDING_BYTES 16384
+
 /* Sends an object, and gives the reference back in any case. */
 enum MHD_Result answer_object(struct MHD_Connection *connection, struct object *object);
 
