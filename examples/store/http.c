@@ -66,6 +66,13 @@ static bool is_key(const char *key)
     return length >= 1 && length <= KEY_MAX && key[length] == '\0';
 }
 
+/* Paths are cut at a zero byte: one that is escaped stays so, and is no part of a key. */
+static size_t unescape(void *cls, struct MHD_Connection *connection, char *path)
+{
+    (void)cls, (void)connection;
+    return strstr(path, "%00") ? strlen(path) : MHD_http_unescape(path);
+}
+
 static uint64_t body_length(struct MHD_Connection *connection)
 {
     if (MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Transfer-Encoding"))
@@ -203,6 +210,7 @@ static struct MHD_Daemon *start(const struct addrinfo *address, unsigned max_con
                             MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY_BYTES,
                             MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)CONNECTION_TIMEOUT_S,
                             MHD_OPTION_THREAD_STACK_SIZE, (size_t)STACK_BYTES,
+                            MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL,
                             MHD_OPTION_NOTIFY_COMPLETED, ended, NULL,
                             MHD_OPTION_NOTIFY_CONNECTION, connection_changed, NULL,
                             MHD_OPTION_END);

@@ -168,6 +168,7 @@ check "SIGTERM after large objects" 0 "$status"
 start --limit 32MiB
 small=$(file 1000)
 large=$(file 3000000)
+head='Host: x\r\nConnection: close\r\n'
 
 for class in cache pinned; do
     request -T "$large" "$url/$class/a"
@@ -195,12 +196,16 @@ for class in cache pinned; do
     check "GET of what was deleted ($class)" 404 "$code"
     request -X POST -d x "$url/$class/a"
     check "POST ($class)" "405 GET, HEAD, PUT, DELETE" "$code $(header allow)"
-    for key in 'a%20b' 'a%2fb' 'a/b' '%00' 'ä' "$(printf 'k%.0s' {1..201})"; do
+    for key in 'a%20b' 'a%2fb' 'a/b' '%00' 'a%00b' 'a%00' 'ä' "$(printf 'k%.0s' {1..201})"; do
         request -T "$small" "$url/$class/$key"
         check "PUT with the key $key ($class)" 400 "$code"
         request "$url/$class/$key"
         check "GET with the key $key ($class)" 400 "$code"
+        request -X DELETE "$url/$class/$key"
+        check "DELETE with the key $key ($class)" 400 "$code"
     done
+    request "$url/$class/a"
+    check "what has a similar key is still there ($class)" 200 "$code"
     request "$url/$class/"
     check "GET without a key ($class)" 400 "$code"
     request -T "$small" "$url/$class/$(printf 'k%.0s' {1..200})"
@@ -217,7 +222,6 @@ check "GET /readyz" 200 "$code"
 
 # ── bodies that are not what they say ────────────────────────────────────────────────────────────────────────────────
 
-head='Host: x\r\nConnection: close\r\n'
 check_match "a body longer than announced" 'HTTP/1.1 201.*' \
     "$(raw 'PUT /pinned/surplus HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nabcdEFGH IJKL\r\n\r\n' | tr -d '\r\n')"
 request "$url/pinned/surplus"
