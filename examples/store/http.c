@@ -18,12 +18,6 @@
 #include <string.h>
 #include <unistd.h>
 
-/* For headers, and to receive into: bodies pass through. */
-#define CONNECTION_MEMORY_BYTES 16384
-/* What a connection may cost in all: the above, the part of an object that is being sent, libmicrohttpd's records and
- * ours. */
-#define CONNECTION_COST_BYTES (CONNECTION_MEMORY_BYTES + SENDING_BYTES + 2048)
-#define CONNECTION_TIMEOUT_S 30
 #define STACK_BYTES (256 * 1024)
 #define KEY_MAX 200
 
@@ -35,7 +29,6 @@ atomic_bool http_draining;
 /* Contexts that say something by their address. */
 static int to_answer;      /* a request without a body: answered in the last call */
 static int answered_early; /* answered in the first call: its body is not read */
-static int is_charged;     /* a connection whose cost is charged */
 
 static bool is(const char *text, const char *other)
 {
@@ -92,6 +85,7 @@ static enum MHD_Result begin_write(struct MHD_Connection *connection, struct she
         return answer(connection, ANSWER_NO_MEMORY);
     if (upload->verdict == HR_ADMITTED) {
         *context = upload;
+        connection_await(connection, true);
         return MHD_YES;
     }
     enum MHD_Result result = answer_refusal(connection, upload->verdict, &upload->ticket);
@@ -147,6 +141,7 @@ static enum MHD_Result begin(struct MHD_Connection *connection, const char *path
     struct shelf *shelf = find_shelf(path, &key);
     http_in_flight++;
     *context = &answered_early;
+    connection_await(connection, false);
     if (shelf && is(method, "PUT"))
         return begin_write(connection, shelf, key, context);
     if (body_length(connection) > 0)
@@ -165,6 +160,7 @@ static enum MHD_Result handle(void *cls, struct MHD_Connection *connection, cons
         return answer_rest(connection, method, path);
     if (*size == 0)
         return finish_write(connection, *context);
+    connection_brought(connection, *size);
     upload_add(*context, bytes, *size);
     *size = 0;
     return MHD_YES;
@@ -185,19 +181,7 @@ static void ended(void *cls, struct MHD_Connection *connection, void **context, 
     }
     *context = NULL;
     http_in_flight--;
-}
-
-/* Charges what a connection costs. Where even that is refused it is served all the same, since reads and health checks
- * always are; the guard then sees it in the cgroup's figure. */
-static void connection_changed(void *cls, struct MHD_Connection *connection, void **context,
-                               enum MHD_ConnectionNotificationCode what)
-{
-    (void)cls, (void)connection;
-    hr_budget *budget = memory.connections;
-    if (what == MHD_CONNECTION_NOTIFY_STARTED)
-        *context = budget && hr_budget_charge(budget, CONNECTION_COST_BYTES) == 0 ? &is_charged : NULL;
-    else if (*context)
-        hr_budget_uncharge(budget, CONNECTION_COST_BYTES);
+    connection_await(connection, true);
 }
 
 static struct MHD_Daemon *start(const struct addrinfo *address, unsigned max_connections)
@@ -235,6 +219,7 @@ static void say_ready(const struct addrinfo *address)
 
 bool http_open(const struct options *options)
 {
+    connections_open(options->max_connections);
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE}, *address = NULL;
     int error = getaddrinfo(options->host, options->port, &hints, &address);
     server = error ? NULL : start(address, options->max_connections);

@@ -51,6 +51,7 @@ static bool stop_asked(const sigset_t *signals)
 {
     const struct timespec moment = {.tv_nsec = SWEEP_NS};
     linger_sweep();
+    connections_sweep();
     memory_watch_history();
     return sigtimedwait(signals, NULL, &moment) > 0;
 }

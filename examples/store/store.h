@@ -240,6 +240,28 @@ enum MHD_Result answer_object(struct MHD_Connection *connection, struct object *
 /* Sends the guard's figures and the store's own, as OpenMetrics text. */
 enum MHD_Result answer_metrics(struct MHD_Connection *connection, uint64_t reads, uint64_t requests_in_flight);
 
+/* ── connections.c: what connections cost, and how long they are waited for ─────────────────────────────────────── */
+
+/* For headers, and to receive into: bodies pass through. */
+#define CONNECTION_MEMORY_BYTES 16384
+#define CONNECTION_TIMEOUT_S 30
+
+/* No more than `max` connections are served at a time. */
+void connections_open(unsigned max);
+
+/* Charges a connection that begins, until it ends; the client is waited for from then on. For libmicrohttpd. */
+void connection_changed(void *cls, struct MHD_Connection *connection, void **context,
+                        enum MHD_ConnectionNotificationCode what);
+
+/* From now on the client is waited for, or no longer. */
+void connection_await(struct MHD_Connection *connection, bool awaited);
+
+/* The client, which is waited for, has brought a part of a body. */
+void connection_brought(struct MHD_Connection *connection, size_t size);
+
+/* Ends the connections of clients that let too long be waited for them. Called a few times a second, by one thread. */
+void connections_sweep(void);
+
 /* ── linger.c: refused clients that still send ──────────────────────────────────────────────────────────────────── */
 
 /* Keeps a connection that is about to be closed: by a descriptor of our own. Any thread. */

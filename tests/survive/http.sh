@@ -347,6 +347,42 @@ eventually "it is ready again when they are gone" 200 ready
 stop
 check "SIGTERM after that" 0 "$status"
 
+# ── slow clients ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+# They hold all connections, and each brings a byte now and then: of its headers, or of a body.
+start --limit 64MiB --max-connections 4
+request -T "$small" "$url/pinned/a"
+descriptors=()
+for _ in 1 2 3 4; do
+    exec {descriptor}<>"/dev/tcp/127.0.0.1/$port"
+    descriptors+=("$descriptor")
+done
+for descriptor in "${descriptors[@]:0:2}"; do
+    printf 'PUT /pinned/a HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n' >&"$descriptor"
+done
+(
+    trap '' PIPE
+    for _ in {1..24}; do
+        for descriptor in "${descriptors[@]}"; do
+            printf x >&"$descriptor" || true
+        done
+        sleep 0.5
+    done
+) 2>/dev/null &
+drip=$!
+sleep 1
+request "$url/healthz"
+check "GET /healthz while slow clients hold all connections" 200 "$code"
+request "$url/pinned/a"
+check "of whose bodies nothing is kept" "200 1000" "$code $(stat -c %s "$work/body")"
+kill "$drip" 2>/dev/null || true
+wait "$drip" || true
+for descriptor in "${descriptors[@]}"; do
+    exec {descriptor}<&-
+done
+stop
+check "SIGTERM after slow clients" 0 "$status"
+
 # ── degraded ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 start --limit 16MiB --pinned-share 1.0 --warn-at 0.3 --degrade-at 0.4 --critical-at 0.9 --recover-below 0.3
