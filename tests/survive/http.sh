@@ -50,6 +50,7 @@ check_match() { # what pattern actual
 # ── the server ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 start() { # option...
+    : >"$work/out" # here, not by the new process: what it says on its port is not to be that of the one before
     "$store" --listen 127.0.0.1:0 "$@" >"$work/out" 2>"$work/err" &
     server=$!
     for _ in {1..100}; do
