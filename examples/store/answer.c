@@ -78,20 +78,21 @@ enum MHD_Result answer_refusal(struct MHD_Connection *connection, hr_verdict ver
 {
     static const unsigned statuses[] = {
         [HR_REFUSED_TOO_LARGE] = 413, [HR_REFUSED_OVERLOADED] = 503, [HR_REFUSED_NO_BUDGET] = 507};
-    char body[512], limit[192], seconds[24];
+    char body[512], limit[192], wait[24], seconds[24];
     /* A limit's name may carry a path of the machine: what JSON does not take becomes a question mark. */
     snprintf(limit, sizeof limit, "%s", ticket->limit_name);
     for (char *at = limit; *at; at++)
         if (*at < ' ' || *at > '~' || *at == '"' || *at == '\\')
             *at = '?';
-    long long wait_ms = (ticket->retry_after_ns + 999999) / 1000000, wait_s = (wait_ms + 999) / 1000;
-    snprintf(seconds, sizeof seconds, "%lld", wait_s < 1 ? 1 : wait_s);
+    long long wait_ms = (ticket->retry_after_ns + 999999) / 1000000;
+    snprintf(wait, sizeof wait, "%lld", wait_ms);
+    snprintf(seconds, sizeof seconds, "%lld", (wait_ms + 999) / 1000);
     snprintf(body, sizeof body,
              "{\"error\": \"%s\", \"limit\": \"%s\", \"asked_bytes\": %" PRIu64 ", \"left_bytes\": %" PRIu64
-             ", \"retry_after_ms\": %lld}\n",
-             hr_verdict_text(verdict), limit, ticket->asked_bytes, ticket->left_bytes, wait_ms);
+             ", \"retry_after_ms\": %s}\n",
+             hr_verdict_text(verdict), limit, ticket->asked_bytes, ticket->left_bytes, wait_ms ? wait : "null");
     struct MHD_Response *response = MHD_create_response_from_buffer(strlen(body), body, MHD_RESPMEM_MUST_COPY);
-    if (response)
+    if (response && wait_ms)
         MHD_add_response_header(response, "Retry-After", seconds);
     return send_once(connection, statuses[verdict], response, JSON);
 }

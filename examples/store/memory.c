@@ -82,6 +82,15 @@ void memory_close(void)
     memory = (struct memory){0};
 }
 
+uint64_t memory_most(hr_budget *budget)
+{
+    hr_figures guard;
+    hr_budget_figures own;
+    if (!memory.guard || hr_guard_read(memory.guard, &guard) != 0 || hr_budget_read(budget, &own) != 0)
+        return HR_NONE;
+    return own.limit_bytes < guard.limit_bytes ? own.limit_bytes : guard.limit_bytes;
+}
+
 hr_verdict memory_admit(hr_budget *budget, uint64_t bytes, hr_ticket *ret_ticket)
 {
     if (memory.guard)

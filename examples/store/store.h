@@ -58,6 +58,9 @@ void memory_watch_history(void);
 /* Frees them, once all that was taken is given back. */
 void memory_close(void);
 
+/* The most that a budget could ever grant: its limit or the guard's. HR_NONE: there is neither. */
+uint64_t memory_most(hr_budget *budget);
+
 /* Asks for `bytes` before work starts. The ticket is always written, and released with hr_ticket_release(). */
 hr_verdict memory_admit(hr_budget *budget, uint64_t bytes, hr_ticket *ret_ticket);
 
@@ -188,7 +191,7 @@ struct upload {
     uint64_t length_bytes; /* LENGTH_UNKNOWN: counted as it comes, and admitted step by step */
     struct object *object; /* NULL once it is refused, or on its shelf */
     hr_verdict verdict;
-    hr_ticket ticket; /* what is admitted, or why it is refused */
+    hr_ticket ticket; /* what is admitted, or why it is refused; retry_after_ns is 0 where that would never help */
 };
 
 /* Uploads by verdict, since start. */
@@ -228,7 +231,7 @@ bool answers_open(void);
 
 enum MHD_Result answer(struct MHD_Connection *connection, enum answer which);
 
-/* Says why: 413, 503 or 507, with Retry-After and the figures of a refused ticket as JSON. */
+/* Says why: 413, 503 or 507, with the figures of a refused ticket as JSON, and with Retry-After where that may help. */
 enum MHD_Result answer_refusal(struct MHD_Connection *connection, hr_verdict verdict, const hr_ticket *ticket);
 
 /* What is copied of an object at a time, to be sent. */

@@ -45,23 +45,35 @@ static void refuse_for_want(struct upload *upload)
     refuse(upload, HR_REFUSED_NO_BUDGET);
 }
 
-/* Admits `cost_bytes` for the next part of the body, in the place of what is left of an earlier one; a cache makes room for
- * itself first. Of the part `blocks_bytes` come in full blocks, and gives those of them that waited. */
+/* What the object would cost with a part of the body for `cost_bytes` more. */
+static uint64_t cost_in_all(const struct upload *upload, uint64_t cost_bytes)
+{
+    const struct object *object = upload->object;
+    return cost_bytes + (object ? object_cost(upload->shelf, object->key, object->room_bytes) : 0);
+}
+
+/* Admits `cost_bytes` for the next part of the body, in the place of what is left of an earlier one; a cache makes room
+ * for itself first. Of the part `blocks_bytes` come in full blocks, and gives those of them that waited. What no limit
+ * could ever hold is too large, whatever the library says of this part; nothing is evicted for it. */
 static bool admit(struct upload *upload, uint64_t cost_bytes, uint64_t blocks_bytes, struct block **ret_blocks)
 {
     struct shelf *shelf = upload->shelf;
     struct idle idle;
-    *ret_blocks = shelf_take_idle(shelf, blocks_bytes, &idle);
+    uint64_t all_bytes = cost_in_all(upload, cost_bytes);
+    bool hopeless = all_bytes > memory_most(shelf->budget);
+    *ret_blocks = shelf_take_idle(shelf, hopeless ? 0 : blocks_bytes, &idle);
     uint64_t more = cost_bytes - idle.taken_bytes;
     hr_ticket_release(&upload->ticket);
-    if (shelf->cache && more > idle.left_bytes)
+    if (shelf->cache && !hopeless && more > idle.left_bytes)
         hr_cache_make_room(shelf->cache, more - idle.left_bytes);
     hr_verdict verdict = memory_admit(shelf->budget, more, &upload->ticket);
-    upload->ticket.asked_bytes = cost_bytes;
+    upload->ticket.asked_bytes = hopeless ? all_bytes : cost_bytes;
     if (verdict == HR_ADMITTED)
         return true;
+    if (hopeless)
+        upload->ticket.retry_after_ns = 0;
     shelf_give(shelf, *ret_blocks);
-    refuse(upload, verdict);
+    refuse(upload, hopeless ? HR_REFUSED_TOO_LARGE : verdict);
     return false;
 }
 

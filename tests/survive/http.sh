@@ -232,7 +232,7 @@ for length in -1 4x '' 99999999999999999999999; do
         "$(raw "PUT /cache/bad HTTP/1.1\\r\\n${head}Content-Length: $length\\r\\n\\r\\nabcd" | head -n 1)"
 done
 for length in 18446744073709551614 9223372036854775807 100000000000; do
-    check_match "Content-Length: $length" 'HTTP/1.1 (507|413)' \
+    check_match "Content-Length: $length" 'HTTP/1.1 413' \
         "$(raw "PUT /cache/bad HTTP/1.1\\r\\n${head}Content-Length: $length\\r\\n\\r\\nabcd" | head -n 1)"
 done
 check_match "a chunk that is none" 'HTTP/1.1 400' \
@@ -275,22 +275,34 @@ fi
 refused() { # what code error: of the last request
     check "$1: status" "$2" "$code"
     check "$1: JSON" "$3 true true true true" "$(jq -r '[.error, (.limit | length > 0), (.asked_bytes > 0),
-        (.left_bytes >= 0), (.retry_after_ms >= 0)] | join(" ")' "$work/body" 2>&1)"
+        (.left_bytes >= 0), (.retry_after_ms > 0)] | join(" ")' "$work/body" 2>&1)"
     check_match "$1: Retry-After" '^[1-9][0-9]*$' "$(header retry-after)"
     check "$1: type" application/json "$(header content-type)"
 }
 
+hopeless() { # what limit: of the last request
+    check "$1: status" 413 "$code"
+    check "$1: JSON" "too large|$2|true|null" "$(jq -r '[.error, .limit, .asked_bytes > .left_bytes,
+        (.retry_after_ms | tostring)] | join("|")' "$work/body" 2>&1)"
+    check "$1: Retry-After" "" "$(header retry-after)"
+    check "$1: type" application/json "$(header content-type)"
+}
+
 huge=$(file 40000000)
+limit=$(sed -n 's/.*limit [^(]*(\(.*\))$/\1/p' "$work/out")
 request -H 'Expect: 100-continue' -T "$huge" "$url/cache/huge"
-refused "an object larger than the limit" 507 "no budget"
+hopeless "an object larger than the limit" "$limit"
 check "of which nothing was read" 0 "$(grep -c '100 Continue' "$work/headers" || true)"
 request -H 'Expect:' -T "$huge" "$url/cache/huge"
-refused "an object larger than the limit, sent at once" 507 "no budget"
+hopeless "an object larger than the limit, sent at once" "$limit"
+request -T - -H 'Transfer-Encoding: chunked' "$url/cache/huge" <"$huge"
+check "an object larger than the limit, without a length: status" 413 "$code"
 request -T - -H 'Transfer-Encoding: chunked' "$url/pinned/huge" <"$huge"
-refused "an object larger than the limit, without a length" 507 "no budget"
-check "the limit that bound" pinned "$(jq -r .limit "$work/body")"
+hopeless "a pinned object larger than their share, without a length" pinned
 request "$url/pinned/huge"
 check "nothing of it is kept" 404 "$code"
+request -H 'Content-Length: 12000000' -X PUT -H 'Expect: 100-continue' "$url/pinned/huge"
+hopeless "a pinned object larger than their share" pinned
 
 middle=$(file 8000000)
 request -T "$middle" "$url/pinned/surplus"
@@ -306,6 +318,10 @@ for i in {1..20}; do
 done
 request "$url/cache/fill20"
 check "the newest is there" 200 "$code"
+request -H 'Expect: 100-continue' -T "$huge" "$url/cache/huge"
+check "an object larger than the limit, when there is no room" 413 "$code"
+request "$url/cache/fill20"
+check "nothing is evicted for it" 200 "$code"
 request "$url/cache/fill1"
 check "the oldest made room" 404 "$code"
 check "the limit was kept" 1 "$(($(metric headroom_peak_bytes) <= 32 * 1024 * 1024))"
