@@ -11,9 +11,9 @@
 
 #define JSON "application/json"
 #define METRICS "application/openmetrics-text; version=1.0.0; charset=utf-8"
-/* Room for the guard's report, and for our families behind it. */
-#define GUARD_BYTES 16384
+/* Room for our families behind the guard's report, and what there is more of it than was needed last. */
 #define FAMILIES_BYTES 4096
+#define GROWTH_BYTES 4096
 
 #define ERROR(text) "{\"error\": \"" text "\"}\n"
 
@@ -159,18 +159,44 @@ static const char families[] =
     "# EOF\n";
 /* clang-format on */
 
+static ssize_t report(char *text, size_t room)
+{
+    if (memory.guard)
+        return hr_report_format(memory.guard, HR_OPENMETRICS, text, room);
+    if (room > 0)
+        *text = '\0';
+    return 0;
+}
+
+/* Writes the guard's report into a buffer that grows to what it needs, and has room for our families behind it. Returns
+ * where those begin, since there is one "# EOF" for all; NULL if there is no memory for it. */
+static char *begin_metrics(char **ret_text)
+{
+    static char *text;
+    static size_t room; /* for the report */
+    for (ssize_t length; (length = report(text, room)) < 0 || (size_t)length >= room;) {
+        size_t needed = (size_t)length + GROWTH_BYTES;
+        char *larger = length < 0 ? NULL : realloc(text, needed + FAMILIES_BYTES);
+        if (!larger)
+            return NULL;
+        text = larger;
+        room = needed;
+    }
+    *ret_text = text;
+    char *end = strstr(text, "# EOF\n");
+    return end ? end : text;
+}
+
 enum MHD_Result answer_metrics(struct MHD_Connection *connection, uint64_t reads, uint64_t requests_in_flight)
 {
-    static char text[GUARD_BYTES + FAMILIES_BYTES];
+    char *text, *end = begin_metrics(&text);
+    if (!end)
+        return answer(connection, ANSWER_NO_MEMORY);
     struct shelf_figures cache, pinned;
     shelf_read(&shelves[SHELF_CACHE], &cache);
     shelf_read(&shelves[SHELF_PINNED], &pinned);
-    text[0] = '\0';
-    if (memory.guard)
-        hr_report_format(memory.guard, HR_OPENMETRICS, text, GUARD_BYTES);
-    char *end = strstr(text, "# EOF\n"); /* of the guard's report: there is one for all */
-    snprintf(end ? end : text, FAMILIES_BYTES, families, cache.objects, pinned.objects, cache.bytes, pinned.bytes,
-             cache.evictions, pinned.evictions, upload_verdicts[HR_ADMITTED], upload_verdicts[HR_REFUSED_TOO_LARGE],
+    snprintf(end, FAMILIES_BYTES, families, cache.objects, pinned.objects, cache.bytes, pinned.bytes, cache.evictions,
+             pinned.evictions, upload_verdicts[HR_ADMITTED], upload_verdicts[HR_REFUSED_TOO_LARGE],
              upload_verdicts[HR_REFUSED_OVERLOADED], upload_verdicts[HR_REFUSED_NO_BUDGET], reads, requests_in_flight);
     struct MHD_Response *response = MHD_create_response_from_buffer(strlen(text), text, MHD_RESPMEM_MUST_COPY);
     return send_once(connection, 200, response, METRICS);
