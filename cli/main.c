@@ -5,6 +5,7 @@
 #include <argp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const struct verb {
     const char *name;
@@ -65,19 +66,24 @@ static void print_version(FILE *stream, struct argp_state *state)
     fprintf(stream, "headroom %s\n", hr_version());
 }
 
+/* A full disk is no success, nor where argp has printed and ends the program by itself. */
+static void check_output(void)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return;
+    perror("headroom: standard output");
+    _exit(EXIT_FAILED);
+}
+
 int main(int argc, char **argv)
 {
     static const char description[] = "Shows and keeps the memory limits of Linux processes.\v";
     static const struct argp argp = {
         .parser = parse, .args_doc = "VERB [OPTION...]", .doc = description, .help_filter = list_verbs};
     struct line line = {0};
+    atexit(check_output);
     argp_err_exit_status = EXIT_USAGE;
     argp_program_version_hook = print_version;
     argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &line);
-    int status = line.verb->run(argc - line.at, argv + line.at);
-    if (fflush(stdout) != 0 || ferror(stdout)) {
-        perror("headroom: standard output");
-        return EXIT_FAILED;
-    }
-    return status;
+    return line.verb->run(argc - line.at, argv + line.at);
 }

@@ -88,7 +88,7 @@ static int count_in_chunks(struct counter *counter, int fd, unsigned workers)
     hr_stream_result result;
     error = hr_stream_run(&options, &result);
     if (error)
-        fprintf(stderr, "wordcount: stopped at byte %llu: %s\n", (unsigned long long)result.offset, strerror(-error));
+        fprintf(stderr, "wordcount: stopped at byte %llu\n", (unsigned long long)result.offset);
     hr_guard_free(guard);
     return error;
 }
@@ -116,30 +116,73 @@ static int count_whole(struct counter *counter, int fd)
     return got < 0 ? -errno : 0;
 }
 
+struct options {
+    const char *path;
+    unsigned workers; /* beside the thread that reads */
+    bool naive;
+};
+
+static bool parse_workers(const char *text, unsigned *ret_workers)
+{
+    char *end;
+    if (!text || *text < '0' || *text > '9')
+        return false;
+    unsigned long workers = strtoul(text, &end, 10);
+    if (workers > HR_WORKERS_MAX || *end)
+        return false;
+    *ret_workers = (unsigned)workers;
+    return true;
+}
+
+static bool parse(char **words, struct options *ret_options)
+{
+    struct options options = {0};
+    for (; *words; words++) {
+        bool is_file = **words != '-' || strcmp(*words, "-") == 0;
+        if (strcmp(*words, "--naive") == 0)
+            options.naive = true;
+        else if (strcmp(*words, "--workers") == 0 && parse_workers(words[1], &options.workers))
+            words++;
+        else if (is_file && !options.path)
+            options.path = *words;
+        else
+            return false;
+    }
+    if (!options.path)
+        options.path = "/proc/self/exe";
+    *ret_options = options;
+    return true;
+}
+
 int main(int argc, char **argv)
 {
     static struct counter counter;
-    const char *path = "/proc/self/exe";
-    unsigned workers = 0;
-    bool naive = false;
-    for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--workers") == 0 && i + 1 < argc)
-            workers = (unsigned)strtoul(argv[++i], NULL, 10);
-        else if (strcmp(argv[i], "--naive") == 0)
-            naive = true;
-        else
-            path = argv[i];
+    struct options options;
+    if (argc < 1 || !parse(argv + 1, &options)) {
+        fprintf(stderr,
+                "usage: wordcount [--workers N] [--naive] [FILE]\n"
+                "N is from 0 to %d; FILE - is the standard input; without FILE it counts itself, /proc/self/exe\n",
+                HR_WORKERS_MAX);
+        return 2;
     }
     for (int byte = 0; byte < 256; byte++)
         counter.is_space[byte] = isspace(byte) || byte == '\0';
-    int fd = strcmp(path, "-") == 0 ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
+    int fd = strcmp(options.path, "-") == 0 ? STDIN_FILENO : open(options.path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
-        perror(path);
+        perror(options.path);
         return 1;
     }
-    int error = naive ? count_whole(&counter, fd) : count_in_chunks(&counter, fd, workers);
+    int error = options.naive ? count_whole(&counter, fd) : count_in_chunks(&counter, fd, options.workers);
     close(fd);
+    if (error) {
+        fprintf(stderr, "wordcount: %s: %s\n", options.path, strerror(-error));
+        return 1;
+    }
     printf("%llu %llu %llu\n", (unsigned long long)counter.total.lines, (unsigned long long)counter.total.words,
            (unsigned long long)counter.total.bytes);
-    return error ? 1 : 0;
+    if (fflush(stdout) != 0) {
+        perror("wordcount: standard output");
+        return 1;
+    }
+    return 0;
 }

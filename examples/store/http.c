@@ -201,8 +201,8 @@ static struct MHD_Daemon *start(const struct addrinfo *address, unsigned max_con
     /* clang-format on */
 }
 
-/* Scripts wait for this line. */
-static void say_ready(const struct addrinfo *address)
+/* Scripts wait for this line. False if it cannot be written, which is said at the end of the program. */
+static bool say_ready(const struct addrinfo *address)
 {
     bool brackets = address->ai_family == AF_INET6;
     char host[64] = "?", limit[24];
@@ -214,7 +214,7 @@ static void say_ready(const struct addrinfo *address)
         printf("limit %s (%s)\n", hr_size_format(figures.limit_bytes, limit, sizeof limit), figures.limit_source);
     else
         printf("unguarded\n");
-    fflush(stdout);
+    return fflush(stdout) == 0;
 }
 
 bool http_open(const struct options *options)
@@ -223,14 +223,15 @@ bool http_open(const struct options *options)
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE}, *address = NULL;
     int error = getaddrinfo(options->host, options->port, &hints, &address);
     server = error ? NULL : start(address, options->max_connections);
-    if (server)
-        say_ready(address);
-    else
+    bool said = server && say_ready(address);
+    if (server && !said)
+        http_close();
+    if (!server)
         fprintf(stderr, "headroom-store: cannot listen on %s:%s: %s\n", options->host, options->port,
                 error ? gai_strerror(error) : strerror(errno));
     if (address)
         freeaddrinfo(address);
-    return server;
+    return said;
 }
 
 void http_drain(void)

@@ -15,6 +15,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #define DRAIN_S 10
 #define SWEEP_NS 50000000
@@ -68,9 +69,19 @@ static void serve(const sigset_t *signals)
     http_close();
 }
 
+/* A full disk is no success, nor where argp has printed and ends the program by itself. */
+static void check_output(void)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return;
+    perror("headroom-store: standard output");
+    _exit(EXIT_FAILURE);
+}
+
 int main(int argc, char **argv)
 {
     struct options options;
+    atexit(check_output);
     options_parse(argc, argv, &options);
 
     /* Signals are waited for by this thread, so no other is to be interrupted by them. */

@@ -108,8 +108,11 @@ says out "doctor"
 run 0 doctor --help
 says out "--json"
 if [ -e /dev/full ]; then
-    "$headroom" doctor >/dev/full 2>"$work/errors" && bad "a full disk is success"
-    says errors "standard output"
+    for words in doctor --help --version 'doctor --help' 'doctor --version' 'report --usage'; do
+        # shellcheck disable=SC2086 # words
+        "$headroom" $words >/dev/full 2>"$work/errors" && bad "a full disk is success: $words"
+        says errors "headroom: standard output: No space left"
+    done
 fi
 
 # ── this machine ─────────────────────────────────────────────────────────────────────────────────────────────────────

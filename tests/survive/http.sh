@@ -146,6 +146,14 @@ wrong_option "write pool or malloc" --bodies stack
 check_match "--version" '^headroom-store [0-9]+\.[0-9]+\.[0-9]+$' "$("$store" --version)"
 check_match "--help" 'Usage: headroom-store' "$("$store" --help)"
 
+if [ -e /dev/full ]; then
+    for word in --help --version --limit=32MiB; do
+        said=$(timeout 5 "$store" --listen 127.0.0.1:0 $word 2>&1 >/dev/full) && status=0 || status=$?
+        check "exit status of headroom-store $word on a full disk" 1 "$status"
+        check_match "what it says" 'standard output: No space left' "$said"
+    done
+fi
+
 # ── large objects ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 # Their list of blocks is longer than what libmicrohttpd has for a connection, which ended the server.
