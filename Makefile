@@ -83,8 +83,10 @@ analysis:
 	build/release/tests/report/test_truth --table >build/release/table.md
 	sed -i -e '/<!-- table -->/,/<!-- end -->/{//!d}' -e '/<!-- table -->/r build/release/table.md' docs/analysis.md
 
+# The loader finds a new library only once ldconfig has seen it; a package does that when it is installed.
 install: release
 	DESTDIR="$(DESTDIR)" cmake --install build/release --prefix "$(PREFIX)"
+	if [ -z "$(DESTDIR)" ] && [ "$$(id -u)" -eq 0 ] && command -v ldconfig >/dev/null; then ldconfig; fi
 
 format:
 	scripts/setup check
