@@ -131,7 +131,7 @@ static void complain(const char *path, int error)
     if (error == -EBADMSG)
         why = "it is no history file, or its head is damaged";
     else if (error == -ENODATA)
-        why = "nothing was ever written to it: its process ended before the first sample";
+        why = "nothing was ever written to it: its process ended before the first sample, or has just begun";
     else if (error == -EPROTONOSUPPORT)
         why = "it was written by another version of headroom, with another format";
     else if (error == -EINVAL)
@@ -185,6 +185,9 @@ int report(int argc, char **argv)
     argp_parse(&argp, argc, argv, 0, NULL, &options);
     history.path = options.path;
     int error = hr_history_file_visit(options.path, keep, &history, &history.findings);
+    const hr_history_findings *findings = &history.findings;
+    if (!error && findings->entries + findings->damaged + findings->unknown == 0)
+        error = -ENODATA; /* a head and nothing behind it */
     if (error) {
         complain(options.path, error);
         free(history.records);

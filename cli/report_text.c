@@ -1,19 +1,41 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The report for people, in 80 columns: the file, the trend in words, a sparkline of each ledger, levels, the last events. */
+/* The report for people: the file, the trend in words, a line of bars for each ledger, levels, the last events. The
+ * bars take what the terminal's width leaves beside their name and figures, and are ASCII where the locale has no others.
+ */
 #include "report.h"
 
+#include <langinfo.h>
+#include <locale.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 
-#define WIDTH 80
-#define SPARKS 36
+#define WIDTH 80 /* where none is known */
+#define WIDTH_MIN 52
+#define WIDTH_MAX 300
+#define NAME_WIDTH 17
+#define FIGURES_WIDTH 27 /* " 1023.9 MiB to 1023.9 MiB", and a little */
+#define SPARKS_MAX (WIDTH_MAX - NAME_WIDTH - FIGURES_WIDTH)
 #define EVENTS_SHOWN 10
+
+static size_t find_width(FILE *out)
+{
+    const char *said = getenv("COLUMNS");
+    struct winsize window = {0};
+    long width = said ? strtol(said, NULL, 10) : 0;
+    if (width <= 0 && ioctl(fileno(out), TIOCGWINSZ, &window) == 0)
+        width = window.ws_col;
+    if (width <= 0)
+        width = WIDTH;
+    return (size_t)(width < WIDTH_MIN ? WIDTH_MIN : width > WIDTH_MAX ? WIDTH_MAX : width);
+}
 
 static void put_wrapped(FILE *out, const char *sentence)
 {
-    size_t column = 0;
+    size_t column = 0, width = find_width(out);
     while (*sentence) {
         size_t length = strcspn(sentence, " ");
-        bool ends = column > 0 && column + 1 + length > WIDTH;
+        bool ends = column > 0 && column + 1 + length > width;
         fputs(ends ? "\n  " : column > 0 ? " " : "", out);
         column = (ends ? 2 : column > 0 ? column + 1 : 0) + length;
         fprintf(out, "%.*s", (int)length, sentence);
@@ -31,7 +53,7 @@ static void put_head(const struct history *history, FILE *out)
         fputs("no samples\n", out);
         return;
     }
-    snprintf(sentence, sizeof sentence, "%zu samples of %llu %s, %s to %s UTC", count,
+    snprintf(sentence, sizeof sentence, "%zu %s of %llu %s, %s to %s UTC", count, count == 1 ? "sample" : "samples",
              (unsigned long long)history->sessions, history->sessions == 1 ? "process" : "processes",
              write_date(history->records[0].wall_ns, first), write_date(history->records[count - 1].wall_ns, last));
     put_wrapped(out, sentence);
@@ -45,10 +67,9 @@ static void put_head(const struct history *history, FILE *out)
     }
 }
 
-/* The largest of each stretch of the samples, by their number; HR_NONE where the ledger was absent. */
-static size_t stretch(const struct history *history, hr_history_ledger ledger, uint64_t ret_tops[SPARKS])
+/* The largest of each of `columns` stretches of the samples, by their number; HR_NONE where the ledger was absent. */
+static void stretch(const struct history *history, hr_history_ledger ledger, size_t columns, uint64_t *ret_tops)
 {
-    size_t columns = history->count < SPARKS ? history->count : SPARKS;
     for (size_t i = 0; i < columns; i++)
         ret_tops[i] = HR_NONE;
     for (size_t i = 0; i < history->count; i++) {
@@ -56,27 +77,37 @@ static size_t stretch(const struct history *history, hr_history_ledger ledger, u
         if (bytes != HR_NONE && (*top == HR_NONE || bytes > *top))
             *top = bytes;
     }
-    return columns;
+}
+
+/* A bar for a share of the ledger's range. */
+static const char *bar(double share)
+{
+    static const char *const blocks[] = {"\u2581", "\u2582", "\u2583", "\u2584",
+                                         "\u2585", "\u2586", "\u2587", "\u2588"};
+    static const char *const ascii[] = {".", ":", "-", "=", "+", "*", "%", "#"};
+    bool is_utf8 = strcmp(nl_langinfo(CODESET), "UTF-8") == 0;
+    return (is_utf8 ? blocks : ascii)[(int)(share * 7.99)];
 }
 
 static void put_spark(const struct history *history, hr_history_ledger ledger, FILE *out)
 {
-    static const char *const bars[] = {"\u2581", "\u2582", "\u2583", "\u2584", "\u2585", "\u2586", "\u2587", "\u2588"};
-    uint64_t tops[SPARKS], low = HR_NONE, high = 0;
-    size_t columns = stretch(history, ledger, tops);
+    uint64_t tops[SPARKS_MAX], low = HR_NONE, high = 0;
+    size_t sparks = find_width(out) - NAME_WIDTH - FIGURES_WIDTH;
+    size_t columns = history->count < sparks ? history->count : sparks;
+    stretch(history, ledger, columns, tops);
     for (size_t i = 0; i < columns; i++) {
         low = tops[i] < low ? tops[i] : low;
         high = tops[i] != HR_NONE && tops[i] > high ? tops[i] : high;
     }
     if (low == HR_NONE || high == 0) /* absent */
         return;
-    fprintf(out, "%-17s", hr_history_ledger_text(ledger));
+    fprintf(out, "%-*s", NAME_WIDTH, hr_history_ledger_text(ledger));
     for (size_t i = 0; i < columns; i++) {
         double share = high > low ? (double)(tops[i] - low) / (double)(high - low) : 0;
-        fputs(tops[i] == HR_NONE ? " " : bars[(int)(share * 7.99)], out);
+        fputs(tops[i] == HR_NONE ? " " : bar(share), out);
     }
     char from[16], to[16];
-    fprintf(out, "%*s %s", (int)(SPARKS - columns), "", hr_size_format(low, from, sizeof from));
+    fprintf(out, "%*s %s", (int)(sparks - columns), "", hr_size_format(low, from, sizeof from));
     if (high > low)
         fprintf(out, " to %s", hr_size_format(high, to, sizeof to));
     fputc('\n', out);
@@ -97,10 +128,12 @@ static void put_levels(const struct history *history, FILE *out)
 
 static void put_events(const struct history *history, FILE *out)
 {
-    size_t count = events_kept(history);
-    if (count)
-        fprintf(out, "\nthe last events of %llu\n", (unsigned long long)history->event_count);
-    for (size_t i = count > EVENTS_SHOWN ? count - EVENTS_SHOWN : 0; i < count; i++) {
+    size_t count = events_kept(history), first = count > EVENTS_SHOWN ? count - EVENTS_SHOWN : 0;
+    if (first)
+        fprintf(out, "\nthe last %d of %llu events\n", EVENTS_SHOWN, (unsigned long long)history->event_count);
+    else if (count)
+        fputs("\nevents\n", out);
+    for (size_t i = first; i < count; i++) {
         const hr_event *event = event_at(history, i);
         char date[DATE_BYTES], size[16];
         fprintf(out, "  %s  ", write_date(event->wall_ns, date));
@@ -115,6 +148,7 @@ static void put_events(const struct history *history, FILE *out)
 
 int report_print_text(const struct history *history, FILE *out)
 {
+    setlocale(LC_CTYPE, "");
     put_head(history, out);
     if (history->count) {
         fputc('\n', out);

@@ -8,6 +8,8 @@ source "$here/_common.sh"
 source "$here/../support/nobody.sh"
 trap 'rm -rf "$work"' EXIT
 
+export LC_ALL=C.UTF-8
+unset COLUMNS
 file=$work/history
 "$HEADROOM_BUILD_DIR/tests/tools/history" "$file" 120
 
@@ -22,11 +24,39 @@ grep -q '▁' "$work/out" || bad "there is no sparkline"
 python3 -c 'import sys; sys.exit(max(map(len, open(sys.argv[1], encoding="utf-8").read().split("\n"))) > 80)' "$work/out" ||
     bad "lines are wider than 80 columns"
 
+# The bars take the width there is.
+for columns in 52 60 120 1000; do
+    COLUMNS=$columns run 0 report "$file"
+    python3 - "$work/out" "$columns" <<'PYTHON' || bad "the bars do not fit $columns columns"
+import re, sys
+lines = open(sys.argv[1], encoding="utf-8").read().split("\n")
+bars = [line for line in lines if "\u2581" in line]
+assert bars and all(len(line) <= int(sys.argv[2]) for line in bars)
+# As many as fit, or one for each sample.
+samples = int(re.match("[0-9]+", lines[0])[0])
+assert all(len(re.findall("[\u2581-\u2588]", line)) == min(samples, int(sys.argv[2]) - 44, 256) for line in bars)
+PYTHON
+done
+if command -v script >/dev/null; then
+    script -qec "stty cols 60; '$headroom' report '$file'" /dev/null >"$work/out" </dev/null
+    ! tr -d '\r' <"$work/out" | grep ▁ | grep -E '.{61}' || bad "the bars are wider than their terminal"
+fi
+LC_ALL=C run 0 report "$file"
+! grep -aP '[^\x00-\x7f]' "$work/out" || bad "there is more than ASCII in the C locale"
+says out "live             ."
+says out "#"
+
 run 0 report --json "$file"
 holds '.trend_is_earlier == false and .sessions == 1 and .damaged == 0 and .torn_bytes == 0 and .trend.kind == "growth"'
 holds '(.records | length >= 120) and .records[0].limit_bytes == 67108864'
 holds '.events[0] | .kind == "level" and .from == "normal" and .to == "warning"'
 holds '.trend.time_to_limit_ns > 0 and .trend.slope_low <= .trend.slope_high'
+
+# The man page names all of it.
+page=$(tr -d '"' <"$HEADROOM_SOURCE_DIR/docs/man/headroom-report.1" | tr ' ,' '\n')
+for name in $(jq -r '[paths | map(strings)[]] | unique[]' "$work/out"); do
+    grep -qx "$name" <<<"$page" || bad "the man page does not name $name"
+done
 
 run 0 report --csv "$file"
 python3 - "$work/out" <<'PYTHON' || bad "the CSV is not right"
@@ -47,6 +77,18 @@ holds '.sessions == 2 and .trend_is_earlier and .trend.kind == "growth"'
 run 0 report "$work/moment"
 says out "too short for a trend"
 
+# Few and many of what is counted.
+head -c 192 "$work/moment" >"$work/one" # the head and an entry
+run 0 report "$work/one"
+says out "1 sample of 1 process, 20"
+run 0 report "$file"
+grep -qx events "$work/out" || bad "the only event is not headed 'events'"
+for _ in {1..11}; do
+    "$HEADROOM_BUILD_DIR/tests/tools/history" "$work/eventful" 120
+done
+run 0 report "$work/eventful"
+says out "the last 10 of 11 events"
+
 # A second process goes on in the same file.
 "$HEADROOM_BUILD_DIR/tests/tools/history" "$file" 5
 run 0 report --json "$file"
@@ -66,6 +108,15 @@ says errors "1 entries are damaged"
 : >"$work/empty"
 run 1 report "$work/empty"
 says errors "nothing was ever written to it"
+for size in 64 128; do # the head, and half an entry
+    head -c $size "$file" >"$work/bodiless"
+    for form in --json --csv ''; do
+        # shellcheck disable=SC2086 # none, or one
+        run 1 report $form "$work/bodiless"
+        says errors "nothing was ever written to it"
+        [ ! -s "$work/out" ] || bad "it shows what is not there"
+    done
+done
 run 1 report "$work/nowhere"
 says errors "No such file or directory"
 run 1 report "$work"
