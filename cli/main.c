@@ -80,7 +80,9 @@ int main(int argc, char **argv)
     static const char description[] = "Shows and keeps the memory limits of Linux processes.\v";
     static const struct argp argp = {
         .parser = parse, .args_doc = "VERB [OPTION...]", .doc = description, .help_filter = list_verbs};
+    static char name[] = "headroom"; /* argp calls the program by its first argument */
     struct line line = {0};
+    argv[0] = name;
     atexit(check_output);
     argp_err_exit_status = EXIT_USAGE;
     argp_program_version_hook = print_version;

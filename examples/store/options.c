@@ -49,7 +49,7 @@ static const struct argp_option known[] = {
 static const char description[] =
     "Keeps objects in memory and serves them over HTTP, under a memory limit that it survives."
     "\v"
-    "PUT, GET and DELETE /cache/KEY (may be evicted) and /pinned/KEY (kept); GET /healthz, /readyz, /metrics. "
+    "PUT, GET, HEAD and DELETE /cache/KEY (may be evicted) and /pinned/KEY (kept); GET /healthz, /readyz, /metrics. "
     "SIGTERM finishes what is in flight, for at most 10 seconds, and ends.";
 
 /* A number without a sign; -1 if the text is none. */
@@ -122,6 +122,17 @@ static void parse_bodies(const char *text, struct argp_state *state, bool *ret_b
         argp_error(state, "--bodies '%s' is neither of the two: write pool or malloc", text);
 }
 
+/* An option that was given and means nothing without a guard; NULL: there is none. */
+static const char *needs_guard(const struct options *options)
+{
+    bool shares = options->warn_at > 0 || options->degrade_at > 0 || options->critical_at > 0;
+    if (options->limit_bytes)
+        return "--limit is";
+    if (shares || options->recover_below > 0)
+        return "thresholds are";
+    return options->history ? "--history is" : NULL;
+}
+
 static error_t parse(int key, char *value, struct argp_state *state)
 {
     struct options *options = state->input;
@@ -141,8 +152,8 @@ static error_t parse(int key, char *value, struct argp_state *state)
         parse_bodies(value, state, &options->bodies_by_malloc);
     else if (key == UNGUARDED)
         options->unguarded = true;
-    else if (key == ARGP_KEY_END && options->unguarded && options->history)
-        argp_error(state, "--history is written by the guard, and --unguarded has none: leave one of them out");
+    else if (key == ARGP_KEY_END && options->unguarded && needs_guard(options))
+        argp_error(state, "%s for the guard, and --unguarded has none: leave one of them out", needs_guard(options));
     else if (key == ARGP_KEY_ARG)
         argp_error(state, "'%s' is not expected: there are only options", value);
     else
@@ -159,6 +170,8 @@ static void print_version(FILE *stream, struct argp_state *state)
 void options_parse(int argc, char **argv, struct options *ret_options)
 {
     static const struct argp argp = {.options = known, .parser = parse, .doc = description};
+    static char name[] = "headroom-store"; /* argp calls the program by its first argument */
+    argv[0] = name;
     argp_err_exit_status = EXIT_USAGE;
     argp_program_version_hook = print_version;
     *ret_options = (struct options){.host = "127.0.0.1", .port = "8080", .pinned_share = 0.30, .max_connections = 512};

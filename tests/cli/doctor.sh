@@ -85,6 +85,8 @@ run 2 treat
 says errors "'treat' is no verb"
 run 2 doctor --colour
 says errors "--colour"
+run 2 --colour
+grep -q "^headroom: unrecognized option '--colour'" "$work/errors" || bad "it does not call itself headroom"
 run 2 doctor extra
 says errors "'extra' is not expected"
 for pid in 0 -1 x 12x 99999999999; do

@@ -120,7 +120,10 @@ wrong_option() { # pattern option...
     check_match "what headroom-store ${*:2} says" "$1" "$said"
 }
 
-wrong_option "unrecognized option '--frob'" --frob
+wrong_option "^headroom-store: unrecognized option '--frob'" --frob
+wrong_option "^headroom-store: --limit is for the guard" --unguarded --limit 5MiB
+wrong_option "--history is for the guard" --history "$work/history" --unguarded
+wrong_option "thresholds are for the guard" --unguarded --recover-below 0.5
 wrong_option "'/tmp' is not expected" /tmp
 wrong_option "'--limit' requires an argument" --limit
 wrong_option "'--unguarded' doesn't allow an argument" --unguarded=1
