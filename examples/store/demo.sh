@@ -3,7 +3,7 @@
 # with bodies from the pool and from malloc, to say what the pool is worth.
 #
 #   demo.sh        environment: SEED=n repeats a run; TUNED=1 moves the thresholds close to the limit;
-#                  HEADROOM_BUILD_DIR is where the programs are (default build/release)
+#                  HEADROOM_BUILD_DIR is where the programs are (default build/release); NO_COLOR=1
 #
 # Exits 0 only if the guarded server was alive at the end, lost nothing, acknowledged writes of both classes, held at
 # least 60 % of the limit and the kernel killed nothing in its cage, while the unguarded one was killed.
@@ -21,7 +21,7 @@ if [ -n "${TUNED:-}" ] && [ "$TUNED" != 0 ]; then
     tuned=(--server --warn-at=0.93 --server --degrade-at=0.97 --server --recover-below=0.93)
 fi
 
-if [ -t 1 ]; then
+if [ -t 1 ] && [ -z "${NO_COLOR:-}" ]; then
     bold=$'\e[1m' dim=$'\e[2m' red=$'\e[31m' green=$'\e[32m' plain=$'\e[0m'
 else
     bold="" dim="" red="" green="" plain=""
@@ -69,6 +69,10 @@ run() { # result option...
 echo "${bold}headroom: one server, one load, ${limit_mib} MiB of memory${plain}"
 echo
 echo "${dim}16 connections offer six times the limit: 70 % cache writes, 10 % pinned writes, 20 % reads; seed $seed${plain}"
+if [ "$(bash "$here/trial.sh" --limit $limit_mib --cage)" = RLIMIT_AS ]; then
+    echo "${red}There is no memory cgroup to be had here, and RLIMIT_AS kills nobody: this will prove nothing, and fail. Run" \
+        "it as root, or where systemd gives you user scopes.${plain}"
+fi
 run unguarded --server --unguarded
 run guarded ${tuned[@]+"${tuned[@]}"}
 pooled_held=("${guarded[held_bytes]}")

@@ -2,6 +2,7 @@
 # One trial: the object store in a cage of memory, the load client outside of it.
 #
 #   trial.sh [--limit SIZE_IN_MIB] [--server OPTION]... [-- LOAD_OPTION...]
+#   trial.sh --cage      only says which cage it would be
 #
 # The cage is a memory cgroup of its own without swap, v1 or v2; where that is not permitted a systemd user scope; else
 # RLIMIT_AS. HEADROOM_CAGE=cgroup, scope or rlimit wants one of them and no other. HEADROOM_BUILD_DIR is where the
@@ -20,13 +21,15 @@ store=$build/examples/store/headroom-store
 load=$build/examples/store/headroom-load
 
 limit_mib=100
+only_cage=false
 server_options=()
 while [ $# -gt 0 ]; do
     case $1 in
     --limit) limit_mib=${2:?--limit needs a number of MiB} && shift 2 ;;
     --server) server_options+=("${2:?--server needs an option of headroom-store}") && shift 2 ;;
+    --cage) only_cage=true && shift ;;
     --) shift && break ;;
-    *) echo "trial: '$1' is not expected: --limit, --server, or -- and options of headroom-load" >&2 && exit 1 ;;
+    *) echo "trial: '$1' is not expected: --limit, --server, --cage, or -- and options of headroom-load" >&2 && exit 1 ;;
     esac
 done
 limit=$((limit_mib * 1024 * 1024))
@@ -161,6 +164,10 @@ esac
 if [ -z "$cage" ]; then
     echo "trial: there is no $HEADROOM_CAGE for memory here, or no permission to make one" >&2
     exit 77
+fi
+if $only_cage; then
+    echo "$cage"
+    exit 0
 fi
 
 # ── the trial ────────────────────────────────────────────────────────────────────────────────────────────────────────
