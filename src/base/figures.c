@@ -33,17 +33,6 @@ void hri_figures_add(hri_figure_registry *registry, hri_figure_source *source)
     pthread_mutex_unlock(&registry->lock);
 }
 
-void hri_figures_remove(hri_figure_registry *registry, hri_figure_source *source)
-{
-    pthread_mutex_lock(&registry->lock);
-    hri_figure_source **at = &registry->first;
-    while (*at && *at != source)
-        at = &(*at)->next;
-    if (*at)
-        *at = source->next;
-    pthread_mutex_unlock(&registry->lock);
-}
-
 static void write_row(hri_figure_sheet *sheet, size_t row, const char *name, const uint64_t *values)
 {
     snprintf(sheet->rows[row].name, sizeof sheet->rows[row].name, "%s", name);

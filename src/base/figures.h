@@ -8,7 +8,7 @@
  *     pools->source = (hri_figure_source){.noun = "pool", .figures = figures, .count = …, .each = each_pool};
  *     hri_figures_add(registry, &pools->source);
  *
- * The node belongs to the room, and stays until hri_figures_remove().
+ * The node belongs to the room, and stays for as long as the guard.
  */
 #ifndef HRI_BASE_FIGURES_H
 #define HRI_BASE_FIGURES_H
@@ -52,7 +52,7 @@ struct hri_figure_source {
 };
 
 typedef struct hri_figure_registry {
-    pthread_mutex_t lock; /* over the list; held while a source is visited, so that it cannot go away */
+    pthread_mutex_t lock; /* over the list, also while a source is visited */
     hri_figure_source *first;
 } hri_figure_registry;
 
@@ -60,9 +60,8 @@ int hri_figures_init(hri_figure_registry *registry);
 void hri_figures_destroy(hri_figure_registry *registry);
 void hri_figures_fork(hri_figure_registry *registry, hri_fork moment);
 
-/* Adds a source behind the others; removes it, once no report is at it. */
+/* Adds a source behind the others. */
 void hri_figures_add(hri_figure_registry *registry, hri_figure_source *source);
-void hri_figures_remove(hri_figure_registry *registry, hri_figure_source *source);
 
 /* A source at one instant: those of its things that have most of the first figure. */
 #define HRI_FIGURES_SHOWN 48
