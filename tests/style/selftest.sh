@@ -71,7 +71,7 @@ finds() {
     fi
 }
 
-for script in includes headers comments sizes map readme; do
+for script in includes headers comments sizes map readme docs; do
     clean
     if ! check $script; then
         echo "selftest: $script.sh refuses a clean tree:"
@@ -165,5 +165,18 @@ finds map libheadroom.so:1 'hr_extra is exported'
 clean
 printf '```c\n#include "other.h"\n```\n' >>README.md
 finds readme README.md:5 'in no file of examples'
+
+clean
+mkdir -p docs/man
+printf '.TH X 1 "" "x"\n' >docs/man/x.1
+finds docs docs/man/x.1:1 'no date'
+printf '.TH X 7 "2026-11-27" "x"\n' >docs/man/headroom.7
+finds docs docs/man/headroom.7:1 'base.h is not listed'
+printf '.PHONY: release test test-vm\n' >Makefile
+printf '| `make test` | tests |\n' >CONTRIBUTING.md
+finds docs CONTRIBUTING.md:1 'test-vm is not listed'
+touch src/budget/tree.c
+echo '| `budget.c` | budgets |' >src/budget/README.md
+finds docs src/budget/README.md:1 'tree.c is not listed'
 
 exit $failed
