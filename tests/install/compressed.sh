@@ -48,7 +48,11 @@ try "pkg-config, c++17" g++ -std=c++17 "${cflags[@]}" "$work/compressed.cpp"
 cat >"$work/CMakeLists.txt" <<'CMAKE'
 cmake_minimum_required(VERSION 3.25)
 project(somebody LANGUAGES C CXX)
-find_package(headroom 0.1 REQUIRED)
+find_package(headroom 0.1 REQUIRED COMPONENTS compressed static)
+find_package(headroom 0.1 QUIET COMPONENTS nonsense)
+if(headroom_FOUND)
+    message(FATAL_ERROR "a component that is not there is found")
+endif()
 foreach(language c cpp)
     add_executable(${language} compressed.${language})
     set_target_properties(${language} PROPERTIES C_STANDARD 17 CXX_STANDARD 17 C_EXTENSIONS OFF CXX_EXTENSIONS OFF)
