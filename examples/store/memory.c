@@ -14,6 +14,9 @@
 
 struct memory memory;
 
+/* From this share of the limit on no body is admitted: where degraded begins, as far as that is known. */
+static double body_share = 1;
+
 /* Says each change of level; stderr has no buffer that would take memory. */
 static void on_level(void *context, hr_level from, hr_level to, const hr_figures *figures)
 {
@@ -46,6 +49,8 @@ int memory_open(const struct options *options)
     int error = hr_guard_new(&guard_options, &memory.guard);
     if (error)
         return error;
+    bool fitted = options->warn_at > 0 || options->critical_at > 0 || options->recover_below > 0;
+    body_share = options->degrade_at > 0 ? options->degrade_at : fitted ? 1 : 0.90;
     hr_figures figures = {.limit_bytes = HR_NONE};
     hr_guard_read(memory.guard, &figures);
     uint64_t limit = figures.limit_bytes;
@@ -88,7 +93,10 @@ uint64_t memory_most(hr_budget *budget)
     hr_budget_figures own;
     if (!memory.guard || hr_guard_read(memory.guard, &guard) != 0 || hr_budget_read(budget, &own) != 0)
         return HR_NONE;
-    return own.limit_bytes < guard.limit_bytes ? own.limit_bytes : guard.limit_bytes;
+    uint64_t all = guard.limit_bytes;
+    if (all != HR_NONE)
+        all = (uint64_t)((double)all * body_share);
+    return own.limit_bytes < all ? own.limit_bytes : all;
 }
 
 hr_verdict memory_admit(hr_budget *budget, uint64_t bytes, hr_ticket *ret_ticket)

@@ -58,7 +58,8 @@ void memory_watch_history(void);
 /* Frees them, once all that was taken is given back. */
 void memory_close(void);
 
-/* The most that a budget could ever grant: its limit or the guard's. HR_NONE: there is neither. */
+/* The most that a body in this budget could ever get: its limit, or the guard's up to where degraded begins. HR_NONE:
+ * there is neither. */
 uint64_t memory_most(hr_budget *budget);
 
 /* Asks for `bytes` before work starts. The ticket is always written, and released with hr_ticket_release(). */

@@ -304,6 +304,8 @@ limit=$(sed -n 's/.*limit [^(]*(\(.*\))$/\1/p' "$work/out")
 request -H 'Expect: 100-continue' -T "$huge" "$url/cache/huge"
 hopeless "an object larger than the limit" "$limit"
 check "of which nothing was read" 0 "$(grep -c '100 Continue' "$work/headers" || true)"
+request -H 'Expect: 100-continue' -H 'Content-Length: 31000000' -X PUT "$url/cache/huge"
+hopeless "an object that would degrade by itself" "$limit"
 request -H 'Expect:' -T "$huge" "$url/cache/huge"
 hopeless "an object larger than the limit, sent at once" "$limit"
 request -T - -H 'Transfer-Encoding: chunked' "$url/cache/huge" <"$huge"
@@ -417,8 +419,12 @@ start --limit 16MiB --pinned-share 1.0 --warn-at 0.3 --degrade-at 0.4 --critical
 for i in {1..30}; do
     request -T "$small" "$url/pinned/small$i"
 done
-request -T "$middle" "$url/pinned/middle"
+for i in 1 2 3; do
+    request -T "$large" "$url/pinned/large$i"
+done
 refused "a large object that would degrade" 413 "too large"
+request -T "$middle" "$url/pinned/middle"
+check "one that would degrade by itself" "413 " "$code $(header retry-after)"
 stop
 
 # ── draining ─────────────────────────────────────────────────────────────────────────────────────────────────────────
