@@ -122,6 +122,7 @@ int hr_guard_wait(hr_guard *guard, hr_level at_most, int64_t timeout_ns)
         return -EINVAL;
     int64_t start_ns = hri_clock_now(&hri_os_clock);
     for (;;) {
+        pthread_testcancel(); /* here nothing is held */
         if (!hri_monitor_is_running(&guard->monitor))
             hri_watcher_look(&guard->watcher, HRI_LOOK_FRESH);
         int64_t left_ns = timeout_ns < 0 ? INT64_MAX : timeout_ns - (hri_clock_now(&hri_os_clock) - start_ns);

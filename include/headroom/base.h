@@ -5,6 +5,12 @@
  * Bytes are uint64_t in accounts and size_t for one allocation. Times are int64_t nanoseconds, ratios are
  * doubles from 0 to 1. Outputs come last, are called ret_…, and are untouched on failure unless their
  * comment says "always written". Names given to the library are copied.
+ *
+ * Cancellation: a thread may be cancelled (pthread_cancel(), deferred) while it is in the library. Three calls are
+ * cancellation points, and leave nothing behind: hr_budget_charge_wait() while it sleeps (what was granted meanwhile is
+ * given back), hr_guard_wait(), and hr_reader_read() where read() is one. No other call is: it ends first, whatever it
+ * has to wait for, and what it calls back runs with cancellation disabled (a custom reader outside of a stream does
+ * not). A callback has to return: never by pthread_exit() or longjmp().
  */
 #ifndef HEADROOM_BASE_H
 #define HEADROOM_BASE_H

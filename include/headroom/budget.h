@@ -106,7 +106,7 @@ HR_API HR_MUST_CHECK int hr_budget_transfer(hr_budget *from, hr_budget *to, uint
  *
  * returns  0; -ETIMEDOUT; -EDQUOT if a limit on the path is smaller than `bytes`: it can never fit
  * threads  any; not while holding what others would have to give back
- * memory   never allocates; may run reclaimers and the guard's callback; blocks
+ * memory   never allocates; may run reclaimers and the guard's callback; blocks, and may be cancelled then (base.h)
  * undo     hr_budget_uncharge() with the same bytes
  */
 HR_API HR_MUST_CHECK int hr_budget_charge_wait(hr_budget *budget, uint64_t bytes, int64_t timeout_ns);

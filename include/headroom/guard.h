@@ -167,7 +167,8 @@ HR_API int hr_guard_read(hr_guard *guard, hr_figures *ret_figures);
  */
 HR_API int hr_guard_ledgers(hr_guard *guard, hr_ledger *ledgers, size_t capacity, size_t *ret_count);
 
-/* Waits until the level is `at_most` or lower. A negative `timeout_ns` waits for ever.
+/* Waits until the level is `at_most` or lower. A negative `timeout_ns` waits for ever. The thread may be cancelled
+ * meanwhile (base.h).
  *
  * returns  0; -ETIMEDOUT; -EINVAL
  * threads  any; not from a reclaimer or the callback

@@ -37,7 +37,7 @@ void hri_duty_remove(hri_duties *duties, hri_duty *duty)
 {
     pthread_mutex_lock(&duties->lock);
     while (duties->running == duty)
-        pthread_cond_wait(&duties->done, &duties->lock);
+        hri_wait_on(&duties->done, &duties->lock);
     hri_duty **at = &duties->first;
     while (*at && *at != duty)
         at = &(*at)->next;

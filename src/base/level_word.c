@@ -31,7 +31,7 @@ int hri_level_word_wait(hri_level_word *word, hr_level at_most, int64_t timeout_
     int error = 0;
     pthread_mutex_lock(&word->lock);
     while (!error && hri_level_word_get(word) > at_most)
-        error = pthread_cond_timedwait(&word->changed, &word->lock, &until);
+        error = hri_wait_until(&word->changed, &word->lock, &until);
     bool reached = hri_level_word_get(word) <= at_most;
     pthread_mutex_unlock(&word->lock);
     return reached ? 0 : -ETIMEDOUT;

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/lock.h"
+#include "base/uncancelled.h"
 
 int hri_wait_init_condition(pthread_cond_t *condition)
 {
@@ -32,6 +33,18 @@ void hri_wait_destroy(pthread_mutex_t *lock, pthread_cond_t *condition)
 {
     pthread_cond_destroy(condition);
     pthread_mutex_destroy(lock);
+}
+
+void hri_wait_on(pthread_cond_t *condition, pthread_mutex_t *lock)
+{
+    HRI_UNCANCELLED;
+    pthread_cond_wait(condition, lock);
+}
+
+int hri_wait_until(pthread_cond_t *condition, pthread_mutex_t *lock, const struct timespec *until)
+{
+    HRI_UNCANCELLED;
+    return pthread_cond_timedwait(condition, lock, until);
 }
 
 struct timespec hri_deadline_after(int64_t timeout_ns)

@@ -12,6 +12,10 @@ int hri_wait_init(pthread_mutex_t *lock, pthread_cond_t *condition);
 int hri_wait_init_condition(pthread_cond_t *condition); /* the condition alone */
 void hri_wait_destroy(pthread_mutex_t *lock, pthread_cond_t *condition);
 
+/* As pthread_cond_wait() and pthread_cond_timedwait(), but no cancellation points (uncancelled.h). */
+void hri_wait_on(pthread_cond_t *condition, pthread_mutex_t *lock);
+int hri_wait_until(pthread_cond_t *condition, pthread_mutex_t *lock, const struct timespec *until);
+
 /* The instant `timeout_ns` from now, as pthread_cond_timedwait() wants it; waits beyond 100 years are that long. */
 struct timespec hri_deadline_after(int64_t timeout_ns);
 

@@ -5,6 +5,7 @@
 #include "base/assert.h"
 #include "base/fork.h"
 #include "base/lock.h"
+#include "base/uncancelled.h"
 #include "budget/section.h"
 #include "budget/stock.h"
 #include "budget/wait.h"
@@ -400,6 +401,7 @@ static void leave_visited(hr_budget *budget)
 
 int hri_budget_tree_walk(hri_budget_tree *tree, hr_budget_walk_fn *visit, void *context)
 {
+    HRI_UNCANCELLED; /* `visit` is to come back */
     int result = 0;
     hri_section section = hri_section_enter_tree(tree);
     hri_stock_drain(&tree->root);

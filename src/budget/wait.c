@@ -8,6 +8,9 @@
  * never refused for the sake of those who do.
  *
  * While anybody waits no stocks are handed out in the tree, so that every byte that comes back is seen.
+ *
+ * The sleep is a cancellation point, the only one of a charge. Who is cancelled in it leaves the queue, and gives back what
+ * was granted meanwhile (abandon()).
  * Locking: the section's.
  */
 #include "budget/wait.h"
@@ -113,6 +116,34 @@ static void leave_queue(hri_budget_tree *tree, const hri_waiter *waiter)
     }
 }
 
+/* Who sleeps, for abandon(). */
+struct sleeper {
+    const hri_section *section;
+    hri_waiter *waiter;
+};
+
+/* Ends the wait of a thread that is cancelled in its sleep; in the section, since who wakes has the lock again. */
+static void abandon(void *context)
+{
+    const struct sleeper *sleeper = context;
+    const hri_waiter *waiter = sleeper->waiter;
+    leave_queue(sleeper->section->tree, waiter);
+    if (waiter->verdict == GRANTED)
+        hri_path_give(waiter->demand->budget, waiter->demand->bytes);
+    hri_wait_serve(sleeper->section->tree);
+    hri_section_leave(sleeper->section);
+    pthread_cond_destroy(&sleeper->waiter->decided);
+}
+
+static void nap(const hri_section *section, hri_waiter *waiter, int64_t length_ns)
+{
+    struct sleeper sleeper = {section, waiter};
+    struct timespec until = hri_deadline_after(length_ns);
+    pthread_cleanup_push(abandon, &sleeper);
+    pthread_cond_timedwait(&waiter->decided, &section->tree->lock, &until);
+    pthread_cleanup_pop(false);
+}
+
 /* Lets others free what they can spare: out of the section, in the queue. What they free is granted to the first whom it
  * fits. */
 static void ask_others(hri_section *section, hri_waiter *waiter)
@@ -134,8 +165,7 @@ static void ask_others(hri_section *section, hri_waiter *waiter)
 static void sleep_in_queue(hri_section *section, hri_waiter *waiter, int64_t until_ns)
 {
     for (int64_t now_ns = waiter->since_ns; waiter->verdict == WAITING && now_ns < until_ns;) {
-        struct timespec nap = hri_deadline_after(hri_earlier(until_ns - now_ns, NAP_NS));
-        pthread_cond_timedwait(&waiter->decided, &section->tree->lock, &nap);
+        nap(section, waiter, hri_earlier(until_ns - now_ns, NAP_NS));
         hri_section_collect(section->tree);
         ask_others(section, waiter);
         now_ns = hri_clock_now(&hri_os_clock);

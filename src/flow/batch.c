@@ -10,6 +10,7 @@
 #include "flow/batch.h"
 
 #include "base/checked.h"
+#include "base/uncancelled.h"
 #include "base/wait.h"
 #include "os/clock.h"
 #include "os/file.h"
@@ -80,6 +81,7 @@ static void remove_first(hr_batch *batch, size_t count, uint64_t bytes)
 /* Flushes what is there, and what came meanwhile if that is enough for another; called, and left, under the lock. */
 static int flush(hr_batch *batch)
 {
+    HRI_UNCANCELLED; /* on_flush is to come back */
     int error;
     do {
         size_t count = batch->count;
@@ -124,7 +126,7 @@ static int wait_for_flusher(hr_batch *batch)
     while (batch->flushing) {
         if (is_flusher(batch))
             return -EDEADLK;
-        pthread_cond_wait(&batch->flushed, &batch->lock);
+        hri_wait_on(&batch->flushed, &batch->lock);
     }
     return 0;
 }
@@ -191,7 +193,7 @@ int hr_batch_add_sized(hr_batch *batch, const void *item, uint64_t bytes)
     int error = 0;
     pthread_mutex_lock(&batch->lock);
     while (is_full(batch) && batch->flushing && !is_flusher(batch))
-        pthread_cond_wait(&batch->flushed, &batch->lock);
+        hri_wait_on(&batch->flushed, &batch->lock);
     if (is_full(batch)) {
         batch->figures.refused++;
         error = -ENOBUFS;

@@ -17,6 +17,7 @@
 #include "base/assert.h"
 #include "base/checked.h"
 #include "base/clock.h"
+#include "base/uncancelled.h"
 #include "flow/cancel.h"
 #include "os/clock.h"
 
@@ -359,6 +360,7 @@ static uint64_t reached(const hr_stream *stream)
 
 int hr_stream_continue(hr_stream *stream, hr_stream_result *ret_result)
 {
+    HRI_UNCANCELLED; /* workers have what is on this stack */
     if (!stream) {
         if (ret_result)
             *ret_result = (hr_stream_result){.method = "none"};

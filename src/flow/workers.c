@@ -10,6 +10,7 @@
 #include "flow/stream.h"
 
 #include "base/checked.h"
+#include "base/uncancelled.h"
 #include "base/wait.h"
 #include "flow/cancel.h"
 #include "os/event.h"
@@ -51,7 +52,7 @@ static hri_slot *take(struct crew *crew)
         }
         if (crew->closing)
             return NULL;
-        pthread_cond_wait(&crew->work, &crew->lock);
+        hri_wait_on(&crew->work, &crew->lock);
     }
 }
 
@@ -89,7 +90,7 @@ static int hand_on(struct crew *crew, hri_slot *slot)
     while (options->ordered && !error && crew->turn_index != slot->index) {
         if (crew->error)
             return crew->error; /* the chunk before it was not taken, so this one cannot be either */
-        pthread_cond_wait(&crew->turn, &crew->lock);
+        hri_wait_on(&crew->turn, &crew->lock);
     }
     if (error || !options->on_chunk)
         return error;
@@ -101,6 +102,7 @@ static int hand_on(struct crew *crew, hri_slot *slot)
 
 static void *work(void *argument)
 {
+    HRI_UNCANCELLED;
     struct crew *crew = argument;
     hri_slot *slot;
     pthread_mutex_lock(&crew->lock);
@@ -134,7 +136,7 @@ static int wait_for_fewer(struct crew *crew, unsigned most)
             error = -ECANCELED;
             break;
         }
-        pthread_cond_wait(&crew->idle, &crew->lock);
+        hri_wait_on(&crew->idle, &crew->lock);
     }
     pthread_mutex_unlock(&crew->lock);
     return error;

@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/lock.h"
+#include "base/uncancelled.h"
 #include "base/wait.h"
 #include "os/clock.h"
 #include "os/event.h"
@@ -79,6 +80,7 @@ static void wait_for_reason(hri_monitor *monitor, int64_t pause_ns, int64_t *qui
 
 static void *run(void *argument)
 {
+    HRI_UNCANCELLED;
     hri_monitor *monitor = argument;
     int64_t quiet_until_ns = INT64_MIN;
     touch_stack();
@@ -160,6 +162,7 @@ int hri_monitor_start(hri_monitor *monitor, const hri_site *site, const hri_cgro
 
 int hri_monitor_stop(hri_monitor *monitor)
 {
+    HRI_UNCANCELLED;
     pthread_mutex_lock(&monitor->lock);
     bool ours = atomic_load(&monitor->running) && !atomic_exchange(&monitor->stopping, true);
     pthread_mutex_unlock(&monitor->lock);

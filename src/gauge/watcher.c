@@ -6,6 +6,7 @@
 
 #include "base/checked.h"
 #include "base/lock.h"
+#include "base/uncancelled.h"
 
 #include <string.h>
 
@@ -143,6 +144,7 @@ bool hri_watcher_is_stale(const hri_watcher *watcher)
 
 void hri_watcher_tell(hri_watcher *watcher)
 {
+    HRI_UNCANCELLED;
     pthread_mutex_lock(&watcher->lock);
     bool mine = !watcher->telling;
     while (mine && watcher->change_count > 0) {

@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "os/append.h"
 
+#include "base/uncancelled.h"
 #include "os/file.h"
 
 #include <errno.h>
@@ -17,6 +18,7 @@
 
 static int open_file(const char *path, int flags)
 {
+    HRI_UNCANCELLED;
     int fd;
     do
         fd = open(path, flags | O_CLOEXEC | O_NONBLOCK, 0644); /* a FIFO is not waited for */
@@ -73,6 +75,7 @@ void hri_append_close(hri_append *file)
 
 ssize_t hri_append_read(const hri_append *file, void *buffer, size_t size, uint64_t offset)
 {
+    HRI_UNCANCELLED;
     ssize_t got;
     do
         got = pread(file->fd, buffer, size, (off_t)offset);
@@ -90,6 +93,7 @@ int hri_append_cut(hri_append *file, uint64_t size)
 
 static int write_at(int fd, const char *block, size_t size, uint64_t offset)
 {
+    HRI_UNCANCELLED;
     for (size_t done = 0; done < size;) {
         ssize_t put = pwrite(fd, block + done, size - done, (off_t)(offset + done));
         if (put < 0 && errno != EINTR)
@@ -114,6 +118,7 @@ int hri_append_add(hri_append *file, const void *block, size_t size)
 
 int hri_append_turn(hri_append *file, const void *head, size_t size)
 {
+    HRI_UNCANCELLED;
     char fresh[HRI_APPEND_PATH_BYTES], older[HRI_APPEND_PATH_BYTES], spare[HRI_APPEND_PATH_BYTES];
     snprintf(fresh, sizeof fresh, "%.*s.new", HRI_APPEND_PATH_BYTES - LONGEST_SUFFIX, file->path);
     snprintf(older, sizeof older, "%.*s.1", HRI_APPEND_PATH_BYTES - LONGEST_SUFFIX, file->path);
@@ -157,6 +162,7 @@ int hri_append_open_to_read(const char *path, const char *suffix)
 
 ssize_t hri_append_read_on(int fd, void *buffer, size_t size)
 {
+    HRI_UNCANCELLED;
     size_t done = 0;
     while (done < size) {
         ssize_t got = read(fd, (char *)buffer + done, size - done);

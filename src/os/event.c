@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "os/event.h"
 
+#include "base/uncancelled.h"
+
 #include <errno.h>
 #include <sys/eventfd.h>
 
@@ -12,12 +14,14 @@ int hri_event_open(void)
 
 void hri_event_signal(int fd)
 {
+    HRI_UNCANCELLED;
     if (fd >= 0)
         (void)eventfd_write(fd, 1); /* fails only where the count is full: it is readable then */
 }
 
 void hri_event_clear(int fd)
 {
+    HRI_UNCANCELLED;
     eventfd_t count;
     (void)eventfd_read(fd, &count); /* fails only where it is clear */
 }

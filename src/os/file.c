@@ -2,6 +2,8 @@
 #define _GNU_SOURCE
 #include "os/file.h"
 
+#include "base/uncancelled.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -10,6 +12,7 @@
 
 static int open_at(int folder, const char *path, int flags)
 {
+    HRI_UNCANCELLED;
     int fd;
     do
         fd = openat(folder, path, flags | O_CLOEXEC);
@@ -54,6 +57,7 @@ int hri_file_shortage(int result)
 /* Reads what one call gives from `offset` on, as far as it fits. */
 static ssize_t read_at(int fd, char *buffer, size_t size, size_t offset)
 {
+    HRI_UNCANCELLED;
     ssize_t got;
     do
         got = pread(fd, buffer, size, (off_t)offset);
@@ -87,6 +91,7 @@ ssize_t hri_file_read_path(const char *root, const char *path, char *buffer, siz
 
 ssize_t hri_file_read_on(int fd, char *buffer, size_t size)
 {
+    HRI_UNCANCELLED;
     ssize_t got;
     do
         got = read(fd, buffer, size - 1);
@@ -97,6 +102,7 @@ ssize_t hri_file_read_on(int fd, char *buffer, size_t size)
 
 int hri_file_write(int fd, const char *buffer, size_t size)
 {
+    HRI_UNCANCELLED;
     for (size_t done = 0; done < size;) {
         ssize_t put = write(fd, buffer + done, size - done);
         if (put < 0 && errno != EINTR)
@@ -109,6 +115,7 @@ int hri_file_write(int fd, const char *buffer, size_t size)
 
 void hri_file_close(int fd)
 {
+    HRI_UNCANCELLED;
     if (fd >= 0)
         close(fd);
 }

@@ -7,6 +7,7 @@
 #define _GNU_SOURCE
 #include "os/input.h"
 
+#include "base/uncancelled.h"
 #include "os/file.h"
 
 #include <dirent.h>
@@ -148,6 +149,7 @@ struct entry {
 
 int hri_names_open(hri_names *names, const char *path)
 {
+    HRI_UNCANCELLED;
     do
         names->fd = openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     while (names->fd < 0 && errno == EINTR);
@@ -180,6 +182,7 @@ static const struct entry *next_entry(hri_names *names, int *ret_error)
 
 int hri_names_open_next(hri_names *names, char ret_name[HRI_NAME_BYTES])
 {
+    HRI_UNCANCELLED;
     int error;
     const struct entry *entry;
     while ((entry = next_entry(names, &error))) {

@@ -5,6 +5,7 @@
  */
 #include "os/pressure.h"
 
+#include "base/uncancelled.h"
 #include "os/file.h"
 
 #include <errno.h>
@@ -204,6 +205,7 @@ static bool candidate(const hri_site *site, const hri_cgroup_chain *chain, unsig
 
 int hri_pressure_open(hri_pressure *pressure, const hri_site *site, const hri_cgroup_chain *chain)
 {
+    HRI_UNCANCELLED;
     bool ours = site->root[0] == '\0' && site->pid == 0;
     int error = 0;
     *pressure = (hri_pressure){.fd = -1};

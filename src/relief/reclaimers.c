@@ -8,6 +8,7 @@
  */
 #include "relief/reclaimers.h"
 
+#include "base/uncancelled.h"
 #include "base/wait.h"
 #include "base/yield.h"
 #include "budget/budget.h"
@@ -97,7 +98,7 @@ void hri_reclaimers_remove(hri_reclaimers *reclaimers, hr_reclaimer *node)
     if (own)
         own->removed = true;
     while (find_call(reclaimers, node, false))
-        pthread_cond_wait(&reclaimers->returned, &reclaimers->lock);
+        hri_wait_on(&reclaimers->returned, &reclaimers->lock);
     pthread_mutex_unlock(&reclaimers->lock);
 }
 
@@ -127,7 +128,7 @@ static bool wait_for_turn(hri_reclaimers *reclaimers, const hr_reclaimer *node, 
     struct timespec until = hri_deadline_after(deadline_ns - hri_clock_now(reclaimers->clock));
     int error = 0;
     while (find_call(reclaimers, node, false) && !error)
-        error = pthread_cond_timedwait(&reclaimers->returned, &reclaimers->lock, &until);
+        error = hri_wait_until(&reclaimers->returned, &reclaimers->lock, &until);
     const hr_reclaimer *still = reclaimers->first;
     while (still && (still != node || still->order_ != order))
         still = still->next_;
@@ -138,6 +139,7 @@ static bool wait_for_turn(hri_reclaimers *reclaimers, const hr_reclaimer *node, 
 static uint64_t call_node(hri_reclaimers *reclaimers, hr_reclaimer *node, uint64_t want_bytes, int64_t deadline_ns,
                           bool *ret_gone)
 {
+    HRI_UNCANCELLED;
     hri_reclaim_call call = {.node = node, .thread = pthread_self(), .next = reclaimers->calls};
     reclaimers->calls = &call;
     pthread_mutex_unlock(&reclaimers->lock);

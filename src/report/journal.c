@@ -5,6 +5,7 @@
 
 #include "base/checked.h"
 #include "base/lock.h"
+#include "base/uncancelled.h"
 #include "os/clock.h"
 #include "os/file.h"
 #include "report/codec.h"
@@ -259,6 +260,7 @@ static int read_one(int fd, hr_history_visit_fn *visit, void *context, hr_histor
 int hr_history_file_visit(const char *path, hr_history_visit_fn *visit, void *context,
                           hr_history_findings *ret_findings)
 {
+    HRI_UNCANCELLED; /* the files are to be closed */
     hr_history_findings findings = {0};
     if (!path)
         return -EINVAL;

@@ -9,6 +9,7 @@
 
 #include "base/assert.h"
 #include "base/checked.h"
+#include "base/uncancelled.h"
 #include "os/heap.h"
 
 #include <errno.h>
@@ -95,14 +96,18 @@ uint64_t hri_cache_entry_bytes(hri_cache_entry *entry)
     return hri_add(hri_heap_footprint(entry), held ? held->bytes : 0);
 }
 
+static void drop(const hr_cache_held *held)
+{
+    HRI_UNCANCELLED; /* who disposes of one has more to do */
+    if (held->drop)
+        held->drop(held->context, held->data);
+}
+
 uint64_t hri_cache_entry_dispose(hri_cache_entry *entry)
 {
     HRI_ASSERT(atomic_load_explicit(&entry->state, memory_order_relaxed) == 0);
-    if (entry->kind == HRI_CACHE_HELD) {
-        const hr_cache_held *held = hri_cache_entry_value(entry);
-        if (held->drop)
-            held->drop(held->context, held->data);
-    }
+    if (entry->kind == HRI_CACHE_HELD)
+        drop(hri_cache_entry_value(entry));
     uint64_t bytes = hri_heap_footprint(entry);
     free(entry);
     return bytes;

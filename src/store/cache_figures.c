@@ -5,6 +5,7 @@
 #include "store/cache.h"
 
 #include "base/clock.h"
+#include "base/uncancelled.h"
 
 #include <errno.h>
 
@@ -69,6 +70,7 @@ int hr_cache_read(hr_cache *cache, hr_cache_figures *ret_figures)
 /* Visits a borrowed entry. */
 static int visit_entry(hr_cache *cache, hri_cache_entry *entry, hr_cache_walk_fn *visit, void *context)
 {
+    HRI_UNCANCELLED;
     hr_cache_ref ref;
     if (entry->kind == HRI_CACHE_FAILED) {
         hri_cache_entry_unpin(cache, entry);

@@ -9,6 +9,7 @@
 #include "store/cache.h"
 
 #include "base/clock.h"
+#include "base/uncancelled.h"
 #include "base/wait.h"
 
 #include <errno.h>
@@ -185,7 +186,7 @@ static int wait_for(hr_cache *cache, hri_cache_shard *shard, struct hri_cache_fl
     flight->waiters = &waiter;
     shard->load_waits++;
     while (!waiter.done && !error)
-        error = pthread_cond_timedwait(&shard->landed, &shard->lock, &until);
+        error = hri_wait_until(&shard->landed, &shard->lock, &until);
     if (!waiter.done) {
         struct waiter **at = &flight->waiters;
         while (*at != &waiter)
@@ -213,6 +214,7 @@ int hri_cache_load(hr_cache *cache, hri_cache_shard *shard, const hri_cache_item
     hri_cache_shard_unlock(shard);
     hr_cache_loading loading = {.cache = cache, .item = item};
     int64_t begin_ns = hri_cache_now();
+    HRI_UNCANCELLED; /* others wait for this flight */
     int error = cache->load(cache->context, item->key, item->key_size, &loading);
     if (!error && !loading.entry)
         error = loading.error ? loading.error : -ENOENT;

@@ -10,6 +10,7 @@
 #include "base/assert.h"
 #include "base/checked.h"
 #include "base/lock.h"
+#include "base/uncancelled.h"
 #include "budget/budget.h"
 #include "os/pages.h"
 #include "store/depot.h"
@@ -96,6 +97,7 @@ static void *make_block(hri_engine *engine, bool needed)
         refund(engine, hri_engine_cost(engine));
         return refuse(engine, -ENOMEM);
     }
+    HRI_UNCANCELLED; /* the block is nobody's yet */
     error = options->construct ? options->construct(block, options->context) : 0;
     if (!error)
         return block;
@@ -152,6 +154,7 @@ bool hri_engine_put(hri_engine *engine, void *block)
 /* Gives back a whole region, which is off the list. Not under the lock. */
 static void drop_region(hri_engine *engine, hri_region *region)
 {
+    HRI_UNCANCELLED;
     const hri_engine_options *options = &engine->options;
     void *block;
     while (options->destroy && (block = hri_region_take_free(region)) != NULL) {
@@ -199,6 +202,7 @@ static void destroy_blocks(hri_engine *engine, void **blocks, unsigned count)
     const hri_engine_options *options = &engine->options;
     if (!options->destroy)
         return;
+    HRI_UNCANCELLED;
     pthread_mutex_unlock(&engine->lock);
     for (unsigned i = 0; i < count; i++) {
         hri_poison_lift(blocks[i], options->block_bytes);

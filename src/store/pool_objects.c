@@ -4,6 +4,7 @@
  */
 #define HR_NO_INLINE 1
 #include "base/assert.h"
+#include "base/uncancelled.h"
 #include "store/pool.h"
 
 #include "os/pages.h"
@@ -84,6 +85,14 @@ void *hr_object_pool_get_slowly_(hr_object_pool *pool)
     return hri_engine_get(&pool->engine, true);
 }
 
+static void reset(const hr_object_pool *pool, void *object)
+{
+    if (!pool->reset)
+        return;
+    HRI_UNCANCELLED; /* the object is nobody's meanwhile */
+    pool->reset(object, pool->context);
+}
+
 void hr_object_pool_put_slowly_(hr_object_pool *pool, void *object)
 {
     HRI_NOTE_CALLER();
@@ -94,8 +103,7 @@ void hr_object_pool_put_slowly_(hr_object_pool *pool, void *object)
         hri_fault("%p is put into the pool \"%s\", which it is not of, or twice", object, pool->pool.name);
         return;
     }
-    if (pool->reset)
-        pool->reset(object, pool->context);
+    reset(pool, object);
     if (pool->wipe)
         explicit_bzero(object, pool->size);
 #ifdef HR_POOL_INLINE_
