@@ -260,6 +260,90 @@ static void what_cannot_be_kept_is_handed_out(void **state)
     close_all();
 }
 
+/* ── threads that are cancelled ─────────────────────────────────────────────────────────────────────────────────── */
+
+static void *get_cancelled(void *ret_error)
+{
+    pthread_cancel(pthread_self());
+    *(int *)ret_error = get();
+    pthread_testcancel();
+    return NULL;
+}
+
+static void assert_cancelled(pthread_t thread)
+{
+    void *result;
+    pthread_join(thread, &result);
+    assert_ptr_equal(result, PTHREAD_CANCELED);
+}
+
+/* A flight, or a waiter, would stay in the shard's lists while its stack goes. */
+static void who_is_cancelled_lands_first(void **state)
+{
+    (void)state;
+    open_with(10 * MIB, (hr_cache_options){0});
+    pthread_t threads[2];
+    int errors[2] = {1, 1};
+    loader.hold = true;
+    assert_int_equal(pthread_create(&threads[0], NULL, get_cancelled, &errors[0]), 0);
+    while (loader.calls == 0)
+        pause_ms(1);
+    assert_int_equal(pthread_create(&threads[1], NULL, get_cancelled, &errors[1]), 0);
+    for (int i = 0; i < 1000 && figures_now().load_waits == 0; i++)
+        pause_ms(1);
+    assert_int_equal(figures_now().load_waits, 1);
+    loader.hold = false;
+    for (unsigned i = 0; i < 2; i++) {
+        assert_cancelled(threads[i]);
+        assert_int_equal(errors[i], 0);
+    }
+    assert_int_equal(get(), 0);
+    assert_int_equal(loader.calls, 1);
+    close_all();
+}
+
+static unsigned visited, dropped;
+
+static int visit(void *context, const void *key, size_t key_size, const hr_cache_ref *value)
+{
+    (void)context, (void)key, (void)key_size, (void)value;
+    pause_ms(1);
+    visited++;
+    return 0;
+}
+
+static void drop(void *context, const void *data)
+{
+    (void)context, (void)data;
+    pause_ms(1);
+    dropped++;
+}
+
+static void *walk_and_clear_cancelled(void *context)
+{
+    pthread_cancel(pthread_self());
+    hr_cache_walk(cache, visit, NULL);
+    hr_cache_clear(cache);
+    pthread_testcancel();
+    return context;
+}
+
+/* What was borrowed for a visit is given back, and all of many is dropped. */
+static void who_is_cancelled_walks_and_clears_to_the_end(void **state)
+{
+    (void)state;
+    open_with(10 * MIB, (hr_cache_options){0});
+    pthread_t thread;
+    visited = dropped = 0;
+    for (char key = 'a'; key < 'e'; key++)
+        assert_int_equal(hr_cache_put_held(cache, &key, 1, &(hr_cache_held){.data = "", .size = 1, .drop = drop}), 0);
+    assert_int_equal(pthread_create(&thread, NULL, walk_and_clear_cancelled, NULL), 0);
+    assert_cancelled(thread);
+    assert_int_equal(visited, 4);
+    assert_int_equal(dropped, 4);
+    close_all();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -271,6 +355,8 @@ int main(void)
         cmocka_unit_test(nobody_waits_for_ever),
         cmocka_unit_test(an_update_meanwhile_wins),
         cmocka_unit_test(what_cannot_be_kept_is_handed_out),
+        cmocka_unit_test(who_is_cancelled_lands_first),
+        cmocka_unit_test(who_is_cancelled_walks_and_clears_to_the_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
