@@ -135,8 +135,8 @@ HR_API HR_MUST_CHECK ssize_t hr_reader_read(hr_reader *reader, hr_cancel *cancel
 /* ── cancellation ───────────────────────────────────────────────────────────────────────────────────────────────── */
 
 /* Makes a handle that stops streams: between two chunks, while they pause, and while they wait for a pipe or socket. A
- * callback, or the reader of a FILE or of the caller's, is let finish. A forked child makes handles of its own: setting one of
- * the parent's may end a wait there, too.
+ * callback, or the reader of a FILE or of the caller's, is let finish. pthread_cancel() does not stop them. A forked child
+ * makes handles of its own: setting one of the parent's may end a wait there, too.
  *
  * returns  0; -EINVAL; -ENOMEM; -EMFILE, -ENFILE
  * threads  any
