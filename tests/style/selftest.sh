@@ -71,7 +71,7 @@ finds() {
     fi
 }
 
-for script in includes headers comments sizes map readme docs; do
+for script in includes headers comments sizes map readme docs waits; do
     clean
     if ! check $script; then
         echo "selftest: $script.sh refuses a clean tree:"
@@ -105,6 +105,10 @@ finds includes src/stray.c:1 'stands in no room'
 clean
 echo '#include "base/twice.h"' >>include/headroom/base.h
 finds includes include/headroom/base.h:10 'not public'
+
+clean
+echo 'void wait(void) { pthread_cond_wait(&condition, &lock); }' >>src/budget/budget.c
+finds waits src/budget/budget.c:8 'hri_wait_on'
 
 clean
 echo 'static inline size_t hr_size(void) { return 1; }' >>include/headroom/base.h
