@@ -182,7 +182,7 @@ size_t hr_alloc_size(const void *block)
 {
     HRI_NOTE_CALLER();
     const struct header *header = block ? header_of(block) : NULL;
-    return header ? (size_t)(header->charge_bytes - sizeof(size_t) - header->offset) : 0;
+    return header ? hri_heap_usable(raw_of(header)) - header->offset : 0;
 }
 
 /* Changes the size by way of a new block: for blocks whose alignment or budget realloc() cannot keep. */

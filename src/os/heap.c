@@ -19,7 +19,10 @@
 
 /* Every arena, as jemalloc's mallctl names it (MALLCTL_ARENAS_ALL). */
 #define JEMALLOC_PURGE_ALL "arena.4096.purge"
-#define MMAP_THRESHOLD_BYTES (128 * 1024)
+
+/* What blocks are made of in glibc: each is a multiple of a grain, and keeps a word to itself. */
+#define WORD sizeof(size_t)
+#define GRAIN (2 * WORD)
 
 extern WEAK int malloc_trim(size_t pad);
 extern WEAK int mallopt(int parameter, int value);
@@ -131,7 +134,7 @@ void hri_heap_settle(void)
     const char *tunables = getenv("GLIBC_TUNABLES");
     bool chosen = getenv("MALLOC_MMAP_THRESHOLD_") || (tunables && strstr(tunables, "malloc.mmap_threshold"));
     if (!chosen && mallopt && hri_heap_allocator() == HRI_ALLOCATOR_GLIBC)
-        mallopt(-3 /* M_MMAP_THRESHOLD, which musl's header lacks */, MMAP_THRESHOLD_BYTES);
+        mallopt(-3 /* M_MMAP_THRESHOLD, which musl's header lacks */, HRI_HEAP_MAPPED_MIN);
 }
 
 void hri_heap_purge(void)
@@ -156,16 +159,27 @@ void hri_heap_purge(void)
 
 uint64_t hri_heap_estimate(size_t size)
 {
-    const uint64_t word = sizeof(size_t), grain = 2 * word, page = 4096;
-    uint64_t bytes = hri_add(size, word + grain - 1);
-    if (bytes >= MMAP_THRESHOLD_BYTES)
-        bytes = hri_add(bytes, page - 1) / page * page;
-    else
-        bytes = bytes / grain * grain;
-    return hri_max(bytes, 2 * grain);
+    const uint64_t page = 4096;
+    uint64_t bytes = hri_add(size, WORD + GRAIN - 1) / GRAIN * GRAIN;
+    if (bytes >= HRI_HEAP_MAPPED_MIN)
+        bytes = hri_add(bytes, WORD + page - 1) / page * page;
+    return hri_max(bytes, 2 * GRAIN);
+}
+
+/* In glibc the usable size of a block tells where it lies: blocks in a heap begin and end one word before a grain, mapped
+ * ones begin on a grain and end with their page. */
+static bool is_mapped(size_t usable_bytes)
+{
+    return usable_bytes % GRAIN == 0 && hri_heap_allocator() == HRI_ALLOCATOR_GLIBC;
 }
 
 uint64_t hri_heap_footprint(void *block)
 {
-    return malloc_usable_size(block) + sizeof(size_t);
+    size_t usable_bytes = malloc_usable_size(block);
+    return usable_bytes + (is_mapped(usable_bytes) ? 2 * WORD : WORD);
+}
+
+size_t hri_heap_usable(void *block)
+{
+    return malloc_usable_size(block);
 }

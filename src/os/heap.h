@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The door to libc memory: what a block really costs, and which allocator is behind malloc.
  *
- * The footprint of a block is its usable size and one word of the allocator's own. Before an allocation it can only be
- * estimated; hri_heap_estimate() is exact for glibc and close for the others, hri_heap_footprint() is the truth after.
+ * The footprint of a block is its usable size and what the allocator keeps of it: a word, or two of one that is mapped by
+ * itself. Before an allocation it can only be estimated; hri_heap_estimate() is exact for glibc and close for the others,
+ * hri_heap_footprint() is the truth after.
  */
 #ifndef HRI_OS_HEAP_H
 #define HRI_OS_HEAP_H
@@ -40,10 +41,16 @@ void hri_heap_settle(void);
 /* Gives free pages back to the kernel. Can take long; the allocator is locked meanwhile. */
 void hri_heap_purge(void);
 
+/* A block whose footprint is this large or larger gets a mapping of its own, where hri_heap_settle() has seen to it. */
+#define HRI_HEAP_MAPPED_MIN (UINT64_C(128) << 10)
+
 /* Estimates the footprint of a block of `size` bytes. Never overflows: the result stops at UINT64_MAX. */
 uint64_t hri_heap_estimate(size_t size);
 
 /* Gives the footprint of a block. */
 uint64_t hri_heap_footprint(void *block);
+
+/* Gives how many bytes of a block may be used. */
+size_t hri_heap_usable(void *block);
 
 #endif
