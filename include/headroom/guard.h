@@ -86,7 +86,8 @@ typedef struct hr_guard_options {
     int64_t cleanup_interval_ns;     /* 30 s: the janitor asks reclaimers for what is idle; negative: never */
     int64_t purge_interval_ns;       /* at least between two purges of the allocator; negative: never purge. 0: 1 s,
                                         and as often as a twentieth of the time allows while degraded or worse and the
-                                        allocator keeps much of what relief gave back */
+                                        allocator keeps much of what relief gave back, and where a charge would be refused
+                                        for that; for a large charge (128 KiB) at once */
     uint64_t reserve_bytes;          /* emergency reserve, resident until critical; default none */
     uint64_t degraded_request_bytes; /* 1,024: the largest request served when degraded; HR_NONE: any */
     bool refuse_until_recovered;     /* once degraded, critical until relief got below recover_below */

@@ -28,6 +28,15 @@ static inline uint64_t hri_budget_left(const hr_budget *budget)
     return hri_sub(hri_budget_room(budget), budget->claimed_bytes);
 }
 
+/* What is left for a demand of `bytes`. */
+static inline uint64_t hri_budget_left_for(const hr_budget *budget, uint64_t bytes)
+{
+    uint64_t left = hri_budget_left(budget);
+    if (budget->parent || !hri_budget_is_large(bytes))
+        return left;
+    return hri_min(left, hri_sub(budget->tree->mapped_room_bytes, budget->claimed_bytes));
+}
+
 /* What a budget claims in its parent, were its own claims `claimed_bytes`. */
 static inline uint64_t hri_budget_claim(const hr_budget *budget, uint64_t claimed_bytes)
 {

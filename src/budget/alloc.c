@@ -2,7 +2,8 @@
 /* Charged allocation: each block carries who paid for it and how much, so that hr_free() needs nothing but the block.
  *
  * The charge is the footprint: header, block, the allocator's own word and rounding. It is charged before the memory is
- * taken, by an estimate, and settled once the block is there; only what the allocator really took stays charged.
+ * taken, by an estimate, and settled once the block is there; only what the allocator really took stays charged. What
+ * lies in a mapping of its own is said of the budget, see hri_budget_map().
  *
  *     raw ─► [ slack for alignment ][ header, 32 bytes ][ the caller's block … ]
  */
@@ -53,10 +54,27 @@ struct payer {
     uint64_t charged_bytes;  /* so far beyond the promise */
 };
 
-static int pay(struct payer *payer, uint64_t bytes)
+/* Small blocks, which are never mapped, go by the shortest way. */
+static inline int charge(hr_budget *budget, uint64_t bytes, uint64_t mapped_bytes)
+{
+    if (mapped_bytes)
+        return hri_budget_charge_mapped(budget, bytes, mapped_bytes);
+    return bytes ? hr_budget_charge(budget, bytes) : 0;
+}
+
+static inline void uncharge(hr_budget *budget, uint64_t bytes, uint64_t mapped_bytes)
+{
+    if (mapped_bytes)
+        hri_budget_uncharge_mapped(budget, bytes, mapped_bytes);
+    else
+        hr_budget_uncharge(budget, bytes);
+}
+
+/* Of what is paid, `mapped_bytes` are expected in a mapping of their own. */
+static int pay(struct payer *payer, uint64_t bytes, uint64_t mapped_bytes)
 {
     uint64_t promised = payer->promise_bytes ? hri_min(*payer->promise_bytes, bytes) : 0;
-    int error = bytes > promised ? hr_budget_charge(payer->budget, bytes - promised) : 0;
+    int error = charge(payer->budget, bytes - promised, mapped_bytes);
     if (error)
         return error;
     payer->charged_bytes += bytes - promised;
@@ -83,7 +101,7 @@ static void repay(struct payer *payer, uint64_t bytes)
 static int settle(struct payer *payer, uint64_t paid_bytes, uint64_t footprint_bytes)
 {
     if (footprint_bytes > paid_bytes)
-        return pay(payer, footprint_bytes - paid_bytes);
+        return pay(payer, footprint_bytes - paid_bytes, 0);
     repay(payer, paid_bytes - footprint_bytes);
     return 0;
 }
@@ -92,6 +110,48 @@ static void *refuse(int error)
 {
     errno = -error;
     return NULL;
+}
+
+/* How much of a block's charge is a mapping of its own: all of it, or nothing. */
+static uint64_t mapping(void *raw, uint64_t charge_bytes)
+{
+    return charge_bytes >= HRI_HEAP_MAPPED_MIN && hri_heap_is_mapped(raw) ? charge_bytes : 0;
+}
+
+/* The same before the block is there. */
+static uint64_t expected_mapping(uint64_t paid_bytes)
+{
+    return hri_heap_maps(paid_bytes) ? paid_bytes : 0;
+}
+
+/* Corrects what was expected. */
+static void remap(hr_budget *budget, uint64_t from_bytes, uint64_t to_bytes)
+{
+    if (to_bytes > from_bytes)
+        hri_budget_map(budget, to_bytes - from_bytes);
+    else if (to_bytes < from_bytes)
+        hri_budget_unmap(budget, from_bytes - to_bytes);
+}
+
+/* Pays for a block and takes it from the allocator. Gives NULL, with nothing paid, or what it costs. */
+static char *take(struct payer *payer, size_t raw_size, bool zero, uint64_t *ret_footprint)
+{
+    uint64_t paid = hri_heap_estimate(raw_size), expected = expected_mapping(paid);
+    int error = pay(payer, paid, expected);
+    if (error)
+        return refuse(error);
+    char *raw = zero ? calloc(1, raw_size) : malloc(raw_size);
+    error = raw ? 0 : -ENOMEM;
+    if (raw) {
+        *ret_footprint = hri_heap_footprint(raw);
+        error = settle(payer, paid, *ret_footprint);
+    }
+    remap(payer->budget, expected, error ? 0 : mapping(raw, *ret_footprint));
+    if (!error)
+        return raw;
+    free(raw);
+    repay(payer, paid);
+    return refuse(error);
 }
 
 /* Allocates for a payer. `align` 0 is malloc's own alignment. */
@@ -104,22 +164,10 @@ static void *alloc(struct payer *payer, size_t align, size_t size, bool zero)
     size_t raw_size;
     if (__builtin_add_overflow(size, sizeof(struct header) + align, &raw_size) || raw_size > PTRDIFF_MAX)
         return refuse(-ENOMEM);
-    uint64_t paid = hri_heap_estimate(raw_size);
-    int error = pay(payer, paid);
-    if (error)
-        return refuse(error);
-    char *raw = zero ? calloc(1, raw_size) : malloc(raw_size);
-    if (!raw) {
-        repay(payer, paid);
-        return refuse(-ENOMEM);
-    }
-    uint64_t footprint = hri_heap_footprint(raw);
-    error = settle(payer, paid, footprint);
-    if (error) {
-        free(raw);
-        repay(payer, paid);
-        return refuse(error);
-    }
+    uint64_t footprint;
+    char *raw = take(payer, raw_size, zero, &footprint);
+    if (!raw)
+        return NULL;
     uintptr_t first = (uintptr_t)raw + sizeof(struct header);
     char *block = raw + sizeof(struct header) + (align ? -first & (align - 1) : 0);
     struct header *header = (struct header *)(void *)(block - sizeof *header);
@@ -170,10 +218,11 @@ void hr_free(void *block)
     struct header *header = header_of(block);
     if (header) {
         hr_budget *budget = header->budget;
-        uint64_t charge = header->charge_bytes;
+        uint64_t charge_bytes = header->charge_bytes;
+        uint64_t mapped = mapping(raw_of(header), charge_bytes);
         header->check = 0;
         free(raw_of(header));
-        hr_budget_uncharge(budget, charge);
+        uncharge(budget, charge_bytes, mapped);
     }
     errno = saved;
 }
@@ -197,6 +246,31 @@ static void *move(hr_budget *budget, void *block, const struct header *header, s
     return moved;
 }
 
+/* Changes the size of a block that realloc() may move. */
+static struct header *resize(hr_budget *budget, struct header *header, size_t raw_size)
+{
+    uint64_t old = header->charge_bytes, paid = hri_max(old, hri_heap_estimate(raw_size));
+    uint64_t old_mapping = mapping(header, old), expected = hri_max(old_mapping, expected_mapping(paid));
+    int error = charge(budget, paid - old, expected - old_mapping);
+    if (error)
+        return refuse(error);
+    header->check = 0;
+    struct header *resized = realloc(header, raw_size);
+    if (!resized) {
+        header->check = seal(header);
+        uncharge(budget, paid - old, expected - old_mapping);
+        return refuse(-ENOMEM);
+    }
+    /* The block has moved and cannot go back: should the estimate have been too low, and the rest be refused, the block
+     * stays charged with the estimate, which is also what is given back. */
+    struct payer payer = {.budget = budget, .charged_bytes = paid};
+    uint64_t footprint = hri_heap_footprint(resized);
+    resized->charge_bytes = settle(&payer, paid, footprint) == 0 ? footprint : paid;
+    remap(budget, expected, mapping(resized, resized->charge_bytes));
+    resized->check = seal(resized);
+    return resized;
+}
+
 void *hr_realloc(hr_budget *budget, void *block, size_t size)
 {
     HRI_NOTE_CALLER();
@@ -210,24 +284,8 @@ void *hr_realloc(hr_budget *budget, void *block, size_t size)
         return move(budget, block, header, size);
     if (__builtin_add_overflow(size, sizeof *header, &raw_size) || raw_size > PTRDIFF_MAX)
         return refuse(-ENOMEM);
-    uint64_t old = header->charge_bytes, paid = hri_max(old, hri_heap_estimate(raw_size));
-    int error = paid > old ? hr_budget_charge(budget, paid - old) : 0;
-    if (error)
-        return refuse(error);
-    header->check = 0;
-    struct header *grown = realloc(header, raw_size);
-    if (!grown) {
-        header->check = seal(header);
-        hr_budget_uncharge(budget, paid - old);
-        return refuse(-ENOMEM);
-    }
-    /* The block has moved and cannot go back: should the estimate have been too low, and the rest be refused, the block
-     * stays charged with the estimate, which is also what is given back. */
-    struct payer payer = {.budget = budget, .charged_bytes = paid};
-    uint64_t footprint = hri_heap_footprint(grown);
-    grown->charge_bytes = settle(&payer, paid, footprint) == 0 ? footprint : paid;
-    grown->check = seal(grown);
-    return grown + 1;
+    struct header *resized = resize(budget, header, raw_size);
+    return resized ? resized + 1 : NULL;
 }
 
 void *hr_memdup(hr_budget *budget, const void *bytes, size_t size)

@@ -31,11 +31,11 @@ static hri_shortage shortage_at(hr_budget *budget, uint64_t bytes)
     return (hri_shortage){
         .budget = budget,
         .asked_bytes = bytes,
-        .left_bytes = hri_budget_left(budget),
+        .left_bytes = hri_budget_left_for(budget, bytes),
         .limit_bytes = hri_budget_limit(budget),
         .hopeless = bytes > hri_budget_limit(budget),
-        .narrowed =
-            bytes > hri_budget_left(budget) && bytes <= hri_sub(hri_budget_limit(budget), budget->claimed_bytes),
+        .narrowed = bytes > hri_budget_left_for(budget, bytes) &&
+                    bytes <= hri_sub(hri_budget_limit(budget), budget->claimed_bytes),
     };
 }
 
@@ -48,7 +48,7 @@ static bool fits(const hri_demand *demand, hri_shortage *ret_shortage, hr_budget
     *ret_top = NULL;
     for (;; budget = budget->parent) {
         bool hopeless = demand->bytes > hri_budget_limit(budget);
-        bool short_of = claim > hri_budget_left(budget);
+        bool short_of = claim > hri_budget_left_for(budget, demand->bytes);
         if (hopeless || (short_of && !*ret_top))
             *ret_shortage = shortage_at(budget, demand->bytes);
         if (hopeless || short_of)
@@ -116,6 +116,10 @@ static bool grant(const hri_demand *demand, hri_shortage *ret_shortage, bool *re
                 hri_stock_fill(section.young ? budget->parent : budget, 0);
         }
     }
+    if (granted && demand->mapped_bytes)
+        hri_budget_map(budget, demand->mapped_bytes);
+    if (granted && hri_budget_is_large(demand->bytes))
+        atomic_fetch_add_explicit(&section.tree->unseen_bytes, demand->bytes, memory_order_relaxed);
     hri_section_leave(&section);
     return granted;
 }
@@ -145,8 +149,20 @@ void hri_budget_count_refusal(hri_budget_tree *tree)
     hri_section_leave(&section);
 }
 
+/* A large demand does not rely on figures that are old: nobody would look again between its grant and its first touch.
+ * Several that are not so large are seen together. Gives whether the gauges were read. */
+static bool look_before(hri_budget_tree *tree, uint64_t bytes, bool quiet)
+{
+    uint64_t blind = atomic_load_explicit(&tree->blind_bytes, memory_order_relaxed);
+    if (!hri_budget_is_large(bytes) || !tree->hooks.reread ||
+        bytes <= hri_sub(blind, atomic_load_explicit(&tree->unseen_bytes, memory_order_relaxed)))
+        return false;
+    tree->hooks.reread(tree->hooks.context, quiet);
+    return true;
+}
+
 /* Grants a charge, with all that may be tried first: fresh figures where others are in the way, then relief. */
-static __attribute__((noinline)) int charge_slowly(hr_budget *budget, uint64_t bytes, bool quiet)
+static __attribute__((noinline)) int charge_slowly(hr_budget *budget, uint64_t bytes, uint64_t mapped_bytes, bool quiet)
 {
     if (!budget)
         return -EINVAL;
@@ -154,14 +170,16 @@ static __attribute__((noinline)) int charge_slowly(hr_budget *budget, uint64_t b
         return 0;
     if (hri_section_interrupted())
         return -EAGAIN;
-    if (hri_young_charge(budget, bytes, false))
+    if (!mapped_bytes && hri_young_charge(budget, bytes, false))
         return 0;
     const hri_budget_hooks *hooks = &budget->tree->hooks;
-    const hri_demand demand = {.budget = budget, .bytes = bytes, .ceiling_bytes = HR_NONE};
+    const hri_demand demand = {
+        .budget = budget, .bytes = bytes, .mapped_bytes = mapped_bytes, .ceiling_bytes = HR_NONE};
     hri_shortage shortage = {.budget = budget};
+    bool looked = look_before(budget->tree, bytes, quiet);
     bool crossed;
     bool granted = grant(&demand, &shortage, &crossed);
-    if (!granted && shortage.narrowed && hooks->reread) {
+    if (!granted && shortage.narrowed && !looked && hooks->reread) {
         hooks->reread(hooks->context, quiet);
         granted = grant(&demand, &shortage, &crossed);
     }
@@ -186,14 +204,22 @@ static __attribute__((noinline)) int charge_slowly(hr_budget *budget, uint64_t b
 int hr_budget_charge(hr_budget *budget, uint64_t bytes)
 {
     if (!budget || !hri_stock_take(budget, bytes))
-        return charge_slowly(budget, bytes, false);
+        return charge_slowly(budget, bytes, 0, false);
+    return 0;
+}
+
+int hri_budget_charge_mapped(hr_budget *budget, uint64_t bytes, uint64_t mapped_bytes)
+{
+    if (bytes)
+        return charge_slowly(budget, bytes, mapped_bytes, false);
+    hri_budget_map(budget, mapped_bytes);
     return 0;
 }
 
 int hr_budget_try_charge(hr_budget *budget, uint64_t bytes)
 {
     if (!budget || !hri_stock_take(budget, bytes))
-        return charge_slowly(budget, bytes, true);
+        return charge_slowly(budget, bytes, 0, true);
     return 0;
 }
 
@@ -204,6 +230,7 @@ int hri_budget_promise(hr_budget *budget, uint64_t bytes, uint64_t ceiling_bytes
     bool crossed;
     if (hri_stock_promise(budget, bytes) || hri_young_charge(budget, bytes, true))
         return 0;
+    look_before(budget->tree, bytes, false);
     if (!grant(&demand, ret_shortage, &crossed))
         return -EDQUOT;
     if (crossed && hooks->crossed)
@@ -220,17 +247,20 @@ static void tell_receded(hri_budget_tree *tree)
         tree->hooks.receded(tree->hooks.context);
 }
 
-static __attribute__((noinline)) void give_slowly(hr_budget *budget, uint64_t bytes)
+static __attribute__((noinline)) void give_slowly(hr_budget *budget, uint64_t bytes, uint64_t mapped_bytes)
 {
     if (bytes == 0)
         return;
     if (hri_section_interrupted()) {
+        hri_budget_unmap(budget, mapped_bytes);
         hri_section_leave_late(budget, bytes);
         return;
     }
-    if (hri_young_give(budget, bytes))
+    if (!mapped_bytes && hri_young_give(budget, bytes))
         return;
     hri_section section = hri_section_enter(budget);
+    if (mapped_bytes)
+        hri_budget_unmap(budget, mapped_bytes);
     if (bytes < HRI_STOCK_CHARGE_MAX)
         hri_stock_fill(budget, bytes);
     else
@@ -244,7 +274,15 @@ void hr_budget_uncharge(hr_budget *budget, uint64_t bytes)
 {
     HRI_NOTE_CALLER();
     if (!hri_cells_give(hri_stock_place(budget), bytes))
-        give_slowly(budget, bytes);
+        give_slowly(budget, bytes, 0);
+}
+
+void hri_budget_uncharge_mapped(hr_budget *budget, uint64_t bytes, uint64_t mapped_bytes)
+{
+    if (bytes)
+        give_slowly(budget, bytes, mapped_bytes);
+    else
+        hri_budget_unmap(budget, mapped_bytes);
 }
 
 /* Changes what is promised, up and down, of bytes that stay charged. */

@@ -7,10 +7,18 @@
 #define HRI_BUDGET_BUDGET_H
 
 #include "base/fork.h"
+#include "os/heap.h"
 
 #include <headroom/budget.h>
 #include <pthread.h>
 #include <stdatomic.h>
+
+/* A demand that is so large needs pages of its own: what the allocator retains, in bits and for whichever thread freed it,
+ * is no use to it. */
+static inline bool hri_budget_is_large(uint64_t bytes)
+{
+    return bytes >= HRI_HEAP_MAPPED_MIN;
+}
 
 /* Why a demand does not fit, as it was under the lock. */
 typedef struct hri_shortage {
@@ -34,7 +42,7 @@ typedef struct hri_patience {
 typedef struct hri_budget_hooks {
     /* Frees memory inside the budget that bound. Gives whether a new attempt makes sense. */
     bool (*shortage)(void *context, const hri_shortage *shortage, hri_patience *patience);
-    void (*reread)(void *context, bool quiet); /* reads again what others take; runs no callback */
+    void (*reread)(void *context, bool quiet); /* reads the gauges again; runs no callback */
     /* Use passed cross_bytes by a grant of `bytes`, which are not touched yet; quiet: run no callback. */
     void (*crossed)(void *context, uint64_t bytes, bool quiet);
     void (*receded)(void *context); /* bytes came back while the tree is watched */
@@ -89,12 +97,15 @@ struct hri_budget_tree {
     unsigned open_cells;          /* of all budgets */
     uint64_t kernel_limit_bytes;  /* the smallest limit of the kernel's: the root's limit is never above it */
     uint64_t room_bytes;          /* that, less what others take: what the root may grant now */
+    uint64_t mapped_room_bytes;   /* the same for large demands: what the allocator retains is no use to them */
     uint64_t stock_ceiling_bytes; /* the root's use up to which stocks are handed out */
     const char *limit_name;       /* where the root's limit comes from, for refusals */
     uint64_t refusals;            /* of all budgets */
     struct hri_waiter *first_waiter;
     struct hri_yielders *yielders; /* for whoever keeps memory in these budgets; NULL: nobody asks them */
     _Atomic uint64_t cross_bytes;  /* above this use of the root, charges call crossed() */
+    _Atomic uint64_t blind_bytes;  /* what large demands may take before the gauges are read again */
+    _Atomic uint64_t unseen_bytes; /* what they have taken since */
     _Atomic bool watched;          /* above normal: no stocks, and bytes that come back call receded() */
     _Atomic bool late;             /* some budget has late_bytes */
     _Atomic uint64_t mapped_bytes; /* of what is charged: what lies in mappings of its own, see hri_budget_map() */
@@ -110,6 +121,7 @@ typedef struct hri_accounts {
     uint64_t limit_bytes;     /* that, or the kernel's where it is smaller */
     uint64_t refusals;
     uint64_t mapped_bytes; /* of what is held, in mappings of its own: no allocator retains it */
+    bool waited_for;       /* somebody waits for bytes */
 } hri_accounts;
 
 /* Makes a tree whose root has `limit_bytes`. Gives 0 or a negative errno. */
@@ -131,6 +143,11 @@ static inline void hri_budget_unmap(hr_budget *budget, uint64_t bytes)
     atomic_fetch_sub_explicit(&budget->tree->mapped_bytes, bytes, memory_order_relaxed);
 }
 
+/* As hr_budget_charge() and hr_budget_uncharge() of bytes of which so many are to be, or were, mapped: both at once, so
+ * that nobody who looks meanwhile takes a large block for the allocator's. */
+int hri_budget_charge_mapped(hr_budget *budget, uint64_t bytes, uint64_t mapped_bytes);
+void hri_budget_uncharge_mapped(hr_budget *budget, uint64_t bytes, uint64_t mapped_bytes);
+
 /* Reads the root: exactly, for which all stocks are drained; or at a glance, where what threads do meanwhile may be
  * missed. */
 void hri_budget_tree_read(hri_budget_tree *tree, hri_accounts *ret_accounts);
@@ -140,6 +157,9 @@ void hri_budget_tree_glance(hri_budget_tree *tree, hri_accounts *ret_accounts);
 typedef struct hri_budget_view {
     uint64_t kernel_limit_bytes;
     uint64_t room_bytes;          /* what is left of it once others have theirs */
+    uint64_t mapped_room_bytes;   /* and once the allocator has what it retains */
+    uint64_t blind_bytes;         /* what large demands may take by these figures */
+    bool fresh;                   /* the gauges were read for it */
     uint64_t cross_bytes;         /* the use above which charges are to call crossed() */
     uint64_t stock_ceiling_bytes; /* the use up to which stocks may be handed out */
     bool watched;                 /* the level is above normal */

@@ -22,12 +22,14 @@ int hri_budget_tree_init(hri_budget_tree *tree, uint64_t limit_bytes, const hri_
     *tree = (hri_budget_tree){
         .kernel_limit_bytes = HR_NONE,
         .room_bytes = HR_NONE,
+        .mapped_room_bytes = HR_NONE,
         .stock_ceiling_bytes = HR_NONE,
         .limit_name = "root",
         .hooks = *hooks,
     };
     tree->root = (hr_budget){.tree = tree, .name = "root", .limit_bytes = limit_bytes};
     atomic_init(&tree->cross_bytes, HR_NONE);
+    atomic_init(&tree->blind_bytes, HR_NONE);
     hri_rseq_usable(NULL); /* charges rely on its having been asked */
     return hri_lock_init(&tree->lock);
 }
@@ -64,6 +66,7 @@ static void read_root(hri_budget_tree *tree, uint64_t stocks_bytes, hri_accounts
         .limit_bytes = hri_budget_limit(&tree->root),
         .refusals = tree->refusals,
         .mapped_bytes = hri_min(atomic_load_explicit(&tree->mapped_bytes, memory_order_relaxed), used - promises),
+        .waited_for = tree->first_waiter != NULL,
     };
 }
 
@@ -203,13 +206,17 @@ size_t hri_budget_tree_holders(hri_budget_tree *tree, hri_holder *list, size_t c
 void hri_budget_tree_instruct(hri_budget_tree *tree, const hri_budget_view *view)
 {
     hri_section section = hri_section_enter_tree(tree);
-    bool wider = view->room_bytes > tree->room_bytes;
+    bool wider = view->room_bytes > tree->room_bytes || view->mapped_room_bytes > tree->mapped_room_bytes;
     tree->kernel_limit_bytes = view->kernel_limit_bytes;
     tree->room_bytes = view->room_bytes;
+    tree->mapped_room_bytes = view->mapped_room_bytes;
     tree->limit_name = view->limit_name;
     tree->stock_ceiling_bytes = hri_min(view->room_bytes, hri_min(view->stock_ceiling_bytes, view->cross_bytes));
     atomic_store_explicit(&tree->cross_bytes, view->cross_bytes, memory_order_relaxed);
     atomic_store_explicit(&tree->watched, view->watched, memory_order_relaxed);
+    atomic_store_explicit(&tree->blind_bytes, view->blind_bytes, memory_order_relaxed);
+    if (view->fresh)
+        atomic_store_explicit(&tree->unseen_bytes, 0, memory_order_relaxed);
     if (view->watched || tree->root.used_bytes > tree->stock_ceiling_bytes)
         hri_stock_drain(&tree->root);
     if (wider)

@@ -28,17 +28,42 @@ static uint64_t lag(const hri_books *books, const hri_cgroup_reading *group)
     return hri_min(books->reading->lag_bytes, group->limit_bytes / LAG_SHARE);
 }
 
-/* What of a cgroup's use is not the root's. Two counters are never of the same instant: saturated. What the allocator
- * retains may be used again, but nobody can be sure of it: close to the limit it does not count as ours. */
-static uint64_t others(const hri_books *books, const hri_cgroup_reading *group)
+static uint64_t whole_use(const hri_cgroup_reading *group)
+{
+    return hri_max(group->use_bytes, group->charged_bytes);
+}
+
+/* What of a cgroup's use is not the root's, which may also use `again_bytes` of what it gave back. Two counters are never
+ * of the same instant: saturated. */
+static uint64_t others_beside(const hri_books *books, const hri_cgroup_reading *group, uint64_t again_bytes)
 {
     if (group->use_bytes == HR_NONE) /* nothing is known of them; the limit holds all the same */
         return 0;
-    uint64_t use = hri_max(group->use_bytes, group->charged_bytes);
-    uint64_t ours = hri_sub(books->accounts.held_bytes, books->untouched_bytes);
-    if (hri_add(use, 2 * lag(books, group)) < group->limit_bytes)
-        ours = hri_add(ours, books->retained_bytes);
-    return hri_sub(hri_add(use, books->reserve_bytes), hri_min(ours, books->reading->process.anonymous_bytes));
+    uint64_t ours = hri_add(hri_sub(books->accounts.held_bytes, books->untouched_bytes), again_bytes);
+    return hri_sub(hri_add(whole_use(group), books->reserve_bytes),
+                   hri_min(ours, books->reading->process.anonymous_bytes));
+}
+
+/* What the allocator retains may be used again, but nobody can be sure of it: close to the limit it does not count as
+ * ours. */
+static uint64_t others(const hri_books *books, const hri_cgroup_reading *group)
+{
+    bool close = hri_add(whole_use(group), 2 * lag(books, group)) >= group->limit_bytes;
+    return others_beside(books, group, close ? 0 : books->retained_bytes);
+}
+
+/* The same for a large block, which is mapped: what the allocator retains is no use to it, and is there, also where it
+ * passes for what was granted and not touched yet. */
+static uint64_t others_of_mapped(const hri_books *books, const hri_cgroup_reading *group)
+{
+    uint64_t retained = hri_min(books->retained_bytes, books->reading->process.anonymous_bytes);
+    return hri_max(others_beside(books, group, 0), retained);
+}
+
+/* What the root may hold of a group beside its others. */
+static uint64_t room_beside(const hri_books *books, const hri_cgroup_reading *group, uint64_t others_bytes)
+{
+    return hri_sub(group->limit_bytes, hri_add(others_bytes, lag(books, group)));
 }
 
 /* One ledger: what is used of which limit now, and what will be once all that is granted is touched. */
@@ -139,6 +164,7 @@ void hri_ledgers_compute(const hri_books *books, hri_ledgers *ret_ledgers)
     hri_ledgers ledgers = {
         .worst_limit_bytes = HR_NONE,
         .room_bytes = HR_NONE,
+        .mapped_room_bytes = HR_NONE,
         .worst_index = -1,
     };
     struct ledger kernel = kernel_limit(books, &ledgers.kernel_limit_index);
@@ -155,8 +181,9 @@ void hri_ledgers_compute(const hri_books *books, hri_ledgers *ret_ledgers)
         const hri_cgroup_reading *group = &books->reading->groups[i];
         if (group->limit_bytes == HR_NONE)
             continue;
-        uint64_t room = hri_sub(group->limit_bytes, hri_add(others(books, group), lag(books, group)));
-        ledgers.room_bytes = hri_min(ledgers.room_bytes, room);
+        ledgers.room_bytes = hri_min(ledgers.room_bytes, room_beside(books, group, others(books, group)));
+        ledgers.mapped_room_bytes =
+            hri_min(ledgers.mapped_room_bytes, room_beside(books, group, others_of_mapped(books, group)));
     }
     if (books->reading->binding >= 0)
         ledgers.others_bytes = others(books, &books->reading->groups[books->reading->binding]);
@@ -277,6 +304,18 @@ static uint64_t left_to_take_blindly(const struct ledger *ledger, double thresho
 {
     (void)threshold;
     return hri_max(hri_sub(ledger->limit_bytes, ledger->use_bytes) / 4, ledger->limit_bytes / 1024);
+}
+
+/* The same for large demands, each of which is a good part of what is left or one of few that are. */
+static uint64_t left_to_demand_blindly(const struct ledger *ledger, double threshold)
+{
+    (void)threshold;
+    return hri_max(hri_sub(ledger->limit_bytes, ledger->use_bytes) / 16, ledger->limit_bytes / 1024);
+}
+
+uint64_t hri_ledgers_blind(const hri_books *books)
+{
+    return least_left(books, left_to_demand_blindly, 1);
 }
 
 uint64_t hri_ledgers_crossing(const hri_books *books, double threshold)

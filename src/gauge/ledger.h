@@ -43,6 +43,7 @@ typedef struct hri_ledgers {
     hri_ledger_kind kernel_limit; /* and which it is */
     uint64_t others_bytes;        /* what others take of the binding cgroup */
     uint64_t room_bytes;          /* what the root may hold beside them: HR_NONE without a cgroup's limit */
+    uint64_t mapped_room_bytes;   /* the same for large blocks, to which what the allocator retains is no use */
     int worst_index;              /* which ledger that is, by this room's own order; -1: nothing is known */
     int kernel_limit_index;       /* and which has the kernel's smallest limit; -1: there is none */
 } hri_ledgers;
@@ -69,5 +70,9 @@ uint64_t hri_ledgers_ceiling(const hri_books *books, double threshold);
  * its limit), or where charges may have taken a quarter of what was left of a kernel's limit when it was last read.
  * Others may take as much meanwhile, and the next reading, a quarter of the rest later, still comes in time. */
 uint64_t hri_ledgers_crossing(const hri_books *books, double threshold);
+
+/* What large demands may take in all before the gauges have to be read again: a sixteenth of what was left of a kernel's
+ * limit. They read them before they are granted, since after that nobody looks until they are touched. */
+uint64_t hri_ledgers_blind(const hri_books *books);
 
 #endif

@@ -24,25 +24,26 @@ static void queue_change(hri_watcher *watcher, hr_level from, hr_level to)
     watcher->changes[watcher->change_count++].to = to;
 }
 
-/* Reads the gauges if the reading is too old. */
-static void refresh(hri_watcher *watcher, const hri_accounts *accounts, int64_t now_ns, unsigned how)
+/* Reads the gauges if the reading is too old. Gives whether it did. */
+static bool refresh(hri_watcher *watcher, const hri_accounts *accounts, int64_t now_ns, unsigned how)
 {
     bool all = how & HRI_LOOK_ALL;
     bool insist = how & HRI_LOOK_FRESH || watcher->inherited;
     int64_t age_ns = now_ns - watcher->reading.time_ns;
     bool normal = watcher->state.level == HR_NORMAL;
     if (how & HRI_LOOK_BLIND || (!insist && age_ns < (normal ? READING_AGE_NORMAL_NS : READING_AGE_ABOVE_NORMAL_NS)))
-        return;
+        return false;
     if (watcher->inherited)
         hri_gauge_reopen(&watcher->gauge);
     watcher->inherited = false;
     hri_gauge_read(&watcher->gauge, all, &watcher->reading);
     atomic_store_explicit(&watcher->looked_ns, watcher->reading.time_ns, memory_order_relaxed);
     watcher->reading_used_bytes = hri_add(accounts->held_bytes, accounts->promised_bytes);
+    return true;
 }
 
 /* Lets the tree know what the kernel leaves it, and from where on it has to call. */
-static void instruct_tree(hri_watcher *watcher, const hri_books *books)
+static void instruct_tree(hri_watcher *watcher, const hri_books *books, bool fresh)
 {
     const hri_level_rules *rules = &watcher->rules;
     hri_budget_tree *tree = watcher->tree;
@@ -55,6 +56,9 @@ static void instruct_tree(hri_watcher *watcher, const hri_books *books)
     hri_budget_tree_instruct(tree, &(hri_budget_view){
                                        .kernel_limit_bytes = ledgers->kernel_limit_bytes,
                                        .room_bytes = ledgers->room_bytes,
+                                       .mapped_room_bytes = ledgers->mapped_room_bytes,
+                                       .blind_bytes = hri_ledgers_blind(books),
+                                       .fresh = fresh,
                                        .cross_bytes = cross,
                                        .stock_ceiling_bytes = degrade_ceiling,
                                        .watched = level > HR_NORMAL,
@@ -92,7 +96,7 @@ static void look(hri_watcher *watcher, unsigned how, uint64_t untouched_bytes)
     int64_t now_ns = hri_clock_now(watcher->gauge.clock);
     hri_accounts accounts;
     hri_budget_tree_glance(watcher->tree, &accounts);
-    refresh(watcher, &accounts, now_ns, how);
+    bool fresh = refresh(watcher, &accounts, now_ns, how);
     hri_rate_look(&watcher->released, hri_sub(accounts.total_bytes, accounts.held_bytes), now_ns);
     atomic_store_explicit(&watcher->released_per_s, watcher->released.bytes_per_s, memory_order_relaxed);
     watcher->retained_bytes = retained(watcher, &accounts);
@@ -110,7 +114,7 @@ static void look(hri_watcher *watcher, unsigned how, uint64_t untouched_bytes)
     hr_level to = hri_level_next(&watcher->rules, &watcher->state, &input);
     const char *source = hri_ledgers_source(&books, &watcher->ledgers, watcher->gauge.sources);
     watcher->limit_source = source ? source : "host memory";
-    instruct_tree(watcher, &books);
+    instruct_tree(watcher, &books, fresh);
     if (to != from) {
         queue_change(watcher, from, to);
         hri_level_word_set(&watcher->word, to);

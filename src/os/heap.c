@@ -173,6 +173,16 @@ static bool is_mapped(size_t usable_bytes)
     return usable_bytes % GRAIN == 0 && hri_heap_allocator() == HRI_ALLOCATOR_GLIBC;
 }
 
+bool hri_heap_is_mapped(void *block)
+{
+    return is_mapped(malloc_usable_size(block));
+}
+
+bool hri_heap_maps(uint64_t footprint_bytes)
+{
+    return footprint_bytes >= HRI_HEAP_MAPPED_MIN && hri_heap_allocator() == HRI_ALLOCATOR_GLIBC;
+}
+
 uint64_t hri_heap_footprint(void *block)
 {
     size_t usable_bytes = malloc_usable_size(block);

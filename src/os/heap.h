@@ -10,6 +10,7 @@
 
 #include "os/site.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -49,6 +50,11 @@ uint64_t hri_heap_estimate(size_t size);
 
 /* Gives the footprint of a block. */
 uint64_t hri_heap_footprint(void *block);
+
+/* Is a block of this footprint to be expected in a mapping of its own, and does a block lie in one? Such a block cannot be
+ * made of what the allocator retains, and goes back to the kernel when it is freed. */
+bool hri_heap_maps(uint64_t footprint_bytes);
+bool hri_heap_is_mapped(void *block);
 
 /* Gives how many bytes of a block may be used. */
 size_t hri_heap_usable(void *block);

@@ -2,7 +2,7 @@
 #include "relief/purger.h"
 
 #include "base/checked.h"
-#include "base/lock.h"
+#include "base/wait.h"
 #include "os/heap.h"
 
 #include <headroom/relief.h>
@@ -36,6 +36,17 @@ static void set_next(hri_purger *purger, int64_t time_ns)
         purger->next_ns[need] = time_ns;
 }
 
+/* One purges at a time, and is due next once it has ended. */
+static void begin(hri_purger *purger)
+{
+    set_next(purger, INT64_MAX);
+}
+
+static bool is_running(const hri_purger *purger)
+{
+    return purger->next_ns[HRI_PURGE_NEEDED] == INT64_MAX;
+}
+
 int hri_purger_init(hri_purger *purger, const hri_clock *clock, int64_t interval_ns, int64_t urgent_interval_ns)
 {
     *purger = (hri_purger){
@@ -47,7 +58,7 @@ int hri_purger_init(hri_purger *purger, const hri_clock *clock, int64_t interval
     int error = hri_process_open(&purger->process, &(hri_site){.root = ""});
     if (error)
         return error;
-    error = hri_lock_init(&purger->lock);
+    error = hri_wait_init(&purger->lock, &purger->done);
     if (error)
         hri_process_close(&purger->process);
     return error;
@@ -55,17 +66,17 @@ int hri_purger_init(hri_purger *purger, const hri_clock *clock, int64_t interval
 
 void hri_purger_destroy(hri_purger *purger)
 {
-    pthread_mutex_destroy(&purger->lock);
+    hri_wait_destroy(&purger->lock, &purger->done);
     hri_process_close(&purger->process);
 }
 
 void hri_purger_fork(hri_purger *purger, hri_fork moment)
 {
-    hri_fork_lock(&purger->lock, moment);
+    hri_fork_wait(&purger->lock, &purger->done, moment);
     if (moment != HRI_FORK_CHILD)
         return;
     purger->inherited = true;
-    if (purger->next_ns[HRI_PURGE_URGENT] == INT64_MAX)
+    if (is_running(purger))
         set_next(purger, INT64_MIN); /* whoever was purging has stayed behind */
 }
 
@@ -75,7 +86,7 @@ bool hri_purger_run(hri_purger *purger, uint64_t kept_bytes, hri_purge_need need
     pthread_mutex_lock(&purger->lock);
     bool due = purger->interval_ns >= 0 && start_ns >= purger->next_ns[need];
     if (due)
-        set_next(purger, INT64_MAX); /* one at a time */
+        begin(purger);
     pthread_mutex_unlock(&purger->lock);
     if (!due)
         return false;
@@ -95,11 +106,23 @@ bool hri_purger_run(hri_purger *purger, uint64_t kept_bytes, hri_purge_need need
     purger->next_ns[HRI_PURGE_ORDINARY] = end_ns + hri_later(rest_ns, interval_ns << purger->fruitless);
     purger->next_ns[HRI_PURGE_WANTED] = end_ns + hri_later(rest_ns, interval_ns);
     purger->next_ns[HRI_PURGE_URGENT] = end_ns + hri_later(rest_ns, purger->urgent_interval_ns);
+    purger->next_ns[HRI_PURGE_NEEDED] = end_ns + purger->urgent_interval_ns;
     purger->longest_ns = hri_later(purger->longest_ns, cost_ns);
     purger->count++;
+    pthread_cond_broadcast(&purger->done);
     pthread_mutex_unlock(&purger->lock);
     *ret_bytes = bytes;
     return true;
+}
+
+bool hri_purger_await(hri_purger *purger)
+{
+    pthread_mutex_lock(&purger->lock);
+    bool waited = is_running(purger);
+    while (is_running(purger))
+        pthread_cond_wait(&purger->done, &purger->lock);
+    pthread_mutex_unlock(&purger->lock);
+    return waited;
 }
 
 void hri_purger_read(hri_purger *purger, uint64_t *ret_count, int64_t *ret_longest_ns)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* When to purge: a purge locks the allocator and takes from 0.2 to hundreds of milliseconds (lessons 11), so it is
- * rate-limited by a least interval and by its own cost, timed, and never run by whoever serves a request. */
+ * rate-limited by a least interval and by its own cost, timed, and run by whoever serves a request only where that one would
+ * be refused otherwise. */
 #ifndef HRI_RELIEF_PURGER_H
 #define HRI_RELIEF_PURGER_H
 
@@ -19,6 +20,7 @@ typedef enum hri_purge_need {
     HRI_PURGE_ORDINARY, /* the allocator may keep something: the interval, twice as long after each fruitless purge */
     HRI_PURGE_WANTED,   /* what was given back is all that the level waits for: the interval */
     HRI_PURGE_URGENT,   /* the limit is near, and much was given back: the urgent interval */
+    HRI_PURGE_NEEDED,   /* a large demand would be refused for what was given back: the same, whatever a purge costs */
     HRI_PURGE_NEEDS
 } hri_purge_need;
 
@@ -29,6 +31,7 @@ typedef struct hri_purger {
     hri_process process;        /* opened at start: a purge is due when descriptors may have run out too */
     bool inherited;             /* `process` is the parent's, before a fork */
     pthread_mutex_t lock;
+    pthread_cond_t done;              /* nobody purges any more */
     int64_t next_ns[HRI_PURGE_NEEDS]; /* not before this, for each need */
     unsigned fruitless;               /* purges in a row that returned next to nothing: each doubles the interval */
     uint64_t count;
@@ -47,6 +50,9 @@ void hri_purger_fork(hri_purger *purger, hri_fork moment);
  * killed for, nor keep a level up. Nor does it make the next one later, whatever it returns.
  * Gives whether it did, and by how much the resident set shrank. */
 bool hri_purger_run(hri_purger *purger, uint64_t kept_bytes, hri_purge_need need, uint64_t *ret_bytes);
+
+/* Waits for the end of a purge that another thread is at. Gives whether there was one. */
+bool hri_purger_await(hri_purger *purger);
 
 void hri_purger_read(hri_purger *purger, uint64_t *ret_count, int64_t *ret_longest_ns);
 

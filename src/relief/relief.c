@@ -147,17 +147,58 @@ static hri_purge_need need_to_purge(hri_relief *relief, const hri_sight *sight, 
     return over > 0 && hidden >= over ? HRI_PURGE_WANTED : HRI_PURGE_ORDINARY;
 }
 
-/* Purges if the rate allows it; then the allocator retains nothing of ours. Gives the bytes that left the resident set. */
+/* The same of a demand: can what the allocator keeps be all that it lacks? How much of that was given back is known by what
+ * looks saw, so it is rather more. Where most of it may be what nobody ever charged, a large demand tries at the ordinary
+ * rate, and a small one leaves that to the monitor. */
+static bool demand_needs_purge(const hri_shortage *shortage, const hri_sight *sight, uint64_t kept_bytes,
+                               hri_purge_need *ret_need)
+{
+    uint64_t short_bytes = hri_sub(shortage->asked_bytes, shortage->left_bytes), retained = sight->retained_bytes;
+    bool large = hri_budget_is_large(shortage->asked_bytes);
+    bool much = retained > hri_share(shortage->limit_bytes, URGENT_SHARE);
+    if (retained < short_bytes / 2)
+        *ret_need = HRI_PURGE_ORDINARY;
+    else
+        *ret_need = large && much ? HRI_PURGE_NEEDED : HRI_PURGE_URGENT;
+    return retained >= short_bytes || (large && kept_bytes >= short_bytes);
+}
+
+/* Purges if the rate allows it; then the allocator retains nothing of ours. Gives whether it did, and the bytes that left
+ * the resident set. */
+static bool purge_for(hri_relief *relief, hri_purge_need need, uint64_t kept_bytes, uint64_t *ret_bytes)
+{
+    *ret_bytes = 0;
+    bool purged = hri_purger_run(&relief->purger, kept_bytes, need, ret_bytes);
+    if (purged)
+        atomic_store_explicit(&relief->watcher->purged, true, memory_order_relaxed);
+    count(&relief->purged_bytes, *ret_bytes);
+    tell(relief, true, *ret_bytes);
+    return purged;
+}
+
 static uint64_t purge(hri_relief *relief)
 {
     hri_sight sight;
     hri_watcher_read(relief->watcher, &sight);
-    uint64_t bytes = 0, kept = kept_bytes(relief, &sight.process);
-    if (hri_purger_run(&relief->purger, kept, need_to_purge(relief, &sight, kept), &bytes))
-        atomic_store_explicit(&relief->watcher->purged, true, memory_order_relaxed);
-    count(&relief->purged_bytes, bytes);
-    tell(relief, true, bytes);
+    uint64_t bytes, kept = kept_bytes(relief, &sight.process);
+    purge_for(relief, need_to_purge(relief, &sight, kept), kept, &bytes);
     return bytes;
+}
+
+/* It is the demand's own thread that waits: nothing but a refusal is the alternative. */
+bool hri_relief_purge_for(hri_relief *relief, const hri_shortage *shortage)
+{
+    hri_sight sight;
+    hri_purge_need need;
+    uint64_t bytes;
+    hri_watcher_read(relief->watcher, &sight);
+    uint64_t kept = kept_bytes(relief, &sight.process);
+    if (!demand_needs_purge(shortage, &sight, kept, &need))
+        return false;
+    bool done = hri_purger_await(&relief->purger) || purge_for(relief, need, kept, &bytes);
+    if (done)
+        hri_watcher_look(relief->watcher, HRI_LOOK_FRESH | HRI_LOOK_QUIET);
+    return done;
 }
 
 /* A guard without a dwell has patience all the same. */
@@ -218,23 +259,37 @@ static bool proves_nothing(const hri_relief *relief, int64_t begin_ns, hri_patie
     return hri_clock_now(relief->clock) - begin_ns >= HRI_RECLAIM_SLICE_NS && patience->lost++ < LOST_MAX;
 }
 
+/* What a demand has to get from reclaimers: with what the allocator retains it is enough, once that is returned. */
+static uint64_t wanted_for(hri_relief *relief, const hri_shortage *shortage)
+{
+    uint64_t short_bytes = hri_sub(shortage->asked_bytes, shortage->left_bytes);
+    if (!shortage->narrowed || !relief->watcher->purges)
+        return short_bytes;
+    hri_sight sight;
+    hri_watcher_read(relief->watcher, &sight);
+    return sight.retained_bytes < short_bytes ? short_bytes - sight.retained_bytes : short_bytes;
+}
+
 bool hri_relief_shortage(hri_relief *relief, const hri_shortage *shortage, hri_patience *patience)
 {
     if (hri_reclaiming())
         return false;
     if (patience->deadline_ns == 0)
         hri_relief_begin(relief, patience);
+    if (shortage->narrowed && hri_relief_purge_for(relief, shortage))
+        return true;
     if (is_late(relief, patience))
         return false;
     hri_reclaim_goal goal = {
         .inside = shortage->budget,
-        .want_bytes = hri_sub(shortage->asked_bytes, shortage->left_bytes),
+        .want_bytes = wanted_for(relief, shortage),
         .deadline_ns = patience->deadline_ns,
     };
     int64_t begin_ns = hri_clock_now(relief->clock);
     bool go_on = hri_relief_run(relief, &goal) > 0 || proves_nothing(relief, begin_ns, patience);
+    if (shortage->narrowed || hri_budget_is_large(shortage->asked_bytes))
+        hri_watcher_look(relief->watcher, HRI_LOOK_FRESH | HRI_LOOK_QUIET); /* the allocator may have what was freed */
     if (shortage->narrowed) {
-        hri_watcher_look(relief->watcher, HRI_LOOK_FRESH | HRI_LOOK_QUIET);
         atomic_store_explicit(&relief->narrowed, true, memory_order_relaxed);
         hri_monitor_wake(relief->monitor); /* the allocator may keep what others seem to take */
     }
@@ -310,13 +365,13 @@ void hri_relief_level_changed(hri_relief *relief, hr_level to)
 
 void hri_relief_trim(hri_relief *relief)
 {
-    bool wanted = atomic_exchange_explicit(&relief->narrowed, false, memory_order_relaxed);
-    if (!wanted && hri_level_word_get(&relief->watcher->word) == HR_NORMAL)
-        return;
     hri_sight sight;
     hri_accounts accounts;
-    hri_watcher_read(relief->watcher, &sight);
+    bool wanted = atomic_exchange_explicit(&relief->narrowed, false, memory_order_relaxed);
     hri_budget_tree_glance(relief->tree, &accounts);
+    if (!wanted && !accounts.waited_for && hri_level_word_get(&relief->watcher->word) == HR_NORMAL)
+        return;
+    hri_watcher_read(relief->watcher, &sight);
     if (kept_bytes(relief, &sight.process) > hri_share(accounts.limit_bytes, KEPT_SHARE))
         purge(relief);
 }

@@ -84,6 +84,10 @@ void hri_relief_begin(hri_relief *relief, hri_patience *patience);
 /* Makes room for a demand that did not fit; the budget's shortage hook. */
 bool hri_relief_shortage(hri_relief *relief, const hri_shortage *shortage, hri_patience *patience);
 
+/* Returns pages on behalf of a demand, where those that the allocator keeps may be all that it lacks, and looks again. Gives
+ * whether a new attempt makes sense. */
+bool hri_relief_purge_for(hri_relief *relief, const hri_shortage *shortage);
+
 /* Who acts on an emergency, and so how long it may take. */
 typedef enum hri_actor {
     HRI_ACTOR_REQUEST, /* a thread that serves somebody: one slice, no purge; the monitor does the rest */
@@ -98,7 +102,7 @@ void hri_relief_act(hri_relief *relief, hri_actor actor);
 /* What a new level asks for at once: the reserve. */
 void hri_relief_level_changed(hri_relief *relief, hr_level to);
 
-/* Purges where much more is resident than is held, above normal or after a demand failed for it; for the monitor. */
+/* Purges where much more is resident than is held, above normal, or after a demand failed for it, or while one waits; for the monitor. */
 void hri_relief_trim(hri_relief *relief);
 
 /* What would have to be given back to get the worst ledger below recover_below. */

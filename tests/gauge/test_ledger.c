@@ -101,6 +101,28 @@ static void what_the_allocator_retains_is_not_others(void **state)
     assert_true(compute().others_bytes == 91 * MIB);
 }
 
+/* Regression: a large block was granted what the allocator retained, could not be made of it, and was killed for. */
+static void what_the_allocator_retains_is_no_room_for_large_blocks(void **state)
+{
+    (void)state;
+    books.retained_bytes = 1 * MIB;
+    assert_true(compute().room_bytes == 69 * MIB);
+    assert_true(compute().mapped_room_bytes == 68 * MIB);
+    books.accounts.held_bytes = 100 * MIB; /* granted and not touched yet: it hides what is retained */
+    books.retained_bytes = 50 * MIB;       /* no more than what is resident is */
+    reading.groups[0].use_bytes = 12 * MIB;
+    assert_true(compute().room_bytes == 98 * MIB);
+    assert_true(compute().mapped_room_bytes == 90 * MIB);
+}
+
+static void large_demands_read_the_gauges_after_a_sixteenth_of_what_is_left(void **state)
+{
+    (void)state;
+    assert_true(hri_ledgers_blind(&books) == 60 * MIB / 16);
+    reading.groups[0].use_bytes = 100 * MIB;
+    assert_true(hri_ledgers_blind(&books) == 100 * MIB / 1024);
+}
+
 static void an_ancestor_that_is_short_decides_but_does_not_set_the_limit(void **state)
 {
     (void)state;
@@ -185,6 +207,8 @@ int main(void)
         TEST(the_room_allows_for_counters_that_lag),
         TEST(a_dropped_reserve_still_counts),
         TEST(what_the_allocator_retains_is_not_others),
+        TEST(what_the_allocator_retains_is_no_room_for_large_blocks),
+        TEST(large_demands_read_the_gauges_after_a_sixteenth_of_what_is_left),
         TEST(an_ancestor_that_is_short_decides_but_does_not_set_the_limit),
         TEST(a_limit_of_0_is_full),
         TEST(nothing_known_is_nothing_used),

@@ -229,6 +229,27 @@ static void a_level_that_waits_for_a_purge_alone_does_not_wait_for_long(void **s
     hr_budget_uncharge(root, read_figures().live_bytes);
 }
 
+/* Regression: a large block that was freed, and had gone back to the kernel, passed for what the allocator retains. */
+static void a_large_block_that_is_freed_is_not_retained(void **state)
+{
+    (void)state;
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    print_message("skipped: the sanitizer is the allocator\n");
+    skip();
+#endif
+    hrt_world_set_group(&world, 100 * MIB, 50 * MIB, 0);
+    hrt_world_set_process(&world, 50 * MIB, 20480 * MIB);
+    make_guard((hr_guard_options){0});
+    void *block = hr_alloc(root, 20 * MIB);
+    assert_non_null(block);
+    block = hr_realloc(root, block, 40 * MIB);
+    assert_non_null(block);
+    hr_guard_check(guard);
+    hr_free(block);
+    hr_guard_check(guard);
+    assert_int_equal(read_figures().others_bytes, 50 * MIB);
+}
+
 static void the_reserve_is_dropped_at_critical_and_taken_back(void **state)
 {
     (void)state;
@@ -324,6 +345,7 @@ int main(void)
         TEST(a_resized_limit_is_seen_at_the_next_look),
         TEST(freed_bytes_that_the_allocator_keeps_are_not_asked_for_twice),
         TEST(a_level_that_waits_for_a_purge_alone_does_not_wait_for_long),
+        TEST(a_large_block_that_is_freed_is_not_retained),
         TEST(the_reserve_is_dropped_at_critical_and_taken_back),
         TEST(without_a_thread_uncharges_bring_the_level_down),
         TEST(try_charge_leaves_the_callback_to_the_next_who_may_run_it),

@@ -96,6 +96,22 @@ static void one_that_the_level_waits_for_waits_for_its_interval_alone(void **sta
     stop();
 }
 
+/* Regression: a large block was refused, though the allocator kept what it lacked, since a purge had just run. */
+static void one_that_a_demand_needs_waits_for_no_cost(void **state)
+{
+    (void)state;
+    uint64_t bytes;
+    start(HRI_SECOND);
+    purger.next_ns[HRI_PURGE_URGENT] = world.now_ns + HRI_SECOND; /* as after a purge of 50 ms */
+    purger.next_ns[HRI_PURGE_ORDINARY] = purger.next_ns[HRI_PURGE_WANTED] = purger.next_ns[HRI_PURGE_URGENT];
+    purger.next_ns[HRI_PURGE_NEEDED] = world.now_ns;
+    assert_false(hri_purger_run(&purger, HR_NONE, HRI_PURGE_URGENT, &bytes));
+    assert_true(hri_purger_run(&purger, HR_NONE, HRI_PURGE_NEEDED, &bytes));
+    assert_true(hri_purger_run(&purger, HR_NONE, HRI_PURGE_NEEDED, &bytes));
+    assert_false(hri_purger_await(&purger)); /* nobody is at it */
+    stop();
+}
+
 static void never_is_never(void **state)
 {
     (void)state;
@@ -116,6 +132,7 @@ int main(void)
         cmocka_unit_test(fruitless_purges_come_less_and_less),
         cmocka_unit_test(an_urgent_one_waits_for_neither),
         cmocka_unit_test(one_that_the_level_waits_for_waits_for_its_interval_alone),
+        cmocka_unit_test(one_that_a_demand_needs_waits_for_no_cost),
         cmocka_unit_test(never_is_never),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
