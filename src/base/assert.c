@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The count of faults is the process's: misuse often cannot be laid at one guard's door. */
+#define _GNU_SOURCE
 #include "base/assert.h"
 
 #include <stdatomic.h>
@@ -8,8 +9,11 @@ static _Atomic uint64_t faults;
 
 #ifdef HRI_DEBUG
 
+#include <dlfcn.h>
+#include <link.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 _Thread_local const void *hri_caller;
 
@@ -19,13 +23,31 @@ void hri_assert_failed(const char *condition, const char *file, int line)
     abort();
 }
 
+/* Absent from libc where it is libdl's, and no reason to link that. */
+extern __attribute__((weak)) int dladdr(const void *address, Dl_info *ret_info);
+
+hri_code_place hri_code_place_of(const void *return_address)
+{
+    hri_code_place place;
+    Dl_info info;
+    const char *at = (const char *)return_address - (return_address != NULL);
+    snprintf(place.text, sizeof place.text, "%p", (const void *)at);
+    if (!dladdr || !dladdr(at, &info) || !info.dli_fname || !info.dli_fbase ||
+        ((const ElfW(Ehdr) *)info.dli_fbase)->e_type != ET_DYN)
+        return place;
+    const char *slash = strrchr(info.dli_fname, '/');
+    snprintf(place.text, sizeof place.text, "%.60s+%#zx", slash ? slash + 1 : info.dli_fname,
+             (size_t)(at - (const char *)info.dli_fbase));
+    return place;
+}
+
 void hri_fault(const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
     fputs("headroom: ", stderr);
     vfprintf(stderr, format, arguments);
-    fprintf(stderr, " (called at %p)\n", hri_caller);
+    fprintf(stderr, " (called at %s)\n", hri_code_place_of(hri_caller).text);
     va_end(arguments);
     abort();
 }

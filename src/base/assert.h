@@ -21,6 +21,16 @@ extern _Thread_local const void *hri_caller;
 #define HRI_NOTE_CALLER() ((void)0)
 #endif
 
+#ifdef HRI_DEBUG
+/* Where a call is, by the address that it returns to: as FILE+OFFSET, of which `addr2line -e FILE OFFSET` gives the line. The
+ * bare address, where it is not known or the file is linked to its addresses. Allocates nothing. */
+typedef struct hri_code_place {
+    char text[96];
+} hri_code_place;
+
+hri_code_place hri_code_place_of(const void *return_address);
+#endif
+
 /* Counts a fault of the caller. Debug builds say on stderr what it was and where it was called, and abort. */
 __attribute__((format(printf, 1, 2))) void hri_fault(const char *format, ...);
 

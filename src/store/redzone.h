@@ -39,7 +39,8 @@ static inline void hri_redzone_out(void *block, size_t usable_bytes, size_t bloc
     const void *put_by, *nobody = NULL;
     memcpy(&put_by, hri_redzone_caller(block, block_bytes), sizeof put_by);
     if (put_by && filled && !hri_redzone_is_filled(block, usable_bytes, HRI_IDLE_FILL))
-        hri_fault("%p was written to while it was in its pool; it was put at %p", block, put_by);
+        hri_fault("%p was written to while it was in its pool; it was put at %s", block,
+                  hri_code_place_of(put_by).text);
     memset((char *)block + usable_bytes, HRI_REDZONE_FILL, block_bytes - usable_bytes - sizeof put_by);
     memcpy(hri_redzone_caller(block, block_bytes), &nobody, sizeof nobody);
 }
@@ -50,7 +51,7 @@ static inline void hri_redzone_in(void *block, size_t usable_bytes, size_t block
     const void *put_by;
     memcpy(&put_by, hri_redzone_caller(block, block_bytes), sizeof put_by);
     if (put_by)
-        hri_fault("%p is put twice; the first time at %p", block, put_by);
+        hri_fault("%p is put twice; the first time at %s", block, hri_code_place_of(put_by).text);
     if (!hri_redzone_is_filled((char *)block + usable_bytes, block_bytes - usable_bytes - sizeof put_by,
                                HRI_REDZONE_FILL))
         hri_fault("%p was written to beyond its end at %zu bytes", block, usable_bytes);
