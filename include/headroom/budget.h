@@ -196,7 +196,7 @@ HR_API HR_MUST_CHECK void *hr_alloc(hr_budget *budget, size_t size);
  */
 HR_API HR_MUST_CHECK void *hr_calloc(hr_budget *budget, size_t n, size_t size);
 
-/* As hr_alloc(), aligned to `align`: a power of two; EINVAL if it is not one.
+/* As hr_alloc(), aligned to `align`: a power of two; EINVAL if it is not one, ENOMEM for more than 1 GiB.
  *
  * undo     hr_free()
  */

@@ -12,6 +12,7 @@
 #include "base/assert.h"
 #include "base/checked.h"
 #include "os/heap.h"
+#include "os/pages.h"
 
 #include <errno.h>
 #include <stdalign.h>
@@ -37,11 +38,21 @@ static uintptr_t seal(const struct header *header)
     return (uintptr_t)header ^ (uintptr_t)UINT64_C(0x6865616472006f6d);
 }
 
+/* Where a large block was, nothing is mapped once it is freed. Debug builds ask before they look. */
+static bool is_readable(const struct header *header)
+{
+#ifdef HRI_DEBUG
+    return hri_pages_are_readable(header, sizeof *header);
+#else
+    return header;
+#endif
+}
+
 /* Finds a block's header; NULL, and a fault, for a pointer that is not ours or was freed. */
 static struct header *header_of(const void *block)
 {
     struct header *header = (struct header *)((uintptr_t)block - sizeof *header);
-    if (header->check == seal(header))
+    if (is_readable(header) && header->check == seal(header))
         return header;
     hri_fault("%p is no block of hr_alloc() and its kin, or it is freed already", block);
     return NULL;
@@ -157,8 +168,10 @@ static char *take(struct payer *payer, size_t raw_size, bool zero, uint64_t *ret
 /* Allocates for a payer. `align` 0 is malloc's own alignment. */
 static void *alloc(struct payer *payer, size_t align, size_t size, bool zero)
 {
-    if (!payer->budget || align > ALIGN_MAX || (align & (align - 1)) != 0)
+    if (!payer->budget || (align & (align - 1)) != 0)
         return refuse(-EINVAL);
+    if (align > ALIGN_MAX)
+        return refuse(-ENOMEM);
     if (align <= alignof(max_align_t))
         align = 0;
     size_t raw_size;

@@ -3,6 +3,7 @@
 #ifndef HRI_OS_PAGES_H
 #define HRI_OS_PAGES_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 size_t hri_page_size(void);
@@ -16,6 +17,9 @@ void hri_pages_unmap(void *pages, size_t size);
 
 /* No huge pages here: then only what was touched is resident, and what is dropped is not. */
 void hri_pages_keep_small(void *pages, size_t size);
+
+/* May these bytes be read? True where the kernel does not say. A system call. */
+bool hri_pages_are_readable(const void *bytes, size_t size);
 
 /* Makes pages resident by writing to each. */
 void hri_pages_touch(void *pages, size_t size);

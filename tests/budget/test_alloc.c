@@ -113,6 +113,8 @@ static void alignment_is_kept_also_by_realloc(void **state)
     }
     assert_null(hr_alloc_aligned(&tree.root, 3, 10));
     assert_int_equal(errno, EINVAL);
+    assert_null(hr_alloc_aligned(&tree.root, (size_t)1 << 31, 10)); /* a power of two, and too much */
+    assert_int_equal(errno, ENOMEM);
     assert_null(hr_alloc_aligned(&tree.root, 0, 10));
     assert_int_equal(errno, EINVAL);
     assert_int_equal(used(&tree.root), 0);
@@ -226,12 +228,33 @@ static void free_twice(void)
 }
 #endif
 
+#ifdef HRI_DEBUG
+/* Regression: nothing is mapped where the block was, and reading its header was a bare SIGSEGV. */
+static void free_a_large_block_twice(void)
+{
+    void *volatile block = hr_alloc(&tree.root, 500000);
+    hr_free(block);
+    hr_free(block);
+}
+
+static void free_nonsense(void)
+{
+    hr_free((void *)4096);
+}
+#endif
+
 static void foreign_pointers_and_double_frees_are_caught(void **state)
 {
     (void)state;
     expect_a_fault(free_a_foreign_pointer);
 #ifndef SAYS_IT_ITSELF
     expect_a_fault(free_twice);
+#endif
+#if defined(HRI_DEBUG)
+    expect_a_fault(free_nonsense);
+#if !defined(SAYS_IT_ITSELF)
+    expect_a_fault(free_a_large_block_twice);
+#endif
 #endif
 }
 
