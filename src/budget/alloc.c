@@ -65,27 +65,11 @@ struct payer {
     uint64_t charged_bytes;  /* so far beyond the promise */
 };
 
-/* Small blocks, which are never mapped, go by the shortest way. */
-static inline int charge(hr_budget *budget, uint64_t bytes, uint64_t mapped_bytes)
-{
-    if (mapped_bytes)
-        return hri_budget_charge_mapped(budget, bytes, mapped_bytes);
-    return bytes ? hr_budget_charge(budget, bytes) : 0;
-}
-
-static inline void uncharge(hr_budget *budget, uint64_t bytes, uint64_t mapped_bytes)
-{
-    if (mapped_bytes)
-        hri_budget_uncharge_mapped(budget, bytes, mapped_bytes);
-    else
-        hr_budget_uncharge(budget, bytes);
-}
-
 /* Of what is paid, `mapped_bytes` are expected in a mapping of their own. */
 static int pay(struct payer *payer, uint64_t bytes, uint64_t mapped_bytes)
 {
     uint64_t promised = payer->promise_bytes ? hri_min(*payer->promise_bytes, bytes) : 0;
-    int error = charge(payer->budget, bytes - promised, mapped_bytes);
+    int error = hri_budget_charge_mapped(payer->budget, bytes - promised, mapped_bytes);
     if (error)
         return error;
     payer->charged_bytes += bytes - promised;
@@ -123,31 +107,10 @@ static void *refuse(int error)
     return NULL;
 }
 
-/* How much of a block's charge is a mapping of its own: all of it, or nothing. */
-static uint64_t mapping(void *raw, uint64_t charge_bytes)
-{
-    return charge_bytes >= HRI_HEAP_MAPPED_MIN && hri_heap_is_mapped(raw) ? charge_bytes : 0;
-}
-
-/* The same before the block is there. */
-static uint64_t expected_mapping(uint64_t paid_bytes)
-{
-    return hri_heap_maps(paid_bytes) ? paid_bytes : 0;
-}
-
-/* Corrects what was expected. */
-static void remap(hr_budget *budget, uint64_t from_bytes, uint64_t to_bytes)
-{
-    if (to_bytes > from_bytes)
-        hri_budget_map(budget, to_bytes - from_bytes);
-    else if (to_bytes < from_bytes)
-        hri_budget_unmap(budget, from_bytes - to_bytes);
-}
-
 /* Pays for a block and takes it from the allocator. Gives NULL, with nothing paid, or what it costs. */
 static char *take(struct payer *payer, size_t raw_size, bool zero, uint64_t *ret_footprint)
 {
-    uint64_t paid = hri_heap_estimate(raw_size), expected = expected_mapping(paid);
+    uint64_t paid = hri_heap_estimate(raw_size), expected = hri_heap_expected_mapping(paid);
     int error = pay(payer, paid, expected);
     if (error)
         return refuse(error);
@@ -157,7 +120,7 @@ static char *take(struct payer *payer, size_t raw_size, bool zero, uint64_t *ret
         *ret_footprint = hri_heap_footprint(raw);
         error = settle(payer, paid, *ret_footprint);
     }
-    remap(payer->budget, expected, error ? 0 : mapping(raw, *ret_footprint));
+    hri_budget_remap(payer->budget, expected, error ? 0 : hri_heap_mapping(raw, *ret_footprint));
     if (!error)
         return raw;
     free(raw);
@@ -232,10 +195,10 @@ void hr_free(void *block)
     if (header) {
         hr_budget *budget = header->budget;
         uint64_t charge_bytes = header->charge_bytes;
-        uint64_t mapped = mapping(raw_of(header), charge_bytes);
+        uint64_t mapped = hri_heap_mapping(raw_of(header), charge_bytes);
         header->check = 0;
         free(raw_of(header));
-        uncharge(budget, charge_bytes, mapped);
+        hri_budget_uncharge_mapped(budget, charge_bytes, mapped);
     }
     errno = saved;
 }
@@ -263,15 +226,16 @@ static void *move(hr_budget *budget, void *block, const struct header *header, s
 static struct header *resize(hr_budget *budget, struct header *header, size_t raw_size)
 {
     uint64_t old = header->charge_bytes, paid = hri_max(old, hri_heap_estimate(raw_size));
-    uint64_t old_mapping = mapping(header, old), expected = hri_max(old_mapping, expected_mapping(paid));
-    int error = charge(budget, paid - old, expected - old_mapping);
+    uint64_t old_mapping = hri_heap_mapping(header, old),
+             expected = hri_max(old_mapping, hri_heap_expected_mapping(paid));
+    int error = hri_budget_charge_mapped(budget, paid - old, expected - old_mapping);
     if (error)
         return refuse(error);
     header->check = 0;
     struct header *resized = realloc(header, raw_size);
     if (!resized) {
         header->check = seal(header);
-        uncharge(budget, paid - old, expected - old_mapping);
+        hri_budget_uncharge_mapped(budget, paid - old, expected - old_mapping);
         return refuse(-ENOMEM);
     }
     /* The block has moved and cannot go back: should the estimate have been too low, and the rest be refused, the block
@@ -279,7 +243,7 @@ static struct header *resize(hr_budget *budget, struct header *header, size_t ra
     struct payer payer = {.budget = budget, .charged_bytes = paid};
     uint64_t footprint = hri_heap_footprint(resized);
     resized->charge_bytes = settle(&payer, paid, footprint) == 0 ? footprint : paid;
-    remap(budget, expected, mapping(resized, resized->charge_bytes));
+    hri_budget_remap(budget, expected, hri_heap_mapping(resized, resized->charge_bytes));
     resized->check = seal(resized);
     return resized;
 }

@@ -208,7 +208,7 @@ int hr_budget_charge(hr_budget *budget, uint64_t bytes)
     return 0;
 }
 
-int hri_budget_charge_mapped(hr_budget *budget, uint64_t bytes, uint64_t mapped_bytes)
+int hri_budget_charge_with_map(hr_budget *budget, uint64_t bytes, uint64_t mapped_bytes)
 {
     if (bytes)
         return charge_slowly(budget, bytes, mapped_bytes, false);
@@ -277,7 +277,7 @@ void hr_budget_uncharge(hr_budget *budget, uint64_t bytes)
         give_slowly(budget, bytes, 0);
 }
 
-void hri_budget_uncharge_mapped(hr_budget *budget, uint64_t bytes, uint64_t mapped_bytes)
+void hri_budget_uncharge_with_map(hr_budget *budget, uint64_t bytes, uint64_t mapped_bytes)
 {
     if (bytes)
         give_slowly(budget, bytes, mapped_bytes);

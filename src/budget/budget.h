@@ -143,10 +143,35 @@ static inline void hri_budget_unmap(hr_budget *budget, uint64_t bytes)
     atomic_fetch_sub_explicit(&budget->tree->mapped_bytes, bytes, memory_order_relaxed);
 }
 
-/* As hr_budget_charge() and hr_budget_uncharge() of bytes of which so many are to be, or were, mapped: both at once, so
- * that nobody who looks meanwhile takes a large block for the allocator's. */
-int hri_budget_charge_mapped(hr_budget *budget, uint64_t bytes, uint64_t mapped_bytes);
-void hri_budget_uncharge_mapped(hr_budget *budget, uint64_t bytes, uint64_t mapped_bytes);
+/* Corrects what was said to be mapped. */
+static inline void hri_budget_remap(hr_budget *budget, uint64_t from_bytes, uint64_t to_bytes)
+{
+    if (to_bytes > from_bytes)
+        hri_budget_map(budget, to_bytes - from_bytes);
+    else if (to_bytes < from_bytes)
+        hri_budget_unmap(budget, from_bytes - to_bytes);
+}
+
+/* Charges and gives back with what is mapped, both at once, so that nobody who looks meanwhile takes a large block for the
+ * allocator's. Behind the next two calls, for which small blocks pay nothing. */
+int hri_budget_charge_with_map(hr_budget *budget, uint64_t bytes, uint64_t mapped_bytes);
+void hri_budget_uncharge_with_map(hr_budget *budget, uint64_t bytes, uint64_t mapped_bytes);
+
+/* As hr_budget_charge() and hr_budget_uncharge(), with `mapped_bytes` that are to be, or were, mapped. */
+static inline int hri_budget_charge_mapped(hr_budget *budget, uint64_t bytes, uint64_t mapped_bytes)
+{
+    if (mapped_bytes)
+        return hri_budget_charge_with_map(budget, bytes, mapped_bytes);
+    return bytes ? hr_budget_charge(budget, bytes) : 0;
+}
+
+static inline void hri_budget_uncharge_mapped(hr_budget *budget, uint64_t bytes, uint64_t mapped_bytes)
+{
+    if (mapped_bytes)
+        hri_budget_uncharge_with_map(budget, bytes, mapped_bytes);
+    else
+        hr_budget_uncharge(budget, bytes);
+}
 
 /* Reads the root: exactly, for which all stocks are drained; or at a glance, where what threads do meanwhile may be
  * missed. */

@@ -52,12 +52,14 @@ static uint64_t others(const hri_books *books, const hri_cgroup_reading *group)
     return others_beside(books, group, close ? 0 : books->retained_bytes);
 }
 
-/* The same for a large block, which is mapped: what the allocator retains is no use to it, and is there, also where it
- * passes for what was granted and not touched yet. */
+/* The same for a large block, which is mapped: what the allocator retains is no use to it. That is there also where it passes
+ * for what is held and was not touched yet, which is at least what is held beyond all that is resident. */
 static uint64_t others_of_mapped(const hri_books *books, const hri_cgroup_reading *group)
 {
-    uint64_t retained = hri_min(books->retained_bytes, books->reading->process.anonymous_bytes);
-    return hri_max(others_beside(books, group, 0), retained);
+    uint64_t resident = books->reading->process.anonymous_bytes;
+    uint64_t untouched = hri_sub(books->accounts.held_bytes, resident);
+    uint64_t hidden = hri_min(hri_min(books->retained_bytes, resident), untouched);
+    return hri_add(others_beside(books, group, 0), hidden);
 }
 
 /* What the root may hold of a group beside its others. */

@@ -178,11 +178,6 @@ bool hri_heap_is_mapped(void *block)
     return is_mapped(malloc_usable_size(block));
 }
 
-bool hri_heap_maps(uint64_t footprint_bytes)
-{
-    return footprint_bytes >= HRI_HEAP_MAPPED_MIN && hri_heap_allocator() == HRI_ALLOCATOR_GLIBC;
-}
-
 uint64_t hri_heap_footprint(void *block)
 {
     size_t usable_bytes = malloc_usable_size(block);

@@ -51,10 +51,21 @@ uint64_t hri_heap_estimate(size_t size);
 /* Gives the footprint of a block. */
 uint64_t hri_heap_footprint(void *block);
 
-/* Is a block of this footprint to be expected in a mapping of its own, and does a block lie in one? Such a block cannot be
- * made of what the allocator retains, and goes back to the kernel when it is freed. */
-bool hri_heap_maps(uint64_t footprint_bytes);
+/* Does a block lie in a mapping of its own? */
 bool hri_heap_is_mapped(void *block);
+
+/* How much of a block's footprint is a mapping of its own, before the block is there and once it is: all of it, or nothing.
+ * Such a block cannot be made of what the allocator retains, and goes back to the kernel when it is freed. */
+static inline uint64_t hri_heap_expected_mapping(uint64_t footprint_bytes)
+{
+    bool maps = footprint_bytes >= HRI_HEAP_MAPPED_MIN && hri_heap_allocator() == HRI_ALLOCATOR_GLIBC;
+    return maps ? footprint_bytes : 0;
+}
+
+static inline uint64_t hri_heap_mapping(void *block, uint64_t footprint_bytes)
+{
+    return footprint_bytes >= HRI_HEAP_MAPPED_MIN && hri_heap_is_mapped(block) ? footprint_bytes : 0;
+}
 
 /* Gives how many bytes of a block may be used. */
 size_t hri_heap_usable(void *block);

@@ -106,7 +106,8 @@ bool hri_purger_run(hri_purger *purger, uint64_t kept_bytes, hri_purge_need need
     purger->next_ns[HRI_PURGE_ORDINARY] = end_ns + hri_later(rest_ns, interval_ns << purger->fruitless);
     purger->next_ns[HRI_PURGE_WANTED] = end_ns + hri_later(rest_ns, interval_ns);
     purger->next_ns[HRI_PURGE_URGENT] = end_ns + hri_later(rest_ns, purger->urgent_interval_ns);
-    purger->next_ns[HRI_PURGE_NEEDED] = end_ns + purger->urgent_interval_ns;
+    purger->next_ns[HRI_PURGE_NEEDED] =
+        bytes < kept_bytes / HRI_PURGE_SHARE ? purger->next_ns[HRI_PURGE_URGENT] : end_ns + purger->urgent_interval_ns;
     purger->longest_ns = hri_later(purger->longest_ns, cost_ns);
     purger->count++;
     pthread_cond_broadcast(&purger->done);

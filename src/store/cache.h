@@ -186,9 +186,9 @@ hri_cache_entry *hri_cache_entry_new(hr_cache *cache, const hri_cache_item *item
 uint64_t hri_cache_entry_bytes(hri_cache_entry *entry);
 
 /* Frees an entry that is in no shard and not borrowed. No lock is held. The second leaves it to the caller to uncharge,
- * and gives how much. */
+ * and gives how much; of that, what was mapped is added to `mapped_bytes`. */
 void hri_cache_entry_free(hr_cache *cache, hri_cache_entry *entry);
-uint64_t hri_cache_entry_dispose(hri_cache_entry *entry);
+uint64_t hri_cache_entry_dispose(hri_cache_entry *entry, uint64_t *mapped_bytes);
 
 /* Borrows an entry that is in its shard: under the lock. */
 void hri_cache_entry_pin(hri_cache_shard *shard, hri_cache_entry *entry);

@@ -10,6 +10,7 @@
 #include "base/assert.h"
 #include "base/checked.h"
 #include "base/uncancelled.h"
+#include "budget/budget.h"
 #include "os/heap.h"
 
 #include <errno.h>
@@ -26,9 +27,9 @@ uint64_t hri_cache_entry_estimate(const hri_cache_item *item)
 }
 
 /* What no relief can make fit is too large, and not short of room. */
-static int charge(hr_cache *cache, uint64_t bytes)
+static int charge(hr_cache *cache, uint64_t bytes, uint64_t mapped_bytes)
 {
-    int error = cache->budget ? hr_budget_charge(cache->budget, bytes) : 0;
+    int error = cache->budget ? hri_budget_charge_mapped(cache->budget, bytes, mapped_bytes) : 0;
     hr_refusal refusal;
     if (error == -EDQUOT && hr_budget_refusal(&refusal) == 0 && refusal.asked_bytes > refusal.limit_bytes)
         return -E2BIG;
@@ -41,21 +42,29 @@ static void uncharge(hr_cache *cache, uint64_t bytes)
         hr_budget_uncharge(cache->budget, bytes);
 }
 
+static void remap(hr_cache *cache, uint64_t from_bytes, uint64_t to_bytes)
+{
+    if (cache->budget)
+        hri_budget_remap(cache->budget, from_bytes, to_bytes);
+}
+
 /* Makes a charged block. */
 static hri_cache_entry *allocate(hr_cache *cache, const hri_cache_item *item, int *ret_error)
 {
-    uint64_t charged_bytes = hri_cache_entry_estimate(item);
-    int error = charge(cache, charged_bytes);
+    uint64_t charged_bytes = hri_cache_entry_estimate(item), expected_bytes = hri_heap_expected_mapping(charged_bytes);
+    int error = charge(cache, charged_bytes, expected_bytes);
     hri_cache_entry *entry = error ? NULL : malloc(block_size(item));
     if (!error && !entry) {
         error = -ENOMEM;
         uncharge(cache, charged_bytes);
+        remap(cache, expected_bytes, 0);
     } else if (!error) {
         uint64_t bytes = hri_heap_footprint(entry);
         if (bytes > charged_bytes)
-            error = charge(cache, bytes - charged_bytes);
+            error = charge(cache, bytes - charged_bytes, 0);
         else
             uncharge(cache, charged_bytes - bytes);
+        remap(cache, expected_bytes, error ? 0 : hri_heap_mapping(entry, bytes));
         if (error) {
             uncharge(cache, charged_bytes);
             free(entry);
@@ -103,20 +112,22 @@ static void drop(const hr_cache_held *held)
         held->drop(held->context, held->data);
 }
 
-uint64_t hri_cache_entry_dispose(hri_cache_entry *entry)
+uint64_t hri_cache_entry_dispose(hri_cache_entry *entry, uint64_t *mapped_bytes)
 {
     HRI_ASSERT(atomic_load_explicit(&entry->state, memory_order_relaxed) == 0);
     if (entry->kind == HRI_CACHE_HELD)
         drop(hri_cache_entry_value(entry));
     uint64_t bytes = hri_heap_footprint(entry);
+    *mapped_bytes += hri_heap_mapping(entry, bytes);
     free(entry);
     return bytes;
 }
 
 void hri_cache_entry_free(hr_cache *cache, hri_cache_entry *entry)
 {
-    if (entry)
-        uncharge(cache, hri_cache_entry_dispose(entry));
+    uint64_t mapped_bytes = 0, bytes = entry ? hri_cache_entry_dispose(entry, &mapped_bytes) : 0;
+    if (cache->budget && bytes)
+        hri_budget_uncharge_mapped(cache->budget, bytes, mapped_bytes);
 }
 
 void hri_cache_entry_pin(hri_cache_shard *shard, hri_cache_entry *entry)

@@ -173,11 +173,11 @@ uint64_t hr_cache_make_room(hr_cache *cache, uint64_t bytes)
 /* Frees entries that have left their shard. */
 static void free_all(hr_cache *cache, hri_cache_entry *const *entries, unsigned count)
 {
-    uint64_t footprint_bytes = 0;
+    uint64_t footprint_bytes = 0, mapped_bytes = 0;
     for (unsigned i = 0; i < count; i++)
-        footprint_bytes += hri_cache_entry_dispose(entries[i]);
+        footprint_bytes += hri_cache_entry_dispose(entries[i], &mapped_bytes);
     if (cache->budget && footprint_bytes)
-        hr_budget_uncharge(cache->budget, footprint_bytes);
+        hri_budget_uncharge_mapped(cache->budget, footprint_bytes, mapped_bytes);
 }
 
 /* Evicts from one shard, a batch at most. */

@@ -108,11 +108,12 @@ static void what_the_allocator_retains_is_no_room_for_large_blocks(void **state)
     books.retained_bytes = 1 * MIB;
     assert_true(compute().room_bytes == 69 * MIB);
     assert_true(compute().mapped_room_bytes == 68 * MIB);
-    books.accounts.held_bytes = 100 * MIB; /* granted and not touched yet: it hides what is retained */
-    books.retained_bytes = 50 * MIB;       /* no more than what is resident is */
+    books.retained_bytes = 50 * MIB; /* what is freed may be back with the kernel: figures that show it are believed */
+    assert_true(compute().mapped_room_bytes == 68 * MIB);
+    books.accounts.held_bytes = 100 * MIB; /* granted and not touched yet: it hides what is retained, */
     reading.groups[0].use_bytes = 12 * MIB;
-    assert_true(compute().room_bytes == 98 * MIB);
-    assert_true(compute().mapped_room_bytes == 90 * MIB);
+    assert_true(compute().room_bytes == 98 * MIB); /* which is no more than what is resident */
+    assert_true(compute().mapped_room_bytes == 88 * MIB);
 }
 
 static void large_demands_read_the_gauges_after_a_sixteenth_of_what_is_left(void **state)

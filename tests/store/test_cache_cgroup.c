@@ -105,9 +105,45 @@ static int live(void *context)
     return error ? SAY_AND_FAIL("it could not be freed") : 0;
 }
 
-static void shrinks_lives_and_fills_again(void **state)
+/* Puts many more values than fit, each of which is a mapping of its own: they are back with the kernel once they are evicted,
+ * so whoever is short of room need not purge for them. */
+static int turn_over_large_values(void *context)
 {
-    (void)state;
+    (void)context;
+    hr_guard *guard;
+    hr_cache *cache;
+    hr_figures figures;
+    if (hr_guard_new(&(hr_guard_options){.interval_ns = -1}, &guard) != 0 || hr_cache_new(guard, NULL, &cache) != 0)
+        return SAY_AND_FAIL("no guard or cache");
+    char *value = calloc(1, MIB);
+    unsigned put = 0;
+    for (unsigned key = 0; value && key < 1000; key++) {
+        put += hr_cache_put(cache, &key, sizeof key, value, MIB, 0) >= 0;
+        if (key % 4 == 0)
+            hr_free(hr_alloc(hr_guard_root(guard), 20 * MIB)); /* a request beside it */
+    }
+    free(value);
+    int error = hr_guard_read(guard, &figures);
+    fprintf(stderr, "%u put, %llu purges\n", put, (unsigned long long)figures.purges);
+    if (put < 900)
+        return SAY_AND_FAIL("values were not taken in");
+    if (error || figures.purges > 10)
+        return SAY_AND_FAIL("it was purged for nothing");
+    if (hr_cache_free(cache) != 0)
+        return SAY_AND_FAIL("it could not be freed");
+    char *memory = mmap(NULL, 20 * MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED)
+        return SAY_AND_FAIL("no memory to take");
+    memset(memory, 1, 20 * MIB);
+    hr_guard_check(guard);
+    if (hr_guard_read(guard, &figures) != 0 || figures.others_bytes < 19 * MIB)
+        return SAY_AND_FAIL("what others take passes for what was evicted");
+    hr_guard_free(guard);
+    return 0;
+}
+
+static void run_in_group(hrt_cgroup_function *play)
+{
     char reason[HRT_REASON];
     if (!hrt_cgroup_available(reason)) {
         print_message("no cgroup: %s\n", reason);
@@ -115,7 +151,7 @@ static void shrinks_lives_and_fills_again(void **state)
     }
     hrt_cgroup group;
     assert_int_equal(hrt_cgroup_new("cache", LIMIT_BYTES, &group), 0);
-    int status = hrt_cgroup_run(&group, live, NULL);
+    int status = hrt_cgroup_run(&group, play, NULL);
     uint64_t kills = hrt_cgroup_oom_kills(&group);
     hrt_cgroup_free(&group);
     assert_true(WIFEXITED(status));
@@ -123,10 +159,23 @@ static void shrinks_lives_and_fills_again(void **state)
     assert_true(kills == 0 || kills == UINT64_MAX);
 }
 
+static void shrinks_lives_and_fills_again(void **state)
+{
+    (void)state;
+    run_in_group(live);
+}
+
+static void large_values_that_are_evicted_are_not_purged_for(void **state)
+{
+    (void)state;
+    run_in_group(turn_over_large_values);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(shrinks_lives_and_fills_again),
+        cmocka_unit_test(large_values_that_are_evicted_are_not_purged_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
