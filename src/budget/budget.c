@@ -90,6 +90,8 @@ void hri_demand_take(const hri_demand *demand)
 static bool crosses(hri_budget_tree *tree)
 {
     uint64_t cross_bytes = atomic_load_explicit(&tree->cross_bytes, memory_order_relaxed);
+    if (tree->taken_bytes > tree->taken_max_bytes) /* what one thread gives back is no use to the next who takes */
+        return true;
     if (tree->root.used_bytes <= cross_bytes)
         return false;
     hri_stock_drain(&tree->root);

@@ -36,6 +36,7 @@ typedef struct hri_patience {
     int64_t deadline_ns;
     int64_t ran_ns; /* the thread's processor time when relief began */
     unsigned renewals;
+    unsigned purges;
     unsigned lost; /* attempts that freed nothing, and lost the processor before they could */
 } hri_patience;
 
@@ -100,6 +101,8 @@ struct hri_budget_tree {
     uint64_t mapped_room_bytes;   /* the same for large demands: what the allocator retains is no use to them */
     uint64_t stock_ceiling_bytes; /* the root's use up to which stocks are handed out */
     const char *limit_name;       /* where the root's limit comes from, for refusals */
+    uint64_t taken_bytes;         /* by all since the gauges were read, whatever was given back meanwhile */
+    uint64_t taken_max_bytes;     /* above this, too, charges call crossed() */
     uint64_t refusals;            /* of all budgets */
     struct hri_waiter *first_waiter;
     struct hri_yielders *yielders; /* for whoever keeps memory in these budgets; NULL: nobody asks them */
@@ -183,6 +186,7 @@ typedef struct hri_budget_view {
     uint64_t kernel_limit_bytes;
     uint64_t room_bytes;          /* what is left of it once others have theirs */
     uint64_t mapped_room_bytes;   /* and once the allocator has what it retains */
+    uint64_t taken_max_bytes;     /* what may be taken in all by these figures */
     uint64_t blind_bytes;         /* what large demands may take by these figures */
     bool fresh;                   /* the gauges were read for it */
     uint64_t cross_bytes;         /* the use above which charges are to call crossed() */

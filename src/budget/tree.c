@@ -23,6 +23,7 @@ int hri_budget_tree_init(hri_budget_tree *tree, uint64_t limit_bytes, const hri_
         .kernel_limit_bytes = HR_NONE,
         .room_bytes = HR_NONE,
         .mapped_room_bytes = HR_NONE,
+        .taken_max_bytes = HR_NONE,
         .stock_ceiling_bytes = HR_NONE,
         .limit_name = "root",
         .hooks = *hooks,
@@ -215,6 +216,9 @@ void hri_budget_tree_instruct(hri_budget_tree *tree, const hri_budget_view *view
     atomic_store_explicit(&tree->cross_bytes, view->cross_bytes, memory_order_relaxed);
     atomic_store_explicit(&tree->watched, view->watched, memory_order_relaxed);
     atomic_store_explicit(&tree->blind_bytes, view->blind_bytes, memory_order_relaxed);
+    tree->taken_max_bytes = view->taken_max_bytes;
+    if (view->fresh)
+        tree->taken_bytes = 0;
     if (view->fresh)
         atomic_store_explicit(&tree->unseen_bytes, 0, memory_order_relaxed);
     if (view->watched || tree->root.used_bytes > tree->stock_ceiling_bytes)

@@ -320,6 +320,14 @@ uint64_t hri_ledgers_blind(const hri_books *books)
     return least_left(books, left_to_demand_blindly, 1);
 }
 
+uint64_t hri_ledgers_taken_max(const hri_books *books)
+{
+    if (books->reading->binding < 0)
+        return HR_NONE;
+    const hri_cgroup_reading *group = &books->reading->groups[books->reading->binding];
+    return hri_max(least_left(books, left_to_take_blindly, 1), lag(books, group) / 2);
+}
+
 uint64_t hri_ledgers_crossing(const hri_books *books, double threshold)
 {
     uint64_t limit = budget_limit(books, kernel_limit(books, &(int){0}).limit_bytes);

@@ -71,6 +71,11 @@ uint64_t hri_ledgers_ceiling(const hri_books *books, double threshold);
  * Others may take as much meanwhile, and the next reading, a quarter of the rest later, still comes in time. */
 uint64_t hri_ledgers_crossing(const hri_books *books, double threshold);
 
+/* What may be taken in all before the gauges have to be read again, though as much is given back meanwhile: by other threads,
+ * perhaps, whose pages the allocator keeps. As above, but no less than the counters may lag behind anyway. HR_NONE: no cgroup
+ * kills for it. */
+uint64_t hri_ledgers_taken_max(const hri_books *books);
+
 /* What large demands may take in all before the gauges have to be read again: a sixteenth of what was left of a kernel's
  * limit. They read them before they are granted, since after that nobody looks until they are touched. */
 uint64_t hri_ledgers_blind(const hri_books *books);

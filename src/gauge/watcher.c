@@ -57,6 +57,7 @@ static void instruct_tree(hri_watcher *watcher, const hri_books *books, bool fre
                                        .kernel_limit_bytes = ledgers->kernel_limit_bytes,
                                        .room_bytes = ledgers->room_bytes,
                                        .mapped_room_bytes = ledgers->mapped_room_bytes,
+                                       .taken_max_bytes = hri_ledgers_taken_max(books),
                                        .blind_bytes = hri_ledgers_blind(books),
                                        .fresh = fresh,
                                        .cross_bytes = cross,

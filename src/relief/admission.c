@@ -73,7 +73,7 @@ static bool make_room(hri_relief *relief, const hri_shortage *shortage, hri_pati
     }
     if (!shortage->ceiling)
         return hri_relief_shortage(relief, shortage, patience);
-    if (hri_budget_is_large(shortage->asked_bytes) && hri_relief_purge_for(relief, shortage))
+    if (hri_budget_is_large(shortage->asked_bytes) && hri_relief_purge_for(relief, shortage, patience))
         return true;
     /* The grant would lead to degraded, where relief would aim under recover_below: aim there at once. */
     hri_shortage all = *shortage;

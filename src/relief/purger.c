@@ -121,7 +121,7 @@ bool hri_purger_await(hri_purger *purger)
     pthread_mutex_lock(&purger->lock);
     bool waited = is_running(purger);
     while (is_running(purger))
-        pthread_cond_wait(&purger->done, &purger->lock);
+        hri_wait_on(&purger->done, &purger->lock);
     pthread_mutex_unlock(&purger->lock);
     return waited;
 }

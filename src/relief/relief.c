@@ -13,6 +13,7 @@
  * most for a level that it happened to cross, with the readings around the slice. */
 #define DEADLINE_NS (20 * HRI_MILLISECOND)
 #define RENEWALS_MAX 25 /* half a second, five periods of a usual quota */
+#define PURGES_MAX 3    /* by a demand itself */
 #define LOST_MAX 2      /* attempts that say nothing */
 #define REQUEST_SLICE_NS (400 * HRI_MICROSECOND)
 #define CLEAN_DEADLINE_NS (1 * HRI_SECOND)
@@ -186,19 +187,21 @@ static uint64_t purge(hri_relief *relief)
 }
 
 /* It is the demand's own thread that waits: nothing but a refusal is the alternative. */
-bool hri_relief_purge_for(hri_relief *relief, const hri_shortage *shortage)
+bool hri_relief_purge_for(hri_relief *relief, const hri_shortage *shortage, hri_patience *patience)
 {
     hri_sight sight;
     hri_purge_need need;
     uint64_t bytes;
     hri_watcher_read(relief->watcher, &sight);
     uint64_t kept = kept_bytes(relief, &sight.process);
-    if (!demand_needs_purge(shortage, &sight, kept, &need))
+    if (patience->purges == PURGES_MAX || !demand_needs_purge(shortage, &sight, kept, &need))
         return false;
     bool done = hri_purger_await(&relief->purger) || purge_for(relief, need, kept, &bytes);
-    if (done)
-        hri_watcher_look(relief->watcher, HRI_LOOK_FRESH | HRI_LOOK_QUIET);
-    return done;
+    if (!done)
+        return false;
+    patience->purges++;
+    hri_watcher_look(relief->watcher, HRI_LOOK_FRESH | HRI_LOOK_QUIET);
+    return true;
 }
 
 /* A guard without a dwell has patience all the same. */
@@ -276,7 +279,7 @@ bool hri_relief_shortage(hri_relief *relief, const hri_shortage *shortage, hri_p
         return false;
     if (patience->deadline_ns == 0)
         hri_relief_begin(relief, patience);
-    if (shortage->narrowed && hri_relief_purge_for(relief, shortage))
+    if (shortage->narrowed && hri_relief_purge_for(relief, shortage, patience))
         return true;
     if (is_late(relief, patience))
         return false;

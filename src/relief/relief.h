@@ -86,7 +86,7 @@ bool hri_relief_shortage(hri_relief *relief, const hri_shortage *shortage, hri_p
 
 /* Returns pages on behalf of a demand, where those that the allocator keeps may be all that it lacks, and looks again. Gives
  * whether a new attempt makes sense. */
-bool hri_relief_purge_for(hri_relief *relief, const hri_shortage *shortage);
+bool hri_relief_purge_for(hri_relief *relief, const hri_shortage *shortage, hri_patience *patience);
 
 /* Who acts on an emergency, and so how long it may take. */
 typedef enum hri_actor {

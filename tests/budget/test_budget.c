@@ -220,6 +220,34 @@ static void narrow(uint64_t kernel_limit_bytes, uint64_t room_bytes)
                                                                .limit_name = "kernel"});
 }
 
+/* Regression: while some threads gave back and others took, use stood still, and so nobody looked at what became resident. */
+static void what_is_taken_calls_for_a_look_though_as_much_is_given_back(void **state)
+{
+    (void)state;
+    hri_budget_view view = {
+        .kernel_limit_bytes = 1000,
+        .room_bytes = 1000,
+        .mapped_room_bytes = 1000,
+        .cross_bytes = HR_NONE,
+        .taken_max_bytes = 300,
+        .blind_bytes = HR_NONE,
+        .limit_name = "kernel",
+        .fresh = true,
+    };
+    hri_budget_tree_instruct(&fixture.tree, &view);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(hr_budget_charge(fixture.root, 100), 0);
+        hr_budget_uncharge(fixture.root, 100);
+    }
+    assert_int_equal(fixture.crossings, 0);
+    assert_int_equal(hr_budget_charge(fixture.root, 100), 0);
+    assert_int_equal(fixture.crossings, 1);
+    hri_budget_tree_instruct(&fixture.tree, &view); /* the gauges were read */
+    assert_int_equal(hr_budget_charge(fixture.root, 100), 0);
+    assert_int_equal(fixture.crossings, 1);
+    hr_budget_uncharge(fixture.root, 200);
+}
+
 static void what_others_take_narrows_the_root_after_a_second_look(void **state)
 {
     (void)state;
@@ -472,6 +500,7 @@ int main(void)
         TEST(a_budget_in_use_cannot_be_freed),
         TEST(a_limit_below_the_use_refuses_until_use_is_below),
         TEST(a_waiting_charge_is_woken_by_room),
+        TEST(what_is_taken_calls_for_a_look_though_as_much_is_given_back),
         TEST(giving_back_too_much_is_caught),
         TEST(debug_builds_recount_what_is_read),
         TEST(a_surplus_in_a_stock_is_found_by_the_next_read),
