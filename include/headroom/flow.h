@@ -224,7 +224,13 @@ typedef struct hr_progress {
  * at the end. */
 typedef void hr_progress_fn(void *context, const hr_progress *progress);
 
-/* Zero means default everywhere. */
+/* Zero means default everywhere.
+ *
+ * drop_behind: the kernel is told, 8 MiB after 8 MiB and when a run ends, however it ends, that the file's pages are not
+ * needed. It does not ask who brought them: what others had in the cache of what is read goes too, and so may up to 4 MiB
+ * before where the run began and 32 MiB behind where it ended, since the kernel reads ahead. Pages that somebody has mapped
+ * or has written and that are not on the disk yet stay, and so do those that the disk is still bringing when the run ends.
+ */
 typedef struct hr_stream_options {
     hr_reader reader;
     size_t buffer_bytes;   /* 1 MiB; rounded up to whole pages */
@@ -237,7 +243,7 @@ typedef struct hr_stream_options {
     bool long_records_in_pieces; /* a record larger than a buffer comes in pieces, in chunks of its own */
     uint64_t offset;             /* passes over so many bytes first: to go on where another run had come to */
     uint64_t size_bytes;         /* of the input, for on_progress, where the reader does not know */
-    bool drop_behind;            /* the page cache of a file is dropped once read: what others have there stays */
+    bool drop_behind;            /* the page cache of a file is dropped once read: see above */
     hr_guard *guard;             /* whose level is answered to, and whose root pays; NULL: neither */
     hr_budget *budget;           /* who pays for the buffers instead */
     int64_t pause_max_ns;        /* 30 s: how long one pause at critical may last; negative: for ever */

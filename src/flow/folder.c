@@ -87,3 +87,9 @@ void hri_folder_drop_behind(hr_folder *folder, bool drop)
 {
     folder->drop_behind = drop;
 }
+
+void hri_folder_drop(hr_folder *folder)
+{
+    if (folder->open)
+        hri_input_drop(&folder->input);
+}

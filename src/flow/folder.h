@@ -14,4 +14,7 @@ const char *hri_folder_name(const hr_folder *folder);
 
 void hri_folder_drop_behind(hr_folder *folder, bool drop);
 
+/* As hri_input_drop(), of the file that is open. */
+void hri_folder_drop(hr_folder *folder);
+
 #endif

@@ -136,6 +136,14 @@ int hri_source_seek(hri_source *source, uint64_t offset)
     return 0;
 }
 
+void hri_source_drop(hri_source *source)
+{
+    if (source->reader.kind_ == HRI_READER_FD)
+        hri_input_drop(&source->input);
+    else if (source->reader.kind_ == HRI_READER_FOLDER)
+        hri_folder_drop(source->reader.self_);
+}
+
 uint64_t hri_source_size(const hri_source *source)
 {
     if (source->reader.kind_ == HRI_READER_MEMORY)

@@ -36,6 +36,9 @@ ssize_t hri_source_read(hri_source *source, hri_wake wake, void *buffer, size_t 
 /* Goes to so many bytes behind the start. Gives 0; -ESPIPE where it cannot. */
 int hri_source_seek(hri_source *source, uint64_t offset);
 
+/* For the end of a run: gives back the page cache, where that was asked for. */
+void hri_source_drop(hri_source *source);
+
 /* Gives the input's size from the start; 0: not known. */
 uint64_t hri_source_size(const hri_source *source);
 

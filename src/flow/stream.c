@@ -375,6 +375,7 @@ int hr_stream_continue(hr_stream *stream, hr_stream_result *ret_result)
         stream->result.elapsed_ns += hri_clock_now(&hri_os_clock) - stream->started_ns;
         hri_stream_report(stream, true);
         unmap_idle(stream);
+        hri_source_drop(&stream->source);
     }
     stream->result.offset = reached(stream);
     stream->result.buffers_peak_bytes = hri_buffers_peak_bytes(&stream->buffers);

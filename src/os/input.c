@@ -22,6 +22,14 @@
 /* How much is read before its cache is given back: each time costs a walk over the pages. */
 #define DROP_BYTES (INT64_C(8) << 20)
 
+/* The cache is in folios of several pages, each at a multiple of its size, and the kernel gives back only what lies wholly
+ * within a range: so ranges begin at a multiple of this, the size of the largest or more. */
+#define FOLIO_BYTES (INT64_C(4) << 20)
+
+/* How far the kernel may have read ahead of what was asked for: devices here have 8 MiB, and POSIX_FADV_SEQUENTIAL makes
+ * it twice that. */
+#define AHEAD_BYTES (INT64_C(32) << 20)
+
 /* What a pipe is made to hold: writer and reader then take turns less often, which was worth a fifth here; more was not
  * worth more. */
 #define PIPE_BYTES (256 << 10)
@@ -69,6 +77,25 @@ static int wait_readable(int fd, hri_wake wake)
     return asked[1].revents || asked[2].revents ? -ECANCELED : 0;
 }
 
+/* Gives back the cache from the folio in which the last range ended up to so many bytes beyond the next read. */
+static void drop(hri_input *input, int64_t beyond)
+{
+    if (!input->regular || input->start < 0)
+        return;
+    int64_t begin = (input->start + input->dropped) / FOLIO_BYTES * FOLIO_BYTES;
+    int64_t end = input->start + input->position;
+    if (end > INT64_MAX - beyond)
+        beyond = INT64_MAX - end;
+    (void)posix_fadvise(input->fd, begin, end + beyond - begin, POSIX_FADV_DONTNEED);
+    input->dropped = input->position;
+}
+
+void hri_input_drop(hri_input *input)
+{
+    if (input->drop_behind)
+        drop(input, AHEAD_BYTES);
+}
+
 ssize_t hri_input_read(hri_input *input, hri_wake wake, void *buffer, size_t size)
 {
     bool can_be_woken = !input->regular && (wake.cancel_fd >= 0 || wake.stop_fd >= 0);
@@ -80,8 +107,10 @@ ssize_t hri_input_read(hri_input *input, hri_wake wake, void *buffer, size_t siz
         ssize_t got = read(input->fd, buffer, size);
         if (got >= 0) {
             input->position += got;
-            if (input->drop_behind && (got == 0 || input->position - input->dropped >= DROP_BYTES))
+            if (got == 0)
                 hri_input_drop(input);
+            else if (input->drop_behind && input->position - input->dropped >= DROP_BYTES)
+                drop(input, 0);
             return got;
         }
         if (errno != EINTR && errno != EAGAIN)
@@ -99,15 +128,6 @@ int hri_input_seek(hri_input *input, uint64_t offset)
     input->position = (int64_t)offset;
     input->dropped = input->position;
     return 0;
-}
-
-void hri_input_drop(hri_input *input)
-{
-    if (!input->regular || input->start < 0)
-        return;
-    (void)posix_fadvise(input->fd, input->start + input->dropped, input->position - input->dropped,
-                        POSIX_FADV_DONTNEED);
-    input->dropped = input->position;
 }
 
 ssize_t hri_input_read_file(hri_stdio *input, hri_wake wake, void *buffer, size_t size, bool *ret_end)

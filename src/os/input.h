@@ -38,7 +38,8 @@ ssize_t hri_input_read(hri_input *input, hri_wake wake, void *buffer, size_t siz
 /* Goes to so many bytes behind the start. Gives 0; -ESPIPE where it cannot seek. */
 int hri_input_seek(hri_input *input, uint64_t offset);
 
-/* Gives back the cache of what was read and not yet given back. */
+/* If the cache is dropped behind: gives back what is not yet given back, and what may have been read ahead. For the end of a
+ * run. */
 void hri_input_drop(hri_input *input);
 
 /* A FILE, and the error that is still to be told. */

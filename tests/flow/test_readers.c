@@ -171,22 +171,6 @@ static void what_cannot_seek_is_read_over(void **state)
     assert_memory_equal(sink.data, input + 10000, SIZE - 10000);
 }
 
-static void the_cache_can_be_dropped_behind(void **state)
-{
-    (void)state;
-    int fd = file_of_input();
-    hr_stream_options options = {.reader = hr_reader_fd(fd),
-                                 .drop_behind = true,
-                                 .buffer_bytes = 4096,
-                                 .on_chunk = hrt_sink_take,
-                                 .context = &sink};
-    hr_stream_result result;
-    assert_int_equal(hr_stream_run(&options, &result), 0);
-    assert_true(hrt_sink_has(&sink, input, SIZE));
-    assert_string_equal(result.method, "read, sequential, cache dropped behind");
-    close(fd);
-}
-
 struct writer {
     int fd;
     size_t step;
@@ -425,7 +409,6 @@ int main(void)
         cmocka_unit_test_setup(files_from_where_they_stand, set_up),
         cmocka_unit_test_setup(a_file_stands_at_the_offset_reached_after_an_error, set_up),
         cmocka_unit_test_setup(what_cannot_seek_is_read_over, set_up),
-        cmocka_unit_test_setup(the_cache_can_be_dropped_behind, set_up),
         cmocka_unit_test_setup(pipes_and_sockets, set_up),
         cmocka_unit_test_setup(what_cannot_be_read, set_up),
         cmocka_unit_test_setup(files_whose_size_is_a_lie, set_up),
