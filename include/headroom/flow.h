@@ -115,8 +115,9 @@ HR_API HR_MUST_CHECK int hr_folder_new(const char *path, hr_folder **ret_folder)
 HR_API void hr_folder_free(hr_folder *folder);
 
 /* Reads a folder's files one after another, in the order in which the kernel lists them. The end of a file ends its
- * last record; chunks never hold bytes of two files and name theirs (hr_chunk.name). A file that vanishes before its turn
- * is passed over; one that cannot be opened is an error. A folder can be read once.
+ * last record; chunks never hold bytes of two files and name theirs (hr_chunk.name). Symbolic links are followed. A file
+ * that vanishes before its turn is passed over; one that cannot be opened or read is an error, which names it
+ * (hr_stream_result.name), and hr_stream_continue() tries that file again. A folder can be read once: then it is -ESTALE.
  *
  * threads  any
  */
@@ -255,7 +256,8 @@ typedef struct hr_stream_options {
     hr_cancel *cancel;
 } hr_stream_options;
 
-/* What a run came to. Always written, also when it fails. */
+/* What a run came to. Always written, also when it fails. `name` is NULL without an error, and for all readers but
+ * hr_reader_folder(); it is valid until the next run or until the folder is freed. */
 typedef struct hr_stream_result {
     uint64_t bytes;              /* handed on, and taken by on_chunk */
     uint64_t chunks;             /* in so many chunks */
@@ -266,6 +268,8 @@ typedef struct hr_stream_result {
     int64_t elapsed_ns;          /* of this run */
     unsigned workers;            /* that ran */
     const char *method;          /* how the input was read, such as "read, sequential"; a constant string */
+    const char *name;            /* after an error the folder's file in which `offset` is, or that cannot be opened */
+    uint64_t file_offset;        /* `offset` from that file's beginning */
 } hr_stream_result;
 
 /* Runs a stream from its beginning to its end, or to the first error. `ret_result` may be NULL.
@@ -273,9 +277,9 @@ typedef struct hr_stream_result {
  * The first error stops everything: chunks that wait are not handed on. After an error of the reader, and a pause that
  * took too long, those that were read before are.
  *
- * returns  0; what a callback or the reader returned; -EINVAL; -ECANCELED; -ETIMEDOUT after a pause of pause_max_ns;
- *          -EMSGSIZE for a record larger than a buffer, -EBADMSG where the input ends inside a record of known length:
- *          both at its offset; -EDQUOT or -ENOMEM where not even one buffer can be had
+ * returns  0; what a callback or the reader returned; what hr_stream_new() does; -ECANCELED; -ETIMEDOUT after a pause of
+ *          pause_max_ns; -EMSGSIZE for a record larger than a buffer, -EBADMSG where the input ends inside a record of
+ *          known length: both at its offset; -EDQUOT or -ENOMEM where not even one buffer can be had
  * threads  any; callbacks come on the caller's thread, with workers on theirs
  * memory   buffers × buffer_bytes, charged; beside them a page, 4 KiB and half a KiB a buffer; the workers' stacks
  */
@@ -285,7 +289,7 @@ typedef struct hr_stream hr_stream;
 
 /* Makes a stream that can be continued: its reader must live as long.
  *
- * returns  0; -EINVAL; -ENOMEM
+ * returns  0; -EINVAL; -ENOMEM; -ESTALE for a folder that was read before; -EISDIR, -EBADF
  * threads  any
  * memory   allocates 4 KiB and half a KiB a buffer; buffers are taken while it runs
  * undo     hr_stream_free()

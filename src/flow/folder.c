@@ -6,13 +6,16 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct hr_folder {
     hri_names names;
     hri_input input; /* of the file that is open */
     bool open;
     bool drop_behind;
+    bool begun, ended;
     char name[HRI_NAME_BYTES];
+    char kept_name[HRI_NAME_BYTES]; /* that a result has told */
 };
 
 int hr_folder_new(const char *path, hr_folder **ret_folder)
@@ -56,15 +59,26 @@ static int open_next(hr_folder *folder)
     folder->open = !error;
     if (error)
         hri_file_close(fd);
+    else
+        hri_names_pass(&folder->names);
     return error;
+}
+
+int hri_folder_begin(hr_folder *folder, bool drop_behind)
+{
+    folder->drop_behind = drop_behind;
+    return folder->begun ? -ESTALE : 0;
 }
 
 ssize_t hri_folder_read(hr_folder *folder, void *buffer, size_t size, bool *ret_file_end, bool *ret_end)
 {
+    if (folder->ended)
+        return -ESTALE;
+    folder->begun = true;
     if (!folder->open) {
         int error = open_next(folder);
         if (error == -ENODATA) {
-            *ret_end = true;
+            *ret_end = folder->ended = true;
             return 0;
         }
         if (error)
@@ -83,9 +97,9 @@ const char *hri_folder_name(const hr_folder *folder)
     return folder->name;
 }
 
-void hri_folder_drop_behind(hr_folder *folder, bool drop)
+const char *hri_folder_keep_name(hr_folder *folder, const char name[HRI_NAME_BYTES])
 {
-    folder->drop_behind = drop;
+    return memcpy(folder->kept_name, name, HRI_NAME_BYTES);
 }
 
 void hri_folder_drop(hr_folder *folder)

@@ -113,7 +113,7 @@ int hri_source_open(hri_source *source, const hr_reader *reader, bool drop_behin
     if (reader->kind_ < HRI_READER_FD || reader->kind_ > HRI_READER_FOLDER)
         return -EINVAL;
     if (reader->kind_ == HRI_READER_FOLDER)
-        hri_folder_drop_behind(reader->self_, drop_behind);
+        return hri_folder_begin(reader->self_, drop_behind);
     return reader->kind_ == HRI_READER_FD ? hri_input_open(&source->input, reader->fd_, drop_behind) : 0;
 }
 
@@ -153,7 +153,13 @@ uint64_t hri_source_size(const hri_source *source)
 
 const char *hri_source_name(const hri_source *source)
 {
-    return source->reader.kind_ == HRI_READER_FOLDER ? hri_folder_name(source->reader.self_) : NULL;
+    const char *name = source->reader.kind_ == HRI_READER_FOLDER ? hri_folder_name(source->reader.self_) : "";
+    return name[0] ? name : NULL;
+}
+
+const char *hri_source_keep_name(hri_source *source, const char name[HRI_NAME_BYTES])
+{
+    return hri_folder_keep_name(source->reader.self_, name);
 }
 
 const char *hri_source_method(const hri_source *source, bool can_be_woken)

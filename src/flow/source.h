@@ -42,8 +42,11 @@ void hri_source_drop(hri_source *source);
 /* Gives the input's size from the start; 0: not known. */
 uint64_t hri_source_size(const hri_source *source);
 
-/* The name of the file that is read, where there is one of several; else NULL. */
+/* The name of the file that is read, or could not be opened, where there is one of several; else NULL. */
 const char *hri_source_name(const hri_source *source);
+
+/* Keeps such a name for the caller: as long as the reader stands on what it was made from. Gives the copy. */
+const char *hri_source_keep_name(hri_source *source, const char name[HRI_NAME_BYTES]);
 
 /* How it is read, in words. */
 const char *hri_source_method(const hri_source *source, bool can_be_woken);

@@ -152,6 +152,7 @@ static void make_chunk(hr_stream *stream, hri_slot *slot, const hri_piece *piece
         memcpy(slot->name, name, sizeof slot->name);
     slot->cut = piece->size;
     slot->offset = stream->offset;
+    slot->file_start = stream->file_start;
     slot->index = stream->index;
     slot->chunk = (hr_chunk){
         .data = slot->data,
@@ -185,7 +186,9 @@ int hri_stream_fill(hr_stream *stream, hri_slot *slot)
         if (!error && stream->ended)
             return 0;
         if (!error) {
-            stream->file_ended = false; /* of the file that ended nothing is left */
+            if (stream->file_ended) /* nothing is left of it: the next begins */
+                stream->file_start = stream->offset - stream->skip;
+            stream->file_ended = false;
             error = read_more(stream, slot);
         }
         if (error) {
@@ -348,14 +351,34 @@ int hr_stream_new(const hr_stream_options *options, hr_stream **ret_stream)
     return 0;
 }
 
+/* The slot of the first chunk that was not taken; NULL: all were that have been cut. */
+static const hri_slot *first_untaken(const hr_stream *stream)
+{
+    const hri_slot *first = NULL;
+    for (unsigned i = 0; i < stream->slot_count; i++) {
+        const hri_slot *slot = &stream->slots[i];
+        if (slot->state != HRI_SLOT_IDLE && (!first || slot->offset < first->offset))
+            first = slot;
+    }
+    return first;
+}
+
 /* Everything before this was taken. */
 static uint64_t reached(const hr_stream *stream)
 {
-    uint64_t offset = stream->offset;
-    for (unsigned i = 0; i < stream->slot_count; i++)
-        if (stream->slots[i].state != HRI_SLOT_IDLE)
-            offset = hri_min(offset, stream->slots[i].offset);
-    return offset;
+    const hri_slot *first = first_untaken(stream);
+    return first ? first->offset : stream->offset;
+}
+
+/* Tells how far the stream is, and after an error in which of a folder's files that is. */
+static void tell_place(hr_stream *stream, int error)
+{
+    hr_stream_result *result = &stream->result;
+    const hri_slot *first = first_untaken(stream);
+    const char *name = error ? hri_source_name(&stream->source) : NULL;
+    result->offset = reached(stream);
+    result->name = name ? hri_source_keep_name(&stream->source, first ? first->name : name) : NULL;
+    result->file_offset = name ? result->offset - (first ? first->file_start : stream->file_start) : 0;
 }
 
 int hr_stream_continue(hr_stream *stream, hr_stream_result *ret_result)
@@ -377,7 +400,7 @@ int hr_stream_continue(hr_stream *stream, hr_stream_result *ret_result)
         unmap_idle(stream);
         hri_source_drop(&stream->source);
     }
-    stream->result.offset = reached(stream);
+    tell_place(stream, error);
     stream->result.buffers_peak_bytes = hri_buffers_peak_bytes(&stream->buffers);
     stream->result.method =
         hri_source_method(&stream->source, stream->options.cancel != NULL || stream->result.workers > 0);

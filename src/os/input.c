@@ -182,7 +182,7 @@ void hri_names_close(hri_names *names)
     hri_file_close(names->fd);
 }
 
-/* Gives the next entry; NULL with 0 after the last, or with a negative errno. */
+/* Gives the entry that is next; NULL with 0 after the last, or with a negative errno. */
 static const struct entry *next_entry(hri_names *names, int *ret_error)
 {
     *ret_error = 0;
@@ -195,9 +195,31 @@ static const struct entry *next_entry(hri_names *names, int *ret_error)
         names->at = 0;
         names->length = (size_t)got;
     }
-    const struct entry *entry = (const struct entry *)(const void *)(names->entries + names->at);
-    names->at += entry->length;
-    return entry;
+    return (const struct entry *)(const void *)(names->entries + names->at);
+}
+
+void hri_names_pass(hri_names *names)
+{
+    int error;
+    const struct entry *entry = next_entry(names, &error);
+    if (entry)
+        names->at += entry->length;
+}
+
+/* Gives a regular file's descriptor, -ENOENT for what is none or has vanished, or another negative errno. */
+static int open_entry(int folder, const struct entry *entry)
+{
+    if (entry->type != DT_REG && entry->type != DT_LNK && entry->type != DT_UNKNOWN)
+        return -ENOENT;
+    /* Without waiting, should it be a pipe after all. */
+    int fd = openat(folder, entry->name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return errno == ENXIO ? -ENOENT : -errno; /* a socket */
+    struct stat facts;
+    if (fstat(fd, &facts) == 0 && S_ISREG(facts.st_mode))
+        return fd;
+    hri_file_close(fd);
+    return -ENOENT;
 }
 
 int hri_names_open_next(hri_names *names, char ret_name[HRI_NAME_BYTES])
@@ -205,22 +227,15 @@ int hri_names_open_next(hri_names *names, char ret_name[HRI_NAME_BYTES])
     HRI_UNCANCELLED;
     int error;
     const struct entry *entry;
+    ret_name[0] = '\0';
     while ((entry = next_entry(names, &error))) {
-        if (entry->type != DT_REG && entry->type != DT_LNK && entry->type != DT_UNKNOWN)
-            continue;
-        /* Without waiting, should it be a pipe after all. */
-        int fd = openat(names->fd, entry->name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-        if (fd < 0 && errno == ENOENT)
-            continue;
-        if (fd < 0)
-            return -errno;
-        struct stat facts;
-        if (fstat(fd, &facts) == 0 && S_ISREG(facts.st_mode)) {
+        int fd = open_entry(names->fd, entry);
+        if (fd != -ENOENT) {
             memccpy(ret_name, entry->name, '\0', HRI_NAME_BYTES);
             ret_name[HRI_NAME_BYTES - 1] = '\0';
             return fd;
         }
-        hri_file_close(fd);
+        hri_names_pass(names);
     }
     return error ? error : -ENODATA;
 }

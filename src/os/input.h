@@ -66,7 +66,9 @@ typedef struct hri_names {
 int hri_names_open(hri_names *names, const char *path);
 void hri_names_close(hri_names *names);
 
-/* Opens the next regular file for reading. Gives its descriptor and name, -ENODATA after the last, or a negative errno. */
+/* Opens the next regular file for reading; it stays the next until it is passed. Gives its descriptor, -ENODATA after the
+ * last, or a negative errno. Its name is always written: "" where there is none. */
 int hri_names_open_next(hri_names *names, char ret_name[HRI_NAME_BYTES]);
+void hri_names_pass(hri_names *names);
 
 #endif

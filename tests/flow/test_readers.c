@@ -8,7 +8,6 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define SIZE 20000 /* some pages: buffers are pages at least */
@@ -314,75 +313,6 @@ static void errors_of_stdio_come_after_what_came_before_them(void **state)
     fclose(file);
 }
 
-/* ── folders ────────────────────────────────────────────────────────────────────────────────────────────────────── */
-
-static void put(const char *folder, const char *name, const char *text)
-{
-    char path[256];
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    FILE *file = fopen(path, "w");
-    assert_non_null(file);
-    fputs(text, file);
-    fclose(file);
-}
-
-struct listing {
-    char text[8192];
-    unsigned chunks;
-};
-
-static int list_chunk(void *context, const hr_chunk *chunk)
-{
-    struct listing *listing = context;
-    size_t length = strlen(listing->text);
-    snprintf(listing->text + length, sizeof listing->text - length, "[%s:%.*s]", chunk->name, (int)chunk->size,
-             (const char *)chunk->data);
-    listing->chunks++;
-    return 0;
-}
-
-static void folders_file_by_file(void **state)
-{
-    (void)state;
-    char folder[] = "/tmp/headroom-folder-XXXXXX", path[64];
-    assert_non_null(mkdtemp(folder));
-    hr_folder *names;
-    static struct listing listing;
-    hr_stream_options options = {.delimiter = '\n', .on_chunk = list_chunk, .context = &listing};
-    hr_stream_result result;
-    for (int workers = 0; workers < 3; workers++) { /* an empty one */
-        assert_int_equal(hr_folder_new(folder, &names), 0);
-        options.reader = hr_reader_folder(names), options.workers = (unsigned)workers, options.ordered = true;
-        assert_int_equal(hr_stream_run(&options, &result), 0);
-        assert_int_equal(result.chunks, 0);
-        hr_folder_free(names);
-    }
-    put(folder, "a", "first line\nno end");
-    put(folder, "b", "");
-    put(folder, "c", "third\n");
-    snprintf(path, sizeof path, "%s/inside", folder);
-    assert_int_equal(mkdir(path, 0700), 0);
-    snprintf(path, sizeof path, "%s/fifo", folder);
-    assert_int_equal(mkfifo(path, 0600), 0); /* would wait for ever if it were opened as a file is */
-    snprintf(path, sizeof path, "%s/dangling", folder);
-    assert_int_equal(symlink("nowhere", path), 0);
-    for (int workers = 0; workers < 3; workers++) {
-        memset(&listing, 0, sizeof listing);
-        assert_int_equal(hr_folder_new(folder, &names), 0);
-        options.reader = hr_reader_folder(names), options.workers = (unsigned)workers;
-        assert_int_equal(hr_stream_run(&options, &result), 0);
-        hr_folder_free(names);
-        assert_int_equal(result.bytes, 23);
-        assert_non_null(strstr(listing.text, "[a:first line\n][a:no end]")); /* a file's end ends its last line */
-        assert_non_null(strstr(listing.text, "[c:third\n]"));
-        assert_null(strstr(listing.text, "b:"));
-    }
-    snprintf(path, sizeof path, "rm -r %s", folder);
-    assert_int_equal(system(path), 0);
-    assert_int_equal(hr_folder_new(folder, &names), -ENOENT);
-    assert_int_equal(hr_folder_new("/proc/self/status", &names), -ENOTDIR);
-}
-
 static void one_reader_can_stand_on_another(void **state)
 {
     (void)state;
@@ -414,7 +344,6 @@ int main(void)
         cmocka_unit_test_setup(files_whose_size_is_a_lie, set_up),
         cmocka_unit_test_setup(files_of_stdio, set_up),
         cmocka_unit_test_setup(errors_of_stdio_come_after_what_came_before_them, set_up),
-        cmocka_unit_test_setup(folders_file_by_file, set_up),
         cmocka_unit_test_setup(one_reader_can_stand_on_another, set_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
