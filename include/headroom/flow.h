@@ -279,7 +279,8 @@ typedef struct hr_stream_result {
  *
  * returns  0; what a callback or the reader returned; what hr_stream_new() does; -ECANCELED; -ETIMEDOUT after a pause of
  *          pause_max_ns; -EMSGSIZE for a record larger than a buffer, -EBADMSG where the input ends inside a record of
- *          known length: both at its offset; -EDQUOT or -ENOMEM where not even one buffer can be had
+ *          known length: both at its offset; -ERANGE where the input ends before options.offset, at that end; -EDQUOT or
+ *          -ENOMEM where not even one buffer can be had
  * threads  any; callbacks come on the caller's thread, with workers on theirs
  * memory   buffers × buffer_bytes, charged; beside them a page, 4 KiB and half a KiB a buffer; the workers' stacks
  */

@@ -125,15 +125,23 @@ ssize_t hri_source_read(hri_source *source, hri_wake wake, void *buffer, size_t 
     return read_any(&source->reader, wake, buffer, size, ret_got);
 }
 
-int hri_source_seek(hri_source *source, uint64_t offset)
+/* A file can be sought beyond its end, and then would seem to be read. */
+static uint64_t seek_input(hri_input *input, uint64_t offset)
+{
+    uint64_t size = input->size > 0 ? (uint64_t)input->size : 0;
+    uint64_t to = input->regular ? hri_min(offset, size) : offset;
+    return hri_input_seek(input, to) == 0 ? offset - to : offset;
+}
+
+uint64_t hri_source_seek(hri_source *source, uint64_t offset)
 {
     hr_reader *reader = &source->reader;
     if (reader->kind_ == HRI_READER_FD)
-        return hri_input_seek(&source->input, offset);
+        return seek_input(&source->input, offset);
     if (reader->kind_ != HRI_READER_MEMORY)
-        return -ESPIPE;
+        return offset;
     reader->done_ = (size_t)hri_min(offset, reader->size_);
-    return 0;
+    return offset - reader->done_;
 }
 
 void hri_source_drop(hri_source *source)

@@ -184,7 +184,7 @@ int hri_stream_fill(hr_stream *stream, hri_slot *slot)
             return 1;
         }
         if (!error && stream->ended)
-            return 0;
+            return stream->skip ? -ERANGE : 0;
         if (!error) {
             if (stream->file_ended) /* nothing is left of it: the next begins */
                 stream->file_start = stream->offset - stream->skip;
@@ -200,6 +200,12 @@ int hri_stream_fill(hr_stream *stream, hri_slot *slot)
 
 /* ── running on one thread ──────────────────────────────────────────────────────────────────────────────────────── */
 
+/* Of the next byte to be cut; at the end of input that ends before it was to begin, that end. */
+static uint64_t next_offset(const hr_stream *stream)
+{
+    return stream->offset - (stream->ended ? stream->skip : 0);
+}
+
 void hri_stream_report(hr_stream *stream, bool at_end)
 {
     const hr_stream_options *options = &stream->options;
@@ -209,15 +215,15 @@ void hri_stream_report(hr_stream *stream, bool at_end)
     if (!at_end && since_ns < options->progress_interval_ns)
         return;
     const hr_stream_result *result = &stream->result;
-    uint64_t size = hri_source_size(&stream->source);
+    uint64_t offset = next_offset(stream), size = hri_source_size(&stream->source);
     if (!size)
         size = options->size_bytes;
     hr_progress progress = {
         .bytes = result->bytes,
         .chunks = result->chunks,
-        .offset = stream->offset,
+        .offset = offset,
         .bytes_per_s = since_ns > 0 ? (double)(result->bytes - stream->reported_bytes) * 1e9 / (double)since_ns : 0,
-        .share = size ? (double)hri_min(stream->offset, size) / (double)size : -1,
+        .share = size ? (double)hri_min(offset, size) / (double)size : -1,
         .elapsed_ns = now_ns - stream->started_ns,
         .level = level_of(stream),
         .buffers = stream->mapped,
@@ -319,16 +325,11 @@ static int init(hr_stream *stream, const hr_stream_options *given)
     };
     stream->wake = (hri_wake){hri_cancel_fd(options->cancel), -1};
     int error = hri_source_open(&stream->source, &options->reader, options->drop_behind);
-    if (!error && options->offset) {
-        stream->offset = options->offset;
-        error = hri_source_seek(&stream->source, options->offset);
-        if (error == -ESPIPE) {
-            stream->skip = options->offset;
-            error = 0;
-        }
-    }
     if (error)
         return error;
+    stream->offset = options->offset;
+    if (options->offset)
+        stream->skip = hri_source_seek(&stream->source, options->offset);
     return hri_buffers_init(&stream->buffers, options->budget, "stream",
                             options->buffer_bytes ? options->buffer_bytes : BUFFER_BYTES, stream->slot_count);
 }
@@ -367,7 +368,7 @@ static const hri_slot *first_untaken(const hr_stream *stream)
 static uint64_t reached(const hr_stream *stream)
 {
     const hri_slot *first = first_untaken(stream);
-    return first ? first->offset : stream->offset;
+    return first ? first->offset : next_offset(stream);
 }
 
 /* Tells how far the stream is, and after an error in which of a folder's files that is. */
@@ -417,7 +418,7 @@ void hr_stream_free(hr_stream *stream)
     uint64_t offset = reached(stream);
     if (stream->source.reader.kind_ == HRI_READER_FD && stream->source.input.regular &&
         (int64_t)offset != stream->source.input.position)
-        (void)hri_source_seek(&stream->source, offset);
+        (void)hri_input_seek(&stream->source.input, offset);
     for (unsigned i = 0; i < stream->slot_count; i++)
         if (stream->slots[i].data)
             hri_buffer_put(&stream->buffers, stream->slots[i].data);

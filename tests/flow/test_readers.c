@@ -170,6 +170,54 @@ static void what_cannot_seek_is_read_over(void **state)
     assert_memory_equal(sink.data, input + 10000, SIZE - 10000);
 }
 
+static void assert_ends_at(hr_reader reader, uint64_t end, uint64_t offset, unsigned workers)
+{
+    hr_stream_options options = {.reader = reader,
+                                 .offset = offset,
+                                 .workers = workers,
+                                 .delimiter = workers ? '\n' : 0,
+                                 .on_chunk = hrt_sink_take,
+                                 .context = &sink};
+    hr_stream *stream;
+    hr_stream_result result;
+    assert_int_equal(hr_stream_new(&options, &stream), 0);
+    for (int again = 0; again < 2; again++) {
+        assert_int_equal(hr_stream_continue(stream, &result), -ERANGE);
+        assert_int_equal(result.offset, end);
+        assert_int_equal(result.bytes, 0);
+    }
+    hr_stream_free(stream);
+    assert_int_equal(sink.chunks, 0);
+}
+
+/* Regression: it was a success, at an offset that nobody had reached. */
+static void input_that_ends_before_the_offset_is_an_error(void **state)
+{
+    (void)state;
+    const uint64_t offsets[] = {SIZE + 1, SIZE + 5000, UINT64_MAX};
+    for (unsigned how = 0; how < 6; how++) {
+        unsigned workers = how / 3;
+        uint64_t offset = offsets[how % 3];
+        assert_ends_at(hr_reader_memory(input, SIZE), SIZE, offset, workers);
+        hrt_drip drip = {.data = input, .size = SIZE, .end_together = workers};
+        assert_ends_at(hr_reader_custom(hrt_drip_read, &drip), SIZE, offset, workers);
+        int fd = file_of_input(), ends[2];
+        for (off_t start = 0; start < 2000; start += 1000) {
+            assert_int_equal(lseek(fd, start, SEEK_SET), start);
+            assert_ends_at(hr_reader_fd(fd), SIZE - (uint64_t)start, offset, workers);
+            assert_int_equal(lseek(fd, 0, SEEK_CUR), SIZE);
+        }
+        close(fd);
+        assert_int_equal(pipe(ends), 0);
+        assert_int_equal(write(ends[1], input, SIZE), SIZE);
+        close(ends[1]);
+        assert_ends_at(hr_reader_fd(ends[0]), SIZE, offset, workers);
+        close(ends[0]);
+    }
+    hr_stream_options options = {.reader = hr_reader_memory(input, SIZE), .offset = SIZE, .on_chunk = hrt_sink_take};
+    assert_int_equal(hr_stream_run(&options, NULL), 0); /* what ends there has been processed */
+}
+
 struct writer {
     int fd;
     size_t step;
@@ -339,6 +387,7 @@ int main(void)
         cmocka_unit_test_setup(files_from_where_they_stand, set_up),
         cmocka_unit_test_setup(a_file_stands_at_the_offset_reached_after_an_error, set_up),
         cmocka_unit_test_setup(what_cannot_seek_is_read_over, set_up),
+        cmocka_unit_test_setup(input_that_ends_before_the_offset_is_an_error, set_up),
         cmocka_unit_test_setup(pipes_and_sockets, set_up),
         cmocka_unit_test_setup(what_cannot_be_read, set_up),
         cmocka_unit_test_setup(files_whose_size_is_a_lie, set_up),
