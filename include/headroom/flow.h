@@ -186,7 +186,7 @@ typedef struct hr_chunk {
     bool starts;      /* a record begins with its first byte; false: it goes on in here */
     bool ends;        /* a record ends with its last byte; false: it goes on in the next */
     const char *name; /* of the file, where a folder is read; else NULL */
-    void *result;     /* what on_work left there, for on_chunk; else NULL */
+    void *result;     /* what on_work left there, for on_chunk or on_drop; else NULL */
 } hr_chunk;
 
 /* Takes a chunk.
@@ -198,9 +198,15 @@ typedef int hr_chunk_fn(void *context, const hr_chunk *chunk);
 /* Works on a chunk before on_chunk gets it; runs on several threads at once. It may leave something in chunk->result, and
  * change data and size to what on_chunk is to get instead.
  *
- * returns  0; anything else stops the stream, and on_chunk is not called for this chunk
+ * returns  0; anything else stops the stream, and neither on_chunk nor on_drop is called for this chunk
  */
 typedef int hr_work_fn(void *context, hr_chunk *chunk);
+
+/* Lets go of what on_work left in chunk->result: each chunk for which on_work returned 0 goes either to on_chunk, whatever
+ * that returns, or to this, where another chunk's error came first or there is no on_chunk. Runs on the thread that on_work
+ * ran on, on several at once, before hr_stream_run() or hr_stream_continue() returns.
+ */
+typedef void hr_drop_fn(void *context, const hr_chunk *chunk);
 
 /* Says how long the record is that begins at `data`, of which `size` bytes (at least 1) are there.
  *
@@ -248,11 +254,12 @@ typedef struct hr_stream_options {
     hr_guard *guard;             /* whose level is answered to, and whose root pays; NULL: neither */
     hr_budget *budget;           /* who pays for the buffers instead */
     int64_t pause_max_ns;        /* 30 s: how long one pause at critical may last; negative: for ever */
-    hr_chunk_fn *on_chunk;
+    hr_chunk_fn *on_chunk;       /* may be NULL where there is an on_work */
     hr_work_fn *on_work;
+    hr_drop_fn *on_drop;
     hr_progress_fn *on_progress;
     int64_t progress_interval_ns; /* 1 s; negative: after each chunk */
-    void *context;                /* for all four */
+    void *context;                /* for all of them */
     hr_cancel *cancel;
 } hr_stream_options;
 

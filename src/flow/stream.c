@@ -233,12 +233,33 @@ void hri_stream_report(hr_stream *stream, bool at_end)
     options->on_progress(options->context, &progress);
 }
 
-static int hand_on(hr_stream *stream, hri_slot *slot)
+int hri_stream_work(hr_stream *stream, hri_slot *slot)
 {
     const hr_stream_options *options = &stream->options;
-    int error = options->on_work ? options->on_work(options->context, &slot->chunk) : 0;
-    if (!error && options->on_chunk)
-        error = options->on_chunk(options->context, &slot->chunk);
+    return options->on_work ? options->on_work(options->context, &slot->chunk) : 0;
+}
+
+int hri_stream_take(hr_stream *stream, hri_slot *slot)
+{
+    const hr_stream_options *options = &stream->options;
+    if (options->on_chunk)
+        return options->on_chunk(options->context, &slot->chunk);
+    hri_stream_drop(stream, slot);
+    return 0;
+}
+
+void hri_stream_drop(hr_stream *stream, hri_slot *slot)
+{
+    const hr_stream_options *options = &stream->options;
+    if (options->on_work && options->on_drop)
+        options->on_drop(options->context, &slot->chunk);
+}
+
+static int hand_on(hr_stream *stream, hri_slot *slot)
+{
+    int error = hri_stream_work(stream, slot);
+    if (!error)
+        error = hri_stream_take(stream, slot);
     if (error) {
         slot->state = HRI_SLOT_FAILED;
         stream->stale = true;

@@ -68,6 +68,12 @@ int hri_stream_pause(hr_stream *stream);
  * is kept in the slot then. */
 int hri_stream_fill(hr_stream *stream, hri_slot *slot);
 
+/* Call back for a slot's chunk: on_work, if there is one; then either on_chunk, or on_drop where that is not to come. Give
+ * the callback's error. */
+int hri_stream_work(hr_stream *stream, hri_slot *slot);
+int hri_stream_take(hr_stream *stream, hri_slot *slot);
+void hri_stream_drop(hr_stream *stream, hri_slot *slot);
+
 /* Gives the slot of the first chunk that waits; NULL if none does. */
 hri_slot *hri_stream_first_ready(hr_stream *stream);
 

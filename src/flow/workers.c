@@ -77,25 +77,34 @@ static void finish(struct crew *crew, hri_slot *slot, int error)
     pthread_cond_signal(&crew->idle);
 }
 
+/* Waits until it is a chunk's turn, under the lock. Gives 0, or the error of a callback: then its turn never comes. */
+static int wait_for_turn(struct crew *crew, const hri_slot *slot)
+{
+    while (crew->stream->options.ordered && crew->turn_index != slot->index) {
+        if (crew->error)
+            return crew->error;
+        hri_wait_on(&crew->turn, &crew->lock);
+    }
+    return 0;
+}
+
 /* Hands a chunk on; called, and left, under the lock. */
 static int hand_on(struct crew *crew, hri_slot *slot)
 {
-    const hr_stream_options *options = &crew->stream->options;
     int error = 0;
-    if (options->on_work) {
+    if (crew->stream->options.on_work) {
         pthread_mutex_unlock(&crew->lock);
-        error = options->on_work(options->context, &slot->chunk);
+        error = hri_stream_work(crew->stream, slot);
         pthread_mutex_lock(&crew->lock);
     }
-    while (options->ordered && !error && crew->turn_index != slot->index) {
-        if (crew->error)
-            return crew->error; /* the chunk before it was not taken, so this one cannot be either */
-        hri_wait_on(&crew->turn, &crew->lock);
-    }
-    if (error || !options->on_chunk)
+    if (error)
         return error;
+    error = wait_for_turn(crew, slot);
     pthread_mutex_unlock(&crew->lock);
-    error = options->on_chunk(options->context, &slot->chunk);
+    if (error)
+        hri_stream_drop(crew->stream, slot);
+    else
+        error = hri_stream_take(crew->stream, slot);
     pthread_mutex_lock(&crew->lock);
     return error;
 }

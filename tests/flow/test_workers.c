@@ -202,6 +202,93 @@ static void an_error_wakes_a_reader_that_waits(void **state)
     close(ends[1]);
 }
 
+/* Results of on_work that are out: made, and neither taken nor dropped. */
+static _Atomic int results_out;
+static uint64_t fail_index; /* HR_NONE: nowhere */
+static hr_cancel *work_cancel;
+
+static int make_result(void *context, hr_chunk *chunk)
+{
+    if (chunk->index == fail_index && context)
+        return -EPERM;
+    if (chunk->index % 5 == 4 && fail_index == HR_NONE)
+        hr_cancel_set(work_cancel);
+    dawdle(chunk->index);
+    chunk->result = malloc(1);
+    atomic_fetch_add(&results_out, 1);
+    return chunk->result ? 0 : -ENOMEM;
+}
+
+static int take_result(void *context, const hr_chunk *chunk)
+{
+    free(chunk->result);
+    atomic_fetch_sub(&results_out, 1);
+    return chunk->index == fail_index && !context ? -EPERM : 0;
+}
+
+static void drop_result(void *context, const hr_chunk *chunk)
+{
+    (void)context;
+    free(chunk->result);
+    atomic_fetch_sub(&results_out, 1);
+    atomic_fetch_add(&calls, 1);
+}
+
+/* Regression: what on_work had made of chunks whose turn never came was nobody's. */
+static void results_are_taken_or_dropped(void **state)
+{
+    (void)state;
+    for (unsigned how = 0; how < 15 * 2 * 2 * 3; how++) {
+        unsigned workers = how % 3 * 3;
+        bool ordered = how / 3 % 2, work_fails = how / 6 % 2;
+        fail_index = how / 12;
+        hr_stream_options options = {.reader = hr_reader_memory(input, SIZE),
+                                     .buffer_bytes = 4096,
+                                     .workers = workers,
+                                     .ordered = ordered,
+                                     .on_work = make_result,
+                                     .on_chunk = take_result,
+                                     .on_drop = drop_result,
+                                     .context = work_fails ? &results_out : NULL};
+        assert_int_equal(hr_stream_run(&options, NULL), -EPERM);
+        assert_int_equal(atomic_load(&results_out), 0);
+    }
+    assert_true(atomic_load(&calls) > 0);
+}
+
+static void results_of_cancelled_runs_are_taken_or_dropped(void **state)
+{
+    (void)state;
+    assert_int_equal(hr_cancel_new(&work_cancel), 0);
+    fail_index = HR_NONE;
+    for (unsigned how = 0; how < 3 * 2 * 2; how++) {
+        bool drops = how & 1;
+        hr_stream_options options = {.reader = hr_reader_memory(input, SIZE),
+                                     .buffer_bytes = 4096,
+                                     .workers = how / 4 * 3,
+                                     .ordered = how & 2,
+                                     .on_work = make_result,
+                                     .on_chunk = drops ? NULL : take_result, /* then all are dropped */
+                                     .on_drop = drop_result,
+                                     .cancel = work_cancel};
+        hr_stream *stream;
+        hr_stream_result result;
+        int error;
+        atomic_store(&calls, 0);
+        assert_int_equal(hr_stream_new(&options, &stream), 0);
+        while ((error = hr_stream_continue(stream, &result)) == -ECANCELED) {
+            assert_int_equal(atomic_load(&results_out), 0);
+            hr_cancel_clear(work_cancel);
+        }
+        assert_int_equal(error, 0);
+        assert_int_equal(atomic_load(&results_out), 0);
+        assert_int_equal(atomic_load(&calls), drops ? result.chunks : 0);
+        hr_stream_free(stream);
+        hr_cancel_clear(work_cancel);
+    }
+    hr_cancel_free(work_cancel);
+}
+
 /* ── cancellation ───────────────────────────────────────────────────────────────────────────────────────────────── */
 
 static hr_cancel *cancel;
@@ -350,6 +437,8 @@ int main(void)
         cmocka_unit_test_setup(work_may_give_something_else_on, set_up),
         cmocka_unit_test_setup(unordered_loses_and_doubles_nothing, set_up),
         cmocka_unit_test_setup(the_first_error_stops_everything, set_up),
+        cmocka_unit_test_setup(results_are_taken_or_dropped, set_up),
+        cmocka_unit_test_setup(results_of_cancelled_runs_are_taken_or_dropped, set_up),
         cmocka_unit_test_setup(an_error_wakes_a_reader_that_waits, set_up),
         cmocka_unit_test_setup(cancel_ends_a_wait, set_up),
         cmocka_unit_test_setup(cancelled_streams_can_go_on, set_up),
