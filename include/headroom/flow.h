@@ -74,7 +74,8 @@ typedef struct hr_reader {
 
 /* Reads a descriptor: file, pipe, socket, terminal; blocking or not. It stays the caller's. A stream begins where it
  * stands; at its end a file that can seek stands at the offset reached. A pipe is made to hold 256 KiB,
- * where the kernel allows it.
+ * where the kernel allows it. A file or device that was opened with O_DIRECT can be read where chunks may end anywhere, from
+ * an offset that is a multiple of its blocks; records of one are -ENOTSUP (hr_stream_new()), since their reads end anywhere.
  *
  * threads  any
  */
@@ -297,7 +298,8 @@ typedef struct hr_stream hr_stream;
 
 /* Makes a stream that can be continued: its reader must live as long.
  *
- * returns  0; -EINVAL; -ENOMEM; -ESTALE for a folder that was read before; -EISDIR, -EBADF
+ * returns  0; -EINVAL; -ENOMEM; -ESTALE for a folder that was read before; -EISDIR, -EBADF; -ENOTSUP for records of a
+ *          descriptor with O_DIRECT
  * threads  any
  * memory   allocates 4 KiB and half a KiB a buffer; buffers are taken while it runs
  * undo     hr_stream_free()

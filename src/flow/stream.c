@@ -318,6 +318,11 @@ static bool is_wrong(const hr_stream_options *options)
            (!options->on_chunk && !options->on_work);
 }
 
+static bool has_records(const hr_stream_options *options)
+{
+    return options->delimiter || options->record_bytes || options->on_frame;
+}
+
 static unsigned count_slots(const hr_stream_options *options)
 {
     if (options->workers == 0)
@@ -346,6 +351,9 @@ static int init(hr_stream *stream, const hr_stream_options *given)
     };
     stream->wake = (hri_wake){hri_cancel_fd(options->cancel), -1};
     int error = hri_source_open(&stream->source, &options->reader, options->drop_behind);
+    /* Records are read behind the rest of the last buffer, which may end anywhere. */
+    if (!error && stream->source.input.direct && has_records(options))
+        error = -ENOTSUP;
     if (error)
         return error;
     stream->offset = options->offset;

@@ -50,6 +50,7 @@ int hri_input_open(hri_input *input, int fd, bool drop_behind)
     bool regular = S_ISREG(facts.st_mode);
     int64_t start = lseek(fd, 0, SEEK_CUR);
     *input = (hri_input){.fd = fd, .regular = regular, .drop_behind = drop_behind, .start = start, .size = -1};
+    input->direct = start >= 0 && fcntl(fd, F_GETFL) & O_DIRECT;
     input->widened = S_ISFIFO(facts.st_mode) && widen_pipe(fd);
     if (!regular || start < 0)
         return 0;

@@ -20,6 +20,7 @@ typedef struct hri_wake {
 typedef struct hri_input {
     int fd;
     bool regular;     /* a file: reads never wait for a writer */
+    bool direct;      /* O_DIRECT, and no pipe: reads begin and end at multiples of the device's blocks */
     bool drop_behind; /* give the page cache back behind the reads */
     bool widened;     /* a pipe that holds more now */
     int64_t start;    /* where it stood when it was opened; below 0: it cannot seek */

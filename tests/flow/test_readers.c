@@ -292,6 +292,40 @@ static void what_cannot_be_read(void **state)
     assert_int_equal(run(hr_reader_memory(NULL, 1), &result), -EINVAL);
 }
 
+/* Regression: a file opened with O_DIRECT failed in its midst, with records, as soon as a read was not aligned. */
+static void direct_files_without_records(void **state)
+{
+    (void)state;
+    int fd = file_of_input(), ends[2];
+    char path[64];
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    int direct = open(path, O_RDONLY | O_DIRECT);
+    if (direct < 0) {
+        print_message("skipped: this file system has no O_DIRECT\n");
+    } else {
+        assert_int_equal(fdatasync(fd), 0);
+        assert_all(hr_reader_fd(direct), "read, sequential");
+        assert_int_equal(lseek(direct, 0, SEEK_SET), 0);
+        hr_stream_options options = {.reader = hr_reader_fd(direct), .on_chunk = hrt_sink_take, .context = &sink};
+        options.delimiter = '\n';
+        assert_int_equal(hr_stream_run(&options, NULL), -ENOTSUP);
+        options.delimiter = 0, options.record_bytes = 100;
+        assert_int_equal(hr_stream_run(&options, NULL), -ENOTSUP);
+        close(direct);
+    }
+    close(fd);
+    memset(&sink, 0, sizeof sink);
+    assert_int_equal(pipe2(ends, O_DIRECT), 0);
+    (void)fcntl(ends[0], F_SETFL, O_DIRECT); /* of a pipe it means something else */
+    assert_int_equal(write(ends[1], input, SIZE), SIZE);
+    close(ends[1]);
+    hr_stream_options options = {
+        .reader = hr_reader_fd(ends[0]), .delimiter = '\n', .on_chunk = hrt_sink_take, .context = &sink};
+    assert_int_equal(hr_stream_run(&options, NULL), 0);
+    assert_true(hrt_sink_has(&sink, input, SIZE));
+    close(ends[0]);
+}
+
 static void files_whose_size_is_a_lie(void **state)
 {
     (void)state;
@@ -390,6 +424,7 @@ int main(void)
         cmocka_unit_test_setup(input_that_ends_before_the_offset_is_an_error, set_up),
         cmocka_unit_test_setup(pipes_and_sockets, set_up),
         cmocka_unit_test_setup(what_cannot_be_read, set_up),
+        cmocka_unit_test_setup(direct_files_without_records, set_up),
         cmocka_unit_test_setup(files_whose_size_is_a_lie, set_up),
         cmocka_unit_test_setup(files_of_stdio, set_up),
         cmocka_unit_test_setup(errors_of_stdio_come_after_what_came_before_them, set_up),
