@@ -85,7 +85,7 @@ static const engine *engine_of(hr_codec codec)
 
 int hr_decoder_new(const hr_decoder_options *options, hr_decoder **ret_decoder)
 {
-    if (!options || !ret_decoder || (unsigned)options->codec > HR_CODEC_ZSTD)
+    if (!options || !ret_decoder || !options->reader.kind_ || (unsigned)options->codec > HR_CODEC_ZSTD)
         return -EINVAL;
     if (!hr_codec_is_known(options->codec))
         return -ENOTSUP;

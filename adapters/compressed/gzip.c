@@ -6,10 +6,13 @@
 #include <limits.h>
 #include <zlib.h>
 
+#define HEADER_BYTES 4 /* of a whole: by then it shows whether it is one */
+
 typedef struct state {
     z_stream stream;
     engine_memory *memory;
     bool between; /* a whole has ended, and no other one begun */
+    bool again;   /* it is not the first one */
 } state;
 
 static void *allocate(void *opaque, unsigned items, unsigned size)
@@ -60,16 +63,18 @@ static int gzip_decode(void *opaque, engine_io *io, bool *ret_ended, const char 
     int result = inflate(stream, Z_NO_FLUSH);
     io->in_size -= in - stream->avail_in;
     io->out_size -= out - stream->avail_out;
-    bool again = self->between; /* it is the header of another whole, or should be */
+    /* It is the header of another whole, or should be. */
+    bool behind = self->again && stream->total_in <= HEADER_BYTES;
     *ret_ended = self->between = result == Z_STREAM_END && inflateReset(stream) == Z_OK;
     io->wholes += *ret_ended;
+    self->again |= *ret_ended;
     if (*ret_ended || result == Z_OK || result == Z_BUF_ERROR)
         return 0;
     if (result == Z_MEM_ERROR) {
         *ret_text = "no memory for the window of 32 KiB";
         return self->memory->error;
     }
-    *ret_text = again                   ? "what follows the end of the compressed data is not compressed data"
+    *ret_text = behind                  ? "what follows the end of the compressed data is not compressed data"
                 : result == Z_NEED_DICT ? "zlib: it was packed with a dictionary"
                 : stream->msg           ? stream->msg
                                         : "zlib: damaged";

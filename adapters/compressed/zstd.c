@@ -9,6 +9,7 @@
 typedef struct state {
     ZSTD_DCtx *context;
     engine_memory *memory;
+    bool again; /* a whole has ended */
 } state;
 
 static void *allocate(void *opaque, size_t size)
@@ -27,7 +28,7 @@ static void *zstd_open(engine_memory *memory, const hr_decoder_options *options)
     if (!self)
         return NULL;
     ZSTD_customMem hooks = {allocate, release, memory};
-    *self = (state){ZSTD_createDCtx_advanced(hooks), memory};
+    *self = (state){.context = ZSTD_createDCtx_advanced(hooks), .memory = memory};
     if (!self->context) {
         engine_free(memory, self);
         return NULL;
@@ -45,6 +46,7 @@ static int zstd_decode(void *opaque, engine_io *io, bool *ret_ended, const char 
     io->in_size -= in.pos;
     *ret_ended = result == 0;
     io->wholes += *ret_ended;
+    self->again |= *ret_ended;
     if (!ZSTD_isError(result)) {
         io->out_size -= out.pos;
         return 0;
@@ -58,6 +60,10 @@ static int zstd_decode(void *opaque, engine_io *io, bool *ret_ended, const char 
     case ZSTD_error_memory_allocation:
         *ret_text = "no memory for the window";
         return self->memory->error ? self->memory->error : -ENOMEM;
+    case ZSTD_error_prefix_unknown:
+        if (self->again)
+            *ret_text = "what follows the end of the compressed data is not compressed data";
+        return -EBADMSG;
     default:
         return -EBADMSG;
     }

@@ -53,6 +53,8 @@ extern "C" {
 
 /* Reads up to `size` bytes (never 0) into `buffer`. `*ret_end`, false at the call, is set at the end of the input, with
  * the last bytes or with none: what comes together with the end is processed. 0 bytes without the end means "ask again".
+ * Give as much as is there: without records each read that brings something is a chunk, so a reader that gives a byte at a
+ * time makes a callback of each byte, and with workers a hand-over between threads.
  *
  * returns  bytes, or a negative errno
  */
@@ -152,19 +154,19 @@ HR_API HR_MUST_CHECK int hr_cancel_new(hr_cancel **ret_cancel);
  */
 HR_API void hr_cancel_free(hr_cancel *cancel);
 
-/* Stops every stream that runs with this handle, and each that begins before hr_cancel_clear().
+/* Stops every stream that runs with this handle, and each that begins before hr_cancel_clear(). NULL is fine.
  *
  * threads  any, signal handlers too
  */
 HR_API void hr_cancel_set(hr_cancel *cancel);
 
-/* Lets the handle be used again.
+/* Lets the handle be used again. NULL is fine.
  *
  * threads  any
  */
 HR_API void hr_cancel_clear(hr_cancel *cancel);
 
-/* Says whether a handle is set: for callbacks that take long.
+/* Says whether a handle is set: for callbacks that take long. NULL is not.
  *
  * threads  any, signal handlers too
  * cost     one load
@@ -221,7 +223,7 @@ typedef struct hr_progress {
     uint64_t bytes;     /* handed on so far */
     uint64_t chunks;    /* in so many chunks */
     uint64_t offset;    /* of the next byte */
-    double bytes_per_s; /* since the last report */
+    double bytes_per_s; /* since the last report; in the last one of the whole run */
     double share;       /* of the input's size, 0 to 1; negative where that is not known */
     int64_t elapsed_ns; /* since the last start; pauses included */
     hr_level level;     /* of the guard */
@@ -253,7 +255,7 @@ typedef struct hr_stream_options {
     uint64_t size_bytes;         /* of the input, for on_progress, where the reader does not know */
     bool drop_behind;            /* the page cache of a file is dropped once read: see above */
     hr_guard *guard;             /* whose level is answered to, and whose root pays; NULL: neither */
-    hr_budget *budget;           /* who pays for the buffers instead */
+    hr_budget *budget;           /* who pays for the buffers instead; with a guard one of its own */
     int64_t pause_max_ns;        /* 30 s: how long one pause at critical may last; negative: for ever */
     hr_chunk_fn *on_chunk;       /* may be NULL where there is an on_work */
     hr_work_fn *on_work;
@@ -273,7 +275,7 @@ typedef struct hr_stream_result {
     uint64_t buffers_peak_bytes; /* the most that buffers held at once */
     uint64_t pauses;             /* at critical */
     int64_t paused_ns;           /* in all */
-    int64_t elapsed_ns;          /* of this run */
+    int64_t elapsed_ns;          /* of all runs of the stream together, pauses included */
     unsigned workers;            /* that ran */
     const char *method;          /* how the input was read, such as "read, sequential"; a constant string */
     const char *name;            /* after an error the folder's file in which `offset` is, or that cannot be opened */
@@ -286,9 +288,10 @@ typedef struct hr_stream_result {
  * took too long, those that were read before are.
  *
  * returns  0; what a callback or the reader returned; what hr_stream_new() does; -ECANCELED; -ETIMEDOUT after a pause of
- *          pause_max_ns; -EMSGSIZE for a record larger than a buffer, -EBADMSG where the input ends inside a record of
- *          known length: both at its offset; -ERANGE where the input ends before options.offset, at that end; -EDQUOT or
- *          -ENOMEM where not even one buffer can be had
+ *          pause_max_ns; -EMSGSIZE for a record larger than a buffer, once a buffer is full of it, and -EBADMSG where the
+ *          input ends inside a record of known length before that: both at its offset, but where pieces of it were handed
+ *          on, -EBADMSG at the end of the input; -ERANGE where the input ends before options.offset: at that end; -EDQUOT
+ *          or -ENOMEM where not even one buffer can be had
  * threads  any; callbacks come on the caller's thread, with workers on theirs
  * memory   buffers × buffer_bytes, charged; beside them a page, 4 KiB and half a KiB a buffer; the workers' stacks
  */
@@ -350,7 +353,7 @@ typedef struct hr_batch_options {
     hr_flush_fn *on_flush;
     void *context;
     hr_guard *guard;   /* whose level is answered to, whose monitor flushes by age, and whose root pays; or NULL */
-    hr_budget *budget; /* who pays for the items instead */
+    hr_budget *budget; /* who pays for the items instead; with a guard one of its own */
 } hr_batch_options;
 
 /* A batch at one instant; counts are since it was made. */

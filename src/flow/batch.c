@@ -215,7 +215,8 @@ int hr_batch_add(hr_batch *batch, const void *item)
 
 static int fit(hr_batch_options *options)
 {
-    if (!options->item_bytes || !options->on_flush || options->age_max_ns < 0)
+    if (!options->item_bytes || !options->on_flush || options->age_max_ns < 0 ||
+        !hri_buffers_fit(options->guard, options->budget))
         return -EINVAL;
     if (!options->bytes_max)
         options->bytes_max = HR_NONE;

@@ -8,6 +8,15 @@
 #include "store/pool.h"
 
 #include <errno.h>
+#include <headroom/guard.h>
+
+bool hri_buffers_fit(hr_guard *guard, hr_budget *budget)
+{
+    const hr_budget *root = budget;
+    while (root && hr_budget_parent(root))
+        root = hr_budget_parent(root);
+    return !guard || !root || root == hr_guard_root(guard);
+}
 
 int hri_buffers_init(hri_buffers *buffers, hr_budget *budget, const char *name, size_t bytes, unsigned count)
 {

@@ -13,6 +13,9 @@ typedef struct hri_buffers {
     size_t bytes; /* of each: whole pages */
 } hri_buffers;
 
+/* Whether a budget is one of a guard's; either may be NULL: then there is nothing to be wrong. */
+bool hri_buffers_fit(hr_guard *guard, hr_budget *budget);
+
 /* Makes `count` buffers possible, and none yet: `bytes` is rounded up to whole pages; `budget` NULL: nobody pays. Reports
  * show the pool by `name`. Gives 0, -EINVAL where that is no size, or -ENOMEM. */
 int hri_buffers_init(hri_buffers *buffers, hr_budget *budget, const char *name, size_t bytes, unsigned count);

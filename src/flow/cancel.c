@@ -44,6 +44,8 @@ void hr_cancel_free(hr_cancel *cancel)
 
 void hr_cancel_set(hr_cancel *cancel)
 {
+    if (!cancel)
+        return;
     int before = errno;
     atomic_store(&cancel->set, true);
     hri_event_signal(cancel->fd);
@@ -52,6 +54,8 @@ void hr_cancel_set(hr_cancel *cancel)
 
 void hr_cancel_clear(hr_cancel *cancel)
 {
+    if (!cancel)
+        return;
     hri_event_clear(cancel->fd);
     atomic_store(&cancel->set, false);
 }

@@ -152,11 +152,9 @@ void hri_source_drop(hri_source *source)
         hri_folder_drop(source->reader.self_);
 }
 
-uint64_t hri_source_size(const hri_source *source)
+int64_t hri_source_size(const hri_source *source)
 {
-    if (source->reader.kind_ == HRI_READER_MEMORY)
-        return source->reader.size_;
-    return source->input.size > 0 ? (uint64_t)source->input.size : 0;
+    return source->reader.kind_ == HRI_READER_MEMORY ? (int64_t)source->reader.size_ : source->input.size;
 }
 
 const char *hri_source_name(const hri_source *source)

@@ -40,8 +40,8 @@ uint64_t hri_source_seek(hri_source *source, uint64_t offset);
 /* For the end of a run: gives back the page cache, where that was asked for. */
 void hri_source_drop(hri_source *source);
 
-/* Gives the input's size from the start; 0: not known. */
-uint64_t hri_source_size(const hri_source *source);
+/* Gives the input's size from the start; below 0: not known. */
+int64_t hri_source_size(const hri_source *source);
 
 /* The name of the file that is read, or could not be opened, where there is one of several; else NULL. */
 const char *hri_source_name(const hri_source *source);

@@ -88,10 +88,10 @@ static int cut_known(hri_splitter *splitter, const hri_window *window, uint64_t 
 {
     if (splitter->seen > 0)
         return whole(splitter, splitter->seen, 0, ret_piece);
-    if (window->end)
-        return window->size ? -EBADMSG : whole(splitter, 0, 0, ret_piece);
     if (window->full)
         return length ? begin_long(splitter, window, length - window->size, ret_piece) : -EMSGSIZE;
+    if (window->end)
+        return window->size ? -EBADMSG : whole(splitter, 0, 0, ret_piece);
     return whole(splitter, 0, 0, ret_piece);
 }
 

@@ -206,6 +206,15 @@ static uint64_t next_offset(const hr_stream *stream)
     return stream->offset - (stream->ended ? stream->skip : 0);
 }
 
+static double share_of(const hr_stream *stream, uint64_t offset)
+{
+    int64_t known = hri_source_size(&stream->source);
+    uint64_t size = known < 0 ? stream->options.size_bytes : (uint64_t)known;
+    if (known < 0 && !size)
+        return -1;
+    return size ? (double)hri_min(offset, size) / (double)size : 1;
+}
+
 void hri_stream_report(hr_stream *stream, bool at_end)
 {
     const hr_stream_options *options = &stream->options;
@@ -215,15 +224,15 @@ void hri_stream_report(hr_stream *stream, bool at_end)
     if (!at_end && since_ns < options->progress_interval_ns)
         return;
     const hr_stream_result *result = &stream->result;
-    uint64_t offset = next_offset(stream), size = hri_source_size(&stream->source);
-    if (!size)
-        size = options->size_bytes;
+    uint64_t before_bytes = at_end ? stream->started_bytes : stream->reported_bytes;
+    if (at_end)
+        since_ns = now_ns - stream->started_ns;
     hr_progress progress = {
         .bytes = result->bytes,
         .chunks = result->chunks,
-        .offset = offset,
-        .bytes_per_s = since_ns > 0 ? (double)(result->bytes - stream->reported_bytes) * 1e9 / (double)since_ns : 0,
-        .share = size ? (double)hri_min(offset, size) / (double)size : -1,
+        .offset = next_offset(stream),
+        .bytes_per_s = since_ns > 0 ? (double)(result->bytes - before_bytes) * 1e9 / (double)since_ns : 0,
+        .share = share_of(stream, next_offset(stream)),
         .elapsed_ns = now_ns - stream->started_ns,
         .level = level_of(stream),
         .buffers = stream->mapped,
@@ -315,7 +324,7 @@ static bool is_wrong(const hr_stream_options *options)
     int ways = (options->delimiter != 0) + (options->record_bytes != 0) + (options->on_frame != NULL);
     return options->delimiter < 0 || options->delimiter > HR_DELIMITER_NUL || ways > 1 ||
            options->workers > HR_WORKERS_MAX || options->buffers > HR_BUFFERS_MAX ||
-           (!options->on_chunk && !options->on_work);
+           (!options->on_chunk && !options->on_work) || !hri_buffers_fit(options->guard, options->budget);
 }
 
 static bool has_records(const hr_stream_options *options)
@@ -422,6 +431,7 @@ int hr_stream_continue(hr_stream *stream, hr_stream_result *ret_result)
     int error = stream->stale ? -ESTALE : 0;
     if (!error) {
         stream->started_ns = stream->reported_ns = hri_clock_now(&hri_os_clock);
+        stream->started_bytes = stream->reported_bytes = stream->result.bytes;
         error = stream->options.workers ? hri_workers_run(stream) : -EAGAIN;
         if (!stream->options.workers || (error == -EAGAIN && stream->result.workers == 0))
             error = run_alone(stream);

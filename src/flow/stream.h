@@ -35,17 +35,18 @@ struct hr_stream {
     hri_wake wake;
 
     /* The thread's that runs the stream. */
-    uint64_t offset;     /* of the next byte to be cut */
-    uint64_t file_start; /* the offset at which the file that is read began, where there are several */
-    uint64_t skip;       /* bytes still to be passed over */
-    uint64_t index;      /* of the next chunk */
-    hri_slot *rest;      /* bytes behind its chunk are read and not cut yet; NULL: there are none */
-    bool file_ended;     /* nothing more belongs to the record at the front */
-    bool ended;          /* nor is there more to read */
-    bool stale;          /* a callback has failed: not to be continued */
-    unsigned mapped;     /* slots that have buffers */
-    uint64_t ask_at;     /* the chunk at which one more buffer is asked for again */
-    int64_t started_ns;  /* of this run */
+    uint64_t offset;        /* of the next byte to be cut */
+    uint64_t file_start;    /* the offset at which the file that is read began, where there are several */
+    uint64_t skip;          /* bytes still to be passed over */
+    uint64_t index;         /* of the next chunk */
+    hri_slot *rest;         /* bytes behind its chunk are read and not cut yet; NULL: there are none */
+    bool file_ended;        /* nothing more belongs to the record at the front */
+    bool ended;             /* nor is there more to read */
+    bool stale;             /* a callback has failed: not to be continued */
+    unsigned mapped;        /* slots that have buffers */
+    uint64_t ask_at;        /* the chunk at which one more buffer is asked for again */
+    int64_t started_ns;     /* of this run */
+    uint64_t started_bytes; /* handed on before it */
     int64_t reported_ns;
     uint64_t reported_bytes;
     hr_stream_result result; /* bytes and chunks: with workers under their lock */

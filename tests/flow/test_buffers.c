@@ -180,6 +180,31 @@ static void reports_show_them(void **state)
     assert_int_equal(hr_batch_free(batch), 0);
 }
 
+/* Regression: the level of one guard was answered to, and another one's budget charged. */
+static void a_budget_is_one_of_the_guards(void **state)
+{
+    (void)state;
+    hr_guard *other;
+    assert_int_equal(hr_guard_new(&(hr_guard_options){.limit_bytes = 64 * MIB, .interval_ns = -1}, &other), 0);
+    hr_guard *guards[] = {NULL, guard, other};
+    for (unsigned i = 0; i < 3; i++) {
+        int expected = i == 2 ? -EINVAL : 0;
+        hr_stream *stream;
+        hr_stream_options options = {.reader = hr_reader_memory("x", 1), .budget = budget, .on_chunk = find_the_stream};
+        options.guard = guards[i];
+        assert_int_equal(hr_stream_new(&options, &stream), expected);
+        hr_batch *batch;
+        hr_batch_options batch_options = {.item_bytes = 8, .on_flush = take_items, .budget = budget};
+        batch_options.guard = guards[i];
+        assert_int_equal(hr_batch_new(&batch_options, &batch), expected);
+        if (expected)
+            continue;
+        hr_stream_free(stream);
+        assert_int_equal(hr_batch_free(batch), 0);
+    }
+    hr_guard_free(other);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -187,6 +212,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(narrowing_leaves_what_is_out, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_a_stream_does_not_use_is_for_whoever_is_short, set_up, tear_down),
         cmocka_unit_test_setup_teardown(reports_show_them, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_budget_is_one_of_the_guards, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -136,6 +136,33 @@ static void a_record_that_does_not_fit_says_where(void **state)
     assert_int_equal(run((hr_stream_options){.on_frame = hr_frame_length32}, sizeof input, &result), -EMSGSIZE);
 }
 
+/* Regression: which error it was hung on whether the reader told the end with the last bytes or behind them. */
+static void too_long_comes_before_cut_off(void **state)
+{
+    (void)state;
+    hrt_drip drip;
+    hr_stream_options options = {.record_bytes = PAGE + 1,
+                                 .buffer_bytes = PAGE,
+                                 .reader = hr_reader_custom(hrt_drip_read, &drip),
+                                 .on_chunk = hrt_sink_take,
+                                 .context = &sink};
+    for (int together = 0; together < 2; together++) {
+        hr_stream_result result;
+        drip = (hrt_drip){.data = input, .size = PAGE, .end_together = together};
+        options.long_records_in_pieces = false;
+        assert_int_equal(hr_stream_run(&options, &result), -EMSGSIZE);
+        assert_int_equal(result.offset, 0);
+        drip = (hrt_drip){.data = input, .size = PAGE - 1, .end_together = together};
+        assert_int_equal(hr_stream_run(&options, &result), -EBADMSG);
+        assert_int_equal(result.offset, 0);
+        drip = (hrt_drip){.data = input, .size = PAGE, .end_together = together};
+        options.long_records_in_pieces = true;
+        memset(&sink, 0, sizeof sink);
+        assert_int_equal(hr_stream_run(&options, &result), -EBADMSG);
+        assert_int_equal(result.offset, PAGE); /* what there was of it was handed on */
+    }
+}
+
 /* The chunks' flags as a text, beside the bytes: "<" starts, ">" ends. */
 static char flags[256];
 
@@ -208,6 +235,7 @@ int main(void)
         cmocka_unit_test_setup(records_with_their_length_before_them, set_up),
         cmocka_unit_test_setup(what_a_frame_function_refuses, set_up),
         cmocka_unit_test_setup(a_record_that_does_not_fit_says_where, set_up),
+        cmocka_unit_test_setup(too_long_comes_before_cut_off, set_up),
         cmocka_unit_test_setup(or_comes_in_pieces, set_up),
         cmocka_unit_test_setup(contradictions_are_refused, set_up),
     };

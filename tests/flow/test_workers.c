@@ -385,6 +385,8 @@ static void cancelled_streams_can_go_on(void **state)
     hr_cancel_free(cancel);
     hr_cancel_free(NULL);
     assert_int_equal(hr_cancel_new(NULL), -EINVAL);
+    hr_cancel_set(NULL);
+    hr_cancel_clear(NULL);
     assert_false(hr_cancel_is_set(NULL));
 }
 
@@ -417,6 +419,7 @@ static void progress_is_told(void **state)
                                      .progress_interval_ns = -1};
         assert_int_equal(hr_stream_run(&options, NULL), 0);
         assert_int_equal(seen.reports, (SIZE + 4095) / 4096 + 1);
+        assert_true(seen.last.bytes_per_s > 0); /* regression: nothing came since the call before */
         assert_int_equal(seen.last.bytes, SIZE);
         assert_int_equal(seen.last.offset, SIZE);
         assert_true(seen.last.share >= 0.999999 && seen.last.elapsed_ns > 0);
@@ -428,6 +431,10 @@ static void progress_is_told(void **state)
     assert_int_equal(hr_stream_run(&options, NULL), 0);
     assert_int_equal(seen.reports, 1);
     assert_true(seen.last.share < 0);
+    memset(&seen, 0, sizeof seen);
+    options.reader = hr_reader_memory(NULL, 0); /* all of nothing */
+    assert_int_equal(hr_stream_run(&options, NULL), 0);
+    assert_true(seen.last.share >= 1);
 }
 
 int main(void)

@@ -47,7 +47,7 @@ HR_API bool hr_codec_is_known(hr_codec codec);
 
 /* Makes a decoder. What kind of input it has shows when it is read.
  *
- * returns  0; -EINVAL; -ENOTSUP for a codec that was not built in; -ENOMEM, -EDQUOT
+ * returns  0; -EINVAL, also without a reader; -ENOTSUP for a codec that was not built in; -ENOMEM, -EDQUOT
  * threads  any
  * memory   allocates the input's buffer; the window (gzip 32 KiB, zstd at most window_max_bytes) when it is read first
  * undo     hr_decoder_free()
