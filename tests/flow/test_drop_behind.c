@@ -83,7 +83,7 @@ static void the_cache_can_be_dropped_behind(void **state)
         {1234567, {.context = &all}}, /* as a run that goes on */
         {0, {.context = &all, .record_bytes = 128, .buffer_bytes = 12288}},
         {0, {.context = &some}},
-        {0, {.context = &some, .delimiter = '\n', .workers = 2}},
+        {0, {.context = &some, .delimiter = '\n', .workers = 2, .ordered = true}},
     };
     int fd = file = large_file();
     for (size_t i = 0; i < sizeof ways / sizeof *ways && can_be_forgotten(fd); i++) {
