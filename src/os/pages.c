@@ -2,8 +2,11 @@
 #define _GNU_SOURCE
 #include "os/pages.h"
 
+#include "base/assert.h"
+
 #include <errno.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -60,5 +63,7 @@ void hri_pages_touch(void *pages, size_t size)
 
 void hri_pages_drop(void *pages, size_t size)
 {
-    madvise(pages, size, MADV_DONTNEED);
+    HRI_ASSERT((uintptr_t)pages % hri_page_size() == 0);
+    if (madvise(pages, size, MADV_DONTNEED) != 0)
+        memset(pages, 0, size);
 }

@@ -217,7 +217,7 @@ static bool drop_blocks(hri_engine *engine, uint64_t want_bytes, uint64_t *freed
     void *blocks[DROP_BLOCKS];
     uint64_t cost = hri_engine_cost(engine), most = hri_min(DROP_BLOCKS, DROP_BYTES / cost + 1);
     unsigned count = 0;
-    if (engine->options.block_bytes % hri_page_size() != 0)
+    if (engine->options.align % hri_page_size() != 0)
         return false;
     pthread_mutex_lock(&engine->lock);
     while (count < most && count * cost < want_bytes && (blocks[count] = hri_depot_take_free(engine)) != NULL)
@@ -328,7 +328,8 @@ static void fit_blocks(hri_engine *engine)
     if (engine->options.blocks)
         engine->usable_bytes = round_up(engine->usable_bytes, page);
     size_t bytes = round_up(engine->usable_bytes + HRI_REDZONE_BYTES, align);
-    if (bytes >= 4 * page || engine->options.blocks) /* with pages of its own a block can be given back alone */
+    bool own_pages = bytes % page == 0 || bytes >= 4 * page || engine->options.blocks;
+    if (own_pages) /* a block can be given back alone */
         align = page;
     engine->options.align = align;
     engine->options.block_bytes = round_up(bytes, align);
