@@ -20,10 +20,10 @@
  * from 2.35 on, x86-64 or arm64, GCC 11 or clang), and calls otherwise, or where HR_NO_INLINE is defined. The functions of
  * the same names exist in any case, for other languages.
  *
- * Misuse is a fault (hr_figures.faults): a block that is put twice, or into a pool that it is not of, is refused. Debug
- * builds of the library find it at once and abort. Release builds find it at once when it is the block that was put last,
- * or when blocks pass between threads, some time later otherwise. AddressSanitizer and Valgrind see blocks in the pool as
- * freed.
+ * Misuse is a fault (hr_figures.faults): a block that is put twice, or into a pool that it is not of, is refused, and so is
+ * any other address; its memory is not looked at. Debug builds of the library find it at once and abort. Release builds find
+ * it at once when it is the block that was put last, or when blocks pass between threads, some time later otherwise.
+ * AddressSanitizer and Valgrind see blocks in the pool as freed.
  */
 #ifndef HEADROOM_POOL_H
 #define HEADROOM_POOL_H
@@ -46,7 +46,7 @@ typedef struct hr_pool_figures {
     uint64_t misses;       /* blocks that had to be made */
     uint64_t trimmed;      /* blocks whose memory went back to the kernel */
     uint64_t refused;      /* gets that the budget or the machine refused */
-    uint64_t unpooled;     /* blocks larger than the pool's, from hr_alloc() */
+    uint64_t unpooled; /* blocks larger than the pool's that were ever handed out; those that are out are in in_use */
 } hr_pool_figures;
 
 /* ── bytes ──────────────────────────────────────────────────────────────────────────────────────────────────────── */
@@ -57,15 +57,16 @@ typedef struct hr_byte_pool hr_byte_pool;
 typedef struct hr_byte_pool_options {
     const char *name;  /* for reports; copied; default "bytes" */
     hr_budget *budget; /* who pays; NULL: the root */
-    size_t size_bytes; /* each buffer */
+    size_t size_bytes; /* each buffer; at most 1 TiB */
     size_t min_bytes;  /* the smallest class */
-    size_t max_bytes;  /* the largest */
+    size_t max_bytes;  /* the largest; at most 1 TiB */
     bool wipe;         /* overwrite with zeros what comes back */
 } hr_byte_pool_options;
 
 /* Makes a pool without buffers.
  *
- * returns  0; -EINVAL without a size, with both kinds, or for a budget of another guard; -ENOMEM; -EDQUOT
+ * returns  0; -EINVAL without a size, with both kinds, for one beyond 1 TiB, or for a budget of another guard; -ENOMEM;
+ *          -EDQUOT
  * threads  any
  * memory   allocates
  * undo     hr_byte_pool_free()
@@ -74,7 +75,7 @@ HR_API HR_MUST_CHECK int hr_byte_pool_new(hr_guard *guard, const hr_byte_pool_op
                                           hr_byte_pool **ret_pool);
 
 /* Gives a buffer of at least `size` bytes, whose contents are not defined. More than the pool's largest size is served by
- * hr_alloc(), and counted.
+ * the allocator, charged and counted; while such a buffer is out, every put of the pool's is a call.
  *
  * returns  the buffer; NULL with errno EDQUOT (refused after relief) or ENOMEM
  * threads  any
@@ -118,7 +119,7 @@ typedef struct hr_object_pool hr_object_pool;
 typedef struct hr_object_pool_options {
     const char *name;  /* for reports; copied; default "objects" */
     hr_budget *budget; /* who pays; NULL: the root */
-    size_t size;       /* of an object, in bytes */
+    size_t size;       /* of an object, in bytes; at most 1 GiB */
     size_t align;      /* a power of two up to a page; 0: for any type */
     int (*construct)(void *object,
                      void *context); /* once, when the object is made of zeros; a negative errno refuses it */
@@ -130,7 +131,7 @@ typedef struct hr_object_pool_options {
 
 /* Makes a pool without objects. Its callbacks run on the thread that gets, puts or trims, with no lock held.
  *
- * returns  0; -EINVAL without a size, for a strange alignment, or a budget of another guard; -ENOMEM; -EDQUOT
+ * returns  0; -EINVAL without a size or beyond 1 GiB, for a strange alignment, or a budget of another guard; -ENOMEM; -EDQUOT
  * threads  any
  * memory   allocates
  * undo     hr_object_pool_free()
@@ -182,9 +183,9 @@ typedef struct hr_slice_pool hr_slice_pool;
 typedef struct hr_slice_pool_options {
     const char *name;  /* for reports; copied; default "slices" */
     hr_budget *budget; /* who pays; NULL: the root */
-    size_t item_size;  /* bytes */
+    size_t item_size;  /* bytes; `pooled_max` of them are at most 1 TiB */
     size_t capacity;   /* items that a new slice has room for; default 16 */
-    size_t pooled_max; /* items; slices that have grown beyond come from hr_alloc(); default 64 times the capacity */
+    size_t pooled_max; /* items; slices that have grown beyond come from the allocator; default 64 times the capacity */
     bool wipe;         /* overwrite with zeros what comes back: nobody finds another's items beyond his length */
 } hr_slice_pool_options;
 
@@ -215,7 +216,7 @@ HR_API HR_MUST_CHECK int hr_slice_pool_new(hr_guard *guard, const hr_slice_pool_
 HR_API HR_MUST_CHECK int hr_slice_pool_get(hr_slice_pool *pool, hr_slice *ret_slice);
 
 /* Takes a slice back, whatever it has grown to: its array goes where arrays of its size are. The slice is {0} then; twice
- * is harmless.
+ * is harmless, and so is NULL.
  *
  * threads  any
  */
@@ -224,14 +225,14 @@ HR_API void hr_slice_pool_put(hr_slice_pool *pool, hr_slice *slice);
 /* Adds a copy of `item` at the end. Where there is no room the slice grows to twice its capacity: charged before it is
  * made.
  *
- * returns  0; -EDQUOT, -ENOMEM: the slice is as it was; -EINVAL for a slice of no pool
+ * returns  0; -EDQUOT, -ENOMEM: the slice is as it was; -EINVAL for NULL or a slice of no pool
  * threads  one at a time a slice
  */
 HR_API HR_MUST_CHECK int hr_slice_push(hr_slice *slice, const void *item);
 
 /* Makes room for `capacity` items.
  *
- * returns  0; -EDQUOT, -ENOMEM: the slice is as it was; -EINVAL for a slice of no pool
+ * returns  0; -EDQUOT, -ENOMEM: the slice is as it was; -EINVAL for NULL or a slice of no pool
  * threads  one at a time a slice
  */
 HR_API HR_MUST_CHECK int hr_slice_reserve(hr_slice *slice, size_t capacity);

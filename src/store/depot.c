@@ -304,7 +304,7 @@ void *hri_depot_take_new(hri_engine *engine)
     engine->misses++;
     engine->made++;
     engine->charged_bytes += hri_engine_cost(engine);
-    engine->peak_bytes = hri_max(engine->peak_bytes, engine->charged_bytes);
+    hri_pool_sum_add(engine->options.sum, hri_engine_cost(engine));
     return block;
 }
 

@@ -43,6 +43,13 @@ static int pay(const hri_engine *engine, bool relief)
     return error;
 }
 
+/* What a charge counted is about to be refunded. Under the lock. */
+static void uncount(hri_engine *engine, uint64_t bytes)
+{
+    engine->charged_bytes -= bytes;
+    hri_pool_sum_sub(engine->options.sum, bytes);
+}
+
 static void refund(const hri_engine *engine, uint64_t bytes)
 {
     hr_budget *budget = engine->options.budget;
@@ -69,7 +76,7 @@ static void unmake(hri_engine *engine, void *block)
     pthread_mutex_lock(&engine->lock);
     hri_region_unmake(hri_depot_region(engine, block), block);
     engine->made--;
-    engine->charged_bytes -= hri_engine_cost(engine);
+    uncount(engine, hri_engine_cost(engine));
     pthread_mutex_unlock(&engine->lock);
     refund(engine, hri_engine_cost(engine));
 }
@@ -121,24 +128,41 @@ void *hri_engine_get(hri_engine *engine, bool needed)
 
 /* ── putting ────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
+static bool is_away(hri_engine *engine, const hri_region *region, const void *block)
+{
+    pthread_mutex_lock(&engine->lock);
+    bool away = hri_region_is_away(region, block);
+    pthread_mutex_unlock(&engine->lock);
+    return away;
+}
+
 /* Without magazines each put is looked at under the lock; with them one that is not the last is looked at later. */
 bool hri_engine_may_put(hri_engine *engine, const void *block)
 {
-    if (engine->place)
-        return true;
-    pthread_mutex_lock(&engine->lock);
-    bool away = hri_region_is_away(hri_region_find(block), block);
-    pthread_mutex_unlock(&engine->lock);
-    return away;
+    const hri_region *region = hri_depot_region(engine, block);
+    if (!region || !hri_region_has(region, block))
+        return false;
+    return engine->place || is_away(engine, region, block);
+}
+
+/* Of a block that is not away only who put it is told. */
+static void look_at_redzone(hri_engine *engine, const hri_region *region, void *block)
+{
+    if (HRI_REDZONE_BYTES == 0)
+        return;
+    if (is_away(engine, region, block))
+        hri_redzone_in(block, engine->usable_bytes, engine->options.block_bytes, engine->options.scratch);
+    else
+        hri_redzone_tell(block, engine->options.block_bytes);
 }
 
 bool hri_engine_put(hri_engine *engine, void *block)
 {
     hri_region *region = hri_depot_region(engine, block);
     bool put = false;
-    if (region) {
+    if (region && hri_region_has(region, block)) {
         hri_poison_lift(block, engine->options.block_bytes); /* it may be in the pool already */
-        hri_redzone_in(block, engine->usable_bytes, engine->options.block_bytes, engine->options.scratch);
+        look_at_redzone(engine, region, block);
         hri_poison(block, engine->options.block_bytes);
         hri_magazine_lock(engine);
         put = hri_depot_put(engine, region, block);
@@ -177,7 +201,7 @@ static hri_region *take_idle_region(hri_engine *engine)
     engine->free -= region->used;
     engine->made -= region->used;
     engine->trimmed += region->used;
-    engine->charged_bytes -= region->used * hri_engine_cost(engine);
+    uncount(engine, region->used * hri_engine_cost(engine));
     return region;
 }
 
@@ -228,7 +252,7 @@ static bool drop_blocks(hri_engine *engine, uint64_t want_bytes, uint64_t *freed
     hri_region_renew(blocks, count);
     engine->made -= count;
     engine->trimmed += count;
-    engine->charged_bytes -= count * cost;
+    uncount(engine, count * cost);
     pthread_mutex_unlock(&engine->lock);
     refund(engine, count * cost);
     *freed += count * cost;
@@ -296,7 +320,6 @@ void hri_engine_read(hri_engine *engine, hr_pool_figures *figures)
     figures->in_use += engine->made - idle;
     figures->idle_bytes += idle * hri_engine_cost(engine);
     figures->in_use_bytes += (engine->made - idle) * hri_engine_cost(engine);
-    figures->peak_bytes += engine->peak_bytes;
     figures->hits += engine->hits + hri_depot_gets(engine);
     figures->misses += engine->misses;
     figures->trimmed += engine->trimmed;

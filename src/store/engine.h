@@ -17,6 +17,7 @@
 #include "base/yield.h"
 #include "os/cells.h"
 #include "store/region.h"
+#include "store/sum.h"
 
 #include <headroom/budget.h>
 #include <headroom/pool.h>
@@ -27,6 +28,7 @@ typedef struct hri_magazine hri_magazine;
 /* What an engine is to be. */
 typedef struct hri_engine_options {
     hr_budget *budget;  /* NULL: nobody pays */
+    hri_pool_sum *sum;  /* of the pool; NULL: none is kept */
     size_t block_bytes; /* what users get; an engine's own are rounded up, with a red zone in debug builds */
     size_t align;       /* a power of two up to a page; 0: 16 */
     int (*construct)(void *block, void *context);
@@ -55,7 +57,6 @@ typedef struct hri_engine {
     uint64_t depot_blocks_min; /* since the janitor's last visit: what nobody needed */
     uint64_t made;             /* blocks that are not new: in use and idle */
     uint64_t free;             /* of those, in regions */
-    uint64_t peak_bytes;
     uint64_t charged_bytes;
     uint64_t hits; /* beside those that threads count themselves */
     uint64_t misses, trimmed, refused;
@@ -81,7 +82,7 @@ void *hri_engine_get(hri_engine *engine, bool needed);
 /* Takes a block back; false, and a fault, if it is none of this engine's that is away. */
 bool hri_engine_put(hri_engine *engine, void *block);
 
-/* Could this block be put now, as far as can be told? For what is done to it before. */
+/* Could this be put now, as far as can be told? For what is done to it before. Without a look at its memory. */
 bool hri_engine_may_put(hri_engine *engine, const void *block);
 
 /* Gives back to the kernel what is idle, at least `want_bytes` of it if there is as much. Gives the bytes uncharged. */

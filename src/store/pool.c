@@ -57,7 +57,7 @@ static const hri_figure published[] = {
     {"misses", NULL, HRI_COUNTER, "blocks that had to be made"},
     {"trimmed", NULL, HRI_COUNTER, "blocks given back to the kernel"},
     {"refused", "refusals", HRI_COUNTER, "gets that were refused"},
-    {"unpooled", NULL, HRI_COUNTER, "blocks larger than the pool's"},
+    {"unpooled", NULL, HRI_COUNTER, "blocks larger than the pool's, ever"},
 };
 
 static void publish(void *context, uint64_t *values)
@@ -77,6 +77,8 @@ static void fork_pool(void *context, hri_fork moment)
     hri_pool *pool = context;
     for (unsigned i = 0; i < pool->count; i++)
         hri_engine_fork(&pool->engines[i], moment);
+    if (pool->oversize)
+        hri_oversize_fork(pool->oversize, moment);
 }
 
 int hri_pool_open(hri_pool *pool, const char *name, hr_budget *budget)
@@ -119,7 +121,9 @@ int hri_pool_close(hri_pool *pool)
 
 void hri_pool_read(hri_pool *pool, hr_pool_figures *figures)
 {
-    figures->unpooled = atomic_load_explicit(&pool->unpooled, memory_order_relaxed);
+    figures->peak_bytes = atomic_load_explicit(&pool->sum.peak_bytes, memory_order_relaxed);
+    if (pool->oversize)
+        hri_oversize_read(pool->oversize, figures);
     for (unsigned i = 0; i < pool->count; i++)
         hri_engine_read(&pool->engines[i], figures);
 }

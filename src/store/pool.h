@@ -6,6 +6,7 @@
 #include "base/yield.h"
 #include "budget/budget.h"
 #include "store/engine.h"
+#include "store/oversize.h"
 
 typedef struct hri_pool {
     hri_yielder yielder;
@@ -13,7 +14,8 @@ typedef struct hri_pool {
     hri_engine *engines; /* one for each size, the smallest first */
     unsigned count;
     char *name;
-    _Atomic uint64_t unpooled; /* blocks that were larger than the pool's */
+    hri_pool_sum sum;       /* of the engines and of `oversize` */
+    hri_oversize *oversize; /* NULL: it hands out none */
 } hri_pool;
 
 /* The budget that a pool is to charge: the one asked for, or the root. NULL: it belongs to another guard. */
@@ -34,6 +36,9 @@ int hri_byte_pool_new_few(hr_budget *budget, const char *name, size_t size_bytes
 /* As hr_byte_pool_get() of its size, but runs no relief; and hr_byte_pool_trim() of as much as is wanted. */
 void *hri_byte_pool_try_get(hr_byte_pool *pool);
 uint64_t hri_byte_pool_trim_some(hr_byte_pool *pool, uint64_t want_bytes);
+
+/* As hr_byte_pool_put(), for whom has noted his caller. */
+void hri_byte_pool_put(hr_byte_pool *pool, void *block);
 
 uint64_t hri_pool_trim(hri_pool *pool, uint64_t want_bytes);
 void hri_pool_read(hri_pool *pool, hr_pool_figures *figures);

@@ -5,6 +5,7 @@
 #define HR_NO_INLINE 1
 #include "base/assert.h"
 #include "base/checked.h"
+#include "store/oversize.h"
 #include "store/pool.h"
 
 #include <errno.h>
@@ -14,6 +15,7 @@
 struct hr_byte_pool {
     struct hr_pool_face_ face; /* of the only engine; with many sizes only the library knows which */
     hri_pool pool;
+    hri_oversize oversize;
     hr_budget *budget;
     size_t max_bytes;
     bool wipe;
@@ -36,6 +38,13 @@ static unsigned count_sizes(size_t min_bytes, size_t max_bytes)
     return count;
 }
 
+static void free_parts(hr_byte_pool *pool)
+{
+    while (pool->pool.count > 0)
+        hri_engine_destroy(&pool->engines[--pool->pool.count]);
+    hri_oversize_destroy(&pool->oversize);
+}
+
 /* Makes the engines, from the smallest size up. */
 static int make_engines(hr_byte_pool *pool, size_t min_bytes, unsigned blocks)
 {
@@ -43,6 +52,7 @@ static int make_engines(hr_byte_pool *pool, size_t min_bytes, unsigned blocks)
     for (; pool->pool.count < count_sizes(min_bytes, pool->max_bytes); pool->pool.count++) {
         hri_engine_options options = {
             .budget = pool->budget,
+            .sum = &pool->pool.sum,
             .block_bytes = bytes < pool->max_bytes ? bytes : pool->max_bytes,
             .scratch = !pool->wipe,
             .blocks = blocks,
@@ -55,10 +65,15 @@ static int make_engines(hr_byte_pool *pool, size_t min_bytes, unsigned blocks)
     return 0;
 }
 
-static void free_engines(hr_byte_pool *pool)
+static int make_parts(hr_byte_pool *pool, size_t min_bytes, unsigned blocks)
 {
-    while (pool->pool.count > 0)
-        hri_engine_destroy(&pool->engines[--pool->pool.count]);
+    int error = hri_oversize_init(&pool->oversize, pool->budget, &pool->pool.sum);
+    if (error)
+        return error;
+    error = make_engines(pool, min_bytes, blocks);
+    if (error)
+        free_parts(pool);
+    return error;
 }
 
 /* Lets programs work on a thread's magazine by themselves. */
@@ -69,6 +84,7 @@ static void open_face(hr_byte_pool *pool)
     pool->face.size_bytes = pool->max_bytes;
     pool->face.get_place = pool->engines[0].place;
     pool->face.put_place = pool->wipe ? 0 : pool->engines[0].place;
+    hri_oversize_guard(&pool->oversize, &pool->face.put_place);
 }
 
 /* Sizes beyond this are no buffers. */
@@ -85,20 +101,25 @@ static int make(const hr_byte_pool_options *options, unsigned blocks, hr_byte_po
     if (!pool)
         return -ENOMEM;
     pool->pool.engines = pool->engines;
+    pool->pool.oversize = &pool->oversize;
     pool->budget = options->budget;
     pool->max_bytes = max_bytes;
     pool->wipe = options->wipe;
-    int error = make_engines(pool, min_bytes, blocks);
-    if (!error)
-        error = hri_pool_open(&pool->pool, options->name ? options->name : "bytes", options->budget);
-    if (error) {
-        free_engines(pool);
-        free(pool);
-        return error;
-    }
+    int error = make_parts(pool, min_bytes, blocks);
+    if (error)
+        goto free_pool;
+    error = hri_pool_open(&pool->pool, options->name ? options->name : "bytes", options->budget);
+    if (error)
+        goto free_parts;
     open_face(pool);
     *ret_pool = pool;
     return 0;
+
+free_parts:
+    free_parts(pool);
+free_pool:
+    free(pool);
+    return error;
 }
 
 int hr_byte_pool_new(hr_guard *guard, const hr_byte_pool_options *options, hr_byte_pool **ret_pool)
@@ -124,9 +145,11 @@ int hr_byte_pool_free(hr_byte_pool *pool)
     if (!pool)
         return 0;
     int error = hri_pool_close(&pool->pool);
-    if (!error)
-        free(pool);
-    return error;
+    if (error)
+        return error;
+    hri_oversize_destroy(&pool->oversize);
+    free(pool);
+    return 0;
 }
 
 /* The engine of the smallest buffers that are large enough. */
@@ -147,11 +170,7 @@ void *hr_byte_pool_get_slowly_(hr_byte_pool *pool, size_t size)
 {
     if (size <= pool->max_bytes)
         return hri_engine_get(engine_for(pool, size), true);
-    /* From now on what comes back has to be looked at. */
-    __atomic_store_n(&pool->face.put_place, 0, __ATOMIC_RELAXED);
-    void *block = hr_alloc(pool->budget, size);
-    atomic_fetch_add_explicit(&pool->pool.unpooled, block != NULL, memory_order_relaxed);
-    return block;
+    return hri_oversize_get(&pool->oversize, size);
 }
 
 void *hri_byte_pool_try_get(hr_byte_pool *pool)
@@ -159,26 +178,31 @@ void *hri_byte_pool_try_get(hr_byte_pool *pool)
     return hri_engine_get(&pool->engines[0], false);
 }
 
+/* The engine that a block is of; NULL: it is of none of the pool's. Does not look at the block. */
+static hri_engine *engine_of(hr_byte_pool *pool, const void *block)
+{
+    const hri_region *region = hri_region_find(block);
+    hri_engine *engine = region ? region->owner : NULL;
+    bool ours = engine >= pool->engines && engine < pool->engines + pool->pool.count;
+    return ours && hri_region_has(region, block) ? engine : NULL;
+}
+
+void hri_byte_pool_put(hr_byte_pool *pool, void *block)
+{
+    hri_engine *engine = engine_of(pool, block);
+    if (engine) {
+        if (pool->wipe)
+            explicit_bzero(block, engine->usable_bytes);
+        hri_engine_put(engine, block);
+    } else if (block && !hri_oversize_put(&pool->oversize, block, pool->wipe)) {
+        hri_fault("%p is put into the pool \"%s\", and is no block of it, or no longer", block, pool->pool.name);
+    }
+}
+
 void hr_byte_pool_put_slowly_(hr_byte_pool *pool, void *block)
 {
     HRI_NOTE_CALLER();
-    if (!block)
-        return;
-    hri_region *region = hri_region_find(block);
-    if (!region) {
-        if (pool->wipe)
-            explicit_bzero(block, hr_alloc_size(block));
-        hr_free(block);
-        return;
-    }
-    hri_engine *engine = region->owner;
-    if (engine < pool->engines || engine >= pool->engines + pool->pool.count) {
-        hri_fault("%p is put into the pool \"%s\", which it is not of", block, pool->pool.name);
-        return;
-    }
-    if (pool->wipe)
-        explicit_bzero(block, engine->usable_bytes);
-    hri_engine_put(engine, block);
+    hri_byte_pool_put(pool, block);
 }
 
 void *hr_byte_pool_get(hr_byte_pool *pool, size_t size)
@@ -197,7 +221,8 @@ void hr_byte_pool_put(hr_byte_pool *pool, void *block)
     if (block && hr_pool_push_(pool, block))
         return;
 #endif
-    hr_byte_pool_put_slowly_(pool, block);
+    HRI_NOTE_CALLER();
+    hri_byte_pool_put(pool, block);
 }
 
 uint64_t hr_byte_pool_trim(hr_byte_pool *pool)

@@ -45,6 +45,7 @@ int hr_object_pool_new(hr_guard *guard, const hr_object_pool_options *options, h
     pool->pool.count = 1;
     hri_engine_options engine = {
         .budget = budget,
+        .sum = &pool->pool.sum,
         .block_bytes = options->size,
         .align = align > 16 ? align : 16,
         .construct = options->construct,
@@ -93,13 +94,11 @@ static void reset(const hr_object_pool *pool, void *object)
     pool->reset(object, pool->context);
 }
 
-void hr_object_pool_put_slowly_(hr_object_pool *pool, void *object)
+static void put(hr_object_pool *pool, void *object)
 {
-    HRI_NOTE_CALLER();
     if (!object)
         return;
-    hri_region *region = hri_region_find(object);
-    if (!region || region->owner != &pool->engine || !hri_engine_may_put(&pool->engine, object)) {
+    if (!hri_engine_may_put(&pool->engine, object)) {
         hri_fault("%p is put into the pool \"%s\", which it is not of, or twice", object, pool->pool.name);
         return;
     }
@@ -112,6 +111,12 @@ void hr_object_pool_put_slowly_(hr_object_pool *pool, void *object)
         return;
 #endif
     hri_engine_put(&pool->engine, object);
+}
+
+void hr_object_pool_put_slowly_(hr_object_pool *pool, void *object)
+{
+    HRI_NOTE_CALLER();
+    put(pool, object);
 }
 
 void *hr_object_pool_get(hr_object_pool *pool)
@@ -130,7 +135,8 @@ void hr_object_pool_put(hr_object_pool *pool, void *object)
     if (object && hr_pool_push_(pool, object))
         return;
 #endif
-    hr_object_pool_put_slowly_(pool, object);
+    HRI_NOTE_CALLER();
+    put(pool, object);
 }
 
 uint64_t hr_object_pool_trim(hr_object_pool *pool)

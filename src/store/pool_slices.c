@@ -6,6 +6,7 @@
 #include <headroom/pool.h>
 
 #include "base/assert.h"
+#include "store/pool.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -77,22 +78,21 @@ int hr_slice_pool_get(hr_slice_pool *pool, hr_slice *ret_slice)
 void hr_slice_pool_put(hr_slice_pool *pool, hr_slice *slice)
 {
     HRI_NOTE_CALLER();
-    if (!slice->pool_)
+    if (!slice || !slice->pool_)
         return;
     if (slice->pool_ != pool) {
         hri_fault("a slice is put into a pool that it is not of");
         return;
     }
-    hr_byte_pool_put(pool->arrays, slice->data);
+    hri_byte_pool_put(pool->arrays, slice->data);
     *slice = (hr_slice){0};
 }
 
-int hr_slice_reserve(hr_slice *slice, size_t capacity)
+/* The slice is one of a pool. */
+static int reserve(hr_slice *slice, size_t capacity)
 {
     hr_slice_pool *pool = slice->pool_;
     size_t bytes;
-    if (!pool)
-        return -EINVAL;
     if (capacity <= slice->capacity)
         return 0;
     if (__builtin_mul_overflow(capacity, pool->item_size, &bytes))
@@ -101,18 +101,25 @@ int hr_slice_reserve(hr_slice *slice, size_t capacity)
     if (!array)
         return -errno;
     memcpy(array, slice->data, slice->length * pool->item_size);
-    hr_byte_pool_put(pool->arrays, slice->data);
+    hri_byte_pool_put(pool->arrays, slice->data);
     slice->data = array;
     slice->capacity = capacity;
     return 0;
 }
 
+int hr_slice_reserve(hr_slice *slice, size_t capacity)
+{
+    HRI_NOTE_CALLER();
+    return slice && slice->pool_ ? reserve(slice, capacity) : -EINVAL;
+}
+
 int hr_slice_push(hr_slice *slice, const void *item)
 {
-    if (!slice->pool_)
+    HRI_NOTE_CALLER();
+    if (!slice || !slice->pool_)
         return -EINVAL;
     if (slice->length == slice->capacity) {
-        int error = hr_slice_reserve(slice, slice->capacity > SIZE_MAX / 2 ? SIZE_MAX : slice->capacity * 2);
+        int error = reserve(slice, slice->capacity > SIZE_MAX / 2 ? SIZE_MAX : slice->capacity * 2);
         if (error)
             return error;
     }

@@ -45,14 +45,20 @@ static inline void hri_redzone_out(void *block, size_t usable_bytes, size_t bloc
     memcpy(hri_redzone_caller(block, block_bytes), &nobody, sizeof nobody);
 }
 
-/* For a block that comes back. */
-static inline void hri_redzone_in(void *block, size_t usable_bytes, size_t block_bytes, bool fill)
+/* For a block that is put, but is not out. */
+static inline void hri_redzone_tell(void *block, size_t block_bytes)
 {
     const void *put_by;
     memcpy(&put_by, hri_redzone_caller(block, block_bytes), sizeof put_by);
     if (put_by)
         hri_fault("%p is put twice; the first time at %s", block, hri_code_place_of(put_by).text);
-    if (!hri_redzone_is_filled((char *)block + usable_bytes, block_bytes - usable_bytes - sizeof put_by,
+}
+
+/* For a block that comes back. */
+static inline void hri_redzone_in(void *block, size_t usable_bytes, size_t block_bytes, bool fill)
+{
+    hri_redzone_tell(block, block_bytes);
+    if (!hri_redzone_is_filled((char *)block + usable_bytes, block_bytes - usable_bytes - sizeof hri_caller,
                                HRI_REDZONE_FILL))
         hri_fault("%p was written to beyond its end at %zu bytes", block, usable_bytes);
     memcpy(hri_redzone_caller(block, block_bytes), &hri_caller, sizeof hri_caller);
@@ -67,6 +73,11 @@ static inline void hri_redzone_in(void *block, size_t usable_bytes, size_t block
 static inline void hri_redzone_out(void *block, size_t usable_bytes, size_t block_bytes, bool filled)
 {
     (void)block, (void)usable_bytes, (void)block_bytes, (void)filled;
+}
+
+static inline void hri_redzone_tell(void *block, size_t block_bytes)
+{
+    (void)block, (void)block_bytes;
 }
 
 static inline void hri_redzone_in(void *block, size_t usable_bytes, size_t block_bytes, bool fill)

@@ -132,6 +132,11 @@ static hri_block_number number_of(const hri_region *region, const void *block)
     return number * region->block_bytes == offset ? (hri_block_number)number : HRI_NO_BLOCK;
 }
 
+bool hri_region_has(const hri_region *region, const void *address)
+{
+    return number_of(region, address) < region->count;
+}
+
 /* Is the block away, and its bit as said? */
 static bool is_away(const hri_region *region, hri_block_number number, bool idle)
 {

@@ -65,6 +65,9 @@ void hri_region_unmake(hri_region *region, void *block);
 /* Puts back a block that is away and not idle; false if it is none. */
 bool hri_region_put(hri_region *region, void *block);
 
+/* Does one of the region's blocks begin here? Without a lock. */
+bool hri_region_has(const hri_region *region, const void *address);
+
 /* Is this a block that is away and not idle? */
 bool hri_region_is_away(const hri_region *region, const void *block);
 

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Blocks that are larger than a pool's largest: from the allocator, charged to the pool's budget, and given back when they
+ * are put. Those that are out are known by their addresses, so that a block that is put is found, or is none, without a
+ * look at its memory.
+ */
+#ifndef HRI_STORE_OVERSIZE_H
+#define HRI_STORE_OVERSIZE_H
+
+#include "base/fork.h"
+#include "store/sum.h"
+
+#include <headroom/pool.h>
+#include <pthread.h>
+#include <stdbool.h>
+
+typedef struct hri_oversize_block hri_oversize_block;
+
+#define HRI_OVERSIZE_BUCKETS 16
+
+typedef struct hri_oversize {
+    /* Constant once made. */
+    hr_budget *budget;
+    hri_pool_sum *sum;
+    uint32_t *gate; /* where inline code finds the place to put to; 0 there while blocks are out: all are looked at */
+    uint32_t gate_place; /* what is there otherwise */
+
+    pthread_mutex_t lock; /* guards the rest; a leaf */
+    hri_oversize_block **buckets;
+    hri_oversize_block *first_buckets[HRI_OVERSIZE_BUCKETS];
+    unsigned bits; /* of their number */
+    uint64_t out;  /* blocks that users have */
+    uint64_t out_bytes;
+    uint64_t served, refused;
+} hri_oversize;
+
+/* Makes a set of none. Gives 0 or a negative errno. */
+int hri_oversize_init(hri_oversize *set, hr_budget *budget, hri_pool_sum *sum);
+
+/* Says where inline code looks for the place to put to; before the first block. */
+void hri_oversize_guard(hri_oversize *set, uint32_t *gate);
+
+/* None is out. */
+void hri_oversize_destroy(hri_oversize *set);
+
+/* Gives a block, or NULL with errno. */
+void *hri_oversize_get(hri_oversize *set, size_t size);
+
+/* Takes a block back, which it wipes first if that is wanted; false if it is none of these. */
+bool hri_oversize_put(hri_oversize *set, void *block, bool wipe);
+
+/* Adds the figures to `figures`. */
+void hri_oversize_read(hri_oversize *set, hr_pool_figures *figures);
+
+static inline void hri_oversize_fork(hri_oversize *set, hri_fork moment)
+{
+    hri_fork_lock(&set->lock, moment);
+}
+
+#endif
