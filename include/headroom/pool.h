@@ -129,7 +129,9 @@ typedef struct hr_object_pool_options {
     bool wipe; /* overwrite with zeros what comes back; not together with construct */
 } hr_object_pool_options;
 
-/* Makes a pool without objects. Its callbacks run on the thread that gets, puts or trims, with no lock held.
+/* Makes a pool without objects. Its callbacks run with no lock held, on the thread that gets, puts or trims; destroy() also
+ * on the guard's monitor, and on any thread whose charge is short or finds a new level, when idle objects are given back.
+ * They may use the library, but not free their own pool.
  *
  * returns  0; -EINVAL without a size or beyond 1 GiB, for a strange alignment, or a budget of another guard; -ENOMEM; -EDQUOT
  * threads  any

@@ -39,7 +39,8 @@ typedef struct hri_yielder {
      * the bytes freed; 0: nothing left to give. */
     uint64_t (*yield)(void *context, uint64_t want_bytes, int64_t deadline_ns);
 
-    /* Follows a change of level; NULL: it does not. With the registry locked, on whatever thread has found it. */
+    /* Follows a change of level; NULL: it does not. On whatever thread has found it, several at once perhaps, with no lock of
+     * the library's held: it may run the user's callbacks. */
     void (*level)(void *context, hr_level level);
 
     /* Takes its locks through a fork; NULL: it has none. The tree's locks nest inside them. */
@@ -47,8 +48,16 @@ typedef struct hri_yielder {
     void *context;
 
     struct hri_yielder *next; /* the rest is the registry's */
+    uint64_t order;           /* of registration */
     void *connection;         /* what relief knows it by */
 } hri_yielder;
+
+/* A running call of level(), on the stack of the thread that makes it. */
+typedef struct hri_yielder_call {
+    const hri_yielder *yielder;
+    pthread_t thread;
+    struct hri_yielder_call *next;
+} hri_yielder_call;
 
 typedef struct hri_yielders {
     const hri_level_word *level;
@@ -57,8 +66,11 @@ typedef struct hri_yielders {
     int (*connect)(void *context, hri_yielder *yielder);
     void (*disconnect)(void *context, hri_yielder *yielder); /* returns when no call of it is running */
     void *context;
-    pthread_mutex_t lock; /* guards the list; held through a fork, and then outside of the yielders' own */
-    hri_yielder *first;
+    pthread_mutex_t lock; /* guards the rest; held through a fork, and then outside of the yielders' own */
+    pthread_cond_t returned;
+    hri_yielder *first; /* the newest */
+    uint64_t next_order;
+    hri_yielder_call *calls;
 } hri_yielders;
 
 /* Makes an empty registry; the caller has set what is above `lock`. Gives 0 or a negative errno. */
@@ -68,7 +80,8 @@ void hri_yielders_destroy(hri_yielders *yielders);
 /* Registers. Gives 0 or -ENOMEM. */
 int hri_yielders_add(hri_yielders *yielders, hri_yielder *yielder);
 
-/* Takes a yielder out, and returns when no call of it is running. Not with a lock held that its yield() takes. */
+/* Takes a yielder out, and returns when no call of it is running but this thread's own. Not with a lock held that its
+ * yield() or level() takes. */
 void hri_yielders_remove(hri_yielders *yielders, hri_yielder *yielder);
 
 /* Visits all of a kind with their figures, with the registry locked. */

@@ -6,6 +6,7 @@
 #include <headroom/headroom.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static hr_guard *guard;
 
@@ -163,6 +164,41 @@ static void alignment_is_kept(void **state)
     assert_int_equal(hr_object_pool_new(guard, &(hr_object_pool_options){.size = 0}, &pool), -EINVAL);
 }
 
+static void use_the_library(void *object, void *context)
+{
+    static char text[65536];
+    hr_byte_pool *pool;
+    (void)object, (void)context;
+    if (destroyed++ > 0)
+        return;
+    assert_true(hr_report_format(guard, HR_JSON, text, sizeof text) > 0);
+    assert_int_equal(hr_byte_pool_new(guard, &(hr_byte_pool_options){.size_bytes = 64}, &pool), 0);
+    hr_byte_pool_put(pool, hr_byte_pool_get(pool, 64));
+    assert_int_equal(hr_byte_pool_free(pool), 0);
+}
+
+/* Before, a level that rose had the list of pools locked while they trimmed: destroy() could wait for itself. */
+static void destroy_may_use_the_library_when_a_level_rises(void **state)
+{
+    (void)state;
+    hr_object_pool *pool;
+    void *objects[600];
+    destroyed = 0;
+    hr_object_pool_options options = {.size = 65536, .destroy = use_the_library};
+    assert_int_equal(hr_object_pool_new(guard, &options, &pool), 0);
+    for (int i = 0; i < 600; i++)
+        assert_non_null(objects[i] = hr_object_pool_get(pool));
+    for (int i = 0; i < 600; i++)
+        hr_object_pool_put(pool, objects[i]);
+    alarm(20);
+    assert_int_equal(hr_budget_charge(hr_guard_root(guard), 17 * MIB), 0); /* 55 of 64: warning */
+    assert_true(hr_guard_check(guard) <= HR_WARNING);
+    alarm(0);
+    assert_in_range(destroyed, 250, 600);
+    hr_budget_uncharge(hr_guard_root(guard), 17 * MIB);
+    assert_int_equal(hr_object_pool_free(pool), 0);
+}
+
 /* ── slices ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
 /* The source never pools an array again that has grown: 1,000 fresh allocations in 1,000 gets. */
@@ -277,6 +313,7 @@ int main(void)
         TEST(objects_are_constructed_once_and_destroyed_once),
         TEST(what_cannot_be_constructed_is_refused_and_not_kept),
         TEST(alignment_is_kept),
+        TEST(destroy_may_use_the_library_when_a_level_rises),
         TEST(source_5_a_slice_that_grew_is_pooled_again),
         TEST(growth_is_charged_before_it_is_made),
         TEST(slices_beyond_the_pools_sizes_still_grow),
