@@ -152,7 +152,6 @@ static hri_magazine *from_depot(hri_engine *engine)
         return NULL;
     engine->full = magazine->next;
     engine->depot_blocks -= magazine->count;
-    engine->depot_blocks_min = hri_min(engine->depot_blocks_min, engine->depot_blocks);
     hri_region_mark(engine, magazine->slots, magazine->count, false);
     return magazine;
 }
@@ -172,6 +171,11 @@ void hri_depot_empty(hri_engine *engine, uint64_t blocks)
         blocks -= hri_min(blocks, magazine->count);
         empty_magazine(engine, magazine);
     }
+}
+
+void hri_depot_note_idle(hri_engine *engine)
+{
+    engine->idle_min = hri_min(engine->idle_min, engine->free + engine->depot_blocks);
 }
 
 /* ── threads ────────────────────────────────────────────────────────────────────────────────────────────────────── */
@@ -290,6 +294,7 @@ void *hri_depot_take_idle(hri_engine *engine)
     if (!block)
         block = hri_depot_take_free(engine);
     engine->hits += block != NULL;
+    hri_depot_note_idle(engine);
     return block;
 }
 
@@ -303,7 +308,6 @@ void *hri_depot_take_new(hri_engine *engine)
         return NULL;
     engine->misses++;
     engine->made++;
-    engine->charged_bytes += hri_engine_cost(engine);
     hri_pool_sum_add(engine->options.sum, hri_engine_cost(engine));
     return block;
 }

@@ -24,6 +24,9 @@ void *hri_depot_take_new(hri_engine *engine);
 /* Puts a block of a region of the engine's; false if it is not away. */
 bool hri_depot_put(hri_engine *engine, hri_region *region, void *block);
 
+/* Notes for the janitor how little is idle, after some was taken. */
+void hri_depot_note_idle(hri_engine *engine);
+
 /* Moves so many blocks from the depot to their regions. */
 void hri_depot_empty(hri_engine *engine, uint64_t blocks);
 

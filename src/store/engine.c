@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Paying for blocks, constructing and destroying them, and giving them back to the kernel. `made` counts the blocks that
- * are not new, and is what is charged.
+/* Paying for blocks, constructing them, and taking them back. `made` counts the blocks that are not new, and is what is
+ * charged.
  *
  * Locking: charges that may run relief, construct() and destroy() run with none held. `engines_lock` is taken before an
  * engine's.
@@ -8,7 +8,6 @@
 #include "store/engine.h"
 
 #include "base/assert.h"
-#include "base/checked.h"
 #include "base/lock.h"
 #include "base/uncancelled.h"
 #include "budget/budget.h"
@@ -19,10 +18,6 @@
 #include "store/redzone.h"
 
 #include <errno.h>
-
-/* What is given back under one lock, at the most. */
-#define DROP_BLOCKS 64u
-#define DROP_BYTES ((uint64_t)1 << 20)
 
 static pthread_mutex_t engines_lock = PTHREAD_MUTEX_INITIALIZER;
 static hri_engine *engines;
@@ -43,20 +38,29 @@ static int pay(const hri_engine *engine, bool relief)
     return error;
 }
 
-/* What a charge counted is about to be refunded. Under the lock. */
-static void uncount(hri_engine *engine, uint64_t bytes)
-{
-    engine->charged_bytes -= bytes;
-    hri_pool_sum_sub(engine->options.sum, bytes);
-}
-
-static void refund(const hri_engine *engine, uint64_t bytes)
+/* What was paid for a block that there is not. */
+static void unpay(const hri_engine *engine)
 {
     hr_budget *budget = engine->options.budget;
     if (!budget)
         return;
-    hr_budget_uncharge(budget, bytes);
-    hri_budget_unmap(budget, bytes);
+    hr_budget_uncharge(budget, hri_engine_cost(engine));
+    hri_budget_unmap(budget, hri_engine_cost(engine));
+}
+
+void hri_engine_uncount(hri_engine *engine, uint64_t bytes)
+{
+    hri_pool_sum_sub(engine->options.sum, bytes);
+}
+
+void hri_engine_refund(hri_engine *engine, uint64_t bytes)
+{
+    hr_budget *budget = engine->options.budget;
+    if (budget) {
+        hr_budget_uncharge(budget, bytes);
+        hri_budget_unmap(budget, bytes);
+    }
+    hri_pool_sum_settle(engine->options.sum, bytes);
 }
 
 /* ── getting ───────────────────────────────────────────────────────────────────────────────────────────────────── */
@@ -76,9 +80,9 @@ static void unmake(hri_engine *engine, void *block)
     pthread_mutex_lock(&engine->lock);
     hri_region_unmake(hri_depot_region(engine, block), block);
     engine->made--;
-    uncount(engine, hri_engine_cost(engine));
+    hri_engine_uncount(engine, hri_engine_cost(engine));
     pthread_mutex_unlock(&engine->lock);
-    refund(engine, hri_engine_cost(engine));
+    hri_engine_refund(engine, hri_engine_cost(engine));
 }
 
 /* Pays for a new block and makes it, or finds an idle one after all. */
@@ -101,7 +105,7 @@ static void *make_block(hri_engine *engine, bool needed)
     void *block = hri_depot_take_new(engine);
     pthread_mutex_unlock(&engine->lock);
     if (!block) {
-        refund(engine, hri_engine_cost(engine));
+        unpay(engine);
         return refuse(engine, -ENOMEM);
     }
     HRI_UNCANCELLED; /* the block is nobody's yet */
@@ -173,149 +177,13 @@ bool hri_engine_put(hri_engine *engine, void *block)
     return put;
 }
 
-/* ── giving back ────────────────────────────────────────────────────────────────────────────────────────────────── */
-
-/* Gives back a whole region, which is off the list. Not under the lock. */
-static void drop_region(hri_engine *engine, hri_region *region)
-{
-    HRI_UNCANCELLED;
-    const hri_engine_options *options = &engine->options;
-    void *block;
-    while (options->destroy && (block = hri_region_take_free(region)) != NULL) {
-        hri_poison_lift(block, options->block_bytes);
-        options->destroy(block, options->context);
-    }
-    hri_poison_lift(region, region->map_bytes);
-    hri_region_free(region);
-}
-
-/* Takes off the list a region without a block that is away; NULL: there is none. */
-static hri_region *take_idle_region(hri_engine *engine)
-{
-    hri_region *region = engine->regions;
-    while (region && region->free != region->used)
-        region = region->next;
-    if (!region)
-        return NULL;
-    hri_depot_unlink(engine, region);
-    engine->free -= region->used;
-    engine->made -= region->used;
-    engine->trimmed += region->used;
-    uncount(engine, region->used * hri_engine_cost(engine));
-    return region;
-}
-
-/* Gives back a region without a block that is away, if there is one; adds what its blocks cost to `freed`. */
-static bool drop_idle_region(hri_engine *engine, uint64_t *freed)
-{
-    pthread_mutex_lock(&engine->lock);
-    hri_region *region = take_idle_region(engine);
-    pthread_mutex_unlock(&engine->lock);
-    if (!region)
-        return false;
-    uint64_t bytes = region->used * hri_engine_cost(engine);
-    drop_region(engine, region);
-    refund(engine, bytes);
-    *freed += bytes;
-    return true;
-}
-
-/* Destroys blocks that are away. Under the lock, which is not held meanwhile. */
-static void destroy_blocks(hri_engine *engine, void **blocks, unsigned count)
-{
-    const hri_engine_options *options = &engine->options;
-    if (!options->destroy)
-        return;
-    HRI_UNCANCELLED;
-    pthread_mutex_unlock(&engine->lock);
-    for (unsigned i = 0; i < count; i++) {
-        hri_poison_lift(blocks[i], options->block_bytes);
-        options->destroy(blocks[i], options->context);
-    }
-    pthread_mutex_lock(&engine->lock);
-}
-
-/* The same for free blocks of regions that have others away: some at a time, since others wait for the lock. */
-static bool drop_blocks(hri_engine *engine, uint64_t want_bytes, uint64_t *freed)
-{
-    void *blocks[DROP_BLOCKS];
-    uint64_t cost = hri_engine_cost(engine), most = hri_min(DROP_BLOCKS, DROP_BYTES / cost + 1);
-    unsigned count = 0;
-    if (engine->options.align % hri_page_size() != 0)
-        return false;
-    pthread_mutex_lock(&engine->lock);
-    while (count < most && count * cost < want_bytes && (blocks[count] = hri_depot_take_free(engine)) != NULL)
-        count++;
-    destroy_blocks(engine, blocks, count);
-    for (unsigned i = 0; i < count; i++)
-        hri_poison_lift(blocks[i], engine->options.block_bytes);
-    hri_region_renew(blocks, count);
-    engine->made -= count;
-    engine->trimmed += count;
-    uncount(engine, count * cost);
-    pthread_mutex_unlock(&engine->lock);
-    refund(engine, count * cost);
-    *freed += count * cost;
-    return count > 0;
-}
-
-/* Gives back free blocks of regions: whole regions, then blocks with pages of their own. */
-static void release(hri_engine *engine, uint64_t want_bytes)
-{
-    uint64_t freed = 0;
-    while (freed < want_bytes &&
-           (drop_idle_region(engine, &freed) || drop_blocks(engine, want_bytes - freed, &freed))) {}
-}
-
-static uint64_t charged(hri_engine *engine)
-{
-    pthread_mutex_lock(&engine->lock);
-    uint64_t bytes = engine->charged_bytes;
-    pthread_mutex_unlock(&engine->lock);
-    return bytes;
-}
-
-uint64_t hri_engine_trim(hri_engine *engine, uint64_t want_bytes)
-{
-    uint64_t before = charged(engine);
-    pthread_mutex_lock(&engine->lock);
-    uint64_t free_bytes = engine->free * hri_engine_cost(engine);
-    if (want_bytes > free_bytes)
-        hri_depot_empty(engine, (want_bytes - free_bytes) / hri_engine_cost(engine) + 1);
-    pthread_mutex_unlock(&engine->lock);
-    release(engine, want_bytes);
-    uint64_t freed = hri_sub(before, charged(engine));
-    if (freed < want_bytes) {
-        pthread_mutex_lock(&engine->lock);
-        hri_depot_empty(engine, UINT64_MAX);
-        hri_depot_collect(engine, false, false);
-        hri_magazine_free_all(engine);
-        hri_magazine_init(engine); /* memory is short: small ones again */
-        pthread_mutex_unlock(&engine->lock);
-        release(engine, want_bytes - freed);
-    }
-    return hri_sub(before, charged(engine));
-}
-
-uint64_t hri_engine_reap(hri_engine *engine)
-{
-    uint64_t before = charged(engine);
-    pthread_mutex_lock(&engine->lock);
-    hri_depot_collect(engine, true, false);
-    hri_depot_empty(engine, engine->depot_blocks_min);
-    engine->depot_blocks_min = engine->depot_blocks;
-    engine->meetings = 0;
-    hri_magazine_free_all(engine);
-    pthread_mutex_unlock(&engine->lock);
-    release(engine, UINT64_MAX);
-    return hri_sub(before, charged(engine));
-}
+/* ── figures ────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
 void hri_engine_read(hri_engine *engine, hr_pool_figures *figures)
 {
     pthread_mutex_lock(&engine->lock);
     hri_depot_collect(engine, false, false);
-    uint64_t idle = engine->free + engine->depot_blocks;
+    uint64_t idle = engine->free + engine->depot_blocks + engine->leaving;
     figures->idle += idle;
     figures->in_use += engine->made - idle;
     figures->idle_bytes += idle * hri_engine_cost(engine);

@@ -51,13 +51,15 @@ typedef struct hri_engine {
     size_t regions_bytes;
     hri_magazine *full;
     hri_magazine *empty;
-    unsigned slots;    /* of a new magazine */
-    unsigned meetings; /* of threads at the lock, since magazines grew or the janitor was here */
+    hri_magazine *stale; /* empty, and of another size than new ones */
+    unsigned slots;      /* of a new magazine */
+    unsigned meetings;   /* of threads at the lock, since magazines grew or the janitor was here */
     uint64_t depot_blocks;
-    uint64_t depot_blocks_min; /* since the janitor's last visit: what nobody needed */
-    uint64_t made;             /* blocks that are not new: in use and idle */
-    uint64_t free;             /* of those, in regions */
-    uint64_t charged_bytes;
+    uint64_t made;    /* blocks that are not new: in use and idle */
+    uint64_t free;    /* of those, in regions */
+    uint64_t leaving; /* of those, taken out to be destroyed and given back */
+    uint64_t
+        idle_min; /* the least of `free` and `depot_blocks` together since the janitor's last visit: nobody needed it */
     uint64_t hits; /* beside those that threads count themselves */
     uint64_t misses, trimmed, refused;
     struct hri_engine *next; /* in the list of all engines */
@@ -90,6 +92,11 @@ uint64_t hri_engine_trim(hri_engine *engine, uint64_t want_bytes);
 
 /* The janitor's visit: gives back what has not been needed since the last one. */
 uint64_t hri_engine_reap(hri_engine *engine);
+
+/* What a charge counted leaves the pool's sum, and is refunded then; without a lock, since that may tell the program of a new
+ * level. */
+void hri_engine_uncount(hri_engine *engine, uint64_t bytes);
+void hri_engine_refund(hri_engine *engine, uint64_t bytes);
 
 /* Adds the figures to `figures`; drains. */
 void hri_engine_read(hri_engine *engine, hr_pool_figures *figures);

@@ -32,13 +32,6 @@ static size_t bytes_of(unsigned capacity)
     return sizeof(hri_magazine) + capacity * sizeof(void *);
 }
 
-static void free_one(hri_engine *engine, hri_magazine *magazine)
-{
-    size_t bytes = bytes_of(magazine->capacity);
-    free(magazine);
-    hr_budget_uncharge(engine->options.budget, bytes);
-}
-
 hri_magazine *hri_magazine_new(hri_engine *engine)
 {
     hri_magazine *magazine;
@@ -46,14 +39,13 @@ hri_magazine *hri_magazine_new(hri_engine *engine)
         engine->empty = magazine->next;
         if (magazine->capacity == engine->slots)
             return magazine;
-        free_one(engine, magazine);
+        magazine->next = engine->stale; /* uncharging may tell the program of a new level, which wants no lock held */
+        engine->stale = magazine;
     }
     size_t bytes = bytes_of(engine->slots);
-    if (hr_budget_try_charge(engine->options.budget, bytes) != 0)
-        return NULL;
     magazine = malloc(bytes);
-    if (!magazine) {
-        hr_budget_uncharge(engine->options.budget, bytes);
+    if (!magazine || hr_budget_try_charge(engine->options.budget, bytes) != 0) {
+        free(magazine);
         return NULL;
     }
     *magazine = (hri_magazine){.capacity = engine->slots};
@@ -66,13 +58,30 @@ void hri_magazine_keep(hri_engine *engine, hri_magazine *magazine)
     engine->empty = magazine;
 }
 
-void hri_magazine_free_all(hri_engine *engine)
+hri_magazine *hri_magazine_take_empty(hri_engine *engine)
 {
-    while (engine->empty) {
-        hri_magazine *magazine = engine->empty;
+    hri_magazine *magazine, *all = engine->stale;
+    while ((magazine = engine->empty) != NULL) {
         engine->empty = magazine->next;
-        free_one(engine, magazine);
+        magazine->next = all;
+        all = magazine;
     }
+    engine->stale = NULL;
+    return all;
+}
+
+uint64_t hri_magazine_free_all(hri_engine *engine, hri_magazine *magazines)
+{
+    uint64_t sum = 0;
+    while (magazines) {
+        hri_magazine *magazine = magazines;
+        magazines = magazine->next;
+        sum += bytes_of(magazine->capacity);
+        free(magazine);
+    }
+    if (sum > 0)
+        hr_budget_uncharge(engine->options.budget, sum);
+    return sum;
 }
 
 bool hri_magazine_has(const hri_magazine *magazine, const void *block)

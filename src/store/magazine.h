@@ -4,9 +4,9 @@
  * How many blocks a new one holds is the engine's `slots`. It starts small, and doubles when threads that put have met
  * others at the engine's lock often since the janitor's last visit, as in illumos: a magazine of twice the size goes to
  * the depot half as often. Larger than HRI_MAGAZINE_BYTES of blocks it never gets, so that one thread's idle blocks stay
- * few. Smaller ones that are still about are used up, and freed when they are empty.
+ * few. Smaller ones that are still about are used up; the empty ones are freed by the janitor, or when memory is short.
  *
- * All calls want the engine's lock, but for hri_magazine_lock().
+ * All calls want the engine's lock, but for hri_magazine_lock() and hri_magazine_free_all().
  */
 #ifndef HRI_STORE_MAGAZINE_H
 #define HRI_STORE_MAGAZINE_H
@@ -45,8 +45,10 @@ hri_magazine *hri_magazine_new(hri_engine *engine);
 /* Takes an empty magazine back. */
 void hri_magazine_keep(hri_engine *engine, hri_magazine *magazine);
 
-/* Frees the magazines of the list, for memory is short or they are not needed. */
-void hri_magazine_free_all(hri_engine *engine);
+/* Takes the empty ones off their lists, for memory is short or they are not needed; and frees such a list, without the lock.
+ * Gives the bytes uncharged. */
+hri_magazine *hri_magazine_take_empty(hri_engine *engine);
+uint64_t hri_magazine_free_all(hri_engine *engine, hri_magazine *magazines);
 
 /* Magazines may be NULL: nothing is in them, and nothing fits. */
 static inline void *hri_magazine_pop(hri_magazine *magazine)

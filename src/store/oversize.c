@@ -175,6 +175,7 @@ bool hri_oversize_put(hri_oversize *set, void *block, bool wipe)
     free(node);
     hri_pool_sum_sub(set->sum, bytes);
     hr_budget_uncharge(set->budget, bytes);
+    hri_pool_sum_settle(set->sum, bytes);
     errno = saved;
     return true;
 }

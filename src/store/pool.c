@@ -3,9 +3,11 @@
 #include "store/pool.h"
 
 #include "base/checked.h"
+#include "os/clock.h"
 
 #include <headroom/guard.h>
 #include <errno.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,13 +27,29 @@ uint64_t hri_pool_trim(hri_pool *pool, uint64_t want_bytes)
     return freed;
 }
 
+/* Waits for what other threads have taken out and are about to give back. */
+static void await_others(const hri_pool *pool, int64_t deadline_ns)
+{
+    while (hri_pool_sum_is_leaving(&pool->sum) && hri_clock_now(&hri_os_clock) < deadline_ns)
+        sched_yield();
+}
+
+/* Where nothing is left to give since others are giving it back, that is what came of it. */
+static uint64_t trim_for(hri_pool *pool, uint64_t want_bytes, int64_t deadline_ns)
+{
+    uint64_t before = hri_pool_sum_refunded(&pool->sum), freed = hri_pool_trim(pool, want_bytes);
+    if (freed > 0)
+        return freed;
+    await_others(pool, deadline_ns);
+    return hri_pool_sum_refunded(&pool->sum) - before;
+}
+
 static uint64_t yield(void *context, uint64_t want_bytes, int64_t deadline_ns)
 {
-    (void)deadline_ns; /* a slice is enough for all that a pool has */
     hri_pool *pool = context;
     uint64_t freed = 0;
     if (want_bytes > 0)
-        return hri_pool_trim(pool, want_bytes);
+        return trim_for(pool, want_bytes, deadline_ns);
     for (unsigned i = 0; i < pool->count; i++)
         freed += hri_engine_reap(&pool->engines[i]);
     return freed;

@@ -213,6 +213,54 @@ static void blocks_of_whole_pages_are_given_back_among_others(void **state)
     }
 }
 
+static void *made_meanwhile[16];
+
+static void make_others(void *block, void *context)
+{
+    (void)block, (void)context;
+    for (int i = 0; i < 16; i++)
+        if (!made_meanwhile[i])
+            assert_non_null(made_meanwhile[i] = hri_engine_get(&engine, true));
+}
+
+/* Before, it was the difference of what was charged before and after, and 0 where others made as much. */
+static void what_a_trim_freed_is_its_own_sum(void **state)
+{
+    (void)state;
+    void *blocks[16];
+    make(16384);
+    engine.options.destroy = make_others;
+    for (int i = 0; i < 16; i++)
+        assert_non_null(blocks[i] = hri_engine_get(&engine, true));
+    for (int i = 0; i < 16; i++)
+        assert_true(hri_engine_put(&engine, blocks[i]));
+    assert_true(hri_engine_trim(&engine, UINT64_MAX) >= 8 * hri_engine_cost(&engine)); /* the rest they took before */
+    for (int i = 0; i < 16; i++)
+        assert_true(hri_engine_put(&engine, made_meanwhile[i]));
+}
+
+static uint64_t used(void)
+{
+    hr_budget_figures figures;
+    hr_budget_read(hr_guard_root(guard), &figures);
+    return figures.used_bytes;
+}
+
+/* The empty magazines are paid for too. */
+static void what_a_trim_freed_is_what_was_uncharged(void **state)
+{
+    (void)state;
+    void *blocks[500];
+    make(64);
+    for (int i = 0; i < 500; i++)
+        assert_non_null(blocks[i] = hri_engine_get(&engine, true));
+    for (int i = 0; i < 500; i++)
+        assert_true(hri_engine_put(&engine, blocks[i]));
+    uint64_t before = used();
+    assert_int_equal(hri_engine_trim(&engine, UINT64_MAX), before);
+    assert_int_equal(used(), 0);
+}
+
 /* Where huge pages are for all, the first block would make 2 MiB resident, of which only the block is paid for. */
 static void what_is_not_touched_is_not_resident(void **state)
 {
@@ -246,6 +294,8 @@ int main(void)
         cmocka_unit_test_teardown(they_are_small_again_when_memory_is_short, tear_down),
         cmocka_unit_test_teardown(what_is_not_touched_is_not_resident, tear_down),
         cmocka_unit_test_teardown(no_region_stays_behind, tear_down),
+        cmocka_unit_test_teardown(what_a_trim_freed_is_its_own_sum, tear_down),
+        cmocka_unit_test_teardown(what_a_trim_freed_is_what_was_uncharged, tear_down),
         cmocka_unit_test_teardown(blocks_of_whole_pages_are_given_back_among_others, tear_down),
         cmocka_unit_test_teardown(magazines_of_both_sizes_lose_nothing, tear_down),
     };

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <headroom/headroom.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -240,6 +241,62 @@ static void a_fork_keeps_parent_and_child_right(void **state)
         pthread_join(threads[i], NULL);
 }
 
+#define SIZES 4
+#define TIGHT_BYTES MIB
+#define TIGHT_ROUNDS 4000
+
+static hr_byte_pool *tight[SIZES];
+static const size_t tight_sizes[SIZES] = {17000, 33000, 50000, 70000};
+static uint64_t tight_costs[SIZES];
+static atomic_uint_fast64_t refusals;
+
+/* Holds no more than 35 % of the limit at any time, of one size and then of another. */
+static void *stay_within_a_share(void *context)
+{
+    unsigned random = (unsigned)(uintptr_t)context;
+    for (int round = 0; round < TIGHT_ROUNDS; round++) {
+        void *blocks[64];
+        unsigned count = 0, size = (unsigned)rand_r(&random) % SIZES;
+        while (count < 64 && (count + 1) * tight_costs[size] <= TIGHT_BYTES * 35 / 100 &&
+               (blocks[count] = hr_byte_pool_get(tight[size], tight_sizes[size])) != NULL)
+            count++;
+        refusals += count < 64 && (count + 1) * tight_costs[size] <= TIGHT_BYTES * 35 / 100;
+        if (rand_r(&random) % 8 == 0)
+            sched_yield();
+        while (count > 0)
+            hr_byte_pool_put(tight[size], blocks[--count]);
+    }
+    return NULL;
+}
+
+/* Before, a trim that others made blocks beside said that nothing was freed, and what another thread was giving back was
+ * nobody's: charges were refused, hundreds in a second, with a third of the limit to spare. */
+static void users_within_their_shares_are_never_refused(void **state)
+{
+    (void)state;
+    pthread_t threads[2];
+    hr_budget *budget;
+    refusals = 0;
+    assert_int_equal(hr_budget_new(hr_guard_root(guard), "tight", TIGHT_BYTES, &budget), 0);
+    for (int i = 0; i < SIZES; i++) {
+        hr_pool_figures figures;
+        hr_byte_pool_options options = {.budget = budget, .size_bytes = tight_sizes[i]};
+        assert_int_equal(hr_byte_pool_new(guard, &options, &tight[i]), 0);
+        void *block = hr_byte_pool_get(tight[i], tight_sizes[i]);
+        hr_byte_pool_read(tight[i], &figures);
+        tight_costs[i] = figures.in_use_bytes;
+        hr_byte_pool_put(tight[i], block);
+    }
+    for (uintptr_t i = 0; i < 2; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, stay_within_a_share, (void *)(i + 1)), 0);
+    for (int i = 0; i < 2; i++)
+        pthread_join(threads[i], NULL);
+    assert_int_equal(refusals, 0);
+    for (int i = 0; i < SIZES; i++)
+        assert_int_equal(hr_byte_pool_free(tight[i]), 0);
+    assert_int_equal(hr_budget_free(budget), 0);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void)
@@ -250,6 +307,7 @@ int main(void)
         TEST(sleeping_threads_magazines_do_not_cause_a_refusal),
         TEST(a_thread_that_ends_leaves_nothing_behind),
         TEST(a_fork_keeps_parent_and_child_right),
+        TEST(users_within_their_shares_are_never_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
