@@ -102,8 +102,7 @@ static void level_changed(void *context, hr_level from, hr_level to)
     hri_relief_level_changed(&guard->relief, to);
     if (from == HR_NORMAL)
         note_where_warning_began(guard);
-    if (to > from)
-        hri_yielders_follow(&guard->yielders, to);
+    hri_yielders_follow(&guard->yielders, to, true);
     hri_guard_record(guard);
     note_level(guard, from, to);
     hri_event_signal(atomic_load_explicit(&guard->fd, memory_order_relaxed));
@@ -178,6 +177,14 @@ static void wake_monitor(void *context)
     hri_monitor_wake(&guard->monitor);
 }
 
+/* What comes back into pools while the level stays up would keep it there: nobody asks for it once relief has enough. */
+static void follow_level(hr_guard *guard)
+{
+    hr_level level = hri_level_word_get(&guard->watcher.word);
+    if (level > HR_NORMAL)
+        hri_yielders_follow(&guard->yielders, level, false);
+}
+
 /* One round of the monitor. */
 static int64_t monitor_round(void *context)
 {
@@ -186,6 +193,7 @@ static int64_t monitor_round(void *context)
     hri_watcher_look(&guard->watcher, HRI_LOOK_FRESH);
     hri_relief_act(&guard->relief, HRI_ACTOR_MONITOR);
     hri_relief_trim(&guard->relief);
+    follow_level(guard);
     int64_t due_ns = hri_duties_run(&guard->duties);
     int64_t now_ns = hri_clock_now(guard->clock);
     int64_t pause_ns = hri_watcher_pause(&guard->watcher, interval_ns);

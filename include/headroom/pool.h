@@ -12,9 +12,9 @@
  *
  * Every block is charged to the pool's budget from when it is first handed out until its memory goes back to the
  * kernel; those that wait in the pool are idle. When any charge of the guard is short, idle blocks go first: the
- * guard drains every pool, also what other threads have in hand, before anything is refused. From the level warning on
- * pools give back half of what is idle, at degraded all of it; and the janitor gives back what was not needed since
- * its last visit.
+ * guard drains every pool, also what other threads have in hand, before anything is refused. Where the level comes to be
+ * warning pools give back half of what is idle, and at each of the guard's samples what was not needed since the one before;
+ * from degraded on all of it. Otherwise the janitor gives back what was not needed since its last visit.
  *
  * Getting and putting take some nanoseconds: they are `static inline` here where restartable sequences can be used (glibc
  * from 2.35 on, x86-64 or arm64, GCC 11 or clang), and calls otherwise, or where HR_NO_INLINE is defined. The functions of

@@ -80,13 +80,13 @@ const char *hri_yielders_left(hri_yielders *yielders)
 }
 
 /* Calls a yielder's level() with the lock given back meanwhile; it may be gone after that. */
-static void call_one(hri_yielders *yielders, hri_yielder *yielder, hr_level level)
+static void call_one(hri_yielders *yielders, hri_yielder *yielder, hr_level level, bool changed)
 {
     HRI_UNCANCELLED;
     hri_yielder_call call = {.yielder = yielder, .thread = pthread_self(), .next = yielders->calls};
     yielders->calls = &call;
     pthread_mutex_unlock(&yielders->lock);
-    yielder->level(yielder->context, level);
+    yielder->level(yielder->context, level, changed);
     pthread_mutex_lock(&yielders->lock);
     hri_yielder_call **at = &yielders->calls;
     while (*at != &call)
@@ -95,7 +95,7 @@ static void call_one(hri_yielders *yielders, hri_yielder *yielder, hr_level leve
     pthread_cond_broadcast(&yielders->returned);
 }
 
-void hri_yielders_follow(hri_yielders *yielders, hr_level level)
+void hri_yielders_follow(hri_yielders *yielders, hr_level level, bool changed)
 {
     pthread_mutex_lock(&yielders->lock);
     uint64_t order = yielders->next_order;
@@ -106,7 +106,7 @@ void hri_yielders_follow(hri_yielders *yielders, hr_level level)
             yielder = yielder->next;
         if (yielder) {
             order = yielder->order;
-            call_one(yielders, yielder, level);
+            call_one(yielders, yielder, level, changed);
         }
     } while (yielder);
     pthread_mutex_unlock(&yielders->lock);

@@ -39,9 +39,10 @@ typedef struct hri_yielder {
      * the bytes freed; 0: nothing left to give. */
     uint64_t (*yield)(void *context, uint64_t want_bytes, int64_t deadline_ns);
 
-    /* Follows a change of level; NULL: it does not. On whatever thread has found it, several at once perhaps, with no lock of
-     * the library's held: it may run the user's callbacks. */
-    void (*level)(void *context, hr_level level);
+    /* Follows the level, up and down, and while it is above normal at each of the monitor's samples, where it has not
+     * `changed`; NULL: it does not. On whatever thread has found it, several at once perhaps, with no lock of the library's
+     * held: it may run the user's callbacks. */
+    void (*level)(void *context, hr_level level, bool changed);
 
     /* Takes its locks through a fork; NULL: it has none. The tree's locks nest inside them. */
     void (*fork)(void *context, hri_fork moment);
@@ -90,8 +91,8 @@ void hri_yielders_each(hri_yielders *yielders, const hri_yielder_kind *kind, hri
 /* Names one that is still registered; NULL: there is none. */
 const char *hri_yielders_left(hri_yielders *yielders);
 
-/* Tells all yielders of a change of level. */
-void hri_yielders_follow(hri_yielders *yielders, hr_level level);
+/* Tells all yielders of the level, which has changed, or is still above normal. */
+void hri_yielders_follow(hri_yielders *yielders, hr_level level, bool changed);
 
 void hri_yielders_fork(hri_yielders *yielders, hri_fork moment);
 

@@ -44,25 +44,37 @@ static uint64_t trim_for(hri_pool *pool, uint64_t want_bytes, int64_t deadline_n
     return hri_pool_sum_refunded(&pool->sum) - before;
 }
 
-static uint64_t yield(void *context, uint64_t want_bytes, int64_t deadline_ns)
+/* What was not needed since the last time. */
+static uint64_t reap(hri_pool *pool)
 {
-    hri_pool *pool = context;
     uint64_t freed = 0;
-    if (want_bytes > 0)
-        return trim_for(pool, want_bytes, deadline_ns);
     for (unsigned i = 0; i < pool->count; i++)
         freed += hri_engine_reap(&pool->engines[i]);
     return freed;
 }
 
-static void follow_level(void *context, hr_level level)
+static uint64_t yield(void *context, uint64_t want_bytes, int64_t deadline_ns)
 {
-    hri_pool *pool = context;
+    return want_bytes > 0 ? trim_for(context, want_bytes, deadline_ns) : reap(context);
+}
+
+static void trim_half(hri_pool *pool)
+{
     hr_pool_figures figures = {0};
-    if (level == HR_NORMAL)
-        return;
     hri_pool_read(pool, &figures);
-    hri_pool_trim(pool, level == HR_WARNING ? figures.idle_bytes / 2 : UINT64_MAX);
+    hri_pool_trim(pool, figures.idle_bytes / 2);
+}
+
+/* Half at once where the level has come to be warning, from below or from above, and then what nobody needs: so what is
+ * used all the time stays. */
+static void follow_level(void *context, hr_level level, bool changed)
+{
+    if (level > HR_WARNING)
+        hri_pool_trim(context, UINT64_MAX);
+    else if (level == HR_WARNING && changed)
+        trim_half(context);
+    else if (level == HR_WARNING)
+        reap(context);
 }
 
 static const hri_figure published[] = {

@@ -29,7 +29,7 @@ static void read_one(void *context, uint64_t *values)
 
 static const hri_yielder_kind kind = {.noun = "thing", .read = read_one};
 
-static void add(hri_yielder *yielder, void (*level)(void *context, hr_level level))
+static void add(hri_yielder *yielder, void (*level)(void *context, hr_level level, bool changed))
 {
     *yielder = (hri_yielder){.name = "one", .kind = &kind, .level = level, .context = yielder};
     assert_int_equal(hri_yielders_add(&yielders, yielder), 0);
@@ -52,9 +52,9 @@ static int tear_down(void **state)
     return 0;
 }
 
-static void count_level(void *context, hr_level level)
+static void count_level(void *context, hr_level level, bool changed)
 {
-    (void)context, (void)level;
+    (void)context, (void)level, (void)changed;
     called++;
 }
 
@@ -64,9 +64,9 @@ static void see(void *visitor, const char *name, const uint64_t *values)
     seen++;
 }
 
-static void visit_and_remove_the_next(void *context, hr_level level)
+static void visit_and_remove_the_next(void *context, hr_level level, bool changed)
 {
-    count_level(context, level);
+    count_level(context, level, changed);
     hri_yielders_each(&yielders, &kind, see, NULL);
     if (called == 1)
         hri_yielders_remove(&yielders, &first);
@@ -77,18 +77,18 @@ static void a_call_may_visit_and_change_the_registry(void **state)
     (void)state;
     add(&first, count_level);
     add(&second, visit_and_remove_the_next); /* the newest is called first */
-    hri_yielders_follow(&yielders, HR_WARNING);
+    hri_yielders_follow(&yielders, HR_WARNING, true);
     assert_int_equal(called, 1);
     assert_int_equal(seen, 2);
-    hri_yielders_follow(&yielders, HR_NORMAL);
+    hri_yielders_follow(&yielders, HR_NORMAL, true);
     assert_int_equal(called, 2);
     hri_yielders_remove(&yielders, &second);
     assert_null(hri_yielders_left(&yielders));
 }
 
-static void remove_itself(void *context, hr_level level)
+static void remove_itself(void *context, hr_level level, bool changed)
 {
-    count_level(context, level);
+    count_level(context, level, changed);
     hri_yielders_remove(&yielders, context);
 }
 
@@ -97,16 +97,16 @@ static void a_call_may_remove_its_own(void **state)
     (void)state;
     add(&first, count_level);
     add(&second, remove_itself);
-    hri_yielders_follow(&yielders, HR_WARNING);
+    hri_yielders_follow(&yielders, HR_WARNING, true);
     assert_int_equal(called, 2);
     hri_yielders_remove(&yielders, &first);
 }
 
 static atomic_bool inside, leave, removed;
 
-static void stay(void *context, hr_level level)
+static void stay(void *context, hr_level level, bool changed)
 {
-    count_level(context, level);
+    count_level(context, level, changed);
     atomic_store(&inside, true);
     while (!atomic_load(&leave))
         usleep(1000);
@@ -115,7 +115,7 @@ static void stay(void *context, hr_level level)
 
 static void *follow(void *context)
 {
-    hri_yielders_follow(&yielders, HR_WARNING);
+    hri_yielders_follow(&yielders, HR_WARNING, true);
     return context;
 }
 

@@ -8,6 +8,7 @@
 
 #include <headroom/headroom.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #define SIZE 16384
 
@@ -151,6 +152,53 @@ static void the_janitor_takes_the_rest(void **state)
     assert_in_range(read_pool().idle, 100, 200); /* a thread may have some more in hand */
 }
 
+/* Before, pools heard of the level only when it rose: what came back later held it up. */
+static void what_comes_back_does_not_hold_the_level_up(void **state)
+{
+    (void)state;
+    hr_guard *watched;
+    hr_byte_pool *buffers;
+    static void *blocks[4096];
+    hr_guard_options options = {.limit_bytes = 64 * MIB, .interval_ns = 10000000, .dwell_ns = 10000000};
+    options.cleanup_interval_ns = -1;
+    assert_int_equal(hr_guard_new(&options, &watched), 0);
+    assert_int_equal(hr_byte_pool_new(watched, &(hr_byte_pool_options){.size_bytes = SIZE}, &buffers), 0);
+    unsigned count = 0;
+    hr_budget_figures figures = {0};
+    while (count < 4096 && figures.used_bytes < 53 * MIB) { /* of 64: warning */
+        assert_non_null(blocks[count++] = hr_byte_pool_get(buffers, SIZE));
+        hr_budget_read(hr_guard_root(watched), &figures);
+    }
+    assert_int_equal(hr_guard_check(watched), HR_WARNING);
+    usleep(50000);
+    while (count > 0)
+        hr_byte_pool_put(buffers, blocks[--count]);
+    for (int i = 0; i < 1000 && hr_guard_level(watched) != HR_NORMAL; i++)
+        usleep(10000);
+    assert_int_equal(hr_guard_level(watched), HR_NORMAL);
+    assert_int_equal(hr_byte_pool_free(buffers), 0);
+    hr_guard_free(watched);
+}
+
+/* Without a monitor it is told when the level falls. */
+static void a_level_that_falls_trims_too(void **state)
+{
+    (void)state;
+    hr_budget *root = hr_guard_root(guard);
+    static void *blocks[4096];
+    unsigned count = 0;
+    for (; used() < 53 * MIB; count++)
+        assert_non_null(blocks[count] = hr_byte_pool_get(pool, SIZE));
+    assert_int_equal(hr_budget_charge(root, 8 * MIB), 0); /* 61 of 64 */
+    assert_true(hr_guard_check(guard) >= HR_DEGRADED);
+    while (count > 0)
+        hr_byte_pool_put(pool, blocks[--count]);
+    hr_budget_uncharge(root, 8 * MIB);
+    for (int i = 0; i < 3; i++)
+        hr_guard_check(guard);
+    assert_int_equal(hr_guard_level(guard), HR_NORMAL);
+}
+
 static hri_accounts glance(void)
 {
     hri_accounts accounts;
@@ -195,6 +243,8 @@ int main(void)
         TEST(what_pools_give_back_is_not_the_allocators),
         TEST(the_janitor_leaves_what_was_needed),
         TEST(the_janitor_takes_the_rest),
+        TEST(what_comes_back_does_not_hold_the_level_up),
+        TEST(a_level_that_falls_trims_too),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
