@@ -11,7 +11,8 @@
  * pool* hands out arrays that grow.
  *
  * Every block is charged to the pool's budget from when it is first handed out until its memory goes back to the
- * kernel; those that wait in the pool are idle. When any charge of the guard is short, idle blocks go first: the
+ * kernel; those that wait in the pool are idle. (Threads' stacks of idle blocks are charged too, and are in no figure but the
+ * budget's: some hundred bytes to 4 KiB each. A trim frees them, and counts them in what it says.) When any charge of the guard is short, idle blocks go first: the
  * guard drains every pool, also what other threads have in hand, before anything is refused. Where the level comes to be
  * warning pools give back half of what is idle, and at each of the guard's samples what was not needed since the one before;
  * from degraded on all of it. Otherwise the janitor gives back what was not needed since its last visit.
@@ -40,7 +41,7 @@ typedef struct hr_pool_figures {
     uint64_t in_use;       /* blocks that users have */
     uint64_t idle;         /* blocks that wait in the pool */
     uint64_t in_use_bytes; /* what they take, charged */
-    uint64_t idle_bytes;   /* the same, and can be given back at once */
+    uint64_t idle_bytes;   /* the same; can be given back at once, but for what shares a page with blocks in use */
     uint64_t peak_bytes;   /* the most that both were together */
     uint64_t hits;         /* blocks that were handed out again */
     uint64_t misses;       /* blocks that had to be made */
@@ -97,7 +98,7 @@ HR_INLINE_API void hr_byte_pool_put(hr_byte_pool *pool, void *block);
  */
 HR_API int hr_byte_pool_free(hr_byte_pool *pool);
 
-/* Gives everything idle back to the kernel, also what other threads have in hand.
+/* Gives what is idle back to the kernel, also what other threads have in hand: all but what shares a page with blocks in use.
  *
  * returns  bytes given back and uncharged
  * threads  any
@@ -163,7 +164,8 @@ HR_INLINE_API void hr_object_pool_put(hr_object_pool *pool, void *object);
  */
 HR_API int hr_object_pool_free(hr_object_pool *pool);
 
-/* Gives everything idle back to the kernel, also what other threads have in hand; destroys it first.
+/* Gives what is idle back to the kernel, also what other threads have in hand: all but what shares a page with objects in
+ * use. Destroys it first.
  *
  * returns  bytes given back and uncharged
  * threads  any
@@ -246,7 +248,7 @@ HR_API HR_MUST_CHECK int hr_slice_reserve(hr_slice *slice, size_t capacity);
  */
 HR_API int hr_slice_pool_free(hr_slice_pool *pool);
 
-/* Gives everything idle back to the kernel, also what other threads have in hand.
+/* Gives what is idle back to the kernel, also what other threads have in hand: all but what shares a page with blocks in use.
  *
  * returns  bytes given back and uncharged
  * threads  any

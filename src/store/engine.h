@@ -55,12 +55,12 @@ typedef struct hri_engine {
     unsigned slots;      /* of a new magazine */
     unsigned meetings;   /* of threads at the lock, since magazines grew or the janitor was here */
     uint64_t depot_blocks;
-    uint64_t made;    /* blocks that are not new: in use and idle */
-    uint64_t free;    /* of those, in regions */
-    uint64_t leaving; /* of those, taken out to be destroyed and given back */
-    uint64_t
-        idle_min; /* the least of `free` and `depot_blocks` together since the janitor's last visit: nobody needed it */
-    uint64_t hits; /* beside those that threads count themselves */
+    uint64_t made;     /* blocks that are not new: in use and idle */
+    uint64_t free;     /* of those, in regions */
+    uint64_t leaving;  /* of those, taken out to be destroyed and given back */
+    uint64_t idle_min; /* the least of `free` + `depot_blocks` since the janitor's last visit: nobody needed that */
+    uint64_t passes;   /* over the regions, for pages that can go */
+    uint64_t hits;     /* beside those that threads count themselves */
     uint64_t misses, trimmed, refused;
     struct hri_engine *next; /* in the list of all engines */
 } hri_engine;

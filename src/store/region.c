@@ -116,11 +116,6 @@ void hri_region_free(hri_region *region)
     hri_pages_unmap(region, region->map_bytes);
 }
 
-static void *block_at(const hri_region *region, hri_block_number number)
-{
-    return (void *)((uintptr_t)region + region->head_bytes + (size_t)number * region->block_bytes);
-}
-
 /* A multiple of block_bytes below 2^32, times the inverse, has the quotient in its upper half: exactly, since the rounding
  * adds less than one part in 2^32 (Granlund and Montgomery, PLDI 1994). Whether it was a multiple shows the way back. */
 static hri_block_number number_of(const hri_region *region, const void *block)
@@ -182,7 +177,7 @@ void *hri_region_take_free(hri_region *region)
     region->first_free = region->next_block[number];
     region->next_block[number] = HRI_BLOCK_AWAY;
     region->free--;
-    return block_at(region, number);
+    return hri_region_block(region, number);
 }
 
 void *hri_region_take_new(hri_region *region)
@@ -196,13 +191,14 @@ void *hri_region_take_new(hri_region *region)
         return NULL;
     region->next_block[number] = HRI_BLOCK_AWAY;
     region->used++;
-    return block_at(region, number);
+    return hri_region_block(region, number);
 }
 
 void hri_region_unmake(hri_region *region, void *block)
 {
     hri_block_number number = number_of(region, block);
     memset(block, 0, region->block_bytes);
+    region->settled = false;
     region->next_block[number] = region->first_new;
     region->first_new = number;
     region->used--;
@@ -216,6 +212,7 @@ bool hri_region_put(hri_region *region, void *block)
     region->next_block[number] = region->first_free;
     region->first_free = number;
     region->free++;
+    region->settled = false;
     return true;
 }
 

@@ -2,7 +2,7 @@
 /* Regions: mapped memory that blocks of one size are carved from, and the map that leads from a block to its region.
  *
  * A block is *new* (its pages were never used, or are given back), *free* (waits in its region), or *away* (in a
- * magazine, or with a user). Free blocks are linked through numbers in the region's head, not through the blocks: what
+ * magazine, or with a user), or *leaving* (taken out of the free ones to become new). Free blocks are linked through numbers in the region's head, not through the blocks: what
  * is in them stays, and nobody who still writes to a block that he gave back can break the list.
  */
 #ifndef HRI_STORE_REGION_H
@@ -30,11 +30,15 @@ typedef struct hri_region {
     hri_block_number first_free; /* linked through next_block */
     hri_block_number first_new;  /* those whose pages were given back, linked in the same way */
     hri_block_number untouched;  /* from this number on all are new */
+    hri_block_number leaving;    /* taken out by a call that is running */
+    bool settled;                /* no page can go, as far as is known */
+    uint64_t seen;               /* the owner's: the last of its passes that was here */
     uint64_t *idle; /* a bit for each block, behind the numbers: set while a magazine of the depot has it */
     hri_block_number next_block[]; /* HRI_BLOCK_AWAY for those that are away */
 } hri_region;
 
 #define HRI_BLOCK_AWAY (UINT32_MAX - 1)
+#define HRI_BLOCK_LEAVING (UINT32_MAX - 2)
 
 /* What a block takes of the head: its number, and its bit. */
 #define HRI_BLOCK_HEAD_BYTES (sizeof(hri_block_number) + 1)
@@ -45,6 +49,11 @@ hri_region *hri_region_new(void *owner, size_t block_bytes, size_t align, size_t
 
 /* Unmaps it. */
 void hri_region_free(hri_region *region);
+
+static inline void *hri_region_block(const hri_region *region, hri_block_number number)
+{
+    return (void *)((uintptr_t)region + region->head_bytes + (size_t)number * region->block_bytes);
+}
 
 /* Is the address in the region? */
 static inline bool hri_region_contains(const hri_region *region, const void *address)
@@ -75,6 +84,16 @@ bool hri_region_is_away(const hri_region *region, const void *block);
  * was not so. Gives how many those are. Bits, so that few cache lines go from one processor to the other with the blocks
  * that threads hand on. */
 unsigned hri_region_mark(const void *owner, void *const *blocks, unsigned count, bool idle);
+
+/* Takes out free blocks that have pages on which none is away (region_pages.c), until there are `want` of them, and no more
+ * than `most`. Gives how many; they are leaving then, and have to be renewed. */
+hri_block_number hri_region_leave(hri_region *region, uint64_t want, uint64_t most);
+
+/* Walks those that are leaving, from number `*at` on; NULL at the end. */
+void *hri_region_next_leaving(const hri_region *region, hri_block_number *at);
+
+/* Gives back what pages they have alone, and makes them new. */
+void hri_region_renew_leaving(hri_region *region);
 
 /* Gives the pages of blocks that are away back to the kernel, which makes them new; the size of these blocks is one of whole
  * pages. Those that lie side by side go in one call. Sorts them. */

@@ -22,12 +22,14 @@ struct task {
     uint64_t want_bytes; /* so much at least, if there is as much */
     uint64_t most_bytes;
     uint64_t freed_bytes;
+    uint64_t pass; /* its number: each region is looked at once */
 };
 
 /* Not under the lock. */
 static void refund(hri_engine *engine, struct task *task, uint64_t bytes)
 {
-    hri_engine_refund(engine, bytes);
+    if (bytes > 0)
+        hri_engine_refund(engine, bytes);
     task->freed_bytes += bytes;
 }
 
@@ -108,8 +110,6 @@ static bool drop_blocks(hri_engine *engine, struct task *task)
     uint64_t cost = hri_engine_cost(engine), most = hri_min(DROP_BLOCKS, DROP_BYTES / cost + 1);
     uint64_t want_bytes = hri_min(task->want_bytes, task->most_bytes) - task->freed_bytes;
     unsigned count = 0;
-    if (engine->options.align % hri_page_size() != 0)
-        return false;
     pthread_mutex_lock(&engine->lock);
     while (count < most && count * cost < want_bytes && (blocks[count] = hri_depot_take_free(engine)) != NULL)
         count++;
@@ -126,12 +126,69 @@ static bool drop_blocks(hri_engine *engine, struct task *task)
     return count > 0;
 }
 
+/* ── blocks that share pages ────────────────────────────────────────────────────────────────────────────────────── */
+
+static hri_region *next_region(hri_engine *engine, uint64_t pass)
+{
+    hri_region *region = engine->regions;
+    while (region && (region->free == 0 || region->settled || region->leaving > 0 || region->seen >= pass))
+        region = region->next;
+    if (region)
+        region->seen = pass;
+    return region;
+}
+
+/* Destroys what is leaving a region. Under the lock, which is not held during a call of destroy(). */
+static void destroy_leaving(hri_engine *engine, hri_region *region)
+{
+    const hri_engine_options *options = &engine->options;
+    hri_block_number at = 0;
+    void *block;
+    while ((block = hri_region_next_leaving(region, &at)) != NULL) {
+        hri_poison_lift(block, options->block_bytes);
+        if (!options->destroy)
+            continue;
+        HRI_UNCANCELLED;
+        pthread_mutex_unlock(&engine->lock);
+        options->destroy(block, options->context);
+        pthread_mutex_lock(&engine->lock);
+    }
+}
+
+/* Gives back the pages of a region on which no block is in use, with the blocks that are on them; false where no region is
+ * left. One region under a lock. */
+static bool drop_pages(hri_engine *engine, struct task *task)
+{
+    uint64_t cost = hri_engine_cost(engine), most = (task->most_bytes - task->freed_bytes) / cost;
+    uint64_t want = hri_min(most, (task->want_bytes - task->freed_bytes - 1) / cost + 1);
+    pthread_mutex_lock(&engine->lock);
+    hri_region *region = next_region(engine, task->pass);
+    hri_block_number count = region ? hri_region_leave(region, want, most) : 0;
+    if (count > 0) {
+        engine->free -= count;
+        engine->leaving += count;
+        hri_depot_note_idle(engine);
+        destroy_leaving(engine, region);
+        hri_region_renew_leaving(region);
+        engine->leaving -= count;
+        count_out(engine, count);
+    }
+    pthread_mutex_unlock(&engine->lock);
+    refund(engine, task, count * cost);
+    return region != NULL;
+}
+
 /* ── who wants it ───────────────────────────────────────────────────────────────────────────────────────────────── */
 
-/* Gives back free blocks of regions: whole regions, then blocks with pages of their own. */
+/* Gives back free blocks of regions: whole regions, then blocks with pages of their own, or pages. */
 static void release(hri_engine *engine, struct task *task)
 {
-    while (task->freed_bytes < task->want_bytes && (drop_idle_region(engine, task) || drop_blocks(engine, task))) {}
+    bool own_pages = engine->options.align % hri_page_size() == 0;
+    pthread_mutex_lock(&engine->lock);
+    task->pass = ++engine->passes;
+    pthread_mutex_unlock(&engine->lock);
+    while (task->freed_bytes < task->want_bytes &&
+           (drop_idle_region(engine, task) || (own_pages ? drop_blocks(engine, task) : drop_pages(engine, task)))) {}
 }
 
 /* Frees magazines that nobody needs. */

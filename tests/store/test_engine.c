@@ -261,6 +261,109 @@ static void what_a_trim_freed_is_what_was_uncharged(void **state)
     assert_int_equal(used(), 0);
 }
 
+static unsigned alive, dirty;
+
+static int count_made(void *block, void *context)
+{
+    (void)context;
+    for (size_t i = 0; i < engine.usable_bytes; i++)
+        dirty += ((char *)block)[i] != 0;
+    memset(block, 's', engine.usable_bytes);
+    alive++;
+    return 0;
+}
+
+static void count_destroyed(void *block, void *context)
+{
+    (void)context;
+    dirty += *(char *)block != 's' || ((char *)block)[engine.usable_bytes - 1] != 's';
+    alive--;
+}
+
+static void get_all(char **blocks, unsigned count, unsigned step)
+{
+    for (unsigned i = 0; i < count; i++)
+        if (step == 0 || i % step)
+            assert_non_null(blocks[i] = hri_engine_get(&engine, true));
+}
+
+static void put_all(char **blocks, unsigned count, unsigned step)
+{
+    for (unsigned i = 0; i < count; i++)
+        if (step == 0 || i % step)
+            assert_true(hri_engine_put(&engine, blocks[i]));
+}
+
+/* Holds every `step`th of so many blocks, whose contents must stay, and gives back what the others are on. Gives the share of
+ * them that went. */
+static double trim_around(size_t block_bytes, unsigned count, unsigned step)
+{
+    static char *blocks[40000];
+    hr_pool_figures figures = {0};
+    make(block_bytes);
+    engine.options.construct = count_made;
+    engine.options.destroy = count_destroyed;
+    alive = dirty = 0;
+    get_all(blocks, count, 0);
+    put_all(blocks, count, step);
+    uint64_t before = used(), freed = hri_engine_trim(&engine, UINT64_MAX);
+    assert_int_equal(used(), before - freed);
+    hri_engine_read(&engine, &figures);
+    assert_int_equal(figures.in_use, (count + step - 1) / step);
+    assert_int_equal(figures.in_use + figures.idle, alive);
+    assert_int_equal(figures.in_use_bytes + figures.idle_bytes, used());
+    unsigned went = count - alive;
+    get_all(blocks, count, step); /* made of zeros, or as it was */
+    for (unsigned i = 0; i < count; i++)
+        assert_true(blocks[i][0] == 's' && blocks[i][block_bytes - 1] == 's');
+    put_all(blocks, count, 0);
+    hri_engine_trim(&engine, UINT64_MAX);
+    assert_null(engine.regions);
+    assert_int_equal(alive + dirty, 0);
+    tear_down(NULL);
+    return (double)went / (count - count / step);
+}
+
+/* Before, one block in use kept all of its region, up to 4 MiB: charges were refused with nearly everything idle. */
+static void one_block_in_use_keeps_its_pages_only(void **state)
+{
+    (void)state;
+    assert_true(trim_around(256, 40000, 64) > 0.65); /* of four or five pages one or two stay */
+    assert_true(trim_around(1024, 20000, 64) > 0.9);
+    assert_true(trim_around(2048, 10000, 64) > 0.9);
+    assert_true(trim_around(12000, 2000, 16) > 0.8);
+    assert_true(trim_around(5000, 4000, 4) > 0.4);
+    assert_true(trim_around(64, 40000, 8) < 0.01); /* on each page some are in use */
+    trim_around(16, 40000, 3000);
+}
+
+static size_t resident(void)
+{
+    unsigned long size, pages = 0;
+    FILE *file = fopen("/proc/self/statm", "r");
+    assert_non_null(file);
+    assert_int_equal(fscanf(file, "%lu %lu", &size, &pages), 2);
+    fclose(file);
+    return pages * hri_page_size();
+}
+
+/* What is uncharged is not resident. */
+static void pages_that_went_are_gone(void **state)
+{
+    (void)state;
+    static char *blocks[16384];
+    make(1024);
+    get_all(blocks, 16384, 0);
+    for (unsigned i = 0; i < 16384; i++)
+        memset(blocks[i], 's', 1024);
+    put_all(blocks, 16384, 64);
+    size_t before = resident();
+    assert_true(hri_engine_trim(&engine, UINT64_MAX) > 14 * MIB);
+    assert_true(before - resident() > 13 * MIB);
+    for (unsigned i = 0; i < 16384; i += 64)
+        assert_true(hri_engine_put(&engine, blocks[i]));
+}
+
 /* Where huge pages are for all, the first block would make 2 MiB resident, of which only the block is paid for. */
 static void what_is_not_touched_is_not_resident(void **state)
 {
@@ -294,6 +397,8 @@ int main(void)
         cmocka_unit_test_teardown(they_are_small_again_when_memory_is_short, tear_down),
         cmocka_unit_test_teardown(what_is_not_touched_is_not_resident, tear_down),
         cmocka_unit_test_teardown(no_region_stays_behind, tear_down),
+        cmocka_unit_test(one_block_in_use_keeps_its_pages_only),
+        cmocka_unit_test_teardown(pages_that_went_are_gone, tear_down),
         cmocka_unit_test_teardown(what_a_trim_freed_is_its_own_sum, tear_down),
         cmocka_unit_test_teardown(what_a_trim_freed_is_what_was_uncharged, tear_down),
         cmocka_unit_test_teardown(blocks_of_whole_pages_are_given_back_among_others, tear_down),
