@@ -24,7 +24,8 @@
  * Misuse is a fault (hr_figures.faults): a block that is put twice, or into a pool that it is not of, is refused, and so is
  * any other address; its memory is not looked at. Debug builds of the library find it at once and abort. Release builds find
  * it at once when it is the block that was put last, or when blocks pass between threads, some time later otherwise.
- * AddressSanitizer and Valgrind see blocks in the pool as freed.
+ * So is the use of a pool that was freed, but for a thread that does so at the same time, or once the handle is a new pool's:
+ * which it never is in debug builds. AddressSanitizer and Valgrind see blocks in the pool as freed.
  */
 #ifndef HEADROOM_POOL_H
 #define HEADROOM_POOL_H

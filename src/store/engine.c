@@ -13,6 +13,7 @@
 #include "budget/budget.h"
 #include "os/pages.h"
 #include "store/depot.h"
+#include "store/handle.h"
 #include "store/magazine.h"
 #include "store/poison.h"
 #include "store/redzone.h"
@@ -293,5 +294,6 @@ void hri_engine_fork(hri_engine *engine, hri_fork moment)
 
 void hri_engines_fork(hri_fork moment)
 {
+    hri_handles_fork(moment);
     hri_fork_lock(&engines_lock, moment);
 }

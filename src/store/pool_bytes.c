@@ -5,6 +5,7 @@
 #define HR_NO_INLINE 1
 #include "base/assert.h"
 #include "base/checked.h"
+#include "store/handle.h"
 #include "store/oversize.h"
 #include "store/pool.h"
 
@@ -14,13 +15,16 @@
 
 struct hr_byte_pool {
     struct hr_pool_face_ face; /* of the only engine; with many sizes only the library knows which */
+    hri_handle handle;
     hri_pool pool;
     hri_oversize oversize;
     hr_budget *budget;
     size_t max_bytes;
     bool wipe;
-    hri_engine engines[];
+    hri_engine *engines;
 };
+
+static hri_handles handles = {.size = sizeof(hr_byte_pool), .offset = offsetof(hr_byte_pool, handle)};
 
 /* The next size that buffers have. */
 static size_t grow(size_t bytes)
@@ -43,13 +47,18 @@ static void free_parts(hr_byte_pool *pool)
     while (pool->pool.count > 0)
         hri_engine_destroy(&pool->engines[--pool->pool.count]);
     hri_oversize_destroy(&pool->oversize);
+    free(pool->engines);
 }
 
 /* Makes the engines, from the smallest size up. */
 static int make_engines(hr_byte_pool *pool, size_t min_bytes, unsigned blocks)
 {
     size_t bytes = min_bytes;
-    for (; pool->pool.count < count_sizes(min_bytes, pool->max_bytes); pool->pool.count++) {
+    unsigned count = count_sizes(min_bytes, pool->max_bytes);
+    pool->pool.engines = pool->engines = calloc(count, sizeof *pool->engines);
+    if (!pool->engines)
+        return -ENOMEM;
+    for (; pool->pool.count < count; pool->pool.count++) {
         hri_engine_options options = {
             .budget = pool->budget,
             .sum = &pool->pool.sum,
@@ -96,11 +105,9 @@ static int make(const hr_byte_pool_options *options, unsigned blocks, hr_byte_po
     size_t min_bytes = options->min_bytes, max_bytes = options->max_bytes;
     if (min_bytes == 0 || min_bytes > max_bytes || max_bytes > SIZE_MAX_BYTES)
         return -EINVAL;
-    unsigned count = count_sizes(min_bytes, max_bytes);
-    hr_byte_pool *pool = calloc(1, sizeof *pool + count * sizeof *pool->engines);
+    hr_byte_pool *pool = hri_handle_take(&handles);
     if (!pool)
         return -ENOMEM;
-    pool->pool.engines = pool->engines;
     pool->pool.oversize = &pool->oversize;
     pool->budget = options->budget;
     pool->max_bytes = max_bytes;
@@ -118,7 +125,7 @@ static int make(const hr_byte_pool_options *options, unsigned blocks, hr_byte_po
 free_parts:
     free_parts(pool);
 free_pool:
-    free(pool);
+    hri_handle_give(&handles, pool);
     return error;
 }
 
@@ -142,13 +149,17 @@ int hri_byte_pool_new_few(hr_budget *budget, const char *name, size_t size_bytes
 
 int hr_byte_pool_free(hr_byte_pool *pool)
 {
+    HRI_NOTE_CALLER();
     if (!pool)
         return 0;
+    if (!hri_handle_is_open(&pool->handle))
+        return -EINVAL;
     int error = hri_pool_close(&pool->pool);
     if (error)
         return error;
     hri_oversize_destroy(&pool->oversize);
-    free(pool);
+    free(pool->engines);
+    hri_handle_give(&handles, pool);
     return 0;
 }
 
@@ -166,11 +177,21 @@ static hri_engine *engine_for(hr_byte_pool *pool, size_t size)
     return &pool->engines[low];
 }
 
-void *hr_byte_pool_get_slowly_(hr_byte_pool *pool, size_t size)
+static void *get(hr_byte_pool *pool, size_t size)
 {
+    if (!hri_handle_is_open(&pool->handle)) {
+        errno = EINVAL;
+        return NULL;
+    }
     if (size <= pool->max_bytes)
         return hri_engine_get(engine_for(pool, size), true);
     return hri_oversize_get(&pool->oversize, size);
+}
+
+void *hr_byte_pool_get_slowly_(hr_byte_pool *pool, size_t size)
+{
+    HRI_NOTE_CALLER();
+    return get(pool, size);
 }
 
 void *hri_byte_pool_try_get(hr_byte_pool *pool)
@@ -189,6 +210,8 @@ static hri_engine *engine_of(hr_byte_pool *pool, const void *block)
 
 void hri_byte_pool_put(hr_byte_pool *pool, void *block)
 {
+    if (!hri_handle_is_open(&pool->handle))
+        return;
     hri_engine *engine = engine_of(pool, block);
     if (engine) {
         if (pool->wipe)
@@ -212,7 +235,8 @@ void *hr_byte_pool_get(hr_byte_pool *pool, size_t size)
     if (size <= pool->face.size_bytes && hr_pool_pop_(pool, &block))
         return block;
 #endif
-    return hr_byte_pool_get_slowly_(pool, size);
+    HRI_NOTE_CALLER();
+    return get(pool, size);
 }
 
 void hr_byte_pool_put(hr_byte_pool *pool, void *block)
@@ -227,7 +251,8 @@ void hr_byte_pool_put(hr_byte_pool *pool, void *block)
 
 uint64_t hr_byte_pool_trim(hr_byte_pool *pool)
 {
-    return pool ? hri_pool_trim(&pool->pool, UINT64_MAX) : 0;
+    HRI_NOTE_CALLER();
+    return pool && hri_handle_is_open(&pool->handle) ? hri_pool_trim(&pool->pool, UINT64_MAX) : 0;
 }
 
 uint64_t hri_byte_pool_trim_some(hr_byte_pool *pool, uint64_t want_bytes)
@@ -237,7 +262,8 @@ uint64_t hri_byte_pool_trim_some(hr_byte_pool *pool, uint64_t want_bytes)
 
 int hr_byte_pool_read(hr_byte_pool *pool, hr_pool_figures *ret_figures)
 {
-    if (!pool || !ret_figures)
+    HRI_NOTE_CALLER();
+    if (!pool || !ret_figures || !hri_handle_is_open(&pool->handle))
         return -EINVAL;
     hr_pool_figures figures = {0};
     hri_pool_read(&pool->pool, &figures);

@@ -5,6 +5,7 @@
 #define HR_NO_INLINE 1
 #include "base/assert.h"
 #include "base/uncancelled.h"
+#include "store/handle.h"
 #include "store/pool.h"
 
 #include "os/pages.h"
@@ -15,6 +16,7 @@
 
 struct hr_object_pool {
     struct hr_pool_face_ face;
+    hri_handle handle;
     hri_pool pool;
     void (*reset)(void *object, void *context);
     void *context;
@@ -22,6 +24,8 @@ struct hr_object_pool {
     bool wipe;
     hri_engine engine;
 };
+
+static hri_handles handles = {.size = sizeof(hr_object_pool), .offset = offsetof(hr_object_pool, handle)};
 
 #define OBJECT_BYTES_MAX ((size_t)1 << 30)
 
@@ -34,7 +38,7 @@ int hr_object_pool_new(hr_guard *guard, const hr_object_pool_options *options, h
     if (!budget || options->size == 0 || options->size > OBJECT_BYTES_MAX || (align & (align - 1)) != 0 ||
         align > hri_page_size() || (options->wipe && options->construct))
         return -EINVAL;
-    hr_object_pool *pool = calloc(1, sizeof *pool);
+    hr_object_pool *pool = hri_handle_take(&handles);
     if (!pool)
         return -ENOMEM;
     pool->reset = options->reset;
@@ -67,23 +71,35 @@ int hr_object_pool_new(hr_guard *guard, const hr_object_pool_options *options, h
 destroy_engine:
     hri_engine_destroy(&pool->engine);
 free_pool:
-    free(pool);
+    hri_handle_give(&handles, pool);
     return error;
 }
 
 int hr_object_pool_free(hr_object_pool *pool)
 {
+    HRI_NOTE_CALLER();
     if (!pool)
         return 0;
+    if (!hri_handle_is_open(&pool->handle))
+        return -EINVAL;
     int error = hri_pool_close(&pool->pool);
     if (!error)
-        free(pool);
+        hri_handle_give(&handles, pool);
     return error;
+}
+
+static void *get(hr_object_pool *pool)
+{
+    if (hri_handle_is_open(&pool->handle))
+        return hri_engine_get(&pool->engine, true);
+    errno = EINVAL;
+    return NULL;
 }
 
 void *hr_object_pool_get_slowly_(hr_object_pool *pool)
 {
-    return hri_engine_get(&pool->engine, true);
+    HRI_NOTE_CALLER();
+    return get(pool);
 }
 
 static void reset(const hr_object_pool *pool, void *object)
@@ -96,7 +112,7 @@ static void reset(const hr_object_pool *pool, void *object)
 
 static void put(hr_object_pool *pool, void *object)
 {
-    if (!object)
+    if (!object || !hri_handle_is_open(&pool->handle))
         return;
     if (!hri_engine_may_put(&pool->engine, object)) {
         hri_fault("%p is put into the pool \"%s\", which it is not of, or twice", object, pool->pool.name);
@@ -126,7 +142,8 @@ void *hr_object_pool_get(hr_object_pool *pool)
     if (hr_pool_pop_(pool, &object))
         return object;
 #endif
-    return hr_object_pool_get_slowly_(pool);
+    HRI_NOTE_CALLER();
+    return get(pool);
 }
 
 void hr_object_pool_put(hr_object_pool *pool, void *object)
@@ -141,12 +158,14 @@ void hr_object_pool_put(hr_object_pool *pool, void *object)
 
 uint64_t hr_object_pool_trim(hr_object_pool *pool)
 {
-    return pool ? hri_pool_trim(&pool->pool, UINT64_MAX) : 0;
+    HRI_NOTE_CALLER();
+    return pool && hri_handle_is_open(&pool->handle) ? hri_pool_trim(&pool->pool, UINT64_MAX) : 0;
 }
 
 int hr_object_pool_read(hr_object_pool *pool, hr_pool_figures *ret_figures)
 {
-    if (!pool || !ret_figures)
+    HRI_NOTE_CALLER();
+    if (!pool || !ret_figures || !hri_handle_is_open(&pool->handle))
         return -EINVAL;
     hr_pool_figures figures = {0};
     hri_pool_read(&pool->pool, &figures);

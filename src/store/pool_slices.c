@@ -6,17 +6,22 @@
 #include <headroom/pool.h>
 
 #include "base/assert.h"
+#include "store/handle.h"
 #include "store/pool.h"
 
 #include <errno.h>
-#include <stdlib.h>
+#include <stdbool.h>
+#include <stddef.h>
 #include <string.h>
 
 struct hr_slice_pool {
+    hri_handle handle;
     hr_byte_pool *arrays;
     size_t item_size;
     size_t capacity;
 };
+
+static hri_handles handles = {.size = sizeof(hr_slice_pool), .offset = offsetof(hr_slice_pool, handle)};
 
 #define CAPACITY 16
 #define POOLED_TIMES 64
@@ -43,14 +48,14 @@ int hr_slice_pool_new(hr_guard *guard, const hr_slice_pool_options *options, hr_
     int error = find_sizes(options, &arrays.min_bytes, &arrays.max_bytes);
     if (error)
         return error;
-    hr_slice_pool *pool = calloc(1, sizeof *pool);
+    hr_slice_pool *pool = hri_handle_take(&handles);
     if (!pool)
         return -ENOMEM;
     pool->item_size = options->item_size;
     pool->capacity = arrays.min_bytes / options->item_size;
     error = hr_byte_pool_new(guard, &arrays, &pool->arrays);
     if (error)
-        free(pool);
+        hri_handle_give(&handles, pool);
     else
         *ret_pool = pool;
     return error;
@@ -58,16 +63,22 @@ int hr_slice_pool_new(hr_guard *guard, const hr_slice_pool_options *options, hr_
 
 int hr_slice_pool_free(hr_slice_pool *pool)
 {
+    HRI_NOTE_CALLER();
     if (!pool)
         return 0;
+    if (!hri_handle_is_open(&pool->handle))
+        return -EINVAL;
     int error = hr_byte_pool_free(pool->arrays);
     if (!error)
-        free(pool);
+        hri_handle_give(&handles, pool);
     return error;
 }
 
 int hr_slice_pool_get(hr_slice_pool *pool, hr_slice *ret_slice)
 {
+    HRI_NOTE_CALLER();
+    if (!pool || !ret_slice || !hri_handle_is_open(&pool->handle))
+        return -EINVAL;
     void *array = hr_byte_pool_get(pool->arrays, pool->capacity * pool->item_size);
     if (!array)
         return -errno;
@@ -75,10 +86,16 @@ int hr_slice_pool_get(hr_slice_pool *pool, hr_slice *ret_slice)
     return 0;
 }
 
+/* NULL and {0} are none of any pool. */
+static bool is_a_pools(const hr_slice *slice)
+{
+    return slice && slice->pool_ && hri_handle_is_open(&slice->pool_->handle);
+}
+
 void hr_slice_pool_put(hr_slice_pool *pool, hr_slice *slice)
 {
     HRI_NOTE_CALLER();
-    if (!slice || !slice->pool_)
+    if (!is_a_pools(slice))
         return;
     if (slice->pool_ != pool) {
         hri_fault("a slice is put into a pool that it is not of");
@@ -110,13 +127,13 @@ static int reserve(hr_slice *slice, size_t capacity)
 int hr_slice_reserve(hr_slice *slice, size_t capacity)
 {
     HRI_NOTE_CALLER();
-    return slice && slice->pool_ ? reserve(slice, capacity) : -EINVAL;
+    return is_a_pools(slice) ? reserve(slice, capacity) : -EINVAL;
 }
 
 int hr_slice_push(hr_slice *slice, const void *item)
 {
     HRI_NOTE_CALLER();
-    if (!slice || !slice->pool_)
+    if (!is_a_pools(slice))
         return -EINVAL;
     if (slice->length == slice->capacity) {
         int error = reserve(slice, slice->capacity > SIZE_MAX / 2 ? SIZE_MAX : slice->capacity * 2);
@@ -131,10 +148,12 @@ int hr_slice_push(hr_slice *slice, const void *item)
 
 uint64_t hr_slice_pool_trim(hr_slice_pool *pool)
 {
-    return pool ? hr_byte_pool_trim(pool->arrays) : 0;
+    HRI_NOTE_CALLER();
+    return pool && hri_handle_is_open(&pool->handle) ? hr_byte_pool_trim(pool->arrays) : 0;
 }
 
 int hr_slice_pool_read(hr_slice_pool *pool, hr_pool_figures *ret_figures)
 {
-    return pool ? hr_byte_pool_read(pool->arrays, ret_figures) : -EINVAL;
+    HRI_NOTE_CALLER();
+    return pool && hri_handle_is_open(&pool->handle) ? hr_byte_pool_read(pool->arrays, ret_figures) : -EINVAL;
 }
