@@ -19,13 +19,15 @@
  *
  * Getting and putting take some nanoseconds: they are `static inline` here where restartable sequences can be used (glibc
  * from 2.35 on, x86-64 or arm64, GCC 11 or clang), and calls otherwise, or where HR_NO_INLINE is defined. The functions of
- * the same names exist in any case, for other languages.
+ * the same names exist in any case, for other languages. They are not for signal handlers: where a thread's own stack of
+ * idle blocks is empty or full, or where there is none, they take locks, which the interrupted code may hold.
  *
  * Misuse is a fault (hr_figures.faults): a block that is put twice, or into a pool that it is not of, is refused, and so is
  * any other address; its memory is not looked at. Debug builds of the library find it at once and abort. Release builds find
  * it at once when it is the block that was put last, or when blocks pass between threads, some time later otherwise.
  * So is the use of a pool that was freed, but for a thread that does so at the same time, or once the handle is a new pool's:
- * which it never is in debug builds. AddressSanitizer and Valgrind see blocks in the pool as freed.
+ * which it never is in debug builds. AddressSanitizer and Valgrind see blocks in the pool as freed; Valgrind also says who
+ * put them, and that what is in a new buffer is not defined.
  */
 #ifndef HEADROOM_POOL_H
 #define HEADROOM_POOL_H

@@ -127,6 +127,7 @@ void *hri_engine_get(hri_engine *engine, bool needed)
     if (block) {
         hri_poison_lift(block, engine->options.block_bytes);
         hri_redzone_out(block, engine->usable_bytes, engine->options.block_bytes, engine->options.scratch);
+        hri_poison_out(engine, block, engine->usable_bytes, !engine->options.scratch);
     }
     return block;
 }
@@ -168,7 +169,7 @@ bool hri_engine_put(hri_engine *engine, void *block)
     if (region && hri_region_has(region, block)) {
         hri_poison_lift(block, engine->options.block_bytes); /* it may be in the pool already */
         look_at_redzone(engine, region, block);
-        hri_poison(block, engine->options.block_bytes);
+        hri_poison_in(engine, block, engine->options.block_bytes);
         hri_magazine_lock(engine);
         put = hri_depot_put(engine, region, block);
         pthread_mutex_unlock(&engine->lock);
@@ -235,6 +236,7 @@ int hri_engine_init(hri_engine *engine, const hri_engine_options *options)
     int error = hri_lock_init(&engine->lock);
     if (error)
         return error;
+    hri_poison_begin(engine);
 #ifndef HRI_DEBUG /* debug builds look at each block by itself */
     engine->place = options->blocks || hri_poison_is_watched() ? 0 : hri_cells_claim();
 #endif
@@ -279,6 +281,7 @@ int hri_engine_destroy(hri_engine *engine)
         return -EBUSY;
     delist(engine);
     clear_cells(engine->place);
+    hri_poison_end(engine);
     if (engine->place)
         hri_cells_unclaim(engine->place);
     pthread_mutex_destroy(&engine->lock);
