@@ -193,7 +193,8 @@ typedef struct hr_slice_pool_options {
     size_t item_size;  /* bytes; `pooled_max` of them are at most 1 TiB */
     size_t capacity;   /* items that a new slice has room for; default 16 */
     size_t pooled_max; /* items; slices that have grown beyond come from the allocator; default 64 times the capacity */
-    bool wipe;         /* overwrite with zeros what comes back: nobody finds another's items beyond his length */
+    bool
+        wipe; /* slices are zeros at first, and again when they come back: nobody finds another's items beyond his length */
 } hr_slice_pool_options;
 
 /* An array that grows. {0} is none. */

@@ -20,9 +20,9 @@ struct hri_oversize_block {
     uint64_t charge_bytes;
 };
 
-int hri_oversize_init(hri_oversize *set, hr_budget *budget, hri_pool_sum *sum)
+int hri_oversize_init(hri_oversize *set, hr_budget *budget, hri_pool_sum *sum, bool wipe)
 {
-    *set = (hri_oversize){.budget = budget, .sum = sum, .bits = 4};
+    *set = (hri_oversize){.budget = budget, .sum = sum, .wipe = wipe, .bits = 4};
     _Static_assert(HRI_OVERSIZE_BUCKETS == 1 << 4, "as many as `bits` says");
     set->buckets = set->first_buckets;
     return hri_lock_init(&set->lock);
@@ -141,7 +141,7 @@ static hri_oversize_block *allocate(hri_oversize *set, size_t size, int *ret_err
     *ret_error = hr_budget_charge(set->budget, paid);
     if (*ret_error)
         return NULL;
-    hri_oversize_block *node = malloc(bytes);
+    hri_oversize_block *node = set->wipe ? calloc(1, bytes) : malloc(bytes);
     *ret_error = node ? settle(set->budget, paid, hri_heap_footprint(node)) : -ENOMEM;
     if (*ret_error) {
         free(node);
@@ -163,14 +163,14 @@ void *hri_oversize_get(hri_oversize *set, size_t size)
     return node + 1;
 }
 
-bool hri_oversize_put(hri_oversize *set, void *block, bool wipe)
+bool hri_oversize_put(hri_oversize *set, void *block)
 {
     int saved = errno;
     hri_oversize_block *node = leave(set, block);
     if (!node)
         return false;
     uint64_t bytes = node->charge_bytes;
-    if (wipe)
+    if (set->wipe)
         explicit_bzero(block, node->size);
     free(node);
     hri_pool_sum_sub(set->sum, bytes);

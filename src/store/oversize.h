@@ -21,6 +21,7 @@ typedef struct hri_oversize {
     /* Constant once made. */
     hr_budget *budget;
     hri_pool_sum *sum;
+    bool wipe;      /* what is handed out is zeros, and so is what goes back to the allocator */
     uint32_t *gate; /* where inline code finds the place to put to; 0 there while blocks are out: all are looked at */
     uint32_t gate_place; /* what is there otherwise */
 
@@ -34,7 +35,7 @@ typedef struct hri_oversize {
 } hri_oversize;
 
 /* Makes a set of none. Gives 0 or a negative errno. */
-int hri_oversize_init(hri_oversize *set, hr_budget *budget, hri_pool_sum *sum);
+int hri_oversize_init(hri_oversize *set, hr_budget *budget, hri_pool_sum *sum, bool wipe);
 
 /* Says where inline code looks for the place to put to; before the first block. */
 void hri_oversize_guard(hri_oversize *set, uint32_t *gate);
@@ -45,8 +46,8 @@ void hri_oversize_destroy(hri_oversize *set);
 /* Gives a block, or NULL with errno. */
 void *hri_oversize_get(hri_oversize *set, size_t size);
 
-/* Takes a block back, which it wipes first if that is wanted; false if it is none of these. */
-bool hri_oversize_put(hri_oversize *set, void *block, bool wipe);
+/* Takes a block back; false if it is none of these. */
+bool hri_oversize_put(hri_oversize *set, void *block);
 
 /* Adds the figures to `figures`. */
 void hri_oversize_read(hri_oversize *set, hr_pool_figures *figures);

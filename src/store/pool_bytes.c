@@ -76,7 +76,7 @@ static int make_engines(hr_byte_pool *pool, size_t min_bytes, unsigned blocks)
 
 static int make_parts(hr_byte_pool *pool, size_t min_bytes, unsigned blocks)
 {
-    int error = hri_oversize_init(&pool->oversize, pool->budget, &pool->pool.sum);
+    int error = hri_oversize_init(&pool->oversize, pool->budget, &pool->pool.sum, pool->wipe);
     if (error)
         return error;
     error = make_engines(pool, min_bytes, blocks);
@@ -217,7 +217,7 @@ void hri_byte_pool_put(hr_byte_pool *pool, void *block)
         if (pool->wipe)
             explicit_bzero(block, engine->usable_bytes);
         hri_engine_put(engine, block);
-    } else if (block && !hri_oversize_put(&pool->oversize, block, pool->wipe)) {
+    } else if (block && !hri_oversize_put(&pool->oversize, block)) {
         hri_fault("%p is put into the pool \"%s\", and is no block of it, or no longer", block, pool->pool.name);
     }
 }
