@@ -52,7 +52,7 @@ static hri_oversize_block **bucket_of(hri_oversize_block **buckets, unsigned bit
 static void grow(hri_oversize *set)
 {
     unsigned bits = set->bits + 1;
-    hri_oversize_block **buckets = calloc((size_t)1 << bits, sizeof *buckets), *node;
+    hri_oversize_block **buckets = calloc((size_t)1 << bits, sizeof(void *)), *node;
     if (!buckets)
         return;
     for (size_t i = 0; i < (size_t)1 << set->bits; i++) {

@@ -210,14 +210,14 @@ static hri_engine *engine_of(hr_byte_pool *pool, const void *block)
 
 void hri_byte_pool_put(hr_byte_pool *pool, void *block)
 {
-    if (!hri_handle_is_open(&pool->handle))
+    if (!hri_handle_is_open(&pool->handle) || !block)
         return;
     hri_engine *engine = engine_of(pool, block);
     if (engine) {
         if (pool->wipe)
             explicit_bzero(block, engine->usable_bytes);
         hri_engine_put(engine, block);
-    } else if (block && !hri_oversize_put(&pool->oversize, block)) {
+    } else if (!hri_oversize_put(&pool->oversize, block)) {
         hri_fault("%p is put into the pool \"%s\", and is no block of it, or no longer", block, pool->pool.name);
     }
 }

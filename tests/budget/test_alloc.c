@@ -53,6 +53,10 @@ static void the_charge_is_the_whole_footprint_and_comes_back(void **state)
 static void a_block_fits_under_a_limit_of_what_it_costs(void **state)
 {
     (void)state;
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    print_message("skipped: the sanitizer is the allocator\n");
+    skip();
+#endif
     hr_budget *budget;
     assert_int_equal(hr_budget_new(&tree.root, "exact", HR_NONE, &budget), 0);
     for (size_t size = 1; size < 600000; size = size < 300 ? size + 1 : size * 5 / 4 + 3) {

@@ -50,8 +50,11 @@ fi
 if command -v valgrind >/dev/null && [ -e /usr/include/valgrind/memcheck.h ]; then
     gcc -g -I"$HEADROOM_SOURCE_DIR/include" "$work/late.c" "$library" -o "$work/plain"
     watched Valgrind valgrind -q --error-exitcode=9 "$work/plain"
-    grep -q "free'd" "$work/log" && grep -q "hr_byte_pool_put" "$work/log" ||
-        { echo "checkers: Valgrind does not say who put the buffer:"; cat "$work/log"; exit 1; }
+    if ! grep -q "free'd" "$work/log" || ! grep -q "hr_byte_pool_put" "$work/log"; then
+        echo "checkers: Valgrind does not say who put the buffer:"
+        cat "$work/log"
+        exit 1
+    fi
     done_any=true
 fi
 $done_any || { echo "skipped: there is neither AddressSanitizer for this build nor Valgrind with its headers"; exit 77; }

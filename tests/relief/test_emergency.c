@@ -47,6 +47,7 @@ static int tear_down(void **state)
 {
     (void)state;
     hr_guard_free(guard);
+    guard = NULL;
     hrt_world_free(&world);
     return 0;
 }
