@@ -355,10 +355,10 @@ static void yields_to_others(void **state)
 {
     (void)state;
     open_with(10 * MIB, HR_NONE, NULL);
-    for (unsigned i = 0; i < 6000; i++)
-        assert_int_equal(put_sized(i, 1000), 0);
+    for (unsigned i = 0; i < 1500; i++) /* no more than can be evicted in a charge's time under ThreadSanitizer */
+        assert_int_equal(put_sized(i, 4000), 0);
     assert_int_equal(hr_budget_charge(hr_guard_root(guard), 8 * MIB), 0);
-    assert_true(figures_now().evicted_relief > 3000);
+    assert_true(figures_now().evicted_relief > 750);
     assert_true(used_bytes() <= 2 * MIB);
     hr_budget_uncharge(hr_guard_root(guard), 8 * MIB);
     close_all();
