@@ -78,6 +78,13 @@ static outcome unpack_gzip(const uint8_t *data, size_t size)
 #endif
 
 #ifdef HAVE_ZSTD
+/* Of the versions that libzstd knows the decoder takes those from 1.0 on, and frames to be passed over. */
+static bool begins_frame(const uint8_t *data, size_t size)
+{
+    static const uint8_t magic[] = {0x28, 0xb5, 0x2f, 0xfd}, passed_over[] = {0x2a, 0x4d, 0x18};
+    return size >= 4 && (memcmp(data, magic, 4) == 0 || (data[0] >> 4 == 5 && memcmp(data + 1, passed_over, 3) == 0));
+}
+
 static outcome unpack_zstd(const uint8_t *data, size_t size)
 {
     outcome result = {.out = malloc(OUT_BYTES)};
@@ -89,6 +96,10 @@ static outcome unpack_zstd(const uint8_t *data, size_t size)
     ZSTD_outBuffer out = {result.out, OUT_BYTES, 0};
     size_t left = 0;
     while (in.pos < in.size && out.pos < out.size && !result.error) {
+        if (left == 0 && !begins_frame(data + in.pos, in.size - in.pos)) {
+            result.error = -EBADMSG;
+            break;
+        }
         left = ZSTD_decompressStream(context, &out, &in);
         if (ZSTD_isError(left))
             result.error = -EBADMSG;

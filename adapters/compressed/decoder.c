@@ -13,7 +13,6 @@
 
 #define INPUT_BYTES ((size_t)64 << 10)
 #define WINDOW_MAX_BYTES (UINT64_C(8) << 20)
-#define MAGIC_BYTES 4 /* enough to tell the kinds apart */
 
 struct hr_decoder {
     hr_decoder_options options;
@@ -141,9 +140,7 @@ static hr_codec guess(const unsigned char *bytes, size_t size)
         return HR_CODEC_GZIP;
     if (size >= 2 && bytes[0] == 0x78 && (bytes[1] == 0x01 || bytes[1] == 0x9c || bytes[1] == 0xda))
         return HR_CODEC_GZIP;
-    if (size >= 4 && bytes[0] == 0x28 && bytes[1] == 0xb5 && bytes[2] == 0x2f && bytes[3] == 0xfd)
-        return HR_CODEC_ZSTD;
-    if (size >= 4 && (bytes[0] & 0xf0) == 0x50 && bytes[1] == 0x2a && bytes[2] == 0x4d && bytes[3] == 0x18)
+    if (size >= MAGIC_BYTES && is_zstd(bytes))
         return HR_CODEC_ZSTD;
     return HR_CODEC_PLAIN;
 }

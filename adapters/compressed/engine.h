@@ -5,6 +5,17 @@
 
 #include <headroom/compressed.h>
 
+/* Enough to tell kinds apart. */
+#define MAGIC_BYTES 4
+
+/* Does a zstd frame begin here, or one that is to be passed over? Frames of versions before 1.0 begin otherwise. */
+static inline bool is_zstd(const unsigned char bytes[MAGIC_BYTES])
+{
+    if (bytes[0] == 0x28 && bytes[1] == 0xb5 && bytes[2] == 0x2f && bytes[3] == 0xfd)
+        return true;
+    return (bytes[0] & 0xf0) == 0x50 && bytes[1] == 0x2a && bytes[2] == 0x4d && bytes[3] == 0x18;
+}
+
 typedef struct engine_io {
     const unsigned char *in;
     size_t in_size; /* less what was taken, afterwards */

@@ -24,7 +24,7 @@ typedef enum hr_codec {
     HR_CODEC_AUTO,  /* by the first bytes; what is none of the others is plain, and zlib of levels 2 to 5 looks so */
     HR_CODEC_PLAIN, /* passed on as it is */
     HR_CODEC_GZIP,  /* or zlib; several behind one another are one, and zeros behind them are padding */
-    HR_CODEC_ZSTD,  /* several behind one another are one */
+    HR_CODEC_ZSTD,  /* of versions from 1.0 on; several behind one another are one */
 } hr_codec;
 
 /* Zero means default everywhere. */
