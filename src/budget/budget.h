@@ -36,8 +36,8 @@ typedef struct hri_patience {
     int64_t deadline_ns;
     int64_t ran_ns; /* the thread's processor time when relief began */
     unsigned renewals;
-    unsigned purges;
-    unsigned lost; /* attempts that freed nothing, and lost the processor before they could */
+    unsigned purges; /* by the demand itself */
+    unsigned lost;   /* attempts that freed nothing, and lost the processor before they could */
 } hri_patience;
 
 typedef struct hri_budget_hooks {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What only the kernel's own files show: groups that vanish, and trees that are deeper than a guard's table. */
-#include "support/cgroup.h"
+#include "support/caged.h"
 #include "support/cmocka.h"
 #include "support/processes.h"
 
@@ -14,25 +14,6 @@
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#define CHECK(condition)                                                                                               \
-    do {                                                                                                               \
-        if (!(condition)) {                                                                                            \
-            print_error("%s:%d: %s\n", __FILE__, __LINE__, #condition);                                                \
-            return 1;                                                                                                  \
-        }                                                                                                              \
-    } while (0)
-
-static int set_up(void **state)
-{
-    (void)state;
-    char reason[HRT_REASON];
-    if (!hrt_cgroup_available(reason)) {
-        print_message("skipped: %s\n", reason);
-        exit(77);
-    }
-    return 0;
-}
 
 static void assert_well(int status)
 {
@@ -59,19 +40,19 @@ static int move_and_remove(void *context)
     (void)context;
     hr_guard *guard;
     hr_figures before, after;
-    CHECK(hr_guard_new(&(hr_guard_options){.interval_ns = -1}, &guard) == 0);
-    CHECK(hr_guard_read(guard, &before) == 0);
-    CHECK(before.limit_bytes == 64 * MIB);
-    CHECK(strstr(before.limit_source, strrchr(first.path, '/')) != NULL);
+    HRT_CAGED_CHECK(hr_guard_new(&(hr_guard_options){.interval_ns = -1}, &guard) == 0);
+    HRT_CAGED_CHECK(hr_guard_read(guard, &before) == 0);
+    HRT_CAGED_CHECK(before.limit_bytes == 64 * MIB);
+    HRT_CAGED_CHECK(strstr(before.limit_source, strrchr(first.path, '/')) != NULL);
     char was[256];
     snprintf(was, sizeof was, "%s", before.limit_source);
-    CHECK(enter(&second, 0));
-    CHECK(rmdir(first.path) == 0);
+    HRT_CAGED_CHECK(enter(&second, 0));
+    HRT_CAGED_CHECK(rmdir(first.path) == 0);
     hr_guard_check(guard);
-    CHECK(hr_guard_read(guard, &after) == 0);
-    CHECK(after.limit_bytes == 48 * MIB);
-    CHECK(strstr(after.limit_source, strrchr(second.path, '/')) != NULL);
-    CHECK(strcmp(before.limit_source, was) == 0); /* a text that was given stays what it was */
+    HRT_CAGED_CHECK(hr_guard_read(guard, &after) == 0);
+    HRT_CAGED_CHECK(after.limit_bytes == 48 * MIB);
+    HRT_CAGED_CHECK(strstr(after.limit_source, strrchr(second.path, '/')) != NULL);
+    HRT_CAGED_CHECK(strcmp(before.limit_source, was) == 0); /* a text that was given stays what it was */
     hr_guard_free(guard);
     return 0;
 }
@@ -95,19 +76,19 @@ static int watch_one_and_give_its_number_away(void *context)
     hri_gauge gauge;
     hri_reading reading = {0};
     pid_t pid = hrt_process_start();
-    CHECK(enter(&first, pid));
-    CHECK(hri_gauge_open(&gauge, &(hri_site){.root = "", .pid = pid}, &hri_os_clock) == 0);
+    HRT_CAGED_CHECK(enter(&first, pid));
+    HRT_CAGED_CHECK(hri_gauge_open(&gauge, &(hri_site){.root = "", .pid = pid}, &hri_os_clock) == 0);
     hri_gauge_read(&gauge, true, &reading);
-    CHECK(reading.binding >= 0 && reading.groups[reading.binding].limit_bytes == 64 * MIB);
+    HRT_CAGED_CHECK(reading.binding >= 0 && reading.groups[reading.binding].limit_bytes == 64 * MIB);
     hrt_process_end(pid);
-    CHECK(rmdir(first.path) == 0);
+    HRT_CAGED_CHECK(rmdir(first.path) == 0);
     if (!hrt_process_start_as(pid))
         return HRT_NO_CHOICE;
-    CHECK(enter(&second, pid));
+    HRT_CAGED_CHECK(enter(&second, pid));
     hri_gauge_read(&gauge, true, &reading);
-    CHECK(reading.process.rss_bytes == HR_NONE);
+    HRT_CAGED_CHECK(reading.process.rss_bytes == HR_NONE);
     for (unsigned i = 0; i < reading.group_count; i++)
-        CHECK(reading.groups[i].limit_bytes != 48 * MIB);
+        HRT_CAGED_CHECK(reading.groups[i].limit_bytes != 48 * MIB);
     hri_gauge_close(&gauge);
     return 0;
 }
@@ -136,17 +117,17 @@ static int find_the_limit_far_above(void *context)
     hr_survey *survey;
     hr_guard *guard;
     hr_figures figures;
-    CHECK(hr_survey_new(NULL, &survey) == 0);
-    CHECK(survey->limit_bytes == 64 * MIB);
-    CHECK(survey->cgroup_bytes != HR_NONE);
+    HRT_CAGED_CHECK(hr_survey_new(NULL, &survey) == 0);
+    HRT_CAGED_CHECK(survey->limit_bytes == 64 * MIB);
+    HRT_CAGED_CHECK(survey->cgroup_bytes != HR_NONE);
     bool told = false;
     for (size_t i = 0; i < survey->unseen_count; i++)
         told |= strstr(survey->unseen[i], "are not watched") != NULL;
-    CHECK(told);
+    HRT_CAGED_CHECK(told);
     hr_survey_free(survey);
-    CHECK(hr_guard_new(&(hr_guard_options){.interval_ns = -1}, &guard) == 0);
-    CHECK(hr_guard_read(guard, &figures) == 0);
-    CHECK(figures.limit_bytes == 64 * MIB);
+    HRT_CAGED_CHECK(hr_guard_new(&(hr_guard_options){.interval_ns = -1}, &guard) == 0);
+    HRT_CAGED_CHECK(hr_guard_read(guard, &figures) == 0);
+    HRT_CAGED_CHECK(figures.limit_bytes == 64 * MIB);
     hr_guard_free(guard);
     return 0;
 }
@@ -170,5 +151,5 @@ int main(void)
         cmocka_unit_test(the_groups_of_another_process_with_its_number_are_not_its_own),
         cmocka_unit_test(a_limit_40_groups_above_is_found),
     };
-    return cmocka_run_group_tests(tests, set_up, NULL);
+    return cmocka_run_group_tests(tests, hrt_caged_set_up, NULL);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Large blocks in real cgroups: what is granted can be touched, at once and as a whole, whatever the allocator keeps and
  * whoever has taken memory since the gauges were last read. Each of these was killed by the kernel. */
-#include "support/cgroup.h"
+#include "support/caged.h"
 #include "support/cmocka.h"
 
 #include <errno.h>
@@ -16,36 +16,10 @@
 #define LIMIT (64 * MIB)
 #define SMALL 1000
 
-static int set_up(void **state)
-{
-    (void)state;
-    char reason[HRT_REASON];
-    if (!hrt_cgroup_available(reason)) {
-        print_message("skipped: %s\n", reason);
-        exit(77);
-    }
-    return 0;
-}
-
 static void assert_survives(hrt_cgroup_function *function)
 {
-    hrt_cgroup group;
-    assert_int_equal(hrt_cgroup_new("large", LIMIT, &group), 0);
-    int status = hrt_cgroup_run(&group, function, NULL);
-    uint64_t kills = hrt_cgroup_oom_kills(&group);
-    hrt_cgroup_free(&group);
-    assert_int_equal(kills, 0);
-    assert_true(WIFEXITED(status));
-    assert_int_equal(WEXITSTATUS(status), 0);
+    hrt_caged_survives("large", LIMIT, function);
 }
-
-#define CHECK(condition)                                                                                               \
-    do {                                                                                                               \
-        if (!(condition)) {                                                                                            \
-            print_error("%s:%d: %s\n", __FILE__, __LINE__, #condition);                                                \
-            return 1;                                                                                                  \
-        }                                                                                                              \
-    } while (0)
 
 static hr_guard *guard;
 static hr_budget *budget;
@@ -113,13 +87,14 @@ static int take_a_large_block_after_small_ones(void *context)
     (void)context;
     for (int round = 0; round < 6; round++) {
         pthread_t thread;
-        CHECK(make_guard(round % 2 ? -1 : 0)); /* with a monitor, that purges in the midst of it, or without */
-        CHECK(start_filling(&thread, true));
+        HRT_CAGED_CHECK(
+            make_guard(round % 2 ? -1 : 0)); /* with a monitor, that purges in the midst of it, or without */
+        HRT_CAGED_CHECK(start_filling(&thread, true));
         void *block = use(50 * MIB);
-        CHECK(block); /* nothing is held: what is in the way can be purged */
+        HRT_CAGED_CHECK(block); /* nothing is held: what is in the way can be purged */
         hr_free(block);
         end_filling(thread);
-        CHECK(hr_budget_free(budget) == 0);
+        HRT_CAGED_CHECK(hr_budget_free(budget) == 0);
         hr_guard_free(guard);
     }
     return 0;
@@ -131,11 +106,11 @@ static int take_many_mapped_blocks_after_small_ones(void *context)
     static void *blocks[256];
     size_t count = 0;
     pthread_t thread;
-    CHECK(make_guard(-1)); /* nobody looks but who charges */
-    CHECK(start_filling(&thread, true));
+    HRT_CAGED_CHECK(make_guard(-1)); /* nobody looks but who charges */
+    HRT_CAGED_CHECK(start_filling(&thread, true));
     while (count < 256 && (blocks[count] = use(MIB / 4)))
         count++;
-    CHECK(count >= 48 * 4);
+    HRT_CAGED_CHECK(count >= 48 * 4);
     while (count > 0)
         hr_free(blocks[--count]);
     end_filling(thread);
@@ -147,11 +122,11 @@ static int take_a_large_block_from_a_cache_of_small_ones(void *context)
     (void)context;
     pthread_t thread;
     hr_reclaimer cache = {.name = "cache", .reclaim = free_small};
-    CHECK(make_guard(-1)); /* a monitor would be at the cache at the same time */
-    CHECK(start_filling(&thread, false));
-    CHECK(hr_reclaimer_add(guard, &cache) == 0);
+    HRT_CAGED_CHECK(make_guard(-1)); /* a monitor would be at the cache at the same time */
+    HRT_CAGED_CHECK(start_filling(&thread, false));
+    HRT_CAGED_CHECK(hr_reclaimer_add(guard, &cache) == 0);
     void *block = use(40 * MIB);
-    CHECK(block);
+    HRT_CAGED_CHECK(block);
     hr_free(block);
     hr_reclaimer_remove(guard, &cache);
     end_filling(thread);
@@ -163,12 +138,12 @@ static int admit_a_large_request_after_small_blocks(void *context)
     (void)context;
     pthread_t thread;
     hr_ticket ticket;
-    CHECK(make_guard(0));
-    CHECK(start_filling(&thread, true));
+    HRT_CAGED_CHECK(make_guard(0));
+    HRT_CAGED_CHECK(start_filling(&thread, true));
     hr_guard_check(guard); /* the level may fall straight; where it does not, it refuses */
     if (hr_admit(guard, &(hr_request){.bytes = 50 * MIB, .budget = budget}, &ticket) == HR_ADMITTED) {
         void *block = hr_ticket_alloc(&ticket, 49 * MIB);
-        CHECK(block);
+        HRT_CAGED_CHECK(block);
         memset(block, 1, 49 * MIB);
         hr_free(block);
         hr_ticket_release(&ticket);
@@ -189,12 +164,12 @@ static int ask_for_more_than_uncharged_memory_leaves(void *context)
 {
     (void)context;
     hr_ticket ticket;
-    CHECK(make_guard(-1));
-    CHECK(take_uncharged(40 * MIB));
-    CHECK(!use(40 * MIB) && errno == EDQUOT);
-    CHECK(hr_budget_try_charge(budget, 40 * MIB) == -EDQUOT);
-    CHECK(hr_admit(guard, &(hr_request){.bytes = 40 * MIB, .budget = budget}, &ticket) != HR_ADMITTED);
-    CHECK(use(10 * MIB)); /* what is left is to be had */
+    HRT_CAGED_CHECK(make_guard(-1));
+    HRT_CAGED_CHECK(take_uncharged(40 * MIB));
+    HRT_CAGED_CHECK(!use(40 * MIB) && errno == EDQUOT);
+    HRT_CAGED_CHECK(hr_budget_try_charge(budget, 40 * MIB) == -EDQUOT);
+    HRT_CAGED_CHECK(hr_admit(guard, &(hr_request){.bytes = 40 * MIB, .budget = budget}, &ticket) != HR_ADMITTED);
+    HRT_CAGED_CHECK(use(10 * MIB)); /* what is left is to be had */
     return 0;
 }
 
@@ -202,11 +177,11 @@ static int ask_by_and_by_for_more_than_uncharged_memory_leaves(void *context)
 {
     (void)context;
     size_t count = 0;
-    CHECK(make_guard(-1));
-    CHECK(take_uncharged(52 * MIB));
+    HRT_CAGED_CHECK(make_guard(-1));
+    HRT_CAGED_CHECK(take_uncharged(52 * MIB));
     while (count < 100 && use(MIB))
         count++;
-    CHECK(count >= 5 && count <= 12);
+    HRT_CAGED_CHECK(count >= 5 && count <= 12);
     return 0;
 }
 
@@ -234,5 +209,5 @@ int main(void)
         cmocka_unit_test(a_large_block_is_not_granted_by_old_figures),
         cmocka_unit_test(blocks_that_are_large_together_are_not_either),
     };
-    return cmocka_run_group_tests(tests, set_up, NULL);
+    return cmocka_run_group_tests(tests, hrt_caged_set_up, NULL);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Real cgroups whose figures change from outside: other processes, page cache, limits, ancestors. Each test would fail
  * for a guard that looks at its own memory alone, or at the kernel's raw usage. */
-#include "support/cgroup.h"
+#include "support/caged.h"
 #include "support/cmocka.h"
 
 #include <fcntl.h>
@@ -27,12 +27,7 @@ static struct {
 
 static int set_up(void **state)
 {
-    (void)state;
-    char reason[HRT_REASON];
-    if (!hrt_cgroup_available(reason)) {
-        print_message("skipped: %s\n", reason);
-        exit(77);
-    }
+    hrt_caged_set_up(state);
     stage = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     return stage == MAP_FAILED;
 }
@@ -43,14 +38,6 @@ static int reset(void **state)
     memset(stage, 0, sizeof *stage);
     return 0;
 }
-
-#define CHECK(condition)                                                                                               \
-    do {                                                                                                               \
-        if (!(condition)) {                                                                                            \
-            print_error("%s:%d: %s\n", __FILE__, __LINE__, #condition);                                                \
-            return 1;                                                                                                  \
-        }                                                                                                              \
-    } while (0)
 
 /* Waits until `condition` holds; false after PATIENCE_NS. */
 #define EVENTUALLY(condition)                                                                                          \
@@ -127,21 +114,21 @@ static int serve_beside_a_neighbour(void *context)
     hr_guard *guard;
     hr_reclaimer node = {.name = "cache", .reclaim = evict};
     hr_guard_options options = {.dwell_ns = 100000000};
-    CHECK(hr_guard_new(&options, &guard) == 0);
-    CHECK(hr_reclaimer_add(guard, &node) == 0);
+    HRT_CAGED_CHECK(hr_guard_new(&options, &guard) == 0);
+    HRT_CAGED_CHECK(hr_reclaimer_add(guard, &node) == 0);
     uint64_t alone = fill(guard);
-    CHECK(alone > LIMIT / 2); /* else nobody would have to yield */
+    HRT_CAGED_CHECK(alone > LIMIT / 2); /* else nobody would have to yield */
     reach(1);
-    CHECK(await(2)); /* the neighbour has all that it wants */
-    CHECK(EVENTUALLY(hr_guard_level(guard) <= HR_WARNING));
-    CHECK(held(guard) < LIMIT * 40 / 100);
-    CHECK(read_figures(guard).others_bytes > LIMIT * 55 / 100);
+    HRT_CAGED_CHECK(await(2)); /* the neighbour has all that it wants */
+    HRT_CAGED_CHECK(EVENTUALLY(hr_guard_level(guard) <= HR_WARNING));
+    HRT_CAGED_CHECK(held(guard) < LIMIT * 40 / 100);
+    HRT_CAGED_CHECK(read_figures(guard).others_bytes > LIMIT * 55 / 100);
     hr_ticket ticket;
-    CHECK(hr_admit(guard, &(hr_request){.bytes = LIMIT / 2}, &ticket) != HR_ADMITTED);
+    HRT_CAGED_CHECK(hr_admit(guard, &(hr_request){.bytes = LIMIT / 2}, &ticket) != HR_ADMITTED);
     reach(3);
-    CHECK(await(4)); /* it has left */
-    CHECK(EVENTUALLY(hr_guard_level(guard) == HR_NORMAL));
-    CHECK(fill(guard) >= alone * 9 / 10);
+    HRT_CAGED_CHECK(await(4)); /* it has left */
+    HRT_CAGED_CHECK(EVENTUALLY(hr_guard_level(guard) == HR_NORMAL));
+    HRT_CAGED_CHECK(fill(guard) >= alone * 9 / 10);
     evict(NULL, UINT64_MAX, 0);
     hr_reclaimer_remove(guard, &node);
     hr_guard_free(guard);
@@ -151,16 +138,16 @@ static int serve_beside_a_neighbour(void *context)
 static int take_60_per_cent(void *context)
 {
     (void)context;
-    CHECK(await(1));
+    HRT_CAGED_CHECK(await(1));
     size_t size = LIMIT * 60 / 100;
     char *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    CHECK(memory != MAP_FAILED);
+    HRT_CAGED_CHECK(memory != MAP_FAILED);
     for (size_t i = 0; i < size; i += MIB / 4) { /* some 100 MB/s */
         memset(memory + i, 1, MIB / 4 < size - i ? MIB / 4 : size - i);
         usleep(2500);
     }
     reach(2);
-    CHECK(await(3));
+    HRT_CAGED_CHECK(await(3));
     return 0;
 }
 
@@ -213,16 +200,16 @@ static int fill_page_cache(void *context)
     bool dirty = context != NULL;
     static char block[MIB];
     char path[] = "/tmp/headroom-cache-XXXXXX";
-    CHECK(await(1));
+    HRT_CAGED_CHECK(await(1));
     int fd = mkstemp(path);
-    CHECK(fd >= 0 && unlink(path) == 0);
+    HRT_CAGED_CHECK(fd >= 0 && unlink(path) == 0);
     for (uint64_t i = 0; i < (dirty ? LIMIT / 2 : 2 * LIMIT) / sizeof block; i++)
-        CHECK(write(fd, block, sizeof block) == sizeof block);
-    CHECK(dirty || (fdatasync(fd) == 0 && lseek(fd, 0, SEEK_SET) == 0));
+        HRT_CAGED_CHECK(write(fd, block, sizeof block) == sizeof block);
+    HRT_CAGED_CHECK(dirty || (fdatasync(fd) == 0 && lseek(fd, 0, SEEK_SET) == 0));
     while (!dirty && read(fd, block, sizeof block) > 0) /* and again, so that it is active */
         ;
     reach(2);
-    CHECK(await(3));
+    HRT_CAGED_CHECK(await(3));
     close(fd);
     return 0;
 }
@@ -231,24 +218,24 @@ static int stay_normal_beside_page_cache(void *context)
 {
     (void)context;
     hr_guard *guard;
-    CHECK(hr_guard_new(NULL, &guard) == 0);
+    HRT_CAGED_CHECK(hr_guard_new(NULL, &guard) == 0);
     hr_budget *root = hr_guard_root(guard);
     char *block = hr_alloc(root, 16 * MIB);
-    CHECK(block != NULL);
+    HRT_CAGED_CHECK(block != NULL);
     memset(block, 1, 16 * MIB);
     reach(1);
     while (atomic_load(&stage->step) < 2) {
-        CHECK(hr_guard_check(guard) == HR_NORMAL);
+        HRT_CAGED_CHECK(hr_guard_check(guard) == HR_NORMAL);
         usleep(1000);
     }
-    CHECK(hr_guard_check(guard) == HR_NORMAL);
+    HRT_CAGED_CHECK(hr_guard_check(guard) == HR_NORMAL);
     hr_figures figures = read_figures(guard);
-    CHECK(figures.cgroup_cache_bytes > LIMIT / 4);
-    CHECK(figures.cgroup_bytes < LIMIT / 2);
+    HRT_CAGED_CHECK(figures.cgroup_cache_bytes > LIMIT / 4);
+    HRT_CAGED_CHECK(figures.cgroup_bytes < LIMIT / 2);
     hr_ticket ticket;
-    CHECK(hr_admit(guard, &(hr_request){.bytes = 16 * MIB}, &ticket) == HR_ADMITTED);
+    HRT_CAGED_CHECK(hr_admit(guard, &(hr_request){.bytes = 16 * MIB}, &ticket) == HR_ADMITTED);
     char *more = hr_ticket_alloc(&ticket, 15 * MIB); /* and the kernel does give it */
-    CHECK(more != NULL);
+    HRT_CAGED_CHECK(more != NULL);
     memset(more, 1, 15 * MIB);
     hr_free(more);
     hr_ticket_release(&ticket);
@@ -292,21 +279,21 @@ static int follow_the_limit(void *context)
     hr_guard *guard;
     hr_reclaimer node = {.name = "cache", .reclaim = evict};
     hr_guard_options options = {.dwell_ns = 100000000, .interval_ns = 100000000};
-    CHECK(hr_guard_new(&options, &guard) == 0);
-    CHECK(hr_reclaimer_add(guard, &node) == 0);
+    HRT_CAGED_CHECK(hr_guard_new(&options, &guard) == 0);
+    HRT_CAGED_CHECK(hr_reclaimer_add(guard, &node) == 0);
     fill(guard);
-    CHECK(read_figures(guard).limit_bytes == LIMIT);
+    HRT_CAGED_CHECK(read_figures(guard).limit_bytes == LIMIT);
     evict(NULL, held(guard) / 2, 0); /* the kernel refuses a limit below what is in use */
     reach(1);
-    CHECK(await(2));
-    CHECK(EVENTUALLY(read_figures(guard).limit_bytes == LIMIT * 3 / 4));
-    CHECK(EVENTUALLY(hr_guard_level(guard) == HR_NORMAL));
-    CHECK(fill(guard) <= LIMIT * 3 / 4);
+    HRT_CAGED_CHECK(await(2));
+    HRT_CAGED_CHECK(EVENTUALLY(read_figures(guard).limit_bytes == LIMIT * 3 / 4));
+    HRT_CAGED_CHECK(EVENTUALLY(hr_guard_level(guard) == HR_NORMAL));
+    HRT_CAGED_CHECK(fill(guard) <= LIMIT * 3 / 4);
     reach(3);
-    CHECK(await(4));
-    CHECK(EVENTUALLY(read_figures(guard).limit_bytes == 2 * LIMIT));
-    CHECK(EVENTUALLY(hr_guard_level(guard) == HR_NORMAL));
-    CHECK(fill(guard) == sizeof cached / sizeof *cached * BLOCK); /* more than ever fitted before */
+    HRT_CAGED_CHECK(await(4));
+    HRT_CAGED_CHECK(EVENTUALLY(read_figures(guard).limit_bytes == 2 * LIMIT));
+    HRT_CAGED_CHECK(EVENTUALLY(hr_guard_level(guard) == HR_NORMAL));
+    HRT_CAGED_CHECK(fill(guard) == sizeof cached / sizeof *cached * BLOCK); /* more than ever fitted before */
     evict(NULL, UINT64_MAX, 0);
     hr_reclaimer_remove(guard, &node);
     hr_guard_free(guard);
@@ -335,13 +322,13 @@ static int take_half(hr_guard *guard)
 {
     hr_figures before = read_figures(guard);
     char *memory = malloc(LIMIT / 2);
-    CHECK(memory != NULL);
+    HRT_CAGED_CHECK(memory != NULL);
     memset(memory, 1, LIMIT / 2);
     hr_guard_check(guard); /* the child's own */
-    CHECK(read_figures(guard).rss_bytes >= before.rss_bytes / 2 + LIMIT / 2);
-    CHECK(read_figures(guard).others_bytes >= LIMIT / 2 - MIB);
+    HRT_CAGED_CHECK(read_figures(guard).rss_bytes >= before.rss_bytes / 2 + LIMIT / 2);
+    HRT_CAGED_CHECK(read_figures(guard).others_bytes >= LIMIT / 2 - MIB);
     reach(1);
-    CHECK(await(2));
+    HRT_CAGED_CHECK(await(2));
     free(memory);
     return 0;
 }
@@ -350,20 +337,20 @@ static int see_the_child(void *context)
 {
     (void)context;
     hr_guard *guard;
-    CHECK(hr_guard_new(NULL, &guard) == 0);
+    HRT_CAGED_CHECK(hr_guard_new(NULL, &guard) == 0);
     pid_t child = fork();
     if (child == 0)
         _exit(take_half(guard));
-    CHECK(child > 0);
-    CHECK(await(1));
-    CHECK(hr_guard_check(guard) <= HR_WARNING);
-    CHECK(read_figures(guard).others_bytes >= LIMIT / 2 - MIB);
-    CHECK(hr_budget_charge(hr_guard_root(guard), LIMIT * 6 / 10) != 0); /* the child has it */
+    HRT_CAGED_CHECK(child > 0);
+    HRT_CAGED_CHECK(await(1));
+    HRT_CAGED_CHECK(hr_guard_check(guard) <= HR_WARNING);
+    HRT_CAGED_CHECK(read_figures(guard).others_bytes >= LIMIT / 2 - MIB);
+    HRT_CAGED_CHECK(hr_budget_charge(hr_guard_root(guard), LIMIT * 6 / 10) != 0); /* the child has it */
     reach(2);
     int status;
-    CHECK(waitpid(child, &status, 0) == child);
-    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
-    CHECK(hr_budget_charge(hr_guard_root(guard), LIMIT * 6 / 10) == 0);
+    HRT_CAGED_CHECK(waitpid(child, &status, 0) == child);
+    HRT_CAGED_CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    HRT_CAGED_CHECK(hr_budget_charge(hr_guard_root(guard), LIMIT * 6 / 10) == 0);
     hr_budget_uncharge(hr_guard_root(guard), LIMIT * 6 / 10);
     hr_guard_free(guard);
     return 0;

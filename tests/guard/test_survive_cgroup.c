@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Real cgroups, real kills: what dies unguarded lives guarded, and holds nearly all that the kernel allows. */
-#include "support/cgroup.h"
+#include "support/caged.h"
 #include "support/cmocka.h"
 
 #include <errno.h>
@@ -16,45 +16,10 @@
 #define LIMIT (64 * MIB)
 #define BLOCK (1 * MIB)
 
-static int set_up(void **state)
-{
-    (void)state;
-    char reason[HRT_REASON];
-    if (!hrt_cgroup_available(reason)) {
-        print_message("skipped: %s\n", reason);
-        exit(77);
-    }
-    return 0;
-}
-
-/* Runs `function` in a group of LIMIT bytes; gives its wait status and how many the kernel killed. */
-static int run_limited(hrt_cgroup_function *function, uint64_t *ret_kills)
-{
-    hrt_cgroup group;
-    assert_int_equal(hrt_cgroup_new("survive", LIMIT, &group), 0);
-    int status = hrt_cgroup_run(&group, function, NULL);
-    *ret_kills = hrt_cgroup_oom_kills(&group);
-    hrt_cgroup_free(&group);
-    return status;
-}
-
 static void assert_survives(hrt_cgroup_function *function)
 {
-    uint64_t kills;
-    int status = run_limited(function, &kills);
-    assert_int_equal(kills, 0);
-    assert_true(WIFEXITED(status));
-    assert_int_equal(WEXITSTATUS(status), 0);
+    hrt_caged_survives("survive", LIMIT, function);
 }
-
-/* Fails a check in the child by its line, which becomes the exit status' last digits. */
-#define CHECK(condition)                                                                                               \
-    do {                                                                                                               \
-        if (!(condition)) {                                                                                            \
-            print_error("%s:%d: %s\n", __FILE__, __LINE__, #condition);                                                \
-            return 1;                                                                                                  \
-        }                                                                                                              \
-    } while (0)
 
 static int keep_unguarded(void *context)
 {
@@ -73,7 +38,7 @@ static void unguarded_is_killed(void **state)
 {
     (void)state;
     uint64_t kills;
-    int status = run_limited(keep_unguarded, &kills);
+    int status = hrt_caged_run("survive", LIMIT, keep_unguarded, &kills);
     assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
     assert_true(kills >= 1);
 }
@@ -93,17 +58,17 @@ static int keep_guarded(void *context)
     hr_guard *guard;
     hr_figures figures;
     static void *blocks[1000];
-    CHECK(hr_guard_new(NULL, &guard) == 0);
-    CHECK(hr_guard_read(guard, &figures) == 0);
-    CHECK(figures.limit_bytes == LIMIT);
-    CHECK(strstr(figures.limit_source, "cgroup") != NULL);
+    HRT_CAGED_CHECK(hr_guard_new(NULL, &guard) == 0);
+    HRT_CAGED_CHECK(hr_guard_read(guard, &figures) == 0);
+    HRT_CAGED_CHECK(figures.limit_bytes == LIMIT);
+    HRT_CAGED_CHECK(strstr(figures.limit_source, "cgroup") != NULL);
     unsigned count = fill(hr_guard_root(guard), blocks, 1000);
-    CHECK(errno == EDQUOT);
-    CHECK(count < 64 && count * 100 >= 64 * 88); /* most of the limit is ours to hold */
-    CHECK(hr_guard_level(guard) == HR_CRITICAL);
+    HRT_CAGED_CHECK(errno == EDQUOT);
+    HRT_CAGED_CHECK(count < 64 && count * 100 >= 64 * 88); /* most of the limit is ours to hold */
+    HRT_CAGED_CHECK(hr_guard_level(guard) == HR_CRITICAL);
     for (unsigned i = 0; i < count; i++)
         hr_free(blocks[i]);
-    CHECK(hr_guard_wait(guard, HR_NORMAL, INT64_C(5000000000)) == 0);
+    HRT_CAGED_CHECK(hr_guard_wait(guard, HR_NORMAL, INT64_C(5000000000)) == 0);
     hr_guard_free(guard);
     return 0;
 }
@@ -119,12 +84,12 @@ static int loop_guarded(void *context)
 {
     (void)context;
     hr_guard *guard;
-    CHECK(hr_guard_new(NULL, &guard) == 0);
+    HRT_CAGED_CHECK(hr_guard_new(NULL, &guard) == 0);
     for (int i = 0; i < 1000; i++) {
         HR_SCOPED_ALLOC char *block = hr_alloc(hr_guard_root(guard), BLOCK);
-        CHECK(block != NULL);
+        HRT_CAGED_CHECK(block != NULL);
         memset(block, 1, BLOCK);
-        CHECK(hr_guard_level(guard) == HR_NORMAL);
+        HRT_CAGED_CHECK(hr_guard_level(guard) == HR_NORMAL);
     }
     hr_guard_free(guard);
     return 0;
@@ -141,15 +106,15 @@ static int others_take(void *context)
     (void)context;
     hr_guard *guard;
     static void *blocks[1000];
-    CHECK(hr_guard_new(NULL, &guard) == 0);
+    HRT_CAGED_CHECK(hr_guard_new(NULL, &guard) == 0);
     char *library = malloc(30 * MIB); /* a library that knows nothing of budgets */
-    CHECK(library != NULL);
+    HRT_CAGED_CHECK(library != NULL);
     memset(library, 1, 30 * MIB);
     unsigned count = fill(hr_guard_root(guard), blocks, 1000);
-    CHECK(count < 34 && count >= 24);
+    HRT_CAGED_CHECK(count < 34 && count >= 24);
     free(library);
     unsigned more = fill(hr_guard_root(guard), blocks + count, 1000); /* seen before the next refusal */
-    CHECK(count + more >= 56);
+    HRT_CAGED_CHECK(count + more >= 56);
     for (unsigned i = 0; i < count + more; i++)
         hr_free(blocks[i]);
     hr_guard_free(guard);
@@ -169,17 +134,17 @@ static int cache_fills_the_group(void *context)
     hr_figures figures;
     char path[] = "/tmp/headroom-cache-XXXXXX";
     static char block[BLOCK];
-    CHECK(hr_guard_new(NULL, &guard) == 0);
+    HRT_CAGED_CHECK(hr_guard_new(NULL, &guard) == 0);
     int fd = mkstemp(path);
-    CHECK(fd >= 0 && unlink(path) == 0);
+    HRT_CAGED_CHECK(fd >= 0 && unlink(path) == 0);
     for (int i = 0; i < 100; i++)
-        CHECK(write(fd, block, BLOCK) == (ssize_t)BLOCK);
-    CHECK(hr_guard_check(guard) == HR_NORMAL);
-    CHECK(hr_guard_read(guard, &figures) == 0);
-    CHECK(figures.cgroup_bytes < LIMIT / 2);
-    CHECK(figures.cgroup_cache_bytes > LIMIT / 4);
+        HRT_CAGED_CHECK(write(fd, block, BLOCK) == (ssize_t)BLOCK);
+    HRT_CAGED_CHECK(hr_guard_check(guard) == HR_NORMAL);
+    HRT_CAGED_CHECK(hr_guard_read(guard, &figures) == 0);
+    HRT_CAGED_CHECK(figures.cgroup_bytes < LIMIT / 2);
+    HRT_CAGED_CHECK(figures.cgroup_cache_bytes > LIMIT / 4);
     hr_ticket ticket;
-    CHECK(hr_admit(guard, &(hr_request){.bytes = 16 * MIB}, &ticket) == HR_ADMITTED);
+    HRT_CAGED_CHECK(hr_admit(guard, &(hr_request){.bytes = 16 * MIB}, &ticket) == HR_ADMITTED);
     hr_ticket_release(&ticket);
     close(fd);
     hr_guard_free(guard);
@@ -203,9 +168,9 @@ static int find_parents_limit(void *context)
     (void)context;
     hr_guard *guard;
     hr_figures figures;
-    CHECK(hr_guard_new(NULL, &guard) == 0);
-    CHECK(hr_guard_read(guard, &figures) == 0);
-    CHECK(figures.limit_bytes == LIMIT);
+    HRT_CAGED_CHECK(hr_guard_new(NULL, &guard) == 0);
+    HRT_CAGED_CHECK(hr_guard_read(guard, &figures) == 0);
+    HRT_CAGED_CHECK(figures.limit_bytes == LIMIT);
     hr_guard_free(guard);
     return 0;
 }
@@ -233,5 +198,5 @@ int main(void)
         cmocka_unit_test(page_cache_does_not_close_the_gate),
         cmocka_unit_test(the_limit_of_an_ancestor_is_found),
     };
-    return cmocka_run_group_tests(tests, set_up, NULL);
+    return cmocka_run_group_tests(tests, hrt_caged_set_up, NULL);
 }
