@@ -70,15 +70,91 @@ hri_region *hri_depot_region(const hri_engine *engine, const void *block)
     return region && region->owner == engine ? region : NULL;
 }
 
+/* ── marks ──────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+/* Whoever puts a magazine into the depot leaves a mark on each of its blocks: where the magazine lies, and a number that is
+ * another each time. Who takes it out need not come by the blocks again, which have passed to his processor's cache: what
+ * their marks say is no longer true of the magazine. Numbers come again, so a mark that does seem true is looked into. */
+#define MARK_NUMBER_BITS 16
+#define MAGAZINES_MAX (1u << (HRI_BLOCK_STATE_SHIFT - MARK_NUMBER_BITS))
+
+static uint32_t next_mark(hri_engine *engine)
+{
+    if (++engine->mark_number >> MARK_NUMBER_BITS)
+        engine->mark_number = 1; /* no mark is 0 */
+    return engine->full->count << MARK_NUMBER_BITS | engine->mark_number;
+}
+
+static bool is_in_depot(const hri_engine *engine, uint32_t mark, const void *block)
+{
+    const hri_magazine *full = engine->full;
+    uint32_t place = mark >> MARK_NUMBER_BITS;
+    if (!full || place >= full->count)
+        return false;
+    const hri_magazine *magazine = full->slots[place];
+    return magazine->mark == mark && hri_magazine_has(magazine, block);
+}
+
+/* The word of a block that is away and not in the depot; NULL: it is none. */
+static uint32_t *away(const hri_engine *engine, hri_region *region, const void *block)
+{
+    uint32_t *word = hri_region_away(region, block);
+    return word && !is_in_depot(engine, hri_block_below(*word), block) ? word : NULL;
+}
+
+bool hri_depot_is_away(const hri_engine *engine, hri_region *region, const void *block)
+{
+    return away(engine, region, block) != NULL;
+}
+
 /* Puts a block that is away back to its region; what is none is a fault. */
 static void put_in_region(hri_engine *engine, void *block)
 {
     hri_region *region = hri_depot_region(engine, block);
-    if (region && hri_region_put(region, block))
+    if (region && hri_depot_is_away(engine, region, block) && hri_region_put(region, block))
         engine->free++;
     else
         hri_fault("%p is in a pool twice, or is no block of it", block);
 }
+
+/* Is the block of the magazine's `at`th slot with nobody else, as far as its mark tells? */
+static bool is_alone(const hri_engine *engine, const hri_magazine *magazine, unsigned at, uint32_t mark)
+{
+    const void *block = magazine->slots[at];
+    return !is_in_depot(engine, mark, block) &&
+           (mark != magazine->mark || hri_magazine_slot(magazine, at, block) == at);
+}
+
+/* Marks a magazine's blocks. What was put twice, or is foreign, shows here: it is dropped. Blocks come together that were
+ * handed out together: most have the word of the one before, which is `known` to be nobody else's. */
+static void mark_blocks(hri_engine *engine, hri_magazine *magazine)
+{
+    const uint32_t marked = hri_block_word(HRI_BLOCK_AWAY, magazine->mark);
+    static hri_region none;
+    hri_region_view view = hri_region_view_of(&none);
+    uint32_t known = 0;
+    for (unsigned at = 0; at < magazine->count;) {
+        const void *block = magazine->slots[at];
+        hri_block_number number = hri_region_view_number(&view, block);
+        if (number == HRI_NO_BLOCK) {
+            hri_region *region = hri_depot_region(engine, block);
+            view = hri_region_view_of(region ? region : &none);
+            number = hri_region_view_number(&view, block);
+        }
+        uint32_t word = number == HRI_NO_BLOCK ? 0 : view.words[number];
+        if (word != known && !(hri_block_state_of(word) == HRI_BLOCK_AWAY &&
+                               is_alone(engine, magazine, at, hri_block_below(word)))) {
+            hri_fault("%p is in a pool twice, or is no block of it", block);
+            magazine->slots[at] = magazine->slots[--magazine->count];
+            continue;
+        }
+        known = word == marked ? 0 : word;
+        view.words[number] = marked;
+        at++;
+    }
+}
+
+/* ── regions and their blocks ───────────────────────────────────────────────────────────────────────────────────── */
 
 void *hri_depot_take_free(hri_engine *engine)
 {
@@ -132,36 +208,35 @@ static bool add_region(hri_engine *engine)
 
 /* ── the depot ──────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-/* Takes a thread's full magazine in. What was put twice, or is foreign, shows here: it is dropped. */
-static void to_depot(hri_engine *engine, hri_magazine *magazine)
-{
-    unsigned at = 0;
-    while ((at += hri_region_mark(engine, magazine->slots + at, magazine->count - at, true)) < magazine->count) {
-        hri_fault("%p is in a pool twice, or is no block of it", magazine->slots[at]);
-        magazine->slots[at] = magazine->slots[--magazine->count];
-    }
-    magazine->next = engine->full;
-    engine->full = magazine;
-    engine->depot_blocks += magazine->count;
-}
-
-static hri_magazine *from_depot(hri_engine *engine)
-{
-    hri_magazine *magazine = engine->full;
-    if (!magazine)
-        return NULL;
-    engine->full = magazine->next;
-    engine->depot_blocks -= magazine->count;
-    hri_region_mark(engine, magazine->slots, magazine->count, false);
-    return magazine;
-}
-
 static void empty_magazine(hri_engine *engine, hri_magazine *magazine)
 {
     for (unsigned i = 0; i < magazine->count; i++)
         put_in_region(engine, magazine->slots[i]);
     magazine->count = 0;
     hri_magazine_keep(engine, magazine);
+}
+
+/* Takes a thread's full magazine in. */
+static void to_depot(hri_engine *engine, hri_magazine *magazine)
+{
+    if ((engine->full && engine->full->count == MAGAZINES_MAX) || !hri_magazine_grow(engine, &engine->full)) {
+        empty_magazine(engine, magazine);
+        return;
+    }
+    magazine->mark = next_mark(engine);
+    mark_blocks(engine, magazine);
+    hri_magazine_push(engine->full, magazine);
+    engine->depot_blocks += magazine->count;
+}
+
+static hri_magazine *from_depot(hri_engine *engine)
+{
+    hri_magazine *magazine = hri_magazine_pop(engine->full);
+    if (!magazine)
+        return NULL;
+    magazine->mark = 0;
+    engine->depot_blocks -= magazine->count;
+    return magazine;
 }
 
 void hri_depot_empty(hri_engine *engine, uint64_t blocks)
@@ -279,7 +354,7 @@ void *hri_depot_take_idle(hri_engine *engine)
             swap_magazines(cell);
             block = hri_magazine_pop(magazine_of(cell, HRI_DEPOT_LOADED));
         }
-        if (!block && engine->full) {
+        if (!block && engine->depot_blocks > 0) {
             load(engine, cell, from_depot(engine));
             block = hri_magazine_pop(magazine_of(cell, HRI_DEPOT_LOADED));
         }
@@ -288,7 +363,7 @@ void *hri_depot_take_idle(hri_engine *engine)
             block = hri_magazine_pop(magazine_of(cell, HRI_DEPOT_LOADED));
         }
         open_loaded(cell);
-    } else if (engine->full && engine->free == 0) {
+    } else if (engine->depot_blocks > 0 && engine->free == 0) {
         hri_depot_empty(engine, 1);
     }
     if (!block)
@@ -332,11 +407,11 @@ static bool make_room(hri_engine *engine, hri_cell *cell)
     return true;
 }
 
-/* Has this thread the block in one of its magazines? */
-static bool is_in_hand(const hri_cell *cell, const void *block)
+/* Is this the block that this thread put last? The header sends it here as well. */
+static bool is_last(const hri_cell *cell, const void *block)
 {
-    return cell && (hri_magazine_has(magazine_of(cell, HRI_DEPOT_LOADED), block) ||
-                    hri_magazine_has(magazine_of(cell, HRI_DEPOT_PREVIOUS), block));
+    return cell && (hri_magazine_top(magazine_of(cell, HRI_DEPOT_LOADED)) == block ||
+                    hri_magazine_top(magazine_of(cell, HRI_DEPOT_PREVIOUS)) == block);
 }
 
 static bool push(hri_engine *engine, hri_cell *cell, void *block)
@@ -350,12 +425,12 @@ static bool push(hri_engine *engine, hri_cell *cell, void *block)
 bool hri_depot_put(hri_engine *engine, hri_region *region, void *block)
 {
     hri_cell *cell = own_cell(engine);
-    bool away = hri_region_is_away(region, block) && !is_in_hand(cell, block);
-    if (away && !(cell && push(engine, cell, block)))
+    bool is_away = hri_depot_is_away(engine, region, block) && !is_last(cell, block);
+    if (is_away && !(cell && push(engine, cell, block)))
         put_in_region(engine, block);
     if (cell)
         open_loaded(cell);
-    return away;
+    return is_away;
 }
 
 /* ── the end of a thread ──────────────────────────────────────────────────────────────────────────────────────────── */

@@ -24,6 +24,9 @@ void *hri_depot_take_new(hri_engine *engine);
 /* Puts a block of a region of the engine's; false if it is not away. */
 bool hri_depot_put(hri_engine *engine, hri_region *region, void *block);
 
+/* Is this a block of the region that a user may have? (Or one in a thread's magazine.) */
+bool hri_depot_is_away(const hri_engine *engine, hri_region *region, const void *block);
+
 /* Notes for the janitor how little is idle, after some was taken. */
 void hri_depot_note_idle(hri_engine *engine);
 

@@ -134,10 +134,10 @@ void *hri_engine_get(hri_engine *engine, bool needed)
 
 /* ── putting ────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-static bool is_away(hri_engine *engine, const hri_region *region, const void *block)
+static bool is_away(hri_engine *engine, hri_region *region, const void *block)
 {
     pthread_mutex_lock(&engine->lock);
-    bool away = hri_region_is_away(region, block);
+    bool away = hri_depot_is_away(engine, region, block);
     pthread_mutex_unlock(&engine->lock);
     return away;
 }
@@ -145,14 +145,14 @@ static bool is_away(hri_engine *engine, const hri_region *region, const void *bl
 /* Without magazines each put is looked at under the lock; with them one that is not the last is looked at later. */
 bool hri_engine_may_put(hri_engine *engine, const void *block)
 {
-    const hri_region *region = hri_depot_region(engine, block);
+    hri_region *region = hri_depot_region(engine, block);
     if (!region || !hri_region_has(region, block))
         return false;
     return engine->place || is_away(engine, region, block);
 }
 
 /* Of a block that is not away only who put it is told. */
-static void look_at_redzone(hri_engine *engine, const hri_region *region, void *block)
+static void look_at_redzone(hri_engine *engine, hri_region *region, void *block)
 {
     if (HRI_REDZONE_BYTES == 0)
         return;

@@ -49,9 +49,10 @@ typedef struct hri_engine {
     pthread_mutex_t lock; /* guards the rest, and the cells at `place`; charges are made outside of it */
     hri_region *regions;
     size_t regions_bytes;
-    hri_magazine *full;
-    hri_magazine *empty;
-    hri_magazine *stale; /* empty, and of another size than new ones */
+    hri_magazine *full;   /* the depot: a stack of magazines; NULL: none yet */
+    hri_magazine *empty;  /* a list */
+    hri_magazine *stale;  /* a list of those that are to be freed */
+    uint32_t mark_number; /* the last that a magazine in the depot got */
     unsigned slots;      /* of a new magazine */
     unsigned meetings;   /* of threads at the lock, since magazines grew or the janitor was here */
     uint64_t depot_blocks;

@@ -4,6 +4,7 @@
 #include "base/checked.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 static void set_slots(hri_engine *engine, uint64_t slots)
 {
@@ -32,6 +33,25 @@ static size_t bytes_of(unsigned capacity)
     return sizeof(hri_magazine) + capacity * sizeof(void *);
 }
 
+static hri_magazine *allocate(hri_engine *engine, unsigned capacity)
+{
+    size_t bytes = bytes_of(capacity);
+    hri_magazine *magazine = malloc(bytes);
+    if (!magazine || hr_budget_try_charge(engine->options.budget, bytes) != 0) {
+        free(magazine);
+        return NULL;
+    }
+    *magazine = (hri_magazine){.capacity = capacity};
+    return magazine;
+}
+
+/* For who calls without the lock, since uncharging may tell the program of a new level. */
+static void free_later(hri_engine *engine, hri_magazine *magazine)
+{
+    magazine->next = engine->stale;
+    engine->stale = magazine;
+}
+
 hri_magazine *hri_magazine_new(hri_engine *engine)
 {
     hri_magazine *magazine;
@@ -39,17 +59,26 @@ hri_magazine *hri_magazine_new(hri_engine *engine)
         engine->empty = magazine->next;
         if (magazine->capacity == engine->slots)
             return magazine;
-        magazine->next = engine->stale; /* uncharging may tell the program of a new level, which wants no lock held */
-        engine->stale = magazine;
+        free_later(engine, magazine);
     }
-    size_t bytes = bytes_of(engine->slots);
-    magazine = malloc(bytes);
-    if (!magazine || hr_budget_try_charge(engine->options.budget, bytes) != 0) {
-        free(magazine);
-        return NULL;
+    return allocate(engine, engine->slots);
+}
+
+bool hri_magazine_grow(hri_engine *engine, hri_magazine **magazine)
+{
+    hri_magazine *old = *magazine;
+    if (old && old->count < old->capacity)
+        return true;
+    hri_magazine *larger = allocate(engine, old ? 2 * old->capacity : HRI_MAGAZINE_SLOTS_GROWING);
+    if (!larger)
+        return false;
+    if (old) {
+        memcpy(larger->slots, old->slots, old->count * sizeof old->slots[0]);
+        larger->count = old->count;
+        free_later(engine, old);
     }
-    *magazine = (hri_magazine){.capacity = engine->slots};
-    return magazine;
+    *magazine = larger;
+    return true;
 }
 
 void hri_magazine_keep(hri_engine *engine, hri_magazine *magazine)
@@ -60,12 +89,16 @@ void hri_magazine_keep(hri_engine *engine, hri_magazine *magazine)
 
 hri_magazine *hri_magazine_take_empty(hri_engine *engine)
 {
-    hri_magazine *magazine, *all = engine->stale;
+    hri_magazine *magazine, *all;
     while ((magazine = engine->empty) != NULL) {
         engine->empty = magazine->next;
-        magazine->next = all;
-        all = magazine;
+        free_later(engine, magazine);
     }
+    if (engine->full && engine->full->count == 0) {
+        free_later(engine, engine->full);
+        engine->full = NULL;
+    }
+    all = engine->stale;
     engine->stale = NULL;
     return all;
 }
@@ -84,10 +117,10 @@ uint64_t hri_magazine_free_all(hri_engine *engine, hri_magazine *magazines)
     return sum;
 }
 
-bool hri_magazine_has(const hri_magazine *magazine, const void *block)
+unsigned hri_magazine_slot(const hri_magazine *magazine, unsigned count, const void *block)
 {
-    for (unsigned i = 0; magazine && i < magazine->count; i++)
-        if (magazine->slots[i] == block)
-            return true;
-    return false;
+    unsigned slot = 0;
+    while (slot < count && magazine->slots[slot] != block)
+        slot++;
+    return slot;
 }

@@ -20,6 +20,9 @@
 #define HRI_MAGAZINE_BYTES_FIRST (64 * 1024)
 #define HRI_MAGAZINE_BYTES (256 * 1024)
 
+/* Of one that grows as it is filled, at first. */
+#define HRI_MAGAZINE_SLOTS_GROWING 8
+
 /* After so many meetings at the lock magazines grow. */
 #define HRI_MAGAZINE_MEETINGS 32
 
@@ -27,6 +30,7 @@ struct hri_magazine {
     hri_magazine *next;
     unsigned count;
     unsigned capacity;
+    uint32_t mark; /* of its blocks, while it is in the depot; else 0 */
     void *none; /* below the first slot, and never equal to a block: what is put is compared with what is on top */
     void *slots[];
 };
@@ -42,6 +46,9 @@ void hri_magazine_lock(hri_engine *engine);
  * relief. */
 hri_magazine *hri_magazine_new(hri_engine *engine);
 
+/* Makes sure that one more fits into a magazine, or into NULL; false as above. The depot keeps its full ones in such a one. */
+bool hri_magazine_grow(hri_engine *engine, hri_magazine **magazine);
+
 /* Takes an empty magazine back. */
 void hri_magazine_keep(hri_engine *engine, hri_magazine *magazine);
 
@@ -56,6 +63,11 @@ static inline void *hri_magazine_pop(hri_magazine *magazine)
     return magazine && magazine->count > 0 ? magazine->slots[--magazine->count] : NULL;
 }
 
+static inline const void *hri_magazine_top(const hri_magazine *magazine)
+{
+    return magazine && magazine->count > 0 ? magazine->slots[magazine->count - 1] : NULL;
+}
+
 static inline bool hri_magazine_push(hri_magazine *magazine, void *block)
 {
     if (!magazine || magazine->count == magazine->capacity)
@@ -64,6 +76,12 @@ static inline bool hri_magazine_push(hri_magazine *magazine, void *block)
     return true;
 }
 
-bool hri_magazine_has(const hri_magazine *magazine, const void *block);
+/* The first of the lowest `count` slots that has the block; `count`: none has. */
+unsigned hri_magazine_slot(const hri_magazine *magazine, unsigned count, const void *block);
+
+static inline bool hri_magazine_has(const hri_magazine *magazine, const void *block)
+{
+    return magazine && hri_magazine_slot(magazine, magazine->count, block) < magazine->count;
+}
 
 #endif

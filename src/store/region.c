@@ -87,8 +87,7 @@ static void *map(size_t bytes)
 hri_region *hri_region_new(void *owner, size_t block_bytes, size_t align, size_t blocks_bytes)
 {
     size_t count = blocks_bytes / block_bytes;
-    size_t numbers = round_up(sizeof(hri_region) + count * sizeof(hri_block_number), sizeof(uint64_t));
-    size_t head = round_up(numbers + round_up(count, 64) / 8, align < 64 ? 64 : align);
+    size_t head = round_up(sizeof(hri_region) + count * sizeof(uint32_t), align < 64 ? 64 : align);
     size_t bytes = round_up(head + count * block_bytes, PIECE_BYTES);
     hri_region *region = map(bytes);
     if (!region)
@@ -98,11 +97,11 @@ hri_region *hri_region_new(void *owner, size_t block_bytes, size_t align, size_t
         .map_bytes = bytes,
         .head_bytes = head,
         .block_bytes = block_bytes,
+        .blocks_bytes = count * block_bytes,
         .inverse = bytes < UINT32_MAX ? ((UINT64_C(1) << 32) + block_bytes - 1) / block_bytes : 0,
         .count = (hri_block_number)count,
         .first_free = HRI_NO_BLOCK,
         .first_new = HRI_NO_BLOCK,
-        .idle = (uint64_t *)((uintptr_t)region + numbers),
     };
     if (enter(region, region))
         return region;
@@ -116,57 +115,24 @@ void hri_region_free(hri_region *region)
     hri_pages_unmap(region, region->map_bytes);
 }
 
-/* A multiple of block_bytes below 2^32, times the inverse, has the quotient in its upper half: exactly, since the rounding
- * adds less than one part in 2^32 (Granlund and Montgomery, PLDI 1994). Whether it was a multiple shows the way back. */
-static hri_block_number number_of(const hri_region *region, const void *block)
-{
-    uintptr_t offset = (uintptr_t)block - (uintptr_t)region - region->head_bytes;
-    if (offset >= region->map_bytes)
-        return HRI_NO_BLOCK;
-    uint64_t number = region->inverse ? offset * region->inverse >> 32 : offset / region->block_bytes;
-    return number * region->block_bytes == offset ? (hri_block_number)number : HRI_NO_BLOCK;
-}
-
 bool hri_region_has(const hri_region *region, const void *address)
 {
-    return number_of(region, address) < region->count;
+    return hri_region_number(region, address) != HRI_NO_BLOCK;
 }
 
-/* Is the block away, and its bit as said? */
-static bool is_away(const hri_region *region, hri_block_number number, bool idle)
+/* ── one state to the other ─────────────────────────────────────────────────────────────────────────────────────── */
+
+void hri_region_make_new(hri_region *region, hri_block_number number)
 {
-    return number < region->untouched && region->next_block[number] == HRI_BLOCK_AWAY &&
-           (region->idle[number / 64] >> number % 64 & 1) == idle;
+    region->words[number] = hri_block_word(HRI_BLOCK_NEW, region->first_new);
+    region->first_new = number;
+    region->used--;
 }
 
-bool hri_region_is_away(const hri_region *region, const void *block)
+static void *make_away(hri_region *region, hri_block_number number)
 {
-    return is_away(region, number_of(region, block), false);
-}
-
-/* A word of bits is written when the next one begins: each block would wait for the one before it. */
-unsigned hri_region_mark(const void *owner, void *const *blocks, unsigned count, bool idle)
-{
-    hri_region *region = NULL;
-    uint64_t nothing, *word = &nothing, bits = 0;
-    unsigned marked = 0;
-    for (; marked < count; marked++) {
-        if (!region || !hri_region_contains(region, blocks[marked]))
-            region = hri_region_find(blocks[marked]);
-        hri_block_number number = region && region->owner == owner ? number_of(region, blocks[marked]) : HRI_NO_BLOCK;
-        if (number == HRI_NO_BLOCK || number >= region->untouched || region->next_block[number] != HRI_BLOCK_AWAY)
-            break;
-        if (word != &region->idle[number / 64]) {
-            *word = bits;
-            word = &region->idle[number / 64];
-            bits = *word;
-        }
-        if ((bits >> number % 64 & 1) == idle)
-            break;
-        bits ^= UINT64_C(1) << number % 64;
-    }
-    *word = bits;
-    return marked;
+    region->words[number] = hri_block_word(HRI_BLOCK_AWAY, 0);
+    return hri_region_block(region, number);
 }
 
 void *hri_region_take_free(hri_region *region)
@@ -174,43 +140,38 @@ void *hri_region_take_free(hri_region *region)
     hri_block_number number = region->first_free;
     if (number == HRI_NO_BLOCK)
         return NULL;
-    region->first_free = region->next_block[number];
-    region->next_block[number] = HRI_BLOCK_AWAY;
+    region->first_free = hri_block_below(region->words[number]);
     region->free--;
-    return hri_region_block(region, number);
+    return make_away(region, number);
 }
 
 void *hri_region_take_new(hri_region *region)
 {
     hri_block_number number = region->first_new;
     if (number != HRI_NO_BLOCK)
-        region->first_new = region->next_block[number];
+        region->first_new = hri_block_below(region->words[number]);
     else if (region->untouched < region->count)
         number = region->untouched++;
     else
         return NULL;
-    region->next_block[number] = HRI_BLOCK_AWAY;
     region->used++;
-    return hri_region_block(region, number);
+    return make_away(region, number);
 }
 
 void hri_region_unmake(hri_region *region, void *block)
 {
-    hri_block_number number = number_of(region, block);
     memset(block, 0, region->block_bytes);
     region->settled = false;
-    region->next_block[number] = region->first_new;
-    region->first_new = number;
-    region->used--;
+    hri_region_make_new(region, hri_region_number(region, block));
 }
 
 bool hri_region_put(hri_region *region, void *block)
 {
-    hri_block_number number = number_of(region, block);
-    if (!is_away(region, number, false))
+    uint32_t *word = hri_region_away(region, block);
+    if (!word)
         return false;
-    region->next_block[number] = region->first_free;
-    region->first_free = number;
+    *word = hri_block_word(HRI_BLOCK_FREE, region->first_free);
+    region->first_free = (hri_block_number)(word - region->words);
     region->free++;
     region->settled = false;
     return true;
@@ -228,12 +189,8 @@ void hri_region_renew(void **blocks, unsigned count)
     for (unsigned i = 0, next; i < count; i = next) {
         hri_region *region = hri_region_find(blocks[i]);
         uintptr_t first = (uintptr_t)blocks[i], bytes = region->block_bytes;
-        for (next = i; next < count && (uintptr_t)blocks[next] == first + (next - i) * bytes; next++) {
-            hri_block_number number = number_of(region, blocks[next]);
-            region->next_block[number] = region->first_new;
-            region->first_new = number;
-            region->used--;
-        }
+        for (next = i; next < count && (uintptr_t)blocks[next] == first + (next - i) * bytes; next++)
+            hri_region_make_new(region, hri_region_number(region, blocks[next]));
         hri_pages_drop(blocks[i], (next - i) * bytes);
     }
 }

@@ -14,7 +14,17 @@
 
 typedef uint32_t hri_block_number;
 
-#define HRI_NO_BLOCK UINT32_MAX
+/* What a region knows of a block: its state in the two uppermost bits of a word; below them the number of the next one that
+ * is new, free or leaving as well; or, of one that is away, a mark of its owner's, which is 0 when it comes out. */
+typedef enum hri_block_state {
+    HRI_BLOCK_NEW,
+    HRI_BLOCK_FREE,
+    HRI_BLOCK_AWAY,
+    HRI_BLOCK_LEAVING,
+} hri_block_state;
+
+#define HRI_BLOCK_STATE_SHIFT 30
+#define HRI_NO_BLOCK ((UINT32_C(1) << HRI_BLOCK_STATE_SHIFT) - 1)
 
 typedef struct hri_region {
     void *owner;             /* the engine whose blocks these are */
@@ -23,6 +33,7 @@ typedef struct hri_region {
     size_t map_bytes;  /* all of it, from here on */
     size_t head_bytes; /* up to the first block */
     size_t block_bytes;
+    size_t blocks_bytes; /* of all blocks */
     uint64_t inverse; /* 2^32 ÷ block_bytes, rounded up; 0: the region is too large for that */
     hri_block_number count;
     hri_block_number used;       /* blocks that are not new */
@@ -33,15 +44,27 @@ typedef struct hri_region {
     hri_block_number leaving;    /* taken out by a call that is running */
     bool settled;                /* no page can go, as far as is known */
     uint64_t seen;               /* the owner's: the last of its passes that was here */
-    uint64_t *idle; /* a bit for each block, behind the numbers: set while a magazine of the depot has it */
-    hri_block_number next_block[]; /* HRI_BLOCK_AWAY for those that are away */
+    uint32_t words[];            /* of all blocks */
 } hri_region;
 
-#define HRI_BLOCK_AWAY (UINT32_MAX - 1)
-#define HRI_BLOCK_LEAVING (UINT32_MAX - 2)
+/* What a block takes of the head. */
+#define HRI_BLOCK_HEAD_BYTES sizeof(uint32_t)
 
-/* What a block takes of the head: its number, and its bit. */
-#define HRI_BLOCK_HEAD_BYTES (sizeof(hri_block_number) + 1)
+static inline uint32_t hri_block_word(hri_block_state state, uint32_t below)
+{
+    return (uint32_t)state << HRI_BLOCK_STATE_SHIFT | below;
+}
+
+static inline hri_block_state hri_block_state_of(uint32_t word)
+{
+    return (hri_block_state)(word >> HRI_BLOCK_STATE_SHIFT);
+}
+
+/* The number or the mark. */
+static inline uint32_t hri_block_below(uint32_t word)
+{
+    return word & HRI_NO_BLOCK;
+}
 
 /* Maps a region for blocks of `block_bytes`, a multiple of `align` (a power of two up to a page). Gives NULL where there
  * is no memory. */
@@ -61,6 +84,52 @@ static inline bool hri_region_contains(const hri_region *region, const void *add
     return (uintptr_t)address - (uintptr_t)region < region->map_bytes;
 }
 
+/* What is needed to find the number of a block, for who looks at many. */
+typedef struct hri_region_view {
+    uintptr_t blocks;
+    size_t blocks_bytes, block_bytes;
+    uint64_t inverse;
+    uint32_t *words;
+} hri_region_view;
+
+static inline hri_region_view hri_region_view_of(hri_region *region)
+{
+    return (hri_region_view){
+        .blocks = (uintptr_t)region + region->head_bytes,
+        .blocks_bytes = region->blocks_bytes,
+        .block_bytes = region->block_bytes,
+        .inverse = region->inverse,
+        .words = region->words,
+    };
+}
+
+/* The number of the block that begins here; HRI_NO_BLOCK: none does. A multiple of block_bytes below 2^32, times the
+ * inverse, has the quotient in its upper half: exactly, since the rounding adds less than one part in 2^32 (Granlund and
+ * Montgomery, PLDI 1994). Whether it was a multiple shows the way back. */
+static inline hri_block_number hri_region_view_number(const hri_region_view *view, const void *block)
+{
+    uintptr_t offset = (uintptr_t)block - view->blocks;
+    if (offset >= view->blocks_bytes)
+        return HRI_NO_BLOCK;
+    uint64_t number = view->inverse ? offset * view->inverse >> 32 : offset / view->block_bytes;
+    return number * view->block_bytes == offset ? (hri_block_number)number : HRI_NO_BLOCK;
+}
+
+static inline hri_block_number hri_region_number(const hri_region *region, const void *block)
+{
+    const hri_region_view view = hri_region_view_of((hri_region *)(uintptr_t)region);
+    return hri_region_view_number(&view, block);
+}
+
+/* The word of a block that is away; NULL: the address is none. */
+static inline uint32_t *hri_region_away(hri_region *region, const void *block)
+{
+    hri_block_number number = hri_region_number(region, block);
+    if (number == HRI_NO_BLOCK || hri_block_state_of(region->words[number]) != HRI_BLOCK_AWAY)
+        return NULL;
+    return &region->words[number];
+}
+
 /* Finds the region of any address; NULL: it is in none. Any time, without a lock. */
 hri_region *hri_region_find(const void *address);
 
@@ -68,22 +137,17 @@ hri_region *hri_region_find(const void *address);
 void *hri_region_take_free(hri_region *region);
 void *hri_region_take_new(hri_region *region);
 
+/* Makes a block new that is no longer on a list. */
+void hri_region_make_new(hri_region *region, hri_block_number number);
+
 /* Makes a block that is away new again, with its pages and zeros in them. */
 void hri_region_unmake(hri_region *region, void *block);
 
-/* Puts back a block that is away and not idle; false if it is none. */
+/* Puts back a block that is away; false if it is none. */
 bool hri_region_put(hri_region *region, void *block);
 
 /* Does one of the region's blocks begin here? Without a lock. */
 bool hri_region_has(const hri_region *region, const void *address);
-
-/* Is this a block that is away and not idle? */
-bool hri_region_is_away(const hri_region *region, const void *block);
-
-/* Marks blocks of `owner`'s that are away as idle, or the other way round, up to the first one that is no such block, or
- * was not so. Gives how many those are. Bits, so that few cache lines go from one processor to the other with the blocks
- * that threads hand on. */
-unsigned hri_region_mark(const void *owner, void *const *blocks, unsigned count, bool idle);
 
 /* Takes out free blocks that have pages on which none is away (region_pages.c), until there are `want` of them, and no more
  * than `most`. Gives how many; they are leaving then, and have to be renewed. */

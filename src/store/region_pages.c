@@ -4,9 +4,6 @@
  * A page can go if no block on it is away, and none is free but those that go with it. Blocks that lose a page lose all that
  * is in them: so they are taken out first (*leaving*), destroyed, and new afterwards. What they have on pages that stay is
  * overwritten with zeros, as new blocks are; less than a page at each end of a run stays resident so, which nobody pays for.
- *
- * Free and new blocks look alike in the head. While a call looks, and the lock is held, the bits of those that are free are
- * set; otherwise only blocks that are away have bits.
  */
 #include "store/region.h"
 
@@ -14,40 +11,9 @@
 
 #include <string.h>
 
-enum state {
-    FREE,
-    LEAVING,
-    AWAY,
-    NEW,
-};
-
-static void set_bit(hri_region *region, hri_block_number number, bool value)
+static hri_block_state state_of(const hri_region *region, hri_block_number number)
 {
-    uint64_t bit = UINT64_C(1) << number % 64, *word = &region->idle[number / 64];
-    *word = value ? *word | bit : *word & ~bit;
-}
-
-static bool has_bit(const hri_region *region, hri_block_number number)
-{
-    return region->idle[number / 64] >> number % 64 & 1;
-}
-
-static void mark_free(hri_region *region, bool value)
-{
-    for (hri_block_number number = region->first_free; number != HRI_NO_BLOCK; number = region->next_block[number])
-        set_bit(region, number, value);
-}
-
-/* While the free ones are marked. */
-static enum state state_of(const hri_region *region, hri_block_number number)
-{
-    if (number >= region->untouched)
-        return NEW;
-    if (region->next_block[number] == HRI_BLOCK_AWAY)
-        return AWAY;
-    if (region->next_block[number] == HRI_BLOCK_LEAVING)
-        return LEAVING;
-    return has_bit(region, number) ? FREE : NEW;
+    return hri_block_state_of(region->words[number]);
 }
 
 /* A page, by offsets in the region, and the blocks on it. */
@@ -80,7 +46,7 @@ static size_t end_of_touched(const hri_region *region)
     return region->head_bytes + (size_t)region->untouched * region->block_bytes;
 }
 
-static hri_block_number count_state(const hri_region *region, const struct page *page, enum state state)
+static hri_block_number count_state(const hri_region *region, const struct page *page, hri_block_state state)
 {
     hri_block_number count = 0;
     for (hri_block_number number = page->first; number <= page->last; number++)
@@ -90,29 +56,27 @@ static hri_block_number count_state(const hri_region *region, const struct page 
 
 /* ── taking out ─────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-/* Free blocks that are chosen lose their bits, and so look new to the pages beside. */
+/* They stay on the list for now. */
 static void choose_page(hri_region *region, const struct page *page)
 {
     for (hri_block_number number = page->first; number <= page->last; number++)
-        if (state_of(region, number) == FREE)
-            set_bit(region, number, false);
+        if (state_of(region, number) == HRI_BLOCK_FREE)
+            region->words[number] = hri_block_word(HRI_BLOCK_LEAVING, hri_block_below(region->words[number]));
 }
 
-/* Takes those that are chosen off the list, and clears the bits of the others. */
+/* Takes those that are chosen off the list. */
 static void take_chosen(hri_region *region)
 {
     hri_block_number number = region->first_free, next;
     region->first_free = HRI_NO_BLOCK;
     for (; number != HRI_NO_BLOCK; number = next) {
-        next = region->next_block[number];
-        if (has_bit(region, number)) {
-            set_bit(region, number, false);
-            region->next_block[number] = region->first_free;
-            region->first_free = number;
-        } else {
-            region->next_block[number] = HRI_BLOCK_LEAVING;
+        next = hri_block_below(region->words[number]);
+        if (state_of(region, number) == HRI_BLOCK_LEAVING) {
             region->leaving++;
             region->free--;
+        } else {
+            region->words[number] = hri_block_word(HRI_BLOCK_FREE, region->first_free);
+            region->first_free = number;
         }
     }
 }
@@ -122,11 +86,10 @@ hri_block_number hri_region_leave(hri_region *region, uint64_t want, uint64_t mo
     size_t size = hri_page_size();
     uint64_t chosen = 0;
     bool all = true;
-    mark_free(region, true);
     for (size_t at = first_page(region, size); all && at < end_of_touched(region); at += size) {
         struct page page = page_at(region, at, size);
-        hri_block_number count = count_state(region, &page, FREE);
-        if (at < region->head_bytes || count == 0 || count_state(region, &page, AWAY) > 0)
+        hri_block_number count = count_state(region, &page, HRI_BLOCK_FREE);
+        if (at < region->head_bytes || count == 0 || count_state(region, &page, HRI_BLOCK_AWAY) > 0)
             continue;
         all = chosen < want && chosen + count <= most;
         if (all) {
@@ -141,7 +104,7 @@ hri_block_number hri_region_leave(hri_region *region, uint64_t want, uint64_t mo
 
 void *hri_region_next_leaving(const hri_region *region, hri_block_number *at)
 {
-    while (*at < region->untouched && region->next_block[*at] != HRI_BLOCK_LEAVING)
+    while (*at < region->untouched && state_of(region, *at) != HRI_BLOCK_LEAVING)
         ++*at;
     return *at < region->untouched ? hri_region_block(region, (*at)++) : NULL;
 }
@@ -152,7 +115,7 @@ void *hri_region_next_leaving(const hri_region *region, hri_block_number *at)
 static void clear_page(hri_region *region, const struct page *page)
 {
     for (hri_block_number number = page->first; number <= page->last; number++) {
-        if (state_of(region, number) != LEAVING)
+        if (state_of(region, number) != HRI_BLOCK_LEAVING)
             continue;
         size_t from = region->head_bytes + (size_t)number * region->block_bytes, to = from + region->block_bytes;
         from = from > page->from ? from : page->from;
@@ -163,8 +126,8 @@ static void clear_page(hri_region *region, const struct page *page)
 
 static bool may_go(const hri_region *region, const struct page *page)
 {
-    return page->from >= region->head_bytes && count_state(region, page, LEAVING) > 0 &&
-           count_state(region, page, AWAY) == 0 && count_state(region, page, FREE) == 0;
+    return page->from >= region->head_bytes && count_state(region, page, HRI_BLOCK_LEAVING) > 0 &&
+           count_state(region, page, HRI_BLOCK_AWAY) == 0 && count_state(region, page, HRI_BLOCK_FREE) == 0;
 }
 
 /* Drops the pages that can go, those side by side in one call. */
@@ -189,15 +152,9 @@ static void drop_pages(hri_region *region)
 
 void hri_region_renew_leaving(hri_region *region)
 {
-    mark_free(region, true);
     drop_pages(region);
-    mark_free(region, false);
-    for (hri_block_number number = region->untouched; number-- > 0;) {
-        if (region->next_block[number] != HRI_BLOCK_LEAVING)
-            continue;
-        region->next_block[number] = region->first_new;
-        region->first_new = number;
-        region->used--;
-    }
+    for (hri_block_number number = region->untouched; number-- > 0;)
+        if (state_of(region, number) == HRI_BLOCK_LEAVING)
+            hri_region_make_new(region, number);
     region->leaving = 0;
 }

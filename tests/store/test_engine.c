@@ -3,6 +3,7 @@
  * And that what an engine gives back is gone. */
 #include "support/cmocka.h"
 
+#include "base/assert.h"
 #include "os/pages.h"
 #include "store/magazine.h"
 #include "store/redzone.h"
@@ -139,6 +140,83 @@ static void magazines_of_both_sizes_lose_nothing(void **state)
     assert_int_equal(figures.in_use, 0);
     assert_int_equal(figures.misses, count);
     hri_engine_trim(&engine, UINT64_MAX);
+    hr_figures guards;
+    hr_guard_read(guard, &guards);
+    assert_int_equal(guards.live_bytes, 0);
+}
+
+/* Gets blocks, or puts those from `from` on. */
+static void get_blocks(void **blocks, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        assert_non_null(blocks[i] = hri_engine_get(&engine, true));
+}
+
+static void put_blocks(void **blocks, unsigned from, unsigned to)
+{
+    for (unsigned i = from; i < to; i++)
+        assert_true(hri_engine_put(&engine, blocks[i]));
+}
+
+/* What the depot writes on blocks stays there when they leave it, and comes again after a while: of the same magazine, or
+ * of another one that is in the depot then. Neither makes a block one that was put twice, and one that was is still found. */
+static void marks_that_come_again_are_no_fault(void **state)
+{
+    (void)state;
+    make(65536);
+    void *blocks[24], *more[24];
+    get_blocks(blocks, 24);
+    if (!engine.place) {
+        put_blocks(blocks, 0, 24);
+        print_message("skipped: debug builds have no magazines\n");
+        skip();
+    }
+    assert_int_equal(engine.slots, 4);
+    uint64_t faults = hri_fault_count();
+    put_blocks(blocks, 0, 12); /* the first four are in the depot now */
+    assert_int_equal(engine.depot_blocks, 4);
+    uint32_t number = engine.mark_number;
+    get_blocks(more, 12);
+    assert_int_equal(engine.depot_blocks, 0);
+    engine.mark_number = number - 1; /* the same mark again, for the same blocks */
+    put_blocks(blocks, 0, 12);
+    assert_int_equal(engine.mark_number, number);
+    get_blocks(more, 12);
+    engine.mark_number = number - 1; /* and for others: these come later */
+    put_blocks(blocks, 4, 24);
+    assert_true(engine.depot_blocks >= 8);
+    assert_int_equal(((hri_magazine *)engine.full->slots[0])->mark & UINT16_MAX, number);
+    put_blocks(blocks, 0, 4);
+    get_blocks(more, 24);
+    put_blocks(blocks, 0, 24);
+    assert_int_equal(hri_fault_count(), faults);
+
+    assert_false(hri_engine_put(&engine, blocks[1])); /* in the depot */
+    assert_int_equal(hri_fault_count(), faults + 1);
+    hr_pool_figures figures = {0};
+    hri_engine_read(&engine, &figures);
+    assert_int_equal(figures.idle, 24);
+    assert_int_equal(hri_fault_count(), faults + 1);
+}
+
+/* Some hundred magazines, and what the depot needs to keep them is given back too. */
+static void the_depot_grows_and_shrinks(void **state)
+{
+    (void)state;
+    make(16384);
+    static void *blocks[2000];
+    get_blocks(blocks, 2000);
+    put_blocks(blocks, 0, 2000);
+    assert_true(!engine.place || engine.full->count > 2 * HRI_MAGAZINE_SLOTS_GROWING);
+    void *again[2000];
+    get_blocks(again, 2000);
+    put_blocks(again, 0, 2000);
+    hr_pool_figures figures = {0};
+    hri_engine_read(&engine, &figures);
+    assert_int_equal(figures.misses, 2000);
+    assert_int_equal(figures.idle, 2000);
+    hri_engine_trim(&engine, UINT64_MAX);
+    assert_null(engine.full);
     hr_figures guards;
     hr_guard_read(guard, &guards);
     assert_int_equal(guards.live_bytes, 0);
@@ -403,6 +481,8 @@ int main(void)
         cmocka_unit_test_teardown(what_a_trim_freed_is_what_was_uncharged, tear_down),
         cmocka_unit_test_teardown(blocks_of_whole_pages_are_given_back_among_others, tear_down),
         cmocka_unit_test_teardown(magazines_of_both_sizes_lose_nothing, tear_down),
+        cmocka_unit_test_teardown(marks_that_come_again_are_no_fault, tear_down),
+        cmocka_unit_test_teardown(the_depot_grows_and_shrinks, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
