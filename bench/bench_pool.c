@@ -19,10 +19,13 @@
 
 #define BATCH 100u
 #define MIB (1u << 20)
+#define SIZES_MIN 64u
+#define SIZES_MAX 1087u
 
 /* What is measured: a size, with the pool or the heap that gives it. */
 struct source {
     hr_object_pool *pool;
+    hr_byte_pool *sizes; /* for buffers of SIZES_MIN to SIZES_MAX bytes */
     bench_heap heap;
     size_t size;
     bool fill;
@@ -57,6 +60,34 @@ static inline void *heap_get(const struct source *source)
 }
 
 static inline void heap_put(const struct source *source, void *block)
+{
+    source->heap.release(block);
+}
+
+/* Sizes that differ from one to the next. */
+static inline size_t next_size(void)
+{
+    static unsigned at;
+    at += 37;
+    return SIZES_MIN + at % (SIZES_MAX - SIZES_MIN + 1);
+}
+
+static inline void *sizes_get(const struct source *source)
+{
+    return hr_byte_pool_get(source->sizes, next_size());
+}
+
+static inline void sizes_put(const struct source *source, void *block)
+{
+    hr_byte_pool_put(source->sizes, block);
+}
+
+static inline void *heap_sizes_get(const struct source *source)
+{
+    return source->heap.allocate(next_size());
+}
+
+static inline void heap_sizes_put(const struct source *source, void *block)
 {
     source->heap.release(block);
 }
@@ -165,6 +196,8 @@ static inline void floor_put(const struct source *source, void *block)
 LOOPS(inline)
 LOOPS(call)
 LOOPS(heap)
+LOOPS(sizes)
+LOOPS(heap_sizes)
 
 static void floor_batch(void *context, unsigned thread, uint64_t count)
 {
@@ -193,6 +226,8 @@ static struct source *source_of(size_t size, const bench_heap *heap)
     else
         bench_require(hr_object_pool_new(guard, &(hr_object_pool_options){.size = size}, &source->pool) == 0,
                       "hr_object_pool_new");
+    hr_byte_pool_options sizes = {.min_bytes = SIZES_MIN, .max_bytes = SIZES_MAX};
+    bench_require(heap || hr_byte_pool_new(guard, &sizes, &source->sizes) == 0, "hr_byte_pool_new");
     return source;
 }
 
@@ -280,6 +315,9 @@ int main(int argc, char **argv)
         group_of("pool_inline_pair_1024", 1, inline_pair, heap_pair, 1024),
         group_of("pool_filled_64_kib", 1, inline_batch, heap_batch, 65536),
         group_of("pool_filled_1_mib", 1, inline_batch, heap_batch, MIB),
+        group_of("pool_sizes_pair", 1, sizes_pair, heap_sizes_pair, 64),
+        group_of("pool_sizes_batch_100", 1, sizes_batch, heap_sizes_batch, 64),
+        group_of("pool_sizes_hand_off", 2, sizes_hand_off, heap_sizes_hand_off, 64),
         group_of("pool_hand_off_1_mib", 2, inline_hand_off, heap_hand_off, MIB),
     };
     add_slices(&groups[0], heap_pair);

@@ -79,6 +79,32 @@ int hri_engine_init(hri_engine *engine, const hri_engine_options *options);
 /* Gives -EBUSY while blocks are out: then it is still there. */
 int hri_engine_destroy(hri_engine *engine);
 
+/* Takes a block from this thread's magazine, or puts one there, if that goes without the lock: as the header does it, for
+ * pools that it does not know enough of. The block was looked at. */
+static inline void *hri_engine_pop(const hri_engine *engine)
+{
+    void *block = NULL;
+#ifdef HR_POOL_INLINE_
+    const struct hr_pool_face_ face = {.get_place = engine->place};
+    if (!hr_pool_pop_(&face, &block))
+        return NULL;
+#else
+    (void)engine;
+#endif
+    return block;
+}
+
+static inline bool hri_engine_push(const hri_engine *engine, void *block)
+{
+#ifdef HR_POOL_INLINE_
+    const struct hr_pool_face_ face = {.put_place = engine->place};
+    return hr_pool_push_(&face, block);
+#else
+    (void)engine, (void)block;
+    return false;
+#endif
+}
+
 /* Gives a block, or NULL with errno. Where it is not `needed` nobody is asked for memory so that it can be had. */
 void *hri_engine_get(hri_engine *engine, bool needed);
 

@@ -19,12 +19,23 @@ struct hr_byte_pool {
     hri_pool pool;
     hri_oversize oversize;
     hr_budget *budget;
-    size_t max_bytes;
+    size_t min_bytes, max_bytes;
+    unsigned first_step; /* see below */
     bool wipe;
     hri_engine *engines;
 };
 
 static hri_handles handles = {.size = sizeof(hr_byte_pool), .offset = offsetof(hr_byte_pool, handle)};
+
+/* Sizes are steps: 16, 32, 48, 64, and from there on four for each power of two. This is the largest one that is not more
+ * than `bytes`, by its number. */
+static unsigned step_of(size_t bytes)
+{
+    if (bytes < 64)
+        return (unsigned)(bytes / 16);
+    unsigned power = 63 - (unsigned)__builtin_clzll(bytes);
+    return 4 * (power - 6) + (unsigned)(bytes >> (power - 2));
+}
 
 /* The next size that buffers have. */
 static size_t grow(size_t bytes)
@@ -110,7 +121,9 @@ static int make(const hr_byte_pool_options *options, unsigned blocks, hr_byte_po
         return -ENOMEM;
     pool->pool.oversize = &pool->oversize;
     pool->budget = options->budget;
+    pool->min_bytes = min_bytes;
     pool->max_bytes = max_bytes;
+    pool->first_step = step_of(min_bytes);
     pool->wipe = options->wipe;
     int error = make_parts(pool, min_bytes, blocks);
     if (error)
@@ -163,18 +176,11 @@ int hr_byte_pool_free(hr_byte_pool *pool)
     return 0;
 }
 
-/* The engine of the smallest buffers that are large enough. */
+/* The engine of the smallest buffers that are large enough. The first one's are of min_bytes, which need not be a step, and
+ * the last one's of max_bytes. */
 static hri_engine *engine_for(hr_byte_pool *pool, size_t size)
 {
-    unsigned low = 0, high = pool->pool.count - 1;
-    while (low < high) {
-        unsigned middle = (low + high) / 2;
-        if (pool->engines[middle].usable_bytes < size)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return &pool->engines[low];
+    return &pool->engines[size <= pool->min_bytes ? 0 : step_of(size - 1) + 1 - pool->first_step];
 }
 
 static void *get(hr_byte_pool *pool, size_t size)
@@ -183,9 +189,11 @@ static void *get(hr_byte_pool *pool, size_t size)
         errno = EINVAL;
         return NULL;
     }
-    if (size <= pool->max_bytes)
-        return hri_engine_get(engine_for(pool, size), true);
-    return hri_oversize_get(&pool->oversize, size);
+    if (size > pool->max_bytes)
+        return hri_oversize_get(&pool->oversize, size);
+    hri_engine *engine = engine_for(pool, size);
+    void *block = hri_engine_pop(engine);
+    return block ? block : hri_engine_get(engine, true);
 }
 
 void *hr_byte_pool_get_slowly_(hr_byte_pool *pool, size_t size)
@@ -216,7 +224,8 @@ void hri_byte_pool_put(hr_byte_pool *pool, void *block)
     if (engine) {
         if (pool->wipe)
             explicit_bzero(block, engine->usable_bytes);
-        hri_engine_put(engine, block);
+        if (!hri_engine_push(engine, block))
+            hri_engine_put(engine, block);
     } else if (!hri_oversize_put(&pool->oversize, block)) {
         hri_fault("%p is put into the pool \"%s\", and is no block of it, or no longer", block, pool->pool.name);
     }

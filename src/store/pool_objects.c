@@ -121,12 +121,8 @@ static void put(hr_object_pool *pool, void *object)
     reset(pool, object);
     if (pool->wipe)
         explicit_bzero(object, pool->size);
-#ifdef HR_POOL_INLINE_
-    const struct hr_pool_face_ face = {.put_place = pool->engine.place}; /* it has come by now */
-    if (hr_pool_push_(&face, object))
-        return;
-#endif
-    hri_engine_put(&pool->engine, object);
+    if (!hri_engine_push(&pool->engine, object))
+        hri_engine_put(&pool->engine, object);
 }
 
 void hr_object_pool_put_slowly_(hr_object_pool *pool, void *object)

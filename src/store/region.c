@@ -1,43 +1,30 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Regions begin at multiples of 64 KiB, and a table with an entry for each such piece of the address space says which
- * region it belongs to: two levels, of which the second is mapped as it is needed. Entries are written before the region's
- * first block is handed out and cleared after its last one came back; so whoever holds a block finds it there, without a
- * lock. This is the page map of tcmalloc and others, a level shorter.
- */
 #include "store/region.h"
 
 #include "base/assert.h"
 #include "os/pages.h"
 
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define PIECE_BITS 16
-#define PIECE_BYTES ((size_t)1 << PIECE_BITS)
-#define ADDRESS_BITS 48
-#define LEAF_BITS 16
-#define LEAF_COUNT ((size_t)1 << LEAF_BITS)
-#define ROOT_COUNT ((size_t)1 << (ADDRESS_BITS - PIECE_BITS - LEAF_BITS))
+#define PIECE_BYTES ((size_t)1 << HRI_PIECE_BITS)
 
-typedef _Atomic(hri_region *) entry;
-
-static _Atomic(entry *) roots[ROOT_COUNT];
+hri_region_root hri_region_roots[HRI_REGION_ROOTS];
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* over the making of leaves; a leaf itself */
 
-static entry *leaf_of(uintptr_t address, bool make)
+static hri_region_entry *leaf_of(uintptr_t address, bool make)
 {
-    if (address >> ADDRESS_BITS)
+    if (address >> HRI_ADDRESS_BITS)
         return NULL;
-    _Atomic(entry *) *root = &roots[address >> (PIECE_BITS + LEAF_BITS)];
-    entry *leaf = atomic_load_explicit(root, memory_order_acquire);
+    hri_region_root *root = &hri_region_roots[address >> (HRI_PIECE_BITS + HRI_LEAF_BITS)];
+    hri_region_entry *leaf = atomic_load_explicit(root, memory_order_acquire);
     if (leaf || !make)
         return leaf;
     pthread_mutex_lock(&lock);
     leaf = atomic_load_explicit(root, memory_order_relaxed);
     void *pages;
-    if (!leaf && hri_pages_map(LEAF_COUNT * sizeof *leaf, &pages) == 0) {
+    if (!leaf && hri_pages_map(HRI_LEAF_ENTRIES * sizeof *leaf, &pages) == 0) {
         leaf = pages;
         atomic_store_explicit(root, leaf, memory_order_release);
     }
@@ -49,19 +36,12 @@ static bool enter(hri_region *region, hri_region *value)
 {
     uintptr_t from = (uintptr_t)region, to = from + region->map_bytes;
     for (uintptr_t at = from; at < to; at += PIECE_BYTES) {
-        entry *leaf = leaf_of(at, value != NULL);
+        hri_region_entry *leaf = leaf_of(at, value != NULL);
         if (!leaf)
             return false;
-        atomic_store_explicit(&leaf[at >> PIECE_BITS & (LEAF_COUNT - 1)], value, memory_order_release);
+        atomic_store_explicit(&leaf[at >> HRI_PIECE_BITS & (HRI_LEAF_ENTRIES - 1)], value, memory_order_release);
     }
     return true;
-}
-
-hri_region *hri_region_find(const void *address)
-{
-    const entry *leaf = leaf_of((uintptr_t)address, false);
-    return leaf ? atomic_load_explicit(&leaf[(uintptr_t)address >> PIECE_BITS & (LEAF_COUNT - 1)], memory_order_acquire)
-                : NULL;
 }
 
 static size_t round_up(size_t size, size_t grain)
@@ -113,11 +93,6 @@ void hri_region_free(hri_region *region)
 {
     enter(region, NULL);
     hri_pages_unmap(region, region->map_bytes);
-}
-
-bool hri_region_has(const hri_region *region, const void *address)
-{
-    return hri_region_number(region, address) != HRI_NO_BLOCK;
 }
 
 /* ── one state to the other ─────────────────────────────────────────────────────────────────────────────────────── */

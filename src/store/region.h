@@ -8,6 +8,7 @@
 #ifndef HRI_STORE_REGION_H
 #define HRI_STORE_REGION_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -78,12 +79,6 @@ static inline void *hri_region_block(const hri_region *region, hri_block_number 
     return (void *)((uintptr_t)region + region->head_bytes + (size_t)number * region->block_bytes);
 }
 
-/* Is the address in the region? */
-static inline bool hri_region_contains(const hri_region *region, const void *address)
-{
-    return (uintptr_t)address - (uintptr_t)region < region->map_bytes;
-}
-
 /* What is needed to find the number of a block, for who looks at many. */
 typedef struct hri_region_view {
     uintptr_t blocks;
@@ -130,8 +125,33 @@ static inline uint32_t *hri_region_away(hri_region *region, const void *block)
     return &region->words[number];
 }
 
+/* Regions begin at multiples of 64 KiB, and a table with an entry for each such piece of the address space says which
+ * region it belongs to: two levels, of which the second is mapped as it is needed. Entries are written before the region's
+ * first block is handed out and cleared after its last one came back; so whoever holds a block finds it there, without a
+ * lock. This is the page map of tcmalloc and others, a level shorter. */
+#define HRI_PIECE_BITS 16
+#define HRI_LEAF_BITS 16
+#define HRI_ADDRESS_BITS 48
+#define HRI_LEAF_ENTRIES ((size_t)1 << HRI_LEAF_BITS)
+#define HRI_REGION_ROOTS ((size_t)1 << (HRI_ADDRESS_BITS - HRI_PIECE_BITS - HRI_LEAF_BITS))
+
+typedef _Atomic(hri_region *) hri_region_entry;
+typedef _Atomic(hri_region_entry *) hri_region_root;
+
+extern __attribute__((visibility("hidden"))) hri_region_root hri_region_roots[HRI_REGION_ROOTS];
+
 /* Finds the region of any address; NULL: it is in none. Any time, without a lock. */
-hri_region *hri_region_find(const void *address);
+static inline hri_region *hri_region_find(const void *block)
+{
+    uintptr_t address = (uintptr_t)block;
+    if (address >> HRI_ADDRESS_BITS)
+        return NULL;
+    const hri_region_entry *leaf = atomic_load_explicit(
+        &hri_region_roots[address >> (HRI_PIECE_BITS + HRI_LEAF_BITS)], memory_order_acquire);
+    if (!leaf)
+        return NULL;
+    return atomic_load_explicit(&leaf[address >> HRI_PIECE_BITS & (HRI_LEAF_ENTRIES - 1)], memory_order_acquire);
+}
 
 /* Takes a free block, or a new one; NULL if there is none. */
 void *hri_region_take_free(hri_region *region);
@@ -147,7 +167,10 @@ void hri_region_unmake(hri_region *region, void *block);
 bool hri_region_put(hri_region *region, void *block);
 
 /* Does one of the region's blocks begin here? Without a lock. */
-bool hri_region_has(const hri_region *region, const void *address);
+static inline bool hri_region_has(const hri_region *region, const void *address)
+{
+    return hri_region_number(region, address) != HRI_NO_BLOCK;
+}
 
 /* Takes out free blocks that have pages on which none is away (region_pages.c), until there are `want` of them, and no more
  * than `most`. Gives how many; they are leaving then, and have to be renewed. */

@@ -4,6 +4,7 @@
 
 #include "base/assert.h"
 #include "os/pages.h"
+#include "store/redzone.h"
 
 #include <errno.h>
 #include <headroom/headroom.h>
@@ -103,6 +104,38 @@ static void source_3_buffers_of_many_sizes_come_back_to_their_own(void **state)
         assert_int_equal(read_pool().in_use, 0);
     }
     assert_int_equal(read_pool().unpooled, 0);
+}
+
+/* How far two buffers of a size lie apart, which are the first ones of their size. */
+static size_t stride_of(size_t size)
+{
+    char *first = hr_byte_pool_get(pool, size), *second = hr_byte_pool_get(pool, size);
+    assert_non_null(first);
+    assert_non_null(second);
+    size_t stride = (size_t)(second - first);
+    hr_byte_pool_put(pool, second);
+    hr_byte_pool_put(pool, first);
+    return stride;
+}
+
+static void each_size_gets_the_smallest_buffers_that_fit(void **state)
+{
+    (void)state;
+    static const size_t ranges[][2] = {{1, 2000}, {16, 64}, {63, 65}, {64, 1024}, {100, 100}, {100, 5000}, {4096, 9000}};
+    for (size_t i = 0; i < sizeof ranges / sizeof ranges[0]; i++) {
+        size_t min = ranges[i][0], max = ranges[i][1];
+        hr_byte_pool_options options = {.budget = budget, .min_bytes = min, .max_bytes = max};
+        assert_int_equal(hr_byte_pool_new(guard, &options, &pool), 0);
+        for (size_t size = 1; size <= max; size++) {
+            size_t least = size < min ? min : size, step = least / 4 > 16 ? least / 4 : 16;
+            size_t most = least + step - 1 + HRI_REDZONE_BYTES;
+            hr_byte_pool_trim(pool);
+            assert_in_range(stride_of(size), least, most < 8192 ? most : most + 4096 /* whole pages */);
+        }
+        assert_int_equal(read_pool().unpooled, 0);
+        assert_int_equal(hr_byte_pool_free(pool), 0);
+    }
+    pool = NULL;
 }
 
 static void more_than_the_largest_is_served_unpooled(void **state)
@@ -381,6 +414,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_buffer_is_used_again_and_counted),
         TEST(source_3_buffers_of_many_sizes_come_back_to_their_own),
+        TEST(each_size_gets_the_smallest_buffers_that_fit),
         TEST(more_than_the_largest_is_served_unpooled),
         TEST(idle_is_charged_until_it_is_trimmed),
         TEST(large_idle_buffers_give_their_pages_back),
