@@ -16,6 +16,9 @@
 #include <errno.h>
 #include <limits.h>
 
+/* So often pools are asked again where nothing was found. */
+#define POOLS_AGAIN 2
+
 static __attribute__((tls_model("initial-exec"))) _Thread_local bool reclaiming;
 
 bool hri_reclaiming(void)
@@ -179,9 +182,8 @@ static uint64_t drain_node(hri_reclaimers *reclaimers, hr_reclaimer *node, const
     return sum;
 }
 
-/* What others let go may wait in pools, which were asked before them: until pools have given it back too, nothing of it
- * is free. They are asked whatever the time is, and what comes of it is counted already. */
-static void settle_pools(hri_reclaimers *reclaimers, const hri_reclaim_goal *goal)
+/* Asks pools once more, whatever the time is. */
+static uint64_t ask_pools(hri_reclaimers *reclaimers, const hri_reclaim_goal *goal)
 {
     hri_reclaim_goal again = *goal;
     again.deadline_ns = hri_later(goal->deadline_ns, hri_clock_now(reclaimers->clock) + HRI_RECLAIM_SLICE_NS);
@@ -193,15 +195,14 @@ static void settle_pools(hri_reclaimers *reclaimers, const hri_reclaim_goal *goa
         place = (struct place){.priority = node->priority, .order = node->order_};
         freed += drain_node(reclaimers, node, &again, freed);
     }
+    return freed;
 }
 
-uint64_t hri_reclaimers_run(hri_reclaimers *reclaimers, const hri_reclaim_goal *goal)
+/* Of those who were asked. */
+static uint64_t ask_all(hri_reclaimers *reclaimers, const hri_reclaim_goal *goal, uint64_t *ret_let_go)
 {
-    if (reclaiming)
-        return 0;
-    uint64_t freed = 0, let_go = 0;
+    uint64_t freed = 0;
     struct place place = {.start = true};
-    pthread_mutex_lock(&reclaimers->lock);
     hr_reclaimer *node;
     while ((goal->want_bytes == 0 || freed < goal->want_bytes) &&
            (node = next_after(reclaimers, &place, goal->inside)) != NULL) {
@@ -210,10 +211,25 @@ uint64_t hri_reclaimers_run(hri_reclaimers *reclaimers, const hri_reclaim_goal *
             break;
         uint64_t got = drain_node(reclaimers, node, goal, freed);
         freed += got;
-        let_go += place.priority > HRI_YIELD_IDLE ? got : 0;
+        *ret_let_go += place.priority > HRI_YIELD_IDLE ? got : 0;
     }
-    if (let_go > 0 && goal->want_bytes > 0)
-        settle_pools(reclaimers, goal);
+    return freed;
+}
+
+uint64_t hri_reclaimers_run(hri_reclaimers *reclaimers, const hri_reclaim_goal *goal)
+{
+    if (reclaiming)
+        return 0;
+    uint64_t let_go = 0;
+    pthread_mutex_lock(&reclaimers->lock);
+    uint64_t freed = ask_all(reclaimers, goal, &let_go);
+    /* What others let go may wait in pools, which were asked before them: until pools have given it back too, nothing of it
+     * is free. What comes of it is counted already. */
+    if (let_go > 0)
+        ask_pools(reclaimers, goal);
+    /* A thread may have put its blocks into a pool that had been asked, and taken the idle ones of a pool that had not. */
+    for (int i = 0; freed == 0 && i < POOLS_AGAIN; i++)
+        freed = ask_pools(reclaimers, goal);
     pthread_mutex_unlock(&reclaimers->lock);
     return freed;
 }

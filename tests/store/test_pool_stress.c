@@ -105,6 +105,70 @@ static void no_block_is_in_two_hands(void **state)
     }
 }
 
+/* Buffers of many sizes that pass from thread to thread: each says how large it is, at both ends, until somebody puts it. */
+#define MIXED_MAX 6000u
+#define PLACES 512u
+static hr_byte_pool *mixed;
+static _Atomic(uint32_t *) places[PLACES];
+
+static uint32_t *get_mixed(uint32_t bytes)
+{
+    uint32_t *buffer = hr_byte_pool_get(mixed, bytes);
+    if (!buffer)
+        return NULL;
+    buffer[0] = bytes;
+    buffer[bytes / 4 - 1] = bytes;
+    gets++;
+    return buffer;
+}
+
+static void put_mixed(uint32_t *buffer)
+{
+    if (!buffer)
+        return;
+    uint32_t bytes = buffer[0];
+    if (bytes < 8 || bytes > MIXED_MAX || buffer[bytes / 4 - 1] != bytes)
+        clashes++;
+    hr_byte_pool_put(mixed, buffer);
+}
+
+static void *pass_on(void *context)
+{
+    unsigned random = (unsigned)(uintptr_t)context;
+    while (!stop) {
+        uint32_t *buffer = get_mixed(8 + 4 * ((unsigned)rand_r(&random) % (MIXED_MAX / 4 - 1)));
+        put_mixed(atomic_exchange(&places[(unsigned)rand_r(&random) % PLACES], buffer));
+    }
+    return NULL;
+}
+
+static void buffers_of_all_sizes_are_in_one_hand(void **state)
+{
+    (void)state;
+    pthread_t threads[8];
+    hr_byte_pool_options options = {.min_bytes = 32, .max_bytes = 4096}; /* and some are larger */
+    assert_int_equal(hr_byte_pool_new(guard, &options, &mixed), 0);
+    for (uintptr_t i = 0; i < 8; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, pass_on, (void *)(i + 1)), 0);
+    for (int i = 0; i < 400; i++) {
+        if (i % 2 == 0)
+            hr_byte_pool_trim(mixed);
+        else
+            hr_relieve(guard, 50000);
+        usleep(500);
+    }
+    stop = true;
+    for (int i = 0; i < 8; i++)
+        pthread_join(threads[i], NULL);
+    for (unsigned i = 0; i < PLACES; i++)
+        put_mixed(atomic_exchange(&places[i], NULL));
+    hr_pool_figures figures;
+    hr_byte_pool_read(mixed, &figures);
+    assert_int_equal(figures.hits + figures.misses + figures.unpooled, gets);
+    assert_int_equal(figures.in_use, 0);
+    assert_int_equal(hr_byte_pool_free(mixed), 0);
+}
+
 /* One gets, the other puts: the number of blocks stays bounded. */
 #define RING 1024
 static _Atomic(uint64_t *) ring[RING];
@@ -303,6 +367,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(no_block_is_in_two_hands),
+        TEST(buffers_of_all_sizes_are_in_one_hand),
         TEST(a_producer_and_a_consumer_do_not_grow),
         TEST(sleeping_threads_magazines_do_not_cause_a_refusal),
         TEST(a_thread_that_ends_leaves_nothing_behind),
