@@ -79,28 +79,28 @@ int hri_engine_init(hri_engine *engine, const hri_engine_options *options);
 /* Gives -EBUSY while blocks are out: then it is still there. */
 int hri_engine_destroy(hri_engine *engine);
 
-/* Takes a block from this thread's magazine, or puts one there, if that goes without the lock: as the header does it, for
- * pools that it does not know enough of. The block was looked at. */
-static inline void *hri_engine_pop(const hri_engine *engine)
+/* Takes a block from this thread's magazine at a place, or puts one there, if that goes without the lock: as the header does
+ * it, for pools that it does not know enough of. The block was looked at. */
+static inline void *hri_place_pop(hri_place place)
 {
     void *block = NULL;
 #ifdef HR_POOL_INLINE_
-    const struct hr_pool_face_ face = {.get_place = engine->place};
+    const struct hr_pool_face_ face = {.get_place = place};
     if (!hr_pool_pop_(&face, &block))
         return NULL;
 #else
-    (void)engine;
+    (void)place;
 #endif
     return block;
 }
 
-static inline bool hri_engine_push(const hri_engine *engine, void *block)
+static inline bool hri_place_push(hri_place place, void *block)
 {
 #ifdef HR_POOL_INLINE_
-    const struct hr_pool_face_ face = {.put_place = engine->place};
+    const struct hr_pool_face_ face = {.put_place = place};
     return hr_pool_push_(&face, block);
 #else
-    (void)engine, (void)block;
+    (void)place, (void)block;
     return false;
 #endif
 }

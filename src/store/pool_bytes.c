@@ -23,6 +23,7 @@ struct hr_byte_pool {
     unsigned first_step; /* see below */
     bool wipe;
     hri_engine *engines;
+    hri_place *places; /* theirs */
 };
 
 static hri_handles handles = {.size = sizeof(hr_byte_pool), .offset = offsetof(hr_byte_pool, handle)};
@@ -59,6 +60,7 @@ static void free_parts(hr_byte_pool *pool)
         hri_engine_destroy(&pool->engines[--pool->pool.count]);
     hri_oversize_destroy(&pool->oversize);
     free(pool->engines);
+    free(pool->places);
 }
 
 /* Makes the engines, from the smallest size up. */
@@ -67,7 +69,8 @@ static int make_engines(hr_byte_pool *pool, size_t min_bytes, unsigned blocks)
     size_t bytes = min_bytes;
     unsigned count = count_sizes(min_bytes, pool->max_bytes);
     pool->pool.engines = pool->engines = calloc(count, sizeof *pool->engines);
-    if (!pool->engines)
+    pool->places = calloc(count, sizeof *pool->places);
+    if (!pool->engines || !pool->places)
         return -ENOMEM;
     for (; pool->pool.count < count; pool->pool.count++) {
         hri_engine_options options = {
@@ -80,6 +83,7 @@ static int make_engines(hr_byte_pool *pool, size_t min_bytes, unsigned blocks)
         int error = hri_engine_init(&pool->engines[pool->pool.count], &options);
         if (error)
             return error;
+        pool->places[pool->pool.count] = pool->engines[pool->pool.count].place;
         bytes = grow(bytes);
     }
     return 0;
@@ -172,28 +176,34 @@ int hr_byte_pool_free(hr_byte_pool *pool)
         return error;
     hri_oversize_destroy(&pool->oversize);
     free(pool->engines);
+    free(pool->places);
     hri_handle_give(&handles, pool);
     return 0;
 }
 
-/* The engine of the smallest buffers that are large enough. The first one's are of min_bytes, which need not be a step, and
- * the last one's of max_bytes. */
-static hri_engine *engine_for(hr_byte_pool *pool, size_t size)
+/* The number of the engine of the smallest buffers that are large enough. The first one's are of min_bytes, which need not be
+ * a step, and the last one's of max_bytes. */
+static inline unsigned engine_for(const hr_byte_pool *pool, size_t size)
 {
-    return &pool->engines[size <= pool->min_bytes ? 0 : step_of(size - 1) + 1 - pool->first_step];
+    return size <= pool->min_bytes ? 0 : step_of(size - 1) + 1 - pool->first_step;
 }
 
-static void *get(hr_byte_pool *pool, size_t size)
+static __attribute__((noinline)) void *get_locked(hr_byte_pool *pool, size_t size)
 {
     if (!hri_handle_is_open(&pool->handle)) {
         errno = EINVAL;
         return NULL;
     }
-    if (size > pool->max_bytes)
-        return hri_oversize_get(&pool->oversize, size);
-    hri_engine *engine = engine_for(pool, size);
-    void *block = hri_engine_pop(engine);
-    return block ? block : hri_engine_get(engine, true);
+    if (size <= pool->max_bytes)
+        return hri_engine_get(&pool->engines[engine_for(pool, size)], true);
+    return hri_oversize_get(&pool->oversize, size);
+}
+
+/* A pool that was freed has no sizes. */
+static void *get(hr_byte_pool *pool, size_t size)
+{
+    void *block = size - 1 < pool->max_bytes ? hri_place_pop(pool->places[engine_for(pool, size)]) : NULL;
+    return block ? block : get_locked(pool, size);
 }
 
 void *hr_byte_pool_get_slowly_(hr_byte_pool *pool, size_t size)
@@ -208,15 +218,14 @@ void *hri_byte_pool_try_get(hr_byte_pool *pool)
 }
 
 /* The engine that a block is of; NULL: it is of none of the pool's. Does not look at the block. */
-static hri_engine *engine_of(hr_byte_pool *pool, const void *block)
+static inline hri_engine *engine_of(const hr_byte_pool *pool, const void *block)
 {
     const hri_region *region = hri_region_find(block);
     hri_engine *engine = region ? region->owner : NULL;
-    bool ours = engine >= pool->engines && engine < pool->engines + pool->pool.count;
-    return ours && hri_region_has(region, block) ? engine : NULL;
+    return engine && engine->options.sum == &pool->pool.sum && hri_region_has(region, block) ? engine : NULL;
 }
 
-void hri_byte_pool_put(hr_byte_pool *pool, void *block)
+static __attribute__((noinline)) void put_locked(hr_byte_pool *pool, void *block)
 {
     if (!hri_handle_is_open(&pool->handle) || !block)
         return;
@@ -224,11 +233,18 @@ void hri_byte_pool_put(hr_byte_pool *pool, void *block)
     if (engine) {
         if (pool->wipe)
             explicit_bzero(block, engine->usable_bytes);
-        if (!hri_engine_push(engine, block))
+        if (!hri_place_push(engine->place, block))
             hri_engine_put(engine, block);
     } else if (!hri_oversize_put(&pool->oversize, block)) {
         hri_fault("%p is put into the pool \"%s\", and is no block of it, or no longer", block, pool->pool.name);
     }
+}
+
+void hri_byte_pool_put(hr_byte_pool *pool, void *block)
+{
+    const hri_engine *engine = pool->wipe ? NULL : engine_of(pool, block);
+    if (!engine || !hri_place_push(engine->place, block))
+        put_locked(pool, block);
 }
 
 void hr_byte_pool_put_slowly_(hr_byte_pool *pool, void *block)

@@ -121,7 +121,7 @@ static void put(hr_object_pool *pool, void *object)
     reset(pool, object);
     if (pool->wipe)
         explicit_bzero(object, pool->size);
-    if (!hri_engine_push(&pool->engine, object))
+    if (!hri_place_push(pool->engine.place, object))
         hri_engine_put(&pool->engine, object);
 }
 
