@@ -19,8 +19,9 @@
  *
  * Getting and putting take some nanoseconds: they are `static inline` here where restartable sequences can be used (glibc
  * from 2.35 on, x86-64 or arm64, GCC 11 or clang), and calls otherwise, or where HR_NO_INLINE is defined. The functions of
- * the same names exist in any case, for other languages. They are not for signal handlers: where a thread's own stack of
- * idle blocks is empty or full, or where there is none, they take locks, which the interrupted code may hold.
+ * the same names exist in any case, for other languages. Pools of many sizes, and slices, are always called; that takes no
+ * lock either. None of this is for signal handlers: where a thread's own stack of idle blocks is empty or full, or where
+ * there is none, locks are taken, which the interrupted code may hold.
  *
  * Misuse is a fault (hr_figures.faults): a block that is put twice, or into a pool that it is not of, is refused, and so is
  * any other address; its memory is not looked at. Debug builds of the library find it at once and abort. Release builds find
