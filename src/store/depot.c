@@ -78,6 +78,9 @@ hri_region *hri_depot_region(const hri_engine *engine, const void *block)
 #define MARK_NUMBER_BITS 16
 #define MAGAZINES_MAX (1u << (HRI_BLOCK_STATE_SHIFT - MARK_NUMBER_BITS))
 
+/* A word that no block has: a place, and no number. */
+#define NO_WORD hri_block_word(HRI_BLOCK_AWAY, (MAGAZINES_MAX - 1) << MARK_NUMBER_BITS)
+
 static uint32_t next_mark(hri_engine *engine)
 {
     if (++engine->mark_number >> MARK_NUMBER_BITS)
@@ -132,7 +135,7 @@ static void mark_blocks(hri_engine *engine, hri_magazine *magazine)
     const uint32_t marked = hri_block_word(HRI_BLOCK_AWAY, magazine->mark);
     static hri_region none;
     hri_region_view view = hri_region_view_of(&none);
-    uint32_t known = 0;
+    uint32_t known = NO_WORD;
     for (unsigned at = 0; at < magazine->count;) {
         const void *block = magazine->slots[at];
         hri_block_number number = hri_region_view_number(&view, block);
@@ -148,7 +151,7 @@ static void mark_blocks(hri_engine *engine, hri_magazine *magazine)
             magazine->slots[at] = magazine->slots[--magazine->count];
             continue;
         }
-        known = word == marked ? 0 : word;
+        known = word == marked ? NO_WORD : word;
         view.words[number] = marked;
         at++;
     }

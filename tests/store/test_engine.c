@@ -199,6 +199,31 @@ static void marks_that_come_again_are_no_fault(void **state)
     assert_int_equal(hri_fault_count(), faults + 1);
 }
 
+/* The first of a magazine's blocks is of another engine: no other one has told where the blocks lie. */
+static void a_foreign_block_in_the_depot_is_dropped(void **state)
+{
+    (void)state;
+    make(65536);
+    void *blocks[12];
+    get_blocks(blocks, 12);
+    put_blocks(blocks, 0, 1);
+    if (!engine.place) {
+        put_blocks(blocks, 1, 12);
+        print_message("skipped: debug builds have no magazines\n");
+        skip();
+    }
+    assert_ptr_equal(hri_engine_get(&engine, true), blocks[0]); /* now the magazine is empty */
+    uint64_t faults = hri_fault_count();
+    static char foreign[16];
+    assert_true(hri_place_push(engine.place, foreign));
+    put_blocks(blocks, 0, 12);
+    assert_int_equal(hri_fault_count(), faults + 1);
+    hr_pool_figures figures = {0};
+    hri_engine_read(&engine, &figures);
+    assert_int_equal(figures.idle, 12);
+    assert_int_equal(hri_fault_count(), faults + 1);
+}
+
 /* Some hundred magazines, and what the depot needs to keep them is given back too. */
 static void the_depot_grows_and_shrinks(void **state)
 {
@@ -482,6 +507,7 @@ int main(void)
         cmocka_unit_test_teardown(blocks_of_whole_pages_are_given_back_among_others, tear_down),
         cmocka_unit_test_teardown(magazines_of_both_sizes_lose_nothing, tear_down),
         cmocka_unit_test_teardown(marks_that_come_again_are_no_fault, tear_down),
+        cmocka_unit_test_teardown(a_foreign_block_in_the_depot_is_dropped, tear_down),
         cmocka_unit_test_teardown(the_depot_grows_and_shrinks, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
