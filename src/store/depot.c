@@ -88,26 +88,24 @@ static uint32_t next_mark(hri_engine *engine)
     return engine->full->count << MARK_NUMBER_BITS | engine->mark_number;
 }
 
-static bool is_in_depot(const hri_engine *engine, uint32_t mark, const void *block)
+/* The magazine in the depot that has this mark; NULL: none has. */
+static const hri_magazine *marked_by(const hri_engine *engine, uint32_t mark)
 {
     const hri_magazine *full = engine->full;
     uint32_t place = mark >> MARK_NUMBER_BITS;
-    if (!full || place >= full->count)
-        return false;
-    const hri_magazine *magazine = full->slots[place];
-    return magazine->mark == mark && hri_magazine_has(magazine, block);
+    const hri_magazine *magazine = full && place < full->count ? full->slots[place] : NULL;
+    return magazine && magazine->mark == mark ? magazine : NULL;
 }
 
-/* The word of a block that is away and not in the depot; NULL: it is none. */
-static uint32_t *away(const hri_engine *engine, hri_region *region, const void *block)
+static bool is_in_depot(const hri_engine *engine, uint32_t mark, const void *block)
 {
-    uint32_t *word = hri_region_away(region, block);
-    return word && !is_in_depot(engine, hri_block_below(*word), block) ? word : NULL;
+    return hri_magazine_has(marked_by(engine, mark), block);
 }
 
 bool hri_depot_is_away(const hri_engine *engine, hri_region *region, const void *block)
 {
-    return away(engine, region, block) != NULL;
+    const uint32_t *word = hri_region_away(region, block);
+    return word && !is_in_depot(engine, hri_block_below(*word), block);
 }
 
 /* Puts a block that is away back to its region; what is none is a fault. */
@@ -129,7 +127,7 @@ static bool is_alone(const hri_engine *engine, const hri_magazine *magazine, uns
 }
 
 /* Marks a magazine's blocks. What was put twice, or is foreign, shows here: it is dropped. Blocks come together that were
- * handed out together: most have the word of the one before, which is `known` to be nobody else's. */
+ * handed out together: most have the word of the one before, which is `known` to be no mark of a magazine that is there. */
 static void mark_blocks(hri_engine *engine, hri_magazine *magazine)
 {
     const uint32_t marked = hri_block_word(HRI_BLOCK_AWAY, magazine->mark);
@@ -145,13 +143,15 @@ static void mark_blocks(hri_engine *engine, hri_magazine *magazine)
             number = hri_region_view_number(&view, block);
         }
         uint32_t word = number == HRI_NO_BLOCK ? 0 : view.words[number];
-        if (word != known && !(hri_block_state_of(word) == HRI_BLOCK_AWAY &&
-                               is_alone(engine, magazine, at, hri_block_below(word)))) {
-            hri_fault("%p is in a pool twice, or is no block of it", block);
-            magazine->slots[at] = magazine->slots[--magazine->count];
-            continue;
+        if (word != known) {
+            uint32_t mark = hri_block_below(word);
+            if (hri_block_state_of(word) != HRI_BLOCK_AWAY || !is_alone(engine, magazine, at, mark)) {
+                hri_fault("%p is in a pool twice, or is no block of it", block);
+                magazine->slots[at] = magazine->slots[--magazine->count];
+                continue;
+            }
+            known = mark == magazine->mark || marked_by(engine, mark) ? NO_WORD : word;
         }
-        known = word == marked ? NO_WORD : word;
         view.words[number] = marked;
         at++;
     }

@@ -53,8 +53,8 @@ typedef struct hri_engine {
     hri_magazine *empty;  /* a list */
     hri_magazine *stale;  /* a list of those that are to be freed */
     uint32_t mark_number; /* the last that a magazine in the depot got */
-    unsigned slots;      /* of a new magazine */
-    unsigned meetings;   /* of threads at the lock, since magazines grew or the janitor was here */
+    unsigned slots;       /* of a new magazine */
+    unsigned meetings;    /* of threads at the lock, since magazines grew or the janitor was here */
     uint64_t depot_blocks;
     uint64_t made;     /* blocks that are not new: in use and idle */
     uint64_t free;     /* of those, in regions */

@@ -31,7 +31,7 @@ struct hri_magazine {
     unsigned count;
     unsigned capacity;
     uint32_t mark; /* of its blocks, while it is in the depot; else 0 */
-    void *none; /* below the first slot, and never equal to a block: what is put is compared with what is on top */
+    void *none;    /* below the first slot, and never equal to a block: what is put is compared with what is on top */
     void *slots[];
 };
 

@@ -35,7 +35,7 @@ typedef struct hri_region {
     size_t head_bytes; /* up to the first block */
     size_t block_bytes;
     size_t blocks_bytes; /* of all blocks */
-    uint64_t inverse; /* 2^32 ÷ block_bytes, rounded up; 0: the region is too large for that */
+    uint64_t inverse;    /* 2^32 ÷ block_bytes, rounded up; 0: the region is too large for that */
     hri_block_number count;
     hri_block_number used;       /* blocks that are not new */
     hri_block_number free;       /* of those, the ones that wait here */
@@ -146,8 +146,8 @@ static inline hri_region *hri_region_find(const void *block)
     uintptr_t address = (uintptr_t)block;
     if (address >> HRI_ADDRESS_BITS)
         return NULL;
-    const hri_region_entry *leaf = atomic_load_explicit(
-        &hri_region_roots[address >> (HRI_PIECE_BITS + HRI_LEAF_BITS)], memory_order_acquire);
+    const hri_region_entry *leaf =
+        atomic_load_explicit(&hri_region_roots[address >> (HRI_PIECE_BITS + HRI_LEAF_BITS)], memory_order_acquire);
     if (!leaf)
         return NULL;
     return atomic_load_explicit(&leaf[address >> HRI_PIECE_BITS & (HRI_LEAF_ENTRIES - 1)], memory_order_acquire);

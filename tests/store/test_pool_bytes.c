@@ -121,7 +121,8 @@ static size_t stride_of(size_t size)
 static void each_size_gets_the_smallest_buffers_that_fit(void **state)
 {
     (void)state;
-    static const size_t ranges[][2] = {{1, 2000}, {16, 64}, {63, 65}, {64, 1024}, {100, 100}, {100, 5000}, {4096, 9000}};
+    static const size_t ranges[][2] = {{1, 2000},  {16, 64},    {63, 65},    {64, 1024},
+                                       {100, 100}, {100, 5000}, {4096, 9000}};
     for (size_t i = 0; i < sizeof ranges / sizeof ranges[0]; i++) {
         size_t min = ranges[i][0], max = ranges[i][1];
         hr_byte_pool_options options = {.budget = budget, .min_bytes = min, .max_bytes = max};
