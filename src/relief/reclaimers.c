@@ -198,7 +198,7 @@ static uint64_t ask_pools(hri_reclaimers *reclaimers, const hri_reclaim_goal *go
     return freed;
 }
 
-/* Of those who were asked. */
+/* Asks one after the other until there is what is wanted. `ret_let_go` is what others than pools gave of it. */
 static uint64_t ask_all(hri_reclaimers *reclaimers, const hri_reclaim_goal *goal, uint64_t *ret_let_go)
 {
     uint64_t freed = 0;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Regions: mapped memory that blocks of one size are carved from, and the map that leads from a block to its region.
  *
- * A block is *new* (its pages were never used, or are given back), *free* (waits in its region), or *away* (in a
- * magazine, or with a user), or *leaving* (taken out of the free ones to become new). Free blocks are linked through numbers in the region's head, not through the blocks: what
- * is in them stays, and nobody who still writes to a block that he gave back can break the list.
+ * A block is *new* (its pages were never used, or are given back), *free* (waits in its region), *away* (in a magazine, or
+ * with a user), or *leaving* (taken out of the free ones to become new). Free blocks are linked through words in the region's
+ * head, not through the blocks: what is in them stays, and nobody who still writes to a block that he gave back can break the
+ * list.
  */
 #ifndef HRI_STORE_REGION_H
 #define HRI_STORE_REGION_H

@@ -56,7 +56,7 @@ static hri_block_number count_state(const hri_region *region, const struct page 
 
 /* ── taking out ─────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-/* They stay on the list for now. */
+/* Its free blocks are leaving; take_chosen() takes them off the list of free ones. */
 static void choose_page(hri_region *region, const struct page *page)
 {
     for (hri_block_number number = page->first; number <= page->last; number++)
