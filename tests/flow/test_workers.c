@@ -299,10 +299,21 @@ static void cancel_in_handler(int number)
     hr_cancel_set(cancel);
 }
 
+static _Atomic bool line_taken;
+
+static int take_line(void *context, const hr_chunk *chunk)
+{
+    int error = hrt_sink_take(context, chunk);
+    line_taken = true;
+    return error;
+}
+
 static void *cancel_soon(void *argument)
 {
     pthread_t *whom = argument;
-    usleep(20000);
+    while (!line_taken)
+        usleep(100);
+    usleep(20000); /* so that it waits for more */
     if (whom)
         pthread_kill(*whom, SIGUSR1);
     else
@@ -324,12 +335,13 @@ static void cancel_ends_a_wait(void **state)
                                      .workers = how / 2,
                                      .ordered = true,
                                      .delimiter = '\n',
-                                     .on_chunk = hrt_sink_take,
+                                     .on_chunk = take_line,
                                      .context = &sink,
                                      .cancel = cancel};
         hr_stream *stream;
         hr_stream_result result;
         memset(&sink, 0, sizeof sink);
+        line_taken = false;
         assert_int_equal(hr_stream_new(&options, &stream), 0);
         pthread_create(&thread, NULL, cancel_soon, how & 1 ? &self : NULL);
         assert_int_equal(hr_stream_continue(stream, &result), -ECANCELED);
