@@ -77,7 +77,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     char *text = hrf_text(data, size);
     for (int version = 1; version <= 2; version++) {
-        hri_cgroup_reading reading = {UNTOUCHED, UNTOUCHED, UNTOUCHED, UNTOUCHED, UNTOUCHED, UNTOUCHED};
+        hri_cgroup_reading reading = {UNTOUCHED, UNTOUCHED, UNTOUCHED, UNTOUCHED, UNTOUCHED, UNTOUCHED, UNTOUCHED};
         uint64_t use = UNTOUCHED, cache = UNTOUCHED;
         int error = hri_cgroup_parse_stat(text, version, &reading);
         HRF_CHECK(error == 0 || error == -ENODATA);

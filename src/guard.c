@@ -115,10 +115,10 @@ static void level_changed(void *context, hr_level from, hr_level to)
 
 /* Looks where nothing of the user's may run on this thread: inside a reclaimer, or for a caller that may hold locks.
  * What there is to tell is the monitor's to tell, or the next one's who looks. */
-static void look_quietly(hr_guard *guard, unsigned how, uint64_t untouched_bytes)
+static void look_quietly(hr_guard *guard, unsigned how, uint64_t granted_bytes)
 {
     hr_level before = hri_level_word_get(&guard->watcher.word);
-    if (hri_watcher_look_for(&guard->watcher, how | HRI_LOOK_QUIET, untouched_bytes) != before)
+    if (hri_watcher_look_for(&guard->watcher, how | HRI_LOOK_QUIET, granted_bytes) != before)
         hri_monitor_wake(&guard->monitor);
 }
 
@@ -162,7 +162,7 @@ static void budget_met(void *context)
 static void budget_reread(void *context, bool quiet)
 {
     hr_guard *guard = context;
-    look_quietly(guard, HRI_LOOK_FRESH | (quiet ? HRI_LOOK_IF_FREE : 0), 0);
+    look_quietly(guard, HRI_LOOK_FRESH | (quiet ? HRI_LOOK_IF_FREE : HRI_LOOK_SURE), 0);
 }
 
 static bool budget_shortage(void *context, const hri_shortage *shortage, hri_patience *patience)

@@ -32,9 +32,11 @@ static inline uint64_t hri_budget_left(const hr_budget *budget)
 static inline uint64_t hri_budget_left_for(const hr_budget *budget, uint64_t bytes)
 {
     uint64_t left = hri_budget_left(budget);
-    if (budget->parent || !hri_budget_is_large(bytes))
+    const hri_budget_tree *tree = budget->tree;
+    if (budget->parent)
         return left;
-    return hri_min(left, hri_sub(budget->tree->mapped_room_bytes, budget->claimed_bytes));
+    left = hri_min(left, hri_sub(tree->taken_sure_bytes, tree->taken_bytes));
+    return hri_budget_is_large(bytes) ? hri_min(left, hri_sub(tree->mapped_room_bytes, budget->claimed_bytes)) : left;
 }
 
 /* What a budget claims in its parent, were its own claims `claimed_bytes`. */

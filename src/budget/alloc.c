@@ -5,7 +5,9 @@
  * taken, by an estimate, and settled once the block is there; only what the allocator really took stays charged. What
  * lies in a mapping of its own is said of the budget, see hri_budget_map().
  *
- *     raw ─► [ slack for alignment ][ header, 32 bytes ][ the caller's block … ]
+ *     raw ─► [ slack for alignment ][ node, of large blocks ][ header, 32 bytes ][ the caller's block … ]
+ *
+ * The node is for blocks of several pages: they are in a list until all pages are there, see budget/untouched.h.
  */
 #include "budget/budget.h"
 
@@ -22,8 +24,9 @@
 struct header {
     hr_budget *budget;
     uint64_t charge_bytes;
-    uint32_t align;  /* 0: the header's own; such a block is raw + header, and realloc() may move it */
-    uint32_t offset; /* from raw to the caller's block */
+    uint32_t align; /* 0: the header's own; such a block has no slack, and realloc() may move it */
+    uint32_t offset : 31; /* from raw to the caller's block */
+    uint32_t has_node : 1;
     uintptr_t check; /* seal() of this header's address, else this is no block of ours, or no longer */
 };
 
@@ -32,6 +35,7 @@ _Static_assert(sizeof(struct header) == 32 && sizeof(struct header) % alignof(ma
 
 /* The largest alignment for which the offset fits in its field. */
 #define ALIGN_MAX (UINT32_C(1) << 30)
+#define OFFSET_MAX (UINT32_MAX >> 1)
 
 static uintptr_t seal(const struct header *header)
 {
@@ -58,6 +62,42 @@ static struct header *header_of(const void *block)
     return NULL;
 }
 
+static char *raw_of(const struct header *header)
+{
+    return (char *)((uintptr_t)header + sizeof *header - header->offset);
+}
+
+static hri_untouched_node *node_of(struct header *header)
+{
+    return (hri_untouched_node *)(void *)((char *)header - sizeof(hri_untouched_node));
+}
+
+static void enlist(struct header *header)
+{
+    if (header->has_node)
+        hri_untouched_add(&header->budget->tree->untouched, node_of(header), raw_of(header),
+                          hri_heap_usable(raw_of(header)));
+}
+
+/* What was expected in the list is there, or is not to come. */
+static void arrive(hr_budget *budget, uint64_t listed_bytes)
+{
+    if (listed_bytes)
+        hri_untouched_arrive(&budget->tree->untouched, listed_bytes);
+}
+
+static void delist(struct header *header)
+{
+    if (header->has_node)
+        hri_untouched_remove(&header->budget->tree->untouched, node_of(header));
+}
+
+/* What is in front of a block of `size` bytes, but for slack. */
+static size_t front_of(size_t size)
+{
+    return sizeof(struct header) + (size >= HRI_UNTOUCHED_MIN ? sizeof(hri_untouched_node) : 0);
+}
+
 /* Who pays for an allocation: a promise as far as it reaches, then the budget. */
 struct payer {
     hr_budget *budget;
@@ -65,11 +105,11 @@ struct payer {
     uint64_t charged_bytes;  /* so far beyond the promise */
 };
 
-/* Of what is paid, `mapped_bytes` are expected in a mapping of their own. */
-static int pay(struct payer *payer, uint64_t bytes, uint64_t mapped_bytes)
+/* Of what is paid, `mapped_bytes` are expected in a mapping of their own, and `listed_bytes` in the list. */
+static int pay(struct payer *payer, uint64_t bytes, uint64_t mapped_bytes, uint64_t listed_bytes)
 {
     uint64_t promised = payer->promise_bytes ? hri_min(*payer->promise_bytes, bytes) : 0;
-    int error = hri_budget_charge_mapped(payer->budget, bytes - promised, mapped_bytes);
+    int error = hri_budget_charge_block(payer->budget, bytes - promised, mapped_bytes, listed_bytes);
     if (error)
         return error;
     payer->charged_bytes += bytes - promised;
@@ -96,7 +136,7 @@ static void repay(struct payer *payer, uint64_t bytes)
 static int settle(struct payer *payer, uint64_t paid_bytes, uint64_t footprint_bytes)
 {
     if (footprint_bytes > paid_bytes)
-        return pay(payer, footprint_bytes - paid_bytes, 0);
+        return pay(payer, footprint_bytes - paid_bytes, 0, 0);
     repay(payer, paid_bytes - footprint_bytes);
     return 0;
 }
@@ -108,10 +148,10 @@ static void *refuse(int error)
 }
 
 /* Pays for a block and takes it from the allocator. Gives NULL, with nothing paid, or what it costs. */
-static char *take(struct payer *payer, size_t raw_size, bool zero, uint64_t *ret_footprint)
+static char *take(struct payer *payer, size_t raw_size, uint64_t listed_bytes, bool zero, uint64_t *ret_footprint)
 {
     uint64_t paid = hri_heap_estimate(raw_size), expected = hri_heap_expected_mapping(paid);
-    int error = pay(payer, paid, expected);
+    int error = pay(payer, paid, expected, listed_bytes);
     if (error)
         return refuse(error);
     char *raw = zero ? calloc(1, raw_size) : malloc(raw_size);
@@ -125,6 +165,7 @@ static char *take(struct payer *payer, size_t raw_size, bool zero, uint64_t *ret
         return raw;
     free(raw);
     repay(payer, paid);
+    arrive(payer->budget, listed_bytes);
     return refuse(error);
 }
 
@@ -137,23 +178,26 @@ static void *alloc(struct payer *payer, size_t align, size_t size, bool zero)
         return refuse(-ENOMEM);
     if (align <= alignof(max_align_t))
         align = 0;
-    size_t raw_size;
-    if (__builtin_add_overflow(size, sizeof(struct header) + align, &raw_size) || raw_size > PTRDIFF_MAX)
+    size_t raw_size, front = front_of(size);
+    if (__builtin_add_overflow(size, front + align, &raw_size) || raw_size > PTRDIFF_MAX)
         return refuse(-ENOMEM);
-    uint64_t footprint;
-    char *raw = take(payer, raw_size, zero, &footprint);
+    uint64_t footprint, listed = size >= HRI_UNTOUCHED_MIN ? raw_size : 0;
+    char *raw = take(payer, raw_size, listed, zero, &footprint);
     if (!raw)
         return NULL;
-    uintptr_t first = (uintptr_t)raw + sizeof(struct header);
-    char *block = raw + sizeof(struct header) + (align ? -first & (align - 1) : 0);
+    uintptr_t first = (uintptr_t)raw + front;
+    char *block = raw + front + (align ? -first & (align - 1) : 0);
     struct header *header = (struct header *)(void *)(block - sizeof *header);
     *header = (struct header){
         .budget = payer->budget,
         .charge_bytes = footprint,
         .align = (uint32_t)align,
-        .offset = (uint32_t)(block - raw),
+        .offset = (uint32_t)(block - raw) & OFFSET_MAX,
+        .has_node = listed > 0,
         .check = seal(header),
     };
+    enlist(header);
+    arrive(payer->budget, listed);
     return block;
 }
 
@@ -180,11 +224,6 @@ void *hri_alloc_promised(hr_budget *budget, size_t size, uint64_t *promise_bytes
     return alloc(&(struct payer){.budget = budget, .promise_bytes = promise_bytes}, 0, size, false);
 }
 
-static char *raw_of(const struct header *header)
-{
-    return (char *)((uintptr_t)header + sizeof *header - header->offset);
-}
-
 void hr_free(void *block)
 {
     HRI_NOTE_CALLER();
@@ -197,6 +236,7 @@ void hr_free(void *block)
         uint64_t charge_bytes = header->charge_bytes;
         uint64_t mapped = hri_heap_mapping(raw_of(header), charge_bytes);
         header->check = 0;
+        delist(header);
         free(raw_of(header));
         hri_budget_uncharge_mapped(budget, charge_bytes, mapped);
     }
@@ -223,29 +263,38 @@ static void *move(hr_budget *budget, void *block, const struct header *header, s
 }
 
 /* Changes the size of a block that realloc() may move. */
-static struct header *resize(hr_budget *budget, struct header *header, size_t raw_size)
+static void *resize(hr_budget *budget, struct header *header, size_t raw_size)
 {
+    char *raw = raw_of(header);
     uint64_t old = header->charge_bytes, paid = hri_max(old, hri_heap_estimate(raw_size));
-    uint64_t old_mapping = hri_heap_mapping(header, old),
+    uint64_t old_mapping = hri_heap_mapping(raw, old),
              expected = hri_max(old_mapping, hri_heap_expected_mapping(paid));
-    int error = hri_budget_charge_mapped(budget, paid - old, expected - old_mapping);
+    uint64_t listed = header->has_node ? raw_size : 0;
+    int error = hri_budget_charge_block(budget, paid - old, expected - old_mapping, listed);
     if (error)
         return refuse(error);
+    size_t front = (size_t)((char *)header - raw);
     header->check = 0;
-    struct header *resized = realloc(header, raw_size);
-    if (!resized) {
+    delist(header);
+    raw = realloc(raw, raw_size);
+    if (!raw) {
         header->check = seal(header);
+        enlist(header);
+        arrive(budget, listed);
         hri_budget_uncharge_mapped(budget, paid - old, expected - old_mapping);
         return refuse(-ENOMEM);
     }
     /* The block has moved and cannot go back: should the estimate have been too low, and the rest be refused, the block
      * stays charged with the estimate, which is also what is given back. */
     struct payer payer = {.budget = budget, .charged_bytes = paid};
-    uint64_t footprint = hri_heap_footprint(resized);
-    resized->charge_bytes = settle(&payer, paid, footprint) == 0 ? footprint : paid;
-    hri_budget_remap(budget, expected, hri_heap_mapping(resized, resized->charge_bytes));
-    resized->check = seal(resized);
-    return resized;
+    uint64_t footprint = hri_heap_footprint(raw);
+    header = (struct header *)(void *)(raw + front);
+    header->charge_bytes = settle(&payer, paid, footprint) == 0 ? footprint : paid;
+    hri_budget_remap(budget, expected, hri_heap_mapping(raw, header->charge_bytes));
+    header->check = seal(header);
+    enlist(header);
+    arrive(budget, listed);
+    return header + 1;
 }
 
 void *hr_realloc(hr_budget *budget, void *block, size_t size)
@@ -257,12 +306,11 @@ void *hr_realloc(hr_budget *budget, void *block, size_t size)
     size_t raw_size;
     if (!header || !budget)
         return refuse(-EINVAL);
-    if (header->align || header->budget != budget)
+    if (header->align || header->budget != budget || header->offset < front_of(size))
         return move(budget, block, header, size);
-    if (__builtin_add_overflow(size, sizeof *header, &raw_size) || raw_size > PTRDIFF_MAX)
+    if (__builtin_add_overflow(size, header->offset, &raw_size) || raw_size > PTRDIFF_MAX)
         return refuse(-ENOMEM);
-    struct header *resized = resize(budget, header, raw_size);
-    return resized ? resized + 1 : NULL;
+    return resize(budget, header, raw_size);
 }
 
 void *hr_memdup(hr_budget *budget, const void *bytes, size_t size)

@@ -90,7 +90,7 @@ void hri_demand_take(const hri_demand *demand)
 static bool crosses(hri_budget_tree *tree)
 {
     uint64_t cross_bytes = atomic_load_explicit(&tree->cross_bytes, memory_order_relaxed);
-    if (tree->taken_bytes > tree->taken_max_bytes) /* what one thread gives back is no use to the next who takes */
+    if (tree->taken_bytes > tree->taken_look_bytes) /* what one thread gives back is no use to the next who takes */
         return true;
     if (tree->root.used_bytes <= cross_bytes)
         return false;
@@ -120,6 +120,8 @@ static bool grant(const hri_demand *demand, hri_shortage *ret_shortage, bool *re
     }
     if (granted && demand->mapped_bytes)
         hri_budget_map(budget, demand->mapped_bytes);
+    if (granted && demand->listed_bytes)
+        hri_untouched_expect(&section.tree->untouched, demand->listed_bytes);
     if (granted && hri_budget_is_large(demand->bytes))
         atomic_fetch_add_explicit(&section.tree->unseen_bytes, demand->bytes, memory_order_relaxed);
     hri_section_leave(&section);
@@ -164,7 +166,8 @@ static bool look_before(hri_budget_tree *tree, uint64_t bytes, bool quiet)
 }
 
 /* Grants a charge, with all that may be tried first: fresh figures where others are in the way, then relief. */
-static __attribute__((noinline)) int charge_slowly(hr_budget *budget, uint64_t bytes, uint64_t mapped_bytes, bool quiet)
+static __attribute__((noinline)) int charge_slowly(hr_budget *budget, uint64_t bytes, uint64_t mapped_bytes,
+                                                   uint64_t listed_bytes, bool quiet)
 {
     if (!budget)
         return -EINVAL;
@@ -176,7 +179,12 @@ static __attribute__((noinline)) int charge_slowly(hr_budget *budget, uint64_t b
         return 0;
     const hri_budget_hooks *hooks = &budget->tree->hooks;
     const hri_demand demand = {
-        .budget = budget, .bytes = bytes, .mapped_bytes = mapped_bytes, .ceiling_bytes = HR_NONE};
+        .budget = budget,
+        .bytes = bytes,
+        .mapped_bytes = mapped_bytes,
+        .listed_bytes = listed_bytes,
+        .ceiling_bytes = HR_NONE,
+    };
     hri_shortage shortage = {.budget = budget};
     bool looked = look_before(budget->tree, bytes, quiet);
     bool crossed;
@@ -199,29 +207,30 @@ static __attribute__((noinline)) int charge_slowly(hr_budget *budget, uint64_t b
         return -EDQUOT;
     }
     if (crossed && hooks->crossed)
-        hooks->crossed(hooks->context, bytes, quiet);
+        hooks->crossed(hooks->context, hri_sub(bytes, listed_bytes), quiet);
     return 0;
 }
 
 int hr_budget_charge(hr_budget *budget, uint64_t bytes)
 {
     if (!budget || !hri_stock_take(budget, bytes))
-        return charge_slowly(budget, bytes, 0, false);
+        return charge_slowly(budget, bytes, 0, 0, false);
     return 0;
 }
 
-int hri_budget_charge_with_map(hr_budget *budget, uint64_t bytes, uint64_t mapped_bytes)
+int hri_budget_charge_with_map(hr_budget *budget, uint64_t bytes, uint64_t mapped_bytes, uint64_t listed_bytes)
 {
     if (bytes)
-        return charge_slowly(budget, bytes, mapped_bytes, false);
+        return charge_slowly(budget, bytes, mapped_bytes, listed_bytes, false);
     hri_budget_map(budget, mapped_bytes);
+    hri_untouched_expect(&budget->tree->untouched, listed_bytes);
     return 0;
 }
 
 int hr_budget_try_charge(hr_budget *budget, uint64_t bytes)
 {
     if (!budget || !hri_stock_take(budget, bytes))
-        return charge_slowly(budget, bytes, 0, true);
+        return charge_slowly(budget, bytes, 0, 0, true);
     return 0;
 }
 

@@ -7,6 +7,7 @@
 #define HRI_BUDGET_BUDGET_H
 
 #include "base/fork.h"
+#include "budget/untouched.h"
 #include "os/heap.h"
 
 #include <headroom/budget.h>
@@ -101,8 +102,9 @@ struct hri_budget_tree {
     uint64_t mapped_room_bytes;   /* the same for large demands: what the allocator retains is no use to them */
     uint64_t stock_ceiling_bytes; /* the root's use up to which stocks are handed out */
     const char *limit_name;       /* where the root's limit comes from, for refusals */
-    uint64_t taken_bytes;         /* by all since the gauges were read, whatever was given back meanwhile */
-    uint64_t taken_max_bytes;     /* above this, too, charges call crossed() */
+    uint64_t taken_bytes;         /* by all and ever, whatever was given back */
+    uint64_t taken_look_bytes;    /* above this, too, charges call crossed() */
+    uint64_t taken_sure_bytes;    /* above this nothing is granted: it may not be there */
     uint64_t refusals;            /* of all budgets */
     struct hri_waiter *first_waiter;
     struct hri_yielders *yielders; /* for whoever keeps memory in these budgets; NULL: nobody asks them */
@@ -112,6 +114,7 @@ struct hri_budget_tree {
     _Atomic bool watched;          /* above normal: no stocks, and bytes that come back call receded() */
     _Atomic bool late;             /* some budget has late_bytes */
     _Atomic uint64_t mapped_bytes; /* of what is charged: what lies in mappings of its own, see hri_budget_map() */
+    hri_untouched untouched;
 };
 
 /* The root's accounts at one instant. */
@@ -124,6 +127,8 @@ typedef struct hri_accounts {
     uint64_t limit_bytes;     /* that, or the kernel's where it is smaller */
     uint64_t refusals;
     uint64_t mapped_bytes; /* of what is held, in mappings of its own: no allocator retains it */
+    uint64_t stocks_bytes; /* beside that: charged in advance */
+    uint64_t taken_bytes;  /* ever, stocks included: by what this has grown, so much may have been touched */
     bool waited_for;       /* somebody waits for bytes */
 } hri_accounts;
 
@@ -156,16 +161,28 @@ static inline void hri_budget_remap(hr_budget *budget, uint64_t from_bytes, uint
 }
 
 /* Charges and gives back with what is mapped, both at once, so that nobody who looks meanwhile takes a large block for the
- * allocator's. Behind the next two calls, for which small blocks pay nothing. */
-int hri_budget_charge_with_map(hr_budget *budget, uint64_t bytes, uint64_t mapped_bytes);
+ * allocator's; and so with what is expected in the list of untouched blocks. Behind the next calls, for which small blocks
+ * pay nothing. */
+int hri_budget_charge_with_map(hr_budget *budget, uint64_t bytes, uint64_t mapped_bytes, uint64_t listed_bytes);
 void hri_budget_uncharge_with_map(hr_budget *budget, uint64_t bytes, uint64_t mapped_bytes);
+
+/* As hr_budget_charge(), for a block of which `mapped_bytes` are to be mapped, and `listed_bytes` to arrive in the list of
+ * what is untouched (hri_untouched_arrive()). */
+static inline int hri_budget_charge_block(hr_budget *budget, uint64_t bytes, uint64_t mapped_bytes,
+                                          uint64_t listed_bytes)
+{
+    if (mapped_bytes)
+        return hri_budget_charge_with_map(budget, bytes, mapped_bytes, listed_bytes);
+    int error = bytes ? hr_budget_charge(budget, bytes) : 0;
+    if (listed_bytes && !error)
+        hri_untouched_expect(&budget->tree->untouched, listed_bytes);
+    return error;
+}
 
 /* As hr_budget_charge() and hr_budget_uncharge(), with `mapped_bytes` that are to be, or were, mapped. */
 static inline int hri_budget_charge_mapped(hr_budget *budget, uint64_t bytes, uint64_t mapped_bytes)
 {
-    if (mapped_bytes)
-        return hri_budget_charge_with_map(budget, bytes, mapped_bytes);
-    return bytes ? hr_budget_charge(budget, bytes) : 0;
+    return hri_budget_charge_block(budget, bytes, mapped_bytes, 0);
 }
 
 static inline void hri_budget_uncharge_mapped(hr_budget *budget, uint64_t bytes, uint64_t mapped_bytes)
@@ -186,7 +203,8 @@ typedef struct hri_budget_view {
     uint64_t kernel_limit_bytes;
     uint64_t room_bytes;          /* what is left of it once others have theirs */
     uint64_t mapped_room_bytes;   /* and once the allocator has what it retains */
-    uint64_t taken_max_bytes;     /* what may be taken in all by these figures */
+    uint64_t taken_look_bytes;    /* how far `taken_bytes` may grow before the gauges are read again */
+    uint64_t taken_sure_bytes;    /* and before more may not be there */
     uint64_t blind_bytes;         /* what large demands may take by these figures */
     bool fresh;                   /* the gauges were read for it */
     uint64_t cross_bytes;         /* the use above which charges are to call crossed() */

@@ -9,6 +9,7 @@ typedef struct hri_demand {
     hr_budget *budget;
     uint64_t bytes;
     uint64_t mapped_bytes;  /* what of it is to be a mapping of its own, or with it */
+    uint64_t listed_bytes;  /* what is expected in the list of untouched blocks once it is granted */
     uint64_t ceiling_bytes; /* of the root's use; HR_NONE: none */
     bool promise;
 } hri_demand;

@@ -48,7 +48,7 @@ static uint64_t batch(const hr_budget *budget)
         return 0;
     uint64_t left = hri_sub(tree->stock_ceiling_bytes, tree->root.used_bytes);
     for (const hr_budget *at = budget; at; at = at->parent)
-        left = hri_min(left, hri_budget_left(at));
+        left = hri_min(left, hri_budget_left_for(at, 0));
     unsigned threads = hri_cells_threads();
     left /= SHARE * (uint64_t)(threads ? threads : 1);
     return left < HRI_STOCK_BATCH_MIN ? 0 : hri_min(left, HRI_STOCK_BATCH_MAX);

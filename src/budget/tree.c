@@ -23,7 +23,8 @@ int hri_budget_tree_init(hri_budget_tree *tree, uint64_t limit_bytes, const hri_
         .kernel_limit_bytes = HR_NONE,
         .room_bytes = HR_NONE,
         .mapped_room_bytes = HR_NONE,
-        .taken_max_bytes = HR_NONE,
+        .taken_look_bytes = HR_NONE,
+        .taken_sure_bytes = HR_NONE,
         .stock_ceiling_bytes = HR_NONE,
         .limit_name = "root",
         .hooks = *hooks,
@@ -32,7 +33,13 @@ int hri_budget_tree_init(hri_budget_tree *tree, uint64_t limit_bytes, const hri_
     atomic_init(&tree->cross_bytes, HR_NONE);
     atomic_init(&tree->blind_bytes, HR_NONE);
     hri_rseq_usable(NULL); /* charges rely on its having been asked */
-    return hri_lock_init(&tree->lock);
+    int error = hri_untouched_init(&tree->untouched);
+    if (error)
+        return error;
+    error = hri_lock_init(&tree->lock);
+    if (error)
+        hri_untouched_destroy(&tree->untouched);
+    return error;
 }
 
 void hri_budget_tree_destroy(hri_budget_tree *tree)
@@ -42,6 +49,7 @@ void hri_budget_tree_destroy(hri_budget_tree *tree)
     hri_stock_leave(&tree->root);
     hri_section_leave(&section);
     pthread_mutex_destroy(&tree->lock);
+    hri_untouched_destroy(&tree->untouched);
 }
 
 /* ── reading ────────────────────────────────────────────────────────────────────────────────────────────────────── */
@@ -67,6 +75,8 @@ static void read_root(hri_budget_tree *tree, uint64_t stocks_bytes, hri_accounts
         .limit_bytes = hri_budget_limit(&tree->root),
         .refusals = tree->refusals,
         .mapped_bytes = hri_min(atomic_load_explicit(&tree->mapped_bytes, memory_order_relaxed), used - promises),
+        .stocks_bytes = stocks_bytes,
+        .taken_bytes = tree->taken_bytes,
         .waited_for = tree->first_waiter != NULL,
     };
 }
@@ -216,9 +226,9 @@ void hri_budget_tree_instruct(hri_budget_tree *tree, const hri_budget_view *view
     atomic_store_explicit(&tree->cross_bytes, view->cross_bytes, memory_order_relaxed);
     atomic_store_explicit(&tree->watched, view->watched, memory_order_relaxed);
     atomic_store_explicit(&tree->blind_bytes, view->blind_bytes, memory_order_relaxed);
-    tree->taken_max_bytes = view->taken_max_bytes;
-    if (view->fresh)
-        tree->taken_bytes = 0;
+    wider |= view->taken_sure_bytes > tree->taken_sure_bytes;
+    tree->taken_look_bytes = view->taken_look_bytes;
+    tree->taken_sure_bytes = view->taken_sure_bytes;
     if (view->fresh)
         atomic_store_explicit(&tree->unseen_bytes, 0, memory_order_relaxed);
     if (view->watched || tree->root.used_bytes > tree->stock_ceiling_bytes)
@@ -231,6 +241,7 @@ void hri_budget_tree_instruct(hri_budget_tree *tree, const hri_budget_view *view
 void hri_budget_tree_fork(hri_budget_tree *tree, hri_fork moment)
 {
     hri_section_fork(tree, moment);
+    hri_untouched_fork(&tree->untouched, moment);
     if (moment != HRI_FORK_CHILD)
         return;
     hri_wait_forget(tree);

@@ -39,7 +39,7 @@ static uint64_t others_beside(const hri_books *books, const hri_cgroup_reading *
 {
     if (group->use_bytes == HR_NONE) /* nothing is known of them; the limit holds all the same */
         return 0;
-    uint64_t ours = hri_add(hri_sub(books->accounts.held_bytes, books->untouched_bytes), again_bytes);
+    uint64_t ours = hri_add(hri_sub(books->ours.held_bytes, books->ours.untouched_bytes), again_bytes);
     return hri_sub(hri_add(whole_use(group), books->reserve_bytes),
                    hri_min(ours, books->reading->process.anonymous_bytes));
 }
@@ -49,7 +49,14 @@ static uint64_t others_beside(const hri_books *books, const hri_cgroup_reading *
 static uint64_t others(const hri_books *books, const hri_cgroup_reading *group)
 {
     bool close = hri_add(whole_use(group), 2 * lag(books, group)) >= group->limit_bytes;
-    return others_beside(books, group, close ? 0 : books->retained_bytes);
+    return others_beside(books, group, close ? 0 : books->ours.retained_bytes);
+}
+
+/* What is held and has no page, as far as that shows: callers charge for memory that only they know. */
+static uint64_t untouched(const hri_books *books)
+{
+    uint64_t hollow_bytes = hri_sub(books->ours.held_bytes, books->reading->process.anonymous_bytes);
+    return hri_max(books->ours.untouched_bytes, hollow_bytes);
 }
 
 /* The same for a large block, which is mapped: what the allocator retains is no use to it. That is there also where it passes
@@ -57,9 +64,18 @@ static uint64_t others(const hri_books *books, const hri_cgroup_reading *group)
 static uint64_t others_of_mapped(const hri_books *books, const hri_cgroup_reading *group)
 {
     uint64_t resident = books->reading->process.anonymous_bytes;
-    uint64_t untouched = hri_sub(books->accounts.held_bytes, resident);
-    uint64_t hidden = hri_min(hri_min(books->retained_bytes, resident), untouched);
+    uint64_t unseen = hri_sub(untouched(books), books->ours.untouched_bytes);
+    uint64_t hidden = hri_min(hri_min(books->ours.retained_bytes, resident), unseen);
     return hri_add(others_beside(books, group, 0), hidden);
+}
+
+/* What is left of a group though all that was granted is touched, and nothing of what the allocator retains is used for
+ * it. Half the lag is left to those who take and give back in turn, where no more than `room_bytes` is held. */
+static uint64_t sure(const hri_books *books, const hri_cgroup_reading *group)
+{
+    uint64_t coming = hri_add(hri_add(untouched(books), books->ours.promised_bytes), books->ours.stocks_bytes);
+    uint64_t use = hri_add(hri_add(whole_use(group), group->leaving_bytes), hri_add(books->reserve_bytes, coming));
+    return hri_sub(group->limit_bytes, hri_add(use, lag(books, group) / 2));
 }
 
 /* What the root may hold of a group beside its others. */
@@ -328,9 +344,21 @@ uint64_t hri_ledgers_taken_max(const hri_books *books)
     return hri_max(least_left(books, left_to_take_blindly, 1), lag(books, group) / 2);
 }
 
+uint64_t hri_ledgers_sure(const hri_books *books)
+{
+    uint64_t least = HR_NONE;
+    for (unsigned i = 0; i < books->reading->group_count; i++) {
+        const hri_cgroup_reading *group = &books->reading->groups[i];
+        if (group->limit_bytes != HR_NONE && group->use_bytes != HR_NONE)
+            least = hri_min(least, sure(books, group));
+    }
+    return least;
+}
+
 uint64_t hri_ledgers_crossing(const hri_books *books, double threshold)
 {
     uint64_t limit = budget_limit(books, kernel_limit(books, &(int){0}).limit_bytes);
     uint64_t by_budget = hri_share(limit, threshold < 1 ? threshold : 1);
-    return hri_min(by_budget, hri_add(books->reading_used_bytes, least_left(books, left_to_take_blindly, 1)));
+    uint64_t used_bytes = hri_add(books->ours.held_bytes, books->ours.promised_bytes);
+    return hri_min(by_budget, hri_add(used_bytes, least_left(books, left_to_take_blindly, 1)));
 }

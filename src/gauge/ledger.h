@@ -23,15 +23,23 @@ typedef enum hri_ledger_kind {
     HRI_LEDGER_HOST,
 } hri_ledger_kind;
 
+/* What is ours of a reading: as it was just before it was made. */
+typedef struct hri_ours {
+    uint64_t held_bytes;
+    uint64_t promised_bytes;
+    uint64_t untouched_bytes; /* held, but not resident: blocks without pages, and a grant that was just being made */
+    uint64_t stocks_bytes;    /* charged in advance */
+    uint64_t taken_bytes;     /* ever */
+    uint64_t retained_bytes;  /* given back since the last purge, perhaps still resident: ours to use again */
+} hri_ours;
+
 /* What goes into the ledgers. */
 typedef struct hri_books {
     const hri_reading *reading;
-    uint64_t reading_used_bytes; /* what the root's use was when the reading was made */
-    hri_accounts accounts;       /* of the root, now */
-    uint64_t reserve_bytes;      /* emergency reserve that is dropped: still use, since it will be taken back */
-    uint64_t untouched_bytes;    /* held, but certainly not resident: a grant that is just being made */
-    uint64_t retained_bytes;     /* given back since the last purge, perhaps still resident: ours to use again */
-    bool no_budget;              /* the kernel's ledgers alone: there is no root */
+    hri_ours ours;
+    hri_accounts accounts;  /* of the root, now */
+    uint64_t reserve_bytes; /* emergency reserve that is dropped: still use, since it will be taken back */
+    bool no_budget;         /* the kernel's ledgers alone: there is no root */
 } hri_books;
 
 typedef struct hri_ledgers {
@@ -75,6 +83,9 @@ uint64_t hri_ledgers_crossing(const hri_books *books, double threshold);
  * perhaps, whose pages the allocator keeps. As above, but no less than the counters may lag behind anyway. HR_NONE: no cgroup
  * kills for it. */
 uint64_t hri_ledgers_taken_max(const hri_books *books);
+
+/* What may be taken in all, though as much is given back meanwhile, before it is not certain any more that it is there. */
+uint64_t hri_ledgers_sure(const hri_books *books);
 
 /* What large demands may take in all before the gauges have to be read again: a sixteenth of what was left of a kernel's
  * limit. They read them before they are granted, since after that nobody looks until they are touched. */

@@ -99,6 +99,17 @@ static void read_host(const hri_gauge *gauge, bool all, hri_reading *reading)
     reading->host_time_ns = reading->time_ns;
 }
 
+uint64_t hri_lasting_look(hri_lasting *lasting, uint64_t bytes, int64_t now_ns)
+{
+    if (now_ns - lasting->since_ns >= HRI_LASTING_NS) {
+        lasting->before_bytes = lasting->least_bytes;
+        lasting->least_bytes = bytes;
+        lasting->since_ns = now_ns;
+    }
+    lasting->least_bytes = hri_min(lasting->least_bytes, bytes);
+    return hri_min(lasting->before_bytes, lasting->least_bytes);
+}
+
 /* Gives false if a group has been removed, which none is that the process is in. */
 static bool read_groups(const hri_gauge *gauge, hri_reading *reading)
 {
@@ -111,6 +122,8 @@ static bool read_groups(const hri_gauge *gauge, hri_reading *reading)
         int error = hri_cgroup_read_limit(&gauge->chain, i, &group->limit_bytes);
         if (!error && group->limit_bytes != HR_NONE)
             error = hri_cgroup_read(&gauge->chain, i, group);
+        group->leaving_bytes = group->unmapped_bytes - hri_lasting_look(&reading->unmapped[i], group->unmapped_bytes,
+                                                                         reading->time_ns);
         whole &= !hri_cgroup_is_gone(error);
         if (error)
             group->limit_bytes = HR_NONE;

@@ -23,6 +23,16 @@ typedef struct hri_gauge {
     hri_source *named;                     /* all that there have been */
 } hri_gauge;
 
+/* What a figure never fell below, for at least HRI_LASTING_NS and less than twice that. */
+#define HRI_LASTING_NS (100 * HRI_MILLISECOND)
+typedef struct hri_lasting {
+    int64_t since_ns;
+    uint64_t least_bytes;  /* since then */
+    uint64_t before_bytes; /* and in the time before */
+} hri_lasting;
+
+uint64_t hri_lasting_look(hri_lasting *lasting, uint64_t bytes, int64_t now_ns);
+
 typedef struct hri_reading {
     int64_t time_ns;
     hri_process_reading process;
@@ -30,6 +40,7 @@ typedef struct hri_reading {
     int64_t host_time_ns; /* when that was read: it may be older than the rest */
     unsigned group_count;
     hri_cgroup_reading groups[HRI_CGROUP_DEPTH]; /* unlimited ones may have no other figure; the own group is first */
+    hri_lasting unmapped[HRI_CGROUP_DEPTH];      /* of the groups' unmapped_bytes */
     uint64_t lag_bytes;                          /* by how much the groups' counters may be off */
     int binding;                                 /* the group with the smallest limit; -1: none is limited */
 } hri_reading;

@@ -24,8 +24,30 @@ static void queue_change(hri_watcher *watcher, hr_level from, hr_level to)
     watcher->changes[watcher->change_count++].to = to;
 }
 
-/* Reads the gauges if the reading is too old. Gives whether it did. */
-static bool refresh(hri_watcher *watcher, const hri_accounts *accounts, int64_t now_ns, unsigned how)
+/* Counting takes one part in so many of a processor at most; where a demand would be refused for what was not counted, half
+ * of one. Less than a share of the limit is not worth it. */
+#define MEASURE_REST 16
+#define UNTOUCHED_SHARE (1.0 / 64)
+
+/* Counts what is untouched, if that may make a difference and is not done all the time. */
+static void measure_untouched(hri_watcher *watcher, unsigned how, int64_t now_ns)
+{
+    bool wanted = how & HRI_LOOK_SURE;
+    uint64_t bytes = hri_untouched_bytes(&watcher->tree->untouched);
+    uint64_t enough = wanted ? 1 : hri_share(watcher->ledgers.kernel_limit_bytes, UNTOUCHED_SHARE);
+    if (how & HRI_LOOK_IF_FREE) /* perhaps in a signal handler, which must not wait for whom it has interrupted */
+        return;
+    if (bytes < enough || now_ns - watcher->measured_ns < watcher->measuring_ns * (wanted ? 1 : MEASURE_REST))
+        return;
+    hri_untouched_measure(&watcher->tree->untouched);
+    watcher->measured_ns = hri_clock_now(watcher->gauge.clock);
+    watcher->measuring_ns = watcher->measured_ns - now_ns;
+}
+
+/* Reads the gauges if the reading is too old, and before that what is ours of it: so what is taken or touched in between
+ * counts twice rather than not at all. Gives whether it did. */
+static bool refresh(hri_watcher *watcher, const hri_accounts *accounts, int64_t now_ns, unsigned how,
+                    uint64_t granted_bytes)
 {
     bool all = how & HRI_LOOK_ALL;
     bool insist = how & HRI_LOOK_FRESH || watcher->inherited;
@@ -36,9 +58,17 @@ static bool refresh(hri_watcher *watcher, const hri_accounts *accounts, int64_t 
     if (watcher->inherited)
         hri_gauge_reopen(&watcher->gauge);
     watcher->inherited = false;
+    measure_untouched(watcher, how, now_ns);
+    watcher->ours = (hri_ours){
+        .held_bytes = accounts->held_bytes,
+        .promised_bytes = accounts->promised_bytes,
+        .untouched_bytes = hri_add(hri_untouched_bytes(&watcher->tree->untouched), granted_bytes),
+        .stocks_bytes = accounts->stocks_bytes,
+        .taken_bytes = accounts->taken_bytes,
+        .retained_bytes = watcher->retained_bytes,
+    };
     hri_gauge_read(&watcher->gauge, all, &watcher->reading);
     atomic_store_explicit(&watcher->looked_ns, watcher->reading.time_ns, memory_order_relaxed);
-    watcher->reading_used_bytes = hri_add(accounts->held_bytes, accounts->promised_bytes);
     return true;
 }
 
@@ -57,7 +87,8 @@ static void instruct_tree(hri_watcher *watcher, const hri_books *books, bool fre
                                        .kernel_limit_bytes = ledgers->kernel_limit_bytes,
                                        .room_bytes = ledgers->room_bytes,
                                        .mapped_room_bytes = ledgers->mapped_room_bytes,
-                                       .taken_max_bytes = hri_ledgers_taken_max(books),
+                                       .taken_look_bytes = hri_add(books->ours.taken_bytes, hri_ledgers_taken_max(books)),
+                                       .taken_sure_bytes = hri_add(books->ours.taken_bytes, hri_ledgers_sure(books)),
                                        .blind_bytes = hri_ledgers_blind(books),
                                        .fresh = fresh,
                                        .cross_bytes = cross,
@@ -84,25 +115,23 @@ static hri_books open_books(const hri_watcher *watcher, const hri_accounts *acco
 {
     return (hri_books){
         .reading = &watcher->reading,
-        .reading_used_bytes = watcher->reading_used_bytes,
+        .ours = watcher->ours,
         .accounts = *accounts,
         .reserve_bytes = atomic_load_explicit(&watcher->reserve_bytes, memory_order_relaxed),
-        .retained_bytes = watcher->retained_bytes,
     };
 }
 
 /* Looks, under the lock. */
-static void look(hri_watcher *watcher, unsigned how, uint64_t untouched_bytes)
+static void look(hri_watcher *watcher, unsigned how, uint64_t granted_bytes)
 {
     int64_t now_ns = hri_clock_now(watcher->gauge.clock);
     hri_accounts accounts;
     hri_budget_tree_glance(watcher->tree, &accounts);
-    bool fresh = refresh(watcher, &accounts, now_ns, how);
+    watcher->retained_bytes = retained(watcher, &accounts);
+    bool fresh = refresh(watcher, &accounts, now_ns, how, granted_bytes);
     hri_rate_look(&watcher->released, hri_sub(accounts.total_bytes, accounts.held_bytes), now_ns);
     atomic_store_explicit(&watcher->released_per_s, watcher->released.bytes_per_s, memory_order_relaxed);
-    watcher->retained_bytes = retained(watcher, &accounts);
     hri_books books = open_books(watcher, &accounts);
-    books.untouched_bytes = untouched_bytes;
     hri_ledgers_compute(&books, &watcher->ledgers);
     hri_level_input input = {
         .use = watcher->ledgers.use,
@@ -127,13 +156,13 @@ hr_level hri_watcher_look(hri_watcher *watcher, unsigned how)
     return hri_watcher_look_for(watcher, how, 0);
 }
 
-hr_level hri_watcher_look_for(hri_watcher *watcher, unsigned how, uint64_t untouched_bytes)
+hr_level hri_watcher_look_for(hri_watcher *watcher, unsigned how, uint64_t granted_bytes)
 {
     if (!(how & HRI_LOOK_IF_FREE))
         pthread_mutex_lock(&watcher->lock);
     else if (pthread_mutex_trylock(&watcher->lock) != 0)
         return hri_level_word_get(&watcher->word);
-    look(watcher, how, untouched_bytes);
+    look(watcher, how, granted_bytes);
     pthread_mutex_unlock(&watcher->lock);
     if (!(how & HRI_LOOK_QUIET))
         hri_watcher_tell(watcher);
@@ -175,6 +204,7 @@ void hri_watcher_read(hri_watcher *watcher, hri_sight *ret_sight)
         .process = watcher->reading.process,
         .host = watcher->reading.host,
         .binding = binding >= 0 ? watcher->reading.groups[binding] : hri_cgroup_unknown,
+        .resident_bytes = hri_sub(watcher->ours.held_bytes, watcher->ours.untouched_bytes),
         .retained_bytes = watcher->retained_bytes,
         .time_ns = watcher->reading.time_ns,
         .limit_source = watcher->limit_source,

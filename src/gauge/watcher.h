@@ -25,6 +25,7 @@ enum {
     HRI_LOOK_QUIET = 16,   /* leave what is to be told for the next one who looks */
     HRI_LOOK_BLIND = 128,  /* read nothing: by the last reading and the accounts of now */
     HRI_LOOK_IF_FREE = 32, /* do nothing if another thread is looking */
+    HRI_LOOK_SURE = 256,   /* count untouched pages too, though that was done a moment ago: else a demand is refused */
 };
 
 /* Called after a change of level, with no lock held. */
@@ -53,9 +54,11 @@ typedef struct hri_watcher {
     hri_gauge gauge;
     bool inherited; /* the gauges are the parent's, before a fork */
     hri_reading reading;
-    uint64_t reading_used_bytes; /* see hri_books */
-    uint64_t held_peak_bytes;    /* the most that looks saw held of the allocator since the last purge */
-    uint64_t retained_bytes;     /* that, less what was held at the last look */
+    hri_ours ours;            /* of the reading */
+    int64_t measured_ns;      /* when untouched pages were last counted, */
+    int64_t measuring_ns;     /* and how long it took */
+    uint64_t held_peak_bytes; /* the most that looks saw held of the allocator since the last purge */
+    uint64_t retained_bytes;  /* that, less what was held at the last look */
     hri_rate released;
     hri_ledgers ledgers;
     hri_level_state state;
@@ -90,8 +93,8 @@ int hri_watcher_start(hri_watcher *watcher, hri_monitor *monitor);
 /* Looks: gives the level after that. */
 hr_level hri_watcher_look(hri_watcher *watcher, unsigned how);
 
-/* As hri_watcher_look(), on behalf of a grant of `untouched_bytes` that is just being made. */
-hr_level hri_watcher_look_for(hri_watcher *watcher, unsigned how, uint64_t untouched_bytes);
+/* As hri_watcher_look(), on behalf of a grant of `granted_bytes` that is just being made, and is in no list of untouched blocks. */
+hr_level hri_watcher_look_for(hri_watcher *watcher, unsigned how, uint64_t granted_bytes);
 
 /* Is the last reading too old to rely on where no monitor reads? Takes no lock. */
 bool hri_watcher_is_stale(const hri_watcher *watcher);
@@ -105,7 +108,8 @@ typedef struct hri_sight {
     hri_process_reading process;
     hri_host_reading host;
     hri_cgroup_reading binding; /* limit_bytes HR_NONE: no cgroup binds */
-    uint64_t retained_bytes;    /* see hri_books */
+    uint64_t resident_bytes;    /* of what is held */
+    uint64_t retained_bytes;    /* see hri_ours */
     int64_t time_ns;
     const char *limit_source;
 } hri_sight;

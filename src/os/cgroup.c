@@ -142,7 +142,7 @@ int hri_cgroup_read_limit(const hri_cgroup_chain *chain, unsigned index, uint64_
 int hri_cgroup_read(const hri_cgroup_chain *chain, unsigned index, hri_cgroup_reading *ret_reading)
 {
     const hri_cgroup *group = &chain->groups[index];
-    hri_cgroup_reading reading;
+    hri_cgroup_reading reading = hri_cgroup_unknown;
     int error = hri_cgroup_read_limit(chain, index, &reading.limit_bytes);
     if (error)
         return error;

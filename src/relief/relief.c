@@ -122,11 +122,13 @@ uint64_t hri_relief_run(hri_relief *relief, const hri_reclaim_goal *goal)
 }
 
 /* What is resident and not held: the allocator's free pages, and what the program never charged. */
-static uint64_t kept_bytes(hri_relief *relief, const hri_process_reading *process)
+static uint64_t kept_bytes(hri_relief *relief, const hri_sight *sight)
 {
     hri_accounts accounts;
     hri_budget_tree_glance(relief->tree, &accounts);
-    return process->anonymous_bytes == HR_NONE ? 0 : hri_sub(process->anonymous_bytes, accounts.held_bytes);
+    uint64_t anonymous_bytes = sight->process.anonymous_bytes;
+    uint64_t ours = hri_min(accounts.held_bytes, sight->resident_bytes);
+    return anonymous_bytes == HR_NONE ? 0 : hri_sub(anonymous_bytes, ours);
 }
 
 /* How much the worst ledger is over what relief aims at. */
@@ -181,7 +183,7 @@ static uint64_t purge(hri_relief *relief)
 {
     hri_sight sight;
     hri_watcher_read(relief->watcher, &sight);
-    uint64_t bytes, kept = kept_bytes(relief, &sight.process);
+    uint64_t bytes, kept = kept_bytes(relief, &sight);
     purge_for(relief, need_to_purge(relief, &sight, kept), kept, &bytes);
     return bytes;
 }
@@ -193,7 +195,7 @@ bool hri_relief_purge_for(hri_relief *relief, const hri_shortage *shortage, hri_
     hri_purge_need need;
     uint64_t bytes;
     hri_watcher_read(relief->watcher, &sight);
-    uint64_t kept = kept_bytes(relief, &sight.process);
+    uint64_t kept = kept_bytes(relief, &sight);
     if (patience->purges == PURGES_MAX || !demand_needs_purge(shortage, &sight, kept, &need))
         return false;
     bool done = hri_purger_await(&relief->purger) || purge_for(relief, need, kept, &bytes);
@@ -307,7 +309,7 @@ uint64_t hri_relief_excess(hri_relief *relief)
     uint64_t over = over_aim(relief, &sight);
     if (sight.ledgers.worst == HRI_LEDGER_BUDGET)
         return over;
-    return hri_sub(over, hri_min(kept_bytes(relief, &sight.process), sight.retained_bytes));
+    return hri_sub(over, hri_min(kept_bytes(relief, &sight), sight.retained_bytes));
 }
 
 /* Before a purge the kernel's ledgers cannot show what was freed. */
@@ -375,7 +377,7 @@ void hri_relief_trim(hri_relief *relief)
     if (!wanted && !accounts.waited_for && hri_level_word_get(&relief->watcher->word) == HR_NORMAL)
         return;
     hri_watcher_read(relief->watcher, &sight);
-    if (kept_bytes(relief, &sight.process) > hri_share(accounts.limit_bytes, KEPT_SHARE))
+    if (kept_bytes(relief, &sight) > hri_share(accounts.limit_bytes, KEPT_SHARE))
         purge(relief);
 }
 

@@ -216,6 +216,8 @@ static void narrow(uint64_t kernel_limit_bytes, uint64_t room_bytes)
     hri_budget_tree_instruct(&fixture.tree, &(hri_budget_view){.kernel_limit_bytes = kernel_limit_bytes,
                                                                .room_bytes = room_bytes,
                                                                .cross_bytes = HR_NONE,
+                                                               .taken_look_bytes = HR_NONE,
+                                                               .taken_sure_bytes = HR_NONE,
                                                                .stock_ceiling_bytes = HR_NONE,
                                                                .limit_name = "kernel"});
 }
@@ -229,7 +231,8 @@ static void what_is_taken_calls_for_a_look_though_as_much_is_given_back(void **s
         .room_bytes = 1000,
         .mapped_room_bytes = 1000,
         .cross_bytes = HR_NONE,
-        .taken_max_bytes = 300,
+        .taken_look_bytes = 300,
+        .taken_sure_bytes = HR_NONE,
         .blind_bytes = HR_NONE,
         .limit_name = "kernel",
         .fresh = true,
@@ -242,6 +245,7 @@ static void what_is_taken_calls_for_a_look_though_as_much_is_given_back(void **s
     assert_int_equal(fixture.crossings, 0);
     assert_int_equal(hr_budget_charge(fixture.root, 100), 0);
     assert_int_equal(fixture.crossings, 1);
+    view.taken_look_bytes = 700;
     hri_budget_tree_instruct(&fixture.tree, &view); /* the gauges were read */
     assert_int_equal(hr_budget_charge(fixture.root, 100), 0);
     assert_int_equal(fixture.crossings, 1);
