@@ -24,7 +24,7 @@
 struct header {
     hr_budget *budget;
     uint64_t charge_bytes;
-    uint32_t align; /* 0: the header's own; such a block has no slack, and realloc() may move it */
+    uint32_t align;       /* 0: the header's own; such a block has no slack, and realloc() may move it */
     uint32_t offset : 31; /* from raw to the caller's block */
     uint32_t has_node : 1;
     uintptr_t check; /* seal() of this header's address, else this is no block of ours, or no longer */
@@ -250,6 +250,12 @@ size_t hr_alloc_size(const void *block)
     return header ? hri_heap_usable(raw_of(header)) - header->offset : 0;
 }
 
+uint64_t hri_alloc_charge(const void *block)
+{
+    const struct header *header = header_of(block);
+    return header ? header->charge_bytes : 0;
+}
+
 /* Changes the size by way of a new block: for blocks whose alignment or budget realloc() cannot keep. */
 static void *move(hr_budget *budget, void *block, const struct header *header, size_t size)
 {
@@ -267,8 +273,7 @@ static void *resize(hr_budget *budget, struct header *header, size_t raw_size)
 {
     char *raw = raw_of(header);
     uint64_t old = header->charge_bytes, paid = hri_max(old, hri_heap_estimate(raw_size));
-    uint64_t old_mapping = hri_heap_mapping(raw, old),
-             expected = hri_max(old_mapping, hri_heap_expected_mapping(paid));
+    uint64_t old_mapping = hri_heap_mapping(raw, old), expected = hri_max(old_mapping, hri_heap_expected_mapping(paid));
     uint64_t listed = header->has_node ? raw_size : 0;
     int error = hri_budget_charge_block(budget, paid - old, expected - old_mapping, listed);
     if (error)

@@ -175,8 +175,10 @@ static __attribute__((noinline)) int charge_slowly(hr_budget *budget, uint64_t b
         return 0;
     if (hri_section_interrupted())
         return -EAGAIN;
-    if (!mapped_bytes && hri_young_charge(budget, bytes, false))
+    if (!mapped_bytes && hri_young_charge(budget, bytes, false)) {
+        hri_untouched_expect(&budget->tree->untouched, listed_bytes);
         return 0;
+    }
     const hri_budget_hooks *hooks = &budget->tree->hooks;
     const hri_demand demand = {
         .budget = budget,
@@ -215,6 +217,14 @@ int hr_budget_charge(hr_budget *budget, uint64_t bytes)
 {
     if (!budget || !hri_stock_take(budget, bytes))
         return charge_slowly(budget, bytes, 0, 0, false);
+    return 0;
+}
+
+int hri_budget_charge_listed(hr_budget *budget, uint64_t bytes, uint64_t listed_bytes, bool quiet)
+{
+    if (bytes && !hri_stock_take(budget, bytes))
+        return charge_slowly(budget, bytes, 0, listed_bytes, quiet);
+    hri_untouched_expect(&budget->tree->untouched, listed_bytes);
     return 0;
 }
 

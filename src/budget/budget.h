@@ -166,17 +166,19 @@ static inline void hri_budget_remap(hr_budget *budget, uint64_t from_bytes, uint
 int hri_budget_charge_with_map(hr_budget *budget, uint64_t bytes, uint64_t mapped_bytes, uint64_t listed_bytes);
 void hri_budget_uncharge_with_map(hr_budget *budget, uint64_t bytes, uint64_t mapped_bytes);
 
-/* As hr_budget_charge(), for a block of which `mapped_bytes` are to be mapped, and `listed_bytes` to arrive in the list of
- * what is untouched (hri_untouched_arrive()). */
+/* As hr_budget_charge(), or hr_budget_try_charge() if it is to be quiet, for a block of which `listed_bytes` are to arrive in
+ * the list of what is untouched. */
+int hri_budget_charge_listed(hr_budget *budget, uint64_t bytes, uint64_t listed_bytes, bool quiet);
+
+/* The same for a block of which `mapped_bytes` are to be mapped. */
 static inline int hri_budget_charge_block(hr_budget *budget, uint64_t bytes, uint64_t mapped_bytes,
                                           uint64_t listed_bytes)
 {
     if (mapped_bytes)
         return hri_budget_charge_with_map(budget, bytes, mapped_bytes, listed_bytes);
-    int error = bytes ? hr_budget_charge(budget, bytes) : 0;
-    if (listed_bytes && !error)
-        hri_untouched_expect(&budget->tree->untouched, listed_bytes);
-    return error;
+    if (listed_bytes)
+        return hri_budget_charge_listed(budget, bytes, listed_bytes, false);
+    return bytes ? hr_budget_charge(budget, bytes) : 0;
 }
 
 /* As hr_budget_charge() and hr_budget_uncharge(), with `mapped_bytes` that are to be, or were, mapped. */
@@ -266,6 +268,7 @@ void hri_budget_unspend(hr_budget *budget, uint64_t bytes);
 void hri_budget_unpromise(hr_budget *budget, uint64_t bytes);
 
 /* As hr_alloc(), paid first from a promise of `*promise_bytes`, which is lessened by what was used of it. */
+uint64_t hri_alloc_charge(const void *block); /* what a block of hr_alloc() and its kin is charged */
 void *hri_alloc_promised(hr_budget *budget, size_t size, uint64_t *promise_bytes);
 
 #endif

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "budget/untouched.h"
 
+#include "base/checked.h"
 #include "base/lock.h"
+#include "budget/section.h"
 #include "os/pages.h"
 
 typedef struct hri_untouched_shard hri_shard;
@@ -13,11 +15,10 @@ static hri_shard *shard_at(hri_untouched *untouched, const void *address)
     return &untouched->shards[hash >> 60 & (HRI_UNTOUCHED_SHARDS - 1)];
 }
 
-/* Every thread has a stack of its own. */
+/* A word that every thread has at another place. */
 static hri_shard *shard_of_thread(hri_untouched *untouched)
 {
-    char here;
-    return shard_at(untouched, (const void *)((uintptr_t)&here & ~(uintptr_t)0xfffff));
+    return shard_at(untouched, &hri_in_section);
 }
 
 static void change(_Atomic uint64_t *sum, uint64_t bytes)
@@ -57,7 +58,7 @@ void hri_untouched_expect(hri_untouched *untouched, uint64_t bytes)
 
 void hri_untouched_arrive(hri_untouched *untouched, uint64_t bytes)
 {
-    change(&shard_of_thread(untouched)->expected, -bytes);
+    atomic_fetch_sub_explicit(&shard_of_thread(untouched)->expected, bytes, memory_order_release);
 }
 
 static void set_link(hri_untouched_node *node, hri_untouched_node **link)
@@ -65,19 +66,26 @@ static void set_link(hri_untouched_node *node, hri_untouched_node **link)
     atomic_store_explicit(&node->link, link, memory_order_relaxed);
 }
 
-void hri_untouched_add(hri_untouched *untouched, hri_untouched_node *node, const void *raw, size_t size)
+/* Under the lock. */
+static void link_node(hri_shard *shard, hri_untouched_node *node)
 {
-    hri_shard *shard = shard_at(untouched, node);
-    node->raw = raw;
-    node->size = size;
-    node->bytes = size;
-    pthread_mutex_lock(&shard->lock);
     node->next = shard->first;
     if (node->next)
         set_link(node->next, &node->next);
     shard->first = node;
     set_link(node, &shard->first);
     change(&shard->bytes, node->bytes);
+}
+
+void hri_untouched_add(hri_untouched *untouched, hri_untouched_node *node, const void *raw, size_t size)
+{
+    hri_shard *shard = shard_at(untouched, node);
+    node->raw = raw;
+    node->size = size;
+    node->spare = 0;
+    node->bytes = size;
+    pthread_mutex_lock(&shard->lock);
+    link_node(shard, node);
     pthread_mutex_unlock(&shard->lock);
 }
 
@@ -94,6 +102,26 @@ static void unlink_node(hri_shard *shard, hri_untouched_node *node)
     change(&shard->bytes, -node->bytes);
 }
 
+void hri_untouched_widen(hri_untouched *untouched, hri_untouched_node *node, const void *raw, size_t size,
+                         uint64_t spare, uint64_t more)
+{
+    if (!more && !atomic_load_explicit(&node->link, memory_order_relaxed))
+        return;
+    hri_shard *shard = shard_at(untouched, node);
+    pthread_mutex_lock(&shard->lock);
+    if (atomic_load_explicit(&node->link, memory_order_relaxed)) {
+        node->bytes += more;
+        change(&shard->bytes, more);
+    } else if (more) {
+        node->bytes = more;
+        link_node(shard, node);
+    }
+    node->raw = raw;
+    node->size = size;
+    node->spare = spare;
+    pthread_mutex_unlock(&shard->lock);
+}
+
 void hri_untouched_remove(hri_untouched *untouched, hri_untouched_node *node)
 {
     if (!atomic_load_explicit(&node->link, memory_order_relaxed))
@@ -104,13 +132,14 @@ void hri_untouched_remove(hri_untouched *untouched, hri_untouched_node *node)
     pthread_mutex_unlock(&shard->lock);
 }
 
+/* A block that arrives meanwhile is counted twice, not missed: what is expected is read first. */
 uint64_t hri_untouched_bytes(const hri_untouched *untouched)
 {
     uint64_t bytes = 0;
-    for (unsigned i = 0; i < HRI_UNTOUCHED_SHARDS; i++) {
-        bytes += atomic_load_explicit(&untouched->shards[i].expected, memory_order_relaxed);
+    for (unsigned i = 0; i < HRI_UNTOUCHED_SHARDS; i++)
+        bytes += atomic_load_explicit(&untouched->shards[i].expected, memory_order_acquire);
+    for (unsigned i = 0; i < HRI_UNTOUCHED_SHARDS; i++)
         bytes += atomic_load_explicit(&untouched->shards[i].bytes, memory_order_relaxed);
-    }
     return bytes;
 }
 
@@ -118,7 +147,7 @@ static void measure(hri_shard *shard)
 {
     for (hri_untouched_node *node = shard->first, *next; node; node = next) {
         next = node->next;
-        uint64_t bytes = hri_pages_absent(node->raw, node->size);
+        uint64_t bytes = hri_sub(hri_pages_absent(node->raw, node->size), node->spare);
         change(&shard->bytes, bytes - node->bytes);
         node->bytes = bytes;
         if (bytes == 0)

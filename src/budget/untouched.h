@@ -28,10 +28,15 @@ typedef struct hri_untouched_node {
     struct hri_untouched_node **_Atomic link; /* what points here; NULL: in no list */
     const void *raw;
     size_t size;
-    uint64_t bytes; /* that were not there when it was last asked about */
+    uint64_t spare; /* of these, absent and not charged */
+    uint64_t bytes; /* that were charged and not there when it was last asked about */
 } hri_untouched_node;
 
+#ifdef __SANITIZE_THREAD__
+#define HRI_UNTOUCHED_SHARDS 4 /* it cannot follow more than 64 locks at a time, and a fork takes all that there are */
+#else
 #define HRI_UNTOUCHED_SHARDS 16
+#endif
 
 typedef struct hri_untouched {
     struct hri_untouched_shard {
@@ -56,6 +61,11 @@ void hri_untouched_arrive(hri_untouched *untouched, uint64_t bytes);
  * node lies in it. */
 void hri_untouched_add(hri_untouched *untouched, hri_untouched_node *node, const void *raw, size_t size);
 void hri_untouched_remove(hri_untouched *untouched, hri_untouched_node *node);
+
+/* For memory whose blocks are charged one by one: it has `size` bytes now, of which the pages of `spare` are not charged,
+ * and `more` that were charged just now. It is listed if there are more. */
+void hri_untouched_widen(hri_untouched *untouched, hri_untouched_node *node, const void *raw, size_t size,
+                         uint64_t spare, uint64_t more);
 
 /* How many bytes have no page, at most. Takes no lock. */
 uint64_t hri_untouched_bytes(const hri_untouched *untouched);

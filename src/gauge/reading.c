@@ -122,8 +122,8 @@ static bool read_groups(const hri_gauge *gauge, hri_reading *reading)
         int error = hri_cgroup_read_limit(&gauge->chain, i, &group->limit_bytes);
         if (!error && group->limit_bytes != HR_NONE)
             error = hri_cgroup_read(&gauge->chain, i, group);
-        group->leaving_bytes = group->unmapped_bytes - hri_lasting_look(&reading->unmapped[i], group->unmapped_bytes,
-                                                                         reading->time_ns);
+        group->leaving_bytes =
+            group->unmapped_bytes - hri_lasting_look(&reading->unmapped[i], group->unmapped_bytes, reading->time_ns);
         whole &= !hri_cgroup_is_gone(error);
         if (error)
             group->limit_bytes = HR_NONE;

@@ -83,19 +83,20 @@ static void instruct_tree(hri_watcher *watcher, const hri_books *books, bool fre
     if (level == HR_NORMAL) /* warning begins at its threshold, the others above theirs */
         cross = hri_sub(cross, 1);
     uint64_t degrade_ceiling = hri_ledgers_ceiling(books, rules->degrade_at);
-    hri_budget_tree_instruct(tree, &(hri_budget_view){
-                                       .kernel_limit_bytes = ledgers->kernel_limit_bytes,
-                                       .room_bytes = ledgers->room_bytes,
-                                       .mapped_room_bytes = ledgers->mapped_room_bytes,
-                                       .taken_look_bytes = hri_add(books->ours.taken_bytes, hri_ledgers_taken_max(books)),
-                                       .taken_sure_bytes = hri_add(books->ours.taken_bytes, hri_ledgers_sure(books)),
-                                       .blind_bytes = hri_ledgers_blind(books),
-                                       .fresh = fresh,
-                                       .cross_bytes = cross,
-                                       .stock_ceiling_bytes = degrade_ceiling,
-                                       .watched = level > HR_NORMAL,
-                                       .limit_name = watcher->limit_source,
-                                   });
+    hri_budget_tree_instruct(tree,
+                             &(hri_budget_view){
+                                 .kernel_limit_bytes = ledgers->kernel_limit_bytes,
+                                 .room_bytes = ledgers->room_bytes,
+                                 .mapped_room_bytes = ledgers->mapped_room_bytes,
+                                 .taken_look_bytes = hri_add(books->ours.taken_bytes, hri_ledgers_taken_max(books)),
+                                 .taken_sure_bytes = hri_add(books->ours.taken_bytes, hri_ledgers_sure(books)),
+                                 .blind_bytes = hri_ledgers_blind(books),
+                                 .fresh = fresh,
+                                 .cross_bytes = cross,
+                                 .stock_ceiling_bytes = degrade_ceiling,
+                                 .watched = level > HR_NORMAL,
+                                 .limit_name = watcher->limit_source,
+                             });
     atomic_store_explicit(&watcher->degrade_ceiling_bytes, degrade_ceiling, memory_order_relaxed);
     atomic_store_explicit(&watcher->critical_ceiling_bytes, hri_ledgers_ceiling(books, rules->critical_at),
                           memory_order_relaxed);

@@ -21,8 +21,8 @@ void hri_pages_keep_small(void *pages, size_t size);
 /* May these bytes be read? True where the kernel does not say. A system call. */
 bool hri_pages_are_readable(const void *bytes, size_t size);
 
-/* Makes pages resident by writing to each. */
-void hri_pages_touch(void *pages, size_t size);
+/* Makes the pages of these bytes resident by writing to each what is there. */
+void hri_pages_touch(void *bytes, size_t size);
 
 /* How many bytes of the whole pages among these are not resident; 0 where the kernel does not say. A system call for each
  * 4 MiB. */

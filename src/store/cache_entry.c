@@ -27,9 +27,9 @@ uint64_t hri_cache_entry_estimate(const hri_cache_item *item)
 }
 
 /* What no relief can make fit is too large, and not short of room. */
-static int charge(hr_cache *cache, uint64_t bytes, uint64_t mapped_bytes)
+static int charge(hr_cache *cache, uint64_t bytes, uint64_t mapped_bytes, uint64_t listed_bytes)
 {
-    int error = cache->budget ? hri_budget_charge_mapped(cache->budget, bytes, mapped_bytes) : 0;
+    int error = cache->budget ? hri_budget_charge_block(cache->budget, bytes, mapped_bytes, listed_bytes) : 0;
     hr_refusal refusal;
     if (error == -EDQUOT && hr_budget_refusal(&refusal) == 0 && refusal.asked_bytes > refusal.limit_bytes)
         return -E2BIG;
@@ -48,24 +48,38 @@ static void remap(hr_cache *cache, uint64_t from_bytes, uint64_t to_bytes)
         hri_budget_remap(cache->budget, from_bytes, to_bytes);
 }
 
-/* Makes a charged block. */
+/* What counts as charged and not touched yet while a block is filled: it is not listed, since it is filled at once. */
+static uint64_t filling(const hri_cache_item *item)
+{
+    return block_size(item) >= HRI_UNTOUCHED_MIN ? block_size(item) : 0;
+}
+
+static void end_filling(hr_cache *cache, const hri_cache_item *item)
+{
+    if (cache->budget && filling(item))
+        hri_untouched_arrive(&cache->budget->tree->untouched, filling(item));
+}
+
+/* Makes a charged block, which is to be filled. */
 static hri_cache_entry *allocate(hr_cache *cache, const hri_cache_item *item, int *ret_error)
 {
     uint64_t charged_bytes = hri_cache_entry_estimate(item), expected_bytes = hri_heap_expected_mapping(charged_bytes);
-    int error = charge(cache, charged_bytes, expected_bytes);
+    int error = charge(cache, charged_bytes, expected_bytes, filling(item));
     hri_cache_entry *entry = error ? NULL : malloc(block_size(item));
     if (!error && !entry) {
+        end_filling(cache, item);
         error = -ENOMEM;
         uncharge(cache, charged_bytes);
         remap(cache, expected_bytes, 0);
     } else if (!error) {
         uint64_t bytes = hri_heap_footprint(entry);
         if (bytes > charged_bytes)
-            error = charge(cache, bytes - charged_bytes, 0);
+            error = charge(cache, bytes - charged_bytes, 0, 0);
         else
             uncharge(cache, charged_bytes - bytes);
         remap(cache, expected_bytes, error ? 0 : hri_heap_mapping(entry, bytes));
         if (error) {
+            end_filling(cache, item);
             uncharge(cache, charged_bytes);
             free(entry);
             entry = NULL;
@@ -94,6 +108,7 @@ hri_cache_entry *hri_cache_entry_new(hr_cache *cache, const hri_cache_item *item
     entry->hh.hashv = item->hash;
     if (item->value_size)
         memcpy(hri_cache_entry_value(entry), item->value, item->value_size);
+    end_filling(cache, item);
     if (state >= HRI_CACHE_BORROWED)
         atomic_fetch_add_explicit(&hri_cache_shard_of(cache, item->hash)->pinned, 1, memory_order_relaxed);
     return entry;

@@ -11,6 +11,8 @@
 
 #include "base/assert.h"
 #include "base/checked.h"
+#include "budget/budget.h"
+#include "os/pages.h"
 #include "os/rseq.h"
 #include "store/magazine.h"
 
@@ -170,12 +172,31 @@ void *hri_depot_take_free(hri_engine *engine)
     return hri_region_take_free(region);
 }
 
+/* The pages of a block that is new again have gone, but for what it shares with its neighbours: a page on average, where
+ * blocks do not begin with pages. */
+static uint64_t spare_of_new(const hri_region *region)
+{
+    size_t page = hri_page_size(), shared = (region->head_bytes | region->block_bytes) % page ? page : 0;
+    return (uint64_t)(region->untouched - region->used) * hri_sub(region->block_bytes, shared);
+}
+
+void hri_depot_list(hri_engine *engine, hri_region *region, uint64_t more)
+{
+    if (engine->options.budget && hri_depot_lists(engine))
+        hri_untouched_widen(&engine->options.budget->tree->untouched, &region->node, hri_region_block(region, 0),
+                            (size_t)region->untouched * region->block_bytes, spare_of_new(region), more);
+}
+
 static void *take_new_block(hri_engine *engine)
 {
-    void *block = NULL;
-    for (hri_region *region = engine->regions; region && !block; region = region->next)
-        block = hri_region_take_new(region);
-    return block;
+    for (hri_region *region = engine->regions; region; region = region->next) {
+        void *block = hri_region_take_new(region);
+        if (!block)
+            continue;
+        hri_depot_list(engine, region, region->block_bytes);
+        return block;
+    }
+    return NULL;
 }
 
 static void link_region(hri_engine *engine, hri_region *region)
@@ -194,6 +215,8 @@ void hri_depot_unlink(hri_engine *engine, hri_region *region)
     if (region->next)
         region->next->link = region->link;
     engine->regions_bytes -= region->map_bytes;
+    if (engine->options.budget)
+        hri_untouched_remove(&engine->options.budget->tree->untouched, &region->node);
 }
 
 static bool add_region(hri_engine *engine)

@@ -51,4 +51,13 @@ hri_region *hri_depot_region(const hri_engine *engine, const void *block);
 
 void hri_depot_unlink(hri_engine *engine, hri_region *region);
 
+/* Blocks of pages of their own are known until they are touched (budget/untouched.h): the list hears of `more` that were
+ * charged, or that there are fewer. Under the lock. */
+static inline bool hri_depot_lists(const hri_engine *engine)
+{
+    return engine->options.block_bytes >= HRI_UNTOUCHED_MIN;
+}
+
+void hri_depot_list(hri_engine *engine, hri_region *region, uint64_t more);
+
 #endif

@@ -25,6 +25,14 @@ static hri_engine *engines;
 
 /* ── paying ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
+/* The region of a block that is paid for is listed, or is not to come. */
+static void arrive(const hri_engine *engine)
+{
+    hr_budget *budget = engine->options.budget;
+    if (budget && hri_depot_lists(engine))
+        hri_untouched_arrive(&budget->tree->untouched, engine->options.block_bytes);
+}
+
 /* With relief or without. */
 static int pay(const hri_engine *engine, bool relief)
 {
@@ -33,7 +41,11 @@ static int pay(const hri_engine *engine, bool relief)
     if (!budget)
         return 0;
     hri_budget_map(budget, bytes);
-    int error = relief ? hr_budget_charge(budget, bytes) : hr_budget_try_charge(budget, bytes);
+    int error;
+    if (hri_depot_lists(engine))
+        error = hri_budget_charge_listed(budget, bytes, engine->options.block_bytes, !relief);
+    else
+        error = relief ? hr_budget_charge(budget, bytes) : hr_budget_try_charge(budget, bytes);
     if (error)
         hri_budget_unmap(budget, bytes);
     return error;
@@ -105,6 +117,7 @@ static void *make_block(hri_engine *engine, bool needed)
     pthread_mutex_lock(&engine->lock);
     void *block = hri_depot_take_new(engine);
     pthread_mutex_unlock(&engine->lock);
+    arrive(engine);
     if (!block) {
         unpay(engine);
         return refuse(engine, -ENOMEM);

@@ -5,10 +5,9 @@
 #include "store/oversize.h"
 
 #include "base/lock.h"
-#include "os/heap.h"
+#include "budget/budget.h"
 
 #include <errno.h>
-#include <headroom/budget.h>
 #include <stdalign.h>
 #include <stdlib.h>
 #include <string.h>
@@ -120,44 +119,24 @@ static void *refuse(hri_oversize *set, int error)
     return NULL;
 }
 
-/* Charges what the allocator took beyond what was paid, or gives the rest back. */
-static int settle(hr_budget *budget, uint64_t paid, uint64_t footprint)
-{
-    if (footprint > paid)
-        return hr_budget_charge(budget, footprint - paid);
-    hr_budget_uncharge(budget, paid - footprint);
-    return 0;
-}
-
-/* Gives a block that is paid for. */
-static hri_oversize_block *allocate(hri_oversize *set, size_t size, int *ret_error)
+static hri_oversize_block *allocate(hri_oversize *set, size_t size)
 {
     size_t bytes;
-    if (__builtin_add_overflow(size, sizeof(hri_oversize_block), &bytes) || bytes > PTRDIFF_MAX) {
-        *ret_error = -ENOMEM;
+    if (__builtin_add_overflow(size, sizeof(hri_oversize_block), &bytes)) {
+        errno = ENOMEM;
         return NULL;
     }
-    uint64_t paid = hri_heap_estimate(bytes);
-    *ret_error = hr_budget_charge(set->budget, paid);
-    if (*ret_error)
-        return NULL;
-    hri_oversize_block *node = set->wipe ? calloc(1, bytes) : malloc(bytes);
-    *ret_error = node ? settle(set->budget, paid, hri_heap_footprint(node)) : -ENOMEM;
-    if (*ret_error) {
-        free(node);
-        hr_budget_uncharge(set->budget, paid);
-        return NULL;
-    }
-    *node = (hri_oversize_block){.size = size, .charge_bytes = hri_heap_footprint(node)};
+    hri_oversize_block *node = set->wipe ? hr_calloc(set->budget, 1, bytes) : hr_alloc(set->budget, bytes);
+    if (node)
+        *node = (hri_oversize_block){.size = size, .charge_bytes = hri_alloc_charge(node)};
     return node;
 }
 
 void *hri_oversize_get(hri_oversize *set, size_t size)
 {
-    int error;
-    hri_oversize_block *node = allocate(set, size, &error);
+    hri_oversize_block *node = allocate(set, size);
     if (!node)
-        return refuse(set, error);
+        return refuse(set, -errno);
     hri_pool_sum_add(set->sum, node->charge_bytes);
     enter(set, node);
     return node + 1;
@@ -172,9 +151,8 @@ bool hri_oversize_put(hri_oversize *set, void *block)
     uint64_t bytes = node->charge_bytes;
     if (set->wipe)
         explicit_bzero(block, node->size);
-    free(node);
     hri_pool_sum_sub(set->sum, bytes);
-    hr_budget_uncharge(set->budget, bytes);
+    hr_free(node);
     hri_pool_sum_settle(set->sum, bytes);
     errno = saved;
     return true;

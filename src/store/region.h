@@ -9,6 +9,8 @@
 #ifndef HRI_STORE_REGION_H
 #define HRI_STORE_REGION_H
 
+#include "budget/untouched.h"
+
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -46,6 +48,7 @@ typedef struct hri_region {
     hri_block_number leaving;    /* taken out by a call that is running */
     bool settled;                /* no page can go, as far as is known */
     uint64_t seen;               /* the owner's: the last of its passes that was here */
+    hri_untouched_node node;     /* the owner's */
     uint32_t words[];            /* of all blocks */
 } hri_region;
 

@@ -120,6 +120,8 @@ static bool drop_blocks(hri_engine *engine, struct task *task)
     for (unsigned i = 0; i < count; i++)
         hri_poison_lift(blocks[i], engine->options.block_bytes);
     hri_region_renew(blocks, count);
+    for (unsigned i = 0; i < count; i++)
+        hri_depot_list(engine, hri_depot_region(engine, blocks[i]), 0);
     count_out(engine, count);
     pthread_mutex_unlock(&engine->lock);
     refund(engine, task, count * cost);
@@ -170,6 +172,7 @@ static bool drop_pages(hri_engine *engine, struct task *task)
         hri_depot_note_idle(engine);
         destroy_leaving(engine, region);
         hri_region_renew_leaving(region);
+        hri_depot_list(engine, region, 0);
         engine->leaving -= count;
         count_out(engine, count);
     }

@@ -252,6 +252,40 @@ static void what_is_taken_calls_for_a_look_though_as_much_is_given_back(void **s
     hr_budget_uncharge(fixture.root, 200);
 }
 
+/* Regression: what one thread gave back was granted to another, whose pages came on top of those the allocator kept. */
+static void no_more_is_taken_than_is_sure_though_as_much_is_given_back(void **state)
+{
+    (void)state;
+    hri_budget_view view = {
+        .kernel_limit_bytes = 1000,
+        .room_bytes = 1000,
+        .mapped_room_bytes = 1000,
+        .cross_bytes = HR_NONE,
+        .taken_look_bytes = HR_NONE,
+        .taken_sure_bytes = 300,
+        .blind_bytes = HR_NONE,
+        .limit_name = "kernel",
+        .fresh = true,
+    };
+    hri_budget_tree_instruct(&fixture.tree, &view);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(hr_budget_charge(fixture.root, 100), 0);
+        hr_budget_uncharge(fixture.root, 100);
+    }
+    assert_int_equal(fixture.rereads, 0);
+    assert_int_equal(hr_budget_charge(fixture.root, 100), -EDQUOT);
+    assert_int_equal(fixture.rereads, 1);
+    assert_true(fixture.last.narrowed && !fixture.last.hopeless);
+    hri_accounts accounts;
+    hri_budget_tree_glance(&fixture.tree, &accounts);
+    assert_int_equal(accounts.taken_bytes, 300);
+    view.taken_sure_bytes = accounts.taken_bytes + 100; /* the gauges were read: it is there */
+    hri_budget_tree_instruct(&fixture.tree, &view);
+    assert_int_equal(hr_budget_charge(fixture.root, 100), 0);
+    hr_budget_uncharge(fixture.root, 100);
+    assert_int_equal(hr_budget_charge(fixture.root, 1), -EDQUOT);
+}
+
 static void what_others_take_narrows_the_root_after_a_second_look(void **state)
 {
     (void)state;
@@ -505,6 +539,7 @@ int main(void)
         TEST(a_limit_below_the_use_refuses_until_use_is_below),
         TEST(a_waiting_charge_is_woken_by_room),
         TEST(what_is_taken_calls_for_a_look_though_as_much_is_given_back),
+        TEST(no_more_is_taken_than_is_sure_though_as_much_is_given_back),
         TEST(giving_back_too_much_is_caught),
         TEST(debug_builds_recount_what_is_read),
         TEST(a_surplus_in_a_stock_is_found_by_the_next_read),

@@ -115,12 +115,53 @@ static void what_the_allocator_retains_is_no_room_for_large_blocks(void **state)
     books.ours.retained_bytes = 1 * MIB;
     assert_true(compute().room_bytes == 69 * MIB);
     assert_true(compute().mapped_room_bytes == 68 * MIB);
-    books.ours.retained_bytes = 50 * MIB; /* what is freed may be back with the kernel: figures that show it are believed */
+    books.ours.retained_bytes =
+        50 * MIB; /* what is freed may be back with the kernel: figures that show it are believed */
     assert_true(compute().mapped_room_bytes == 68 * MIB);
     hold(100 * MIB); /* granted and not touched yet: it hides what is retained, */
     reading.groups[0].use_bytes = 12 * MIB;
     assert_true(compute().room_bytes == 98 * MIB); /* which is no more than what is resident */
     assert_true(compute().mapped_room_bytes == 88 * MIB);
+}
+
+/* Prevents what is granted from being more than the kernel has, whatever the allocator may have to use again. */
+static void what_is_sure_is_what_is_left_once_all_that_is_granted_is_touched(void **state)
+{
+    (void)state;
+    assert_true(hri_ledgers_sure(&books) == 60 * MIB);
+    books.ours.retained_bytes = 9 * MIB; /* may be no use */
+    assert_true(hri_ledgers_sure(&books) == 60 * MIB);
+    books.ours.untouched_bytes = 5 * MIB;
+    books.ours.promised_bytes = 4 * MIB;
+    books.ours.stocks_bytes = 3 * MIB;
+    books.reserve_bytes = 2 * MIB;
+    assert_true(hri_ledgers_sure(&books) == 46 * MIB);
+    hold(20 * MIB); /* 10 of which cannot be resident: those that are known to be untouched are among them */
+    assert_true(hri_ledgers_sure(&books) == 41 * MIB);
+    hold(8 * MIB);
+    reading.groups[0].leaving_bytes = 6 * MIB; /* unmapped a moment ago, and charged until they are freed */
+    assert_true(hri_ledgers_sure(&books) == 40 * MIB);
+    reading.lag_bytes = 1 * MIB;
+    assert_true(hri_ledgers_sure(&books) == 40 * MIB - MIB / 2);
+    reading.groups[0].charged_bytes = 101 * MIB;
+    assert_true(hri_ledgers_sure(&books) == 0);
+    reading.groups[0].limit_bytes = HR_NONE;
+    assert_true(hri_ledgers_sure(&books) == HR_NONE);
+}
+
+/* Prevents a moment's reading from passing for what lasts: a page that is given back is charged for a while. */
+static void what_lasts_was_there_all_the_time(void **state)
+{
+    (void)state;
+    hri_lasting lasting = {0};
+    int64_t now_ns = HRI_SECOND;
+    assert_true(hri_lasting_look(&lasting, 10, now_ns) == 0);
+    assert_true(hri_lasting_look(&lasting, 12, now_ns + HRI_LASTING_NS) == 10);
+    assert_true(hri_lasting_look(&lasting, 30, now_ns + 2 * HRI_LASTING_NS - 1) == 10);
+    assert_true(hri_lasting_look(&lasting, 30, now_ns + 2 * HRI_LASTING_NS) == 12);
+    assert_true(hri_lasting_look(&lasting, 3, now_ns + 2 * HRI_LASTING_NS + 1) == 3); /* it falls at once */
+    assert_true(hri_lasting_look(&lasting, 30, now_ns + 3 * HRI_LASTING_NS) == 3);
+    assert_true(hri_lasting_look(&lasting, 30, now_ns + 4 * HRI_LASTING_NS) == 30);
 }
 
 static void large_demands_read_the_gauges_after_a_sixteenth_of_what_is_left(void **state)
@@ -215,6 +256,8 @@ int main(void)
         TEST(a_dropped_reserve_still_counts),
         TEST(what_the_allocator_retains_is_not_others),
         TEST(what_the_allocator_retains_is_no_room_for_large_blocks),
+        TEST(what_is_sure_is_what_is_left_once_all_that_is_granted_is_touched),
+        TEST(what_lasts_was_there_all_the_time),
         TEST(large_demands_read_the_gauges_after_a_sixteenth_of_what_is_left),
         TEST(an_ancestor_that_is_short_decides_but_does_not_set_the_limit),
         TEST(a_limit_of_0_is_full),
