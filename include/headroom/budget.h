@@ -69,6 +69,9 @@ HR_API int hr_budget_free(hr_budget *budget);
 /* Charges `bytes` to the budget and to all its ancestors, or to none. Exact: never one byte over a limit, and never
  * refused while the bytes are there.
  *
+ * What memory it is for only the caller knows: the guard believes that it is touched soon. Memory that may be touched late is
+ * better taken from hr_alloc() or a pool, which know its pages: then nobody else is granted what they still need.
+ *
  * returns  0; -EDQUOT if a limit refused after relief was tried (hr_budget_refusal() says which)
  * threads  any
  * memory   never allocates (a thread's first charges may map 64 KiB of address space); may run reclaimers and the

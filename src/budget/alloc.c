@@ -74,9 +74,10 @@ static hri_untouched_node *node_of(struct header *header)
 
 static void enlist(struct header *header)
 {
-    if (header->has_node)
-        hri_untouched_add(&header->budget->tree->untouched, node_of(header), raw_of(header),
-                          hri_heap_usable(raw_of(header)));
+    if (!header->has_node)
+        return;
+    hri_span span = {.raw = raw_of(header), .size = hri_heap_usable(raw_of(header))};
+    hri_untouched_add(&header->budget->tree->untouched, node_of(header), &span);
 }
 
 /* What was expected in the list is there, or is not to come. */

@@ -77,13 +77,11 @@ static void link_node(hri_shard *shard, hri_untouched_node *node)
     change(&shard->bytes, node->bytes);
 }
 
-void hri_untouched_add(hri_untouched *untouched, hri_untouched_node *node, const void *raw, size_t size)
+void hri_untouched_add(hri_untouched *untouched, hri_untouched_node *node, const hri_span *span)
 {
     hri_shard *shard = shard_at(untouched, node);
-    node->raw = raw;
-    node->size = size;
-    node->spare = 0;
-    node->bytes = size;
+    node->span = *span;
+    node->bytes = span->size;
     pthread_mutex_lock(&shard->lock);
     link_node(shard, node);
     pthread_mutex_unlock(&shard->lock);
@@ -102,8 +100,7 @@ static void unlink_node(hri_shard *shard, hri_untouched_node *node)
     change(&shard->bytes, -node->bytes);
 }
 
-void hri_untouched_widen(hri_untouched *untouched, hri_untouched_node *node, const void *raw, size_t size,
-                         uint64_t spare, uint64_t more)
+void hri_untouched_widen(hri_untouched *untouched, hri_untouched_node *node, const hri_span *span, uint64_t more)
 {
     if (!more && !atomic_load_explicit(&node->link, memory_order_relaxed))
         return;
@@ -116,9 +113,7 @@ void hri_untouched_widen(hri_untouched *untouched, hri_untouched_node *node, con
         node->bytes = more;
         link_node(shard, node);
     }
-    node->raw = raw;
-    node->size = size;
-    node->spare = spare;
+    node->span = *span;
     pthread_mutex_unlock(&shard->lock);
 }
 
@@ -147,7 +142,7 @@ static void measure(hri_shard *shard)
 {
     for (hri_untouched_node *node = shard->first, *next; node; node = next) {
         next = node->next;
-        uint64_t bytes = hri_sub(hri_pages_absent(node->raw, node->size), node->spare);
+        uint64_t bytes = hri_sub(hri_pages_absent(node->span.raw, node->span.size), node->span.spare);
         change(&shard->bytes, bytes - node->bytes);
         node->bytes = bytes;
         if (bytes == 0)

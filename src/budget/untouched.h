@@ -22,13 +22,18 @@
 /* Below this a block has hardly a page to itself: the allocator touches its ends. */
 #define HRI_UNTOUCHED_MIN ((size_t)8 << 10)
 
+/* Memory that the kernel is asked about. */
+typedef struct hri_span {
+    const void *raw;
+    size_t size;
+    uint64_t spare; /* of these bytes, absent and not charged */
+} hri_span;
+
 /* What the list keeps of a block, in the block. */
 typedef struct hri_untouched_node {
     alignas(max_align_t) struct hri_untouched_node *next;
     struct hri_untouched_node **_Atomic link; /* what points here; NULL: in no list */
-    const void *raw;
-    size_t size;
-    uint64_t spare; /* of these, absent and not charged */
+    hri_span span;
     uint64_t bytes; /* that were charged and not there when it was last asked about */
 } hri_untouched_node;
 
@@ -57,15 +62,13 @@ void hri_untouched_fork(hri_untouched *untouched, hri_fork moment);
 void hri_untouched_expect(hri_untouched *untouched, uint64_t bytes);
 void hri_untouched_arrive(hri_untouched *untouched, uint64_t bytes);
 
-/* Adds a block of `size` bytes from `raw` on, none of which is known to be there, and takes it out before it is freed. The
- * node lies in it. */
-void hri_untouched_add(hri_untouched *untouched, hri_untouched_node *node, const void *raw, size_t size);
+/* Adds a block, none of whose pages is known to be there, and takes it out before it is freed. The node lies in it. */
+void hri_untouched_add(hri_untouched *untouched, hri_untouched_node *node, const hri_span *span);
 void hri_untouched_remove(hri_untouched *untouched, hri_untouched_node *node);
 
-/* For memory whose blocks are charged one by one: it has `size` bytes now, of which the pages of `spare` are not charged,
- * and `more` that were charged just now. It is listed if there are more. */
-void hri_untouched_widen(hri_untouched *untouched, hri_untouched_node *node, const void *raw, size_t size,
-                         uint64_t spare, uint64_t more);
+/* For memory whose blocks are charged one by one: it is `span` now, and `more` of it was charged just now. It is listed if
+ * there are more. */
+void hri_untouched_widen(hri_untouched *untouched, hri_untouched_node *node, const hri_span *span, uint64_t more);
 
 /* How many bytes have no page, at most. Takes no lock. */
 uint64_t hri_untouched_bytes(const hri_untouched *untouched);

@@ -182,9 +182,14 @@ static uint64_t spare_of_new(const hri_region *region)
 
 void hri_depot_list(hri_engine *engine, hri_region *region, uint64_t more)
 {
-    if (engine->options.budget && hri_depot_lists(engine))
-        hri_untouched_widen(&engine->options.budget->tree->untouched, &region->node, hri_region_block(region, 0),
-                            (size_t)region->untouched * region->block_bytes, spare_of_new(region), more);
+    if (!engine->options.budget || !hri_depot_lists(engine))
+        return;
+    hri_span span = {
+        .raw = hri_region_block(region, 0),
+        .size = (size_t)region->untouched * region->block_bytes,
+        .spare = spare_of_new(region),
+    };
+    hri_untouched_widen(&engine->options.budget->tree->untouched, &region->node, &span, more);
 }
 
 static void *take_new_block(hri_engine *engine)
