@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Charged blocks of 64 bytes, beside the same from glibc and from whatever allocators are installed. hr_alloc() stands
+/* Charged blocks of 64 bytes, and of 16 KiB that are filled, beside the same from glibc and from whatever allocators are installed. hr_alloc() stands
  * on this process's malloc, so what is above glibc's figure is the price of the account.
  */
 #include "bench.h"
@@ -10,9 +10,11 @@
 
 #include <stdbool.h>
 #include <stdio.h>
+#include <string.h>
 
 #define BLOCK 64u
 #define BATCH 100u
+#define PAGES 16384u
 
 /* ── loops ──────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
@@ -115,6 +117,38 @@ static void heap_hand_off(void *context, unsigned thread, uint64_t count)
     bench_require(!failed, heap.name);
 }
 
+/* Blocks of pages are listed until they are touched: what that costs who fills them. */
+static void our_filled(void *context, unsigned thread, uint64_t count)
+{
+    bool failed = false;
+    (void)thread;
+    for (uint64_t i = 0; i < count && !failed; i++) {
+        void *block = hr_alloc(context, PAGES);
+        failed = !block;
+        if (block)
+            memset(block, (int)i, PAGES);
+        bench_keep(block);
+        hr_free(block);
+    }
+    bench_require(!failed, "hr_alloc");
+}
+
+static void heap_filled(void *context, unsigned thread, uint64_t count)
+{
+    const bench_heap heap = *(const bench_heap *)context;
+    bool failed = false;
+    (void)thread;
+    for (uint64_t i = 0; i < count && !failed; i++) {
+        void *block = heap.allocate(PAGES);
+        failed = !block;
+        if (block)
+            memset(block, (int)i, PAGES);
+        bench_keep(block);
+        heap.release(block);
+    }
+    bench_require(!failed, heap.name);
+}
+
 /* ── groups ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
 static bench_group group_of(const char *name, unsigned threads, bench_loop *ours, bench_loop *theirs, hr_budget *budget)
@@ -139,6 +173,7 @@ int main(int argc, char **argv)
         group_of("alloc_batch_100", 1, our_batch, heap_batch, budget),
         group_of("alloc_pair_2_threads", 2, our_pair, heap_pair, budget),
         group_of("alloc_hand_off", 2, our_hand_off, heap_hand_off, budget),
+        group_of("alloc_filled_16k", 1, our_filled, heap_filled, budget),
     };
     int status = bench_main(argc, argv, groups, sizeof groups / sizeof groups[0]);
     bench_require(hr_budget_free(budget) == 0, "giving everything back");
