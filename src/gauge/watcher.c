@@ -26,7 +26,7 @@ static void queue_change(hri_watcher *watcher, hr_level from, hr_level to)
 
 /* Counting takes one part in so many of a processor at most; where a demand would be refused for what was not counted, half
  * of one. Less than a share of the limit is not worth it. */
-#define MEASURE_REST 16
+#define MEASURE_REST 64
 #define UNTOUCHED_SHARE (1.0 / 64)
 
 /* Counts what is untouched, if that may make a difference and is not done all the time. */

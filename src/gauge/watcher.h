@@ -93,7 +93,8 @@ int hri_watcher_start(hri_watcher *watcher, hri_monitor *monitor);
 /* Looks: gives the level after that. */
 hr_level hri_watcher_look(hri_watcher *watcher, unsigned how);
 
-/* As hri_watcher_look(), on behalf of a grant of `granted_bytes` that is just being made, and is in no list of untouched blocks. */
+/* As hri_watcher_look(), on behalf of a grant of `granted_bytes` that is just being made, and will be in no list of what is
+ * untouched. */
 hr_level hri_watcher_look_for(hri_watcher *watcher, unsigned how, uint64_t granted_bytes);
 
 /* Is the last reading too old to rely on where no monitor reads? Takes no lock. */

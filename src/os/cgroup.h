@@ -42,12 +42,14 @@ typedef struct hri_cgroup_reading {
     uint64_t use_bytes;   /* anonymous, shared and unevictable memory, kernel memory, sockets; no page cache; HR_NONE
                              where memory.stat does not say */
     uint64_t cache_bytes; /* page cache; HR_NONE likewise */
-    uint64_t
-        charged_bytes; /* what the kernel holds against the limit, less what it could reclaim: use_bytes without the
-                               lag of memory.stat, and with what CPUs have charged in advance; 0: unknown */
-    uint64_t
-        unmapped_bytes; /* anonymous memory that nobody maps, rests of huge pages: not in use_bytes. Or pages that are
-                               * just being given back, all of which the kernel unmaps before it frees the first */
+
+    /* What the kernel holds against the limit, less what it could reclaim: use_bytes without the lag of memory.stat, and
+     * with what CPUs have charged in advance; 0: unknown. */
+    uint64_t charged_bytes;
+
+    /* Anonymous memory that nobody maps, which is not in use_bytes: rests of huge pages. Or pages that are just being given
+     * back: the kernel unmaps many before it frees the first. */
+    uint64_t unmapped_bytes;
     uint64_t leaving_bytes;   /* of that, what has not been there for long: set by who reads again and again */
     uint64_t anonymous_bytes; /* the part of use_bytes that is neither kernel memory nor sockets; HR_NONE likewise */
 } hri_cgroup_reading;
