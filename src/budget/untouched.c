@@ -87,7 +87,7 @@ void hri_untouched_add(hri_untouched *untouched, hri_untouched_node *node, const
     pthread_mutex_unlock(&shard->lock);
 }
 
-/* Under the lock. */
+/* Under the lock. Once its link is cleared the node may be gone: who frees it looks at that alone. */
 static void unlink_node(hri_shard *shard, hri_untouched_node *node)
 {
     hri_untouched_node **link = atomic_load_explicit(&node->link, memory_order_relaxed);
@@ -96,8 +96,8 @@ static void unlink_node(hri_shard *shard, hri_untouched_node *node)
     *link = node->next;
     if (node->next)
         set_link(node->next, link);
-    set_link(node, NULL);
     change(&shard->bytes, -node->bytes);
+    atomic_store_explicit(&node->link, NULL, memory_order_release);
 }
 
 void hri_untouched_widen(hri_untouched *untouched, hri_untouched_node *node, const hri_span *span, uint64_t more)
@@ -119,7 +119,7 @@ void hri_untouched_widen(hri_untouched *untouched, hri_untouched_node *node, con
 
 void hri_untouched_remove(hri_untouched *untouched, hri_untouched_node *node)
 {
-    if (!atomic_load_explicit(&node->link, memory_order_relaxed))
+    if (!atomic_load_explicit(&node->link, memory_order_acquire))
         return; /* it was seen whole: it does not come back */
     hri_shard *shard = shard_at(untouched, node);
     pthread_mutex_lock(&shard->lock);
