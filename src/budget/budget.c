@@ -176,7 +176,8 @@ static __attribute__((noinline)) int charge_slowly(hr_budget *budget, uint64_t b
     if (hri_section_interrupted())
         return -EAGAIN;
     if (!mapped_bytes && hri_young_charge(budget, bytes, false)) {
-        hri_untouched_expect(&budget->tree->untouched, listed_bytes);
+        if (listed_bytes)
+            hri_untouched_expect(&budget->tree->untouched, listed_bytes);
         return 0;
     }
     const hri_budget_hooks *hooks = &budget->tree->hooks;

@@ -181,12 +181,7 @@ static inline int hri_budget_charge_block(hr_budget *budget, uint64_t bytes, uin
     return bytes ? hr_budget_charge(budget, bytes) : 0;
 }
 
-/* As hr_budget_charge() and hr_budget_uncharge(), with `mapped_bytes` that are to be, or were, mapped. */
-static inline int hri_budget_charge_mapped(hr_budget *budget, uint64_t bytes, uint64_t mapped_bytes)
-{
-    return hri_budget_charge_block(budget, bytes, mapped_bytes, 0);
-}
-
+/* As hr_budget_uncharge(), with `mapped_bytes` that were mapped. */
 static inline void hri_budget_uncharge_mapped(hr_budget *budget, uint64_t bytes, uint64_t mapped_bytes)
 {
     if (mapped_bytes)
@@ -268,7 +263,9 @@ void hri_budget_unspend(hr_budget *budget, uint64_t bytes);
 void hri_budget_unpromise(hr_budget *budget, uint64_t bytes);
 
 /* As hr_alloc(), paid first from a promise of `*promise_bytes`, which is lessened by what was used of it. */
-uint64_t hri_alloc_charge(const void *block); /* what a block of hr_alloc() and its kin is charged */
 void *hri_alloc_promised(hr_budget *budget, size_t size, uint64_t *promise_bytes);
+
+/* What a block of hr_alloc() and its kin is charged. */
+uint64_t hri_alloc_charge(const void *block);
 
 #endif

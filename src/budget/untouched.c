@@ -6,6 +6,8 @@
 #include "budget/section.h"
 #include "os/pages.h"
 
+#include <stdbool.h>
+
 typedef struct hri_untouched_shard hri_shard;
 
 /* By the higher bits of an address, multiplied by the golden ratio's: neighbours are apart. */
@@ -67,13 +69,18 @@ static void set_link(hri_untouched_node *node, hri_untouched_node **link)
 }
 
 /* Under the lock. */
-static void link_node(hri_shard *shard, hri_untouched_node *node)
+static void push(hri_untouched_node **list, hri_untouched_node *node)
 {
-    node->next = shard->first;
+    node->next = *list;
     if (node->next)
         set_link(node->next, &node->next);
-    shard->first = node;
-    set_link(node, &shard->first);
+    *list = node;
+    set_link(node, list);
+}
+
+static void link_node(hri_shard *shard, hri_untouched_node *node)
+{
+    push(&shard->first, node);
     change(&shard->bytes, node->bytes);
 }
 
@@ -87,15 +94,18 @@ void hri_untouched_add(hri_untouched *untouched, hri_untouched_node *node, const
     pthread_mutex_unlock(&shard->lock);
 }
 
-/* Under the lock. Once its link is cleared the node may be gone: who frees it looks at that alone. */
-static void unlink_node(hri_shard *shard, hri_untouched_node *node)
+static void take_out(hri_untouched_node *node)
 {
     hri_untouched_node **link = atomic_load_explicit(&node->link, memory_order_relaxed);
-    if (!link)
-        return;
     *link = node->next;
     if (node->next)
         set_link(node->next, link);
+}
+
+/* Once its link is cleared the node may be gone: who frees it looks at that alone. */
+static void unlink_node(hri_shard *shard, hri_untouched_node *node)
+{
+    take_out(node);
     change(&shard->bytes, -node->bytes);
     atomic_store_explicit(&node->link, NULL, memory_order_release);
 }
@@ -123,7 +133,8 @@ void hri_untouched_remove(hri_untouched *untouched, hri_untouched_node *node)
         return; /* it was seen whole: it does not come back */
     hri_shard *shard = shard_at(untouched, node);
     pthread_mutex_lock(&shard->lock);
-    unlink_node(shard, node);
+    if (atomic_load_explicit(&node->link, memory_order_relaxed))
+        unlink_node(shard, node);
     pthread_mutex_unlock(&shard->lock);
 }
 
@@ -138,26 +149,45 @@ uint64_t hri_untouched_bytes(const hri_untouched *untouched)
     return bytes;
 }
 
-static void measure(hri_shard *shard)
+/* Under the lock. */
+static void ask_about(hri_shard *shard, hri_untouched_node *node)
 {
-    for (hri_untouched_node *node = shard->first, *next; node; node = next) {
-        next = node->next;
-        uint64_t bytes = hri_sub(hri_pages_absent(node->span.raw, node->span.size), node->span.spare);
-        change(&shard->bytes, bytes - node->bytes);
-        node->bytes = bytes;
-        if (bytes == 0)
-            unlink_node(shard, node);
+    uint64_t bytes = hri_sub(hri_pages_absent(node->span.raw, node->span.size), node->span.spare);
+    change(&shard->bytes, bytes - node->bytes);
+    node->bytes = bytes;
+    if (bytes == 0) {
+        unlink_node(shard, node);
+    } else {
+        take_out(node);
+        push(&shard->asked, node);
     }
+}
+
+/* Begins again with those that were asked about. */
+static void turn(hri_shard *shard)
+{
+    shard->first = shard->asked;
+    shard->asked = NULL;
+    if (shard->first)
+        set_link(shard->first, &shard->first);
+}
+
+/* Asks about a shard's, as far as `*most` goes. Gives whether that was all of them. */
+static bool measure(hri_shard *shard, unsigned *most)
+{
+    pthread_mutex_lock(&shard->lock);
+    for (; *most > 0 && shard->first; --*most)
+        ask_about(shard, shard->first);
+    bool all = !shard->first;
+    if (all)
+        turn(shard);
+    pthread_mutex_unlock(&shard->lock);
+    return all;
 }
 
 void hri_untouched_measure(hri_untouched *untouched)
 {
-    for (unsigned i = 0; i < HRI_UNTOUCHED_SHARDS; i++) {
-        hri_shard *shard = &untouched->shards[i];
-        if (atomic_load_explicit(&shard->bytes, memory_order_relaxed) == 0)
-            continue;
-        pthread_mutex_lock(&shard->lock);
-        measure(shard);
-        pthread_mutex_unlock(&shard->lock);
-    }
+    unsigned most = HRI_UNTOUCHED_ASKED;
+    for (unsigned i = 0; i < HRI_UNTOUCHED_SHARDS && measure(&untouched->shards[untouched->next_shard], &most); i++)
+        untouched->next_shard = (untouched->next_shard + 1) % HRI_UNTOUCHED_SHARDS;
 }

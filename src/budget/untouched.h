@@ -46,10 +46,12 @@ typedef struct hri_untouched_node {
 typedef struct hri_untouched {
     struct hri_untouched_shard {
         pthread_mutex_t lock;
-        hri_untouched_node *first;
+        hri_untouched_node *first; /* to be asked about next */
+        hri_untouched_node *asked; /* after all those */
         _Atomic uint64_t bytes;    /* of all in the list */
         _Atomic uint64_t expected; /* charged for blocks that are on their way into some list */
     } shards[HRI_UNTOUCHED_SHARDS];
+    unsigned next_shard; /* whoever measures has that to itself */
 } hri_untouched;
 
 /* Gives 0 or a negative errno. */
@@ -73,8 +75,10 @@ void hri_untouched_widen(hri_untouched *untouched, hri_untouched_node *node, con
 /* How many bytes have no page, at most. Takes no lock. */
 uint64_t hri_untouched_bytes(const hri_untouched *untouched);
 
-/* Asks the kernel about all that is in the list: then that is exact, but for what changes meanwhile. A system call for
- * each block, some 10 ns for each page. */
+/* Asks the kernel about what is in the list, those first that were not asked about for longest: HRI_UNTOUCHED_ASKED
+ * at the most, so that it takes some milliseconds. Of these the bound is exact then, but for what changes meanwhile. One
+ * system call for each (and each 4 MiB), some 5 ns for each page. One thread at a time. */
+#define HRI_UNTOUCHED_ASKED 8192u
 void hri_untouched_measure(hri_untouched *untouched);
 
 #endif

@@ -84,6 +84,32 @@ static void a_block_counts_until_it_is_touched(void **state)
     assert_true(bound() == 0);
 }
 
+/* Prevents a look from taking as long as there are blocks. */
+static void many_blocks_are_asked_about_in_turn(void **state)
+{
+    (void)state;
+    skip_sanitizers();
+    enum {
+        COUNT = 3 * HRI_UNTOUCHED_ASKED
+    };
+    static char *blocks[COUNT];
+    assert_int_equal(hr_budget_set_limit(&tree.root, HR_NONE), 0);
+    for (unsigned i = 0; i < COUNT; i++)
+        assert_non_null(blocks[i] = hr_alloc(&tree.root, HRI_UNTOUCHED_MIN));
+    measured(), measured(), measured(), measured();
+    uint64_t left = bound();
+    assert_true(left > 0); /* they have pages that nobody touched */
+    for (unsigned i = 0; i < COUNT; i++)
+        memset(blocks[i], 1, HRI_UNTOUCHED_MIN);
+    uint64_t once = measured();
+    assert_true(once < left && once > left / 3);
+    measured(), measured();
+    assert_true(measured() == 0);
+    for (unsigned i = 0; i < COUNT; i++)
+        hr_free(blocks[i]);
+    assert_true(bound() == 0);
+}
+
 static void small_blocks_are_not_listed(void **state)
 {
     (void)state;
@@ -199,6 +225,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(absent_pages_are_counted),
         TEST(a_block_counts_until_it_is_touched),
+        TEST(many_blocks_are_asked_about_in_turn),
         TEST(small_blocks_are_not_listed),
         TEST(every_way_of_making_a_block_lists_it_and_freeing_takes_it_out),
         TEST(resized_blocks_keep_their_bytes_and_their_place),
