@@ -80,11 +80,20 @@ void hri_purger_fork(hri_purger *purger, hri_fork moment)
         set_next(purger, INT64_MIN); /* whoever was purging has stayed behind */
 }
 
+/* Under the lock. */
+static bool is_due(const hri_purger *purger, uint64_t kept_bytes, hri_purge_need need, int64_t now_ns)
+{
+    if (purger->interval_ns < 0 || is_running(purger))
+        return false;
+    bool more = kept_bytes / 2 > purger->left_bytes && now_ns - purger->ended_ns >= purger->urgent_interval_ns;
+    return now_ns >= purger->next_ns[need] || (need == HRI_PURGE_NEEDED && more);
+}
+
 bool hri_purger_run(hri_purger *purger, uint64_t kept_bytes, hri_purge_need need, uint64_t *ret_bytes)
 {
     int64_t start_ns = hri_clock_now(purger->clock);
     pthread_mutex_lock(&purger->lock);
-    bool due = purger->interval_ns >= 0 && start_ns >= purger->next_ns[need];
+    bool due = is_due(purger, kept_bytes, need, start_ns);
     if (due)
         begin(purger);
     pthread_mutex_unlock(&purger->lock);
@@ -102,6 +111,8 @@ bool hri_purger_run(hri_purger *purger, uint64_t kept_bytes, hri_purge_need need
         purger->fruitless = 0;
     else if (purger->fruitless < HRI_PURGE_FRUITLESS_MAX)
         purger->fruitless++;
+    purger->ended_ns = end_ns;
+    purger->left_bytes = hri_sub(kept_bytes, bytes);
     int64_t rest_ns = cost_ns * HRI_PURGE_SHARE, interval_ns = purger->interval_ns;
     purger->next_ns[HRI_PURGE_ORDINARY] = end_ns + hri_later(rest_ns, interval_ns << purger->fruitless);
     purger->next_ns[HRI_PURGE_WANTED] = end_ns + hri_later(rest_ns, interval_ns);

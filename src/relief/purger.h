@@ -21,7 +21,7 @@ typedef enum hri_purge_need {
     HRI_PURGE_WANTED,   /* what was given back is all that the level waits for: the interval */
     HRI_PURGE_URGENT,   /* the limit is near, and much was given back: the urgent interval */
     HRI_PURGE_NEEDED,   /* a large demand would be refused for what was given back: the same, and whatever it costs
-                         * while purges do return something */
+                         * while purges do return something, or twice as much is kept as the last one left */
     HRI_PURGE_NEEDS
 } hri_purge_need;
 
@@ -34,6 +34,8 @@ typedef struct hri_purger {
     pthread_mutex_t lock;
     pthread_cond_t done;              /* nobody purges any more */
     int64_t next_ns[HRI_PURGE_NEEDS]; /* not before this, for each need */
+    int64_t ended_ns;                 /* the last one */
+    uint64_t left_bytes;              /* what it left of what the allocator was thought to keep */
     unsigned fruitless;               /* purges in a row that returned next to nothing: each doubles the interval */
     uint64_t count;
     int64_t longest_ns;

@@ -112,6 +112,27 @@ static void one_that_a_demand_needs_waits_for_no_cost(void **state)
     stop();
 }
 
+/* Regression: a large block was refused, since a purge had found little while others were still taking; what they gave back
+ * after it was not asked for. */
+static void nor_for_one_that_came_before_there_was_much(void **state)
+{
+    (void)state;
+    uint64_t bytes;
+    start(HRI_SECOND);
+    assert_true(run(2 * MIB));
+    assert_true(purger.left_bytes <= 2 * MIB && purger.left_bytes >= MIB);
+    purger.next_ns[HRI_PURGE_NEEDED] = purger.next_ns[HRI_PURGE_ORDINARY] =
+        world.now_ns + HRI_SECOND; /* it took 50 ms */
+    assert_false(hri_purger_run(&purger, 2 * MIB, HRI_PURGE_NEEDED, &bytes));
+    assert_false(hri_purger_run(&purger, 50 * MIB, HRI_PURGE_ORDINARY, &bytes));
+    assert_true(hri_purger_run(&purger, 50 * MIB, HRI_PURGE_NEEDED, &bytes));
+    purger.next_ns[HRI_PURGE_NEEDED] = world.now_ns + HRI_SECOND;
+    assert_false(hri_purger_run(&purger, 60 * MIB, HRI_PURGE_NEEDED, &bytes)); /* most of it was there, and stayed */
+    purger.urgent_interval_ns = HRI_SECOND;
+    assert_false(hri_purger_run(&purger, 500 * MIB, HRI_PURGE_NEEDED, &bytes)); /* one that was asked for is kept */
+    stop();
+}
+
 static void never_is_never(void **state)
 {
     (void)state;
@@ -133,6 +154,7 @@ int main(void)
         cmocka_unit_test(an_urgent_one_waits_for_neither),
         cmocka_unit_test(one_that_the_level_waits_for_waits_for_its_interval_alone),
         cmocka_unit_test(one_that_a_demand_needs_waits_for_no_cost),
+        cmocka_unit_test(nor_for_one_that_came_before_there_was_much),
         cmocka_unit_test(never_is_never),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
