@@ -222,21 +222,27 @@ static void narrow(uint64_t kernel_limit_bytes, uint64_t room_bytes)
                                                                .limit_name = "kernel"});
 }
 
-/* Regression: while some threads gave back and others took, use stood still, and so nobody looked at what became resident. */
-static void what_is_taken_calls_for_a_look_though_as_much_is_given_back(void **state)
+/* Of a kernel that has room, where only what was taken counts. */
+static hri_budget_view view_of_taken(uint64_t look_bytes, uint64_t sure_bytes)
 {
-    (void)state;
-    hri_budget_view view = {
+    return (hri_budget_view){
         .kernel_limit_bytes = 1000,
         .room_bytes = 1000,
         .mapped_room_bytes = 1000,
         .cross_bytes = HR_NONE,
-        .taken_look_bytes = 300,
-        .taken_sure_bytes = HR_NONE,
+        .taken_look_bytes = look_bytes,
+        .taken_sure_bytes = sure_bytes,
         .blind_bytes = HR_NONE,
         .limit_name = "kernel",
         .fresh = true,
     };
+}
+
+/* Regression: while some threads gave back and others took, use stood still, and so nobody looked at what became resident. */
+static void what_is_taken_calls_for_a_look_though_as_much_is_given_back(void **state)
+{
+    (void)state;
+    hri_budget_view view = view_of_taken(300, HR_NONE);
     hri_budget_tree_instruct(&fixture.tree, &view);
     for (int i = 0; i < 3; i++) {
         assert_int_equal(hr_budget_charge(fixture.root, 100), 0);
@@ -256,17 +262,7 @@ static void what_is_taken_calls_for_a_look_though_as_much_is_given_back(void **s
 static void no_more_is_taken_than_is_sure_though_as_much_is_given_back(void **state)
 {
     (void)state;
-    hri_budget_view view = {
-        .kernel_limit_bytes = 1000,
-        .room_bytes = 1000,
-        .mapped_room_bytes = 1000,
-        .cross_bytes = HR_NONE,
-        .taken_look_bytes = HR_NONE,
-        .taken_sure_bytes = 300,
-        .blind_bytes = HR_NONE,
-        .limit_name = "kernel",
-        .fresh = true,
-    };
+    hri_budget_view view = view_of_taken(HR_NONE, 300);
     hri_budget_tree_instruct(&fixture.tree, &view);
     for (int i = 0; i < 3; i++) {
         assert_int_equal(hr_budget_charge(fixture.root, 100), 0);
