@@ -77,7 +77,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     char *text = hrf_text(data, size);
     for (int version = 1; version <= 2; version++) {
-        hri_cgroup_reading reading = {UNTOUCHED, UNTOUCHED, UNTOUCHED, UNTOUCHED, UNTOUCHED, UNTOUCHED, UNTOUCHED};
+        hri_cgroup_reading reading = {UNTOUCHED, UNTOUCHED, UNTOUCHED, UNTOUCHED,
+                                      UNTOUCHED, UNTOUCHED, UNTOUCHED, UNTOUCHED};
         uint64_t use = UNTOUCHED, cache = UNTOUCHED;
         int error = hri_cgroup_parse_stat(text, version, &reading);
         HRF_CHECK(error == 0 || error == -ENODATA);
@@ -85,6 +86,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         HRF_CHECK(reading.use_bytes == use && reading.cache_bytes == cache);
         HRF_CHECK(error ? reading.anonymous_bytes == UNTOUCHED : reading.anonymous_bytes <= use);
         HRF_CHECK(reading.limit_bytes == UNTOUCHED && reading.charged_bytes == UNTOUCHED);
+        HRF_CHECK(reading.current_bytes == UNTOUCHED);
     }
     free(text);
     return 0;

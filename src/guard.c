@@ -115,26 +115,37 @@ static void level_changed(void *context, hr_level from, hr_level to)
 
 /* Looks where nothing of the user's may run on this thread: inside a reclaimer, or for a caller that may hold locks.
  * What there is to tell is the monitor's to tell, or the next one's who looks. */
-static void look_quietly(hr_guard *guard, unsigned how, uint64_t granted_bytes)
+static void look_quietly(hr_guard *guard, unsigned how)
 {
     hr_level before = hri_level_word_get(&guard->watcher.word);
-    if (hri_watcher_look_for(&guard->watcher, how | HRI_LOOK_QUIET, granted_bytes) != before)
+    if (hri_watcher_look(&guard->watcher, how | HRI_LOOK_QUIET) != before)
         hri_monitor_wake(&guard->monitor);
 }
 
-static void budget_crossed(void *context, uint64_t bytes, bool quiet)
+/* A quiet charge may come from a signal handler that has interrupted malloc(). */
+static void budget_renew(void *context, bool quiet)
 {
     hr_guard *guard = context;
-    if (quiet) { /* perhaps in a signal handler, which must not wait for whom it has interrupted */
-        look_quietly(guard, HRI_LOOK_FRESH | HRI_LOOK_IF_FREE, bytes);
-    } else if (hri_reclaiming()) {
-        look_quietly(guard, HRI_LOOK_FRESH, bytes);
+    unsigned how = HRI_LOOK_FRESH | HRI_LOOK_DUE | HRI_LOOK_SURE;
+    if (quiet || hri_reclaiming()) {
+        look_quietly(guard, how | HRI_LOOK_IN_PLACE);
+    } else {
+        hri_watcher_look(&guard->watcher, how);
+        hri_relief_act(&guard->relief, HRI_ACTOR_REQUEST);
+    }
+}
+
+static void budget_crossed(void *context, bool quiet)
+{
+    hr_guard *guard = context;
+    if (quiet || hri_reclaiming()) {
+        look_quietly(guard, HRI_LOOK_FRESH | HRI_LOOK_IN_PLACE);
     } else {
         /* Where the accounts alone call for relief, it need not wait for the gauges: it reads them itself. */
         hr_level before = hri_level_word_get(&guard->watcher.word);
-        hr_level level = hri_watcher_look_for(&guard->watcher, HRI_LOOK_BLIND, bytes);
+        hr_level level = hri_watcher_look(&guard->watcher, HRI_LOOK_BLIND);
         if (level < HR_DEGRADED || level == before)
-            hri_watcher_look_for(&guard->watcher, HRI_LOOK_FRESH, bytes);
+            hri_watcher_look(&guard->watcher, HRI_LOOK_FRESH);
         hri_relief_act(&guard->relief, HRI_ACTOR_REQUEST);
     }
 }
@@ -143,7 +154,7 @@ static void budget_receded(void *context)
 {
     hr_guard *guard = context;
     if (hri_reclaiming() || hri_monitor_is_running(&guard->monitor))
-        look_quietly(guard, HRI_LOOK_IF_FREE, 0);
+        look_quietly(guard, HRI_LOOK_IF_FREE);
     else
         hri_watcher_look(&guard->watcher, HRI_LOOK_IF_FREE);
 }
@@ -152,17 +163,13 @@ static void budget_met(void *context)
 {
     hr_guard *guard = context;
     if (hri_reclaiming()) {
-        look_quietly(guard, HRI_LOOK_FRESH | HRI_LOOK_MET, 0);
+        look_quietly(guard, HRI_LOOK_BLIND | HRI_LOOK_MET);
     } else {
-        hri_watcher_look(&guard->watcher, HRI_LOOK_FRESH | HRI_LOOK_MET);
-        hri_relief_act(&guard->relief, HRI_ACTOR_REQUEST);
+        /* Relief has read the gauges just now, and has found nothing: what else there is to do is the monitor's. */
+        hri_watcher_look(&guard->watcher, HRI_LOOK_BLIND | HRI_LOOK_MET);
+        if (!hri_monitor_wake(&guard->monitor))
+            hri_relief_act(&guard->relief, HRI_ACTOR_REQUEST);
     }
-}
-
-static void budget_reread(void *context, bool quiet)
-{
-    hr_guard *guard = context;
-    look_quietly(guard, HRI_LOOK_FRESH | (quiet ? HRI_LOOK_IF_FREE : HRI_LOOK_SURE), 0);
 }
 
 static bool budget_shortage(void *context, const hri_shortage *shortage, hri_patience *patience)
@@ -251,7 +258,7 @@ static int init_tree(hr_guard *guard, uint64_t limit_bytes)
 {
     hri_budget_hooks hooks = {
         .shortage = budget_shortage,
-        .reread = budget_reread,
+        .renew = budget_renew,
         .crossed = budget_crossed,
         .receded = budget_receded,
         .met = budget_met,

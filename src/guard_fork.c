@@ -7,6 +7,7 @@
  */
 #include "guard_rooms.h"
 
+#include "budget/pending.h"
 #include "flow/batch.h"
 #include "os/cells.h"
 #include "os/file.h"
@@ -18,7 +19,8 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards the list; out
 static hr_guard *first;
 static bool handled; /* the handlers are there */
 
-static void each(hri_fork moment)
+/* The rooms whose locks come before the trees'. */
+static void each_above(hri_fork moment)
 {
     for (hr_guard *guard = first; guard; guard = guard->next) {
         hri_duties_fork(&guard->duties, moment);
@@ -30,10 +32,27 @@ static void each(hri_fork moment)
         hri_history_fork(&guard->history, moment);
         hri_watcher_fork(&guard->watcher, moment);
         hri_monitor_fork(&guard->monitor, moment);
-        hri_budget_tree_fork(&guard->tree, moment);
         if (moment == HRI_FORK_CHILD) /* the eventfd is shared with the parent: each is to have its own */
             hri_file_close(atomic_exchange_explicit(&guard->fd, -1, memory_order_relaxed));
     }
+}
+
+static void each_tree(hri_fork moment)
+{
+    for (hr_guard *guard = first; guard; guard = guard->next)
+        hri_budget_tree_fork(&guard->tree, moment);
+}
+
+/* A look holds its watcher's lock and reads the accounts of all trees: so all watchers come first. */
+static void each(hri_fork moment)
+{
+    if (moment == HRI_FORK_BEFORE)
+        each_above(moment);
+    hri_pending_fork(moment);
+    each_tree(moment);
+    hri_untouched_fork(moment);
+    if (moment != HRI_FORK_BEFORE)
+        each_above(moment);
 }
 
 static void before(void)

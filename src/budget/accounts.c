@@ -14,7 +14,6 @@ static bool is_young(const hr_budget *budget)
 void hri_path_take(hr_budget *budget, uint64_t bytes)
 {
     uint64_t claim = bytes;
-    budget->tree->taken_bytes += bytes;
     if (is_young(budget)) {
         hri_path_cover(budget);
         budget->parent->own_bytes += bytes;

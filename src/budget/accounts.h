@@ -12,31 +12,29 @@
 #include "base/checked.h"
 #include "budget/budget.h"
 
-/* The limit by which a charge can be hopeless, and the room that decides now: for the root both know the kernel. */
+/* A larger charge never fits. The root's limit knows the kernel's. */
 static inline uint64_t hri_budget_limit(const hr_budget *budget)
 {
     return budget->parent ? budget->limit_bytes : hri_min(budget->limit_bytes, budget->tree->kernel_limit_bytes);
 }
 
-static inline uint64_t hri_budget_room(const hr_budget *budget)
+/* What is left of the limit: that people set, or the kernel's. */
+static inline uint64_t hri_budget_left_of_limit(const hr_budget *budget)
 {
-    return budget->parent ? budget->limit_bytes : hri_min(budget->limit_bytes, budget->tree->room_bytes);
+    return hri_sub(hri_budget_limit(budget), budget->claimed_bytes);
 }
 
+/* What is left of the tree's lease; HR_NONE: it has no end. */
+static inline uint64_t hri_tree_lease_left(const hri_budget_tree *tree)
+{
+    return hri_lease_left(&tree->lease, atomic_load_explicit(tree->granted, memory_order_relaxed));
+}
+
+/* What a charge would get now: for the root the lease is asked too. */
 static inline uint64_t hri_budget_left(const hr_budget *budget)
 {
-    return hri_sub(hri_budget_room(budget), budget->claimed_bytes);
-}
-
-/* What is left for a demand of `bytes`. */
-static inline uint64_t hri_budget_left_for(const hr_budget *budget, uint64_t bytes)
-{
-    uint64_t left = hri_budget_left(budget);
-    const hri_budget_tree *tree = budget->tree;
-    if (budget->parent)
-        return left;
-    left = hri_min(left, hri_sub(tree->taken_sure_bytes, tree->taken_bytes));
-    return hri_budget_is_large(bytes) ? hri_min(left, hri_sub(tree->mapped_room_bytes, budget->claimed_bytes)) : left;
+    uint64_t left = hri_budget_left_of_limit(budget);
+    return budget->parent ? left : hri_min(left, hri_tree_lease_left(budget->tree));
 }
 
 /* What a budget claims in its parent, were its own claims `claimed_bytes`. */

@@ -77,26 +77,42 @@ static void enlist(struct header *header)
     if (!header->has_node)
         return;
     hri_span span = {.raw = raw_of(header), .size = hri_heap_usable(raw_of(header))};
-    hri_untouched_add(&header->budget->tree->untouched, node_of(header), &span);
+    hri_untouched_add(node_of(header), &span);
 }
 
 /* What was expected in the list is there, or is not to come. */
-static void arrive(hr_budget *budget, uint64_t listed_bytes)
+static void arrive(uint64_t listed_bytes)
 {
     if (listed_bytes)
-        hri_untouched_arrive(&budget->tree->untouched, listed_bytes);
+        hri_untouched_arrive(listed_bytes);
 }
 
 static void delist(struct header *header)
 {
     if (header->has_node)
-        hri_untouched_remove(&header->budget->tree->untouched, node_of(header));
+        hri_untouched_remove(node_of(header));
 }
 
 /* What is in front of a block of `size` bytes, but for slack. */
 static size_t front_of(size_t size)
 {
     return sizeof(struct header) + (size >= HRI_UNTOUCHED_MIN ? sizeof(hri_untouched_node) : 0);
+}
+
+/* A block that is too small for the list may still have pages that nothing of ours lies on: one within it, and the one with its
+ * end. They are touched when it is granted, from the `from`th byte on, so that nothing of it is pending. */
+#define TOUCHED_MIN ((size_t)2 << 10)
+
+static void touch_small(char *block, size_t from, size_t size)
+{
+    if (size < TOUCHED_MIN || size >= HRI_UNTOUCHED_MIN || from >= size)
+        return;
+    const uintptr_t smallest_page = 4096;
+    volatile char *last = block + size - 1, *at = block + from;
+    at += -(uintptr_t)at & (smallest_page - 1);
+    if (at < last)
+        *at = 0;
+    *last = 0;
 }
 
 /* Who pays for an allocation: a promise as far as it reaches, then the budget. */
@@ -110,12 +126,13 @@ struct payer {
 static int pay(struct payer *payer, uint64_t bytes, uint64_t mapped_bytes, uint64_t listed_bytes)
 {
     uint64_t promised = payer->promise_bytes ? hri_min(*payer->promise_bytes, bytes) : 0;
-    int error = hri_budget_charge_block(payer->budget, bytes - promised, mapped_bytes, listed_bytes);
+    hri_block_charge charge = {.bytes = bytes - promised, .mapped_bytes = mapped_bytes, .listed_bytes = listed_bytes};
+    int error = hri_budget_charge_block(payer->budget, &charge);
     if (error)
         return error;
     payer->charged_bytes += bytes - promised;
     if (promised) {
-        hri_budget_spend(payer->budget, promised);
+        hri_budget_spend_block(payer->budget, promised);
         *payer->promise_bytes -= promised;
     }
     return 0;
@@ -125,10 +142,11 @@ static int pay(struct payer *payer, uint64_t bytes, uint64_t mapped_bytes, uint6
 static void repay(struct payer *payer, uint64_t bytes)
 {
     uint64_t charged = payer->promise_bytes ? hri_min(payer->charged_bytes, bytes) : bytes;
-    hr_budget_uncharge(payer->budget, charged);
+    if (charged)
+        hri_budget_uncharge_block(payer->budget, charged, 0);
     payer->charged_bytes -= charged;
     if (bytes > charged) {
-        hri_budget_unspend(payer->budget, bytes - charged);
+        hri_budget_unspend_block(payer->budget, bytes - charged);
         *payer->promise_bytes += bytes - charged;
     }
 }
@@ -166,7 +184,7 @@ static char *take(struct payer *payer, size_t raw_size, uint64_t listed_bytes, b
         return raw;
     free(raw);
     repay(payer, paid);
-    arrive(payer->budget, listed_bytes);
+    arrive(listed_bytes);
     return refuse(error);
 }
 
@@ -198,7 +216,8 @@ static void *alloc(struct payer *payer, size_t align, size_t size, bool zero)
         .check = seal(header),
     };
     enlist(header);
-    arrive(payer->budget, listed);
+    arrive(listed);
+    touch_small(block, 0, size);
     return block;
 }
 
@@ -239,7 +258,7 @@ void hr_free(void *block)
         header->check = 0;
         delist(header);
         free(raw_of(header));
-        hri_budget_uncharge_mapped(budget, charge_bytes, mapped);
+        hri_budget_uncharge_block(budget, charge_bytes, mapped);
     }
     errno = saved;
 }
@@ -276,7 +295,9 @@ static void *resize(hr_budget *budget, struct header *header, size_t raw_size)
     uint64_t old = header->charge_bytes, paid = hri_max(old, hri_heap_estimate(raw_size));
     uint64_t old_mapping = hri_heap_mapping(raw, old), expected = hri_max(old_mapping, hri_heap_expected_mapping(paid));
     uint64_t listed = header->has_node ? raw_size : 0;
-    int error = hri_budget_charge_block(budget, paid - old, expected - old_mapping, listed);
+    hri_block_charge charge = {
+        .bytes = paid - old, .mapped_bytes = expected - old_mapping, .listed_bytes = listed};
+    int error = hri_budget_charge_block(budget, &charge);
     if (error)
         return refuse(error);
     size_t front = (size_t)((char *)header - raw);
@@ -286,8 +307,8 @@ static void *resize(hr_budget *budget, struct header *header, size_t raw_size)
     if (!raw) {
         header->check = seal(header);
         enlist(header);
-        arrive(budget, listed);
-        hri_budget_uncharge_mapped(budget, paid - old, expected - old_mapping);
+        arrive(listed);
+        hri_budget_uncharge_block(budget, paid - old, expected - old_mapping);
         return refuse(-ENOMEM);
     }
     /* The block has moved and cannot go back: should the estimate have been too low, and the rest be refused, the block
@@ -299,7 +320,7 @@ static void *resize(hr_budget *budget, struct header *header, size_t raw_size)
     hri_budget_remap(budget, expected, hri_heap_mapping(raw, header->charge_bytes));
     header->check = seal(header);
     enlist(header);
-    arrive(budget, listed);
+    arrive(listed);
     return header + 1;
 }
 

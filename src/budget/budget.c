@@ -26,16 +26,22 @@ static __attribute__((tls_model("initial-exec"))) _Thread_local struct {
 
 /* ── grants ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-static hri_shortage shortage_at(hr_budget *budget, uint64_t bytes)
+/* What is left in a budget for a demand. Bytes that only move within the tree take nothing from the kernel. */
+static uint64_t left_for(const hr_budget *budget, const hri_demand *demand)
 {
+    return demand->moved ? hri_budget_left_of_limit(budget) : hri_budget_left(budget);
+}
+
+static hri_shortage shortage_at(hr_budget *budget, const hri_demand *demand, uint64_t claim)
+{
+    uint64_t left = left_for(budget, demand);
     return (hri_shortage){
         .budget = budget,
-        .asked_bytes = bytes,
-        .left_bytes = hri_budget_left_for(budget, bytes),
+        .asked_bytes = demand->bytes,
+        .left_bytes = left,
         .limit_bytes = hri_budget_limit(budget),
-        .hopeless = bytes > hri_budget_limit(budget),
-        .narrowed = bytes > hri_budget_left_for(budget, bytes) &&
-                    bytes <= hri_sub(hri_budget_limit(budget), budget->claimed_bytes),
+        .hopeless = demand->bytes > hri_budget_limit(budget),
+        .narrowed = claim > left && claim <= hri_budget_left_of_limit(budget),
     };
 }
 
@@ -48,9 +54,9 @@ static bool fits(const hri_demand *demand, hri_shortage *ret_shortage, hr_budget
     *ret_top = NULL;
     for (;; budget = budget->parent) {
         bool hopeless = demand->bytes > hri_budget_limit(budget);
-        bool short_of = claim > hri_budget_left_for(budget, demand->bytes);
+        bool short_of = claim > left_for(budget, demand);
         if (hopeless || (short_of && !*ret_top))
-            *ret_shortage = shortage_at(budget, demand->bytes);
+            *ret_shortage = shortage_at(budget, demand, claim);
         if (hopeless || short_of)
             *ret_top = budget;
         if (hopeless)
@@ -60,7 +66,7 @@ static bool fits(const hri_demand *demand, hri_shortage *ret_shortage, hr_budget
         claim = hri_budget_pass_on(budget, claim);
     }
     if (!*ret_top && demand->bytes > hri_sub(demand->ceiling_bytes, budget->used_bytes)) {
-        *ret_shortage = shortage_at(budget, demand->bytes);
+        *ret_shortage = shortage_at(budget, demand, claim);
         ret_shortage->left_bytes = hri_sub(demand->ceiling_bytes, budget->used_bytes);
         ret_shortage->ceiling = true;
         *ret_top = budget;
@@ -80,22 +86,53 @@ bool hri_demand_fits(const hri_demand *demand, hri_shortage *ret_shortage)
     return fits(demand, ret_shortage, &top);
 }
 
-void hri_demand_take(const hri_demand *demand)
+/* Must the gauges be read before the demand is granted? */
+static bool is_due(const hri_demand *demand)
 {
-    hri_path_take(demand->budget, demand->bytes);
-    hri_path_count(demand->budget, demand->promise ? 0 : demand->bytes, demand->promise ? demand->bytes : 0);
+    const hri_budget_tree *tree = demand->budget->tree;
+    uint64_t granted = atomic_load_explicit(tree->granted, memory_order_relaxed);
+    return !demand->looked && !demand->moved && !tree->lease_is_new && tree->hooks.renew &&
+           hri_lease_is_due(&tree->lease, granted, demand->bytes);
 }
 
-/* Does use pass what the watcher wants to hear of? Stocks are no use: they are taken back before it is said. */
+bool hri_demand_take(const hri_demand *demand, hri_shortage *ret_shortage)
+{
+    hri_budget_tree *tree = demand->budget->tree;
+    uint64_t bytes = demand->promise ? 0 : demand->bytes, promised = demand->promise ? demand->bytes : 0;
+    bool due = is_due(demand);
+    if (due || (!demand->moved && !hri_lease_spend(&tree->lease, tree->granted, demand->bytes))) {
+        *ret_shortage = shortage_at(&tree->root, demand, demand->bytes);
+        ret_shortage->narrowed = true;
+        ret_shortage->due = due;
+        return false;
+    }
+    hri_path_take(demand->budget, demand->bytes);
+    hri_path_count(demand->budget, bytes, promised);
+    if (demand->block)
+        atomic_fetch_add_explicit(&tree->block_bytes, bytes, memory_order_relaxed);
+    return true;
+}
+
+/* Did use pass the watcher's mark? Stocks are taken back before it is told. */
 static bool crosses(hri_budget_tree *tree)
 {
     uint64_t cross_bytes = atomic_load_explicit(&tree->cross_bytes, memory_order_relaxed);
-    if (tree->taken_bytes > tree->taken_look_bytes) /* what one thread gives back is no use to the next who takes */
-        return true;
     if (tree->root.used_bytes <= cross_bytes)
         return false;
     hri_stock_drain(&tree->root);
     return tree->root.used_bytes > cross_bytes;
+}
+
+/* Takes a demand on its own path, or says why not. In a section. */
+static bool take(const hri_demand *demand, const hri_section *section, hri_shortage *ret_shortage, bool *ret_crossed)
+{
+    hr_budget *budget = demand->budget;
+    if (!hri_demand_fits(demand, ret_shortage) || !hri_demand_take(demand, ret_shortage))
+        return false;
+    *ret_crossed = crosses(section->tree);
+    if (demand->bytes < HRI_STOCK_CHARGE_MAX)
+        hri_stock_fill(section->young ? budget->parent : budget, 0);
+    return true;
 }
 
 /* Grants a demand or says why not. `ret_crossed` says whether the watcher wants to know. */
@@ -105,27 +142,32 @@ static bool grant(const hri_demand *demand, hri_shortage *ret_shortage, bool *re
     hri_section section = hri_section_enter(budget);
     hri_young_note_charge(&section);
     hri_stock_note_charge(budget);
-    bool granted = !demand->promise && hri_stock_take_slowly(budget, demand->bytes);
     *ret_crossed = false;
-    if (granted) {
-        hri_stock_count(budget, HRI_STOCK_TAKEN, demand->bytes);
-    } else {
-        granted = hri_demand_fits(demand, ret_shortage);
-        if (granted) {
-            hri_demand_take(demand);
-            *ret_crossed = crosses(section.tree);
-            if (demand->bytes < HRI_STOCK_CHARGE_MAX)
-                hri_stock_fill(section.young ? budget->parent : budget, 0);
-        }
-    }
+    bool granted = !demand->promise && hri_stock_take_slowly(budget, demand->bytes);
+    if (granted)
+        hri_stock_count(budget, demand->block ? HRI_STOCK_BLOCKS : HRI_STOCK_TAKEN, demand->bytes);
+    else
+        granted = take(demand, &section, ret_shortage, ret_crossed);
     if (granted && demand->mapped_bytes)
         hri_budget_map(budget, demand->mapped_bytes);
     if (granted && demand->listed_bytes)
-        hri_untouched_expect(&section.tree->untouched, demand->listed_bytes);
-    if (granted && hri_budget_is_large(demand->bytes))
-        atomic_fetch_add_explicit(&section.tree->unseen_bytes, demand->bytes, memory_order_relaxed);
+        hri_untouched_expect(demand->listed_bytes);
     hri_section_leave(&section);
     return granted;
+}
+
+/* Grants a demand after the gauges were read, where the lease asks for it. */
+static bool grant_with_look(hri_demand *demand, bool quiet, hri_shortage *ret_shortage, bool *ret_crossed)
+{
+    const hri_budget_hooks *hooks = &demand->budget->tree->hooks;
+    if (grant(demand, ret_shortage, ret_crossed))
+        return true;
+    if (!ret_shortage->narrowed || demand->looked || !hooks->renew)
+        return false;
+    /* Where the lease is used up relief comes next, and tells of a new level. */
+    hooks->renew(hooks->context, quiet || !ret_shortage->due);
+    demand->looked = true;
+    return grant(demand, ret_shortage, ret_crossed);
 }
 
 void hri_budget_refuse(const hri_shortage *shortage)
@@ -153,54 +195,30 @@ void hri_budget_count_refusal(hri_budget_tree *tree)
     hri_section_leave(&section);
 }
 
-/* A large demand does not rely on figures that are old: nobody would look again between its grant and its first touch.
- * Several that are not so large are seen together. Gives whether the gauges were read. */
-static bool look_before(hri_budget_tree *tree, uint64_t bytes, bool quiet)
+/* Grants a charge, with all that may be tried first: a new lease, then relief. */
+static __attribute__((noinline)) int charge_slowly(hri_demand *demand, bool quiet)
 {
-    uint64_t blind = atomic_load_explicit(&tree->blind_bytes, memory_order_relaxed);
-    if (!hri_budget_is_large(bytes) || !tree->hooks.reread ||
-        bytes <= hri_sub(blind, atomic_load_explicit(&tree->unseen_bytes, memory_order_relaxed)))
-        return false;
-    tree->hooks.reread(tree->hooks.context, quiet);
-    return true;
-}
-
-/* Grants a charge, with all that may be tried first: fresh figures where others are in the way, then relief. */
-static __attribute__((noinline)) int charge_slowly(hr_budget *budget, uint64_t bytes, uint64_t mapped_bytes,
-                                                   uint64_t listed_bytes, bool quiet)
-{
+    hr_budget *budget = demand->budget;
     if (!budget)
         return -EINVAL;
-    if (bytes == 0)
+    if (demand->bytes == 0)
         return 0;
     if (hri_section_interrupted())
         return -EAGAIN;
-    if (!mapped_bytes && hri_young_charge(budget, bytes, false)) {
-        if (listed_bytes)
-            hri_untouched_expect(&budget->tree->untouched, listed_bytes);
+    if (!demand->mapped_bytes &&
+        hri_young_charge(budget, demand->bytes, demand->block ? HRI_STOCK_BLOCKS : HRI_STOCK_TAKEN)) {
+        if (demand->listed_bytes)
+            hri_untouched_expect(demand->listed_bytes);
         return 0;
     }
     const hri_budget_hooks *hooks = &budget->tree->hooks;
-    const hri_demand demand = {
-        .budget = budget,
-        .bytes = bytes,
-        .mapped_bytes = mapped_bytes,
-        .listed_bytes = listed_bytes,
-        .ceiling_bytes = HR_NONE,
-    };
     hri_shortage shortage = {.budget = budget};
-    bool looked = look_before(budget->tree, bytes, quiet);
-    bool crossed;
-    bool granted = grant(&demand, &shortage, &crossed);
-    if (!granted && shortage.narrowed && !looked && hooks->reread) {
-        hooks->reread(hooks->context, quiet);
-        granted = grant(&demand, &shortage, &crossed);
-    }
     hri_patience patience = {0};
+    bool crossed, granted = grant_with_look(demand, quiet, &shortage, &crossed);
     for (bool go_on = !quiet && hooks->shortage; go_on && !granted && !shortage.hopeless;) {
         go_on = hooks->shortage(hooks->context, &shortage, &patience);
         if (go_on || patience.ran_ns) /* it took time: others may have freed something */
-            granted = grant(&demand, &shortage, &crossed);
+            granted = grant(demand, &shortage, &crossed);
     }
     if (!granted) {
         hri_budget_refuse(&shortage);
@@ -210,61 +228,70 @@ static __attribute__((noinline)) int charge_slowly(hr_budget *budget, uint64_t b
         return -EDQUOT;
     }
     if (crossed && hooks->crossed)
-        hooks->crossed(hooks->context, hri_sub(bytes, listed_bytes), quiet);
+        hooks->crossed(hooks->context, quiet);
     return 0;
+}
+
+static int charge(hr_budget *budget, uint64_t bytes, bool quiet)
+{
+    hri_demand demand = {.budget = budget, .bytes = bytes, .ceiling_bytes = HR_NONE};
+    return charge_slowly(&demand, quiet);
 }
 
 int hr_budget_charge(hr_budget *budget, uint64_t bytes)
 {
     if (!budget || !hri_stock_take(budget, bytes))
-        return charge_slowly(budget, bytes, 0, 0, false);
-    return 0;
-}
-
-int hri_budget_charge_listed(hr_budget *budget, uint64_t bytes, uint64_t listed_bytes, bool quiet)
-{
-    if (bytes && !hri_stock_take(budget, bytes))
-        return charge_slowly(budget, bytes, 0, listed_bytes, quiet);
-    hri_untouched_expect(&budget->tree->untouched, listed_bytes);
-    return 0;
-}
-
-int hri_budget_charge_with_map(hr_budget *budget, uint64_t bytes, uint64_t mapped_bytes, uint64_t listed_bytes)
-{
-    if (bytes)
-        return charge_slowly(budget, bytes, mapped_bytes, listed_bytes, false);
-    hri_budget_map(budget, mapped_bytes);
-    hri_untouched_expect(&budget->tree->untouched, listed_bytes);
+        return charge(budget, bytes, false);
     return 0;
 }
 
 int hr_budget_try_charge(hr_budget *budget, uint64_t bytes)
 {
     if (!budget || !hri_stock_take(budget, bytes))
-        return charge_slowly(budget, bytes, 0, 0, true);
+        return charge(budget, bytes, true);
+    return 0;
+}
+
+int hri_budget_charge_block(hr_budget *budget, const hri_block_charge *charge)
+{
+    hri_demand demand = {
+        .budget = budget,
+        .bytes = charge->bytes,
+        .mapped_bytes = charge->mapped_bytes,
+        .listed_bytes = charge->listed_bytes,
+        .ceiling_bytes = HR_NONE,
+        .block = true,
+    };
+    if (charge->bytes && (charge->mapped_bytes || !hri_stock_take_block(budget, charge->bytes)))
+        return charge_slowly(&demand, charge->quiet);
+    if (charge->mapped_bytes)
+        hri_budget_map(budget, charge->mapped_bytes);
+    if (charge->listed_bytes)
+        hri_untouched_expect(charge->listed_bytes);
     return 0;
 }
 
 int hri_budget_promise(hr_budget *budget, uint64_t bytes, uint64_t ceiling_bytes, hri_shortage *ret_shortage)
 {
-    const hri_demand demand = {.budget = budget, .bytes = bytes, .ceiling_bytes = ceiling_bytes, .promise = true};
+    hri_demand demand = {.budget = budget, .bytes = bytes, .ceiling_bytes = ceiling_bytes, .promise = true};
     const hri_budget_hooks *hooks = &budget->tree->hooks;
     bool crossed;
-    if (hri_stock_promise(budget, bytes) || hri_young_charge(budget, bytes, true))
+    if (hri_stock_promise(budget, bytes) || hri_young_charge(budget, bytes, HRI_STOCK_PROMISED))
         return 0;
-    look_before(budget->tree, bytes, false);
-    if (!grant(&demand, ret_shortage, &crossed))
+    if (!grant_with_look(&demand, false, ret_shortage, &crossed))
         return -EDQUOT;
     if (crossed && hooks->crossed)
-        hooks->crossed(hooks->context, 0, false); /* a promise is not held yet */
+        hooks->crossed(hooks->context, false);
     return 0;
 }
 
 /* ── giving back ────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-/* After bytes came back, and the section is left. */
-static void tell_receded(hri_budget_tree *tree)
+/* After bytes came back and the section is left. A waiter whose demand fits but for the lease's age is served by a reading. */
+static void tell_receded(hri_budget_tree *tree, bool renew)
 {
+    if (renew)
+        tree->hooks.renew(tree->hooks.context, true);
     if (tree->hooks.receded && atomic_load_explicit(&tree->watched, memory_order_relaxed))
         tree->hooks.receded(tree->hooks.context);
 }
@@ -287,9 +314,9 @@ static __attribute__((noinline)) void give_slowly(hr_budget *budget, uint64_t by
         hri_stock_fill(budget, bytes);
     else
         hri_path_give(budget, bytes);
-    hri_wait_serve(section.tree);
+    bool renew = hri_wait_serve(section.tree);
     hri_section_leave(&section);
-    tell_receded(section.tree);
+    tell_receded(section.tree, renew);
 }
 
 void hr_budget_uncharge(hr_budget *budget, uint64_t bytes)
@@ -299,41 +326,54 @@ void hr_budget_uncharge(hr_budget *budget, uint64_t bytes)
         give_slowly(budget, bytes, 0);
 }
 
-void hri_budget_uncharge_with_map(hr_budget *budget, uint64_t bytes, uint64_t mapped_bytes)
+void hri_budget_uncharge_block(hr_budget *budget, uint64_t bytes, uint64_t mapped_bytes)
 {
-    if (bytes)
+    /* First, so that a reading in between takes the bytes for some that are charged by hand, and perhaps pending. */
+    if (!hri_stock_count(budget, HRI_STOCK_FREED, bytes))
+        atomic_fetch_add_explicit(&budget->tree->freed_bytes, bytes, memory_order_relaxed);
+    if (mapped_bytes || !hri_cells_give(hri_stock_place(budget), bytes)) {
         give_slowly(budget, bytes, mapped_bytes);
-    else
-        hri_budget_unmap(budget, mapped_bytes);
+        if (!bytes)
+            hri_budget_unmap(budget, mapped_bytes);
+    }
 }
 
-/* Changes what is promised, up and down, of bytes that stay charged. */
-static void convert(hr_budget *budget, uint64_t total_bytes, uint64_t promised_bytes)
+/* Adds to what is promised (two's complement) and to one of the counts of what was ever held, of bytes that stay charged. */
+static void convert(hr_budget *budget, int count, uint64_t total_bytes, uint64_t promised_bytes)
 {
     if (hri_stock_count(budget, HRI_STOCK_PROMISED, promised_bytes)) {
-        hri_stock_count(budget, HRI_STOCK_TAKEN, total_bytes);
+        hri_stock_count(budget, count, total_bytes);
         return;
     }
     hri_section section = hri_section_enter(budget);
-    hri_path_count(budget, total_bytes, promised_bytes);
+    hri_path_count(budget, count == HRI_STOCK_FREED ? 0 : total_bytes, promised_bytes);
+    if (count == HRI_STOCK_BLOCKS)
+        atomic_fetch_add_explicit(&section.tree->block_bytes, total_bytes, memory_order_relaxed);
+    else if (count == HRI_STOCK_FREED)
+        atomic_fetch_add_explicit(&section.tree->freed_bytes, total_bytes, memory_order_relaxed);
     hri_section_leave(&section);
 }
 
 void hri_budget_spend(hr_budget *budget, uint64_t bytes)
 {
-    convert(budget, bytes, -bytes);
+    convert(budget, HRI_STOCK_TAKEN, bytes, -bytes);
 }
 
-void hri_budget_unspend(hr_budget *budget, uint64_t bytes)
+void hri_budget_spend_block(hr_budget *budget, uint64_t bytes)
 {
-    convert(budget, 0, bytes);
+    convert(budget, HRI_STOCK_BLOCKS, bytes, -bytes);
+}
+
+void hri_budget_unspend_block(hr_budget *budget, uint64_t bytes)
+{
+    convert(budget, HRI_STOCK_FREED, bytes, bytes);
 }
 
 void hri_budget_unpromise(hr_budget *budget, uint64_t bytes)
 {
     if (!bytes)
         return;
-    convert(budget, 0, -bytes);
+    convert(budget, HRI_STOCK_TAKEN, 0, -bytes);
     hr_budget_uncharge(budget, bytes);
 }
 
@@ -342,7 +382,7 @@ void hri_budget_unpromise(hr_budget *budget, uint64_t bytes)
 /* Moves bytes in a section of the tree. */
 static int move(hr_budget *from, hr_budget *to, uint64_t bytes, hri_shortage *ret_shortage)
 {
-    const hri_demand demand = {.budget = to, .bytes = bytes, .ceiling_bytes = HR_NONE};
+    const hri_demand demand = {.budget = to, .bytes = bytes, .ceiling_bytes = HR_NONE, .moved = true};
     if (from->open_cells > 0)
         hri_stock_drain(from);
     if (bytes > from->own_bytes)
@@ -369,8 +409,10 @@ int hr_budget_transfer(hr_budget *from, hr_budget *to, uint64_t bytes)
         section = hri_section_enter_tree(from->tree);
     }
     int error = move(from, to, bytes, &shortage);
-    hri_wait_serve(section.tree);
+    bool renew = hri_wait_serve(section.tree);
     hri_section_leave(&section);
+    if (renew)
+        section.tree->hooks.renew(section.tree->hooks.context, true);
     if (error == -EDQUOT)
         hri_budget_refuse(&shortage);
     return error;
@@ -395,7 +437,7 @@ int hr_budget_charge_wait(hr_budget *budget, uint64_t bytes, int64_t timeout_ns)
     if (error)
         hri_budget_refuse(&shortage);
     else if (crossed && budget->tree->hooks.crossed)
-        budget->tree->hooks.crossed(budget->tree->hooks.context, bytes, false);
+        budget->tree->hooks.crossed(budget->tree->hooks.context, false);
     return error;
 }
 

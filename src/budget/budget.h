@@ -7,6 +7,7 @@
 #define HRI_BUDGET_BUDGET_H
 
 #include "base/fork.h"
+#include "base/lease.h"
 #include "budget/untouched.h"
 #include "os/heap.h"
 
@@ -14,8 +15,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-/* A demand that is so large needs pages of its own: what the allocator retains, in bits and for whichever thread freed it,
- * is no use to it. */
+/* A demand that is so large needs pages of its own: memory that the allocator retains in pieces is of no use to it. */
 static inline bool hri_budget_is_large(uint64_t bytes)
 {
     return bytes >= HRI_HEAP_MAPPED_MIN;
@@ -28,7 +28,8 @@ typedef struct hri_shortage {
     uint64_t left_bytes;  /* what was left there */
     uint64_t limit_bytes; /* the limit that bound */
     bool hopeless;        /* larger than the limit: no relief can help */
-    bool narrowed;        /* the root's own limit would do; what others take is in the way */
+    bool narrowed;        /* the limit would do; the lease is spent */
+    bool due;             /* it may fit: the gauges are to be read before it is granted */
     bool ceiling;         /* the caller's ceiling bound, no limit */
 } hri_shortage;
 
@@ -44,9 +45,8 @@ typedef struct hri_patience {
 typedef struct hri_budget_hooks {
     /* Frees memory inside the budget that bound. Gives whether a new attempt makes sense. */
     bool (*shortage)(void *context, const hri_shortage *shortage, hri_patience *patience);
-    void (*reread)(void *context, bool quiet); /* reads the gauges again; runs no callback */
-    /* Use passed cross_bytes by a grant of `bytes`, which are not touched yet; quiet: run no callback. */
-    void (*crossed)(void *context, uint64_t bytes, bool quiet);
+    void (*renew)(void *context, bool quiet);   /* reads the gauges and issues a new lease; quiet: runs no callback */
+    void (*crossed)(void *context, bool quiet); /* use passed cross_bytes by a grant */
     void (*receded)(void *context); /* bytes came back while the tree is watched */
     void (*met)(void *context);     /* a charge was refused by the root's limit */
     void *context;
@@ -98,23 +98,22 @@ struct hri_budget_tree {
     hr_budget *first_stocked;
     unsigned open_cells;          /* of all budgets */
     uint64_t kernel_limit_bytes;  /* the smallest limit of the kernel's: the root's limit is never above it */
-    uint64_t room_bytes;          /* that, less what others take: what the root may grant now */
-    uint64_t mapped_room_bytes;   /* the same for large demands: what the allocator retains is no use to them */
+    hri_lease lease;              /* what the root may still take from the kernel */
+    _Atomic uint64_t *granted;    /* the word that it is counted by, see granted.h */
     uint64_t stock_ceiling_bytes; /* the root's use up to which stocks are handed out */
     const char *limit_name;       /* where the root's limit comes from, for refusals */
-    uint64_t taken_bytes;         /* by all and ever, whatever was given back */
-    uint64_t taken_look_bytes;    /* above this, too, charges call crossed() */
-    uint64_t taken_sure_bytes;    /* above this nothing is granted: it may not be there */
     uint64_t refusals;            /* of all budgets */
     struct hri_waiter *first_waiter;
     struct hri_yielders *yielders; /* for whoever keeps memory in these budgets; NULL: nobody asks them */
     _Atomic uint64_t cross_bytes;  /* above this use of the root, charges call crossed() */
-    _Atomic uint64_t blind_bytes;  /* what large demands may take before the gauges are read again */
-    _Atomic uint64_t unseen_bytes; /* what they have taken since */
     _Atomic bool watched;          /* above normal: no stocks, and bytes that come back call receded() */
     _Atomic bool late;             /* some budget has late_bytes */
+    bool lease_is_new;             /* it was issued in this section */
+    bool renewal_wanted;           /* a waiter's demand fits as soon as the lease is renewed */
+    _Atomic uint64_t block_bytes;  /* ever charged for blocks; cells count more */
+    _Atomic uint64_t freed_bytes;  /* of that, uncharged; cells count more */
     _Atomic uint64_t mapped_bytes; /* of what is charged: what lies in mappings of its own, see hri_budget_map() */
-    hri_untouched untouched;
+    hri_budget_tree *next;         /* of all trees of the process, see pending.c */
 };
 
 /* The root's accounts at one instant. */
@@ -127,8 +126,9 @@ typedef struct hri_accounts {
     uint64_t limit_bytes;     /* that, or the kernel's where it is smaller */
     uint64_t refusals;
     uint64_t mapped_bytes; /* of what is held, in mappings of its own: no allocator retains it */
+    uint64_t block_bytes;  /* of what is held, for blocks that the library handed out: the rest is charged by hand */
     uint64_t stocks_bytes; /* beside that: charged in advance */
-    uint64_t taken_bytes;  /* ever, stocks included: by what this has grown, so much may have been touched */
+    uint64_t hand_uncharged_bytes; /* ever, of what was charged by hand */
     bool waited_for;       /* somebody waits for bytes */
 } hri_accounts;
 
@@ -160,35 +160,21 @@ static inline void hri_budget_remap(hr_budget *budget, uint64_t from_bytes, uint
         hri_budget_unmap(budget, from_bytes - to_bytes);
 }
 
-/* Charges and gives back with what is mapped, both at once, so that nobody who looks meanwhile takes a large block for the
- * allocator's; and so with what is expected in the list of untouched blocks. Behind the next calls, for which small blocks
- * pay nothing. */
-int hri_budget_charge_with_map(hr_budget *budget, uint64_t bytes, uint64_t mapped_bytes, uint64_t listed_bytes);
-void hri_budget_uncharge_with_map(hr_budget *budget, uint64_t bytes, uint64_t mapped_bytes);
+/* What is charged for a block that the library hands out. The accounts keep such bytes apart from those that a program
+ * charges by hand: the library knows which pages of its blocks are there. */
+typedef struct hri_block_charge {
+    uint64_t bytes;
+    uint64_t mapped_bytes; /* in a mapping of its own, see hri_budget_map() */
+    uint64_t listed_bytes; /* expected in the list of untouched blocks once it is granted */
+    bool quiet;            /* as hr_budget_try_charge() */
+} hri_block_charge;
 
-/* As hr_budget_charge(), or hr_budget_try_charge() if it is to be quiet, for a block of which `listed_bytes` are to arrive in
- * the list of what is untouched. */
-int hri_budget_charge_listed(hr_budget *budget, uint64_t bytes, uint64_t listed_bytes, bool quiet);
+/* Charges for a block, as hr_budget_charge(). What is mapped and what is listed is noted in one step with the charge, so that
+ * no reading in between takes a large block for one of the allocator's. */
+int hri_budget_charge_block(hr_budget *budget, const hri_block_charge *charge);
 
-/* The same for a block of which `mapped_bytes` are to be mapped. */
-static inline int hri_budget_charge_block(hr_budget *budget, uint64_t bytes, uint64_t mapped_bytes,
-                                          uint64_t listed_bytes)
-{
-    if (mapped_bytes)
-        return hri_budget_charge_with_map(budget, bytes, mapped_bytes, listed_bytes);
-    if (listed_bytes)
-        return hri_budget_charge_listed(budget, bytes, listed_bytes, false);
-    return bytes ? hr_budget_charge(budget, bytes) : 0;
-}
-
-/* As hr_budget_uncharge(), with `mapped_bytes` that were mapped. */
-static inline void hri_budget_uncharge_mapped(hr_budget *budget, uint64_t bytes, uint64_t mapped_bytes)
-{
-    if (mapped_bytes)
-        hri_budget_uncharge_with_map(budget, bytes, mapped_bytes);
-    else
-        hr_budget_uncharge(budget, bytes);
-}
+/* Uncharges a block, of which `mapped_bytes` were mapped. */
+void hri_budget_uncharge_block(hr_budget *budget, uint64_t bytes, uint64_t mapped_bytes);
 
 /* Reads the root: exactly, for which all stocks are drained; or at a glance, where what threads do meanwhile may be
  * missed. */
@@ -198,12 +184,7 @@ void hri_budget_tree_glance(hri_budget_tree *tree, hri_accounts *ret_accounts);
 /* What the gauges say of the root. */
 typedef struct hri_budget_view {
     uint64_t kernel_limit_bytes;
-    uint64_t room_bytes;          /* what is left of it once others have theirs */
-    uint64_t mapped_room_bytes;   /* and once the allocator has what it retains */
-    uint64_t taken_look_bytes;    /* how far `taken_bytes` may grow before the gauges are read again */
-    uint64_t taken_sure_bytes;    /* and before more may not be there */
-    uint64_t blind_bytes;         /* what large demands may take by these figures */
-    bool fresh;                   /* the gauges were read for it */
+    const hri_lease *lease;       /* a new one; NULL: the gauges were not read, the old one goes on */
     uint64_t cross_bytes;         /* the use above which charges are to call crossed() */
     uint64_t stock_ceiling_bytes; /* the use up to which stocks may be handed out */
     bool watched;                 /* the level is above normal */
@@ -257,9 +238,11 @@ int hri_budget_promise(hr_budget *budget, uint64_t bytes, uint64_t ceiling_bytes
 /* Counts a promise's final refusal with the limit that bound, and leaves it for hr_budget_refusal(). */
 void hri_budget_refuse(const hri_shortage *shortage);
 
-/* Moves bytes from promised to held (spend), or back (unspend), or ends a promise. */
+/* Moves bytes from promised to held, by hand (spend) or for a block (spend_block), back from a block (unspend_block), or ends
+ * a promise. */
 void hri_budget_spend(hr_budget *budget, uint64_t bytes);
-void hri_budget_unspend(hr_budget *budget, uint64_t bytes);
+void hri_budget_spend_block(hr_budget *budget, uint64_t bytes);
+void hri_budget_unspend_block(hr_budget *budget, uint64_t bytes);
 void hri_budget_unpromise(hr_budget *budget, uint64_t bytes);
 
 /* As hr_alloc(), paid first from a promise of `*promise_bytes`, which is lessened by what was used of it. */

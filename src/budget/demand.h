@@ -12,12 +12,16 @@ typedef struct hri_demand {
     uint64_t listed_bytes;  /* what is expected in the list of untouched blocks once it is granted */
     uint64_t ceiling_bytes; /* of the root's use; HR_NONE: none */
     bool promise;
+    bool block;  /* for a block that the library hands out: else by hand */
+    bool moved;  /* the bytes are charged elsewhere in the tree already: nothing is taken from the kernel */
+    bool looked; /* the gauges were read for it: the lease is as new as it can be */
 } hri_demand;
 
 /* Is there room on the whole path, once what threads have in stock is taken back? */
 bool hri_demand_fits(const hri_demand *demand, hri_shortage *ret_shortage);
 
-/* Takes what fits. */
-void hri_demand_take(const hri_demand *demand);
+/* Takes what fits, and spends the lease for it. Gives false, with nothing taken, where another process or tree has spent it
+ * meanwhile. */
+bool hri_demand_take(const hri_demand *demand, hri_shortage *ret_shortage);
 
 #endif

@@ -9,19 +9,7 @@
 
 #include <sched.h>
 
-_Thread_local bool hri_in_section;
-
-static void begin(void)
-{
-    hri_in_section = true;
-    atomic_signal_fence(memory_order_seq_cst);
-}
-
-static void end(void)
-{
-    atomic_signal_fence(memory_order_seq_cst);
-    hri_in_section = false;
-}
+_Thread_local unsigned hri_section_depth;
 
 static bool try_lock(hr_budget *budget)
 {
@@ -35,20 +23,20 @@ static void unlock(hr_budget *budget)
 
 bool hri_section_try_young(hr_budget *budget)
 {
-    begin();
+    hri_section_begin();
     if (try_lock(budget)) {
         if (atomic_load_explicit(&budget->young, memory_order_relaxed))
             return true;
         unlock(budget);
     }
-    end();
+    hri_section_end();
     return false;
 }
 
 void hri_section_leave_young(hr_budget *budget)
 {
     unlock(budget);
-    end();
+    hri_section_end();
 }
 
 bool hri_section_lock_young(hr_budget *budget, bool *all)
@@ -91,13 +79,13 @@ void hri_section_collect(hri_budget_tree *tree)
         if (young)
             unlock(budget);
     }
-    hri_wait_serve(tree);
+    tree->renewal_wanted |= hri_wait_serve(tree);
 }
 
 hri_section hri_section_enter(hr_budget *budget)
 {
     hri_section section = {.tree = budget->tree};
-    begin();
+    hri_section_begin();
     if (atomic_load_explicit(&budget->young, memory_order_relaxed)) {
         while (!try_lock(budget))
             sched_yield();
@@ -121,7 +109,7 @@ static void leave(const hri_section *section)
     pthread_mutex_unlock(&section->tree->lock);
     if (section->young)
         unlock(section->young);
-    end();
+    hri_section_end();
 }
 
 /* What a handler has handed in while this thread was in here is for somebody who waits, perhaps: so it is looked for once
@@ -138,10 +126,10 @@ void hri_section_leave(const hri_section *section)
 void hri_section_fork(hri_budget_tree *tree, hri_fork moment)
 {
     if (moment == HRI_FORK_BEFORE)
-        begin();
+        hri_section_begin();
     hri_fork_lock(&tree->lock, moment);
     if (moment == HRI_FORK_BEFORE)
         hri_section_collect(tree);
     else
-        end();
+        hri_section_end();
 }

@@ -10,17 +10,32 @@
 
 #include "budget/budget.h"
 
-extern __attribute__((visibility("hidden"), tls_model("initial-exec"))) _Thread_local bool hri_in_section;
+/* How many sections and locks beside them this thread is in. */
+extern __attribute__((visibility("hidden"), tls_model("initial-exec"))) _Thread_local unsigned hri_section_depth;
+
+/* Around the time in which a thread holds any lock that a charge may need. */
+static inline void hri_section_begin(void)
+{
+    hri_section_depth++;
+    atomic_signal_fence(memory_order_seq_cst);
+}
+
+static inline void hri_section_end(void)
+{
+    atomic_signal_fence(memory_order_seq_cst);
+    hri_section_depth--;
+}
 
 typedef struct hri_section {
     hri_budget_tree *tree;
     hr_budget *young; /* the one whose own lock is held too; NULL: none */
 } hri_section;
 
-/* Is this a signal handler that has interrupted a section? Then hri_section_enter() must not be called. */
+/* Is this a signal handler that has interrupted a section? Then hri_section_enter() must not be called. Not to be asked by a
+ * thread that is in a section itself. */
 static inline bool hri_section_interrupted(void)
 {
-    return hri_in_section;
+    return hri_section_depth > 0;
 }
 
 /* Enters for a budget, and collects what is late. */

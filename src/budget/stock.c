@@ -5,6 +5,10 @@
  *
  * Invariant: own_bytes of a budget counts what is in its cells. A cell is open only if its budget's open_cells counts
  * it.
+ *
+ * A stock spends the lease when it is filled. Bytes that a thread gives back into its stock and takes again spend nothing:
+ * all stocks together hold at most half of what was left, and the gauges are read before an eighth of it is spent, with
+ * stocks as pending bytes.
  */
 #include "budget/stock.h"
 
@@ -48,7 +52,7 @@ static uint64_t batch(const hr_budget *budget)
         return 0;
     uint64_t left = hri_sub(tree->stock_ceiling_bytes, tree->root.used_bytes);
     for (const hr_budget *at = budget; at; at = at->parent)
-        left = hri_min(left, hri_budget_left_for(at, 0));
+        left = hri_min(left, hri_budget_left(at));
     unsigned threads = hri_cells_threads();
     left /= SHARE * (uint64_t)(threads ? threads : 1);
     return left < HRI_STOCK_BATCH_MIN ? 0 : hri_min(left, HRI_STOCK_BATCH_MAX);
@@ -96,12 +100,15 @@ void hri_stock_fill(hr_budget *budget, uint64_t returned_bytes)
         hri_fault("more was given back to the budget \"%s\" than it was charged", budget->name);
         value = budget->own_bytes;
     }
-    /* What comes back fills the stock, and is not topped up: a thread that only gives back would hoard. */
-    if (value > goal)
+    /* Bytes that come back fill the stock, and it is not topped up then: a thread that only gives back would hoard. */
+    if (value > goal) {
         hri_path_give(budget, value - goal);
-    else if (!returned_bytes)
+        value = goal;
+    } else if (!returned_bytes && hri_lease_spend(&budget->tree->lease, budget->tree->granted, goal - value)) {
         hri_path_take(budget, goal - value);
-    hri_cell_open(cell, returned_bytes ? hri_min(value, goal) : goal, 2 * goal);
+        value = goal;
+    }
+    hri_cell_open(cell, value, 2 * goal);
 }
 
 /* Closes the open cells of one budget. Gives whether one of them is another thread's. */
@@ -196,13 +203,16 @@ void hri_stock_leave(hr_budget *budget)
     HRI_ASSERT(budget->open_cells == 0);
     for (hri_cell *record = hri_cells_first(); record; record = hri_cells_next(record)) {
         hri_cell *cell = hri_cells_at(record, place);
-        uint64_t taken = atomic_load_explicit(&cell->more[HRI_STOCK_TAKEN], memory_order_relaxed);
-        uint64_t promised = atomic_load_explicit(&cell->more[HRI_STOCK_PROMISED], memory_order_relaxed);
-        hri_path_count(budget, taken, promised);
-        if (!taken && !promised && !atomic_load_explicit(&cell->stop, memory_order_relaxed))
+        uint64_t counts[HRI_STOCK_COUNTS], any = atomic_load_explicit(&cell->stop, memory_order_relaxed);
+        for (int i = 0; i < HRI_STOCK_COUNTS; i++)
+            any |= counts[i] = atomic_load_explicit(&cell->more[i], memory_order_relaxed);
+        if (!any)
             continue; /* never used: its page need not come into being */
-        atomic_store_explicit(&cell->more[HRI_STOCK_TAKEN], 0, memory_order_relaxed);
-        atomic_store_explicit(&cell->more[HRI_STOCK_PROMISED], 0, memory_order_relaxed);
+        hri_path_count(budget, counts[HRI_STOCK_TAKEN] + counts[HRI_STOCK_BLOCKS], counts[HRI_STOCK_PROMISED]);
+        atomic_fetch_add_explicit(&budget->tree->block_bytes, counts[HRI_STOCK_BLOCKS], memory_order_relaxed);
+        atomic_fetch_add_explicit(&budget->tree->freed_bytes, counts[HRI_STOCK_FREED], memory_order_relaxed);
+        for (int i = 0; i < HRI_STOCK_COUNTS; i++)
+            atomic_store_explicit(&cell->more[i], 0, memory_order_relaxed);
         atomic_store_explicit(&cell->stop, 0, memory_order_relaxed); /* all zero: as new */
     }
     hr_budget **at = &budget->tree->first_stocked;

@@ -27,8 +27,11 @@ extern bool hri_stocks_allowed;
 
 /* What a cell counts beside the stock, in its `more`. */
 enum {
-    HRI_STOCK_TAKEN,    /* bytes ever held through it */
+    HRI_STOCK_TAKEN,    /* bytes ever charged by hand through it */
     HRI_STOCK_PROMISED, /* bytes promised through it; may be negative in one cell, not in all together */
+    HRI_STOCK_BLOCKS,   /* bytes ever charged through it for blocks that the library hands out */
+    HRI_STOCK_FREED,    /* of those, uncharged again: perhaps by another thread than the one that charged */
+    HRI_STOCK_COUNTS,
 };
 
 static inline hri_place hri_stock_place(const hr_budget *budget)
@@ -47,10 +50,15 @@ static inline bool hri_stock_count(const hr_budget *budget, int which, uint64_t 
     return true;
 }
 
-/* Takes from this thread's stock: a charge, or a promise. Gives false where there is not enough in it. */
+/* Takes from this thread's stock: a charge by hand, one for a block, or a promise. Gives false where there is not enough in it. */
 static inline bool hri_stock_take(const hr_budget *budget, uint64_t bytes)
 {
     return hri_cells_take(hri_stock_place(budget), bytes, HRI_STOCK_TAKEN);
+}
+
+static inline bool hri_stock_take_block(const hr_budget *budget, uint64_t bytes)
+{
+    return hri_cells_take(hri_stock_place(budget), bytes, HRI_STOCK_BLOCKS);
 }
 
 static inline bool hri_stock_promise(const hr_budget *budget, uint64_t bytes)

@@ -6,6 +6,8 @@
 #include "base/fork.h"
 #include "base/lock.h"
 #include "base/uncancelled.h"
+#include "budget/granted.h"
+#include "budget/pending.h"
 #include "budget/section.h"
 #include "budget/stock.h"
 #include "budget/wait.h"
@@ -21,24 +23,18 @@ int hri_budget_tree_init(hri_budget_tree *tree, uint64_t limit_bytes, const hri_
 {
     *tree = (hri_budget_tree){
         .kernel_limit_bytes = HR_NONE,
-        .room_bytes = HR_NONE,
-        .mapped_room_bytes = HR_NONE,
-        .taken_look_bytes = HR_NONE,
-        .taken_sure_bytes = HR_NONE,
+        .lease = hri_lease_without_limit(),
+        .granted = &hri_granted_here,
         .stock_ceiling_bytes = HR_NONE,
         .limit_name = "root",
         .hooks = *hooks,
     };
     tree->root = (hr_budget){.tree = tree, .name = "root", .limit_bytes = limit_bytes};
     atomic_init(&tree->cross_bytes, HR_NONE);
-    atomic_init(&tree->blind_bytes, HR_NONE);
     hri_rseq_usable(NULL); /* charges rely on its having been asked */
-    int error = hri_untouched_init(&tree->untouched);
-    if (error)
-        return error;
-    error = hri_lock_init(&tree->lock);
-    if (error)
-        hri_untouched_destroy(&tree->untouched);
+    int error = hri_lock_init(&tree->lock);
+    if (!error)
+        hri_pending_enlist(tree);
     return error;
 }
 
@@ -48,8 +44,8 @@ void hri_budget_tree_destroy(hri_budget_tree *tree)
     hri_stock_drain(&tree->root);
     hri_stock_leave(&tree->root);
     hri_section_leave(&section);
+    hri_pending_delist(tree);
     pthread_mutex_destroy(&tree->lock);
-    hri_untouched_destroy(&tree->untouched);
 }
 
 /* ── reading ────────────────────────────────────────────────────────────────────────────────────────────────────── */
@@ -62,23 +58,34 @@ static uint64_t promised(const hr_budget *budget)
     return bytes > INT64_MAX ? 0 : hri_min(bytes, budget->used_bytes);
 }
 
+static uint64_t total(const hr_budget *budget)
+{
+    return budget->total_bytes + hri_stock_counted(budget, HRI_STOCK_TAKEN) +
+           hri_stock_counted(budget, HRI_STOCK_BLOCKS);
+}
+
 static void read_root(hri_budget_tree *tree, uint64_t stocks_bytes, hri_accounts *ret_accounts)
 {
     uint64_t used = hri_sub(tree->root.used_bytes, stocks_bytes);
-    uint64_t promises = hri_min(promised(&tree->root), used);
+    uint64_t promises = hri_min(promised(&tree->root), used), held = used - promises;
+    uint64_t freed = atomic_load_explicit(&tree->freed_bytes, memory_order_relaxed) +
+                     hri_stock_counted(&tree->root, HRI_STOCK_FREED);
+    uint64_t blocks = atomic_load_explicit(&tree->block_bytes, memory_order_relaxed) +
+                      hri_stock_counted(&tree->root, HRI_STOCK_BLOCKS);
     *ret_accounts = (hri_accounts){
-        .held_bytes = used - promises,
+        .held_bytes = held,
         .promised_bytes = promises,
-        .total_bytes = tree->root.total_bytes + hri_stock_counted(&tree->root, HRI_STOCK_TAKEN),
+        .total_bytes = total(&tree->root),
         .peak_bytes = tree->root.peak_bytes,
         .own_limit_bytes = tree->root.limit_bytes,
         .limit_bytes = hri_budget_limit(&tree->root),
         .refusals = tree->refusals,
-        .mapped_bytes = hri_min(atomic_load_explicit(&tree->mapped_bytes, memory_order_relaxed), used - promises),
+        .mapped_bytes = hri_min(atomic_load_explicit(&tree->mapped_bytes, memory_order_relaxed), held),
+        .block_bytes = hri_min(hri_sub(blocks, freed), held),
         .stocks_bytes = stocks_bytes,
-        .taken_bytes = tree->taken_bytes,
         .waited_for = tree->first_waiter != NULL,
     };
+    ret_accounts->hand_uncharged_bytes = hri_sub(ret_accounts->total_bytes - held, freed);
 }
 
 void hri_budget_tree_read(hri_budget_tree *tree, hri_accounts *ret_accounts)
@@ -96,15 +103,22 @@ void hri_budget_tree_glance(hri_budget_tree *tree, hri_accounts *ret_accounts)
     hri_section_leave(&section);
 }
 
+/* What a charge would get now; HR_NONE: there is no limit. */
+static uint64_t left(const hr_budget *budget)
+{
+    bool limited = hri_budget_limit(budget) != HR_NONE || (!budget->parent && hri_tree_lease_left(budget->tree) != HR_NONE);
+    return limited ? hri_budget_left(budget) : HR_NONE;
+}
+
 static void read_budget(hr_budget *budget, hr_budget_figures *ret_figures)
 {
     *ret_figures = (hr_budget_figures){
         .used_bytes = budget->used_bytes,
         .promised_bytes = promised(budget),
         .peak_bytes = budget->peak_bytes,
-        .total_bytes = budget->total_bytes + hri_stock_counted(budget, HRI_STOCK_TAKEN),
+        .total_bytes = total(budget),
         .limit_bytes = hri_budget_limit(budget),
-        .left_bytes = hri_budget_room(budget) == HR_NONE ? HR_NONE : hri_budget_left(budget),
+        .left_bytes = left(budget),
         .reserve_bytes = budget->reserve_bytes,
         .reserved_bytes = budget->claimed_bytes - budget->used_bytes,
         .refused = budget->refused,
@@ -118,6 +132,9 @@ int hr_budget_read(hr_budget *budget, hr_budget_figures *ret_figures)
 {
     if (!budget || !ret_figures)
         return -EINVAL;
+    const hri_budget_hooks *hooks = &budget->tree->hooks;
+    if (!budget->parent && hooks->renew && !hri_section_interrupted())
+        hooks->renew(hooks->context, true); /* what is left of the root is what the kernel leaves it now */
     hri_section section = hri_section_enter(budget);
     hri_stock_drain(budget);
     hri_young_cover_children(budget);
@@ -217,31 +234,27 @@ size_t hri_budget_tree_holders(hri_budget_tree *tree, hri_holder *list, size_t c
 void hri_budget_tree_instruct(hri_budget_tree *tree, const hri_budget_view *view)
 {
     hri_section section = hri_section_enter_tree(tree);
-    bool wider = view->room_bytes > tree->room_bytes || view->mapped_room_bytes > tree->mapped_room_bytes;
+    bool wider = view->lease || view->kernel_limit_bytes > tree->kernel_limit_bytes;
     tree->kernel_limit_bytes = view->kernel_limit_bytes;
-    tree->room_bytes = view->room_bytes;
-    tree->mapped_room_bytes = view->mapped_room_bytes;
     tree->limit_name = view->limit_name;
-    tree->stock_ceiling_bytes = hri_min(view->room_bytes, hri_min(view->stock_ceiling_bytes, view->cross_bytes));
+    if (view->lease)
+        tree->lease = *view->lease;
+    tree->stock_ceiling_bytes = hri_min(view->stock_ceiling_bytes, view->cross_bytes);
     atomic_store_explicit(&tree->cross_bytes, view->cross_bytes, memory_order_relaxed);
     atomic_store_explicit(&tree->watched, view->watched, memory_order_relaxed);
-    atomic_store_explicit(&tree->blind_bytes, view->blind_bytes, memory_order_relaxed);
-    wider |= view->taken_sure_bytes > tree->taken_sure_bytes;
-    tree->taken_look_bytes = view->taken_look_bytes;
-    tree->taken_sure_bytes = view->taken_sure_bytes;
-    if (view->fresh)
-        atomic_store_explicit(&tree->unseen_bytes, 0, memory_order_relaxed);
     if (view->watched || tree->root.used_bytes > tree->stock_ceiling_bytes)
         hri_stock_drain(&tree->root);
-    if (wider)
-        hri_wait_serve(tree);
+    if (wider) {
+        tree->lease_is_new = view->lease != NULL;
+        tree->renewal_wanted = hri_wait_serve(tree);
+        tree->lease_is_new = false;
+    }
     hri_section_leave(&section);
 }
 
 void hri_budget_tree_fork(hri_budget_tree *tree, hri_fork moment)
 {
     hri_section_fork(tree, moment);
-    hri_untouched_fork(&tree->untouched, moment);
     if (moment != HRI_FORK_CHILD)
         return;
     hri_wait_forget(tree);
@@ -259,10 +272,12 @@ int hr_budget_set_limit(hr_budget *budget, uint64_t limit_bytes)
     budget->limit_bytes = limit_bytes;
     if (narrower)
         hri_stock_drain(budget);
-    hri_wait_serve(tree);
+    bool renew = hri_wait_serve(tree);
     hri_section_leave(&section);
     if (!budget->parent && tree->hooks.crossed)
-        tree->hooks.crossed(tree->hooks.context, 0, false);
+        tree->hooks.crossed(tree->hooks.context, false);
+    else if (renew)
+        tree->hooks.renew(tree->hooks.context, true);
     return 0;
 }
 
@@ -284,13 +299,15 @@ int hr_budget_set_reserve(hr_budget *budget, uint64_t reserve_bytes)
     if (!budget || !budget->parent || reserve_bytes > budget->limit_bytes)
         return -EINVAL;
     hri_young_grow(budget);
+    if (reserve_bytes > budget->reserve_bytes && budget->tree->hooks.renew)
+        budget->tree->hooks.renew(budget->tree->hooks.context, true);
     hri_section section = hri_section_enter(budget);
     if (reserve_bytes > budget->reserve_bytes && !reserve_fits(budget, reserve_bytes))
         hri_stock_drain(&section.tree->root);
     bool fits = reserve_bytes <= budget->reserve_bytes || reserve_fits(budget, reserve_bytes);
     if (fits)
         hri_path_set_reserve(budget, reserve_bytes);
-    hri_wait_serve(section.tree);
+    section.tree->renewal_wanted |= hri_wait_serve(section.tree);
     hri_section_leave(&section);
     return fits ? 0 : -EDQUOT;
 }
@@ -392,7 +409,7 @@ int hr_budget_free(hr_budget *budget)
     if (!busy) {
         hri_stock_leave(budget);
         hri_path_set_reserve(budget, 0);
-        hri_wait_serve(section.tree); /* there may be room for others now */
+        section.tree->renewal_wanted |= hri_wait_serve(section.tree); /* there may be room for others now */
         budget->condemned = true;
         if (reap(budget))
             section.young = NULL; /* its lock has gone with it */

@@ -8,19 +8,51 @@
 
 #include <stdbool.h>
 
-typedef struct hri_untouched_shard hri_shard;
+typedef struct hri_shard {
+    alignas(64) pthread_mutex_t lock;
+    hri_untouched_node *first; /* to be asked about next */
+    hri_untouched_node *asked; /* after all those */
+    _Atomic uint64_t bytes;    /* of all in the list */
+    _Atomic uint64_t expected; /* charged for blocks that are on their way into the list */
+} hri_shard;
+
+#define SHARD {.lock = PTHREAD_MUTEX_INITIALIZER}
+#define FOUR_SHARDS SHARD, SHARD, SHARD, SHARD
+
+static hri_shard shards[] = {
+    FOUR_SHARDS,
+#ifndef __SANITIZE_THREAD__ /* which cannot follow more than 64 locks at a time, and a fork takes all that there are */
+    FOUR_SHARDS, FOUR_SHARDS, FOUR_SHARDS,
+#endif
+};
+#define SHARDS (sizeof shards / sizeof *shards)
+
+static pthread_mutex_t measuring = PTHREAD_MUTEX_INITIALIZER; /* guards the next; taken before a shard's */
+static unsigned next_shard;
+
+static void enter(pthread_mutex_t *lock)
+{
+    hri_section_begin();
+    pthread_mutex_lock(lock);
+}
+
+static void leave(pthread_mutex_t *lock)
+{
+    pthread_mutex_unlock(lock);
+    hri_section_end();
+}
 
 /* By the higher bits of an address, multiplied by the golden ratio's: neighbours are apart. */
-static hri_shard *shard_at(hri_untouched *untouched, const void *address)
+static hri_shard *shard_at(const void *address)
 {
     uint64_t hash = (uint64_t)((uintptr_t)address >> 12) * UINT64_C(0x9e3779b97f4a7c15);
-    return &untouched->shards[hash >> 60 & (HRI_UNTOUCHED_SHARDS - 1)];
+    return &shards[hash >> 60 & (SHARDS - 1)];
 }
 
 /* A word that every thread has at another place. */
-static hri_shard *shard_of_thread(hri_untouched *untouched)
+static hri_shard *shard_of_thread(void)
 {
-    return shard_at(untouched, &hri_in_section);
+    return shard_at(&hri_section_depth);
 }
 
 static void change(_Atomic uint64_t *sum, uint64_t bytes)
@@ -28,39 +60,21 @@ static void change(_Atomic uint64_t *sum, uint64_t bytes)
     atomic_fetch_add_explicit(sum, bytes, memory_order_relaxed);
 }
 
-int hri_untouched_init(hri_untouched *untouched)
+void hri_untouched_fork(hri_fork moment)
 {
-    for (unsigned i = 0; i < HRI_UNTOUCHED_SHARDS; i++) {
-        int error = hri_lock_init(&untouched->shards[i].lock);
-        if (!error)
-            continue;
-        while (i > 0)
-            pthread_mutex_destroy(&untouched->shards[--i].lock);
-        return error;
-    }
-    return 0;
+    hri_fork_lock(&measuring, moment);
+    for (unsigned i = 0; i < SHARDS; i++)
+        hri_fork_lock(&shards[i].lock, moment);
 }
 
-void hri_untouched_destroy(hri_untouched *untouched)
+void hri_untouched_expect(uint64_t bytes)
 {
-    for (unsigned i = 0; i < HRI_UNTOUCHED_SHARDS; i++)
-        pthread_mutex_destroy(&untouched->shards[i].lock);
+    change(&shard_of_thread()->expected, bytes);
 }
 
-void hri_untouched_fork(hri_untouched *untouched, hri_fork moment)
+void hri_untouched_arrive(uint64_t bytes)
 {
-    for (unsigned i = 0; i < HRI_UNTOUCHED_SHARDS; i++)
-        hri_fork_lock(&untouched->shards[i].lock, moment);
-}
-
-void hri_untouched_expect(hri_untouched *untouched, uint64_t bytes)
-{
-    change(&shard_of_thread(untouched)->expected, bytes);
-}
-
-void hri_untouched_arrive(hri_untouched *untouched, uint64_t bytes)
-{
-    atomic_fetch_sub_explicit(&shard_of_thread(untouched)->expected, bytes, memory_order_release);
+    atomic_fetch_sub_explicit(&shard_of_thread()->expected, bytes, memory_order_release);
 }
 
 static void set_link(hri_untouched_node *node, hri_untouched_node **link)
@@ -84,14 +98,14 @@ static void link_node(hri_shard *shard, hri_untouched_node *node)
     change(&shard->bytes, node->bytes);
 }
 
-void hri_untouched_add(hri_untouched *untouched, hri_untouched_node *node, const hri_span *span)
+void hri_untouched_add(hri_untouched_node *node, const hri_span *span)
 {
-    hri_shard *shard = shard_at(untouched, node);
+    hri_shard *shard = shard_at(node);
     node->span = *span;
     node->bytes = span->size;
-    pthread_mutex_lock(&shard->lock);
+    enter(&shard->lock);
     link_node(shard, node);
-    pthread_mutex_unlock(&shard->lock);
+    leave(&shard->lock);
 }
 
 static void take_out(hri_untouched_node *node)
@@ -110,12 +124,12 @@ static void unlink_node(hri_shard *shard, hri_untouched_node *node)
     atomic_store_explicit(&node->link, NULL, memory_order_release);
 }
 
-void hri_untouched_widen(hri_untouched *untouched, hri_untouched_node *node, const hri_span *span, uint64_t more)
+void hri_untouched_widen(hri_untouched_node *node, const hri_span *span, uint64_t more)
 {
     if (!more && !atomic_load_explicit(&node->link, memory_order_relaxed))
         return;
-    hri_shard *shard = shard_at(untouched, node);
-    pthread_mutex_lock(&shard->lock);
+    hri_shard *shard = shard_at(node);
+    enter(&shard->lock);
     if (atomic_load_explicit(&node->link, memory_order_relaxed)) {
         node->bytes += more;
         change(&shard->bytes, more);
@@ -124,28 +138,28 @@ void hri_untouched_widen(hri_untouched *untouched, hri_untouched_node *node, con
         link_node(shard, node);
     }
     node->span = *span;
-    pthread_mutex_unlock(&shard->lock);
+    leave(&shard->lock);
 }
 
-void hri_untouched_remove(hri_untouched *untouched, hri_untouched_node *node)
+void hri_untouched_remove(hri_untouched_node *node)
 {
     if (!atomic_load_explicit(&node->link, memory_order_acquire))
         return; /* it was seen whole: it does not come back */
-    hri_shard *shard = shard_at(untouched, node);
-    pthread_mutex_lock(&shard->lock);
+    hri_shard *shard = shard_at(node);
+    enter(&shard->lock);
     if (atomic_load_explicit(&node->link, memory_order_relaxed))
         unlink_node(shard, node);
-    pthread_mutex_unlock(&shard->lock);
+    leave(&shard->lock);
 }
 
 /* A block that arrives meanwhile is counted twice, not missed: what is expected is read first. */
-uint64_t hri_untouched_bytes(const hri_untouched *untouched)
+uint64_t hri_untouched_bytes(void)
 {
     uint64_t bytes = 0;
-    for (unsigned i = 0; i < HRI_UNTOUCHED_SHARDS; i++)
-        bytes += atomic_load_explicit(&untouched->shards[i].expected, memory_order_acquire);
-    for (unsigned i = 0; i < HRI_UNTOUCHED_SHARDS; i++)
-        bytes += atomic_load_explicit(&untouched->shards[i].bytes, memory_order_relaxed);
+    for (unsigned i = 0; i < SHARDS; i++)
+        bytes += atomic_load_explicit(&shards[i].expected, memory_order_acquire);
+    for (unsigned i = 0; i < SHARDS; i++)
+        bytes += atomic_load_explicit(&shards[i].bytes, memory_order_relaxed);
     return bytes;
 }
 
@@ -175,19 +189,21 @@ static void turn(hri_shard *shard)
 /* Asks about a shard's, as far as `*most` goes. Gives whether that was all of them. */
 static bool measure(hri_shard *shard, unsigned *most)
 {
-    pthread_mutex_lock(&shard->lock);
+    enter(&shard->lock);
     for (; *most > 0 && shard->first; --*most)
         ask_about(shard, shard->first);
     bool all = !shard->first;
     if (all)
         turn(shard);
-    pthread_mutex_unlock(&shard->lock);
+    leave(&shard->lock);
     return all;
 }
 
-void hri_untouched_measure(hri_untouched *untouched)
+void hri_untouched_measure(void)
 {
     unsigned most = HRI_UNTOUCHED_ASKED;
-    for (unsigned i = 0; i < HRI_UNTOUCHED_SHARDS && measure(&untouched->shards[untouched->next_shard], &most); i++)
-        untouched->next_shard = (untouched->next_shard + 1) % HRI_UNTOUCHED_SHARDS;
+    enter(&measuring);
+    for (unsigned i = 0; i < SHARDS && measure(&shards[next_shard], &most); i++)
+        next_shard = (next_shard + 1) % SHARDS;
+    leave(&measuring);
 }

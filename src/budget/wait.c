@@ -73,10 +73,12 @@ static void decide(hri_budget_tree *tree, hri_waiter *waiter)
     waiter->stands_back = fits && must_stand_back(tree->first_waiter, waiter);
     if (waiter->stands_back)
         return;
-    if (fits) {
-        hri_demand_take(waiter->demand);
+    if (fits && hri_demand_take(waiter->demand, &waiter->shortage)) {
         note_passed(tree->first_waiter, waiter);
         waiter->verdict = GRANTED;
+    } else if (fits) {
+        tree->renewal_wanted |= waiter->shortage.due;
+        return;
     } else if (waiter->shortage.hopeless) {
         waiter->verdict = HOPELESS;
     } else {
@@ -85,11 +87,14 @@ static void decide(hri_budget_tree *tree, hri_waiter *waiter)
     pthread_cond_signal(&waiter->decided);
 }
 
-void hri_wait_serve(hri_budget_tree *tree)
+bool hri_wait_serve(hri_budget_tree *tree)
 {
     for (hri_waiter *at = tree->first_waiter; at; at = at->next)
         if (at->verdict == WAITING)
             decide(tree, at);
+    bool renew = tree->renewal_wanted;
+    tree->renewal_wanted = false;
+    return renew;
 }
 
 static void enqueue(hri_budget_tree *tree, hri_waiter *waiter)
@@ -144,6 +149,18 @@ static void nap(const hri_section *section, hri_waiter *waiter, int64_t length_n
     pthread_cleanup_pop(false);
 }
 
+/* Has the lease renewed where a demand that waits fits but for its age; that serves the queue. Out of the section. */
+static void renew_if_wanted(hri_section *section)
+{
+    hri_budget_tree *tree = section->tree;
+    if (!tree->renewal_wanted)
+        return;
+    tree->renewal_wanted = false;
+    hri_section_leave(section);
+    tree->hooks.renew(tree->hooks.context, true);
+    *section = hri_section_enter_tree(tree);
+}
+
 /* Lets others free what they can spare: out of the section, in the queue. What they free is granted to the first whom it
  * fits. */
 static void ask_others(hri_section *section, hri_waiter *waiter)
@@ -168,6 +185,7 @@ static void sleep_in_queue(hri_section *section, hri_waiter *waiter, int64_t unt
         nap(section, waiter, hri_earlier(until_ns - now_ns, NAP_NS));
         hri_section_collect(section->tree);
         ask_others(section, waiter);
+        renew_if_wanted(section);
         now_ns = hri_clock_now(&hri_os_clock);
     }
 }
@@ -192,6 +210,7 @@ int hri_wait_for(const hri_demand *demand, int64_t timeout_ns, hri_shortage *ret
     hri_section section = hri_section_enter(demand->budget);
     enqueue(tree, &waiter);
     decide(tree, &waiter);
+    renew_if_wanted(&section);
     sleep_in_queue(&section, &waiter, for_ever ? INT64_MAX : waiter.since_ns + timeout_ns);
     leave_queue(tree, &waiter);
     if (waiter.verdict == WAITING) /* whoever stood back for this one need not any more */

@@ -15,8 +15,9 @@ bool hri_wait_is_any(hri_budget_tree *tree);
  * `ret_crossed` as for a charge. Not in a section. */
 int hri_wait_for(const hri_demand *demand, int64_t timeout_ns, hri_shortage *ret_shortage, bool *ret_crossed);
 
-/* Grants what fits now to those who wait; in a section, after room was made. */
-void hri_wait_serve(hri_budget_tree *tree);
+/* Grants what fits now to those who wait; in a section, after room was made. Gives whether a demand fits but for the age of
+ * the lease: then the caller has it renewed once it has left the section, which serves again. */
+bool hri_wait_serve(hri_budget_tree *tree);
 
 /* The longest that anybody inside the budget has waited, those included who still do. In a section. */
 int64_t hri_wait_longest(const hr_budget *budget);

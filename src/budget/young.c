@@ -14,20 +14,20 @@
 #include "budget/accounts.h"
 #include "budget/stock.h"
 
-bool hri_young_charge(hr_budget *budget, uint64_t bytes, bool promise)
+bool hri_young_charge(hr_budget *budget, uint64_t bytes, int count)
 {
     if (!atomic_load_explicit(&budget->young, memory_order_relaxed) || hri_section_interrupted() ||
         !hri_section_try_young(budget))
         return false;
     bool granted = budget->first_thread == hri_cells_mine && budget->charges < HRI_STOCK_CHARGES_MIN &&
                    bytes <= hri_sub(budget->limit_bytes, budget->used_bytes) &&
-                   (promise ? hri_stock_promise(budget->parent, bytes) : hri_stock_take(budget->parent, bytes));
+                   hri_cells_take(hri_stock_place(budget->parent), bytes, count);
     if (granted) {
         budget->charges++;
         budget->own_bytes += bytes;
         budget->claimed_bytes = budget->used_bytes += bytes;
         budget->peak_bytes = hri_max(budget->peak_bytes, budget->used_bytes);
-        *(promise ? &budget->promised_bytes : &budget->total_bytes) += bytes;
+        *(count == HRI_STOCK_PROMISED ? &budget->promised_bytes : &budget->total_bytes) += bytes;
     }
     hri_section_leave_young(budget);
     return granted;

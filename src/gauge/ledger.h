@@ -5,7 +5,8 @@
  * cgroup's use against that cgroup's limit, address space and data against their resource limits, and this process
  * against what the host could give it. Each gives use ÷ limit; the worst one decides.
  *
- * What others take of a cgroup (its use, less what of ours is accounted for) narrows what the root may grant.
+ * The same table read the other way is the lease (base/lease.h): what each limit that kills still leaves once everything
+ * that was granted is touched.
  */
 #ifndef HRI_GAUGE_LEDGER_H
 #define HRI_GAUGE_LEDGER_H
@@ -25,12 +26,11 @@ typedef enum hri_ledger_kind {
 
 /* What is ours of a reading: as it was just before it was made. */
 typedef struct hri_ours {
-    uint64_t held_bytes;
-    uint64_t promised_bytes;
-    uint64_t untouched_bytes; /* held, but not resident: blocks without pages, and a grant that was just being made */
-    uint64_t stocks_bytes;    /* charged in advance */
-    uint64_t taken_bytes;     /* ever */
-    uint64_t retained_bytes;  /* given back since the last purge, perhaps still resident: ours to use again */
+    uint64_t used_bytes;     /* held and promised by this tree */
+    uint64_t promised_bytes; /* of that */
+    uint64_t resident_bytes; /* held by all trees of the process, and touched */
+    uint64_t pending_bytes;  /* granted by all trees of the process, and not touched */
+    uint64_t retained_bytes; /* given back since the last purge, perhaps still resident: ours to use again */
 } hri_ours;
 
 /* What goes into the ledgers. */
@@ -49,10 +49,8 @@ typedef struct hri_ledgers {
     uint64_t worst_limit_bytes;
     uint64_t kernel_limit_bytes;  /* the smallest of the kernel's limits */
     hri_ledger_kind kernel_limit; /* and which it is */
-    uint64_t others_bytes;        /* what others take of the binding cgroup */
-    uint64_t room_bytes;          /* what the root may hold beside them: HR_NONE without a cgroup's limit */
-    uint64_t mapped_room_bytes;   /* the same for large blocks, to which what the allocator retains is no use */
-    int worst_index;              /* which ledger that is, by this room's own order; -1: nothing is known */
+    uint64_t others_bytes;        /* foreign: the use of the binding cgroup that no budget accounts for */
+    int worst_index;              /* which ledger decides, by this room's own order; -1: nothing is known */
     int kernel_limit_index;       /* and which has the kernel's smallest limit; -1: there is none */
 } hri_ledgers;
 
@@ -70,25 +68,17 @@ const char *hri_ledgers_source(const hri_books *books, const hri_ledgers *ledger
 size_t hri_ledgers_list(const hri_books *books, const hri_ledgers *ledgers, const char *const *groups,
                         hr_ledger ret_list[HRI_LEDGERS_MAX]);
 
-/* The use of the root up to which no ledger would pass `threshold`, were every granted byte resident: what an
- * admission may go up to. */
+/* The use of the root up to which no ledger would pass `threshold` once all that is granted is touched: what an admission
+ * may go up to. */
 uint64_t hri_ledgers_ceiling(const hri_books *books, double threshold);
 
-/* The use of the root beyond which the gauges have to be read again: where its own ledger passes `threshold` (at most
- * its limit), or where charges may have taken a quarter of what was left of a kernel's limit when it was last read.
- * Others may take as much meanwhile, and the next reading, a quarter of the rest later, still comes in time. */
+/* The use of the root at which its own ledger passes `threshold`, at most its limit. */
 uint64_t hri_ledgers_crossing(const hri_books *books, double threshold);
 
-/* What may be taken in all before the gauges have to be read again, though as much is given back meanwhile: by other threads,
- * perhaps, whose pages the allocator keeps. As above, but no less than the counters may lag behind anyway. HR_NONE: no cgroup
- * kills for it. */
-uint64_t hri_ledgers_taken_max(const hri_books *books);
-
-/* What may be taken in all, though as much is given back meanwhile, before it is not certain any more that it is there. */
-uint64_t hri_ledgers_sure(const hri_books *books);
-
-/* What large demands may take in all before the gauges have to be read again: a sixteenth of what was left of a kernel's
- * limit. They read them before they are granted, since after that nobody looks until they are touched. */
-uint64_t hri_ledgers_blind(const hri_books *books);
+/* What the cgroups' limits, and the host, still leave once everything that was granted is touched; HR_NONE where nothing is
+ * known of them. `ret_margin` is what the counters may hide. A commit beyond it is a SIGKILL, so resource limits, beyond which
+ * malloc() fails, are left out. */
+uint64_t hri_ledgers_free_of_groups(const hri_books *books, uint64_t *ret_margin);
+uint64_t hri_ledgers_free_of_host(const hri_books *books);
 
 #endif

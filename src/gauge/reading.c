@@ -110,24 +110,43 @@ uint64_t hri_lasting_look(hri_lasting *lasting, uint64_t bytes, int64_t now_ns)
     return hri_min(lasting->before_bytes, lasting->least_bytes);
 }
 
+static bool is_limited(const hri_cgroup_reading *group)
+{
+    return group->limit_bytes != HR_NONE;
+}
+
+/* Reads the limits of all groups, from the own one upwards. Gives how many have to be read whole: all up to the last that is
+ * limited, since an ancestor's memory.stat was seen 99 of 100 MiB behind until the group below it was read. */
+static unsigned read_limits(const hri_gauge *gauge, hri_reading *reading, bool *ret_whole)
+{
+    unsigned count = 0;
+    for (unsigned i = 0; i < reading->group_count; i++) {
+        hri_cgroup_reading *group = &reading->groups[i];
+        *group = hri_cgroup_unknown;
+        int error = hri_cgroup_read_limit(&gauge->chain, i, &group->limit_bytes);
+        *ret_whole &= !hri_cgroup_is_gone(error);
+        count = !error && is_limited(group) ? i + 1 : count;
+    }
+    return count;
+}
+
 /* Gives false if a group has been removed, which none is that the process is in. */
 static bool read_groups(const hri_gauge *gauge, hri_reading *reading)
 {
     bool whole = true;
     reading->group_count = gauge->chain.count;
     reading->binding = -1;
-    for (unsigned i = 0; i < reading->group_count; i++) {
+    unsigned count = read_limits(gauge, reading, &whole);
+    for (unsigned i = 0; i < count; i++) {
         hri_cgroup_reading *group = &reading->groups[i];
-        *group = hri_cgroup_unknown;
-        int error = hri_cgroup_read_limit(&gauge->chain, i, &group->limit_bytes);
-        if (!error && group->limit_bytes != HR_NONE)
-            error = hri_cgroup_read(&gauge->chain, i, group);
+        bool limited = is_limited(group);
+        int error = hri_cgroup_read(&gauge->chain, i, group);
         group->leaving_bytes =
             group->unmapped_bytes - hri_lasting_look(&reading->unmapped[i], group->unmapped_bytes, reading->time_ns);
         whole &= !hri_cgroup_is_gone(error);
-        if (error)
+        if (error || !limited)
             group->limit_bytes = HR_NONE;
-        else if (group->limit_bytes != HR_NONE &&
+        else if (is_limited(group) &&
                  (reading->binding < 0 || group->limit_bytes < reading->groups[reading->binding].limit_bytes))
             reading->binding = (int)i;
     }

@@ -7,6 +7,7 @@
 #include "base/checked.h"
 #include "base/lock.h"
 #include "base/uncancelled.h"
+#include "budget/section.h"
 
 #include <string.h>
 
@@ -33,47 +34,68 @@ static void queue_change(hri_watcher *watcher, hr_level from, hr_level to)
 static void measure_untouched(hri_watcher *watcher, unsigned how, int64_t now_ns)
 {
     bool wanted = how & HRI_LOOK_SURE;
-    uint64_t bytes = hri_untouched_bytes(&watcher->tree->untouched);
+    uint64_t bytes = hri_untouched_bytes();
     uint64_t enough = wanted ? 1 : hri_share(watcher->ledgers.kernel_limit_bytes, UNTOUCHED_SHARE);
-    if (how & HRI_LOOK_IF_FREE) /* perhaps in a signal handler, which must not wait for whom it has interrupted */
-        return;
     if (bytes < enough || now_ns - watcher->measured_ns < watcher->measuring_ns * (wanted ? 1 : MEASURE_REST))
         return;
-    hri_untouched_measure(&watcher->tree->untouched);
+    hri_untouched_measure();
     watcher->measured_ns = hri_clock_now(watcher->gauge.clock);
     watcher->measuring_ns = watcher->measured_ns - now_ns;
 }
 
-/* Reads the gauges if the reading is too old, and before that what is ours of it: so what is taken or touched in between
- * counts twice rather than not at all. Gives whether it did. */
-static bool refresh(hri_watcher *watcher, const hri_accounts *accounts, int64_t now_ns, unsigned how,
-                    uint64_t granted_bytes)
+/* Is the reading too old for this look? */
+static bool is_stale(const hri_watcher *watcher, int64_t now_ns, unsigned how)
 {
-    bool all = how & HRI_LOOK_ALL;
-    bool insist = how & HRI_LOOK_FRESH || watcher->inherited;
-    int64_t age_ns = now_ns - watcher->reading.time_ns;
-    bool normal = watcher->state.level == HR_NORMAL;
-    if (how & HRI_LOOK_BLIND || (!insist && age_ns < (normal ? READING_AGE_NORMAL_NS : READING_AGE_ABOVE_NORMAL_NS)))
+    if (how & HRI_LOOK_BLIND)
         return false;
-    if (watcher->inherited)
-        hri_gauge_reopen(&watcher->gauge);
+    int64_t most_ns = watcher->state.level == HR_NORMAL ? READING_AGE_NORMAL_NS : READING_AGE_ABOVE_NORMAL_NS;
+    return how & HRI_LOOK_FRESH || watcher->inherited || now_ns - watcher->reading.time_ns >= most_ns;
+}
+
+/* Opens the files anew where they are the parent's. */
+static void reopen(hri_watcher *watcher, unsigned how)
+{
+    if (!watcher->inherited || how & HRI_LOOK_IN_PLACE)
+        return;
+    hri_gauge_reopen(&watcher->gauge);
     watcher->inherited = false;
-    measure_untouched(watcher, how, now_ns);
+}
+
+/* Reads the gauges. The word that the lease is counted by is read before everything, then the accounts, then the kernel's
+ * files: bytes that are granted or touched in between count twice, and none is forgotten. */
+static void refresh(hri_watcher *watcher, const hri_accounts *accounts, uint64_t sample_bytes, unsigned how)
+{
+    hri_pending_accounts process;
+    hri_pending_read(&process);
+    bool all = how & HRI_LOOK_ALL || hri_lease_is_due(&watcher->host_lease, sample_bytes, 0);
+    hri_gauge_read(&watcher->gauge, all, &watcher->reading);
+    const hri_reading *reading = &watcher->reading;
+    watcher->pending = hri_pending_compute(&process, reading->process.anonymous_bytes, watcher->purge_unread,
+                                           reading->time_ns);
+    watcher->purge_unread = false;
+    uint64_t held = hri_add(process.block_bytes, process.hand_bytes);
     watcher->ours = (hri_ours){
-        .held_bytes = accounts->held_bytes,
+        .used_bytes = hri_add(accounts->held_bytes, accounts->promised_bytes),
         .promised_bytes = accounts->promised_bytes,
-        .untouched_bytes = hri_add(hri_untouched_bytes(&watcher->tree->untouched), granted_bytes),
-        .stocks_bytes = accounts->stocks_bytes,
-        .taken_bytes = accounts->taken_bytes,
+        .resident_bytes = hri_sub(held, hri_add(process.untouched_bytes, watcher->pending.hand_bytes)),
+        .pending_bytes = watcher->pending.bytes,
         .retained_bytes = watcher->retained_bytes,
     };
-    hri_gauge_read(&watcher->gauge, all, &watcher->reading);
-    atomic_store_explicit(&watcher->looked_ns, watcher->reading.time_ns, memory_order_relaxed);
-    return true;
+    atomic_store_explicit(&watcher->looked_ns, reading->time_ns, memory_order_relaxed);
+}
+
+/* Issues a lease by a new reading. */
+static void issue_lease(hri_watcher *watcher, const hri_books *books, uint64_t sample_bytes)
+{
+    uint64_t margin_bytes, free_bytes = hri_ledgers_free_of_groups(books, &margin_bytes);
+    if (books->reading->host_time_ns == books->reading->time_ns)
+        watcher->host_lease = hri_lease_issue(sample_bytes, hri_ledgers_free_of_host(books), 0);
+    free_bytes = hri_min(free_bytes, hri_lease_left(&watcher->host_lease, sample_bytes));
+    watcher->lease = hri_lease_issue(sample_bytes, free_bytes, margin_bytes);
 }
 
 /* Lets the tree know what the kernel leaves it, and from where on it has to call. */
-static void instruct_tree(hri_watcher *watcher, const hri_books *books, bool fresh)
+static void instruct_tree(hri_watcher *watcher, const hri_books *books, const hri_lease *lease)
 {
     const hri_level_rules *rules = &watcher->rules;
     hri_budget_tree *tree = watcher->tree;
@@ -86,12 +108,7 @@ static void instruct_tree(hri_watcher *watcher, const hri_books *books, bool fre
     hri_budget_tree_instruct(tree,
                              &(hri_budget_view){
                                  .kernel_limit_bytes = ledgers->kernel_limit_bytes,
-                                 .room_bytes = ledgers->room_bytes,
-                                 .mapped_room_bytes = ledgers->mapped_room_bytes,
-                                 .taken_look_bytes = hri_add(books->ours.taken_bytes, hri_ledgers_taken_max(books)),
-                                 .taken_sure_bytes = hri_add(books->ours.taken_bytes, hri_ledgers_sure(books)),
-                                 .blind_bytes = hri_ledgers_blind(books),
-                                 .fresh = fresh,
+                                 .lease = lease,
                                  .cross_bytes = cross,
                                  .stock_ceiling_bytes = degrade_ceiling,
                                  .watched = level > HR_NORMAL,
@@ -107,6 +124,7 @@ static uint64_t retained(hri_watcher *watcher, const hri_accounts *accounts)
 {
     uint64_t held_bytes = accounts->held_bytes - accounts->mapped_bytes;
     bool purged = atomic_exchange_explicit(&watcher->purged, false, memory_order_relaxed);
+    watcher->purge_unread |= purged;
     if (purged || !watcher->purges || held_bytes > watcher->held_peak_bytes)
         watcher->held_peak_bytes = held_bytes;
     return watcher->held_peak_bytes - held_bytes;
@@ -123,16 +141,25 @@ static hri_books open_books(const hri_watcher *watcher, const hri_accounts *acco
 }
 
 /* Looks, under the lock. */
-static void look(hri_watcher *watcher, unsigned how, uint64_t granted_bytes)
+static void look(hri_watcher *watcher, unsigned how)
 {
     int64_t now_ns = hri_clock_now(watcher->gauge.clock);
+    bool fresh = is_stale(watcher, now_ns, how);
+    if (fresh) {
+        reopen(watcher, how);
+        measure_untouched(watcher, how, now_ns);
+    }
+    uint64_t sample_bytes = atomic_load_explicit(watcher->tree->granted, memory_order_acquire);
     hri_accounts accounts;
     hri_budget_tree_glance(watcher->tree, &accounts);
     watcher->retained_bytes = retained(watcher, &accounts);
-    bool fresh = refresh(watcher, &accounts, now_ns, how, granted_bytes);
+    if (fresh)
+        refresh(watcher, &accounts, sample_bytes, how);
     hri_rate_look(&watcher->released, hri_sub(accounts.total_bytes, accounts.held_bytes), now_ns);
     atomic_store_explicit(&watcher->released_per_s, watcher->released.bytes_per_s, memory_order_relaxed);
     hri_books books = open_books(watcher, &accounts);
+    if (fresh)
+        issue_lease(watcher, &books, sample_bytes);
     hri_ledgers_compute(&books, &watcher->ledgers);
     hri_level_input input = {
         .use = watcher->ledgers.use,
@@ -145,26 +172,57 @@ static void look(hri_watcher *watcher, unsigned how, uint64_t granted_bytes)
     hr_level to = hri_level_next(&watcher->rules, &watcher->state, &input);
     const char *source = hri_ledgers_source(&books, &watcher->ledgers, watcher->gauge.sources);
     watcher->limit_source = source ? source : "host memory";
-    instruct_tree(watcher, &books, fresh);
+    instruct_tree(watcher, &books, fresh ? &watcher->lease : NULL);
     if (to != from) {
         queue_change(watcher, from, to);
         hri_level_word_set(&watcher->word, to);
     }
 }
 
-hr_level hri_watcher_look(hri_watcher *watcher, unsigned how)
+/* A signal handler that charges must not wait for the thread that it has interrupted: a look is a section for it. */
+static void lock(hri_watcher *watcher)
 {
-    return hri_watcher_look_for(watcher, how, 0);
+    hri_section_begin();
+    pthread_mutex_lock(&watcher->lock);
 }
 
-hr_level hri_watcher_look_for(hri_watcher *watcher, unsigned how, uint64_t granted_bytes)
+static void unlock(hri_watcher *watcher)
 {
-    if (!(how & HRI_LOOK_IF_FREE))
-        pthread_mutex_lock(&watcher->lock);
-    else if (pthread_mutex_trylock(&watcher->lock) != 0)
-        return hri_level_word_get(&watcher->word);
-    look(watcher, how, granted_bytes);
     pthread_mutex_unlock(&watcher->lock);
+    hri_section_end();
+}
+
+static bool try_lock(hri_watcher *watcher)
+{
+    hri_section_begin();
+    bool locked = pthread_mutex_trylock(&watcher->lock) == 0;
+    if (!locked)
+        hri_section_end();
+    return locked;
+}
+
+/* Takes the lock. Gives false where another thread has made a reading since this one came for it. */
+static bool lock_for_reading(hri_watcher *watcher)
+{
+    if (try_lock(watcher))
+        return true;
+    int64_t came_ns = hri_clock_now(watcher->gauge.clock);
+    lock(watcher);
+    return atomic_load_explicit(&watcher->looked_ns, memory_order_relaxed) <= came_ns;
+}
+
+hr_level hri_watcher_look(hri_watcher *watcher, unsigned how)
+{
+    bool wanted = true;
+    if (how & HRI_LOOK_DUE)
+        wanted = lock_for_reading(watcher);
+    else if (!(how & HRI_LOOK_IF_FREE))
+        lock(watcher);
+    else if (!try_lock(watcher))
+        return hri_level_word_get(&watcher->word);
+    if (wanted)
+        look(watcher, how);
+    unlock(watcher);
     if (!(how & HRI_LOOK_QUIET))
         hri_watcher_tell(watcher);
     return hri_level_word_get(&watcher->word);
@@ -180,57 +238,59 @@ bool hri_watcher_is_stale(const hri_watcher *watcher)
 void hri_watcher_tell(hri_watcher *watcher)
 {
     HRI_UNCANCELLED;
-    pthread_mutex_lock(&watcher->lock);
+    lock(watcher);
     bool mine = !watcher->telling;
     while (mine && watcher->change_count > 0) {
         hr_level from = watcher->changes[0].from, to = watcher->changes[0].to;
         watcher->change_count--;
         memmove(&watcher->changes[0], &watcher->changes[1], watcher->change_count * sizeof watcher->changes[0]);
         watcher->telling = true;
-        pthread_mutex_unlock(&watcher->lock);
+        unlock(watcher);
         watcher->changed(watcher->context, from, to);
-        pthread_mutex_lock(&watcher->lock);
+        lock(watcher);
     }
     if (mine)
         watcher->telling = false;
-    pthread_mutex_unlock(&watcher->lock);
+    unlock(watcher);
 }
 
 void hri_watcher_read(hri_watcher *watcher, hri_sight *ret_sight)
 {
-    pthread_mutex_lock(&watcher->lock);
+    lock(watcher);
     int binding = watcher->reading.binding;
     *ret_sight = (hri_sight){
         .ledgers = watcher->ledgers,
         .process = watcher->reading.process,
         .host = watcher->reading.host,
         .binding = binding >= 0 ? watcher->reading.groups[binding] : hri_cgroup_unknown,
-        .resident_bytes = hri_sub(watcher->ours.held_bytes, watcher->ours.untouched_bytes),
+        .resident_bytes = watcher->ours.resident_bytes,
+        .pending = watcher->pending,
+        .lease_bytes = watcher->lease.free_bytes,
         .retained_bytes = watcher->retained_bytes,
         .time_ns = watcher->reading.time_ns,
         .limit_source = watcher->limit_source,
     };
-    pthread_mutex_unlock(&watcher->lock);
+    unlock(watcher);
 }
 
 size_t hri_watcher_list(hri_watcher *watcher, hr_ledger ret_list[HRI_LEDGERS_MAX])
 {
     hri_accounts accounts;
     hri_ledgers ledgers;
-    pthread_mutex_lock(&watcher->lock);
+    lock(watcher);
     hri_budget_tree_read(watcher->tree, &accounts);
     hri_books books = open_books(watcher, &accounts);
     hri_ledgers_compute(&books, &ledgers);
     size_t count = hri_ledgers_list(&books, &ledgers, watcher->gauge.sources, ret_list);
-    pthread_mutex_unlock(&watcher->lock);
+    unlock(watcher);
     return count;
 }
 
 int hri_watcher_start(hri_watcher *watcher, hri_monitor *monitor)
 {
-    pthread_mutex_lock(&watcher->lock);
+    lock(watcher);
     int error = hri_monitor_start(monitor, &watcher->gauge.site, &watcher->gauge.chain);
-    pthread_mutex_unlock(&watcher->lock);
+    unlock(watcher);
     return error;
 }
 
@@ -266,6 +326,7 @@ int hri_watcher_init(hri_watcher *watcher, const hri_watcher_options *options)
         .purges = options->purges,
         .changed = options->changed,
         .context = options->context,
+        .host_lease = hri_lease_without_limit(),
     };
     int error = hri_gauge_open(&watcher->gauge, &(hri_site){.root = options->root}, options->clock);
     if (error)
@@ -276,9 +337,9 @@ int hri_watcher_init(hri_watcher *watcher, const hri_watcher_options *options)
     error = hri_lock_init(&watcher->lock);
     if (error)
         goto destroy_word;
-    pthread_mutex_lock(&watcher->lock);
-    look(watcher, HRI_LOOK_FRESH, 0);
-    pthread_mutex_unlock(&watcher->lock);
+    lock(watcher);
+    look(watcher, HRI_LOOK_FRESH);
+    unlock(watcher);
     return 0;
 
 destroy_word:

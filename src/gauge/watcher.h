@@ -10,6 +10,7 @@
 
 #include "base/fork.h"
 #include "base/level_word.h"
+#include "budget/pending.h"
 #include "gauge/ledger.h"
 #include "gauge/levels.h"
 #include "gauge/monitor.h"
@@ -26,6 +27,8 @@ enum {
     HRI_LOOK_BLIND = 128,  /* read nothing: by the last reading and the accounts of now */
     HRI_LOOK_IF_FREE = 32, /* do nothing if another thread is looking */
     HRI_LOOK_SURE = 256,   /* count untouched pages too, though that was done a moment ago: else a demand is refused */
+    HRI_LOOK_DUE = 512,    /* do nothing if another thread has read the gauges meanwhile */
+    HRI_LOOK_IN_PLACE = 1024, /* allocate nothing: files that have become unusable are opened again by another look */
 };
 
 /* Called after a change of level, with no lock held. */
@@ -55,6 +58,10 @@ typedef struct hri_watcher {
     bool inherited; /* the gauges are the parent's, before a fork */
     hri_reading reading;
     hri_ours ours;            /* of the reading */
+    hri_pending pending;      /* likewise */
+    hri_lease lease;          /* issued by it */
+    hri_lease host_lease;     /* what the host left when its figures were read, which may have been before */
+    bool purge_unread;        /* the allocator was purged since the reading before it */
     int64_t measured_ns;      /* when untouched pages were last counted, */
     int64_t measuring_ns;     /* and how long it took */
     uint64_t held_peak_bytes; /* the most that looks saw held of the allocator since the last purge */
@@ -93,10 +100,6 @@ int hri_watcher_start(hri_watcher *watcher, hri_monitor *monitor);
 /* Looks: gives the level after that. */
 hr_level hri_watcher_look(hri_watcher *watcher, unsigned how);
 
-/* As hri_watcher_look(), on behalf of a grant of `granted_bytes` that is just being made, and will be in no list of what is
- * untouched. */
-hr_level hri_watcher_look_for(hri_watcher *watcher, unsigned how, uint64_t granted_bytes);
-
 /* Is the last reading too old to rely on where no monitor reads? Takes no lock. */
 bool hri_watcher_is_stale(const hri_watcher *watcher);
 
@@ -110,6 +113,8 @@ typedef struct hri_sight {
     hri_host_reading host;
     hri_cgroup_reading binding; /* limit_bytes HR_NONE: no cgroup binds */
     uint64_t resident_bytes;    /* of what is held */
+    hri_pending pending;
+    uint64_t lease_bytes; /* what was left of the lease when it was issued; HR_NONE: no end */
     uint64_t retained_bytes;    /* see hri_ours */
     int64_t time_ns;
     const char *limit_source;

@@ -22,6 +22,7 @@ const hri_cgroup_reading hri_cgroup_unknown = {
     .use_bytes = HR_NONE,
     .cache_bytes = HR_NONE,
     .anonymous_bytes = HR_NONE,
+    .current_bytes = HR_NONE,
 };
 
 static uint64_t key(const char *text, const char *name)
@@ -160,8 +161,10 @@ int hri_cgroup_read(const hri_cgroup_chain *chain, unsigned index, hri_cgroup_re
     }
     uint64_t more;
     uint64_t spare = hri_add(reading.cache_bytes, hri_add(reading.unmapped_bytes, key(text, "slab_reclaimable")));
-    if (read_number(group->charged_fd, &more) == 0)
+    if (read_number(group->charged_fd, &more) == 0) {
         reading.charged_bytes = hri_sub(more, spare);
+        reading.current_bytes = more;
+    }
     *ret_reading = reading;
     return 0;
 }

@@ -46,6 +46,7 @@ typedef struct hri_cgroup_reading {
     /* What the kernel holds against the limit, less what it could reclaim: use_bytes without the lag of memory.stat, and
      * with what CPUs have charged in advance; 0: unknown. */
     uint64_t charged_bytes;
+    uint64_t current_bytes; /* what the kernel holds against the limit, page cache included: exact; HR_NONE: unknown */
 
     /* Anonymous memory that nobody maps, which is not in use_bytes: rests of huge pages. Or pages that are just being given
      * back: the kernel unmaps many before it frees the first. */

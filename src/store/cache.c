@@ -6,6 +6,7 @@
 #include "base/checked.h"
 #include "base/hash.h"
 #include "base/wait.h"
+#include "budget/budget.h"
 #include "os/clock.h"
 #include "os/heap.h"
 #include "os/pages.h"
@@ -303,7 +304,7 @@ static void destroy(hr_cache *cache, unsigned made_shards)
     free(cache->name);
     free(cache);
     if (budget)
-        hr_budget_uncharge(budget, hri_heap_estimate(size));
+        hri_budget_uncharge_block(budget, hri_heap_estimate(size), 0);
 }
 
 /* Fills in a zeroed cache of `shard_count` shards. On failure nothing is left. */
@@ -338,13 +339,13 @@ static int init(hr_cache *cache, const hr_cache_options *options)
 static hr_cache *allocate(hr_budget *budget, unsigned shards, int *ret_error)
 {
     size_t size = cache_size(shards);
-    *ret_error = budget ? hr_budget_charge(budget, hri_heap_estimate(size)) : 0;
+    *ret_error = budget ? hri_budget_charge_block(budget, &(hri_block_charge){.bytes = hri_heap_estimate(size)}) : 0;
     if (*ret_error)
         return NULL;
     hr_cache *cache = aligned_alloc(64, size);
     if (!cache) {
         if (budget)
-            hr_budget_uncharge(budget, hri_heap_estimate(size));
+            hri_budget_uncharge_block(budget, hri_heap_estimate(size), 0);
         *ret_error = -ENOMEM;
         return NULL;
     }

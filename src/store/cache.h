@@ -5,7 +5,7 @@
  * order in which they were added and so are S3-FIFO's two queues besides (cache_shard.c).
  *
  * Locking: each shard has a lock over its tables and counts, and no two are held at once. Under it nothing of the
- * program's runs and nothing is charged that could run it: only tables, by hr_budget_try_charge(). Entries are charged
+ * program's runs and nothing is charged that could run it: only tables, by a quiet charge. Entries are charged
  * before it is taken and uncharged after it is given back. What is borrowed is counted in the entry, without the lock.
  */
 #ifndef HRI_STORE_CACHE_H

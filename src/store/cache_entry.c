@@ -29,7 +29,8 @@ uint64_t hri_cache_entry_estimate(const hri_cache_item *item)
 /* What no relief can make fit is too large, and not short of room. */
 static int charge(hr_cache *cache, uint64_t bytes, uint64_t mapped_bytes, uint64_t listed_bytes)
 {
-    int error = cache->budget ? hri_budget_charge_block(cache->budget, bytes, mapped_bytes, listed_bytes) : 0;
+    hri_block_charge charge = {.bytes = bytes, .mapped_bytes = mapped_bytes, .listed_bytes = listed_bytes};
+    int error = cache->budget ? hri_budget_charge_block(cache->budget, &charge) : 0;
     hr_refusal refusal;
     if (error == -EDQUOT && hr_budget_refusal(&refusal) == 0 && refusal.asked_bytes > refusal.limit_bytes)
         return -E2BIG;
@@ -39,7 +40,7 @@ static int charge(hr_cache *cache, uint64_t bytes, uint64_t mapped_bytes, uint64
 static void uncharge(hr_cache *cache, uint64_t bytes)
 {
     if (cache->budget && bytes)
-        hr_budget_uncharge(cache->budget, bytes);
+        hri_budget_uncharge_block(cache->budget, bytes, 0);
 }
 
 static void remap(hr_cache *cache, uint64_t from_bytes, uint64_t to_bytes)
@@ -57,7 +58,7 @@ static uint64_t filling(const hri_cache_item *item)
 static void end_filling(hr_cache *cache, const hri_cache_item *item)
 {
     if (cache->budget && filling(item))
-        hri_untouched_arrive(&cache->budget->tree->untouched, filling(item));
+        hri_untouched_arrive(filling(item));
 }
 
 /* Makes a charged block, which is to be filled. */
@@ -142,7 +143,7 @@ void hri_cache_entry_free(hr_cache *cache, hri_cache_entry *entry)
 {
     uint64_t mapped_bytes = 0, bytes = entry ? hri_cache_entry_dispose(entry, &mapped_bytes) : 0;
     if (cache->budget && bytes)
-        hri_budget_uncharge_mapped(cache->budget, bytes, mapped_bytes);
+        hri_budget_uncharge_block(cache->budget, bytes, mapped_bytes);
 }
 
 void hri_cache_entry_pin(hri_cache_shard *shard, hri_cache_entry *entry)

@@ -177,7 +177,7 @@ static void free_all(hr_cache *cache, hri_cache_entry *const *entries, unsigned 
     for (unsigned i = 0; i < count; i++)
         footprint_bytes += hri_cache_entry_dispose(entries[i], &mapped_bytes);
     if (cache->budget && footprint_bytes)
-        hri_budget_uncharge_mapped(cache->budget, footprint_bytes, mapped_bytes);
+        hri_budget_uncharge_block(cache->budget, footprint_bytes, mapped_bytes);
 }
 
 /* Evicts from one shard, a batch at most. */

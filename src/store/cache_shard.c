@@ -16,6 +16,7 @@
 
 #include "base/assert.h"
 #include "base/checked.h"
+#include "budget/budget.h"
 #include "os/heap.h"
 
 #include <stdlib.h>
@@ -38,7 +39,7 @@ static void *table_alloc(hri_cache_shard *shard, size_t size)
 {
     hr_budget *budget = shard->cache->budget;
     uint64_t bytes = hri_heap_estimate(size);
-    if (budget && hr_budget_try_charge(budget, bytes) != 0)
+    if (budget && hri_budget_charge_block(budget, &(hri_block_charge){.bytes = bytes, .quiet = true}) != 0)
         return NULL;
     void *block = malloc(size);
     if (block) {
@@ -69,7 +70,7 @@ void hri_cache_shard_unlock(hri_cache_shard *shard)
     shard->owed_bytes = 0;
     pthread_mutex_unlock(&shard->lock);
     if (owed_bytes && shard->cache->budget)
-        hr_budget_uncharge(shard->cache->budget, owed_bytes);
+        hri_budget_uncharge_block(shard->cache->budget, owed_bytes, 0);
 }
 
 /* uthash.h calls these by name where its macros stand: in the functions below, which all have a `shard`. By itself it

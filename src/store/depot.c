@@ -189,7 +189,7 @@ void hri_depot_list(hri_engine *engine, hri_region *region, uint64_t more)
         .size = (size_t)region->untouched * region->block_bytes,
         .spare = spare_of_new(region),
     };
-    hri_untouched_widen(&engine->options.budget->tree->untouched, &region->node, &span, more);
+    hri_untouched_widen(&region->node, &span, more);
 }
 
 static void *take_new_block(hri_engine *engine)
@@ -221,7 +221,7 @@ void hri_depot_unlink(hri_engine *engine, hri_region *region)
         region->next->link = region->link;
     engine->regions_bytes -= region->map_bytes;
     if (engine->options.budget)
-        hri_untouched_remove(&engine->options.budget->tree->untouched, &region->node);
+        hri_untouched_remove(&region->node);
 }
 
 static bool add_region(hri_engine *engine)

@@ -30,7 +30,7 @@ static void arrive(const hri_engine *engine)
 {
     hr_budget *budget = engine->options.budget;
     if (budget && hri_depot_lists(engine))
-        hri_untouched_arrive(&budget->tree->untouched, engine->options.block_bytes);
+        hri_untouched_arrive(engine->options.block_bytes);
 }
 
 /* With relief or without. */
@@ -41,11 +41,12 @@ static int pay(const hri_engine *engine, bool relief)
     if (!budget)
         return 0;
     hri_budget_map(budget, bytes);
-    int error;
-    if (hri_depot_lists(engine))
-        error = hri_budget_charge_listed(budget, bytes, engine->options.block_bytes, !relief);
-    else
-        error = relief ? hr_budget_charge(budget, bytes) : hr_budget_try_charge(budget, bytes);
+    hri_block_charge charge = {
+        .bytes = bytes,
+        .listed_bytes = hri_depot_lists(engine) ? engine->options.block_bytes : 0,
+        .quiet = !relief,
+    };
+    int error = hri_budget_charge_block(budget, &charge);
     if (error)
         hri_budget_unmap(budget, bytes);
     return error;
@@ -57,7 +58,7 @@ static void unpay(const hri_engine *engine)
     hr_budget *budget = engine->options.budget;
     if (!budget)
         return;
-    hr_budget_uncharge(budget, hri_engine_cost(engine));
+    hri_budget_uncharge_block(budget, hri_engine_cost(engine), 0);
     hri_budget_unmap(budget, hri_engine_cost(engine));
 }
 
@@ -70,7 +71,7 @@ void hri_engine_refund(hri_engine *engine, uint64_t bytes)
 {
     hr_budget *budget = engine->options.budget;
     if (budget) {
-        hr_budget_uncharge(budget, bytes);
+        hri_budget_uncharge_block(budget, bytes, 0);
         hri_budget_unmap(budget, bytes);
     }
     hri_pool_sum_settle(engine->options.sum, bytes);

@@ -2,6 +2,7 @@
 #include "store/magazine.h"
 
 #include "base/checked.h"
+#include "budget/budget.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -37,7 +38,7 @@ static hri_magazine *allocate(hri_engine *engine, unsigned capacity)
 {
     size_t bytes = bytes_of(capacity);
     hri_magazine *magazine = malloc(bytes);
-    if (!magazine || hr_budget_try_charge(engine->options.budget, bytes) != 0) {
+    if (!magazine || hri_budget_charge_block(engine->options.budget, &(hri_block_charge){.bytes = bytes, .quiet = true}) != 0) {
         free(magazine);
         return NULL;
     }
@@ -113,7 +114,7 @@ uint64_t hri_magazine_free_all(hri_engine *engine, hri_magazine *magazines)
         free(magazine);
     }
     if (sum > 0)
-        hr_budget_uncharge(engine->options.budget, sum);
+        hri_budget_uncharge_block(engine->options.budget, sum, 0);
     return sum;
 }
 

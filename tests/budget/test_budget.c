@@ -16,11 +16,12 @@
 struct fixture {
     hri_budget_tree tree;
     hr_budget *root;
-    unsigned shortages, crossings, recedings, mets, rereads;
+    unsigned shortages, crossings, recedings, mets, renewals;
     bool last_quiet;
     hri_shortage last;
     hr_budget *relief_from; /* what the shortage hook uncharges, once */
     uint64_t relief_bytes;
+    const hri_budget_view *next; /* what the next reading finds; NULL: nothing new */
 };
 
 static bool on_shortage(void *context, const hri_shortage *shortage, hri_patience *patience)
@@ -36,9 +37,8 @@ static bool on_shortage(void *context, const hri_shortage *shortage, hri_patienc
     return bytes > 0;
 }
 
-static void on_crossed(void *context, uint64_t bytes, bool quiet)
+static void on_crossed(void *context, bool quiet)
 {
-    (void)bytes;
     struct fixture *fixture = context;
     fixture->crossings++;
     fixture->last_quiet = quiet;
@@ -54,10 +54,13 @@ static void on_met(void *context)
     ((struct fixture *)context)->mets++;
 }
 
-static void on_reread(void *context, bool quiet)
+static void on_renew(void *context, bool quiet)
 {
-    (void)quiet;
-    ((struct fixture *)context)->rereads++;
+    struct fixture *fixture = context;
+    fixture->renewals++;
+    fixture->last_quiet = quiet;
+    if (fixture->next)
+        hri_budget_tree_instruct(&fixture->tree, fixture->next);
 }
 
 static struct fixture fixture;
@@ -66,7 +69,7 @@ static int set_up(void **state)
 {
     (void)state;
     memset(&fixture, 0, sizeof fixture);
-    hri_budget_hooks hooks = {on_shortage, on_reread, on_crossed, on_receded, on_met, &fixture};
+    hri_budget_hooks hooks = {on_shortage, on_renew, on_crossed, on_receded, on_met, &fixture};
     fixture.root = &fixture.tree.root;
     return hri_budget_tree_init(&fixture.tree, 1000, &hooks);
 }
@@ -211,89 +214,115 @@ static void only_the_root_meets_the_guards_limit(void **state)
     assert_int_equal(hr_budget_free(small), 0);
 }
 
-static void narrow(uint64_t kernel_limit_bytes, uint64_t room_bytes)
-{
-    hri_budget_tree_instruct(&fixture.tree, &(hri_budget_view){.kernel_limit_bytes = kernel_limit_bytes,
-                                                               .room_bytes = room_bytes,
-                                                               .cross_bytes = HR_NONE,
-                                                               .taken_look_bytes = HR_NONE,
-                                                               .taken_sure_bytes = HR_NONE,
-                                                               .stock_ceiling_bytes = HR_NONE,
-                                                               .limit_name = "kernel"});
-}
+/* A kernel that leaves `free_bytes` beside what was granted so far, as a reading with a margin would find it. */
+static hri_lease lease;
 
-/* Of a kernel that has room, where only what was taken counts. */
-static hri_budget_view view_of_taken(uint64_t look_bytes, uint64_t sure_bytes)
+static hri_budget_view view_of(uint64_t kernel_limit_bytes, uint64_t free_bytes)
 {
+    lease = hri_lease_issue(atomic_load(fixture.tree.granted), free_bytes, 0);
     return (hri_budget_view){
-        .kernel_limit_bytes = 1000,
-        .room_bytes = 1000,
-        .mapped_room_bytes = 1000,
+        .kernel_limit_bytes = kernel_limit_bytes,
+        .lease = &lease,
         .cross_bytes = HR_NONE,
-        .taken_look_bytes = look_bytes,
-        .taken_sure_bytes = sure_bytes,
-        .blind_bytes = HR_NONE,
+        .stock_ceiling_bytes = HR_NONE,
         .limit_name = "kernel",
-        .fresh = true,
     };
 }
 
-/* Regression: while some threads gave back and others took, use stood still, and so nobody looked at what became resident. */
-static void what_is_taken_calls_for_a_look_though_as_much_is_given_back(void **state)
+/* Prevents bytes that one thread gives back from being granted to another one, whose pages come on top of those that the
+ * allocator keeps: only a reading tells that they are free. */
+static void bytes_that_come_back_do_not_renew_the_lease(void **state)
 {
     (void)state;
-    hri_budget_view view = view_of_taken(300, HR_NONE);
+    hri_budget_view view = view_of(1000, 800);
     hri_budget_tree_instruct(&fixture.tree, &view);
-    for (int i = 0; i < 3; i++) {
-        assert_int_equal(hr_budget_charge(fixture.root, 100), 0);
-        hr_budget_uncharge(fixture.root, 100);
-    }
-    assert_int_equal(fixture.crossings, 0);
-    assert_int_equal(hr_budget_charge(fixture.root, 100), 0);
-    assert_int_equal(fixture.crossings, 1);
-    view.taken_look_bytes = 700;
-    hri_budget_tree_instruct(&fixture.tree, &view); /* the gauges were read */
-    assert_int_equal(hr_budget_charge(fixture.root, 100), 0);
-    assert_int_equal(fixture.crossings, 1);
-    hr_budget_uncharge(fixture.root, 200);
-}
-
-/* Regression: what one thread gave back was granted to another, whose pages came on top of those the allocator kept. */
-static void no_more_is_taken_than_is_sure_though_as_much_is_given_back(void **state)
-{
-    (void)state;
-    hri_budget_view view = view_of_taken(HR_NONE, 300);
-    hri_budget_tree_instruct(&fixture.tree, &view);
-    for (int i = 0; i < 3; i++) {
-        assert_int_equal(hr_budget_charge(fixture.root, 100), 0);
-        hr_budget_uncharge(fixture.root, 100);
-    }
-    assert_int_equal(fixture.rereads, 0);
-    assert_int_equal(hr_budget_charge(fixture.root, 100), -EDQUOT);
-    assert_int_equal(fixture.rereads, 1);
-    assert_true(fixture.last.narrowed && !fixture.last.hopeless);
-    hri_accounts accounts;
-    hri_budget_tree_glance(&fixture.tree, &accounts);
-    assert_int_equal(accounts.taken_bytes, 300);
-    view.taken_sure_bytes = accounts.taken_bytes + 100; /* the gauges were read: it is there */
-    hri_budget_tree_instruct(&fixture.tree, &view);
-    assert_int_equal(hr_budget_charge(fixture.root, 100), 0);
+    assert_int_equal(hr_budget_charge(fixture.root, 100), 0); /* an eighth */
     hr_budget_uncharge(fixture.root, 100);
-    assert_int_equal(hr_budget_charge(fixture.root, 1), -EDQUOT);
+    assert_int_equal(fixture.renewals, 0);
+    assert_int_equal(hr_budget_charge(fixture.root, 1), 0);
+    assert_int_equal(fixture.renewals, 1); /* before the grant */
+    assert_false(fixture.last_quiet);
+    assert_int_equal(hr_budget_charge(fixture.root, 698), 0);
+    assert_int_equal(hr_budget_charge(fixture.root, 2), -EDQUOT);
+    assert_int_equal(fixture.last.left_bytes, 1);
+    assert_true(fixture.last.narrowed && !fixture.last.hopeless);
+    hr_budget_uncharge(fixture.root, 699);
+    assert_int_equal(hr_budget_charge(fixture.root, 2), -EDQUOT); /* this kernel's figures do not change */
+    view = view_of(1000, 800);
+    hri_budget_tree_instruct(&fixture.tree, &view);
+    assert_int_equal(hr_budget_charge(fixture.root, 2), 0);
+    hr_budget_uncharge(fixture.root, 2);
 }
 
-static void what_others_take_narrows_the_root_after_a_second_look(void **state)
+/* Prevents a large demand from being granted by an old reading, and one that is refused from reading twice. */
+static void a_demand_beyond_the_look_is_granted_by_a_reading_of_its_own(void **state)
 {
     (void)state;
-    narrow(2000, 400);
+    hri_budget_view view = view_of(1000, 800);
+    hri_budget_tree_instruct(&fixture.tree, &view);
+    assert_int_equal(hr_budget_charge(fixture.root, 101), 0);
+    assert_int_equal(fixture.renewals, 1);
+    assert_int_equal(hr_budget_charge(fixture.root, 700), -EDQUOT);
+    assert_int_equal(fixture.renewals, 2);
+    assert_int_equal(hr_budget_try_charge(fixture.root, 700), -EDQUOT);
+    assert_int_equal(fixture.renewals, 3);
+    assert_true(fixture.last_quiet);
+    hr_budget_uncharge(fixture.root, 101);
+}
+
+/* Prevents a refusal by an old lease: try_charge() refused 29 to 99 % of calls while nearly everything was free. */
+static void a_spent_lease_is_renewed_before_a_charge_is_refused(void **state)
+{
+    (void)state;
+    hri_budget_view spent = view_of(1000, 0);
+    hri_lease none = lease;
+    spent.lease = &none;
+    hri_budget_tree_instruct(&fixture.tree, &spent);
+    hri_budget_view fresh = view_of(1000, 800);
+    fixture.next = &fresh;
+    assert_int_equal(hr_budget_try_charge(fixture.root, 50), 0);
+    assert_int_equal(fixture.renewals, 1);
+    hr_budget_uncharge(fixture.root, 50);
+}
+
+/* Regression: a transfer between two children was refused by the root, though nothing was taken from the kernel, and the
+ * attempt used up what was left. */
+static void a_transfer_takes_nothing_from_the_kernel(void **state)
+{
+    (void)state;
+    hr_budget *one = child(fixture.root, "one", HR_NONE), *other = child(fixture.root, "other", HR_NONE);
+    assert_int_equal(hr_budget_charge(one, 600), 0);
+    hri_budget_view view = view_of(1000, 10);
+    hri_budget_tree_instruct(&fixture.tree, &view);
+    assert_int_equal(hr_budget_transfer(one, other, 600), 0);
+    assert_int_equal(hr_budget_transfer(other, one, 600), 0);
+    assert_int_equal(fixture.renewals, 0);
+    assert_int_equal(hr_budget_charge(fixture.root, 10), 0); /* all of the lease is there */
+    hr_budget_uncharge(fixture.root, 10);
+    hr_budget_uncharge(one, 600);
+    assert_int_equal(hr_budget_free(one), 0);
+    assert_int_equal(hr_budget_free(other), 0);
+}
+
+/* Regression: left_bytes promised what a charge was refused. */
+static void what_is_left_of_the_root_is_what_a_charge_gets(void **state)
+{
+    (void)state;
+    hri_budget_view view = view_of(2000, 400);
+    hri_budget_tree_instruct(&fixture.tree, &view);
     assert_int_equal(read_figures(fixture.root).limit_bytes, 1000);
     assert_int_equal(read_figures(fixture.root).left_bytes, 400);
     assert_int_equal(hr_budget_charge(fixture.root, 401), -EDQUOT);
-    assert_int_equal(fixture.rereads, 1);
-    narrow(300, 300); /* a kernel's limit below our own is the limit */
+    assert_int_equal(hr_budget_charge(fixture.root, 400), 0);
+    assert_int_equal(read_figures(fixture.root).left_bytes, 0);
+    hr_budget_uncharge(fixture.root, 400);
+    view = view_of(300, 400); /* a kernel's limit below our own is the limit */
+    hri_budget_tree_instruct(&fixture.tree, &view);
     assert_int_equal(read_figures(fixture.root).limit_bytes, 300);
+    assert_int_equal(read_figures(fixture.root).left_bytes, 300);
+    unsigned renewals = fixture.renewals;
     assert_int_equal(hr_budget_charge(fixture.root, 301), -EDQUOT);
-    assert_int_equal(fixture.rereads, 1);
+    assert_int_equal(fixture.renewals, renewals); /* no reading makes it fit */
 }
 
 static void promises_count_and_become_holding(void **state)
@@ -529,13 +558,17 @@ int main(void)
         TEST(what_can_never_fit_is_refused_without_relief),
         TEST(try_charge_runs_no_relief_and_crosses_quietly),
         TEST(only_the_root_meets_the_guards_limit),
-        TEST(what_others_take_narrows_the_root_after_a_second_look),
+        TEST(bytes_that_come_back_do_not_renew_the_lease),
+        TEST(a_demand_beyond_the_look_is_granted_by_a_reading_of_its_own),
+        TEST(a_spent_lease_is_renewed_before_a_charge_is_refused),
+        TEST(a_transfer_takes_nothing_from_the_kernel),
+        TEST(what_is_left_of_the_root_is_what_a_charge_gets),
         TEST(promises_count_and_become_holding),
         TEST(a_budget_in_use_cannot_be_freed),
         TEST(a_limit_below_the_use_refuses_until_use_is_below),
         TEST(a_waiting_charge_is_woken_by_room),
-        TEST(what_is_taken_calls_for_a_look_though_as_much_is_given_back),
-        TEST(no_more_is_taken_than_is_sure_though_as_much_is_given_back),
+        TEST(bytes_that_come_back_do_not_renew_the_lease),
+        TEST(a_demand_beyond_the_look_is_granted_by_a_reading_of_its_own),
         TEST(giving_back_too_much_is_caught),
         TEST(debug_builds_recount_what_is_read),
         TEST(a_surplus_in_a_stock_is_found_by_the_next_read),

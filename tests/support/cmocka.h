@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#define KIB (UINT64_C(1) << 10)
 #define MIB (UINT64_C(1) << 20)
 
 #endif

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/lease.h"
+
+#include "base/clock.h"
+
+/* How long a fall of the resident set may wait for its uncharge: free() and then hr_budget_uncharge(), with a thread that
+ * loses its processor in between. */
+#define UNCHARGE_PATIENCE_NS (1 * HRI_SECOND)
+
+bool hri_lease_spend(const hri_lease *lease, _Atomic uint64_t *granted, uint64_t bytes)
+{
+    uint64_t now = atomic_load_explicit(granted, memory_order_relaxed);
+    do {
+        if (bytes > hri_lease_left(lease, now))
+            return false;
+    } while (!atomic_compare_exchange_weak_explicit(granted, &now, now + bytes, memory_order_acq_rel,
+                                                    memory_order_relaxed));
+    return true;
+}
+
+static void lower(hri_own *own, uint64_t bytes)
+{
+    own->own_bytes = hri_sub(own->own_bytes, bytes);
+    own->kept_bytes = hri_sub(own->kept_bytes, bytes);
+}
+
+static void begin_window(hri_own *own, int64_t now_ns)
+{
+    own->fell_since_ns = now_ns;
+    own->fell_least = own->fell_bytes;
+}
+
+/* Notes by how much R fell beyond what was uncharged, and lowers `own` by what stayed unmatched for long enough. */
+static void note_fall(hri_own *own, uint64_t fell_bytes, uint64_t uncharged_bytes, int64_t now_ns)
+{
+    own->fell_bytes = hri_sub(hri_add(own->fell_bytes, fell_bytes), uncharged_bytes);
+    own->fell_least = hri_min(own->fell_least, own->fell_bytes);
+    if (own->fell_least == 0) {
+        begin_window(own, now_ns);
+    } else if (now_ns - own->fell_since_ns >= UNCHARGE_PATIENCE_NS) {
+        lower(own, own->fell_least);
+        own->fell_bytes -= own->fell_least;
+        begin_window(own, now_ns);
+    }
+}
+
+uint64_t hri_own_look(hri_own *own, const hri_own_input *input)
+{
+    uint64_t resident = input->resident_bytes, hand = input->hand_bytes;
+    if (resident == HR_NONE)
+        return hand;
+    uint64_t uncharged = input->uncharged_bytes - own->uncharged_bytes, fell = hri_sub(own->resident_bytes, resident);
+    if (input->purged) { /* whatever of `kept` left with it is in `fell` */
+        fell = hri_sub(fell, own->kept_bytes);
+        lower(own, own->kept_bytes);
+    }
+    if (own->known)
+        note_fall(own, fell, uncharged, input->now_ns);
+    uint64_t least = hri_sub(resident, hand);
+    if (least > own->own_bytes && own->known)
+        own->kept_bytes = hri_add(own->kept_bytes, hri_min(least - own->own_bytes, uncharged));
+    own->own_bytes = hri_max(own->own_bytes, least);
+    uint64_t over = hri_sub(own->own_bytes, resident); /* so much of a fall is certain at once */
+    own->own_bytes -= over;
+    own->fell_bytes = hri_sub(own->fell_bytes, over);
+    own->fell_least = hri_min(own->fell_least, own->fell_bytes);
+    own->kept_bytes = hri_min(own->kept_bytes, own->own_bytes);
+    if (own->own_bytes == least) /* nothing is pending, so no fall is in doubt */
+        own->fell_bytes = own->fell_least = 0;
+    own->resident_bytes = resident;
+    own->uncharged_bytes = input->uncharged_bytes;
+    own->known = true;
+    return hri_sub(hand, resident - own->own_bytes);
+}

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "budget/pending.h"
+
+#include "budget/granted.h"
+
+_Atomic uint64_t hri_granted_here;
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static hri_budget_tree *first;
+static uint64_t departed_uncharged_bytes; /* by hand and ever, in trees that are gone */
+static hri_own own;
+
+void hri_pending_enlist(hri_budget_tree *tree)
+{
+    pthread_mutex_lock(&lock);
+    tree->next = first;
+    first = tree;
+    pthread_mutex_unlock(&lock);
+}
+
+void hri_pending_delist(hri_budget_tree *tree)
+{
+    hri_accounts accounts;
+    pthread_mutex_lock(&lock);
+    hri_budget_tree **at = &first;
+    while (*at != tree)
+        at = &(*at)->next;
+    *at = tree->next;
+    hri_budget_tree_glance(tree, &accounts);
+    departed_uncharged_bytes += accounts.hand_uncharged_bytes;
+    pthread_mutex_unlock(&lock);
+}
+
+void hri_pending_read(hri_pending_accounts *ret_accounts)
+{
+    hri_pending_accounts sum = {0};
+    pthread_mutex_lock(&lock);
+    sum.hand_uncharged_bytes = departed_uncharged_bytes;
+    for (hri_budget_tree *tree = first; tree; tree = tree->next) {
+        hri_accounts accounts;
+        hri_budget_tree_glance(tree, &accounts);
+        sum.promised_bytes += accounts.promised_bytes;
+        sum.stocks_bytes += accounts.stocks_bytes;
+        sum.block_bytes += accounts.block_bytes;
+        sum.hand_bytes += accounts.held_bytes - accounts.block_bytes;
+        sum.hand_uncharged_bytes += accounts.hand_uncharged_bytes;
+    }
+    pthread_mutex_unlock(&lock);
+    sum.untouched_bytes = hri_untouched_bytes();
+    *ret_accounts = sum;
+}
+
+hri_pending hri_pending_compute(const hri_pending_accounts *accounts, uint64_t anonymous_bytes, bool purged,
+                                int64_t now_ns)
+{
+    uint64_t in_blocks = hri_sub(accounts->block_bytes, accounts->untouched_bytes);
+    hri_own_input input = {
+        .resident_bytes = anonymous_bytes == HR_NONE ? HR_NONE : hri_sub(anonymous_bytes, in_blocks),
+        .hand_bytes = accounts->hand_bytes,
+        .uncharged_bytes = accounts->hand_uncharged_bytes,
+        .purged = purged,
+        .now_ns = now_ns,
+    };
+    pthread_mutex_lock(&lock);
+    uint64_t hand_bytes = hri_own_look(&own, &input);
+    pthread_mutex_unlock(&lock);
+    uint64_t known = hri_add(accounts->untouched_bytes, hri_add(accounts->promised_bytes, accounts->stocks_bytes));
+    return (hri_pending){.bytes = hri_add(known, hand_bytes), .hand_bytes = hand_bytes};
+}
+
+void hri_pending_fork(hri_fork moment)
+{
+    hri_fork_lock(&lock, moment);
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What this process was granted and has not touched yet.
+ *
+ * The kernel's figures are the process's, so this is too: the sum over all budget trees (a process may have several
+ * guards) of what is promised, what lies in stocks, what is listed as untouched (untouched.h), and what is charged by hand and
+ * does not show in the resident set yet (base/lease.h).
+ *
+ * Locking: a lock of its own, under which trees' locks are taken.
+ */
+#ifndef HRI_BUDGET_PENDING_H
+#define HRI_BUDGET_PENDING_H
+
+#include "base/fork.h"
+#include "budget/budget.h"
+
+/* The accounts of all trees, read before the kernel's files: bytes that are touched in between count twice, not never. */
+typedef struct hri_pending_accounts {
+    uint64_t promised_bytes;
+    uint64_t stocks_bytes;
+    uint64_t untouched_bytes;
+    uint64_t block_bytes;          /* held in blocks */
+    uint64_t hand_bytes;           /* held by hand */
+    uint64_t hand_uncharged_bytes; /* ever */
+} hri_pending_accounts;
+
+/* The parts, for reports. */
+typedef struct hri_pending {
+    uint64_t bytes;      /* in all */
+    uint64_t hand_bytes; /* charged by hand and not resident */
+} hri_pending;
+
+void hri_pending_read(hri_pending_accounts *ret_accounts);
+
+/* Gives what was pending, with the resident anonymous bytes that were read after the accounts. `purged`: since the last
+ * call the allocator has given back what was free. */
+hri_pending hri_pending_compute(const hri_pending_accounts *accounts, uint64_t anonymous_bytes, bool purged,
+                                int64_t now_ns);
+
+/* Trees of the process come and go. */
+void hri_pending_enlist(hri_budget_tree *tree);
+void hri_pending_delist(hri_budget_tree *tree);
+
+/* Before the trees' own locks are taken for a fork. */
+void hri_pending_fork(hri_fork moment);
+
+#endif
