@@ -48,7 +48,7 @@ CASES = [
     Case("small_late_6000", "small_late 20 6000", open_=LEASE),
     Case("small_late_8192", "small_late 20 8192", quick=2),
     Case("small_late_threads", "small_late 20 5000 8", open_=LEASE),
-    Case("zero_page", "zero_page 25 30", quick=3, open_=LEASE),
+    Case("zero_page", "zero_page 20 30", quick=3, open_=LEASE),
     # Two guards in one process; several guarded processes in one group.
     Case("two_guards", "two_guards 20", quick=3, open_=LEASE),
     Case("two_guards_0", "two_guards 0", open_=LEASE),
@@ -57,6 +57,10 @@ CASES = [
     Case("neighbours_256", "neighbours 4 4 {seed}", limit="256MiB", open_=LEASE),
     Case("neighbours_prefork", "neighbours 4 4 {seed} prefork", open_=LEASE),
     Case("neighbours_16", "neighbours 16 4 {seed}", open_=LEASE),
+    *[Case(f"many_{count}{kind and '_' + kind}", f"many {count} 5 {{seed}} {kind}", quick=int(count == 8 and bool(kind)), open_=LEASE)
+      for count in (2, 8, 16) for kind in ("", "mixed")],
+    *[Case(f"fair_{what}_{count}{kind and '_' + kind}", f"fair {count} {what} {kind}", quick=int(count == 8), open_=LEASE)
+      for what in ("idle", "evictable") for count in (2, 8, 16) for kind in ("", "mixed")],
     # Ordinary use of small limits; 16 threads.
     Case("small_limits_8", SMALL_LIMITS, limit="8MiB", quick=1, open_=LEASE),
     Case("small_limits_16", SMALL_LIMITS, limit="16MiB", open_=LEASE),
@@ -64,9 +68,11 @@ CASES = [
     Case("shared_charged", "shared_charged", quick=2, open_=LEASE),
     Case("shared_charged_private", "shared_charged private", quick=1),
     # An allocator that copies needs both blocks; one that grows in place does not.
-    Case("realloc_large", "realloc_copies 1 36000000 4096", quick=2, open_=LEASE),
-    Case("realloc_in_place", "realloc_copies 1 36000000 4096 1", quick=2, allocators=("glibc",)),
-    Case("realloc_small", "realloc_copies 450 60000 4096", quick=2, open_=LEASE),
+    Case("realloc_large", "realloc_copies 1 36000000 8000000", quick=2, open_=LEASE),
+    Case("realloc_large_4", "realloc_copies 4 9000000 4000000", open_=LEASE),
+    Case("realloc_in_place", "realloc_copies 1 36000000 8000000 1", quick=2, allocators=("glibc",)),
+    Case("realloc_small", "realloc_copies 900 60000 4096", quick=2, open_=LEASE),
+    Case("realloc_small_more", "realloc_copies 700 60000 8000", open_=LEASE),
     # Charges in signal handlers, waits.
     Case("wait_stands_back", "wait_stands_back", quick=1, open_=LEASE),
     Case("signal_free", "signal_free 10", quick=1, open_=LEASE),
@@ -85,12 +91,29 @@ CASES = [
     Case("left_bytes", "left_bytes self 16", quick=1, open_=LEASE),
     Case("left_bytes_other", "left_bytes other 16", open_=LEASE),
     Case("tls_stack", "tls_stack", quick=1, open_=LEASE),
+    # The group changes, or the files by which it is read are gone.
+    Case("moved", "moved 24", quick=1, open_=LEASE),
+    Case("moved_fast", "moved 24 10", open_=LEASE),
+    Case("moved_little", "moved 16 100", open_=LEASE),
+    *[Case(f"closed_files_{how}", f"closed_files {how}", quick=1, open_=LEASE) for how in ("close", "reuse", "daemon")],
     # What cannot be prevented.
-    Case("limit_lowered", "limit_lowered 60000 {seed}", later=CANNOT),
-    Case("fork_cow", "fork_cow 40", later=CANNOT),
+    Case("limit_lowered", "limit_lowered 60000 {seed}", right=("ok", "killed"), later=CANNOT),
+    Case("fork_cow", "fork_cow 40", right=("ok", "killed"), later=CANNOT),
     # What waits for later parts.
     Case("steady", "steady 6 {seed}", later=RULES),
     Case("nomonitor", "nomonitor 1000 5 65536", later=RULES),
+    Case("cache_critical", "cache_critical 100000 2 8", later=HEAP),
+    Case("arena_top", "arena_top 64 45 1 40", later=HEAP),
+    Case("arena_top_backwards", "arena_top 64 45 4 40 backwards", later=HEAP),
+    Case("huge_pages", "huge_pages 16 2 {seed}", environment=("GLIBC_TUNABLES=glibc.malloc.hugetlb=1",), allocators=("glibc",),
+         later=HEAP),
+    Case("huge_pages_256", "huge_pages 16 2 {seed}", limit="256MiB", environment=("GLIBC_TUNABLES=glibc.malloc.hugetlb=1",),
+         allocators=("glibc",), later=HEAP),
+    Case("page_cache_none", "page_cache none 4 {seed}"),
+    *[Case(f"page_cache_{mode}", f"page_cache {mode} 4 {{seed}}", seconds=90, later=SIGHT)
+      for mode in ("write", "sync", "read", "map", "map-read", "lock", "shm")],
+    Case("rlimit_as", "rlimit_as 1024 16", later=SIGHT),
+    Case("tmpfs_dentries", "tmpfs_dentries 25000", later=SIGHT),
 ]
 
 # The storm: churn with random parameters. The limits and numbers of threads are in run.py.
