@@ -11,7 +11,7 @@
  *   pace: pauses of up to so many µs
  * Right at the end: nothing is held, the level is normal within 8 s, half of the limit is granted in one block.
  */
-#include "kills/kills.h"
+#include "kills/churn_parameters.h"
 
 #define SLOTS 20000
 #define MAILBOXES 4096
@@ -31,42 +31,6 @@ typedef struct worker {
     uint64_t state;
 } worker;
 
-typedef struct parameter {
-    const char *name;
-    long value;
-} parameter;
-
-enum {
-    THREADS,
-    SMALL,
-    MID,
-    LARGE,
-    HUGE,
-    REALLOC,
-    CALLOC,
-    ALIGN,
-    CROSS,
-    LATE,
-    OWN,
-    BURST,
-    FILL,
-    ADMIT,
-    TUNED,
-    INTERVAL,
-    RECLAIM,
-    MAXK,
-    PACE,
-    PARAMETERS
-};
-
-static parameter parameters[PARAMETERS] = {
-    [THREADS] = {"threads", 4}, [SMALL] = {"small", 60},     [MID] = {"mid", 30},       [LARGE] = {"large", 8},
-    [HUGE] = {"huge", 2},       [REALLOC] = {"realloc", 10}, [CALLOC] = {"calloc", 10}, [ALIGN] = {"align", 3},
-    [CROSS] = {"cross", 20},    [LATE] = {"late", 0},        [OWN] = {"own", 0},        [BURST] = {"burst", 0},
-    [FILL] = {"fill", 0},       [ADMIT] = {"admit", 5},      [TUNED] = {"tuned", 0},    [INTERVAL] = {"interval", 0},
-    [RECLAIM] = {"reclaim", 0}, [MAXK] = {"maxk", 8192},     [PACE] = {"pace", 0},
-};
-
 static hr_guard *guard;
 static hr_budget *budgets[BUDGETS];
 static worker workers[THREADS_MAX];
@@ -77,11 +41,6 @@ static pthread_mutex_t yielding_lock = PTHREAD_MUTEX_INITIALIZER;
 static atomic_bool stop;
 static atomic_long granted, refused, shed;
 static uint64_t limit_bytes, seed;
-
-static size_t value(int index)
-{
-    return (size_t)parameters[index].value;
-}
 
 /* True in `value(index)` of 100 cases. */
 static bool chance(uint64_t *state, int index)
@@ -339,18 +298,6 @@ static void *burst(void *unused)
 }
 
 /* ── the whole ──────────────────────────────────────────────────────────────────────────────────────────────────── */
-
-static void set_parameter(char *word)
-{
-    char *equals = strchr(word, '=');
-    for (int i = 0; equals && i < PARAMETERS; i++) {
-        if (strncmp(word, parameters[i].name, (size_t)(equals - word)) == 0 && parameters[i].name[equals - word] == 0) {
-            parameters[i].value = atol(equals + 1);
-            return;
-        }
-    }
-    hrt_end(HRT_NO_SET_UP, word);
-}
 
 static void make_guard(void)
 {

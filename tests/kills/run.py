@@ -8,7 +8,7 @@
 NAME is a case of cases.py, the beginning of its name, or "storm": churn with random parameters, drawn from the seed. The
 default are all cases without the storm. Run i has the seed N + i - 1 (N is 1, or SEED), so `--seed N` repeats a run.
 --busy keeps all processors busy meanwhile. --later includes the cases that wait for a later part of the library.
---quick is what ctest runs: few runs, and only the cases that hold today.
+--quick is what ctest runs: few runs, and only the cases that hold today. --list prints the cases and their state.
 --log appends a line for each run, and leaves out the runs that are in FILE already for the same build of the program.
 HEADROOM_BUILD_DIR is where the programs are (default build/release, which alone has stocks).
 
@@ -218,6 +218,10 @@ def parse():
 
 def main():
     options = parse()
+    if options.list and options.quick: # for tests/vm/run.sh
+        for case in choose(options)[0].values():
+            print(case.name, case.limit, case.seconds, *case.environment, case.command.format(seed=options.seed))
+        return 0
     if options.list:
         for case in cases.CASES:
             state = f"later: {case.later}" if case.later else f"open: {case.open_}" if case.open_ else "holds"
