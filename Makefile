@@ -5,6 +5,7 @@
 #   make test                    what every change must pass; some minutes
 #   make test-asan, test-tsan    the same under a sanitizer
 #   make test-release            what debug builds do not have: stocks of bytes in threads
+#   make survive [RUNS=1000] [ALLOCATOR=all] [SEED=n]  random programs in cgroups; goes on where it was left; SEED repeats one
 #   make test-vm                 the cgroup tests on cgroup v2, in a virtual machine
 #   make fuzz [FUZZ_SECONDS=60]  let each fuzz target look for new inputs for so long
 #   make nightly                 the long tests, the fuzz targets, and the tests in the virtual machine
@@ -20,9 +21,11 @@ TUNED ?=
 SEED ?=
 CTEST_OPTIONS ?=
 FUZZ_SECONDS ?= 60
+RUNS ?= $(if $(SEED),1,1000)
+ALLOCATOR ?= all
 JOBS ?= $(shell nproc)
 
-.PHONY: release demo test test-asan test-tsan test-release test-vm fuzz nightly bench analysis install format clean
+.PHONY: release demo test test-asan test-tsan test-release survive test-vm fuzz nightly bench analysis install format clean
 
 release:
 	scripts/setup build
@@ -47,6 +50,14 @@ test-asan test-tsan test-release: test-%:
 	cmake --preset $*
 	cmake --build --preset $* --parallel $(JOBS)
 	ctest --preset $* --parallel $(JOBS) $(CTEST_OPTIONS)
+
+# A repeated run is not logged, so that it does run again.
+survive:
+	scripts/setup build demo test
+	cmake --preset release
+	cmake --build --preset release --parallel $(JOBS)
+	HEADROOM_BUILD_DIR="$(CURDIR)/build/release" SEED="$(SEED)" tests/kills/run.py --runs $(RUNS) \
+	    --allocator $(ALLOCATOR) $(if $(SEED),,--log build/release/survive.log) storm
 
 nightly:
 	scripts/setup build demo test nightly
