@@ -158,13 +158,13 @@ static void page_cache_is_no_emergency(void **state)
 static void source_2_what_others_take_narrows_the_root(void **state)
 {
     (void)state;
-    hrt_world_set_group(&world, 100 * MIB, 41 * MIB, 0); /* 1 MiB of it is ours and resident */
+    hrt_world_set_group(&world, 100 * MIB, 41 * MIB, 0); /* and a margin of 1 MiB and 128 KiB */
     make_guard((hr_guard_options){0});
-    assert_int_equal(hr_budget_charge(root, 58 * MIB), 0);
+    assert_int_equal(hr_budget_charge(root, 57 * MIB), 0);
     assert_int_equal(hr_budget_charge(root, 2 * MIB + 1), -EDQUOT);
     hrt_world_set_group(&world, 100 * MIB, 31 * MIB, 0); /* a neighbour left: seen before the next refusal */
     assert_int_equal(hr_budget_charge(root, 2 * MIB + 1), 0);
-    hr_budget_uncharge(root, 60 * MIB + 1);
+    hr_budget_uncharge(root, 59 * MIB + 1);
 }
 
 static void a_resized_limit_is_seen_at_the_next_look(void **state)
