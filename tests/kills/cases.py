@@ -57,8 +57,9 @@ CASES = [
     Case("neighbours_256", "neighbours 4 4 {seed}", limit="256MiB", open_=LEASE),
     Case("neighbours_prefork", "neighbours 4 4 {seed} prefork", open_=LEASE),
     Case("neighbours_16", "neighbours 16 4 {seed}", open_=LEASE),
-    *[Case(f"many_{count}{kind and '_' + kind}", f"many {count} 5 {{seed}} {kind}", quick=int(count == 8 and bool(kind)), open_=LEASE)
-      for count in (2, 8, 16) for kind in ("", "mixed")],
+    *[Case("_".join(["many", str(count), *kinds]), " ".join([f"many {count} 5 {{seed}}", *kinds]),
+           quick=int(count == 8 and len(kinds) == 2), open_=LEASE)
+      for count in (2, 8, 16) for kinds in ((), ("mixed",), ("together",), ("mixed", "together"))],
     *[Case(f"fair_{what}_{count}{kind and '_' + kind}", f"fair {count} {what} {kind}", quick=int(count == 8), open_=LEASE)
       for what in ("idle", "evictable") for count in (2, 8, 16) for kind in ("", "mixed")],
     # Ordinary use of small limits; 16 threads.

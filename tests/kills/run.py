@@ -9,6 +9,7 @@ NAME is a case of cases.py, the beginning of its name, or "storm": churn with ra
 default are all cases without the storm. Run i has the seed N + i - 1 (N is 1, or SEED), so `--seed N` repeats a run.
 --busy keeps all processors busy meanwhile. --later includes the cases that wait for a later part of the library.
 --quick is what ctest runs: few runs, and only the cases that hold today. --list prints the cases and their state.
+A case that is named in full is not left out.
 --log appends a line for each run, and leaves out the runs that are in FILE already for the same build of the program.
 HEADROOM_BUILD_DIR is where the programs are (default build/release, which alone has stocks).
 
@@ -143,7 +144,7 @@ def run_case(name, case, allocator, options, log, folder):
     """All runs of a case with an allocator. Gives how many did not end as they should."""
     counts = collections.Counter()
     bad, failed = 0, None
-    for seed in range(options.seed, options.seed + (options.runs or case.quick)):
+    for seed in range(options.seed, options.seed + (options.runs or case.quick or 1)):
         this = case or storm_case(seed, options.limit)
         key = log.key(this, allocator, seed, options)
         run = log.known.get(key)
@@ -174,9 +175,11 @@ def choose(options):
         wanted = any(case.name.startswith(word) for word in options.names)
         if options.names and not wanted:
             continue
-        reason = case.later if case.later and not (options.later or case.name in options.names) else None
+        reason = "" if options.later else case.later
         if options.quick:
-            reason = reason or case.open_ or (None if case.quick else "takes too long for --quick")
+            reason = reason or case.open_ or ("" if case.quick else "takes too long for --quick")
+        if case.name in options.names:
+            reason = ""
         if reason:
             out.append(f"{case.name}: {reason}")
         else:
@@ -218,9 +221,10 @@ def parse():
 
 def main():
     options = parse()
-    if options.list and options.quick: # for tests/vm/run.sh
+    if options.list and options.quick: # for the guest of tests/vm/run.sh
         for case in choose(options)[0].values():
-            print(case.name, case.limit, case.seconds, *case.environment, case.command.format(seed=options.seed))
+            program = "/tests/kills/" + case.command.format(seed=options.seed)
+            print(case.name, case.limit, case.seconds, *case.environment, program)
         return 0
     if options.list:
         for case in cases.CASES:

@@ -83,6 +83,22 @@ else
     echo "left out: the survival run (the object store is not built)"
 fi
 
+# The cases of tests/kills that hold today, and those that HEADROOM_KILLS names.
+if command -v python3 >/dev/null; then
+    add_program "$build/tests/tools/cage" /tests/cage
+    for program in "$build"/tests/kills/*; do
+        add_program "$program" "/tests/kills/$(basename "$program")"
+    done
+    # shellcheck disable=SC2086 # it is a list of names
+    { python3 "$source_dir/tests/kills/run.py" --quick --list
+      [ -z "${HEADROOM_KILLS:-}" ] || python3 "$source_dir/tests/kills/run.py" --quick --list $HEADROOM_KILLS
+    } >"$root/tests/kills.txt"
+    install "$here/kills.sh" "$root/tests/kills.sh"
+    tests+=("kills sh /tests/kills.sh")
+else
+    echo "left out: the programs of tests/kills (python3 is missing)"
+fi
+
 {
     echo '#!/bin/busybox sh'
     echo '/bin/busybox --install -s /bin'
@@ -102,7 +118,7 @@ image=$(kernel)
 (cd "$root" && find . | cpio -o -H newc --quiet | gzip -1) >"$cache/initrd.gz"
 truncate -s "${disk_mib}M" "$cache/disk.img"
 mkfs.ext4 -qF "$cache/disk.img"
-timeout 600 qemu-system-x86_64 -accel tcg,thread=multi -smp 2 -m 768 -nographic -no-reboot -nodefaults -serial stdio \
+timeout 1200 qemu-system-x86_64 -accel tcg,thread=multi -smp 2 -m 768 -nographic -no-reboot -nodefaults -serial stdio \
     -drive "file=$cache/disk.img,format=raw,if=none,id=disk,cache=unsafe" -device nvme,drive=disk,serial=1 \
     -kernel "$image" -initrd "$cache/initrd.gz" -append 'console=ttyS0 quiet panic=-1 psi=1' </dev/null |
     tr -d '\r' | tee "$cache/console.log" | grep -aE '^\[ +(RUN|OK|FAILED|ERROR|LINE|SKIPPED)|^skipped|^ok:|^FAILED:|^    |^vm:' || true
