@@ -105,7 +105,7 @@ static void level_changed(void *context, hr_level from, hr_level to)
     hri_yielders_follow(&guard->yielders, to, true);
     hri_guard_record(guard);
     note_level(guard, from, to);
-    hri_event_signal(atomic_load_explicit(&guard->fd, memory_order_relaxed));
+    hri_event_signal_own(atomic_load_explicit(&guard->fd, memory_order_relaxed), &guard->fd_mark);
     if (guard->on_level) {
         hr_figures figures;
         hr_guard_read(guard, &figures);
@@ -363,7 +363,7 @@ static void destroy(hr_guard *guard)
 {
     hri_guard_delist(guard);
     hri_monitor_destroy(&guard->monitor);
-    hri_file_close(atomic_load_explicit(&guard->fd, memory_order_relaxed));
+    hri_file_close_own(atomic_load_explicit(&guard->fd, memory_order_relaxed), &guard->fd_mark);
     hri_yielders_destroy(&guard->yielders);
     pthread_mutex_destroy(&guard->fd_lock);
     hri_duties_destroy(&guard->duties);

@@ -138,10 +138,11 @@ int hr_guard_fd(hr_guard *guard)
         return -EINVAL;
     pthread_mutex_lock(&guard->fd_lock);
     int fd = atomic_load_explicit(&guard->fd, memory_order_relaxed);
-    if (fd < 0)
+    if (fd < 0 || !hri_file_is(fd, &guard->fd_mark)) {
         fd = hri_event_open();
-    if (fd >= 0)
+        guard->fd_mark = hri_file_mark_of(fd);
         atomic_store_explicit(&guard->fd, fd, memory_order_relaxed);
+    }
     pthread_mutex_unlock(&guard->fd_lock);
     return fd;
 }

@@ -6,6 +6,7 @@
 #include "base/yield.h"
 #include "base/duty.h"
 #include "base/figures.h"
+#include "os/file.h"
 #include "relief/relief.h"
 #include "report/journal.h"
 #include "report/history.h"
@@ -43,6 +44,7 @@ struct hr_guard {
 
     pthread_mutex_t fd_lock; /* guards the making of `fd`, and what yielders publish */
     _Atomic int fd;          /* below 0: nobody has asked for it yet */
+    hri_file_mark fd_mark;
 
     int64_t next_cleanup_ns; /* the monitor's own */
     int64_t next_record_ns;

@@ -9,6 +9,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static hri_budget_tree *first;
 static uint64_t departed_uncharged_bytes; /* by hand and ever, in trees that are gone */
 static hri_own own;
+static uint64_t shared_before_bytes = HR_NONE; /* shared memory that is the program's own */
 
 void hri_pending_enlist(hri_budget_tree *tree)
 {
@@ -66,6 +67,16 @@ hri_pending hri_pending_compute(const hri_pending_accounts *accounts, uint64_t a
     pthread_mutex_unlock(&lock);
     uint64_t known = hri_add(accounts->untouched_bytes, hri_add(accounts->promised_bytes, accounts->stocks_bytes));
     return (hri_pending){.bytes = hri_add(known, hand_bytes), .hand_bytes = hand_bytes};
+}
+
+void hri_pending_note_shared(uint64_t shared_bytes, hri_pending *pending)
+{
+    pthread_mutex_lock(&lock);
+    shared_before_bytes = hri_min(shared_before_bytes, shared_bytes);
+    uint64_t shown = hri_min(pending->hand_bytes, shared_bytes - shared_before_bytes);
+    pthread_mutex_unlock(&lock);
+    pending->hand_bytes -= shown;
+    pending->bytes -= shown;
 }
 
 void hri_pending_fork(hri_fork moment)

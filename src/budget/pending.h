@@ -36,6 +36,10 @@ void hri_pending_read(hri_pending_accounts *ret_accounts);
 hri_pending hri_pending_compute(const hri_pending_accounts *accounts, uint64_t anonymous_bytes, bool purged,
                                 int64_t now_ns);
 
+/* Bytes that are charged by hand may be shared memory, which is not among the anonymous bytes. With the shared memory that the
+ * process maps now, takes what came since the first call off what is pending: programs charge after they have made a guard. */
+void hri_pending_note_shared(uint64_t shared_bytes, hri_pending *pending);
+
 /* Trees of the process come and go. */
 void hri_pending_enlist(hri_budget_tree *tree);
 void hri_pending_delist(hri_budget_tree *tree);

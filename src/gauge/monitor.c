@@ -17,6 +17,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <link.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
@@ -24,7 +25,8 @@
 #define PRESSURE_PAUSE_NS (10 * HRI_MILLISECOND)
 
 /* Enough for rounds and for the callbacks of users, which run here; touched at start, so that it never has to grow
- * when memory has run out. */
+ * when memory has run out. The thread-local variables of all libraries come on top: they lie in the thread's stack, and
+ * 200 KiB of them left too little. */
 #define STACK_BYTES (256 * 1024)
 #define STACK_TOUCHED_BYTES (64 * 1024)
 
@@ -36,6 +38,14 @@ static __attribute__((noinline)) void touch_stack(void)
 }
 
 /* ── the thread ─────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+/* Makes an event anew that the program has closed: its number may be another file's. Without one, rounds come by time alone. */
+static void renew_event(hri_monitor *monitor)
+{
+    int event = hri_event_open();
+    monitor->event_mark = hri_file_mark_of(event);
+    atomic_store(&monitor->event, event);
+}
 
 /* Polls until a wake, a signal or `until_ns`. Gives whether it was a signal. */
 static bool poll_until(hri_monitor *monitor, int64_t until_ns, bool listening)
@@ -51,8 +61,10 @@ static bool poll_until(hri_monitor *monitor, int64_t until_ns, bool listening)
     struct timespec timeout = {.tv_sec = (time_t)(left_ns / HRI_SECOND), .tv_nsec = (long)(left_ns % HRI_SECOND)};
     if (ppoll(asked, 2, &timeout, NULL) <= 0)
         return false;
-    if (asked[0].revents)
+    if (asked[0].revents && hri_file_is(asked[0].fd, &monitor->event_mark))
         hri_event_clear(asked[0].fd);
+    else if (asked[0].revents)
+        renew_event(monitor);
     return asked[1].revents && hri_pressure_take(pressure, asked[1].revents);
 }
 
@@ -103,7 +115,8 @@ int hri_monitor_init(hri_monitor *monitor, hri_monitor_fn *round, void *context)
 void hri_monitor_destroy(hri_monitor *monitor)
 {
     hri_monitor_stop(monitor);
-    hri_file_close(atomic_load_explicit(&monitor->event, memory_order_relaxed));
+    int event = atomic_load_explicit(&monitor->event, memory_order_relaxed);
+    hri_file_close_own(event, &monitor->event_mark);
     pthread_mutex_destroy(&monitor->lock);
 }
 
@@ -113,8 +126,18 @@ void hri_monitor_fork(hri_monitor *monitor, hri_fork moment)
     if (moment != HRI_FORK_CHILD)
         return;
     atomic_store(&monitor->running, false);
-    hri_file_close(atomic_exchange(&monitor->event, -1)); /* a wake here must not wake the parent's */
+    int event = atomic_exchange(&monitor->event, -1); /* a wake here must not wake the parent's */
+    hri_file_close_own(event, &monitor->event_mark);
     hri_pressure_close(&monitor->pressure);
+}
+
+static int add_thread_local(struct dl_phdr_info *library, size_t size, void *sum)
+{
+    (void)size;
+    for (unsigned i = 0; i < library->dlpi_phnum; i++)
+        if (library->dlpi_phdr[i].p_type == PT_TLS)
+            *(size_t *)sum += library->dlpi_phdr[i].p_memsz + library->dlpi_phdr[i].p_align;
+    return 0;
 }
 
 static int create(hri_monitor *monitor)
@@ -123,7 +146,9 @@ static int create(hri_monitor *monitor)
     int error = pthread_attr_init(&attributes);
     if (error)
         return -EAGAIN;
-    pthread_attr_setstacksize(&attributes, STACK_BYTES);
+    size_t stack_bytes = STACK_BYTES;
+    dl_iterate_phdr(add_thread_local, &stack_bytes);
+    pthread_attr_setstacksize(&attributes, (stack_bytes + 4095) / 4096 * 4096);
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
@@ -137,10 +162,11 @@ static int create(hri_monitor *monitor)
 static int prepare(hri_monitor *monitor, const hri_site *site, const hri_cgroup_chain *chain)
 {
     int event = atomic_load_explicit(&monitor->event, memory_order_relaxed);
-    if (event < 0)
+    if (event < 0 || !hri_file_is(event, &monitor->event_mark))
         event = hri_event_open();
     if (event < 0)
         return event;
+    monitor->event_mark = hri_file_mark_of(event);
     atomic_store(&monitor->event, event);
     atomic_store(&monitor->stopping, false);
     return hri_pressure_open(&monitor->pressure, site, chain);
@@ -168,7 +194,7 @@ int hri_monitor_stop(hri_monitor *monitor)
     pthread_mutex_unlock(&monitor->lock);
     if (!ours)
         return -EALREADY;
-    hri_event_signal(atomic_load(&monitor->event));
+    hri_event_signal_own(atomic_load(&monitor->event), &monitor->event_mark);
     pthread_join(monitor->thread, NULL); /* not under the lock, which a fork may want meanwhile */
     pthread_mutex_lock(&monitor->lock);
     hri_pressure_close(&monitor->pressure);
@@ -181,7 +207,7 @@ bool hri_monitor_wake(hri_monitor *monitor)
 {
     bool running = hri_monitor_is_running(monitor);
     if (running && !atomic_exchange(&monitor->woken, true))
-        hri_event_signal(atomic_load(&monitor->event));
+        hri_event_signal_own(atomic_load(&monitor->event), &monitor->event_mark);
     return running;
 }
 

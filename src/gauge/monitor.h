@@ -5,6 +5,7 @@
 #define HRI_GAUGE_MONITOR_H
 
 #include "base/fork.h"
+#include "os/file.h"
 #include "os/pressure.h"
 
 #include <pthread.h>
@@ -22,6 +23,7 @@ typedef struct hri_monitor {
     pthread_t thread;
     hri_pressure pressure; /* the thread's while it runs */
     _Atomic int event;     /* an eventfd that ends the thread's wait; below 0 until the first start */
+    hri_file_mark event_mark;
     _Atomic bool running;
     _Atomic bool stopping;
     _Atomic bool woken; /* a wake is on its way: no need for another */

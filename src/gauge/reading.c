@@ -49,7 +49,31 @@ static int open_chain(hri_gauge *gauge)
     hri_cgroup_close(&gauge->chain);
     gauge->chain = chain;
     memcpy(gauge->sources, sources, chain.count * sizeof *sources);
+    gauge->limit_mark = hri_file_mark_of(chain.count ? chain.groups[0].limit_fd : -1);
     return 0;
+}
+
+static int open_process(hri_gauge *gauge)
+{
+    int error = hri_process_open(&gauge->process, &gauge->site);
+    gauge->statm_mark = hri_file_mark_of(gauge->process.statm_fd);
+    return error;
+}
+
+/* Are the files still its own? */
+static bool owns_its_files(const hri_gauge *gauge)
+{
+    return hri_file_is(gauge->process.statm_fd, &gauge->statm_mark) &&
+           hri_file_is(gauge->chain.count ? gauge->chain.groups[0].limit_fd : -1, &gauge->limit_mark);
+}
+
+/* Forgets files that the program has closed: their numbers may be those of its own files now. */
+static void abandon_lost(hri_gauge *gauge)
+{
+    if (owns_its_files(gauge))
+        return;
+    hri_process_abandon(&gauge->process);
+    hri_cgroup_abandon(&gauge->chain);
 }
 
 int hri_gauge_open(hri_gauge *gauge, const hri_site *site, const hri_clock *clock)
@@ -57,9 +81,11 @@ int hri_gauge_open(hri_gauge *gauge, const hri_site *site, const hri_clock *cloc
     *gauge = (hri_gauge){.clock = clock, .site = *site, .lag_bytes = LAG_BYTES_MIN};
     if (!site->only_place) /* the processors are this machine's */
         gauge->lag_bytes = hri_max(LAG_PAGES * hri_page_size() * hri_cpu_count(), LAG_BYTES_MIN);
-    int error = hri_process_open(&gauge->process, site);
+    int error = open_process(gauge);
     if (error)
         return error;
+    gauge->place_hash = hri_cgroup_place_hash(site);
+    gauge->splits = site->pid || site->only_place ? HR_NONE : hri_process_read_splits(site);
     error = open_chain(gauge);
     if (error)
         hri_gauge_close(gauge);
@@ -84,9 +110,32 @@ void hri_gauge_close(hri_gauge *gauge)
 
 void hri_gauge_reopen(hri_gauge *gauge)
 {
-    hri_gauge_shut(gauge);
-    hri_process_open(&gauge->process, &gauge->site);
+    abandon_lost(gauge);
+    hri_process_close(&gauge->process);
+    open_process(gauge);
+    gauge->place_hash = hri_cgroup_place_hash(&gauge->site);
     open_chain(gauge);
+}
+
+/* Has the process been moved to another group since the chain was opened? Its old one may stay. */
+static bool is_moved(hri_gauge *gauge, int64_t now_ns)
+{
+    if (gauge->site.pid || gauge->site.only_place || now_ns - gauge->place_time_ns < HRI_PLACE_AGE_NS)
+        return false;
+    gauge->place_time_ns = now_ns;
+    uint64_t hash = hri_cgroup_place_hash(&gauge->site);
+    return hash != 0 && hash != gauge->place_hash;
+}
+
+/* Makes sure that its files are its own, and the process's. Gives false where that takes opening some, which may not be done. */
+static bool prepare(hri_gauge *gauge, unsigned how, int64_t now_ns)
+{
+    bool whole = gauge->site.only_place || gauge->site.pid || owns_its_files(gauge);
+    if (how & HRI_READ_IN_PLACE)
+        return whole;
+    if (!whole || is_moved(gauge, now_ns))
+        hri_gauge_reopen(gauge);
+    return true;
 }
 
 static void read_host(const hri_gauge *gauge, bool all, hri_reading *reading)
@@ -110,6 +159,27 @@ uint64_t hri_lasting_look(hri_lasting *lasting, uint64_t bytes, int64_t now_ns)
     return hri_min(lasting->before_bytes, lasting->least_bytes);
 }
 
+/* Pages that nobody maps are rests of huge pages, which the kernel gives back when it is short; or they are in use all the same,
+ * such as those that a pipe holds after vmsplice(). The rests are no more than the huge pages that were queued to be split
+ * since the gauge was opened; on a machine that splits many, nothing can be told. */
+#define UNMAPPED_MIN (UINT64_C(1) << 20)
+#define HUGE_PAGE_BYTES (UINT64_C(2) << 20)
+
+static void tell_unmapped(const hri_gauge *gauge, hri_cgroup_reading *group)
+{
+    if (group->unmapped_bytes < UNMAPPED_MIN || gauge->splits == HR_NONE || group->use_bytes == HR_NONE)
+        return;
+    uint64_t splits = hri_process_read_splits(&gauge->site);
+    if (splits == HR_NONE)
+        return;
+    uint64_t used = hri_sub(group->unmapped_bytes, hri_mul(splits - gauge->splits, HUGE_PAGE_BYTES));
+    group->unmapped_bytes -= used;
+    group->use_bytes = hri_add(group->use_bytes, used);
+    group->anonymous_bytes = hri_add(group->anonymous_bytes, used);
+    if (group->charged_bytes)
+        group->charged_bytes = hri_add(group->charged_bytes, used);
+}
+
 static bool is_limited(const hri_cgroup_reading *group)
 {
     return group->limit_bytes != HR_NONE;
@@ -122,10 +192,13 @@ static unsigned read_limits(const hri_gauge *gauge, hri_reading *reading, bool *
     unsigned count = 0;
     for (unsigned i = 0; i < reading->group_count; i++) {
         hri_cgroup_reading *group = &reading->groups[i];
+        uint64_t known_bytes = group->limit_bytes;
         *group = hri_cgroup_unknown;
         int error = hri_cgroup_read_limit(&gauge->chain, i, &group->limit_bytes);
         *ret_whole &= !hri_cgroup_is_gone(error);
-        count = !error && is_limited(group) ? i + 1 : count;
+        if (error && !hri_cgroup_is_gone(error) && gauge->place_hash == reading->place_hash)
+            group->limit_bytes = known_bytes;
+        count = is_limited(group) ? i + 1 : count;
     }
     return count;
 }
@@ -141,10 +214,11 @@ static bool read_groups(const hri_gauge *gauge, hri_reading *reading)
         hri_cgroup_reading *group = &reading->groups[i];
         bool limited = is_limited(group);
         int error = hri_cgroup_read(&gauge->chain, i, group);
+        tell_unmapped(gauge, group);
         group->leaving_bytes =
             group->unmapped_bytes - hri_lasting_look(&reading->unmapped[i], group->unmapped_bytes, reading->time_ns);
         whole &= !hri_cgroup_is_gone(error);
-        if (error || !limited)
+        if (!limited || hri_cgroup_is_gone(error))
             group->limit_bytes = HR_NONE;
         else if (is_limited(group) &&
                  (reading->binding < 0 || group->limit_bytes < reading->groups[reading->binding].limit_bytes))
@@ -153,15 +227,21 @@ static bool read_groups(const hri_gauge *gauge, hri_reading *reading)
     return whole;
 }
 
-void hri_gauge_read(hri_gauge *gauge, bool all, hri_reading *reading)
+bool hri_gauge_read(hri_gauge *gauge, unsigned how, hri_reading *reading)
 {
-    reading->time_ns = hri_clock_now(gauge->clock);
+    int64_t now_ns = hri_clock_now(gauge->clock);
+    if (!prepare(gauge, how, now_ns))
+        return false;
+    reading->time_ns = now_ns;
     reading->lag_bytes = gauge->lag_bytes;
     hri_process_read(&gauge->process, &reading->process);
-    read_host(gauge, all, reading);
+    read_host(gauge, how & HRI_READ_ALL, reading);
+    bool whole = read_groups(gauge, reading);
     /* By a number that was given to another process it would find that one's groups. */
-    if (!read_groups(gauge, reading) && !hri_process_is_gone(&gauge->process) && open_chain(gauge) == 0)
+    if (!whole && !(how & HRI_READ_IN_PLACE) && !hri_process_is_gone(&gauge->process) && open_chain(gauge) == 0)
         read_groups(gauge, reading);
+    reading->place_hash = gauge->place_hash;
+    return true;
 }
 
 void hri_gauge_read_unlimited(const hri_gauge *gauge, hri_reading *reading)

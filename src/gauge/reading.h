@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "os/cgroup.h"
+#include "os/file.h"
 #include "os/process.h"
 
 /* A text that lives as long as its gauge. */
@@ -19,6 +20,11 @@ typedef struct hri_gauge {
     hri_site site;
     hri_process process;
     hri_cgroup_chain chain;
+    hri_file_mark statm_mark; /* of the process's file and of the own group's: as long as these are ours, all are */
+    hri_file_mark limit_mark;
+    uint64_t place_hash;      /* where the process was when the chain was opened, */
+    int64_t place_time_ns;    /* and when that was last looked up */
+    uint64_t splits;          /* of huge pages, when it was made; HR_NONE: not known */
     const char *sources[HRI_CGROUP_DEPTH]; /* the names of the chain's groups, for those who keep them */
     hri_source *named;                     /* all that there have been */
 } hri_gauge;
@@ -38,6 +44,7 @@ typedef struct hri_reading {
     hri_process_reading process;
     hri_host_reading host;
     int64_t host_time_ns; /* when that was read: it may be older than the rest */
+    uint64_t place_hash;                         /* where the process was then */
     unsigned group_count;
     hri_cgroup_reading groups[HRI_CGROUP_DEPTH]; /* unlimited ones may have no other figure; the own group is first */
     hri_lasting unmapped[HRI_CGROUP_DEPTH];      /* of the groups' unmapped_bytes */
@@ -52,16 +59,24 @@ void hri_gauge_close(hri_gauge *gauge);
 /* Closes its files and keeps its texts. */
 void hri_gauge_shut(hri_gauge *gauge);
 
-/* Finds everything anew: in the child of a fork, whose open files would show the parent. What cannot be opened now is
- * absent from then on. */
+/* Finds everything anew: in the child of a fork, whose open files would show the parent, and where the program has closed
+ * them. What cannot be opened now is absent until the next attempt. */
 void hri_gauge_reopen(hri_gauge *gauge);
 
-/* Reads again what `reading` holds (at first {0}). Allocates nothing, but where a group of the chain has been removed:
- * then the process has been moved, and its groups are found anew; if that fails for want of memory, the old chain stays
- * until the next reading. The host's figures are read again only once they
- * are HRI_HOST_AGE_NS old, or use more than half of what the host can give, or `all` is asked for. */
+/* How to read. */
+enum {
+    HRI_READ_ALL = 1,      /* the host's figures too, however young they are */
+    HRI_READ_IN_PLACE = 2, /* allocate nothing: no file is opened */
+};
+
+/* Reads again what `reading` holds (at first {0}). Where the program has closed the gauge's files, or the process has been moved
+ * to another group (looked up every HRI_PLACE_AGE_NS), they are found anew, which allocates; if that fails, or may not be
+ * done, the old chain stays. A limit that cannot be read stays as it was last known. The host's figures are read again only once
+ * they are HRI_HOST_AGE_NS old, or use more than half of what the host can give, or HRI_READ_ALL asks for them.
+ * Gives false, and has read nothing, where files have to be opened and may not be. */
 #define HRI_HOST_AGE_NS (100 * HRI_MILLISECOND)
-void hri_gauge_read(hri_gauge *gauge, bool all, hri_reading *reading);
+#define HRI_PLACE_AGE_NS (100 * HRI_MILLISECOND)
+bool hri_gauge_read(hri_gauge *gauge, unsigned how, hri_reading *reading);
 
 /* Reads the figures of the groups that have no limit, too: hri_gauge_read() leaves them out, since they decide nothing. */
 void hri_gauge_read_unlimited(const hri_gauge *gauge, hri_reading *reading);

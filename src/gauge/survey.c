@@ -117,7 +117,7 @@ static void weigh(struct survey *survey)
 {
     hr_survey *face = &survey->face;
     hri_reading *reading = &survey->reading;
-    hri_gauge_read(&survey->gauge, true, reading);
+    hri_gauge_read(&survey->gauge, HRI_READ_ALL, reading);
     hri_gauge_read_unlimited(&survey->gauge, reading);
     hri_books books = {.reading = reading, .no_budget = true};
     hri_ledgers ledgers;

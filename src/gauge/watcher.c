@@ -52,27 +52,36 @@ static bool is_stale(const hri_watcher *watcher, int64_t now_ns, unsigned how)
     return how & HRI_LOOK_FRESH || watcher->inherited || now_ns - watcher->reading.time_ns >= most_ns;
 }
 
-/* Opens the files anew where they are the parent's. */
-static void reopen(hri_watcher *watcher, unsigned how)
+/* Opens the files anew where they are the parent's. Gives false where that may not be done. */
+static bool reopen(hri_watcher *watcher, unsigned how)
 {
-    if (!watcher->inherited || how & HRI_LOOK_IN_PLACE)
-        return;
-    hri_gauge_reopen(&watcher->gauge);
+    if (watcher->inherited && how & HRI_LOOK_IN_PLACE)
+        return false;
+    if (watcher->inherited)
+        hri_gauge_reopen(&watcher->gauge);
     watcher->inherited = false;
+    return true;
 }
 
+/* So many bytes that are charged by hand and do not show are worth a look at the shared memory. */
+#define SHARED_MIN (UINT64_C(1) << 20)
+
 /* Reads the gauges. The word that the lease is counted by is read before everything, then the accounts, then the kernel's
- * files: bytes that are granted or touched in between count twice, and none is forgotten. */
-static void refresh(hri_watcher *watcher, const hri_accounts *accounts, uint64_t sample_bytes, unsigned how)
+ * files: bytes that are granted or touched in between count twice, and none is forgotten. Gives false if nothing was read. */
+static bool refresh(hri_watcher *watcher, const hri_accounts *accounts, uint64_t sample_bytes, unsigned how)
 {
     hri_pending_accounts process;
     hri_pending_read(&process);
     bool all = how & HRI_LOOK_ALL || hri_lease_is_due(&watcher->host_lease, sample_bytes, 0);
-    hri_gauge_read(&watcher->gauge, all, &watcher->reading);
+    unsigned read_how = (all ? HRI_READ_ALL : 0) | (how & HRI_LOOK_IN_PLACE ? HRI_READ_IN_PLACE : 0);
+    if (!hri_gauge_read(&watcher->gauge, read_how, &watcher->reading))
+        return false;
     const hri_reading *reading = &watcher->reading;
     watcher->pending = hri_pending_compute(&process, reading->process.anonymous_bytes, watcher->purge_unread,
                                            reading->time_ns);
     watcher->purge_unread = false;
+    if (watcher->pending.hand_bytes >= SHARED_MIN)
+        hri_pending_note_shared(hri_process_read_shared(&watcher->gauge.site), &watcher->pending);
     uint64_t held = hri_add(process.block_bytes, process.hand_bytes);
     watcher->ours = (hri_ours){
         .used_bytes = hri_add(accounts->held_bytes, accounts->promised_bytes),
@@ -82,6 +91,7 @@ static void refresh(hri_watcher *watcher, const hri_accounts *accounts, uint64_t
         .retained_bytes = watcher->retained_bytes,
     };
     atomic_store_explicit(&watcher->looked_ns, reading->time_ns, memory_order_relaxed);
+    return true;
 }
 
 /* Issues a lease by a new reading. */
@@ -144,17 +154,14 @@ static hri_books open_books(const hri_watcher *watcher, const hri_accounts *acco
 static void look(hri_watcher *watcher, unsigned how)
 {
     int64_t now_ns = hri_clock_now(watcher->gauge.clock);
-    bool fresh = is_stale(watcher, now_ns, how);
-    if (fresh) {
-        reopen(watcher, how);
+    bool fresh = is_stale(watcher, now_ns, how) && reopen(watcher, how);
+    if (fresh)
         measure_untouched(watcher, how, now_ns);
-    }
     uint64_t sample_bytes = atomic_load_explicit(watcher->tree->granted, memory_order_acquire);
     hri_accounts accounts;
     hri_budget_tree_glance(watcher->tree, &accounts);
     watcher->retained_bytes = retained(watcher, &accounts);
-    if (fresh)
-        refresh(watcher, &accounts, sample_bytes, how);
+    fresh = fresh && refresh(watcher, &accounts, sample_bytes, how);
     hri_rate_look(&watcher->released, hri_sub(accounts.total_bytes, accounts.held_bytes), now_ns);
     atomic_store_explicit(&watcher->released_per_s, watcher->released.bytes_per_s, memory_order_relaxed);
     hri_books books = open_books(watcher, &accounts);
@@ -337,6 +344,7 @@ int hri_watcher_init(hri_watcher *watcher, const hri_watcher_options *options)
     error = hri_lock_init(&watcher->lock);
     if (error)
         goto destroy_word;
+    hri_pending_note_shared(hri_process_read_shared(&watcher->gauge.site), &(hri_pending){0});
     lock(watcher);
     look(watcher, HRI_LOOK_FRESH);
     unlock(watcher);

@@ -45,6 +45,12 @@ static int own(int fd, const char *path, uint64_t *ret_size)
     return 0;
 }
 
+static void use(hri_append *file, int fd)
+{
+    file->fd = fd;
+    file->mark = hri_file_mark_of(fd);
+}
+
 int hri_append_open(hri_append *file, const char *path, uint64_t most)
 {
     size_t length = strlen(path);
@@ -60,7 +66,7 @@ int hri_append_open(hri_append *file, const char *path, uint64_t most)
             return fd == -ENXIO || fd == -EISDIR ? -EINVAL : fd;
         error = own(fd, path, &file->size);
         if (!error)
-            file->fd = fd;
+            use(file, fd);
         else
             hri_file_close(fd);
     }
@@ -69,7 +75,7 @@ int hri_append_open(hri_append *file, const char *path, uint64_t most)
 
 void hri_append_close(hri_append *file)
 {
-    hri_file_close(file->fd);
+    hri_file_close_own(file->fd, &file->mark);
     file->fd = -1;
 }
 
@@ -108,6 +114,10 @@ static int write_at(int fd, const char *block, size_t size, uint64_t offset)
 
 int hri_append_add(hri_append *file, const void *block, size_t size)
 {
+    if (file->fd < 0 || !hri_file_is(file->fd, &file->mark)) {
+        file->fd = -1;
+        return -EBADF;
+    }
     int error = write_at(file->fd, block, size, file->size);
     if (error)
         (void)hri_append_cut(file, file->size); /* if that fails too, the next block is written over it */
@@ -139,7 +149,7 @@ int hri_append_turn(hri_append *file, const void *head, size_t size)
         return error;
     }
     hri_append_close(file);
-    file->fd = fd;
+    use(file, fd);
     file->size = size;
     return 0;
 }

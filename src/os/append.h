@@ -5,6 +5,8 @@
 #ifndef HRI_OS_APPEND_H
 #define HRI_OS_APPEND_H
 
+#include "os/file.h"
+
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -13,6 +15,7 @@
 
 typedef struct hri_append {
     int fd;        /* below 0: not open */
+    hri_file_mark mark;
     uint64_t size; /* what is in it, whole */
     uint64_t most; /* bytes of one file */
     char path[HRI_APPEND_PATH_BYTES];
@@ -29,7 +32,8 @@ ssize_t hri_append_read(const hri_append *file, void *buffer, size_t size, uint6
 /* Cuts what is behind `size`. Gives 0 or a negative errno. */
 int hri_append_cut(hri_append *file, uint64_t size);
 
-/* Appends a whole block or nothing: what was written of it is cut off again. Gives 0 or a negative errno. */
+/* Appends a whole block or nothing: what was written of it is cut off again. Gives 0 or a negative errno;
+ * -EBADF, and the file is given up, where the program has closed the descriptor: it may be open on another file. */
 int hri_append_add(hri_append *file, const void *block, size_t size);
 
 /* Begins a new file with `head`, as the comment above says. Gives 0 or a negative errno: then it is as it was. */

@@ -19,6 +19,12 @@ void hri_event_signal(int fd)
         (void)eventfd_write(fd, 1); /* fails only where the count is full: it is readable then */
 }
 
+void hri_event_signal_own(int fd, const hri_file_mark *mark)
+{
+    if (hri_file_is(fd, mark))
+        hri_event_signal(fd);
+}
+
 void hri_event_clear(int fd)
 {
     HRI_UNCANCELLED;

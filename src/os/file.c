@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static int open_at(int folder, const char *path, int flags)
@@ -118,4 +119,24 @@ void hri_file_close(int fd)
     HRI_UNCANCELLED;
     if (fd >= 0)
         close(fd);
+}
+
+hri_file_mark hri_file_mark_of(int fd)
+{
+    struct stat status;
+    if (fd < 0 || fstat(fd, &status) != 0)
+        return (hri_file_mark){0};
+    return (hri_file_mark){.device = status.st_dev, .inode = status.st_ino};
+}
+
+bool hri_file_is(int fd, const hri_file_mark *mark)
+{
+    hri_file_mark now = hri_file_mark_of(fd);
+    return now.device == mark->device && now.inode == mark->inode;
+}
+
+void hri_file_close_own(int fd, const hri_file_mark *mark)
+{
+    if (hri_file_is(fd, mark))
+        hri_file_close(fd);
 }

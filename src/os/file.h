@@ -3,6 +3,7 @@
 #ifndef HRI_OS_FILE_H
 #define HRI_OS_FILE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -35,6 +36,22 @@ ssize_t hri_file_read_on(int fd, char *buffer, size_t size);
 
 /* Writes all of a buffer to a descriptor. Gives 0 or a negative errno. */
 int hri_file_write(int fd, const char *buffer, size_t size);
+
+/* Which file a descriptor is open on. A program that closes all its descriptors closes ours too, and its next files get their
+ * numbers: those must be neither read nor closed. */
+typedef struct hri_file_mark {
+    dev_t device;
+    ino_t inode;
+} hri_file_mark;
+
+/* Gives the mark of an open file; all zero for a descriptor that is not open. */
+hri_file_mark hri_file_mark_of(int fd);
+
+/* Is the descriptor open on that file still? A descriptor below 0 is, by a mark of zeros. */
+bool hri_file_is(int fd, const hri_file_mark *mark);
+
+/* Closes a descriptor if it is open on that file still. */
+void hri_file_close_own(int fd, const hri_file_mark *mark);
 
 /* Closes a descriptor; one below 0 is fine. */
 void hri_file_close(int fd);

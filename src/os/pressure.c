@@ -209,8 +209,10 @@ int hri_pressure_open(hri_pressure *pressure, const hri_site *site, const hri_cg
     bool ours = site->root[0] == '\0' && site->pid == 0;
     int error = 0;
     *pressure = (hri_pressure){.fd = -1};
-    if (ours && try_environment(pressure, &error))
+    if (ours && try_environment(pressure, &error)) {
+        pressure->mark = hri_file_mark_of(pressure->fd);
         return error;
+    }
     for (unsigned i = 0; i < CANDIDATES && pressure->fd < 0 && !error; i++) {
         char path[PATH_MAX];
         if (!candidate(site, chain, i, path, sizeof path))
@@ -224,6 +226,7 @@ int hri_pressure_open(hri_pressure *pressure, const hri_site *site, const hri_cg
             break;
         }
     }
+    pressure->mark = hri_file_mark_of(pressure->fd);
     if (!pressure->source[0])
         explain(pressure, "the kernel has no pressure stall information (CONFIG_PSI, psi=1)");
     return error;
@@ -231,14 +234,14 @@ int hri_pressure_open(hri_pressure *pressure, const hri_site *site, const hri_cg
 
 void hri_pressure_close(hri_pressure *pressure)
 {
-    hri_file_close(pressure->fd);
+    hri_file_close_own(pressure->fd, &pressure->mark);
     pressure->fd = -1;
 }
 
 bool hri_pressure_take(hri_pressure *pressure, short revents)
 {
     char bytes[512];
-    bool ended = revents & (POLLNVAL | POLLHUP) || (revents & POLLERR && !(revents & POLLPRI));
+    bool ended = !hri_file_is(pressure->fd, &pressure->mark) || revents & (POLLNVAL | POLLHUP) || (revents & POLLERR && !(revents & POLLPRI));
     if (!ended && pressure->stream)
         ended = read(pressure->fd, bytes, sizeof bytes) == 0;
     else if (!ended) /* memory.events signals again only once it has been read */

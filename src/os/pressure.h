@@ -10,12 +10,14 @@
 #define HRI_OS_PRESSURE_H
 
 #include "os/cgroup.h"
+#include "os/file.h"
 #include "os/site.h"
 
 #define HRI_PRESSURE_TEXT_BYTES 256
 
 typedef struct hri_pressure {
     int fd;                               /* below 0: none is armed */
+    hri_file_mark mark;
     short events;                         /* what to poll for */
     bool stream;                          /* a FIFO or a socket: what arrives is read away */
     char source[HRI_PRESSURE_TEXT_BYTES]; /* the file that is used; "" if none */

@@ -68,6 +68,11 @@ void hri_process_close(hri_process *process)
 {
     hri_file_close(process->statm_fd);
     hri_file_close(process->meminfo_fd);
+    hri_process_abandon(process);
+}
+
+void hri_process_abandon(hri_process *process)
+{
     process->statm_fd = process->meminfo_fd = -1;
 }
 
@@ -120,4 +125,24 @@ void hri_process_read_host(const hri_process *process, hri_host_reading *ret_rea
         reading.available_bytes = meminfo_key(meminfo, "MemAvailable:");
     }
     *ret_reading = reading;
+}
+
+#define TEXT_BYTES 8192
+
+uint64_t hri_process_read_shared(const hri_site *site)
+{
+    char path[HRI_SITE_PATH_BYTES], text[TEXT_BYTES];
+    uint64_t kibibytes;
+    if (hri_file_read_path(site->root, hri_site_path(site, "status", path), text, sizeof text) <= 0)
+        return 0;
+    return hri_parse_key(text, "RssShmem:", &kibibytes) == 0 ? hri_mul(kibibytes, 1024) : 0;
+}
+
+uint64_t hri_process_read_splits(const hri_site *site)
+{
+    char text[TEXT_BYTES];
+    uint64_t count;
+    if (hri_file_read_path(site->root, "/proc/vmstat", text, sizeof text) <= 0)
+        return HR_NONE;
+    return hri_parse_key(text, "thp_deferred_split_page", &count) == 0 ? count : HR_NONE;
 }

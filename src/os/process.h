@@ -43,11 +43,21 @@ bool hri_process_is_self(int pid);
  * -ENOMEM, -EMFILE, -ENFILE. Any other file that cannot be opened is no error. */
 int hri_process_open(hri_process *process, const hri_site *site);
 void hri_process_close(hri_process *process);
+
+/* Forgets its files, which are not its own any more. */
+void hri_process_abandon(hri_process *process);
 void hri_process_read(const hri_process *process, hri_process_reading *ret_reading);
 
 /* Has another process, which there was when this was opened, ended, and been waited for? False where its statm cannot be
  * read at all. What was read by its number before this gave false was its own. */
 bool hri_process_is_gone(const hri_process *process);
+
+/* Shared memory that the process maps, as RssShmem says; 0 where that cannot be read. Costs some microseconds. */
+uint64_t hri_process_read_shared(const hri_site *site);
+
+/* How many huge pages were ever queued to be split because a part of them was unmapped; HR_NONE where the kernel does not
+ * say. Of the whole machine. */
+uint64_t hri_process_read_splits(const hri_site *site);
 
 /* The host's figures cost as much as all others together. */
 void hri_process_read_host(const hri_process *process, hri_host_reading *ret_reading);
