@@ -245,6 +245,7 @@ static int init_watcher(hr_guard *guard, const hri_environment *environment, con
         .clock = environment->clock,
         .tree = &guard->tree,
         .purges = options->purge_interval_ns >= 0,
+        .shares = options->share_lease >= 0,
         .changed = level_changed,
         .context = guard,
     };

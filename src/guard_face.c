@@ -96,6 +96,9 @@ int hr_guard_read(hr_guard *guard, hr_figures *ret_figures)
         .cgroup_anonymous_bytes = sight.binding.anonymous_bytes,
         .cgroup_kernel_bytes =
             sight.binding.use_bytes == HR_NONE ? HR_NONE : sight.binding.use_bytes - sight.binding.anonymous_bytes,
+        .pending_bytes = sight.pending.bytes,
+        .lease_bytes = sight.lease_bytes,
+        .lease_processes = sight.sharing.processes,
     };
     if (counts.stalled_ns > 0)
         name_holder(guard, &sight, ret_figures);

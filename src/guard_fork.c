@@ -11,6 +11,7 @@
 #include "flow/batch.h"
 #include "os/cells.h"
 #include "os/file.h"
+#include "os/share.h"
 #include "store/engine.h"
 
 #include <errno.h>
@@ -51,6 +52,7 @@ static void each(hri_fork moment)
     hri_pending_fork(moment);
     each_tree(moment);
     hri_untouched_fork(moment);
+    hri_share_fork(moment);
     if (moment != HRI_FORK_BEFORE)
         each_above(moment);
 }

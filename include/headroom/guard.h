@@ -66,6 +66,11 @@ typedef struct hr_figures {
      * sockets. */
     uint64_t cgroup_anonymous_bytes;
     uint64_t cgroup_kernel_bytes;
+
+    uint64_t pending_bytes; /* granted, not resident yet: by all guards of this process */
+    uint64_t
+        lease_bytes; /* what the kernel's limits still left for grants when the figures were read; HR_NONE: no limit */
+    uint32_t lease_processes; /* that share this lease, this one included */
 } hr_figures;
 
 /* Called after each change of level, in the order of the changes, with no lock held. */
@@ -103,6 +108,10 @@ typedef struct hr_guard_options {
      * One process writes a file at a time. A disk that is full is said (hr_history_file_read()) and not fatal. */
     const char *history_file;
     uint64_t history_file_bytes;
+
+    /* Guarded processes of one cgroup count their grants together, by a file in /dev/shm that only their user can open: without
+     * it each would grant what all of them see free. Negative: this process counts for itself. */
+    int share_lease;
 } hr_guard_options;
 
 /* Makes a guard, reads the gauges once and starts the monitor thread (unless interval_ns is negative). On glibc it

@@ -7,14 +7,19 @@
  * loses its processor in between. */
 #define UNCHARGE_PATIENCE_NS (1 * HRI_SECOND)
 
-bool hri_lease_spend(const hri_lease *lease, _Atomic uint64_t *granted, uint64_t bytes)
+bool hri_lease_spend(const hri_lease *lease, const hri_lease_word *word, uint64_t bytes)
 {
-    uint64_t now = atomic_load_explicit(granted, memory_order_relaxed);
-    do {
-        if (bytes > hri_lease_left(lease, now))
+    uint64_t now = atomic_load_explicit(word->granted, memory_order_relaxed);
+    if (bytes > hri_lease_left(lease, now))
+        return false;
+    atomic_fetch_add_explicit(word->pending, bytes, memory_order_release);
+    while (!atomic_compare_exchange_weak_explicit(word->granted, &now, now + bytes, memory_order_acq_rel,
+                                                  memory_order_relaxed)) {
+        if (bytes > hri_lease_left(lease, now)) {
+            atomic_fetch_sub_explicit(word->pending, bytes, memory_order_release);
             return false;
-    } while (!atomic_compare_exchange_weak_explicit(granted, &now, now + bytes, memory_order_acq_rel,
-                                                    memory_order_relaxed));
+        }
+    }
     return true;
 }
 

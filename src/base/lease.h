@@ -45,8 +45,7 @@ typedef struct hri_lease_terms {
 
 static inline uint64_t hri_lease_free(const hri_lease_terms *terms)
 {
-    return hri_sub(terms->limit_bytes,
-                   hri_add(hri_add(terms->use_bytes, terms->pending_bytes), terms->margin_bytes));
+    return hri_sub(terms->limit_bytes, hri_add(hri_add(terms->use_bytes, terms->pending_bytes), terms->margin_bytes));
 }
 
 static inline hri_lease hri_lease_issue(uint64_t sample_bytes, uint64_t free_bytes, uint64_t margin_bytes)
@@ -74,12 +73,22 @@ static inline uint64_t hri_lease_left(const hri_lease *lease, uint64_t granted_b
 /* Is it so old that a grant of `bytes` has to read the gauges first? */
 static inline bool hri_lease_is_due(const hri_lease *lease, uint64_t granted_bytes, uint64_t bytes)
 {
-    return lease->look_bytes != HR_NONE &&
-           hri_add(hri_lease_spent(lease, granted_bytes), bytes) > lease->look_bytes;
+    return lease->look_bytes != HR_NONE && hri_add(hri_lease_spent(lease, granted_bytes), bytes) > lease->look_bytes;
 }
 
-/* Spends `bytes`, or nothing where less is left. The word may be another process's too, so check and change are one step. */
-bool hri_lease_spend(const hri_lease *lease, _Atomic uint64_t *granted, uint64_t bytes);
+/* What grants are counted by. Both may be shared with other processes (os/share.h). */
+typedef struct hri_lease_word {
+    _Atomic uint64_t *granted; /* by all that share the limit, and ever */
+    _Atomic uint64_t *pending; /* an upper bound of what this process was granted and has not touched */
+} hri_lease_word;
+
+static inline uint64_t hri_lease_granted(const hri_lease_word *word)
+{
+    return atomic_load_explicit(word->granted, memory_order_acquire);
+}
+
+/* Spends `bytes`, or nothing where less is left: check and change are one step. The bytes are pending before they are granted. */
+bool hri_lease_spend(const hri_lease *lease, const hri_lease_word *word, uint64_t bytes);
 
 /* ── memory that is charged by hand ─────────────────────────────────────────────────────────────────────────────── */
 

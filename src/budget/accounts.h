@@ -27,7 +27,7 @@ static inline uint64_t hri_budget_left_of_limit(const hr_budget *budget)
 /* What is left of the tree's lease; HR_NONE: it has no end. */
 static inline uint64_t hri_tree_lease_left(const hri_budget_tree *tree)
 {
-    return hri_lease_left(&tree->lease, atomic_load_explicit(tree->granted, memory_order_relaxed));
+    return hri_lease_left(&tree->lease, hri_lease_granted(&tree->word));
 }
 
 /* What a charge would get now: for the root the lease is asked too. */

@@ -288,39 +288,53 @@ static void *move(hr_budget *budget, void *block, const struct header *header, s
     return moved;
 }
 
-/* Changes the size of a block that realloc() may move. */
-static void *resize(hr_budget *budget, struct header *header, size_t raw_size)
+/* What a block of another size is charged beside the old one, until realloc() has returned. An allocator that copies has both;
+ * one that grows a mapping, or has room behind the block, needs the difference alone. */
+static hri_block_charge price_of_resize(const struct header *header, size_t raw_size)
 {
     char *raw = raw_of(header);
-    uint64_t old = header->charge_bytes, paid = hri_max(old, hri_heap_estimate(raw_size));
-    uint64_t old_mapping = hri_heap_mapping(raw, old), expected = hri_max(old_mapping, hri_heap_expected_mapping(paid));
-    uint64_t listed = header->has_node ? raw_size : 0;
-    hri_block_charge charge = {
-        .bytes = paid - old, .mapped_bytes = expected - old_mapping, .listed_bytes = listed};
-    int error = hri_budget_charge_block(budget, &charge);
+    uint64_t old = header->charge_bytes, new = hri_heap_estimate(raw_size);
+    uint64_t old_mapping = hri_heap_mapping(raw, old), new_mapping = hri_heap_expected_mapping(new);
+    bool copies = raw_size > hri_heap_usable(raw) && (!old_mapping || !new_mapping);
+    return (hri_block_charge){
+        .bytes = copies ? new : hri_sub(new, old),
+        .mapped_bytes = copies ? new_mapping : hri_sub(new_mapping, old_mapping),
+        .listed_bytes = header->has_node ? raw_size : 0,
+    };
+}
+
+/* Changes the size of a block that realloc() may move. */
+static void *resize(hr_budget *budget, struct header *header, size_t size, size_t raw_size)
+{
+    char *raw = raw_of(header);
+    uint64_t old = header->charge_bytes, old_mapping = hri_heap_mapping(raw, old);
+    hri_block_charge more = price_of_resize(header, raw_size);
+    int error = hri_budget_charge_block(budget, &more);
     if (error)
         return refuse(error);
-    size_t front = (size_t)((char *)header - raw);
+    size_t front = (size_t)((char *)header - raw), old_size = hri_heap_usable(raw) - header->offset;
     header->check = 0;
     delist(header);
     raw = realloc(raw, raw_size);
     if (!raw) {
         header->check = seal(header);
         enlist(header);
-        arrive(listed);
-        hri_budget_uncharge_block(budget, paid - old, expected - old_mapping);
+        arrive(more.listed_bytes);
+        hri_budget_uncharge_block(budget, more.bytes, more.mapped_bytes);
         return refuse(-ENOMEM);
     }
     /* The block has moved and cannot go back: should the estimate have been too low, and the rest be refused, the block
      * stays charged with the estimate, which is also what is given back. */
+    uint64_t paid = old + more.bytes;
     struct payer payer = {.budget = budget, .charged_bytes = paid};
     uint64_t footprint = hri_heap_footprint(raw);
     header = (struct header *)(void *)(raw + front);
     header->charge_bytes = settle(&payer, paid, footprint) == 0 ? footprint : paid;
-    hri_budget_remap(budget, expected, hri_heap_mapping(raw, header->charge_bytes));
+    hri_budget_remap(budget, old_mapping + more.mapped_bytes, hri_heap_mapping(raw, header->charge_bytes));
     header->check = seal(header);
     enlist(header);
-    arrive(listed);
+    arrive(more.listed_bytes);
+    touch_small((char *)(header + 1), old_size, size);
     return header + 1;
 }
 
@@ -337,7 +351,7 @@ void *hr_realloc(hr_budget *budget, void *block, size_t size)
         return move(budget, block, header, size);
     if (__builtin_add_overflow(size, header->offset, &raw_size) || raw_size > PTRDIFF_MAX)
         return refuse(-ENOMEM);
-    return resize(budget, header, raw_size);
+    return resize(budget, header, size, raw_size);
 }
 
 void *hr_memdup(hr_budget *budget, const void *bytes, size_t size)

@@ -90,9 +90,8 @@ bool hri_demand_fits(const hri_demand *demand, hri_shortage *ret_shortage)
 static bool is_due(const hri_demand *demand)
 {
     const hri_budget_tree *tree = demand->budget->tree;
-    uint64_t granted = atomic_load_explicit(tree->granted, memory_order_relaxed);
     return !demand->looked && !demand->moved && !tree->lease_is_new && tree->hooks.renew &&
-           hri_lease_is_due(&tree->lease, granted, demand->bytes);
+           hri_lease_is_due(&tree->lease, hri_lease_granted(&tree->word), demand->bytes);
 }
 
 bool hri_demand_take(const hri_demand *demand, hri_shortage *ret_shortage)
@@ -100,7 +99,7 @@ bool hri_demand_take(const hri_demand *demand, hri_shortage *ret_shortage)
     hri_budget_tree *tree = demand->budget->tree;
     uint64_t bytes = demand->promise ? 0 : demand->bytes, promised = demand->promise ? demand->bytes : 0;
     bool due = is_due(demand);
-    if (due || (!demand->moved && !hri_lease_spend(&tree->lease, tree->granted, demand->bytes))) {
+    if (due || (!demand->moved && !hri_lease_spend(&tree->lease, &tree->word, demand->bytes))) {
         *ret_shortage = shortage_at(&tree->root, demand, demand->bytes);
         ret_shortage->narrowed = true;
         ret_shortage->due = due;

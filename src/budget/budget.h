@@ -47,8 +47,8 @@ typedef struct hri_budget_hooks {
     bool (*shortage)(void *context, const hri_shortage *shortage, hri_patience *patience);
     void (*renew)(void *context, bool quiet);   /* reads the gauges and issues a new lease; quiet: runs no callback */
     void (*crossed)(void *context, bool quiet); /* use passed cross_bytes by a grant */
-    void (*receded)(void *context); /* bytes came back while the tree is watched */
-    void (*met)(void *context);     /* a charge was refused by the root's limit */
+    void (*receded)(void *context);             /* bytes came back while the tree is watched */
+    void (*met)(void *context);                 /* a charge was refused by the root's limit */
     void *context;
 } hri_budget_hooks;
 
@@ -99,7 +99,7 @@ struct hri_budget_tree {
     unsigned open_cells;          /* of all budgets */
     uint64_t kernel_limit_bytes;  /* the smallest limit of the kernel's: the root's limit is never above it */
     hri_lease lease;              /* what the root may still take from the kernel */
-    _Atomic uint64_t *granted;    /* the word that it is counted by, see granted.h */
+    hri_lease_word word;          /* that it is counted by */
     uint64_t stock_ceiling_bytes; /* the root's use up to which stocks are handed out */
     const char *limit_name;       /* where the root's limit comes from, for refusals */
     uint64_t refusals;            /* of all budgets */
@@ -129,7 +129,7 @@ typedef struct hri_accounts {
     uint64_t block_bytes;  /* of what is held, for blocks that the library handed out: the rest is charged by hand */
     uint64_t stocks_bytes; /* beside that: charged in advance */
     uint64_t hand_uncharged_bytes; /* ever, of what was charged by hand */
-    bool waited_for;       /* somebody waits for bytes */
+    bool waited_for;               /* somebody waits for bytes */
 } hri_accounts;
 
 /* Makes a tree whose root has `limit_bytes`. Gives 0 or a negative errno. */
@@ -185,6 +185,7 @@ void hri_budget_tree_glance(hri_budget_tree *tree, hri_accounts *ret_accounts);
 typedef struct hri_budget_view {
     uint64_t kernel_limit_bytes;
     const hri_lease *lease;       /* a new one; NULL: the gauges were not read, the old one goes on */
+    const hri_lease_word *word;   /* that the new one is counted by */
     uint64_t cross_bytes;         /* the use above which charges are to call crossed() */
     uint64_t stock_ceiling_bytes; /* the use up to which stocks may be handed out */
     bool watched;                 /* the level is above normal */

@@ -1,13 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "budget/pending.h"
 
-#include "budget/granted.h"
-
-_Atomic uint64_t hri_granted_here;
-
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static hri_budget_tree *first;
 static uint64_t departed_uncharged_bytes; /* by hand and ever, in trees that are gone */
+static unsigned publishes;
 static hri_own own;
 static uint64_t shared_before_bytes = HR_NONE; /* shared memory that is the program's own */
 
@@ -32,10 +29,12 @@ void hri_pending_delist(hri_budget_tree *tree)
     pthread_mutex_unlock(&lock);
 }
 
-void hri_pending_read(hri_pending_accounts *ret_accounts)
+void hri_pending_read(const hri_lease_word *word, hri_pending_accounts *ret_accounts)
 {
     hri_pending_accounts sum = {0};
     pthread_mutex_lock(&lock);
+    sum.published_bytes = atomic_load_explicit(word->pending, memory_order_relaxed);
+    sum.publishes = publishes;
     sum.hand_uncharged_bytes = departed_uncharged_bytes;
     for (hri_budget_tree *tree = first; tree; tree = tree->next) {
         hri_accounts accounts;
@@ -67,6 +66,16 @@ hri_pending hri_pending_compute(const hri_pending_accounts *accounts, uint64_t a
     pthread_mutex_unlock(&lock);
     uint64_t known = hri_add(accounts->untouched_bytes, hri_add(accounts->promised_bytes, accounts->stocks_bytes));
     return (hri_pending){.bytes = hri_add(known, hand_bytes), .hand_bytes = hand_bytes};
+}
+
+void hri_pending_publish(const hri_lease_word *word, const hri_pending_accounts *accounts, uint64_t pending_bytes)
+{
+    pthread_mutex_lock(&lock);
+    if (publishes == accounts->publishes) {
+        publishes++;
+        atomic_fetch_add_explicit(word->pending, pending_bytes - accounts->published_bytes, memory_order_release);
+    }
+    pthread_mutex_unlock(&lock);
 }
 
 void hri_pending_note_shared(uint64_t shared_bytes, hri_pending *pending)

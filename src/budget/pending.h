@@ -21,6 +21,8 @@ typedef struct hri_pending_accounts {
     uint64_t block_bytes;          /* held in blocks */
     uint64_t hand_bytes;           /* held by hand */
     uint64_t hand_uncharged_bytes; /* ever */
+    uint64_t published_bytes;      /* what others are told was pending, */
+    unsigned publishes;            /* which was told so many times */
 } hri_pending_accounts;
 
 /* The parts, for reports. */
@@ -29,7 +31,11 @@ typedef struct hri_pending {
     uint64_t hand_bytes; /* charged by hand and not resident */
 } hri_pending;
 
-void hri_pending_read(hri_pending_accounts *ret_accounts);
+void hri_pending_read(const hri_lease_word *word, hri_pending_accounts *ret_accounts);
+
+/* Tells other processes what is pending by a reading, as a change of what they were told before: grants that were made meanwhile
+ * stay in it. Of two readings at the same time the first tells. */
+void hri_pending_publish(const hri_lease_word *word, const hri_pending_accounts *accounts, uint64_t pending_bytes);
 
 /* Gives what was pending, with the resident anonymous bytes that were read after the accounts. `purged`: since the last
  * call the allocator has given back what was free. */

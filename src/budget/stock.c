@@ -104,7 +104,7 @@ void hri_stock_fill(hr_budget *budget, uint64_t returned_bytes)
     if (value > goal) {
         hri_path_give(budget, value - goal);
         value = goal;
-    } else if (!returned_bytes && hri_lease_spend(&budget->tree->lease, budget->tree->granted, goal - value)) {
+    } else if (!returned_bytes && hri_lease_spend(&budget->tree->lease, &budget->tree->word, goal - value)) {
         hri_path_take(budget, goal - value);
         value = goal;
     }

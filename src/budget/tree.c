@@ -6,13 +6,13 @@
 #include "base/fork.h"
 #include "base/lock.h"
 #include "base/uncancelled.h"
-#include "budget/granted.h"
 #include "budget/pending.h"
 #include "budget/section.h"
 #include "budget/stock.h"
 #include "budget/wait.h"
 #include "budget/young.h"
 #include "os/rseq.h"
+#include "os/share.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -24,7 +24,7 @@ int hri_budget_tree_init(hri_budget_tree *tree, uint64_t limit_bytes, const hri_
     *tree = (hri_budget_tree){
         .kernel_limit_bytes = HR_NONE,
         .lease = hri_lease_without_limit(),
-        .granted = &hri_granted_here,
+        .word = hri_word_alone,
         .stock_ceiling_bytes = HR_NONE,
         .limit_name = "root",
         .hooks = *hooks,
@@ -106,7 +106,8 @@ void hri_budget_tree_glance(hri_budget_tree *tree, hri_accounts *ret_accounts)
 /* What a charge would get now; HR_NONE: there is no limit. */
 static uint64_t left(const hr_budget *budget)
 {
-    bool limited = hri_budget_limit(budget) != HR_NONE || (!budget->parent && hri_tree_lease_left(budget->tree) != HR_NONE);
+    bool limited =
+        hri_budget_limit(budget) != HR_NONE || (!budget->parent && hri_tree_lease_left(budget->tree) != HR_NONE);
     return limited ? hri_budget_left(budget) : HR_NONE;
 }
 
@@ -237,8 +238,10 @@ void hri_budget_tree_instruct(hri_budget_tree *tree, const hri_budget_view *view
     bool wider = view->lease || view->kernel_limit_bytes > tree->kernel_limit_bytes;
     tree->kernel_limit_bytes = view->kernel_limit_bytes;
     tree->limit_name = view->limit_name;
-    if (view->lease)
+    if (view->lease) {
         tree->lease = *view->lease;
+        tree->word = *view->word;
+    }
     tree->stock_ceiling_bytes = hri_min(view->stock_ceiling_bytes, view->cross_bytes);
     atomic_store_explicit(&tree->cross_bytes, view->cross_bytes, memory_order_relaxed);
     atomic_store_explicit(&tree->watched, view->watched, memory_order_relaxed);
@@ -257,6 +260,8 @@ void hri_budget_tree_fork(hri_budget_tree *tree, hri_fork moment)
     hri_section_fork(tree, moment);
     if (moment != HRI_FORK_CHILD)
         return;
+    if (tree->lease.look_bytes != HR_NONE)
+        tree->lease.look_bytes = 0; /* the first grant of the child makes a reading of its own */
     hri_wait_forget(tree);
     hri_young_forget(tree);
     hri_stock_fork(tree);

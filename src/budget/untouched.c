@@ -16,13 +16,18 @@ typedef struct hri_shard {
     _Atomic uint64_t expected; /* charged for blocks that are on their way into the list */
 } hri_shard;
 
-#define SHARD {.lock = PTHREAD_MUTEX_INITIALIZER}
+#define SHARD                                                                                                          \
+    {                                                                                                                  \
+        .lock = PTHREAD_MUTEX_INITIALIZER                                                                              \
+    }
 #define FOUR_SHARDS SHARD, SHARD, SHARD, SHARD
 
 static hri_shard shards[] = {
     FOUR_SHARDS,
 #ifndef __SANITIZE_THREAD__ /* which cannot follow more than 64 locks at a time, and a fork takes all that there are */
-    FOUR_SHARDS, FOUR_SHARDS, FOUR_SHARDS,
+    FOUR_SHARDS,
+    FOUR_SHARDS,
+    FOUR_SHARDS,
 #endif
 };
 #define SHARDS (sizeof shards / sizeof *shards)

@@ -43,7 +43,8 @@ static uint64_t margin(const hri_books *books, const hri_cgroup_reading *group)
     uint64_t lag = hri_min(books->reading->lag_bytes, group->limit_bytes / LAG_SHARE);
     if (group->current_bytes != HR_NONE)
         lag = hri_min(lag, hri_sub(group->current_bytes, whole_use(group)));
-    return hri_add(lag, hri_add(books->ours.pending_bytes / PAGES_PER_TABLE, PROCESS_BYTES));
+    uint64_t tables = hri_add(books->ours.pending_bytes, books->ours.sharing.pending_bytes) / PAGES_PER_TABLE;
+    return hri_add(lag, hri_add(tables, PROCESS_BYTES * hri_max(books->ours.sharing.processes, 1)));
 }
 
 uint64_t hri_ledgers_free_of_groups(const hri_books *books, uint64_t *ret_margin)
@@ -57,10 +58,10 @@ uint64_t hri_ledgers_free_of_groups(const hri_books *books, uint64_t *ret_margin
         const hri_lease_terms terms = {
             .limit_bytes = group->limit_bytes,
             .use_bytes = hri_add(whole_use(group), hri_add(group->leaving_bytes, books->reserve_bytes)),
-            .pending_bytes = books->ours.pending_bytes,
+            .pending_bytes = hri_add(books->ours.pending_bytes, books->ours.sharing.pending_bytes),
             .margin_bytes = margin(books, group),
         };
-        uint64_t free_bytes = hri_lease_free(&terms);
+        uint64_t free_bytes = hri_lease_free(&terms) / hri_max(books->ours.sharing.users, 1);
         if (free_bytes < least) {
             least = free_bytes;
             *ret_margin = terms.margin_bytes;

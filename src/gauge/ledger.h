@@ -13,6 +13,7 @@
 
 #include "budget/budget.h"
 #include "gauge/reading.h"
+#include "os/share.h"
 
 #include <headroom/survey.h>
 
@@ -31,6 +32,7 @@ typedef struct hri_ours {
     uint64_t resident_bytes; /* held by all trees of the process, and touched */
     uint64_t pending_bytes;  /* granted by all trees of the process, and not touched */
     uint64_t retained_bytes; /* given back since the last purge, perhaps still resident: ours to use again */
+    hri_share_sum sharing;   /* of the limit, with other processes */
 } hri_ours;
 
 /* What goes into the ledgers. */

@@ -22,9 +22,9 @@ typedef struct hri_gauge {
     hri_cgroup_chain chain;
     hri_file_mark statm_mark; /* of the process's file and of the own group's: as long as these are ours, all are */
     hri_file_mark limit_mark;
-    uint64_t place_hash;      /* where the process was when the chain was opened, */
-    int64_t place_time_ns;    /* and when that was last looked up */
-    uint64_t splits;          /* of huge pages, when it was made; HR_NONE: not known */
+    uint64_t place_hash;                   /* where the process was when the chain was opened, */
+    int64_t place_time_ns;                 /* and when that was last looked up */
+    uint64_t splits;                       /* of huge pages, when it was made; HR_NONE: not known */
     const char *sources[HRI_CGROUP_DEPTH]; /* the names of the chain's groups, for those who keep them */
     hri_source *named;                     /* all that there have been */
 } hri_gauge;
@@ -44,7 +44,7 @@ typedef struct hri_reading {
     hri_process_reading process;
     hri_host_reading host;
     int64_t host_time_ns; /* when that was read: it may be older than the rest */
-    uint64_t place_hash;                         /* where the process was then */
+    uint64_t place_hash;  /* where the process was then */
     unsigned group_count;
     hri_cgroup_reading groups[HRI_CGROUP_DEPTH]; /* unlimited ones may have no other figure; the own group is first */
     hri_lasting unmapped[HRI_CGROUP_DEPTH];      /* of the groups' unmapped_bytes */
@@ -77,6 +77,10 @@ enum {
 #define HRI_HOST_AGE_NS (100 * HRI_MILLISECOND)
 #define HRI_PLACE_AGE_NS (100 * HRI_MILLISECOND)
 bool hri_gauge_read(hri_gauge *gauge, unsigned how, hri_reading *reading);
+
+/* Which group binds first, from the own one upwards: the mark of its limit's file. Zeros where none is limited, or it is not of
+ * this machine. */
+hri_file_mark hri_gauge_group_mark(const hri_gauge *gauge, const hri_reading *reading);
 
 /* Reads the figures of the groups that have no limit, too: hri_gauge_read() leaves them out, since they decide nothing. */
 void hri_gauge_read_unlimited(const hri_gauge *gauge, hri_reading *reading);

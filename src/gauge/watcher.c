@@ -71,14 +71,15 @@ static bool reopen(hri_watcher *watcher, unsigned how)
 static bool refresh(hri_watcher *watcher, const hri_accounts *accounts, uint64_t sample_bytes, unsigned how)
 {
     hri_pending_accounts process;
-    hri_pending_read(&process);
+    hri_pending_read(&watcher->counter, &process);
+    hri_share_sum sharing = hri_share_read(hri_clock_now(watcher->gauge.clock));
     bool all = how & HRI_LOOK_ALL || hri_lease_is_due(&watcher->host_lease, sample_bytes, 0);
     unsigned read_how = (all ? HRI_READ_ALL : 0) | (how & HRI_LOOK_IN_PLACE ? HRI_READ_IN_PLACE : 0);
     if (!hri_gauge_read(&watcher->gauge, read_how, &watcher->reading))
         return false;
     const hri_reading *reading = &watcher->reading;
-    watcher->pending = hri_pending_compute(&process, reading->process.anonymous_bytes, watcher->purge_unread,
-                                           reading->time_ns);
+    watcher->pending =
+        hri_pending_compute(&process, reading->process.anonymous_bytes, watcher->purge_unread, reading->time_ns);
     watcher->purge_unread = false;
     if (watcher->pending.hand_bytes >= SHARED_MIN)
         hri_pending_note_shared(hri_process_read_shared(&watcher->gauge.site), &watcher->pending);
@@ -89,7 +90,9 @@ static bool refresh(hri_watcher *watcher, const hri_accounts *accounts, uint64_t
         .resident_bytes = hri_sub(held, hri_add(process.untouched_bytes, watcher->pending.hand_bytes)),
         .pending_bytes = watcher->pending.bytes,
         .retained_bytes = watcher->retained_bytes,
+        .sharing = sharing,
     };
+    hri_pending_publish(&watcher->counter, &process, watcher->pending.bytes);
     atomic_store_explicit(&watcher->looked_ns, reading->time_ns, memory_order_relaxed);
     return true;
 }
@@ -115,15 +118,15 @@ static void instruct_tree(hri_watcher *watcher, const hri_books *books, const hr
     if (level == HR_NORMAL) /* warning begins at its threshold, the others above theirs */
         cross = hri_sub(cross, 1);
     uint64_t degrade_ceiling = hri_ledgers_ceiling(books, rules->degrade_at);
-    hri_budget_tree_instruct(tree,
-                             &(hri_budget_view){
-                                 .kernel_limit_bytes = ledgers->kernel_limit_bytes,
-                                 .lease = lease,
-                                 .cross_bytes = cross,
-                                 .stock_ceiling_bytes = degrade_ceiling,
-                                 .watched = level > HR_NORMAL,
-                                 .limit_name = watcher->limit_source,
-                             });
+    hri_budget_tree_instruct(tree, &(hri_budget_view){
+                                       .kernel_limit_bytes = ledgers->kernel_limit_bytes,
+                                       .lease = lease,
+                                       .word = &watcher->counter,
+                                       .cross_bytes = cross,
+                                       .stock_ceiling_bytes = degrade_ceiling,
+                                       .watched = level > HR_NORMAL,
+                                       .limit_name = watcher->limit_source,
+                                   });
     atomic_store_explicit(&watcher->degrade_ceiling_bytes, degrade_ceiling, memory_order_relaxed);
     atomic_store_explicit(&watcher->critical_ceiling_bytes, hri_ledgers_ceiling(books, rules->critical_at),
                           memory_order_relaxed);
@@ -150,14 +153,33 @@ static hri_books open_books(const hri_watcher *watcher, const hri_accounts *acco
     };
 }
 
+static _Atomic unsigned watchers; /* that share; the last one leaves for the process */
+
+/* Shares the word with the other processes of the group that binds. Where that is another group than before, the lease of the
+ * reading is worth nothing: the next grant makes a reading by the new word. */
+static void share(hri_watcher *watcher, unsigned how)
+{
+    if (!watcher->shares || how & HRI_LOOK_IN_PLACE)
+        return;
+    hri_file_mark group = hri_gauge_group_mark(&watcher->gauge, &watcher->reading);
+    hri_lease_word word = hri_share_join(&group);
+    if (word.granted == watcher->counter.granted && word.pending == watcher->counter.pending)
+        return;
+    watcher->counter = word;
+    watcher->lease = hri_lease_issue(hri_lease_granted(&word), 0, 0);
+    watcher->host_lease = hri_lease_without_limit();
+}
+
 /* Looks, under the lock. */
 static void look(hri_watcher *watcher, unsigned how)
 {
     int64_t now_ns = hri_clock_now(watcher->gauge.clock);
     bool fresh = is_stale(watcher, now_ns, how) && reopen(watcher, how);
-    if (fresh)
+    if (fresh) {
+        share(watcher, how); /* the child of a fork has not joined yet */
         measure_untouched(watcher, how, now_ns);
-    uint64_t sample_bytes = atomic_load_explicit(watcher->tree->granted, memory_order_acquire);
+    }
+    uint64_t sample_bytes = hri_lease_granted(&watcher->counter);
     hri_accounts accounts;
     hri_budget_tree_glance(watcher->tree, &accounts);
     watcher->retained_bytes = retained(watcher, &accounts);
@@ -165,8 +187,10 @@ static void look(hri_watcher *watcher, unsigned how)
     hri_rate_look(&watcher->released, hri_sub(accounts.total_bytes, accounts.held_bytes), now_ns);
     atomic_store_explicit(&watcher->released_per_s, watcher->released.bytes_per_s, memory_order_relaxed);
     hri_books books = open_books(watcher, &accounts);
-    if (fresh)
+    if (fresh) {
         issue_lease(watcher, &books, sample_bytes);
+        share(watcher, how);
+    }
     hri_ledgers_compute(&books, &watcher->ledgers);
     hri_level_input input = {
         .use = watcher->ledgers.use,
@@ -272,6 +296,7 @@ void hri_watcher_read(hri_watcher *watcher, hri_sight *ret_sight)
         .binding = binding >= 0 ? watcher->reading.groups[binding] : hri_cgroup_unknown,
         .resident_bytes = watcher->ours.resident_bytes,
         .pending = watcher->pending,
+        .sharing = watcher->ours.sharing,
         .lease_bytes = watcher->lease.free_bytes,
         .retained_bytes = watcher->retained_bytes,
         .time_ns = watcher->reading.time_ns,
@@ -334,6 +359,8 @@ int hri_watcher_init(hri_watcher *watcher, const hri_watcher_options *options)
         .changed = options->changed,
         .context = options->context,
         .host_lease = hri_lease_without_limit(),
+        .counter = hri_word_alone,
+        .shares = options->shares,
     };
     int error = hri_gauge_open(&watcher->gauge, &(hri_site){.root = options->root}, options->clock);
     if (error)
@@ -345,8 +372,11 @@ int hri_watcher_init(hri_watcher *watcher, const hri_watcher_options *options)
     if (error)
         goto destroy_word;
     hri_pending_note_shared(hri_process_read_shared(&watcher->gauge.site), &(hri_pending){0});
+    atomic_fetch_add(&watchers, watcher->shares);
     lock(watcher);
     look(watcher, HRI_LOOK_FRESH);
+    if (watcher->lease.free_bytes == 0) /* it has joined others, and reads by their word */
+        look(watcher, HRI_LOOK_FRESH);
     unlock(watcher);
     return 0;
 
@@ -359,6 +389,8 @@ close_gauge:
 
 void hri_watcher_destroy(hri_watcher *watcher)
 {
+    if (watcher->shares && atomic_fetch_sub(&watchers, 1) == 1)
+        hri_share_leave();
     pthread_mutex_destroy(&watcher->lock);
     hri_level_word_destroy(&watcher->word);
     hri_gauge_close(&watcher->gauge);

@@ -41,6 +41,7 @@ typedef struct hri_watcher {
     hri_level_rules rules;
     hri_budget_tree *tree;
     bool purges; /* sooner or later the allocator is asked to return what it retains */
+    bool shares; /* the lease, with other processes */
     hri_changed_fn *changed;
     void *context;
 
@@ -59,7 +60,8 @@ typedef struct hri_watcher {
     hri_reading reading;
     hri_ours ours;            /* of the reading */
     hri_pending pending;      /* likewise */
-    hri_lease lease;          /* issued by it */
+    hri_lease_word counter;   /* what the lease is counted by */
+    hri_lease lease;          /* issued by the reading */
     hri_lease host_lease;     /* what the host left when its figures were read, which may have been before */
     bool purge_unread;        /* the allocator was purged since the reading before it */
     int64_t measured_ns;      /* when untouched pages were last counted, */
@@ -83,6 +85,7 @@ typedef struct hri_watcher_options {
     const hri_clock *clock;
     hri_budget_tree *tree;
     bool purges; /* see hri_watcher */
+    bool shares;
     hri_changed_fn *changed;
     void *context;
 } hri_watcher_options;
@@ -114,8 +117,9 @@ typedef struct hri_sight {
     hri_cgroup_reading binding; /* limit_bytes HR_NONE: no cgroup binds */
     uint64_t resident_bytes;    /* of what is held */
     hri_pending pending;
-    uint64_t lease_bytes; /* what was left of the lease when it was issued; HR_NONE: no end */
-    uint64_t retained_bytes;    /* see hri_ours */
+    hri_share_sum sharing;
+    uint64_t lease_bytes;    /* what was left of the lease when it was issued; HR_NONE: no end */
+    uint64_t retained_bytes; /* see hri_ours */
     int64_t time_ns;
     const char *limit_source;
 } hri_sight;

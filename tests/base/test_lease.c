@@ -25,23 +25,26 @@ static void without_a_limit_a_lease_has_no_end(void **state)
 {
     (void)state;
     hri_lease lease = hri_lease_issue(7, HR_NONE, 0);
-    _Atomic uint64_t granted = UINT64_MAX - 5;
+    _Atomic uint64_t granted = UINT64_MAX - 5, its_pending = 0;
+    const hri_lease_word word = {&granted, &its_pending};
     assert_true(hri_lease_left(&lease, granted) == HR_NONE);
     assert_false(hri_lease_is_due(&lease, granted, HR_NONE));
-    assert_true(hri_lease_spend(&lease, &granted, 10)); /* the word may wrap */
+    assert_true(hri_lease_spend(&lease, &word, 10)); /* the word may wrap */
+    assert_true(its_pending == 10);
     assert_true(granted == 4);
 }
 
 static void it_is_spent_to_the_byte_also_where_the_word_wraps(void **state)
 {
     (void)state;
-    _Atomic uint64_t granted = UINT64_MAX - 9;
+    _Atomic uint64_t granted = UINT64_MAX - 9, its_pending = 0;
+    const hri_lease_word word = {&granted, &its_pending};
     hri_lease lease = hri_lease_issue(granted, 100, 0);
-    assert_true(hri_lease_spend(&lease, &granted, 60));
-    assert_false(hri_lease_spend(&lease, &granted, 41));
-    assert_true(hri_lease_spend(&lease, &granted, 40));
-    assert_false(hri_lease_spend(&lease, &granted, 1));
-    assert_true(granted == 90);
+    assert_true(hri_lease_spend(&lease, &word, 60));
+    assert_false(hri_lease_spend(&lease, &word, 41));
+    assert_true(hri_lease_spend(&lease, &word, 40));
+    assert_false(hri_lease_spend(&lease, &word, 1));
+    assert_true(granted == 90 && its_pending == 100);
 }
 
 /* ── charged by hand ────────────────────────────────────────────────────────────────────────────────────────────── */

@@ -219,10 +219,11 @@ static hri_lease lease;
 
 static hri_budget_view view_of(uint64_t kernel_limit_bytes, uint64_t free_bytes)
 {
-    lease = hri_lease_issue(atomic_load(fixture.tree.granted), free_bytes, 0);
+    lease = hri_lease_issue(hri_lease_granted(&fixture.tree.word), free_bytes, 0);
     return (hri_budget_view){
         .kernel_limit_bytes = kernel_limit_bytes,
         .lease = &lease,
+        .word = &fixture.tree.word,
         .cross_bytes = HR_NONE,
         .stock_ceiling_bytes = HR_NONE,
         .limit_name = "kernel",
