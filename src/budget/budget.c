@@ -166,7 +166,10 @@ static bool grant_with_look(hri_demand *demand, bool quiet, hri_shortage *ret_sh
     /* Where the lease is used up relief comes next, and tells of a new level. */
     hooks->renew(hooks->context, quiet || !ret_shortage->due);
     demand->looked = true;
-    return grant(demand, ret_shortage, ret_crossed);
+    bool granted = grant(demand, ret_shortage, ret_crossed);
+    if (granted && atomic_load_explicit(&demand->budget->tree->tells, memory_order_relaxed))
+        hooks->renew(hooks->context, true);
+    return granted;
 }
 
 void hri_budget_refuse(const hri_shortage *shortage)

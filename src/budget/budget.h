@@ -109,6 +109,7 @@ struct hri_budget_tree {
     _Atomic bool watched;          /* above normal: no stocks, and bytes that come back call receded() */
     _Atomic bool late;             /* some budget has late_bytes */
     bool lease_is_new;             /* it was issued in this section */
+    _Atomic bool tells;            /* see hri_budget_view */
     bool renewal_wanted;           /* a waiter's demand fits as soon as the lease is renewed */
     _Atomic uint64_t block_bytes;  /* ever charged for blocks; cells count more */
     _Atomic uint64_t freed_bytes;  /* of that, uncharged; cells count more */
@@ -186,6 +187,7 @@ typedef struct hri_budget_view {
     uint64_t kernel_limit_bytes;
     const hri_lease *lease;       /* a new one; NULL: the gauges were not read, the old one goes on */
     const hri_lease_word *word;   /* that the new one is counted by */
+    bool tells;                   /* what is granted after a reading of its own is told by another one: os/share.h */
     uint64_t cross_bytes;         /* the use above which charges are to call crossed() */
     uint64_t stock_ceiling_bytes; /* the use up to which stocks may be handed out */
     bool watched;                 /* the level is above normal */

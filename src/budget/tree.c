@@ -241,6 +241,7 @@ void hri_budget_tree_instruct(hri_budget_tree *tree, const hri_budget_view *view
     if (view->lease) {
         tree->lease = *view->lease;
         tree->word = *view->word;
+        atomic_store_explicit(&tree->tells, view->tells, memory_order_relaxed);
     }
     tree->stock_ceiling_bytes = hri_min(view->stock_ceiling_bytes, view->cross_bytes);
     atomic_store_explicit(&tree->cross_bytes, view->cross_bytes, memory_order_relaxed);

@@ -44,7 +44,16 @@ static uint64_t margin(const hri_books *books, const hri_cgroup_reading *group)
     if (group->current_bytes != HR_NONE)
         lag = hri_min(lag, hri_sub(group->current_bytes, whole_use(group)));
     uint64_t tables = hri_add(books->ours.pending_bytes, books->ours.sharing.pending_bytes) / PAGES_PER_TABLE;
-    return hri_add(lag, hri_add(tables, PROCESS_BYTES * hri_max(books->ours.sharing.processes, 1)));
+    return hri_add(lag, hri_add(tables, PROCESS_BYTES *
+                                            hri_max(books->ours.sharing.processes + books->ours.sharing.strangers, 1)));
+}
+
+/* Of what is free, the processes that count by one word have a part, by their number. */
+static uint64_t part_of(const hri_books *books, uint64_t free_bytes)
+{
+    const hri_share_sum *sharing = &books->ours.sharing;
+    return sharing->strangers ? free_bytes / (sharing->processes + sharing->strangers) * sharing->processes
+                              : free_bytes;
 }
 
 uint64_t hri_ledgers_free_of_groups(const hri_books *books, uint64_t *ret_margin)
@@ -61,7 +70,7 @@ uint64_t hri_ledgers_free_of_groups(const hri_books *books, uint64_t *ret_margin
             .pending_bytes = hri_add(books->ours.pending_bytes, books->ours.sharing.pending_bytes),
             .margin_bytes = margin(books, group),
         };
-        uint64_t free_bytes = hri_lease_free(&terms) / hri_max(books->ours.sharing.users, 1);
+        uint64_t free_bytes = part_of(books, hri_lease_free(&terms));
         if (free_bytes < least) {
             least = free_bytes;
             *ret_margin = terms.margin_bytes;

@@ -258,11 +258,11 @@ void hri_gauge_read_unlimited(const hri_gauge *gauge, hri_reading *reading)
     }
 }
 
-hri_file_mark hri_gauge_group_mark(const hri_gauge *gauge, const hri_reading *reading)
+int hri_gauge_limit_fd(const hri_gauge *gauge, const hri_reading *reading)
 {
     bool here = gauge->site.root[0] == '\0' && !gauge->site.pid;
     for (unsigned i = 0; here && i < reading->group_count; i++)
         if (is_limited(&reading->groups[i]))
-            return hri_file_mark_of(gauge->chain.groups[i].limit_fd);
-    return (hri_file_mark){0};
+            return gauge->chain.groups[i].limit_fd;
+    return -1;
 }

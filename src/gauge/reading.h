@@ -78,9 +78,9 @@ enum {
 #define HRI_PLACE_AGE_NS (100 * HRI_MILLISECOND)
 bool hri_gauge_read(hri_gauge *gauge, unsigned how, hri_reading *reading);
 
-/* Which group binds first, from the own one upwards: the mark of its limit's file. Zeros where none is limited, or it is not of
- * this machine. */
-hri_file_mark hri_gauge_group_mark(const hri_gauge *gauge, const hri_reading *reading);
+/* The limit's file of the first group that is limited, from the own one upwards. Below 0 where none is, or it is not of this
+ * machine. */
+int hri_gauge_limit_fd(const hri_gauge *gauge, const hri_reading *reading);
 
 /* Reads the figures of the groups that have no limit, too: hri_gauge_read() leaves them out, since they decide nothing. */
 void hri_gauge_read_unlimited(const hri_gauge *gauge, hri_reading *reading);

@@ -72,7 +72,7 @@ static bool refresh(hri_watcher *watcher, const hri_accounts *accounts, uint64_t
 {
     hri_pending_accounts process;
     hri_pending_read(&watcher->counter, &process);
-    hri_share_sum sharing = hri_share_read(hri_clock_now(watcher->gauge.clock));
+    hri_share_sum sharing = hri_share_read();
     bool all = how & HRI_LOOK_ALL || hri_lease_is_due(&watcher->host_lease, sample_bytes, 0);
     unsigned read_how = (all ? HRI_READ_ALL : 0) | (how & HRI_LOOK_IN_PLACE ? HRI_READ_IN_PLACE : 0);
     if (!hri_gauge_read(&watcher->gauge, read_how, &watcher->reading))
@@ -105,6 +105,9 @@ static void issue_lease(hri_watcher *watcher, const hri_books *books, uint64_t s
         watcher->host_lease = hri_lease_issue(sample_bytes, hri_ledgers_free_of_host(books), 0);
     free_bytes = hri_min(free_bytes, hri_lease_left(&watcher->host_lease, sample_bytes));
     watcher->lease = hri_lease_issue(sample_bytes, free_bytes, margin_bytes);
+    bool alone = books->ours.sharing.strangers == 0 || free_bytes == HR_NONE;
+    if (watcher->shares) /* what may be granted without another reading is as good as granted to strangers */
+        hri_share_say(hri_add(watcher->pending.bytes, alone ? 0 : watcher->lease.look_bytes));
 }
 
 /* Lets the tree know what the kernel leaves it, and from where on it has to call. */
@@ -122,6 +125,7 @@ static void instruct_tree(hri_watcher *watcher, const hri_books *books, const hr
                                        .kernel_limit_bytes = ledgers->kernel_limit_bytes,
                                        .lease = lease,
                                        .word = &watcher->counter,
+                                       .tells = watcher->ours.sharing.strangers > 0,
                                        .cross_bytes = cross,
                                        .stock_ceiling_bytes = degrade_ceiling,
                                        .watched = level > HR_NORMAL,
@@ -161,8 +165,7 @@ static void share(hri_watcher *watcher, unsigned how)
 {
     if (!watcher->shares || how & HRI_LOOK_IN_PLACE)
         return;
-    hri_file_mark group = hri_gauge_group_mark(&watcher->gauge, &watcher->reading);
-    hri_lease_word word = hri_share_join(&group);
+    hri_lease_word word = hri_share_join(hri_gauge_limit_fd(&watcher->gauge, &watcher->reading));
     if (word.granted == watcher->counter.granted && word.pending == watcher->counter.pending)
         return;
     watcher->counter = word;

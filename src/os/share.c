@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Locking: `lock` guards everything; a leaf. */
+/* Locking: `lock` guards everything; a leaf.
+ *
+ * The lock in the limit's file belongs to an open file description (F_OFD_SETLK): the library and the program may open and close
+ * the same file elsewhere. It lies at [tag][slot][1 + pages], from the highest bits of its offset on; the tag tells the page, so
+ * that those who share it are not counted twice.
+ */
 #define _GNU_SOURCE
 #include "os/share.h"
 
 #include "base/checked.h"
-#include "base/clock.h"
+#include "base/hash.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,24 +20,29 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #define FOLDER "/dev/shm"
+#define PREFIX "headroom-"
+#define PATH_BYTES 128
 #define SLOTS 1023
 #define MAGIC UINT64_C(0x68656164726f6f32) /* with the layout's version in its last byte */
 
-/* How often a process says that its user is there, and for how long that is believed. */
-#define SAY_NS (1 * HRI_SECOND)
-#define BELIEVED_S 10
+#define TAG_BITS 22
+#define TAG_SHIFT 40
+#define SLOT_SHIFT 30
+#define PAGE_BYTES 4096
+#define PAGES_MAX ((UINT64_C(1) << SLOT_SHIFT) - 2)
 
 typedef struct page {
     struct {
-        _Alignas(64) _Atomic uint64_t magic;
+        alignas(64) _Atomic uint64_t magic;
         _Atomic uint64_t granted;
         _Atomic uint32_t slots; /* so many from the first on have been in use */
     } head;
     struct {
-        _Alignas(64) _Atomic uint64_t pending;
+        alignas(64) _Atomic uint64_t pending;
     } slots[SLOTS];
 } page;
 
@@ -41,27 +51,22 @@ const hri_lease_word hri_word_alone = {&granted_alone, &pending_alone};
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct {
-    hri_file_mark group; /* zeros: nothing is shared */
-    hri_file_mark mark;  /* of the file */
+    hri_file_mark group; /* the limit's file; zeros: nothing is shared */
+    page *page;          /* NULL: this process counts by a word of its own */
+    hri_file_mark mark;  /* of the page's file */
     int fd;
     int slot;
-    page *page;
-    unsigned users;
-    int64_t said_ns;
-} here = {.fd = -1, .users = 1};
+    int limit_fd; /* an open file description of our own of the limit's file */
+    off_t lock_start;
+    off_t lock_length; /* 0: none */
+} here = {.fd = -1, .limit_fd = -1};
 
-static void name_of(const hri_file_mark *group, char name[64])
+/* ── the page ───────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+static void path_of(const hri_file_mark *group, char path[PATH_BYTES])
 {
-    snprintf(name, 64, "headroom-%llx-%llx-", (unsigned long long)group->device, (unsigned long long)group->inode);
-}
-
-/* ── the file ───────────────────────────────────────────────────────────────────────────────────────────────────── */
-
-static void path_of(const hri_file_mark *group, char path[128])
-{
-    char name[64];
-    name_of(group, name);
-    snprintf(path, 128, FOLDER "/%s%u", name, (unsigned)geteuid());
+    snprintf(path, PATH_BYTES, FOLDER "/" PREFIX "%llx-%llx-%u", (unsigned long long)group->device,
+             (unsigned long long)group->inode, (unsigned)geteuid());
 }
 
 /* Opens or makes this user's file of a group. Nothing that somebody else may have put there is trusted. */
@@ -96,7 +101,7 @@ static int take_slot(int fd)
     return -1;
 }
 
-/* Maps the file and takes a slot in it. */
+/* Maps the file and takes a slot in it. The page is never unmapped again: trees keep pointers into it. */
 static bool enter(int fd)
 {
     page *mapped = mmap(NULL, sizeof *mapped, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
@@ -113,33 +118,25 @@ static bool enter(int fd)
     uint32_t slots = atomic_load(&mapped->head.slots);
     while (slots <= (uint32_t)slot && !atomic_compare_exchange_weak(&mapped->head.slots, &slots, (uint32_t)slot + 1))
         continue;
-    here.page = mapped; /* never unmapped: trees keep pointers into it */
+    here.page = mapped;
     here.slot = slot;
     here.fd = fd;
     here.mark = hri_file_mark_of(fd);
     return true;
 }
 
-static hri_lease_word word(void)
+static void leave_page(void)
 {
-    if (!here.page)
-        return hri_word_alone;
-    return (hri_lease_word){&here.page->head.granted, &here.page->slots[here.slot].pending};
-}
-
-static void leave(void)
-{
-    hri_file_close_own(here.fd, &here.mark); /* and its lock */
+    hri_file_close_own(here.fd, &here.mark); /* and the lock on its slot */
     here.page = NULL;
     here.fd = -1;
-    here.users = 1;
-    here.said_ns = 0;
+    here.mark = (hri_file_mark){0};
 }
 
-/* Enters the file of a group. Where the last process of it has removed the file meanwhile, a new one is made. */
-static void enter_group(const hri_file_mark *group)
+/* Enters the page of a group. Where the last process of it has removed the file meanwhile, a new one is made. */
+static void enter_page(const hri_file_mark *group)
 {
-    char path[128];
+    char path[PATH_BYTES];
     struct stat status;
     path_of(group, path);
     for (int attempt = 0; attempt < 3; attempt++) {
@@ -152,41 +149,46 @@ static void enter_group(const hri_file_mark *group)
         }
         if (lstat(path, &status) == 0 && status.st_ino == here.mark.inode && status.st_dev == here.mark.device)
             return;
-        leave();
+        leave_page();
     }
 }
 
-hri_lease_word hri_share_join(const hri_file_mark *group)
+/* ── the limit's file ───────────────────────────────────────────────────────────────────────────────────────────── */
+
+static uint64_t random_word(void)
 {
-    pthread_mutex_lock(&lock);
-    bool same = here.group.device == group->device && here.group.inode == group->inode;
-    if (!same || (here.page && !hri_file_is(here.fd, &here.mark))) {
-        leave();
-        here.group = *group;
-        if (group->inode)
-            enter_group(group);
-    }
-    hri_lease_word given = word();
-    pthread_mutex_unlock(&lock);
-    return given;
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return hri_hash(&now, sizeof now, (uint64_t)getpid() ^ (uintptr_t)&now);
 }
 
-void hri_share_leave(void)
+static bool change_lock(short type, off_t start, off_t length)
 {
-    char path[128];
-    pthread_mutex_lock(&lock);
-    bool alone = here.page != NULL;
-    for (int slot = 0; alone && slot < (int)atomic_load(&here.page->head.slots); slot++)
-        alone = slot == here.slot || is_free(here.fd, slot);
-    path_of(&here.group, path);
-    if (alone && hri_file_is(here.fd, &here.mark))
-        unlink(path);
-    leave();
-    here.group = (hri_file_mark){0};
-    pthread_mutex_unlock(&lock);
+    struct flock wanted = {.l_type = type, .l_whence = SEEK_SET, .l_start = start, .l_len = length};
+    return fcntl(here.limit_fd, F_OFD_SETLK, &wanted) == 0;
 }
 
-/* ── what others say ────────────────────────────────────────────────────────────────────────────────────────────── */
+/* Locks a place: one that no other process of the page has, or a random one without a page. */
+static void enter_limit(int limit_fd)
+{
+    char path[PATH_BYTES];
+    uint64_t tag = here.page ? here.mark.inode ^ (uint64_t)here.mark.device << 16 : random_word();
+    uint64_t slot = here.page ? (uint64_t)here.slot : 0;
+    snprintf(path, sizeof path, "/proc/self/fd/%d", limit_fd);
+    here.limit_fd = open(path, O_RDONLY | O_CLOEXEC);
+    here.lock_start = (off_t)((tag & ((UINT64_C(1) << TAG_BITS) - 1)) << TAG_SHIFT | slot << SLOT_SHIFT);
+    if (here.limit_fd >= 0 && change_lock(F_RDLCK, here.lock_start, 1))
+        here.lock_length = 1;
+}
+
+static void leave_limit(void)
+{
+    hri_file_close_own(here.limit_fd, &here.group);
+    here.limit_fd = -1;
+    here.lock_length = 0;
+}
+
+/* ── files of processes that are gone ───────────────────────────────────────────────────────────────────────────── */
 
 struct entry { /* as the kernel writes it: struct linux_dirent64 */
     uint64_t inode;
@@ -196,25 +198,28 @@ struct entry { /* as the kernel writes it: struct linux_dirent64 */
     char name[];
 };
 
-/* Is an entry a file of this group that was changed a moment ago? */
-static bool is_recent(int folder, const char *name, const char *prefix, time_t now_s)
+/* Removes a file of this user that no process has a slot in: its processes have ended without a word. */
+static void sweep_file(int folder, const char *name)
 {
+    char own[16];
     struct stat status;
-    return strncmp(name, prefix, strlen(prefix)) == 0 && fstatat(folder, name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
-           S_ISREG(status.st_mode) && now_s - status.st_mtime <= BELIEVED_S;
+    snprintf(own, sizeof own, "-%u", (unsigned)geteuid());
+    size_t length = strlen(name), tail = strlen(own);
+    if (strncmp(name, PREFIX, strlen(PREFIX)) != 0 || length < tail || strcmp(name + length - tail, own) != 0 ||
+        fstatat(folder, name, &status, AT_SYMLINK_NOFOLLOW) != 0 || status.st_ino == here.mark.inode)
+        return; /* closing any descriptor of the own file would drop the lock on the slot */
+    int fd = openat(folder, name, O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+    struct flock all = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    if (fd >= 0 && fcntl(fd, F_GETLK, &all) == 0 && all.l_type == F_UNLCK)
+        unlinkat(folder, name, 0);
+    hri_file_close(fd);
 }
 
-/* Says that this user's processes are there, and counts the users. readdir() would allocate. */
-static void count_users(void)
+/* readdir() would allocate. */
+static void sweep(void)
 {
-    char prefix[64];
     alignas(struct entry) char entries[4096];
-    struct timespec now;
     long got;
-    unsigned users = 0;
-    futimens(here.fd, NULL);
-    clock_gettime(CLOCK_REALTIME, &now);
-    name_of(&here.group, prefix);
     int folder = open(FOLDER, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (folder < 0)
         return;
@@ -222,44 +227,131 @@ static void count_users(void)
         const struct entry *entry;
         for (long at = 0; at < got; at += entry->length) {
             entry = (const struct entry *)(const void *)(entries + at);
-            users += is_recent(folder, entry->name, prefix, now.tv_sec);
+            sweep_file(folder, entry->name);
         }
     }
     close(folder);
-    here.users = users ? users : 1;
 }
 
-hri_share_sum hri_share_read(int64_t now_ns)
+/* ── joining and leaving ────────────────────────────────────────────────────────────────────────────────────────── */
+
+static hri_lease_word word(void)
 {
-    hri_share_sum sum = {.processes = 1, .users = 1};
+    if (!here.page)
+        return hri_word_alone;
+    return (hri_lease_word){&here.page->head.granted, &here.page->slots[here.slot].pending};
+}
+
+/* Has the program closed its files? */
+static bool is_whole(void)
+{
+    return hri_file_is(here.fd, &here.mark) && (here.limit_fd < 0 || hri_file_is(here.limit_fd, &here.group));
+}
+
+hri_lease_word hri_share_join(int limit_fd)
+{
+    hri_file_mark group = hri_file_mark_of(limit_fd);
     pthread_mutex_lock(&lock);
-    if (here.page) {
-        if (here.said_ns == 0 || now_ns - here.said_ns >= SAY_NS) {
-            here.said_ns = now_ns;
-            count_users();
+    bool same = here.group.device == group.device && here.group.inode == group.inode;
+    if (!same || !is_whole()) {
+        leave_page();
+        leave_limit();
+        here.group = group;
+        if (limit_fd >= 0) {
+            enter_page(&group);
+            enter_limit(limit_fd);
         }
-        sum.users = here.users;
-        int slots = (int)hri_min(atomic_load(&here.page->head.slots), SLOTS);
-        for (int slot = 0; slot < slots; slot++) {
-            uint64_t pending = atomic_load_explicit(&here.page->slots[slot].pending, memory_order_acquire);
-            if (slot == here.slot)
-                continue;
-            bool gone = is_free(here.fd, slot);
-            sum.processes += !gone;
-            sum.pending_bytes += gone ? 0 : pending;
-        }
+        if (here.page)
+            sweep();
     }
+    hri_lease_word given = word();
     pthread_mutex_unlock(&lock);
-    return sum;
+    return given;
+}
+
+void hri_share_leave(void)
+{
+    char path[PATH_BYTES];
+    pthread_mutex_lock(&lock);
+    bool last = here.page && hri_file_is(here.fd, &here.mark);
+    for (int slot = 0; last && slot < (int)hri_min(atomic_load(&here.page->head.slots), SLOTS); slot++)
+        last = slot == here.slot || is_free(here.fd, slot);
+    path_of(&here.group, path);
+    if (last)
+        unlink(path);
+    leave_page();
+    leave_limit();
+    here.group = (hri_file_mark){0};
+    pthread_mutex_unlock(&lock);
 }
 
 void hri_share_fork(hri_fork moment)
 {
     hri_fork_lock(&lock, moment);
-    if (moment == HRI_FORK_CHILD) { /* locks are not inherited, and closing this file here drops none of the parent's */
-        hri_file_close_own(here.fd, &here.mark);
-        here.fd = -1;
-        here.mark = (hri_file_mark){0};
-        here.group = (hri_file_mark){0};
+    if (moment != HRI_FORK_CHILD)
+        return;
+    /* The parent's record lock is not inherited; its open file description is, and lives on in the parent. The page stays mapped
+     * until the child joins by itself: a tree's word points into it. */
+    hri_file_close_own(here.fd, &here.mark);
+    here.fd = -1;
+    here.mark = (hri_file_mark){0};
+    leave_limit();
+    here.group = (hri_file_mark){0};
+}
+
+/* ── what others say ────────────────────────────────────────────────────────────────────────────────────────────── */
+
+/* Sums the slots of the other processes of the page. */
+static void sum_slots(hri_share_sum *sum)
+{
+    int slots = (int)hri_min(atomic_load(&here.page->head.slots), SLOTS);
+    for (int slot = 0; slot < slots; slot++) {
+        uint64_t pending = atomic_load_explicit(&here.page->slots[slot].pending, memory_order_acquire);
+        if (slot == here.slot || is_free(here.fd, slot))
+            continue;
+        sum->processes++;
+        sum->pending_bytes += pending;
     }
+}
+
+/* Finds the locks of strangers in a range of the limit's file. F_OFD_GETLK gives any lock there, so the rest is looked at on both
+ * sides of it. */
+static void sum_locks(hri_share_sum *sum, off_t from, off_t to, unsigned depth)
+{
+    while (from < to && depth < 64) {
+        struct flock found = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = from, .l_len = to - from};
+        if (fcntl(here.limit_fd, F_OFD_GETLK, &found) != 0 || found.l_type == F_UNLCK)
+            return;
+        if (found.l_start >> TAG_SHIFT != here.lock_start >> TAG_SHIFT) {
+            sum->strangers++;
+            sum->pending_bytes += (uint64_t)(found.l_len - 1) * PAGE_BYTES;
+        }
+        sum_locks(sum, from, found.l_start, depth + 1);
+        from = found.l_start + found.l_len;
+    }
+}
+
+hri_share_sum hri_share_read(void)
+{
+    hri_share_sum sum = {.processes = 1};
+    pthread_mutex_lock(&lock);
+    if (here.page && here.fd >= 0)
+        sum_slots(&sum);
+    if (here.lock_length > 0)
+        sum_locks(&sum, 0, (off_t)1 << (TAG_SHIFT + TAG_BITS), 0);
+    pthread_mutex_unlock(&lock);
+    return sum;
+}
+
+void hri_share_say(uint64_t pending_bytes)
+{
+    pthread_mutex_lock(&lock);
+    off_t before = here.lock_length, now = 1 + (off_t)hri_min(pending_bytes / PAGE_BYTES, PAGES_MAX);
+    if (before > 0 && now != before && hri_file_is(here.limit_fd, &here.group)) {
+        bool changed = now > before ? change_lock(F_RDLCK, here.lock_start + before, now - before)
+                                    : change_lock(F_UNLCK, here.lock_start + now, before - now);
+        if (changed)
+            here.lock_length = now;
+    }
+    pthread_mutex_unlock(&lock);
 }

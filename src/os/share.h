@@ -14,8 +14,10 @@
  * A slot belongs to the process that has a record lock on its byte of the file. The kernel drops the lock when the process
  * ends, so a crash leaves nothing to repair: a slot that nobody has locked does not count. Locks work across PID namespaces.
  *
- * Processes of another user cannot open the file (mode 0600). They have one of their own, and its time of change says that
- * they are there: then each user's processes grant their part of what is free.
+ * Processes of other users cannot open the file (mode 0600), and a container may have a /dev/shm of its own. But all processes of
+ * a group can open the file of its limit. So each guarded process also has a lock in that file, whose length tells what it was
+ * granted and has not touched: pages, by its last reading. Such *strangers* do not count by our word. A process takes its part of
+ * what is free, by the number of processes, and says that part to be pending too.
  */
 #ifndef HRI_OS_SHARE_H
 #define HRI_OS_SHARE_H
@@ -33,18 +35,21 @@ extern __attribute__((visibility("hidden"))) const hri_lease_word hri_word_alone
 typedef struct hri_share_sum {
     uint64_t pending_bytes; /* of other processes */
     unsigned processes;     /* that share the word, this one included */
-    unsigned users;         /* whose processes share the limit, this one's included */
+    unsigned strangers;     /* that share the limit, and not the word */
 } hri_share_sum;
 
-/* Joins the processes of the group whose limit is in the file with that mark, or stays in it; a mark of zeros: nothing is shared.
- * Gives the word to count by from now on: words that were given before stay valid for ever. Opens files; allocates nothing. */
-hri_lease_word hri_share_join(const hri_file_mark *group);
+/* Joins the processes of the group whose limit is in that open file, or stays with them; below 0: nothing is shared. Gives the word
+ * to count by from now on: words that were given before stay valid for ever. Opens files; allocates nothing. */
+hri_lease_word hri_share_join(int limit_fd);
 
 /* Leaves, with the last guard of the process. The last process of a group removes the file. */
 void hri_share_leave(void);
 
 /* Sums what others say, after `granted` was sampled. */
-hri_share_sum hri_share_read(int64_t now_ns);
+hri_share_sum hri_share_read(void);
+
+/* Tells strangers what is pending here. */
+void hri_share_say(uint64_t pending_bytes);
 
 /* The child has to join by itself: until then its word is the parent's, and its slot nobody's. */
 void hri_share_fork(hri_fork moment);
