@@ -69,8 +69,10 @@ HR_API int hr_budget_free(hr_budget *budget);
 /* Charges `bytes` to the budget and to all its ancestors, or to none. Exact: never one byte over a limit, and never
  * refused while the bytes are there.
  *
- * What memory it is for only the caller knows: the guard believes that it is touched soon. Memory that may be touched late is
- * better taken from hr_alloc() or a pool, which know its pages: then nobody else is granted what they still need.
+ * Only the caller knows which memory the bytes are for. They are pending until the process's resident set has grown by them, so
+ * nobody else is granted their pages meanwhile, however late they are touched. What the guard cannot see: growth of memory that
+ * is not charged, at the same time, is taken for their pages. hr_alloc(), tickets that allocate and pools know their pages and
+ * have no such error. Uncharge bytes when their memory is freed, within a second before or after it.
  *
  * returns  0; -EDQUOT if a limit refused after relief was tried (hr_budget_refusal() says which)
  * threads  any
@@ -93,6 +95,8 @@ HR_API HR_MUST_CHECK int hr_budget_try_charge(hr_budget *budget, uint64_t bytes)
 
 /* Moves bytes that are held by one budget to another one of the same guard. They are charged all the time: to `from`
  * until they are charged to `to`, and to what contains both throughout.
+ *
+ * Nothing is taken from the kernel, so only limits of budgets are asked.
  *
  * returns  0; -EDQUOT if a limit on the path of `to` refused: `from` still holds them; -EINVAL if `from` holds less, or
  *          the budgets belong to different guards
@@ -205,7 +209,8 @@ HR_API HR_MUST_CHECK void *hr_calloc(hr_budget *budget, size_t n, size_t size);
  */
 HR_API HR_MUST_CHECK void *hr_alloc_aligned(hr_budget *budget, size_t align, size_t size);
 
-/* Changes the size of a block, keeping its contents and its alignment. The growth is charged before it is made.
+/* Changes the size of a block, keeping its contents and its alignment. The growth is charged before it is made: a block that has
+ * to be copied is charged twice, old and new, until the old one is freed. Blocks of 128 KiB and more grow in place with glibc.
  * A NULL `block` is hr_alloc(); size 0 keeps a block of its own. A block of another budget moves to `budget`.
  *
  * returns  the block, perhaps elsewhere; NULL with errno EDQUOT, ENOMEM or EINVAL: the old block is untouched

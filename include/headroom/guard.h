@@ -40,7 +40,7 @@ typedef struct hr_figures {
     uint64_t cgroup_bytes;         /* use of the binding cgroup, without page cache that can be reclaimed */
     uint64_t cgroup_limit_bytes;   /* the binding cgroup's limit */
     uint64_t cgroup_cache_bytes;   /* its page cache */
-    uint64_t others_bytes;         /* cgroup memory that the root budget does not account for: it narrows the root */
+    uint64_t others_bytes;         /* foreign: memory of the cgroup that no budget of this process accounts for */
     uint64_t host_available_bytes; /* what the host could still give */
     double use;                    /* the worst ledger's use ÷ limit, which decides the level */
     const char *use_source;        /* which ledger that is: "budget", "cgroup", "address space", "data", "host" */
@@ -70,7 +70,7 @@ typedef struct hr_figures {
     uint64_t pending_bytes; /* granted, not resident yet: by all guards of this process */
     uint64_t
         lease_bytes; /* what the kernel's limits still left for grants when the figures were read; HR_NONE: no limit */
-    uint32_t lease_processes; /* that share this lease, this one included */
+    uint64_t lease_processes; /* that share this lease, this one included */
 } hr_figures;
 
 /* Called after each change of level, in the order of the changes, with no lock held. */

@@ -57,6 +57,17 @@ static inline const struct hr_pool_face_ *hr_pool_face_of_(const void *pool)
 extern HR_API __attribute__((tls_model("initial-exec"))) __thread void *hr_cells_mine_;
 extern const ptrdiff_t __rseq_offset; /* glibc's: <sys/rseq.h> would bring the kernel's names too */
 
+static inline char *hr_pool_cell_(uint32_t place)
+{
+#ifdef __cplusplus
+    return static_cast<char *>(hr_cells_mine_) + place;
+#else
+    return (char *)hr_cells_mine_ + place;
+#endif
+}
+
+/* x86-64. A cell is addressed by one register, and its top and its count are changed in registers: Intel processors then
+ * forward each store to the next load at no cost. Keep this form; os/cell_x86_64.h in the sources says what others cost. */
 #if defined(__x86_64__)
 
 #define HR_SEQUENCE_BEGIN_                                                                                             \
@@ -71,15 +82,18 @@ extern const ptrdiff_t __rseq_offset; /* glibc's: <sys/rseq.h> would bring the k
 static inline bool hr_pool_pop_(const void *pool, void **ret_block)
 {
     void *block, *top;
-    uint64_t place = hr_pool_face_of_(pool)->get_place;
-    __asm__ volatile goto(HR_SEQUENCE_BEGIN_ "movq (%[cells], %[place]), %[top]\n\t"
-                                             "cmpq 8(%[cells], %[place]), %[top]\n\t"
+    char *cell = hr_pool_cell_(hr_pool_face_of_(pool)->get_place);
+    __asm__ volatile goto(HR_SEQUENCE_BEGIN_ "movq (%[cell]), %[top]\n\t"
+                                             "cmpq 8(%[cell]), %[top]\n\t"
                                              "jbe %l[slow]\n\t"
                                              "movq -8(%[top]), %[work]\n\t"
-                                             "subq $8, (%[cells], %[place])\n" HR_SEQUENCE_END_
-                                             "\tincq 48(%[cells], %[place])\n"
+                                             "subq $8, %[top]\n\t"
+                                             "movq %[top], (%[cell])\n" HR_SEQUENCE_END_
+                                             "\tmovq 48(%[cell]), %[top]\n\t"
+                                             "incq %[top]\n\t"
+                                             "movq %[top], 48(%[cell])\n"
                           : [work] "=&r"(block), [top] "=&r"(top)
-                          : [cells] "r"(hr_cells_mine_), [place] "r"(place), [rseq] "r"(__rseq_offset)
+                          : [cell] "r"(cell), [rseq] "r"(__rseq_offset)
                           : "memory", "cc"
                           : slow);
     if (!block)
@@ -95,19 +109,19 @@ slow:
 static inline bool hr_pool_push_(const void *pool, void *block)
 {
     void *work;
-    uint64_t place = hr_pool_face_of_(pool)->put_place;
-    __asm__ volatile goto(
-        HR_SEQUENCE_BEGIN_ "movq (%[cells], %[place]), %[work]\n\t"
-                           "cmpq 16(%[cells], %[place]), %[work]\n\t"
-                           "jae %l[slow]\n\t"
-                           "cmpq %[block], -8(%[work])\n\t"
-                           "je %l[slow]\n\t"
-                           "movq %[block], (%[work])\n\t"
-                           "addq $8, (%[cells], %[place])\n" HR_SEQUENCE_END_
-        : [work] "=&r"(work)
-        : [cells] "r"(hr_cells_mine_), [place] "r"(place), [rseq] "r"(__rseq_offset), [block] "r"(block)
-        : "memory", "cc"
-        : slow);
+    char *cell = hr_pool_cell_(hr_pool_face_of_(pool)->put_place);
+    __asm__ volatile goto(HR_SEQUENCE_BEGIN_ "movq (%[cell]), %[work]\n\t"
+                                             "cmpq 16(%[cell]), %[work]\n\t"
+                                             "jae %l[slow]\n\t"
+                                             "cmpq %[block], -8(%[work])\n\t"
+                                             "je %l[slow]\n\t"
+                                             "movq %[block], (%[work])\n\t"
+                                             "addq $8, %[work]\n\t"
+                                             "movq %[work], (%[cell])\n" HR_SEQUENCE_END_
+                          : [work] "=&r"(work)
+                          : [cell] "r"(cell), [rseq] "r"(__rseq_offset), [block] "r"(block)
+                          : "memory", "cc"
+                          : slow);
     return true;
 slow:
     return false;
@@ -120,11 +134,6 @@ slow:
     "adrp %[work], 3b\n\tadd %[work], %[work], :lo12:3b\n\tstr %[work], [%[rseq], #8]\n1:\n\t"
 #define HR_SEQUENCE_END_                                                                                               \
     "2:\n\t.pushsection __rseq_failure, \"ax\"\n\t.inst 0xd428bc00\n4:\n\tb %l[slow]\n\t.popsection\n\t"
-
-static inline char *hr_pool_cell_(uint32_t place)
-{
-    return (char *)hr_cells_mine_ + place;
-}
 
 static inline char *hr_pool_rseq_(void)
 {

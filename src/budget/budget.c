@@ -220,7 +220,7 @@ static __attribute__((noinline)) int charge_slowly(hri_demand *demand, bool quie
     for (bool go_on = !quiet && hooks->shortage; go_on && !granted && !shortage.hopeless;) {
         go_on = hooks->shortage(hooks->context, &shortage, &patience);
         if (go_on || patience.ran_ns) /* it took time: others may have freed something */
-            granted = grant(demand, &shortage, &crossed);
+            granted = grant_with_look(demand, true, &shortage, &crossed);
     }
     if (!granted) {
         hri_budget_refuse(&shortage);

@@ -46,7 +46,7 @@ static inline bool hri_stock_count(const hr_budget *budget, int which, uint64_t 
     hri_place place = hri_stock_place(budget);
     if (!place || !hri_cells_have_mine())
         return false;
-    hri_cell_count(&hri_cells_at(hri_cells_mine, place)->more[which], bytes);
+    hri_cell_count(hri_cells_mine_at(place), which, bytes);
     return true;
 }
 

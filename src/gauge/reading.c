@@ -84,8 +84,8 @@ int hri_gauge_open(hri_gauge *gauge, const hri_site *site, const hri_clock *cloc
     int error = open_process(gauge);
     if (error)
         return error;
-    gauge->place_hash = hri_cgroup_place_hash(site);
-    gauge->splits = site->pid || site->only_place ? HR_NONE : hri_process_read_splits(site);
+    gauge->place_hash = hri_process_read_place(&gauge->process);
+    gauge->splits = hri_process_read_splits(&gauge->process);
     error = open_chain(gauge);
     if (error)
         hri_gauge_close(gauge);
@@ -113,7 +113,7 @@ void hri_gauge_reopen(hri_gauge *gauge)
     abandon_lost(gauge);
     hri_process_close(&gauge->process);
     open_process(gauge);
-    gauge->place_hash = hri_cgroup_place_hash(&gauge->site);
+    gauge->place_hash = hri_process_read_place(&gauge->process);
     open_chain(gauge);
 }
 
@@ -123,7 +123,7 @@ static bool is_moved(hri_gauge *gauge, int64_t now_ns)
     if (gauge->site.pid || gauge->site.only_place || now_ns - gauge->place_time_ns < HRI_PLACE_AGE_NS)
         return false;
     gauge->place_time_ns = now_ns;
-    uint64_t hash = hri_cgroup_place_hash(&gauge->site);
+    uint64_t hash = hri_process_read_place(&gauge->process);
     return hash != 0 && hash != gauge->place_hash;
 }
 
@@ -169,7 +169,7 @@ static void tell_unmapped(const hri_gauge *gauge, hri_cgroup_reading *group)
 {
     if (group->unmapped_bytes < UNMAPPED_MIN || gauge->splits == HR_NONE || group->use_bytes == HR_NONE)
         return;
-    uint64_t splits = hri_process_read_splits(&gauge->site);
+    uint64_t splits = hri_process_read_splits(&gauge->process);
     if (splits == HR_NONE)
         return;
     uint64_t used = hri_sub(group->unmapped_bytes, hri_mul(splits - gauge->splits, HUGE_PAGE_BYTES));

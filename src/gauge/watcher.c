@@ -82,7 +82,7 @@ static bool refresh(hri_watcher *watcher, const hri_accounts *accounts, uint64_t
         hri_pending_compute(&process, reading->process.anonymous_bytes, watcher->purge_unread, reading->time_ns);
     watcher->purge_unread = false;
     if (watcher->pending.hand_bytes >= SHARED_MIN)
-        hri_pending_note_shared(hri_process_read_shared(&watcher->gauge.site), &watcher->pending);
+        hri_pending_note_shared(hri_process_read_shared(&watcher->gauge.process), &watcher->pending);
     uint64_t held = hri_add(process.block_bytes, process.hand_bytes);
     watcher->ours = (hri_ours){
         .used_bytes = hri_add(accounts->held_bytes, accounts->promised_bytes),
@@ -374,7 +374,7 @@ int hri_watcher_init(hri_watcher *watcher, const hri_watcher_options *options)
     error = hri_lock_init(&watcher->lock);
     if (error)
         goto destroy_word;
-    hri_pending_note_shared(hri_process_read_shared(&watcher->gauge.site), &(hri_pending){0});
+    hri_pending_note_shared(hri_process_read_shared(&watcher->gauge.process), &(hri_pending){0});
     atomic_fetch_add(&watchers, watcher->shares);
     lock(watcher);
     look(watcher, HRI_LOOK_FRESH);

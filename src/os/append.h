@@ -14,7 +14,7 @@
 #define HRI_APPEND_PATH_BYTES 4096
 
 typedef struct hri_append {
-    int fd;        /* below 0: not open */
+    int fd; /* below 0: not open */
     hri_file_mark mark;
     uint64_t size; /* what is in it, whole */
     uint64_t most; /* bytes of one file */

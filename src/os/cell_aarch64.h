@@ -38,9 +38,8 @@ static inline char *hri_rseq_area(void)
     return (char *)__builtin_thread_pointer() + hri_rseq_offset;
 }
 
-static inline bool hri_sequence_take(hri_cell *record, uint64_t place, uint64_t n)
+static inline bool hri_sequence_take(hri_cell *cell, uint64_t n)
 {
-    hri_cell *cell = (hri_cell *)((uintptr_t)record + place);
     __asm__ goto(HRI_SEQUENCE_BEGIN "ldar x10, [%[stop]]\n\t"
                                     "ldr x9, [%[cell]]\n\t"
                                     "subs x9, x9, %[n]\n\t"
@@ -56,9 +55,8 @@ slow:
     return false;
 }
 
-static inline bool hri_sequence_give(hri_cell *record, uint64_t place, uint64_t n)
+static inline bool hri_sequence_give(hri_cell *cell, uint64_t n)
 {
-    hri_cell *cell = (hri_cell *)((uintptr_t)record + place);
     __asm__ goto(HRI_SEQUENCE_BEGIN "ldar x10, [%[high]]\n\t"
                                     "ldr x9, [%[cell]]\n\t"
                                     "adds x9, x9, %[n]\n\t"
@@ -76,9 +74,9 @@ slow:
 }
 
 /* Adds to a count that this thread alone changes; a signal handler of its own may come in between. */
-static inline void hri_cell_count(_Atomic uint64_t *count, uint64_t n)
+static inline void hri_cell_count(hri_cell *cell, int which, uint64_t n)
 {
-    atomic_fetch_add_explicit(count, n, memory_order_relaxed);
+    atomic_fetch_add_explicit(&cell->more[which], n, memory_order_relaxed);
 }
 
 #endif

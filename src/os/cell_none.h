@@ -7,21 +7,21 @@
 
 #include "os/cell.h"
 
-static inline bool hri_sequence_take(hri_cell *record, uint64_t place, uint64_t n)
+static inline bool hri_sequence_take(hri_cell *cell, uint64_t n)
 {
-    (void)record, (void)place, (void)n;
+    (void)cell, (void)n;
     return false;
 }
 
-static inline bool hri_sequence_give(hri_cell *record, uint64_t place, uint64_t n)
+static inline bool hri_sequence_give(hri_cell *cell, uint64_t n)
 {
-    (void)record, (void)place, (void)n;
+    (void)cell, (void)n;
     return false;
 }
 
-static inline void hri_cell_count(_Atomic uint64_t *count, uint64_t n)
+static inline void hri_cell_count(hri_cell *cell, int which, uint64_t n)
 {
-    atomic_fetch_add_explicit(count, n, memory_order_relaxed);
+    atomic_fetch_add_explicit(&cell->more[which], n, memory_order_relaxed);
 }
 
 #endif

@@ -66,9 +66,6 @@ void hri_cgroup_close(hri_cgroup_chain *chain);
 /* Forgets the files of a chain, which are not its own any more: its groups stay, and cannot be read. */
 void hri_cgroup_abandon(hri_cgroup_chain *chain);
 
-/* Tells one place of the process from another: a hash of what /proc says of its groups; 0 where that cannot be read. */
-uint64_t hri_cgroup_place_hash(const hri_site *site);
-
 /* Reads the limit of the chain's `index`th group. Gives 0 or a negative errno: hri_cgroup_is_gone() tells whether the
  * group has been removed, which no group is that the process is in. */
 int hri_cgroup_read_limit(const hri_cgroup_chain *chain, unsigned index, uint64_t *ret_limit_bytes);

@@ -9,7 +9,6 @@
 #include "os/cgroup.h"
 
 #include "base/checked.h"
-#include "base/hash.h"
 #include "os/file.h"
 #include "os/parse.h"
 
@@ -456,11 +455,4 @@ void hri_cgroup_abandon(hri_cgroup_chain *chain)
         hri_cgroup *group = &chain->groups[i];
         group->limit_fd = group->stat_fd = group->charged_fd = group->kernel_fd = group->sockets_fd = -1;
     }
-}
-
-uint64_t hri_cgroup_place_hash(const hri_site *site)
-{
-    char text[HRI_MOUNT_BYTES], path[HRI_SITE_PATH_BYTES];
-    ssize_t length = hri_file_read_path(site->root, hri_site_path(site, "cgroup", path), text, sizeof text);
-    return length > 0 ? hri_hash(text, (size_t)length, 0) : 0;
 }

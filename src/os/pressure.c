@@ -241,7 +241,8 @@ void hri_pressure_close(hri_pressure *pressure)
 bool hri_pressure_take(hri_pressure *pressure, short revents)
 {
     char bytes[512];
-    bool ended = !hri_file_is(pressure->fd, &pressure->mark) || revents & (POLLNVAL | POLLHUP) || (revents & POLLERR && !(revents & POLLPRI));
+    bool ended = !hri_file_is(pressure->fd, &pressure->mark) || revents & (POLLNVAL | POLLHUP) ||
+                 (revents & POLLERR && !(revents & POLLPRI));
     if (!ended && pressure->stream)
         ended = read(pressure->fd, bytes, sizeof bytes) == 0;
     else if (!ended) /* memory.events signals again only once it has been read */

@@ -16,7 +16,7 @@
 #define HRI_PRESSURE_TEXT_BYTES 256
 
 typedef struct hri_pressure {
-    int fd;                               /* below 0: none is armed */
+    int fd; /* below 0: none is armed */
     hri_file_mark mark;
     short events;                         /* what to poll for */
     bool stream;                          /* a FIFO or a socket: what arrives is read away */

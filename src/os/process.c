@@ -4,6 +4,7 @@
 #include "os/process.h"
 
 #include "base/checked.h"
+#include "base/hash.h"
 #include "os/file.h"
 #include "os/pages.h"
 #include "os/parse.h"
@@ -21,6 +22,10 @@ int hri_process_open(hri_process *process, const hri_site *site)
     char path[HRI_SITE_PATH_BYTES];
     process->statm_fd = site->only_place ? -1 : hri_file_open(site->root, hri_site_path(site, "statm", path));
     process->meminfo_fd = hri_file_open(site->root, "/proc/meminfo");
+    bool here = !site->only_place && !site->pid;
+    process->status_fd = here ? hri_file_open(site->root, "/proc/self/status") : -1;
+    process->place_fd = here ? hri_file_open(site->root, "/proc/self/cgroup") : -1;
+    process->vmstat_fd = here ? hri_file_open(site->root, "/proc/vmstat") : -1;
     process->pid = site->pid;
     process->rlimits = site->root[0] == '\0';
     bool absent = process->statm_fd == -ENOENT || process->statm_fd == -ESRCH;
@@ -68,12 +73,15 @@ void hri_process_close(hri_process *process)
 {
     hri_file_close(process->statm_fd);
     hri_file_close(process->meminfo_fd);
+    hri_file_close(process->status_fd);
+    hri_file_close(process->place_fd);
+    hri_file_close(process->vmstat_fd);
     hri_process_abandon(process);
 }
 
 void hri_process_abandon(hri_process *process)
 {
-    process->statm_fd = process->meminfo_fd = -1;
+    process->statm_fd = process->meminfo_fd = process->status_fd = process->place_fd = process->vmstat_fd = -1;
 }
 
 static uint64_t pages_field(const char *statm, unsigned index)
@@ -129,20 +137,27 @@ void hri_process_read_host(const hri_process *process, hri_host_reading *ret_rea
 
 #define TEXT_BYTES 8192
 
-uint64_t hri_process_read_shared(const hri_site *site)
+uint64_t hri_process_read_shared(const hri_process *process)
 {
-    char path[HRI_SITE_PATH_BYTES], text[TEXT_BYTES];
+    char text[TEXT_BYTES];
     uint64_t kibibytes;
-    if (hri_file_read_path(site->root, hri_site_path(site, "status", path), text, sizeof text) <= 0)
+    if (hri_file_read(process->status_fd, text, sizeof text) <= 0)
         return 0;
     return hri_parse_key(text, "RssShmem:", &kibibytes) == 0 ? hri_mul(kibibytes, 1024) : 0;
 }
 
-uint64_t hri_process_read_splits(const hri_site *site)
+uint64_t hri_process_read_place(const hri_process *process)
+{
+    char text[TEXT_BYTES];
+    ssize_t length = hri_file_read(process->place_fd, text, sizeof text);
+    return length > 0 ? hri_hash(text, (size_t)length, 0) : 0;
+}
+
+uint64_t hri_process_read_splits(const hri_process *process)
 {
     char text[TEXT_BYTES];
     uint64_t count;
-    if (hri_file_read_path(site->root, "/proc/vmstat", text, sizeof text) <= 0)
+    if (hri_file_read(process->vmstat_fd, text, sizeof text) <= 0)
         return HR_NONE;
     return hri_parse_key(text, "thp_deferred_split_page", &count) == 0 ? count : HR_NONE;
 }

@@ -14,6 +14,9 @@
 typedef struct hri_process {
     int statm_fd;
     int meminfo_fd;
+    int status_fd; /* this and the next two: of this process on this machine only */
+    int place_fd;
+    int vmstat_fd;
     int pid;      /* 0: this process */
     bool rlimits; /* false under another root: resource limits belong to this machine */
 } hri_process;
@@ -53,11 +56,14 @@ void hri_process_read(const hri_process *process, hri_process_reading *ret_readi
 bool hri_process_is_gone(const hri_process *process);
 
 /* Shared memory that the process maps, as RssShmem says; 0 where that cannot be read. Costs some microseconds. */
-uint64_t hri_process_read_shared(const hri_site *site);
+uint64_t hri_process_read_shared(const hri_process *process);
+
+/* Tells one place of the process from another: a hash of what /proc says of its groups; 0 where that cannot be read. */
+uint64_t hri_process_read_place(const hri_process *process);
 
 /* How many huge pages were ever queued to be split because a part of them was unmapped; HR_NONE where the kernel does not
  * say. Of the whole machine. */
-uint64_t hri_process_read_splits(const hri_site *site);
+uint64_t hri_process_read_splits(const hri_process *process);
 
 /* The host's figures cost as much as all others together. */
 void hri_process_read_host(const hri_process *process, hri_host_reading *ret_reading);

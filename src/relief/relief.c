@@ -268,11 +268,23 @@ static bool proves_nothing(const hri_relief *relief, int64_t begin_ns, hri_patie
 static uint64_t wanted_for(hri_relief *relief, const hri_shortage *shortage)
 {
     uint64_t short_bytes = hri_sub(shortage->asked_bytes, shortage->left_bytes);
+    /* A purge returns whole pages only: a large demand that asked for no more than it lacks would fall short by pieces, and
+     * need another purge for each. */
+    if (hri_budget_is_large(shortage->asked_bytes))
+        short_bytes = hri_add(short_bytes, hri_share(shortage->limit_bytes, URGENT_SHARE));
     if (!shortage->narrowed || !relief->watcher->purges)
         return short_bytes;
     hri_sight sight;
     hri_watcher_read(relief->watcher, &sight);
     return sight.retained_bytes < short_bytes ? short_bytes - sight.retained_bytes : short_bytes;
+}
+
+/* Is it worth a purge before anybody is asked to let go of something? */
+static bool retains_much(hri_relief *relief, const hri_shortage *shortage)
+{
+    hri_sight sight;
+    hri_watcher_read(relief->watcher, &sight);
+    return sight.retained_bytes > hri_share(shortage->limit_bytes, URGENT_SHARE);
 }
 
 bool hri_relief_shortage(hri_relief *relief, const hri_shortage *shortage, hri_patience *patience)
@@ -281,7 +293,8 @@ bool hri_relief_shortage(hri_relief *relief, const hri_shortage *shortage, hri_p
         return false;
     if (patience->deadline_ns == 0)
         hri_relief_begin(relief, patience);
-    if (shortage->narrowed && hri_relief_purge_for(relief, shortage, patience))
+    bool may_purge = shortage->narrowed;
+    if (may_purge && retains_much(relief, shortage) && hri_relief_purge_for(relief, shortage, patience))
         return true;
     if (is_late(relief, patience))
         return false;
@@ -291,7 +304,8 @@ bool hri_relief_shortage(hri_relief *relief, const hri_shortage *shortage, hri_p
         .deadline_ns = patience->deadline_ns,
     };
     int64_t begin_ns = hri_clock_now(relief->clock);
-    bool go_on = hri_relief_run(relief, &goal) > 0 || proves_nothing(relief, begin_ns, patience);
+    bool go_on = hri_relief_run(relief, &goal) > 0 || (may_purge && hri_relief_purge_for(relief, shortage, patience)) ||
+                 proves_nothing(relief, begin_ns, patience);
     if (shortage->narrowed || hri_budget_is_large(shortage->asked_bytes))
         hri_watcher_look(relief->watcher, HRI_LOOK_FRESH | HRI_LOOK_QUIET); /* the allocator may have what was freed */
     if (shortage->narrowed) {
