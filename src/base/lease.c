@@ -23,6 +23,23 @@ bool hri_lease_spend(const hri_lease *lease, const hri_lease_word *word, uint64_
     return true;
 }
 
+#define SURPRISE_NS (1 * HRI_SECOND)
+
+uint64_t hri_surprise_note(hri_surprise *surprise, uint64_t sample_bytes, uint64_t free_bytes, int64_t now_ns)
+{
+    bool known = surprise->expected.free_bytes != HR_NONE && free_bytes != HR_NONE && surprise->since_ns != 0;
+    uint64_t now = known ? hri_sub(hri_lease_left(&surprise->expected, sample_bytes), free_bytes) : 0;
+    if (now_ns - surprise->since_ns >= SURPRISE_NS) {
+        bool recent = now_ns - surprise->since_ns < 2 * SURPRISE_NS;
+        surprise->before_bytes = recent ? surprise->most_bytes : 0;
+        surprise->most_bytes = 0;
+        surprise->since_ns = now_ns;
+    }
+    surprise->most_bytes = hri_max(surprise->most_bytes, now);
+    surprise->expected = (hri_lease){.sample_bytes = sample_bytes, .free_bytes = free_bytes};
+    return hri_max(surprise->most_bytes, surprise->before_bytes);
+}
+
 static void lower(hri_own *own, uint64_t bytes)
 {
     own->own_bytes = hri_sub(own->own_bytes, bytes);

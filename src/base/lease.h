@@ -12,6 +12,10 @@
  * files are read is counted as spent and perhaps in the figures too, twice, and is never forgotten. Bytes that come back do
  * not lower the word, because their pages may stay with an allocator; only the next reading shows that they are free.
  *
+ * What the margin leaves room for: what the counters hide, and *surprises*. A surprise is by how much less a reading finds than
+ * the lease before it had left: memory that was taken without a grant, by other programs, by the program's own malloc, or by
+ * copy on write after a fork. As much may be taken before the next reading, so the largest of the last second is held back.
+ *
  * A grant that would spend more than `look` reads the gauges first. So a large demand, a burst, and threads that free and
  * allocate in turn need no rules of their own, and memory of other programs has to fill seven eighths of what was free
  * within one eighth of ours before it is noticed too late.
@@ -86,6 +90,17 @@ static inline uint64_t hri_lease_granted(const hri_lease_word *word)
 {
     return atomic_load_explicit(word->granted, memory_order_acquire);
 }
+
+/* The largest surprise of the last one to two seconds. */
+typedef struct hri_surprise {
+    hri_lease expected; /* the lease before, without what was held back for surprises */
+    int64_t since_ns;
+    uint64_t most_bytes;   /* since then */
+    uint64_t before_bytes; /* and in the second before */
+} hri_surprise;
+
+/* Notes a reading, and gives what is to be held back. */
+uint64_t hri_surprise_note(hri_surprise *surprise, uint64_t sample_bytes, uint64_t free_bytes, int64_t now_ns);
 
 /* Spends `bytes`, or nothing where less is left: check and change are one step. The bytes are pending before they are granted. */
 bool hri_lease_spend(const hri_lease *lease, const hri_lease_word *word, uint64_t bytes);

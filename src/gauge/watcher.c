@@ -97,10 +97,20 @@ static bool refresh(hri_watcher *watcher, const hri_accounts *accounts, uint64_t
     return true;
 }
 
+/* For surprises no more than one part in so many of the limit is held back. */
+#define SURPRISE_SHARE 8
+
 /* Issues a lease by a new reading. */
 static void issue_lease(hri_watcher *watcher, const hri_books *books, uint64_t sample_bytes)
 {
     uint64_t margin_bytes, free_bytes = hri_ledgers_free_of_groups(books, &margin_bytes);
+    uint64_t surprise_bytes =
+        hri_min(hri_surprise_note(&watcher->surprise, sample_bytes, free_bytes, books->reading->time_ns),
+                watcher->ledgers.kernel_limit_bytes / SURPRISE_SHARE);
+    if (free_bytes != HR_NONE) {
+        free_bytes = hri_sub(free_bytes, surprise_bytes);
+        margin_bytes = hri_add(margin_bytes, surprise_bytes);
+    }
     if (books->reading->host_time_ns == books->reading->time_ns)
         watcher->host_lease = hri_lease_issue(sample_bytes, hri_ledgers_free_of_host(books), 0);
     free_bytes = hri_min(free_bytes, hri_lease_left(&watcher->host_lease, sample_bytes));
@@ -170,6 +180,7 @@ static void share(hri_watcher *watcher, unsigned how)
         return;
     watcher->counter = word;
     watcher->lease = hri_lease_issue(hri_lease_granted(&word), 0, 0);
+    watcher->surprise = (hri_surprise){0};
     watcher->host_lease = hri_lease_without_limit();
 }
 

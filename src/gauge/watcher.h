@@ -62,6 +62,7 @@ typedef struct hri_watcher {
     hri_pending pending;      /* likewise */
     hri_lease_word counter;   /* what the lease is counted by */
     hri_lease lease;          /* issued by the reading */
+    hri_surprise surprise;    /* of what the groups leave */
     hri_lease host_lease;     /* what the host left when its figures were read, which may have been before */
     bool purge_unread;        /* the allocator was purged since the reading before it */
     int64_t measured_ns;      /* when untouched pages were last counted, */

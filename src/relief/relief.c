@@ -279,12 +279,14 @@ static uint64_t wanted_for(hri_relief *relief, const hri_shortage *shortage)
     return sight.retained_bytes < short_bytes ? short_bytes - sight.retained_bytes : short_bytes;
 }
 
-/* Is it worth a purge before anybody is asked to let go of something? */
-static bool retains_much(hri_relief *relief, const hri_shortage *shortage)
+/* Is it worth a purge before anybody is asked to let go of something? A large demand may be short by a few pages again and again:
+ * for those it asks others. */
+static bool comes_first(hri_relief *relief, const hri_shortage *shortage)
 {
     hri_sight sight;
     hri_watcher_read(relief->watcher, &sight);
-    return sight.retained_bytes > hri_share(shortage->limit_bytes, URGENT_SHARE);
+    return !hri_budget_is_large(shortage->asked_bytes) ||
+           sight.retained_bytes > hri_share(shortage->limit_bytes, URGENT_SHARE);
 }
 
 bool hri_relief_shortage(hri_relief *relief, const hri_shortage *shortage, hri_patience *patience)
@@ -294,7 +296,7 @@ bool hri_relief_shortage(hri_relief *relief, const hri_shortage *shortage, hri_p
     if (patience->deadline_ns == 0)
         hri_relief_begin(relief, patience);
     bool may_purge = shortage->narrowed;
-    if (may_purge && retains_much(relief, shortage) && hri_relief_purge_for(relief, shortage, patience))
+    if (may_purge && comes_first(relief, shortage) && hri_relief_purge_for(relief, shortage, patience))
         return true;
     if (is_late(relief, patience))
         return false;

@@ -47,6 +47,22 @@ static void it_is_spent_to_the_byte_also_where_the_word_wraps(void **state)
     assert_true(granted == 90 && its_pending == 100);
 }
 
+/* Prevents a program whose own memory grows step by step from being killed by the last step: what was taken without a grant between
+ * two readings may be taken again before the next one. */
+static void the_largest_surprise_of_the_last_second_is_held_back(void **state)
+{
+    (void)state;
+    hri_surprise surprise = {0};
+    int64_t now_ns = 10 * HRI_SECOND;
+    assert_true(hri_surprise_note(&surprise, 1000, 100, now_ns) == 0);    /* nothing is known before the first */
+    assert_true(hri_surprise_note(&surprise, 1040, 60, now_ns + 1) == 0); /* 40 were granted */
+    assert_true(hri_surprise_note(&surprise, 1040, 35, now_ns + 2) == 25);
+    assert_true(hri_surprise_note(&surprise, 1050, 90, now_ns + 3) == 25); /* it is there again */
+    assert_true(hri_surprise_note(&surprise, 1050, 80, now_ns + HRI_SECOND + 3) == 25);
+    assert_true(hri_surprise_note(&surprise, 1050, 80, now_ns + 2 * HRI_SECOND + 4) == 10);
+    assert_true(hri_surprise_note(&surprise, 1050, HR_NONE, now_ns + 9 * HRI_SECOND) == 0);
+}
+
 /* ── charged by hand ────────────────────────────────────────────────────────────────────────────────────────────── */
 
 /* A program: what is true of it, and what looks see. */
@@ -229,6 +245,7 @@ int main(void)
         cmocka_unit_test(a_lease_is_what_is_free_once_all_is_touched),
         cmocka_unit_test(without_a_limit_a_lease_has_no_end),
         cmocka_unit_test(it_is_spent_to_the_byte_also_where_the_word_wraps),
+        cmocka_unit_test(the_largest_surprise_of_the_last_second_is_held_back),
         cmocka_unit_test(memory_of_the_program_hides_nothing),
         cmocka_unit_test(time_forgets_nothing),
         cmocka_unit_test(a_block_may_be_freed_before_it_is_uncharged),
