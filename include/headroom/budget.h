@@ -43,7 +43,7 @@ typedef struct hr_budget_figures {
 typedef struct hr_refusal {
     char limit_name[64];  /* the budget that bound, or where the guard's limit comes from; cut if longer */
     uint64_t asked_bytes; /* what the charge asked for */
-    uint64_t left_bytes;  /* what was left under that limit */
+    uint64_t left_bytes;  /* what was left under that limit; 0 where the room is set aside for an earlier waiter */
     uint64_t limit_bytes; /* that limit */
 } hr_refusal;
 
@@ -179,7 +179,7 @@ HR_API hr_budget *hr_budget_parent(const hr_budget *budget);
  */
 HR_API const char *hr_budget_name(const hr_budget *budget);
 
-/* Explains this thread's last -EDQUOT (EDQUOT of an allocation).
+/* Explains this thread's last -EDQUOT (EDQUOT of an allocation), or -ETIMEDOUT of hr_budget_charge_wait().
  *
  * returns  0; -ENODATA if this thread was never refused
  * threads  any: each has its own

@@ -174,6 +174,7 @@ static bool grant_with_look(hri_demand *demand, bool quiet, hri_shortage *ret_sh
 
 void hri_budget_refuse(const hri_shortage *shortage)
 {
+    HRI_ASSERT(shortage->budget);
     hr_budget *budget = shortage->budget;
     hr_refusal refusal = {
         .asked_bytes = shortage->asked_bytes,
@@ -433,12 +434,12 @@ int hr_budget_charge_wait(hr_budget *budget, uint64_t bytes, int64_t timeout_ns)
     if (error != -EDQUOT)
         return error;
     const hri_demand demand = {.budget = budget, .bytes = bytes, .ceiling_bytes = HR_NONE};
-    hri_shortage shortage = {.budget = budget};
+    hri_shortage shortage;
     bool crossed;
     error = hri_wait_for(&demand, timeout_ns, &shortage, &crossed);
-    if (error)
+    if (error == -EDQUOT || error == -ETIMEDOUT)
         hri_budget_refuse(&shortage);
-    else if (crossed && budget->tree->hooks.crossed)
+    else if (!error && crossed && budget->tree->hooks.crossed)
         budget->tree->hooks.crossed(budget->tree->hooks.context, false);
     return error;
 }

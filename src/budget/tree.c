@@ -369,19 +369,28 @@ static bool has_children(const hr_budget *budget)
     return child != NULL;
 }
 
-/* Takes condemned budgets out that no walk stands at, from one upwards, and frees them. Gives whether that one is gone.
- * In a section. */
-static bool reap(hr_budget *budget)
+/* Takes condemned budgets out that no walk stands at, from one upwards, and adds them to `dead`, a list for bury(). In a
+ * section, where nothing of malloc()'s may be called: a signal handler that has interrupted malloc() would wait for the tree's
+ * lock, whose holder waits for malloc()'s. */
+static void reap(hr_budget *budget, hr_budget **dead)
 {
-    bool gone = false;
     while (budget->condemned && !budget->visitors && !budget->first_child) {
         hr_budget *parent = budget->parent;
         unlink_child(budget);
-        free(budget);
+        budget->next_sibling = *dead;
+        *dead = budget;
         budget = parent;
-        gone = true;
     }
-    return gone;
+}
+
+/* Frees budgets that are no longer in the tree; not in a section. */
+static void bury(hr_budget **dead)
+{
+    while (*dead) {
+        hr_budget *budget = *dead;
+        *dead = budget->next_sibling;
+        free(budget);
+    }
 }
 
 void hri_budget_use(hr_budget *budget)
@@ -408,6 +417,7 @@ int hr_budget_free(hr_budget *budget)
         return 0;
     if (!budget->parent)
         return -EINVAL;
+    hr_budget *dead = NULL;
     hri_section section = hri_section_enter(budget);
     if (budget->used_bytes)
         hri_stock_drain(budget);
@@ -417,10 +427,10 @@ int hr_budget_free(hr_budget *budget)
         hri_path_set_reserve(budget, 0);
         section.tree->renewal_wanted |= hri_wait_serve(section.tree); /* there may be room for others now */
         budget->condemned = true;
-        if (reap(budget))
-            section.young = NULL; /* its lock has gone with it */
+        reap(budget, &dead);
     }
     hri_section_leave(&section);
+    bury(&dead);
     return busy ? -EBUSY : 0;
 }
 
@@ -438,30 +448,33 @@ static hr_budget *next_to_visit(hr_budget *budget)
     return budget;
 }
 
-static void leave_visited(hr_budget *budget)
+static void leave_visited(hr_budget *budget, hr_budget **dead)
 {
     budget->visitors--;
-    reap(budget);
+    reap(budget, dead);
 }
 
 int hri_budget_tree_walk(hri_budget_tree *tree, hr_budget_walk_fn *visit, void *context)
 {
     HRI_UNCANCELLED; /* `visit` is to come back */
     int result = 0;
+    hr_budget *dead = NULL;
     hri_section section = hri_section_enter_tree(tree);
     hri_stock_drain(&tree->root);
     hr_budget *budget = &tree->root;
     budget->visitors++;
     while (budget) {
         hri_section_leave(&section);
+        bury(&dead);
         hr_budget_figures figures;
         hr_budget_read(budget, &figures);
         result = visit(context, budget, &figures);
         section = hri_section_enter_tree(tree); // NOLINT(clang-analyzer-unix.Malloc): a root is never condemned
         hr_budget *next = result ? NULL : next_to_visit(budget);
-        leave_visited(budget); /* may free it, and what contains it */
+        leave_visited(budget, &dead); /* and what contains it */
         budget = next;
     }
     hri_section_leave(&section);
+    bury(&dead);
     return result;
 }

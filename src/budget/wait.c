@@ -15,6 +15,7 @@
  */
 #include "budget/wait.h"
 
+#include "base/assert.h"
 #include "base/clock.h"
 #include "base/wait.h"
 #include "budget/accounts.h"
@@ -36,7 +37,7 @@ typedef enum verdict {
 typedef struct hri_waiter {
     struct hri_waiter *next;
     const hri_demand *demand;
-    hri_shortage shortage; /* what is in the way */
+    hri_shortage shortage; /* what is in the way, set by the first decide() */
     unsigned passed;       /* by so many */
     bool stands_back;      /* it fits, but the room is another's */
     int64_t since_ns;
@@ -50,14 +51,25 @@ static void count(const hri_waiter *waiter, uint64_t change)
         at->waiting += change;
 }
 
-/* Is room for `waiter` to be left to one of those who came before, and have been passed too often? */
-static bool must_stand_back(const hri_waiter *first, const hri_waiter *waiter)
+/* Finds an earlier waiter that was passed too often and needs the room that `waiter` would use; NULL: none. */
+static const hri_waiter *find_favoured(const hri_waiter *first, const hri_waiter *waiter)
 {
     for (const hri_waiter *at = first; at != waiter; at = at->next)
         if (at->verdict == WAITING && at->passed >= HRI_WAIT_PASSES_MAX &&
             hri_budget_is_inside(waiter->demand->budget, at->shortage.budget))
-            return true;
-    return false;
+            return at;
+    return NULL;
+}
+
+/* Describes why a demand that fits is not granted: all room of the budget that is short for `favoured` is set aside for it. */
+static hri_shortage shortage_behind(const hri_waiter *favoured, const hri_demand *demand)
+{
+    hr_budget *budget = favoured->shortage.budget;
+    return (hri_shortage){
+        .budget = budget,
+        .asked_bytes = demand->bytes,
+        .limit_bytes = hri_budget_limit(budget),
+    };
 }
 
 static void note_passed(hri_waiter *first, const hri_waiter *waiter)
@@ -70,9 +82,12 @@ static void note_passed(hri_waiter *first, const hri_waiter *waiter)
 static void decide(hri_budget_tree *tree, hri_waiter *waiter)
 {
     bool fits = hri_demand_fits(waiter->demand, &waiter->shortage);
-    waiter->stands_back = fits && must_stand_back(tree->first_waiter, waiter);
-    if (waiter->stands_back)
+    const hri_waiter *favoured = fits ? find_favoured(tree->first_waiter, waiter) : NULL;
+    waiter->stands_back = favoured != NULL;
+    if (favoured) {
+        waiter->shortage = shortage_behind(favoured, waiter->demand);
         return;
+    }
     if (fits && hri_demand_take(waiter->demand, &waiter->shortage)) {
         note_passed(tree->first_waiter, waiter);
         waiter->verdict = GRANTED;
@@ -217,6 +232,7 @@ int hri_wait_for(const hri_demand *demand, int64_t timeout_ns, hri_shortage *ret
         hri_wait_serve(tree);
     *ret_crossed = waiter.verdict == GRANTED &&
                    tree->root.used_bytes > atomic_load_explicit(&tree->cross_bytes, memory_order_relaxed);
+    HRI_ASSERT(waiter.verdict == GRANTED || waiter.shortage.budget);
     *ret_shortage = waiter.shortage;
     hri_section_leave(&section);
     pthread_cond_destroy(&waiter.decided);

@@ -11,8 +11,8 @@
 /* Does anybody wait in this tree? Then whoever would wait too stands behind them. */
 bool hri_wait_is_any(hri_budget_tree *tree);
 
-/* Waits until the demand is granted. Gives 0, -ETIMEDOUT, -EDQUOT if it can never fit, or what kept it from waiting.
- * `ret_crossed` as for a charge. Not in a section. */
+/* Waits until the demand is granted. Gives 0; -ETIMEDOUT, or -EDQUOT if it can never fit, and then `ret_shortage`; another
+ * errno if it could not begin to wait. `ret_crossed` as for a charge. Not in a section. */
 int hri_wait_for(const hri_demand *demand, int64_t timeout_ns, hri_shortage *ret_shortage, bool *ret_crossed);
 
 /* Grants what fits now to those who wait; in a section, after room was made. Gives whether a demand fits but for the age of

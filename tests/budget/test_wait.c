@@ -230,6 +230,34 @@ static void time_runs_out(void **state)
     hr_budget_uncharge(root, LIMIT);
 }
 
+/* A waiter that fits but stands back for one that was passed sixteen times, and times out. It was never short of anything
+ * itself; its refusal named no budget, and counting it there crashed. */
+static void time_runs_out_for_a_waiter_that_stands_back(void **state)
+{
+    (void)state;
+    hr_budget *child;
+    hr_refusal refusal;
+    assert_int_equal(hr_budget_new(root, "child", HR_NONE, &child), 0);
+    assert_int_equal(hr_budget_charge(root, 600), 0);
+    struct waiter large = {.budget = root, .bytes = 800, .timeout_ns = -1};
+    begin(&large);
+    for (int i = 0; i < HRI_WAIT_PASSES_MAX; i++) {
+        assert_int_equal(hr_budget_charge_wait(child, 100, HRI_SECOND), 0);
+        hr_budget_uncharge(child, 100);
+    }
+    assert_int_equal(hr_budget_charge_wait(child, 100, 10 * HRI_MILLISECOND), -ETIMEDOUT);
+    assert_int_equal(hr_budget_refusal(&refusal), 0);
+    assert_string_equal(refusal.limit_name, "root"); /* where the room is that the other has a right to */
+    assert_int_equal(refusal.asked_bytes, 100);
+    assert_int_equal(refusal.left_bytes, 0);
+    assert_int_equal(refusal.limit_bytes, LIMIT);
+    assert_int_equal(read_figures(root).refused, 2); /* this one, and the charge that `large` tried before it waited */
+    hr_budget_uncharge(root, 600);
+    end(&large);
+    assert_int_equal(large.result, 0);
+    assert_int_equal(hr_budget_free(child), 0);
+}
+
 /* The longest wait is known while it lasts: a stall must not show only when it is over. */
 static void a_wait_that_lasts_is_seen(void **state)
 {
@@ -298,6 +326,7 @@ int main(void)
         TEST(who_waits_asks_again_for_what_is_idle),
         TEST(a_full_budget_holds_up_nobody_beside_it),
         TEST(time_runs_out),
+        TEST(time_runs_out_for_a_waiter_that_stands_back),
         TEST(a_wait_that_lasts_is_seen),
         TEST(whatever_makes_room_wakes),
     };

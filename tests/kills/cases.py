@@ -14,7 +14,7 @@ later        the part of the library that is to come first; the default leaves s
 import dataclasses
 
 ALL = ("glibc", "jemalloc", "mimalloc", "tcmalloc")
-LEASE = "the lease"
+FORK = "a fork holds the accounts while libc waits for malloc()'s locks"
 RULES = "admission at critical and degraded as a state to live in"
 HEAP = "a heap of the library's own"
 SIGHT = "finer readings of page cache, slab and address space"
@@ -39,64 +39,64 @@ SMALL_LIMITS = "churn {seed} 3 threads=16 small=50 mid=45 large=5 huge=0 realloc
 
 CASES = [
     # Memory of malloc that is admitted and spent before it is touched; 32 threads.
-    Case("spend_late", "spend_late 16 3 {seed}", quick=1, open_=LEASE),
-    Case("spend_late_8", "spend_late 8 3 {seed}", open_=LEASE),
-    Case("spend_late_4", "spend_late 4 3 {seed}", open_=LEASE),
-    Case("spend_late_24", "spend_late 24 3 {seed}", open_=LEASE),
+    Case("spend_late", "spend_late 16 3 {seed}", quick=1),
+    Case("spend_late_8", "spend_late 8 3 {seed}"),
+    Case("spend_late_4", "spend_late 4 3 {seed}"),
+    Case("spend_late_24", "spend_late 24 3 {seed}"),
     # Blocks below two pages that are touched late.
-    Case("small_late", "small_late 20 8191", quick=3, open_=LEASE),
-    Case("small_late_6000", "small_late 20 6000", open_=LEASE),
+    Case("small_late", "small_late 20 8191", quick=3),
+    Case("small_late_6000", "small_late 20 6000"),
     Case("small_late_8192", "small_late 20 8192", quick=2),
-    Case("small_late_threads", "small_late 20 5000 8", open_=LEASE),
-    Case("zero_page", "zero_page 20 30", quick=3, open_=LEASE),
+    Case("small_late_threads", "small_late 20 5000 8"),
+    Case("zero_page", "zero_page 20 30", quick=3),
     # Two guards in one process; several guarded processes in one group.
-    Case("two_guards", "two_guards 20", quick=3, open_=LEASE),
-    Case("two_guards_0", "two_guards 0", open_=LEASE),
+    Case("two_guards", "two_guards 20", quick=3),
+    Case("two_guards_0", "two_guards 0"),
     Case("neighbours_2", "neighbours 2 4 {seed}", quick=1),
-    Case("neighbours", "neighbours 4 4 {seed}", quick=1, open_=LEASE),
-    Case("neighbours_256", "neighbours 4 4 {seed}", limit="256MiB", open_=LEASE),
-    Case("neighbours_prefork", "neighbours 4 4 {seed} prefork", open_=LEASE),
-    Case("neighbours_16", "neighbours 16 4 {seed}", open_=LEASE),
+    Case("neighbours", "neighbours 4 4 {seed}", quick=1),
+    Case("neighbours_256", "neighbours 4 4 {seed}", limit="256MiB"),
+    Case("neighbours_prefork", "neighbours 4 4 {seed} prefork"),
+    Case("neighbours_16", "neighbours 16 4 {seed}"),
     *[Case("_".join(["many", str(count), *kinds]), " ".join([f"many {count} 5 {{seed}}", *kinds]),
-           quick=int(count == 8 and len(kinds) == 2), open_=LEASE)
+           quick=int(count == 8 and len(kinds) == 2))
       for count in (2, 8, 16) for kinds in ((), ("mixed",), ("together",), ("mixed", "together"))],
-    *[Case(f"fair_{what}_{count}{kind and '_' + kind}", f"fair {count} {what} {kind}", quick=int(count == 8), open_=LEASE)
+    *[Case(f"fair_{what}_{count}{kind and '_' + kind}", f"fair {count} {what} {kind}", quick=int(count == 8))
       for what in ("idle", "evictable") for count in (2, 8, 16) for kind in ("", "mixed")],
     # Ordinary use of small limits; 16 threads.
-    Case("small_limits_8", SMALL_LIMITS, limit="8MiB", quick=1, open_=LEASE),
-    Case("small_limits_16", SMALL_LIMITS, limit="16MiB", open_=LEASE),
-    Case("vmsplice_unmapped", "vmsplice_unmapped 20", quick=2, open_=LEASE),
-    Case("shared_charged", "shared_charged", quick=2, open_=LEASE),
+    Case("small_limits_8", SMALL_LIMITS, limit="8MiB", quick=1),
+    Case("small_limits_16", SMALL_LIMITS, limit="16MiB"),
+    Case("vmsplice_unmapped", "vmsplice_unmapped 20", quick=2),
+    Case("shared_charged", "shared_charged", quick=2),
     Case("shared_charged_private", "shared_charged private", quick=1),
     # An allocator that copies needs both blocks; one that grows in place does not.
-    Case("realloc_large", "realloc_copies 1 36000000 8000000", quick=2, open_=LEASE),
-    Case("realloc_large_4", "realloc_copies 4 9000000 4000000", open_=LEASE),
+    Case("realloc_large", "realloc_copies 1 36000000 8000000", quick=2),
+    Case("realloc_large_4", "realloc_copies 4 9000000 4000000"),
     Case("realloc_in_place", "realloc_copies 1 36000000 8000000 1", quick=2, allocators=("glibc",)),
-    Case("realloc_small", "realloc_copies 900 60000 4096", quick=2, open_=LEASE),
-    Case("realloc_small_more", "realloc_copies 700 60000 8000", open_=LEASE),
+    Case("realloc_small", "realloc_copies 900 60000 4096", quick=2),
+    Case("realloc_small_more", "realloc_copies 700 60000 8000"),
     # Charges in signal handlers, waits.
-    Case("wait_stands_back", "wait_stands_back", quick=1, open_=LEASE),
-    Case("signal_free", "signal_free 10", quick=1, open_=LEASE),
-    Case("signal_fork", "signal_fork 20", quick=0, open_=LEASE),
+    Case("wait_stands_back", "wait_stands_back", quick=1),
+    Case("signal_free", "signal_free 10", quick=1),
+    Case("signal_fork", "signal_fork 20", quick=0, open_=FORK),
     # Refusals while the bytes are there.
-    Case("try_charge", "try_charge 2 1024 0 2", quick=1, open_=LEASE),
-    Case("try_charge_128", "try_charge 2 128 0 2", open_=LEASE),
-    Case("try_charge_pauses", "try_charge 4 1024 100 2", open_=LEASE),
-    Case("try_charge_held", "try_charge 4 512 0 2 50", open_=LEASE),
-    *[Case(f"false_refusals_{kind}", f"false_refusals {kind} 4 1024 1", quick=1, open_=LEASE if kind == "try" else "")
+    Case("try_charge", "try_charge 2 1024 0 2", quick=1),
+    Case("try_charge_128", "try_charge 2 128 0 2"),
+    Case("try_charge_pauses", "try_charge 4 1024 100 2"),
+    Case("try_charge_held", "try_charge 4 512 0 2 50"),
+    *[Case(f"false_refusals_{kind}", f"false_refusals {kind} 4 1024 1", quick=1)
       for kind in ("try", "charge", "wait", "transfer", "admit", "alloc", "touch", "calloc", "realloc", "pool", "young")],
-    *[Case(f"false_refusals_{kind}_small", f"false_refusals {kind} 16 32 1 0 8", open_=LEASE if kind == "try" else "")
+    *[Case(f"false_refusals_{kind}_small", f"false_refusals {kind} 16 32 1 0 8")
       for kind in ("try", "charge", "transfer", "admit", "touch", "young")],
-    Case("transfer", "transfer 60", quick=2, open_=LEASE),
-    Case("transfer_parts", "transfer 60 8", open_=LEASE),
-    Case("left_bytes", "left_bytes self 16", quick=1, open_=LEASE),
-    Case("left_bytes_other", "left_bytes other 16", open_=LEASE),
-    Case("tls_stack", "tls_stack", quick=1, open_=LEASE),
+    Case("transfer", "transfer 60", quick=2),
+    Case("transfer_parts", "transfer 60 8"),
+    Case("left_bytes", "left_bytes self 16", quick=1),
+    Case("left_bytes_other", "left_bytes other 16"),
+    Case("tls_stack", "tls_stack", quick=1),
     # The group changes, or the files by which it is read are gone.
-    Case("moved", "moved 24", quick=1, open_=LEASE),
-    Case("moved_fast", "moved 24 10", open_=LEASE),
-    Case("moved_little", "moved 16 100", open_=LEASE),
-    *[Case(f"closed_files_{how}", f"closed_files {how}", quick=1, open_=LEASE) for how in ("close", "reuse", "daemon")],
+    Case("moved", "moved 24", quick=1),
+    Case("moved_fast", "moved 24 10"),
+    Case("moved_little", "moved 16 100"),
+    *[Case(f"closed_files_{how}", f"closed_files {how}", quick=1) for how in ("close", "reuse", "daemon")],
     # What cannot be prevented.
     Case("limit_lowered", "limit_lowered 60000 {seed}", right=("ok", "killed"), later=CANNOT),
     Case("fork_cow", "fork_cow 40", right=("ok", "killed"), later=CANNOT),
