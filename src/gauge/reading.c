@@ -189,14 +189,15 @@ static bool is_limited(const hri_cgroup_reading *group)
  * limited, since an ancestor's memory.stat was seen 99 of 100 MiB behind until the group below it was read. */
 static unsigned read_limits(const hri_gauge *gauge, hri_reading *reading, bool *ret_whole)
 {
-    unsigned count = 0;
+    unsigned count = 0, known = gauge->place_hash == reading->place_hash ? reading->group_count : 0;
+    reading->group_count = gauge->chain.count;
     for (unsigned i = 0; i < reading->group_count; i++) {
         hri_cgroup_reading *group = &reading->groups[i];
         uint64_t known_bytes = group->limit_bytes;
         *group = hri_cgroup_unknown;
         int error = hri_cgroup_read_limit(&gauge->chain, i, &group->limit_bytes);
         *ret_whole &= !hri_cgroup_is_gone(error);
-        if (error && !hri_cgroup_is_gone(error) && gauge->place_hash == reading->place_hash)
+        if (error && !hri_cgroup_is_gone(error) && i < known)
             group->limit_bytes = known_bytes;
         count = is_limited(group) ? i + 1 : count;
     }
@@ -207,7 +208,6 @@ static unsigned read_limits(const hri_gauge *gauge, hri_reading *reading, bool *
 static bool read_groups(const hri_gauge *gauge, hri_reading *reading)
 {
     bool whole = true;
-    reading->group_count = gauge->chain.count;
     reading->binding = -1;
     unsigned count = read_limits(gauge, reading, &whole);
     for (unsigned i = 0; i < count; i++) {

@@ -268,14 +268,16 @@ static bool proves_nothing(const hri_relief *relief, int64_t begin_ns, hri_patie
 static uint64_t wanted_for(hri_relief *relief, const hri_shortage *shortage)
 {
     uint64_t short_bytes = hri_sub(shortage->asked_bytes, shortage->left_bytes);
+    hri_sight sight;
+    if (!relief->watcher->purges)
+        return short_bytes;
+    hri_watcher_read(relief->watcher, &sight);
     /* A purge returns whole pages only: a large demand that asked for no more than it lacks would fall short by pieces, and
      * need another purge for each. */
-    if (hri_budget_is_large(shortage->asked_bytes))
+    if (hri_budget_is_large(shortage->asked_bytes) && !shortage->budget->parent && sight.binding.limit_bytes != HR_NONE)
         short_bytes = hri_add(short_bytes, hri_share(shortage->limit_bytes, URGENT_SHARE));
-    if (!shortage->narrowed || !relief->watcher->purges)
+    if (!shortage->narrowed)
         return short_bytes;
-    hri_sight sight;
-    hri_watcher_read(relief->watcher, &sight);
     return sight.retained_bytes < short_bytes ? short_bytes - sight.retained_bytes : short_bytes;
 }
 
