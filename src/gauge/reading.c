@@ -53,17 +53,10 @@ static int open_chain(hri_gauge *gauge)
     return 0;
 }
 
-static int open_process(hri_gauge *gauge)
-{
-    int error = hri_process_open(&gauge->process, &gauge->site);
-    gauge->statm_mark = hri_file_mark_of(gauge->process.statm_fd);
-    return error;
-}
-
 /* Are the files still its own? */
 static bool owns_its_files(const hri_gauge *gauge)
 {
-    return hri_file_is(gauge->process.statm_fd, &gauge->statm_mark) &&
+    return hri_file_is(gauge->process.statm_fd, &gauge->process.mark) &&
            hri_file_is(gauge->chain.count ? gauge->chain.groups[0].limit_fd : -1, &gauge->limit_mark);
 }
 
@@ -81,7 +74,7 @@ int hri_gauge_open(hri_gauge *gauge, const hri_site *site, const hri_clock *cloc
     *gauge = (hri_gauge){.clock = clock, .site = *site, .lag_bytes = LAG_BYTES_MIN};
     if (!site->only_place) /* the processors are this machine's */
         gauge->lag_bytes = hri_max(LAG_PAGES * hri_page_size() * hri_cpu_count(), LAG_BYTES_MIN);
-    int error = open_process(gauge);
+    int error = hri_process_open(&gauge->process, site);
     if (error)
         return error;
     gauge->place_hash = hri_process_read_place(&gauge->process);
@@ -112,7 +105,7 @@ void hri_gauge_reopen(hri_gauge *gauge)
 {
     abandon_lost(gauge);
     hri_process_close(&gauge->process);
-    open_process(gauge);
+    hri_process_open(&gauge->process, &gauge->site);
     gauge->place_hash = hri_process_read_place(&gauge->process);
     open_chain(gauge);
 }

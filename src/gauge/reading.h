@@ -20,11 +20,10 @@ typedef struct hri_gauge {
     hri_site site;
     hri_process process;
     hri_cgroup_chain chain;
-    hri_file_mark statm_mark; /* of the process's file and of the own group's: as long as these are ours, all are */
-    hri_file_mark limit_mark;
-    uint64_t place_hash;                   /* where the process was when the chain was opened, */
-    int64_t place_time_ns;                 /* and when that was last looked up */
-    uint64_t splits;                       /* of huge pages, when it was made; HR_NONE: not known */
+    hri_file_mark limit_mark; /* of the own group's limit: as long as that file is its own, all of the chain are */
+    uint64_t place_hash;      /* where the process was when the chain was opened, */
+    int64_t place_time_ns;    /* and when that was last looked up */
+    uint64_t splits;          /* of huge pages, when it was made; HR_NONE: not known */
     const char *sources[HRI_CGROUP_DEPTH]; /* the names of the chain's groups, for those who keep them */
     hri_source *named;                     /* all that there have been */
 } hri_gauge;

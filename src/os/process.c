@@ -26,6 +26,7 @@ int hri_process_open(hri_process *process, const hri_site *site)
     process->status_fd = here ? hri_file_open(site->root, "/proc/self/status") : -1;
     process->place_fd = here ? hri_file_open(site->root, "/proc/self/cgroup") : -1;
     process->vmstat_fd = here ? hri_file_open(site->root, "/proc/vmstat") : -1;
+    process->mark = hri_file_mark_of(process->statm_fd);
     process->pid = site->pid;
     process->rlimits = site->root[0] == '\0';
     bool absent = process->statm_fd == -ENOENT || process->statm_fd == -ESRCH;
@@ -71,6 +72,10 @@ bool hri_process_is_self(int pid)
 
 void hri_process_close(hri_process *process)
 {
+    if (!hri_file_is(process->statm_fd, &process->mark)) {
+        hri_process_abandon(process);
+        return;
+    }
     hri_file_close(process->statm_fd);
     hri_file_close(process->meminfo_fd);
     hri_file_close(process->status_fd);
@@ -82,6 +87,7 @@ void hri_process_close(hri_process *process)
 void hri_process_abandon(hri_process *process)
 {
     process->statm_fd = process->meminfo_fd = process->status_fd = process->place_fd = process->vmstat_fd = -1;
+    process->mark = (hri_file_mark){0};
 }
 
 static uint64_t pages_field(const char *statm, unsigned index)

@@ -6,6 +6,7 @@
 #ifndef HRI_OS_PROCESS_H
 #define HRI_OS_PROCESS_H
 
+#include "os/file.h"
 #include "os/site.h"
 
 #include <headroom/base.h>
@@ -17,8 +18,9 @@ typedef struct hri_process {
     int status_fd; /* this and the next two: of this process on this machine only */
     int place_fd;
     int vmstat_fd;
-    int pid;      /* 0: this process */
-    bool rlimits; /* false under another root: resource limits belong to this machine */
+    hri_file_mark mark; /* of statm: as long as that is its own, all are */
+    int pid;            /* 0: this process */
+    bool rlimits;       /* false under another root: resource limits belong to this machine */
 } hri_process;
 
 /* Bytes; HR_NONE where a figure is absent or a limit is none. */
@@ -45,9 +47,9 @@ bool hri_process_is_self(int pid);
 /* Gives 0; -ESRCH if another process than this is meant and there is none; or the shortage that kept it from opening:
  * -ENOMEM, -EMFILE, -ENFILE. Any other file that cannot be opened is no error. */
 int hri_process_open(hri_process *process, const hri_site *site);
-void hri_process_close(hri_process *process);
+void hri_process_close(hri_process *process); /* but for files that the program has closed: see hri_process_abandon() */
 
-/* Forgets its files, which are not its own any more. */
+/* Forgets its files, which are not its own any more: their numbers may be those of the program's files. */
 void hri_process_abandon(hri_process *process);
 void hri_process_read(const hri_process *process, hri_process_reading *ret_reading);
 

@@ -38,7 +38,8 @@ static hri_magazine *allocate(hri_engine *engine, unsigned capacity)
 {
     size_t bytes = bytes_of(capacity);
     hri_magazine *magazine = malloc(bytes);
-    if (!magazine || hri_budget_charge_block(engine->options.budget, &(hri_block_charge){.bytes = bytes, .quiet = true}) != 0) {
+    if (!magazine ||
+        hri_budget_charge_block(engine->options.budget, &(hri_block_charge){.bytes = bytes, .quiet = true}) != 0) {
         free(magazine);
         return NULL;
     }
