@@ -18,8 +18,9 @@ typedef struct hri_cell {
 /* Bytes from the start of a record to a cell; 0: no place. */
 typedef uint32_t hri_place;
 
-/* hri_sequence_take() and hri_sequence_give() change a cell of this thread unless a bound forbids it, and return whether
- * they did. hri_cell_count() adds to one of its counts in `more`, which this thread and its signal handlers change. */
+/* hri_sequence_take() and hri_sequence_give() change a cell of this thread unless a bound forbids it, and return
+ * whether they did. hri_cell_count() adds to one of its counts in `more`, which this thread and its signal handlers
+ * change. */
 #if defined(__x86_64__)
 #include "os/cell_x86_64.h"
 #elif defined(__aarch64__)
