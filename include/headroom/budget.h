@@ -69,10 +69,11 @@ HR_API int hr_budget_free(hr_budget *budget);
 /* Charges `bytes` to the budget and to all its ancestors, or to none. Exact: never one byte over a limit, and never
  * refused while the bytes are there.
  *
- * Only the caller knows which memory the bytes are for. They are pending until the process's resident set has grown by them, so
- * nobody else is granted their pages meanwhile, however late they are touched. What the guard cannot see: growth of memory that
- * is not charged, at the same time, is taken for their pages. hr_alloc(), tickets that allocate and pools know their pages and
- * have no such error. Uncharge bytes when their memory is freed, within a second before or after it.
+ * Only the caller knows which memory the bytes are for. They are pending until the process's resident set has grown
+ * by them, so nobody else is granted their pages meanwhile, however late they are touched. What the guard cannot see:
+ * growth of memory that is not charged, at the same time, is taken for their pages. hr_alloc(), tickets that allocate
+ * and pools know their pages and have no such error. Uncharge bytes when their memory is freed, within a second
+ * before or after it.
  *
  * returns  0; -EDQUOT if a limit refused after relief was tried (hr_budget_refusal() says which)
  * threads  any
@@ -209,9 +210,10 @@ HR_API HR_MUST_CHECK void *hr_calloc(hr_budget *budget, size_t n, size_t size);
  */
 HR_API HR_MUST_CHECK void *hr_alloc_aligned(hr_budget *budget, size_t align, size_t size);
 
-/* Changes the size of a block, keeping its contents and its alignment. The growth is charged before it is made: a block that has
- * to be copied is charged twice, old and new, until the old one is freed. Blocks of 128 KiB and more grow in place with glibc.
- * A NULL `block` is hr_alloc(); size 0 keeps a block of its own. A block of another budget moves to `budget`.
+/* Changes the size of a block, keeping its contents and its alignment. The growth is charged before it is made: a
+ * block that has to be copied is charged twice, old and new, until the old one is freed. Blocks of 128 KiB and more
+ * grow in place with glibc. A NULL `block` is hr_alloc(); size 0 keeps a block of its own. A block of another budget
+ * moves to `budget`.
  *
  * returns  the block, perhaps elsewhere; NULL with errno EDQUOT, ENOMEM or EINVAL: the old block is untouched
  * threads  any, one at a time a block

@@ -109,8 +109,8 @@ typedef struct hr_guard_options {
     const char *history_file;
     uint64_t history_file_bytes;
 
-    /* Guarded processes of one cgroup count their grants together, by a file in /dev/shm that only their user can open: without
-     * it each would grant what all of them see free. Negative: this process counts for itself. */
+    /* Guarded processes of one cgroup count their grants together, by a file in /dev/shm that only their user can
+     * open: without it each would grant what all of them see free. Negative: this process counts for itself. */
     int share_lease;
 } hr_guard_options;
 

@@ -67,8 +67,8 @@ static inline char *hr_pool_cell_(uint32_t place)
 }
 
 /* x86-64. A cell is addressed by one register, and its top and its count are changed in registers: Intel processors
- * then forward each store to the next load at no cost. Keep this form; os/cell_x86_64.h in the sources says what other
- * forms cost. The count need not be safe from signal handlers, which may not use pools. */
+ * then forward each store to the next load at no cost. Keep this form; os/cell_x86_64.h in the sources says what
+ * other forms cost. The count need not be safe from signal handlers, which may not use pools. */
 #if defined(__x86_64__)
 
 #define HR_SEQUENCE_BEGIN_                                                                                             \

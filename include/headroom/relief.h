@@ -129,9 +129,9 @@ HR_API uint64_t hr_purge(void);
 HR_API HR_MUST_CHECK hr_verdict hr_admit(hr_guard *guard, const hr_request *request, hr_ticket *ret_ticket);
 
 /* Turns `bytes` of the promise into holding: the caller owns them and gives them back by hr_budget_uncharge() to the
- * request's budget. They count as bytes that are charged by hand: pending until they show in the resident set, which is exact as
- * long as memory that nobody charges does not grow meanwhile (see hr_budget_charge()). A server whose other memory grows
- * keeps the promise until the memory is filled, then spends:
+ * request's budget. They count as bytes that are charged by hand: pending until they show in the resident set, which
+ * is exact as long as memory that nobody charges does not grow meanwhile (see hr_budget_charge()). A server whose
+ * other memory grows keeps the promise until the memory is filled, then spends:
  *
  *     body = malloc(size);             // promised
  *     read_whole(socket, body, size);  // touched

@@ -3,8 +3,8 @@
 
 #include "base/clock.h"
 
-/* How long a fall of the resident set may wait for its uncharge: free() and then hr_budget_uncharge(), with a thread that
- * loses its processor in between. */
+/* How long a fall of the resident set may wait for its uncharge: free() and then hr_budget_uncharge(), with a thread
+ * that loses its processor in between. */
 #define UNCHARGE_PATIENCE_NS (1 * HRI_SECOND)
 
 bool hri_lease_spend(const hri_lease *lease, const hri_lease_word *word, uint64_t bytes)

@@ -1,28 +1,30 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The lease: what may still be taken from the kernel by the last reading of the gauges. Numbers in, numbers out.
  *
- * A budget is charged at the grant, the kernel charges at the first touch. In between, a cgroup seems to have room that is
- * already granted. So a reading issues a lease, and every grant spends it:
+ * A budget is charged at the grant, the kernel charges at the first touch. In between, a cgroup seems to have room
+ * that is already granted. So a reading issues a lease, and every grant spends it:
  *
  *     free    = min over all kernel limits of (limit - use - pending - margin)
  *     look    = max(free / 8, margin / 2)
  *     spent   = granted now - granted when the reading began
  *
- * `granted` is a word that only grows. A reading samples it *before* it opens the first file: a grant that is made while
- * files are read is counted as spent and perhaps in the figures too, twice, and is never forgotten. Bytes that come back do
- * not lower the word, because their pages may stay with an allocator; only the next reading shows that they are free.
+ * `granted` is a word that only grows. A reading samples it *before* it opens the first file: a grant that is made
+ * while files are read is counted as spent and perhaps in the figures too, twice, and is never forgotten. Bytes that
+ * come back do not lower the word, because their pages may stay with an allocator; only the next reading shows that
+ * they are free.
  *
- * What the margin leaves room for: what the counters hide, and *surprises*. A surprise is by how much less a reading finds than
- * the lease before it had left: memory that was taken without a grant, by other programs, by the program's own malloc, or by
- * copy on write after a fork. As much may be taken before the next reading, so the largest of the last second is held back.
+ * The margin leaves room for what the counters hide, and for *surprises*. A surprise is by how much less a reading
+ * finds than the lease before it had left: memory that was taken without a grant, by other programs, by the program's
+ * own malloc, or by copy on write after a fork. As much may be taken before the next reading, so the largest of the
+ * last second is held back.
  *
- * A grant that would spend more than `look` reads the gauges first. So a large demand, a burst, and threads that free and
- * allocate in turn need no rules of their own, and memory of other programs has to fill seven eighths of what was free
- * within one eighth of ours before it is noticed too late.
+ * A grant that would spend more than `look` reads the gauges first. So a large demand, a burst, and threads that free
+ * and allocate in turn need no rules of their own, and memory of other programs has to fill seven eighths of what was
+ * free within one eighth of ours before it is noticed too late.
  *
- * Why it is correct: let P be the bytes that are granted and not resident at the moment when a file is read. Each of them
- * was granted before the sample, and then it is in `pending`; or after it, and then it is in `spent`. So
- * use + P <= limit - margin at the reading, and every later grant is compared with what is left of that.
+ * Why it is correct: let P be the bytes that are granted and not resident at the moment when a file is read. Each of
+ * them was granted before the sample, and then it is in `pending`; or after it, and then it is in `spent`. So use + P
+ * <= limit - margin at the reading, and every later grant is compared with what is left of that.
  */
 #ifndef HRI_BASE_LEASE_H
 #define HRI_BASE_LEASE_H
@@ -102,30 +104,32 @@ typedef struct hri_surprise {
 /* Notes a reading, and gives what is to be held back. */
 uint64_t hri_surprise_note(hri_surprise *surprise, uint64_t sample_bytes, uint64_t free_bytes, int64_t now_ns);
 
-/* Spends `bytes`, or nothing where less is left: check and change are one step. The bytes are pending before they are granted. */
+/* Spends `bytes`, or nothing where less is left: check and change are one step. The bytes are pending before they are
+ * granted. */
 bool hri_lease_spend(const hri_lease *lease, const hri_lease_word *word, uint64_t bytes);
 
 /* ── memory that is charged by hand ─────────────────────────────────────────────────────────────────────────────── */
 
-/* Memory of the program's own malloc that is charged with hr_budget_charge() or spent from a ticket cannot be asked for its
- * pages. With R the resident anonymous bytes outside of the blocks that headroom handed out, and M the bytes that are
- * charged by hand, `own` is an upper bound of what the program has beside those:
+/* Memory of the program's own malloc that is charged with hr_budget_charge() or spent from a ticket cannot be asked
+ * for its pages. With R the resident anonymous bytes outside of the blocks that headroom handed out, and M the bytes
+ * that are charged by hand, `own` is an upper bound of what the program has beside those:
  *
  *     own     = min(R, max(own, R - M))
  *     pending = M - (R - own)
  *
- * R falls when the program frees its own memory, and when it frees memory that is uncharged then or a moment later. Bytes
- * that are uncharged may also stay resident with the allocator; they count as the program's own from then on (`kept`).
+ * R falls when the program frees its own memory, and when it frees memory that is uncharged then or a moment later.
+ * Bytes that are uncharged may also stay resident with the allocator; they count as the program's own from then on
+ * (`kept`).
  *
- *  - A fall that no uncharge has matched for a second was the program's own memory: `own` falls by it. Time alone never
- *    lowers `own`: an upload that is slower than any window would be forgotten, and the process killed.
- *  - A purge makes the allocator give back what it keeps. What stays resident of `kept` is in use for charged bytes again:
- *    `own` falls by all of it.
+ *  - A fall that no uncharge has matched for a second was the program's own memory: `own` falls by it. Time alone
+ *    never lowers `own`: an upload that is slower than any window would be forgotten, and the process killed.
+ *  - A purge makes the allocator give back what it keeps. What stays resident of `kept` is in use for charged bytes
+ *    again: `own` falls by all of it.
  *
  * The error that remains: what the program's own memory grew while bytes were pending is taken for their pages. */
 typedef struct hri_own {
     uint64_t own_bytes;
-    uint64_t kept_bytes;      /* of that, what was uncharged and stayed resident */
+    uint64_t kept_bytes;      /* the part that was uncharged and stayed resident */
     uint64_t resident_bytes;  /* R at the last look */
     uint64_t uncharged_bytes; /* by hand and ever, at the last look */
     uint64_t fell_bytes;      /* by this much R fell with no uncharge to match it */

@@ -99,8 +99,8 @@ static size_t front_of(size_t size)
     return sizeof(struct header) + (size >= HRI_UNTOUCHED_MIN ? sizeof(hri_untouched_node) : 0);
 }
 
-/* A block that is too small for the list may still have pages that nothing of ours lies on: one within it, and the one with its
- * end. They are touched when it is granted, from the `from`th byte on, so that nothing of it is pending. */
+/* A block that is too small for the list may still have pages that nothing of ours lies on: one within it, and the
+ * one with its end. They are touched when it is granted, from the `from`th byte on, so that nothing of it is pending. */
 #define TOUCHED_MIN ((size_t)2 << 10)
 
 static void touch_small(char *block, size_t from, size_t size)
@@ -288,8 +288,8 @@ static void *move(hr_budget *budget, void *block, const struct header *header, s
     return moved;
 }
 
-/* What a block of another size is charged beside the old one, until realloc() has returned. An allocator that copies has both;
- * one that grows a mapping, or has room behind the block, needs the difference alone. */
+/* What a block of another size is charged beside the old one, until realloc() has returned. An allocator that copies
+ * has both; one that grows a mapping, or has room behind the block, needs the difference alone. */
 static hri_block_charge price_of_resize(const struct header *header, size_t raw_size)
 {
     char *raw = raw_of(header);

@@ -290,7 +290,8 @@ int hri_budget_promise(hr_budget *budget, uint64_t bytes, uint64_t ceiling_bytes
 
 /* ── giving back ────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-/* After bytes came back and the section is left. A waiter whose demand fits but for the lease's age is served by a reading. */
+/* After bytes came back and the section is left. A waiter whose demand fits once the lease is renewed is served by a
+ * reading. */
 static void tell_receded(hri_budget_tree *tree, bool renew)
 {
     if (renew)
@@ -341,7 +342,8 @@ void hri_budget_uncharge_block(hr_budget *budget, uint64_t bytes, uint64_t mappe
     }
 }
 
-/* Adds to what is promised (two's complement) and to one of the counts of what was ever held, of bytes that stay charged. */
+/* Adds to what is promised (two's complement) and to one of the counts of what was ever held, of bytes that stay
+ * charged. */
 static void convert(hr_budget *budget, int count, uint64_t total_bytes, uint64_t promised_bytes)
 {
     if (hri_stock_count(budget, HRI_STOCK_PROMISED, promised_bytes)) {

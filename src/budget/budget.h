@@ -161,8 +161,8 @@ static inline void hri_budget_remap(hr_budget *budget, uint64_t from_bytes, uint
         hri_budget_unmap(budget, from_bytes - to_bytes);
 }
 
-/* What is charged for a block that the library hands out. The accounts keep such bytes apart from those that a program
- * charges by hand: the library knows which pages of its blocks are there. */
+/* What is charged for a block that the library hands out. The accounts keep such bytes apart from those that a
+ * program charges by hand: the library knows which pages of its blocks are there. */
 typedef struct hri_block_charge {
     uint64_t bytes;
     uint64_t mapped_bytes; /* in a mapping of its own, see hri_budget_map() */
@@ -170,8 +170,8 @@ typedef struct hri_block_charge {
     bool quiet;            /* as hr_budget_try_charge() */
 } hri_block_charge;
 
-/* Charges for a block, as hr_budget_charge(). What is mapped and what is listed is noted in one step with the charge, so that
- * no reading in between takes a large block for one of the allocator's. */
+/* Charges for a block, as hr_budget_charge(). The bytes that are mapped or listed are noted in one step with the
+ * charge, so that no reading in between takes a large block for one of the allocator's. */
 int hri_budget_charge_block(hr_budget *budget, const hri_block_charge *charge);
 
 /* Uncharges a block, of which `mapped_bytes` were mapped. */
@@ -241,8 +241,8 @@ int hri_budget_promise(hr_budget *budget, uint64_t bytes, uint64_t ceiling_bytes
 /* Counts a promise's final refusal with the limit that bound, and leaves it for hr_budget_refusal(). */
 void hri_budget_refuse(const hri_shortage *shortage);
 
-/* Moves bytes from promised to held, by hand (spend) or for a block (spend_block), back from a block (unspend_block), or ends
- * a promise. */
+/* Moves bytes from promised to held, by hand (spend) or for a block (spend_block), back from a block (unspend_block),
+ * or ends a promise. */
 void hri_budget_spend(hr_budget *budget, uint64_t bytes);
 void hri_budget_spend_block(hr_budget *budget, uint64_t bytes);
 void hri_budget_unspend_block(hr_budget *budget, uint64_t bytes);

@@ -20,8 +20,8 @@ typedef struct hri_demand {
 /* Is there room on the whole path, once what threads have in stock is taken back? */
 bool hri_demand_fits(const hri_demand *demand, hri_shortage *ret_shortage);
 
-/* Takes what fits, and spends the lease for it. Gives false, with nothing taken, where another process or tree has spent it
- * meanwhile. */
+/* Takes what fits, and spends the lease for it. Gives false, with nothing taken, where another process or tree has
+ * spent it meanwhile. */
 bool hri_demand_take(const hri_demand *demand, hri_shortage *ret_shortage);
 
 #endif

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What this process was granted and has not touched yet.
  *
- * The kernel's figures are the process's, so this is too: the sum over all budget trees (a process may have several
- * guards) of what is promised, what lies in stocks, what is listed as untouched (untouched.h), and what is charged by hand and
- * does not show in the resident set yet (base/lease.h).
+ * The kernel's figures are the process's, so this is too: a process may have several guards. It sums, over all budget
+ * trees, promises, stocks, the blocks that are listed as untouched (untouched.h), and the bytes that are charged by hand
+ * and do not show in the resident set yet (base/lease.h).
  *
  * Locking: a lock of its own, under which trees' locks are taken.
  */
@@ -21,8 +21,8 @@ typedef struct hri_pending_accounts {
     uint64_t block_bytes;          /* held in blocks */
     uint64_t hand_bytes;           /* held by hand */
     uint64_t hand_uncharged_bytes; /* ever */
-    uint64_t published_bytes;      /* what others are told was pending, */
-    unsigned publishes;            /* which was told so many times */
+    uint64_t published_bytes;      /* the pending bytes that others are told, */
+    unsigned publishes;            /* and how often they were told */
 } hri_pending_accounts;
 
 /* The parts, for reports. */
@@ -33,17 +33,18 @@ typedef struct hri_pending {
 
 void hri_pending_read(const hri_lease_word *word, hri_pending_accounts *ret_accounts);
 
-/* Tells other processes what is pending by a reading, as a change of what they were told before: grants that were made meanwhile
- * stay in it. Of two readings at the same time the first tells. */
+/* Tells other processes what is pending by a reading, as a change of what they were told before: grants that were
+ * made meanwhile stay in it. Of two readings at the same time the first tells. */
 void hri_pending_publish(const hri_lease_word *word, const hri_pending_accounts *accounts, uint64_t pending_bytes);
 
-/* Gives what was pending, with the resident anonymous bytes that were read after the accounts. `purged`: since the last
- * call the allocator has given back what was free. */
+/* Gives what was pending, with the resident anonymous bytes that were read after the accounts. `purged`: since the
+ * last call the allocator has given back what was free. */
 hri_pending hri_pending_compute(const hri_pending_accounts *accounts, uint64_t anonymous_bytes, bool purged,
                                 int64_t now_ns);
 
-/* Bytes that are charged by hand may be shared memory, which is not among the anonymous bytes. With the shared memory that the
- * process maps now, takes what came since the first call off what is pending: programs charge after they have made a guard. */
+/* Bytes that are charged by hand may be shared memory, which is not among the anonymous bytes. With the shared memory
+ * that the process maps now, takes what came since the first call off what is pending: programs charge after they
+ * have made a guard. */
 void hri_pending_note_shared(uint64_t shared_bytes, hri_pending *pending);
 
 /* Trees of the process come and go. */

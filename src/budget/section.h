@@ -31,8 +31,8 @@ typedef struct hri_section {
     hr_budget *young; /* the one whose own lock is held too; NULL: none */
 } hri_section;
 
-/* Is this a signal handler that has interrupted a section? Then hri_section_enter() must not be called. Not to be asked by a
- * thread that is in a section itself. */
+/* Is this a signal handler that has interrupted a section? Then hri_section_enter() must not be called. Not to be
+ * asked by a thread that is in a section itself. */
 static inline bool hri_section_interrupted(void)
 {
     return hri_section_depth > 0;

@@ -6,9 +6,9 @@
  * Invariant: own_bytes of a budget counts what is in its cells. A cell is open only if its budget's open_cells counts
  * it.
  *
- * A stock spends the lease when it is filled. Bytes that a thread gives back into its stock and takes again spend nothing:
- * all stocks together hold at most half of what was left, and the gauges are read before an eighth of it is spent, with
- * stocks as pending bytes.
+ * A stock spends the lease when it is filled. Bytes that a thread gives back into its stock and takes again spend
+ * nothing: all stocks together hold at most half of what was left, and the gauges are read before an eighth of it is
+ * spent, with stocks as pending bytes.
  */
 #include "budget/stock.h"
 

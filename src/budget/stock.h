@@ -50,7 +50,8 @@ static inline bool hri_stock_count(const hr_budget *budget, int which, uint64_t 
     return true;
 }
 
-/* Takes from this thread's stock: a charge by hand, one for a block, or a promise. Gives false where there is not enough in it. */
+/* Takes from this thread's stock: a charge by hand, one for a block, or a promise. Gives false where there is not
+ * enough in it. */
 static inline bool hri_stock_take(const hr_budget *budget, uint64_t bytes)
 {
     return hri_cells_take(hri_stock_place(budget), bytes, HRI_STOCK_TAKEN);

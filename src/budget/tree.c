@@ -369,9 +369,9 @@ static bool has_children(const hr_budget *budget)
     return child != NULL;
 }
 
-/* Takes condemned budgets out that no walk stands at, from one upwards, and adds them to `dead`, a list for bury(). In a
- * section, where nothing of malloc()'s may be called: a signal handler that has interrupted malloc() would wait for the tree's
- * lock, whose holder waits for malloc()'s. */
+/* Takes condemned budgets out that no walk stands at, from one upwards, and adds them to `dead`, a list for bury().
+ * In a section, where nothing of malloc()'s may be called: a signal handler that has interrupted malloc() would wait
+ * for the tree's lock, whose holder waits for malloc()'s. */
 static void reap(hr_budget *budget, hr_budget **dead)
 {
     while (budget->condemned && !budget->visitors && !budget->first_child) {

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The list of blocks that are charged and whose pages are not all there yet, of the whole process.
  *
- * A budget is charged at the grant, the kernel charges at the first touch. A reading in between shows memory as free that is
- * already granted. So blocks of several pages stand in a list until the kernel has been seen to have all of their pages, and
- * it is asked about these alone. (Smaller blocks are touched when they are granted.)
+ * A budget is charged at the grant, the kernel charges at the first touch. A reading in between shows memory as free
+ * that is already granted. So blocks of several pages stand in a list until the kernel has been seen to have all of
+ * their pages, and it is asked about these alone. (Smaller blocks are touched when they are granted.)
  *
- * Each shard's sum is an upper bound at any time: pages come by themselves, and go only with their block. (A page that is
- * swapped out after it was seen is not missed.)
- * Locking: a shard's lock is a leaf, held while the kernel is asked about its blocks. A thread that holds it is in a section
- * (section.h), so a signal handler that charges does not wait for it.
+ * Each shard's sum is an upper bound at any time: pages come by themselves, and go only with their block. (A page
+ * that is swapped out after it was seen is not missed.) Locking: a shard's lock is a leaf, held while the kernel is
+ * asked about its blocks. A thread that holds it is in a section (section.h), so a signal handler that charges does
+ * not wait for it.
  */
 #ifndef HRI_BUDGET_UNTOUCHED_H
 #define HRI_BUDGET_UNTOUCHED_H

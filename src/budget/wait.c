@@ -61,7 +61,8 @@ static const hri_waiter *find_favoured(const hri_waiter *first, const hri_waiter
     return NULL;
 }
 
-/* Describes why a demand that fits is not granted: all room of the budget that is short for `favoured` is set aside for it. */
+/* Describes why a demand that fits is not granted: all room of the budget that is short for `favoured` is set aside
+ * for it. */
 static hri_shortage shortage_behind(const hri_waiter *favoured, const hri_demand *demand)
 {
     hr_budget *budget = favoured->shortage.budget;
@@ -164,7 +165,7 @@ static void nap(const hri_section *section, hri_waiter *waiter, int64_t length_n
     pthread_cleanup_pop(false);
 }
 
-/* Has the lease renewed where a demand that waits fits but for its age; that serves the queue. Out of the section. */
+/* Leaves the section to renew the lease, if that is all that a waiting demand lacks. The new lease serves the queue. */
 static void renew_if_wanted(hri_section *section)
 {
     hri_budget_tree *tree = section->tree;

@@ -11,12 +11,12 @@
 /* Does anybody wait in this tree? Then whoever would wait too stands behind them. */
 bool hri_wait_is_any(hri_budget_tree *tree);
 
-/* Waits until the demand is granted. Gives 0; -ETIMEDOUT, or -EDQUOT if it can never fit, and then `ret_shortage`; another
- * errno if it could not begin to wait. `ret_crossed` as for a charge. Not in a section. */
+/* Waits until the demand is granted. Gives 0; -ETIMEDOUT, or -EDQUOT if it can never fit, and then `ret_shortage`;
+ * another errno if it could not begin to wait. `ret_crossed` as for a charge. Not in a section. */
 int hri_wait_for(const hri_demand *demand, int64_t timeout_ns, hri_shortage *ret_shortage, bool *ret_crossed);
 
-/* Grants what fits now to those who wait; in a section, after room was made. Gives whether a demand fits but for the age of
- * the lease: then the caller has it renewed once it has left the section, which serves again. */
+/* Grants the demands in the queue that fit now; in a section, after room was made. Returns true if a demand would fit
+ * with a new lease: then the caller renews the lease once it has left the section, which serves the queue again. */
 bool hri_wait_serve(hri_budget_tree *tree);
 
 /* The longest that anybody inside the budget has waited, those included who still do. In a section. */

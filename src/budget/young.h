@@ -5,8 +5,9 @@
 
 #include "budget/section.h"
 
-/* Charges (or promises: `count` is one of stock.h's counts) and gives back by the budget's own counter and the parent's stock
- * in this thread. Gives false where that cannot be done, or would not be exact: then nothing has changed. */
+/* Charges (or promises: `count` is one of stock.h's counts) and gives back by the budget's own counter and the
+ * parent's stock in this thread. Gives false where that cannot be done, or would not be exact: then nothing has
+ * changed. */
 bool hri_young_charge(hr_budget *budget, uint64_t bytes, int count);
 bool hri_young_give(hr_budget *budget, uint64_t bytes);
 

@@ -26,8 +26,8 @@ static uint64_t whole_use(const hri_cgroup_reading *group)
 
 /* ── the lease ──────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-/* On a machine with many CPUs the counters may be off by more than a small limit. At most one part in so many of a limit is
- * left to that: with a 64th, programs at 8 MiB met the limit in 5 to 40 % of runs, with an eighth in none of 216. */
+/* On a machine with many CPUs the counters may lag by more than a small limit. The margin takes at most this part of a
+ * limit for the lag: with a 64th, programs at 8 MiB met the limit in 5 to 40 % of runs, with an eighth in none of 216. */
 #define LAG_SHARE 8
 
 /* Memory that a process takes without a grant: thread stacks, page tables of what is resident, the kernel's own. */
@@ -87,7 +87,8 @@ uint64_t hri_ledgers_free_of_host(const hri_books *books)
 
 /* ── the ledgers ────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-/* What of a cgroup's use no budget of this process accounts for. Two counters are never of the same instant: saturated. */
+/* What of a cgroup's use no budget of this process accounts for. Two counters are never of the same instant:
+ * saturated. */
 static uint64_t others(const hri_books *books, const hri_cgroup_reading *group)
 {
     if (group->use_bytes == HR_NONE)

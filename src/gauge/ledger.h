@@ -5,8 +5,8 @@
  * cgroup's use against that cgroup's limit, address space and data against their resource limits, and this process
  * against what the host could give it. Each gives use ÷ limit; the worst one decides.
  *
- * The same table read the other way is the lease (base/lease.h): what each limit that kills still leaves once everything
- * that was granted is touched.
+ * The same table read the other way is the lease (base/lease.h): what each limit that kills still leaves once
+ * everything that was granted is touched.
  */
 #ifndef HRI_GAUGE_LEDGER_H
 #define HRI_GAUGE_LEDGER_H
@@ -70,16 +70,16 @@ const char *hri_ledgers_source(const hri_books *books, const hri_ledgers *ledger
 size_t hri_ledgers_list(const hri_books *books, const hri_ledgers *ledgers, const char *const *groups,
                         hr_ledger ret_list[HRI_LEDGERS_MAX]);
 
-/* The use of the root up to which no ledger would pass `threshold` once all that is granted is touched: what an admission
- * may go up to. */
+/* The use of the root up to which no ledger would pass `threshold` once all that is granted is touched: what an
+ * admission may go up to. */
 uint64_t hri_ledgers_ceiling(const hri_books *books, double threshold);
 
 /* The use of the root at which its own ledger passes `threshold`, at most its limit. */
 uint64_t hri_ledgers_crossing(const hri_books *books, double threshold);
 
-/* What the cgroups' limits, and the host, still leave once everything that was granted is touched; HR_NONE where nothing is
- * known of them. `ret_margin` is what the counters may hide. A commit beyond it is a SIGKILL, so resource limits, beyond which
- * malloc() fails, are left out. */
+/* What the cgroups' limits, and the host, still leave once everything that was granted is touched; HR_NONE where
+ * nothing is known of them. `ret_margin` is what the counters may hide. A commit beyond it is a SIGKILL, so resource
+ * limits, beyond which malloc() fails, are left out. */
 uint64_t hri_ledgers_free_of_groups(const hri_books *books, uint64_t *ret_margin);
 uint64_t hri_ledgers_free_of_host(const hri_books *books);
 

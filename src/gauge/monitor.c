@@ -25,8 +25,8 @@
 #define PRESSURE_PAUSE_NS (10 * HRI_MILLISECOND)
 
 /* Enough for rounds and for the callbacks of users, which run here; touched at start, so that it never has to grow
- * when memory has run out. The thread-local variables of all libraries come on top: they lie in the thread's stack, and
- * 200 KiB of them left too little. */
+ * when memory has run out. The thread-local variables of all libraries come on top: they lie in the thread's stack,
+ * and 200 KiB of them left too little. */
 #define STACK_BYTES (256 * 1024)
 #define STACK_TOUCHED_BYTES (64 * 1024)
 
@@ -39,7 +39,8 @@ static __attribute__((noinline)) void touch_stack(void)
 
 /* ── the thread ─────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-/* Makes an event anew that the program has closed: its number may be another file's. Without one, rounds come by time alone. */
+/* Makes an event anew that the program has closed: its number may be another file's. Without one, rounds come by time
+ * alone. */
 static void renew_event(hri_monitor *monitor)
 {
     int event = hri_event_open();

@@ -120,7 +120,8 @@ static bool is_moved(hri_gauge *gauge, int64_t now_ns)
     return hash != 0 && hash != gauge->place_hash;
 }
 
-/* Makes sure that its files are its own, and the process's. Gives false where that takes opening some, which may not be done. */
+/* Makes sure that its files are its own, and the process's. Gives false where that takes opening some, which may not
+ * be done. */
 static bool prepare(hri_gauge *gauge, unsigned how, int64_t now_ns)
 {
     bool whole = gauge->site.only_place || gauge->site.pid || owns_its_files(gauge);
@@ -152,9 +153,9 @@ uint64_t hri_lasting_look(hri_lasting *lasting, uint64_t bytes, int64_t now_ns)
     return hri_min(lasting->before_bytes, lasting->least_bytes);
 }
 
-/* Pages that nobody maps are rests of huge pages, which the kernel gives back when it is short; or they are in use all the same,
- * such as those that a pipe holds after vmsplice(). The rests are no more than the huge pages that were queued to be split
- * since the gauge was opened; on a machine that splits many, nothing can be told. */
+/* Pages that nobody maps are rests of huge pages, which the kernel gives back when it is short; or they are in use
+ * all the same, such as those that a pipe holds after vmsplice(). The rests are no more than the huge pages that were
+ * queued to be split since the gauge was opened; on a machine that splits many, nothing can be told. */
 #define UNMAPPED_MIN (UINT64_C(1) << 20)
 #define HUGE_PAGE_BYTES (UINT64_C(2) << 20)
 
@@ -178,31 +179,51 @@ static bool is_limited(const hri_cgroup_reading *group)
     return group->limit_bytes != HR_NONE;
 }
 
-/* Reads the limits of all groups, from the own one upwards. Gives how many have to be read whole: all up to the last that is
- * limited, since an ancestor's memory.stat was seen 99 of 100 MiB behind until the group below it was read. */
-static unsigned read_limits(const hri_gauge *gauge, hri_reading *reading, bool *ret_whole)
+/* What was known of the groups before a reading. */
+typedef struct known {
+    uint64_t limit_bytes[HRI_CGROUP_DEPTH];
+    bool use[HRI_CGROUP_DEPTH]; /* not only the limit */
+} known;
+
+static known known_before(const hri_gauge *gauge, const hri_reading *reading)
 {
-    unsigned count = 0, known = gauge->place_hash == reading->place_hash ? reading->group_count : 0;
+    known before = {0};
+    unsigned count = gauge->place_hash == reading->place_hash ? reading->group_count : 0;
+    for (unsigned i = 0; i < HRI_CGROUP_DEPTH; i++) {
+        before.limit_bytes[i] = i < count ? reading->groups[i].limit_bytes : HR_NONE;
+        before.use[i] = i < count && reading->groups[i].use_bytes != HR_NONE;
+    }
+    return before;
+}
+
+/* Reads the limits of all groups, from the own one upwards; a limit that cannot be read stays as it was known. Returns how
+ * many have to be read whole: all up to the last that is limited, since an ancestor's memory.stat was seen 99 of 100 MiB
+ * behind until the group below it was read. */
+static unsigned read_limits(const hri_gauge *gauge, hri_reading *reading, const known *before, bool *ret_whole)
+{
+    unsigned count = 0;
     reading->group_count = gauge->chain.count;
     for (unsigned i = 0; i < reading->group_count; i++) {
         hri_cgroup_reading *group = &reading->groups[i];
-        uint64_t known_bytes = group->limit_bytes;
         *group = hri_cgroup_unknown;
         int error = hri_cgroup_read_limit(&gauge->chain, i, &group->limit_bytes);
         *ret_whole &= !hri_cgroup_is_gone(error);
-        if (error && !hri_cgroup_is_gone(error) && i < known)
-            group->limit_bytes = known_bytes;
+        if (error && !hri_cgroup_is_gone(error))
+            group->limit_bytes = before->limit_bytes[i];
         count = is_limited(group) ? i + 1 : count;
     }
     return count;
 }
 
-/* Gives false if a group has been removed, which none is that the process is in. */
-static bool read_groups(const hri_gauge *gauge, hri_reading *reading)
+/* Returns false if the chain has to be found anew: a group has been removed, which none is that the process is in, or
+ * (`ret_lost`) a group's use cannot be read any more, for which the program may have closed the file. Without its use a
+ * group would have no lease. */
+static bool read_groups(const hri_gauge *gauge, hri_reading *reading, bool *ret_lost)
 {
     bool whole = true;
+    const known before = known_before(gauge, reading);
     reading->binding = -1;
-    unsigned count = read_limits(gauge, reading, &whole);
+    unsigned count = read_limits(gauge, reading, &before, &whole);
     for (unsigned i = 0; i < count; i++) {
         hri_cgroup_reading *group = &reading->groups[i];
         bool limited = is_limited(group);
@@ -210,6 +231,7 @@ static bool read_groups(const hri_gauge *gauge, hri_reading *reading)
         tell_unmapped(gauge, group);
         group->leaving_bytes =
             group->unmapped_bytes - hri_lasting_look(&reading->unmapped[i], group->unmapped_bytes, reading->time_ns);
+        *ret_lost |= limited && before.use[i] && group->use_bytes == HR_NONE;
         whole &= !hri_cgroup_is_gone(error);
         if (!limited || hri_cgroup_is_gone(error))
             group->limit_bytes = HR_NONE;
@@ -217,7 +239,7 @@ static bool read_groups(const hri_gauge *gauge, hri_reading *reading)
                  (reading->binding < 0 || group->limit_bytes < reading->groups[reading->binding].limit_bytes))
             reading->binding = (int)i;
     }
-    return whole;
+    return whole && !*ret_lost;
 }
 
 bool hri_gauge_read(hri_gauge *gauge, unsigned how, hri_reading *reading)
@@ -229,10 +251,12 @@ bool hri_gauge_read(hri_gauge *gauge, unsigned how, hri_reading *reading)
     reading->lag_bytes = gauge->lag_bytes;
     hri_process_read(&gauge->process, &reading->process);
     read_host(gauge, how & HRI_READ_ALL, reading);
-    bool whole = read_groups(gauge, reading);
+    bool lost = false, whole = read_groups(gauge, reading, &lost);
+    if (lost)
+        hri_cgroup_abandon(&gauge->chain); /* the numbers of its files may be those of the program's */
     /* By a number that was given to another process it would find that one's groups. */
     if (!whole && !(how & HRI_READ_IN_PLACE) && !hri_process_is_gone(&gauge->process) && open_chain(gauge) == 0)
-        read_groups(gauge, reading);
+        read_groups(gauge, reading, &lost);
     reading->place_hash = gauge->place_hash;
     return true;
 }

@@ -58,8 +58,8 @@ void hri_gauge_close(hri_gauge *gauge);
 /* Closes its files and keeps its texts. */
 void hri_gauge_shut(hri_gauge *gauge);
 
-/* Finds everything anew: in the child of a fork, whose open files would show the parent, and where the program has closed
- * them. What cannot be opened now is absent until the next attempt. */
+/* Finds everything anew: in the child of a fork, whose open files would show the parent, and where the program has
+ * closed them. What cannot be opened now is absent until the next attempt. */
 void hri_gauge_reopen(hri_gauge *gauge);
 
 /* How to read. */
@@ -68,17 +68,17 @@ enum {
     HRI_READ_IN_PLACE = 2, /* allocate nothing: no file is opened */
 };
 
-/* Reads again what `reading` holds (at first {0}). Where the program has closed the gauge's files, or the process has been moved
- * to another group (looked up every HRI_PLACE_AGE_NS), they are found anew, which allocates; if that fails, or may not be
- * done, the old chain stays. A limit that cannot be read stays as it was last known. The host's figures are read again only once
- * they are HRI_HOST_AGE_NS old, or use more than half of what the host can give, or HRI_READ_ALL asks for them.
- * Gives false, and has read nothing, where files have to be opened and may not be. */
+/* Reads again what `reading` holds (at first {0}). Where the program has closed the gauge's files, or the process has
+ * been moved to another group (looked up every HRI_PLACE_AGE_NS), they are found anew, which allocates; if that
+ * fails, or may not be done, the old chain stays. A limit that cannot be read stays as it was last known. The host's
+ * figures are read again only once they are HRI_HOST_AGE_NS old, or use more than half of what the host can give, or
+ * HRI_READ_ALL asks for them. Gives false, and has read nothing, where files have to be opened and may not be. */
 #define HRI_HOST_AGE_NS (100 * HRI_MILLISECOND)
 #define HRI_PLACE_AGE_NS (100 * HRI_MILLISECOND)
 bool hri_gauge_read(hri_gauge *gauge, unsigned how, hri_reading *reading);
 
-/* The limit's file of the first group that is limited, from the own one upwards. Below 0 where none is, or it is not of this
- * machine. */
+/* The limit's file of the first group that is limited, from the own one upwards. Below 0 where none is, or it is not
+ * of this machine. */
 int hri_gauge_limit_fd(const hri_gauge *gauge, const hri_reading *reading);
 
 /* Reads the figures of the groups that have no limit, too: hri_gauge_read() leaves them out, since they decide nothing. */

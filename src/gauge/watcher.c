@@ -63,11 +63,12 @@ static bool reopen(hri_watcher *watcher, unsigned how)
     return true;
 }
 
-/* So many bytes that are charged by hand and do not show are worth a look at the shared memory. */
+/* From this many bytes on that are charged by hand and do not show, the shared memory is read. */
 #define SHARED_MIN (UINT64_C(1) << 20)
 
-/* Reads the gauges. The word that the lease is counted by is read before everything, then the accounts, then the kernel's
- * files: bytes that are granted or touched in between count twice, and none is forgotten. Gives false if nothing was read. */
+/* Reads the gauges. The word that the lease is counted by is read before everything, then the accounts, then the
+ * kernel's files: bytes that are granted or touched in between count twice, and none is forgotten. Gives false if
+ * nothing was read. */
 static bool refresh(hri_watcher *watcher, const hri_accounts *accounts, uint64_t sample_bytes, unsigned how)
 {
     hri_pending_accounts process;
@@ -97,7 +98,7 @@ static bool refresh(hri_watcher *watcher, const hri_accounts *accounts, uint64_t
     return true;
 }
 
-/* For surprises no more than one part in so many of the limit is held back. */
+/* At most an eighth of the limit is held back for surprises. */
 #define SURPRISE_SHARE 8
 
 /* Issues a lease by a new reading. */
@@ -169,8 +170,8 @@ static hri_books open_books(const hri_watcher *watcher, const hri_accounts *acco
 
 static _Atomic unsigned watchers; /* that share; the last one leaves for the process */
 
-/* Shares the word with the other processes of the group that binds. Where that is another group than before, the lease of the
- * reading is worth nothing: the next grant makes a reading by the new word. */
+/* Shares the word with the other processes of the group that binds. Where that is another group than before, the
+ * lease of the reading is worth nothing: the next grant makes a reading by the new word. */
 static void share(hri_watcher *watcher, unsigned how)
 {
     if (!watcher->shares || how & HRI_LOOK_IN_PLACE)

@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The sequences of os/cells.h for x86-64, and the counting beside them.
  *
- * A sequence is announced by storing the address of its description into the thread's struct rseq; from label 1 up to 2
- * the kernel sends an interrupted thread to label 4, which lies elsewhere behind the signature that the kernel wants to
- * see there. The description stays announced after the end: it means nothing outside of 1 to 2. Loads and the store may
- * be plain: the only other writers are on this thread (signals), or have a fence between their stores and their loads.
+ * A sequence is announced by storing the address of its description into the thread's struct rseq; from label 1 up to
+ * 2 the kernel sends an interrupted thread to label 4, which lies elsewhere behind the signature that the kernel
+ * wants to see there. The description stays announced after the end: it means nothing outside of 1 to 2. Loads and
+ * the store may be plain: the only other writers are on this thread (signals), or have a fence between their stores
+ * and their loads.
  *
  * Each sequence addresses its cell by one register that holds the cell's address. It loads the value, computes in a
- * register, and commits by one plain store, which is the last instruction. Keep this form. A cell is loaded again some
- * nanoseconds after it was stored, so the time from a store to the next load decides. Intel processors (measured on
- * Sapphire Rapids) forward a store of this form at no cost: a take and a give together cost 0.75 ns. They cost 5.4 ns
- * with a base and an index, `(%record, %place)`, or with arithmetic in memory, `subq %n, (%cell)`. AMD processors
+ * register, and commits by one plain store, which is the last instruction. Keep this form. A cell is loaded again
+ * some nanoseconds after it was stored, so the time from a store to the next load decides. Intel processors (measured
+ * on Sapphire Rapids) forward a store of this form at no cost: a take and a give together cost 0.75 ns. They cost 5.4
+ * ns with a base and an index, `(%record, %place)`, or with arithmetic in memory, `subq %n, (%cell)`. AMD processors
  * (measured on Zen 5) do both at the same speed. The address is an "r" operand: for an "m" operand the compiler may
  * choose an index.
  */
@@ -76,9 +77,10 @@ slow:
     return false;
 }
 
-/* One instruction with arithmetic in memory, unlike above. With a load, an addition and a store, the count of a signal
- * handler that runs between them would be lost, and promises must be exact. As a sequence of its own it would take four
- * more instructions in each charge. An addition waits only for the addition of the charge before, beside the rest. */
+/* One instruction with arithmetic in memory, unlike above. With a load, an addition and a store, the count of a
+ * signal handler that runs between them would be lost, and promises must be exact. As a sequence of its own it would
+ * take four more instructions in each charge. An addition waits only for the addition of the charge before, beside
+ * the rest. */
 static inline void hri_cell_count(hri_cell *cell, int which, uint64_t n)
 {
     __asm__("addq %[n], %[count]" : [count] "+m"(cell->more[which]) : [n] "er"(n) : "cc");

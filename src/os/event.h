@@ -11,7 +11,8 @@ int hri_event_open(void);
 /* Makes it readable; a descriptor below 0 is fine. */
 void hri_event_signal(int fd);
 
-/* The same, if it is the event still: a program that closes all its descriptors may have given its number to another file. */
+/* The same, if it is the event still: a program that closes all its descriptors may have given its number to another
+ * file. */
 void hri_event_signal_own(int fd, const hri_file_mark *mark);
 
 /* Makes it unreadable again. */

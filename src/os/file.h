@@ -37,8 +37,8 @@ ssize_t hri_file_read_on(int fd, char *buffer, size_t size);
 /* Writes all of a buffer to a descriptor. Gives 0 or a negative errno. */
 int hri_file_write(int fd, const char *buffer, size_t size);
 
-/* Which file a descriptor is open on. A program that closes all its descriptors closes ours too, and its next files get their
- * numbers: those must be neither read nor closed. */
+/* Which file a descriptor is open on. A program that closes all its descriptors closes ours too, and its next files
+ * get their numbers: those must be neither read nor closed. */
 typedef struct hri_file_mark {
     dev_t device;
     ino_t inode;

@@ -47,7 +47,8 @@ bool hri_process_is_self(int pid);
 /* Gives 0; -ESRCH if another process than this is meant and there is none; or the shortage that kept it from opening:
  * -ENOMEM, -EMFILE, -ENFILE. Any other file that cannot be opened is no error. */
 int hri_process_open(hri_process *process, const hri_site *site);
-void hri_process_close(hri_process *process); /* but for files that the program has closed: see hri_process_abandon() */
+/* Closes its files, unless the program has closed them: see hri_process_abandon(). */
+void hri_process_close(hri_process *process);
 
 /* Forgets its files, which are not its own any more: their numbers may be those of the program's files. */
 void hri_process_abandon(hri_process *process);
@@ -63,8 +64,8 @@ uint64_t hri_process_read_shared(const hri_process *process);
 /* Tells one place of the process from another: a hash of what /proc says of its groups; 0 where that cannot be read. */
 uint64_t hri_process_read_place(const hri_process *process);
 
-/* How many huge pages were ever queued to be split because a part of them was unmapped; HR_NONE where the kernel does not
- * say. Of the whole machine. */
+/* How many huge pages were ever queued to be split because a part of them was unmapped; HR_NONE where the kernel does
+ * not say. Of the whole machine. */
 uint64_t hri_process_read_splits(const hri_process *process);
 
 /* The host's figures cost as much as all others together. */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Locking: `lock` guards everything; a leaf.
  *
- * The lock in the limit's file belongs to an open file description (F_OFD_SETLK): the library and the program may open and close
- * the same file elsewhere. It lies at [tag][slot][1 + pages], from the highest bits of its offset on; the tag tells the page, so
- * that those who share it are not counted twice.
+ * The lock in the limit's file belongs to an open file description (F_OFD_SETLK): the library and the program may
+ * open and close the same file elsewhere. It lies at [tag][slot][1 + pages], from the highest bits of its offset on;
+ * the tag tells the page, so that those who share it are not counted twice.
  */
 #define _GNU_SOURCE
 #include "os/share.h"
@@ -39,7 +39,7 @@ typedef struct page {
     struct {
         alignas(64) _Atomic uint64_t magic;
         _Atomic uint64_t granted;
-        _Atomic uint32_t slots; /* so many from the first on have been in use */
+        _Atomic uint32_t slots; /* no slot from this one on was ever in use */
     } head;
     struct {
         alignas(64) _Atomic uint64_t pending;
@@ -290,8 +290,8 @@ void hri_share_fork(hri_fork moment)
     hri_fork_lock(&lock, moment);
     if (moment != HRI_FORK_CHILD)
         return;
-    /* The parent's record lock is not inherited; its open file description is, and lives on in the parent. The page stays mapped
-     * until the child joins by itself: a tree's word points into it. */
+    /* The parent's record lock is not inherited; its open file description is, and lives on in the parent. The page
+     * stays mapped until the child joins by itself: a tree's word points into it. */
     hri_file_close_own(here.fd, &here.mark);
     here.fd = -1;
     here.mark = (hri_file_mark){0};
@@ -314,8 +314,8 @@ static void sum_slots(hri_share_sum *sum)
     }
 }
 
-/* Finds the locks of strangers in a range of the limit's file. F_OFD_GETLK gives any lock there, so the rest is looked at on both
- * sides of it. */
+/* Finds the locks of strangers in a range of the limit's file. F_OFD_GETLK gives any lock there, so the rest is
+ * looked at on both sides of it. */
 static void sum_locks(hri_share_sum *sum, off_t from, off_t to, unsigned depth)
 {
     while (from < to && depth < 64) {

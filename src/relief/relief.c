@@ -272,8 +272,8 @@ static uint64_t wanted_for(hri_relief *relief, const hri_shortage *shortage)
     if (!relief->watcher->purges)
         return short_bytes;
     hri_watcher_read(relief->watcher, &sight);
-    /* A purge returns whole pages only: a large demand that asked for no more than it lacks would fall short by pieces, and
-     * need another purge for each. */
+    /* A purge returns whole pages only: a large demand that asked for no more than it lacks would fall short by
+     * pieces, and need another purge for each. */
     if (hri_budget_is_large(shortage->asked_bytes) && !shortage->budget->parent && sight.binding.limit_bytes != HR_NONE)
         short_bytes = hri_add(short_bytes, hri_share(shortage->limit_bytes, URGENT_SHARE));
     if (!shortage->narrowed)
@@ -281,8 +281,8 @@ static uint64_t wanted_for(hri_relief *relief, const hri_shortage *shortage)
     return sight.retained_bytes < short_bytes ? short_bytes - sight.retained_bytes : short_bytes;
 }
 
-/* Is it worth a purge before anybody is asked to let go of something? A large demand may be short by a few pages again and again:
- * for those it asks others. */
+/* Is it worth a purge before anybody is asked to let go of something? A large demand may be short by a few pages
+ * again and again: for those it asks others. */
 static bool comes_first(hri_relief *relief, const hri_shortage *shortage)
 {
     hri_sight sight;
@@ -352,6 +352,8 @@ static unsigned act_once(hri_relief *relief, hri_actor actor)
     bool out_of_time = freed < goal.want_bytes && hri_clock_now(relief->clock) >= goal.deadline_ns;
     if (!on_request)
         purge(relief);
+    if (on_request && !watched_over && freed == 0)
+        return HRI_LOOK_RELIEVED | HRI_LOOK_BLIND; /* nothing has changed that a reading would show */
     if (actor == HRI_ACTOR_CALLER || (on_request && !watched_over))
         return HRI_LOOK_RELIEVED;
     hri_watcher_look(relief->watcher, HRI_LOOK_FRESH | HRI_LOOK_QUIET);

@@ -230,8 +230,8 @@ static hri_budget_view view_of(uint64_t kernel_limit_bytes, uint64_t free_bytes)
     };
 }
 
-/* Prevents bytes that one thread gives back from being granted to another one, whose pages come on top of those that the
- * allocator keeps: only a reading tells that they are free. */
+/* Prevents bytes that one thread gives back from being granted to another one, whose pages come on top of those that
+ * the allocator keeps: only a reading tells that they are free. */
 static void bytes_that_come_back_do_not_renew_the_lease(void **state)
 {
     (void)state;
@@ -286,8 +286,8 @@ static void a_spent_lease_is_renewed_before_a_charge_is_refused(void **state)
     hr_budget_uncharge(fixture.root, 50);
 }
 
-/* Regression: a transfer between two children was refused by the root, though nothing was taken from the kernel, and the
- * attempt used up what was left. */
+/* Regression: a transfer between two children was refused by the root, though nothing was taken from the kernel, and
+ * the attempt used up what was left. */
 static void a_transfer_takes_nothing_from_the_kernel(void **state)
 {
     (void)state;

@@ -230,8 +230,8 @@ static void time_runs_out(void **state)
     hr_budget_uncharge(root, LIMIT);
 }
 
-/* A waiter that fits but stands back for one that was passed sixteen times, and times out. It was never short of anything
- * itself; its refusal named no budget, and counting it there crashed. */
+/* A waiter that fits but stands back for one that was passed sixteen times, and times out. It was never short of
+ * anything itself; its refusal named no budget, and counting it there crashed. */
 static void time_runs_out_for_a_waiter_that_stands_back(void **state)
 {
     (void)state;

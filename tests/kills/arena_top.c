@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Prevents: memory that is freed into the top of a thread's arena never goes back to the kernel, since malloc_trim(0) trims the
- * top of the main arena alone. Nothing is held, and a large block is refused for ever.
+/* Prevents: memory that is freed into the top of a thread's arena never goes back to the kernel, since malloc_trim(0)
+ * trims the top of the main arena alone. Nothing is held, and a large block is refused for ever.
  *
  *     arena_top SIZE MIB THREADS WANT_MIB [backwards]      in 64 MiB
  *
- * Threads take MIB in blocks of SIZE, free them in that order or backwards, and live on. Then WANT_MIB are wanted in one block.
+ * Threads take MIB in blocks of SIZE, free them in that order or backwards, and live on. Then WANT_MIB are wanted in
+ * one block.
  * Right: they are granted within 5 s.
  */
 #include "kills/kills.h"

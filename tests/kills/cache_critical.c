@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Prevents: nothing but a cache, and the level is critical most of the time. A thread that evicts frees into the arena of
- * another one than the thread that grows, so evicting does not lower the resident set.
+/* Prevents: nothing but a cache, and the level is critical most of the time. A thread that evicts frees into the
+ * arena of another one than the thread that grows, so evicting does not lower the resident set.
  *
  *     cache_critical VALUE_MOST THREADS SECONDS      in 64 MiB
  *
- * Threads put values of 64 bytes to VALUE_MOST, log-uniform, into a cache without a limit of its own. After 1.5 s the level is
- * sampled every 2 ms, and a request of 64 KiB asks to be admitted.
- * Right: the level is degraded or critical in less than 2 % of the samples, and less than 2 % of the requests are refused.
+ * Threads put values of 64 bytes to VALUE_MOST, log-uniform, into a cache without a limit of its own. After 1.5 s the
+ * level is sampled every 2 ms, and a request of 64 KiB asks to be admitted.
+ * Right: the level is degraded or critical in less than 2 % of the samples, and less than 2 % of the requests are
+ * refused.
  */
 #include "kills/kills.h"
 

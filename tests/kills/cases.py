@@ -91,12 +91,14 @@ CASES = [
     Case("transfer_parts", "transfer 60 8"),
     Case("left_bytes", "left_bytes self 16", quick=1),
     Case("left_bytes_other", "left_bytes other 16"),
+    Case("readings", "readings", quick=1),
+    Case("readings_no_monitor", "readings -1", quick=1),
     Case("tls_stack", "tls_stack", quick=1),
     # The group changes, or the files by which it is read are gone.
     Case("moved", "moved 24", quick=1),
     Case("moved_fast", "moved 24 10"),
     Case("moved_little", "moved 16 100"),
-    *[Case(f"closed_files_{how}", f"closed_files {how}", quick=1) for how in ("close", "reuse", "daemon")],
+    *[Case(f"closed_files_{how}", f"closed_files {how}", quick=1) for how in ("close", "reuse", "daemon", "use")],
     # What cannot be prevented.
     Case("limit_lowered", "limit_lowered 60000 {seed}", right=("ok", "killed"), later=CANNOT),
     Case("fork_cow", "fork_cow 40", right=("ok", "killed"), later=CANNOT),

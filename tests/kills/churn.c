@@ -3,10 +3,12 @@
  *
  *     churn SEED SECONDS [PARAMETER=VALUE]...
  *
- * Threads take, resize, exchange and free blocks. All that is granted is touched, some of it late, and contents are checked.
+ * Threads take, resize, exchange and free blocks. All that is granted is touched, some of it late, and contents are
+ * checked.
  *   threads; small, mid, large, huge: weights of sizes below 4 KiB, 128 KiB, 1 MiB, maxk KiB
  *   realloc, calloc, align, admit: per cent of calls; cross: per cent of frees by another thread; late: of touches
- *   own: MiB that nobody charged; burst: 1/N of the limit that nobody charged comes and goes; fill: rounds of small blocks
+ *   own: MiB that nobody charged; burst: 1/N of the limit that nobody charged comes and goes; fill: rounds of small
+ *   blocks
  *   tuned: thresholds of 0.93 and 0.97; interval: in ms, -1: no monitor; reclaim: half of the blocks yield to relief
  *   pace: pauses of up to so many µs
  * Right at the end: nothing is held, the level is normal within 8 s, half of the limit is granted in one block.

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Prevents: a program closes all its descriptors after it made a guard, as daemons do. The guard's readings failed, or read
- * other files that have the same numbers now; the limit was lost or stale, and the kernel killed the process.
+/* Prevents: a program closes all its descriptors after it made a guard, as daemons do. The guard's readings failed,
+ * or read other files that have the same numbers now; the limit was lost or stale, and the kernel killed the process.
  *
- *     closed_files close|reuse|daemon      in 64 MiB
+ *     closed_files close|reuse|daemon|use      in 64 MiB
  *
- * close: all descriptors from 3 up. reuse: other files get their numbers. daemon: a child that detaches, closes all of them
- * and starts the guard's monitor again. Then the program's own memory grows by 20 MiB, and blocks are taken until one is
- * refused.
- * Right: no kill, at least 6/10 of the limit without 20 MiB is granted, and the monitor does not spin: it takes less than half of
- * a second of processor time in a second.
+ * close: all descriptors from 3 up. reuse: other files get their numbers. daemon: a child that detaches, closes all
+ * of them and starts the guard's monitor again. use: the files alone that tell a group's use. Then the program's own memory grows by 20 MiB, and blocks are taken
+ * until one is refused.
+ * Right: no kill, at least 6/10 of the limit without 20 MiB is granted, and the monitor does not spin: it takes less
+ * than half of a second of processor time in a second.
  */
 #include "kills/kills.h"
 
@@ -48,6 +48,19 @@ static void close_all(bool reuse)
         HRT_MUST(open(i % 2 ? "/dev/zero" : "/dev/null", O_RDWR | O_CLOEXEC) >= 0);
 }
 
+/* Closes all descriptors of files of a name. */
+static void close_named(const char *name)
+{
+    char path[64], file[512];
+    for (int fd = 3; fd < 256; fd++) {
+        snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+        ssize_t length = readlink(path, file, sizeof file - 1);
+        file[length > 0 ? length : 0] = '\0';
+        if (strstr(file, name))
+            close(fd);
+    }
+}
+
 int main(int argc, char **argv)
 {
     const char *how = argc > 1 ? argv[1] : "close";
@@ -55,6 +68,10 @@ int main(int argc, char **argv)
     hr_guard *guard = hrt_guard(&budget);
     hr_figures figures;
     HRT_MUST(hr_guard_read(guard, &figures) == 0);
+    if (strcmp(how, "use") == 0) {
+        close_named("/memory.stat");
+        return live(guard, budget, figures.limit_bytes);
+    }
     if (strcmp(how, "daemon") != 0) {
         close_all(strcmp(how, "reuse") == 0);
         return live(guard, budget, figures.limit_bytes);

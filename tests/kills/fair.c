@@ -3,9 +3,10 @@
  *
  *     fair PROCESSES idle|evictable [mixed]      in 64 MiB
  *
- * All processes but one fill the group. With "evictable" they keep their blocks, which a reclaimer frees on demand; with "idle"
- * they free all of them, so that what is left is memory that their allocator retains. Then the last process starts and
- * wants the limit / (4 × PROCESSES) in blocks of 64 KiB. With "mixed" each is of another kind (company.h).
+ * All processes but one fill the group. With "evictable" they keep their blocks, which a reclaimer frees on demand;
+ * with "idle" they free all of them, so that what is left is memory that their allocator retains. Then the last
+ * process starts and wants the limit / (4 × PROCESSES) in blocks of 64 KiB. With "mixed" each is of another kind
+ * (company.h).
  * Right: it has them within a second of its first charge, and nothing is killed.
  */
 #include "kills/company.h"

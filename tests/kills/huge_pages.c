@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Prevents: with huge pages in malloc's arenas a charge of 100 bytes may touch 2 MiB. What was charged was taken for what
- * would be touched.
+/* Prevents: with huge pages in malloc's arenas a charge of 100 bytes may touch 2 MiB. What was charged was taken for
+ * what would be touched.
  *
  *     huge_pages THREADS SECONDS SEED      in 64 and 256 MiB, with GLIBC_TUNABLES=glibc.malloc.hugetlb=1
  *
@@ -31,11 +31,7 @@ static void *take(void *number)
             continue;
         }
         refused++;
-        for (size_t keep = count * hrt_below(&state, 90) / 100; count > keep;) {
-            size_t i = hrt_below(&state, count);
-            hr_free(slots[i]);
-            slots[i] = slots[--count];
-        }
+        hrt_keep_only(slots, &count, count * hrt_below(&state, 90) / 100, &state);
         usleep((useconds_t)hrt_below(&state, 2000));
     }
     while (count)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Shared by the programs of tests/kills: random numbers, memory that no budget knows, and how a run ends.
  *
- * Each program runs in a memory cgroup of its own that tools/cage.c makes. Its exit status says how the run ended. A run
- * that the kernel killed has no exit status: cage reads that from the cgroup.
+ * Each program runs in a memory cgroup of its own that tools/cage.c makes. Its exit status says how the run ended. A
+ * run that the kernel killed has no exit status: cage reads that from the cgroup.
  */
 #ifndef HRT_KILLS_KILLS_H
 #define HRT_KILLS_KILLS_H
@@ -177,6 +177,16 @@ static inline int hrt_granted(size_t granted, size_t least)
 {
     printf("granted %.1f MiB, at least %.1f are right\n", hrt_mib(granted), hrt_mib(least));
     return granted >= least ? HRT_RIGHT : HRT_REFUSED;
+}
+
+/* Frees random blocks until `keep` are left. */
+static inline void hrt_keep_only(char **slots, size_t *count, size_t keep, uint64_t *state)
+{
+    while (*count > keep) {
+        size_t i = hrt_below(state, *count);
+        hr_free(slots[i]);
+        slots[i] = slots[--*count];
+    }
 }
 
 #endif

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Prevents: hr_budget_read() of the root promises what a charge does not get, or less than it gets. `left_bytes` of the root is
- * what a charge would get now.
+/* Prevents: hr_budget_read() of the root promises what a charge does not get, or less than it gets. `left_bytes` of
+ * the root is what a charge would get now.
  *
  *     left_bytes self|other OWN_MIB      in 64 MiB
  *
- * OWN_MIB of touched memory that no budget knows is held by the program itself or by another process of the group. Nothing else
- * happens meanwhile.
- * Right: a charge of exactly `left_bytes` is granted, one of 256 KiB more is refused, 20 times. (The kernel's own figures
- * change by some pages between the reading and the charge.)
+ * OWN_MIB of touched memory that no budget knows is held by the program itself or by another process of the group.
+ * Nothing else happens meanwhile.
+ * Right: a charge of exactly `left_bytes` is granted, one of 256 KiB more is refused, 20 times. (The kernel's own
+ * figures change by some pages between the reading and the charge.)
  */
 #include "kills/kills.h"
 

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Shows what cannot be prevented: the group's limit is lowered to just above its use while threads take and give back.
- * From inside this cannot be seen in time. README says so under "What it cannot do".
+/* Shows what cannot be prevented: the group's limit is lowered to just above its use while threads take and give
+ * back. From inside this cannot be seen in time. README says so under "What it cannot do".
  *
  *     limit_lowered SIZE_MOST SEED      in 64 MiB
  *
- * The limit is lowered to 64 KiB to 3 MiB above use and raised again, for 6 s. A kernel that refuses this is asked again.
+ * The limit is lowered to 64 KiB to 3 MiB above use and raised again, for 6 s. A kernel that refuses this is asked
+ * again.
  */
 #include "kills/kills.h"
 
@@ -29,11 +30,7 @@ static void *take(void *number)
             slots[count++] = memset(block, 1, size);
         if (block && hrt_below(&state, 3000))
             continue;
-        for (size_t keep = count * hrt_below(&state, 100) / 100; count > keep;) {
-            size_t i = hrt_below(&state, count);
-            hr_free(slots[i]);
-            slots[i] = slots[--count];
-        }
+        hrt_keep_only(slots, &count, count * hrt_below(&state, 100) / 100, &state);
         usleep((useconds_t)hrt_below(&state, 2000));
     }
     while (count)

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Prevents: guarded processes of one group that die, start late, run as another user or in other namespaces are killed by
- * the kernel, because they do not know of each other's grants, or know of them no longer.
+/* Prevents: guarded processes of one group that die, start late, run as another user or in other namespaces are
+ * killed by the kernel, because they do not know of each other's grants, or know of them no longer.
  *
  *     many PROCESSES SECONDS SEED [mixed] [together]      in 64 MiB
  *
- * Each process takes blocks and touches them until one is refused, then gives back a random part. The parent kills a random
- * process by SIGKILL every 0 to 200 ms and starts another in its place 0 to 200 ms later. With "mixed" each is of another kind
- * (company.h). With
- * "together" all processes free all of their blocks every 250 ms, at the same time, and take at the same time again.
+ * Each process takes blocks and touches them until one is refused, then gives back a random part. The parent kills a
+ * random process by SIGKILL every 0 to 200 ms and starts another in its place 0 to 200 ms later. With "mixed" each is
+ * of another kind (company.h). With "together" all processes free all of their blocks every 250 ms, at the same time,
+ * and take at the same time again.
  * Right: no kill by the kernel, and every process that lives to the end was granted something.
  */
 #include "kills/company.h"
@@ -19,15 +19,6 @@
 static uint64_t seed;
 static int64_t end_ns;
 static bool mixed, together;
-
-static void keep_only(char **slots, size_t *count, size_t keep, uint64_t *state)
-{
-    while (*count > keep) {
-        size_t i = hrt_below(state, *count);
-        hr_free(slots[i]);
-        slots[i] = slots[--*count];
-    }
-}
 
 static int take_and_give(long number)
 {
@@ -41,7 +32,7 @@ static int take_and_give(long number)
     for (int64_t now_ns; (now_ns = hrt_now_ns()) < end_ns;) {
         if (together && now_ns / BEAT != beat) {
             beat = now_ns / BEAT;
-            keep_only(slots, &count, 0, &state);
+            hrt_keep_only(slots, &count, 0, &state);
             now_ns = hrt_now_ns() % BEAT;
             usleep((useconds_t)(now_ns < BEAT / 10 ? (BEAT / 10 - now_ns) / 1000 : 0)); /* the others free, too */
         }
@@ -52,7 +43,7 @@ static int take_and_give(long number)
             granted++;
             continue;
         }
-        keep_only(slots, &count, count * hrt_below(&state, 90) / 100, &state);
+        hrt_keep_only(slots, &count, count * hrt_below(&state, 90) / 100, &state);
         usleep((useconds_t)hrt_below(&state, 20000));
     }
     return granted > 0 ? HRT_RIGHT : HRT_REFUSED;

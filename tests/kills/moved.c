@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Prevents: a process is moved to a smaller group while its old group stays. The guard went on with the files of the old
- * group, granted by its limit, and the kernel killed the process.
+/* Prevents: a process is moved to a smaller group while its old group stays. The guard went on with the files of the
+ * old group, granted by its limit, and the kernel killed the process.
  *
  *     moved LIMIT_MIB [INTERVAL_MS]      in 64 MiB
  *
- * A process with a guard holds 8 MiB and is moved by its parent to a group of LIMIT_MIB. After three rounds of its monitor, but
- * at least 200 ms, it takes blocks until one is refused.
- * Right: no kill in the new group, and at least three eighths of its limit are granted: what it held before counts too.
+ * A process with a guard holds 8 MiB and is moved by its parent to a group of LIMIT_MIB. After three rounds of its
+ * monitor, but at least 200 ms, it takes blocks until one is refused.
+ * Right: no kill in the new group, and at least three eighths of its limit are granted: what it held before counts
+ * too.
  */
 #include "kills/kills.h"
 

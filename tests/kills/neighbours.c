@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Prevents: guarded processes in one group do not know of what the others were granted a moment ago. Four that touch at
- * once were killed.
+/* Prevents: guarded processes in one group do not know of what the others were granted a moment ago. Four that touch
+ * at once were killed.
  *
  *     neighbours PROCESSES SECONDS SEED [prefork]      in 64 MiB and more
  *
- * Each process takes blocks and touches them until one is refused, then gives back a random part. With "prefork" they are
- * forked by a process that has a guard already, else each makes its own.
+ * Each process takes blocks and touches them until one is refused, then gives back a random part. With "prefork" they
+ * are forked by a process that has a guard already, else each makes its own.
  * Right: no kill, and each process is granted something.
  */
 #include "kills/kills.h"
@@ -29,11 +29,7 @@ static int live(hr_guard *guard, uint64_t state, int64_t end_ns)
             continue;
         }
         refused++;
-        for (size_t keep = count * hrt_below(&state, 90) / 100; count > keep;) {
-            size_t i = hrt_below(&state, count);
-            hr_free(slots[i]);
-            slots[i] = slots[--count];
-        }
+        hrt_keep_only(slots, &count, count * hrt_below(&state, 90) / 100, &state);
         usleep((useconds_t)hrt_below(&state, 20000));
     }
     printf("granted %ld, refused %ld\n", granted, refused);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Prevents: without a monitor thread, and so in each child of a fork(), critical never ends. An admission that was shut made no
- * room, so nobody purged, and memory that the allocator retains kept the level up.
+/* Prevents: without a monitor thread, and so in each child of a fork(), critical never ends. An admission that was
+ * shut made no room, so nobody purged, and memory that the allocator retains kept the level up.
  *
  *     nomonitor SIZE SECONDS REQUEST      in 64 MiB
  *
- * Blocks of SIZE bytes are taken until one is refused, and all of them are freed. Then requests of REQUEST bytes ask to be
- * admitted, for SECONDS.
+ * Blocks of SIZE bytes are taken until one is refused, and all of them are freed. Then requests of REQUEST bytes ask
+ * to be admitted, for SECONDS.
  * Right: one is admitted.
  */
 #include "kills/kills.h"

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Prevents: page cache counts as free at the limit, but pages under writeback, dirty pages and pages that are just being read
- * cannot be taken back at once.
+/* Prevents: page cache counts as free at the limit, but pages under writeback, dirty pages and pages that are just
+ * being read cannot be taken back at once.
  *
  *     page_cache none|write|sync|read|map|map-read|lock|shm SECONDS SEED      in 64 MiB
  *
- * "none" is the control. One thread writes or reads a file of 256 MiB (8 MiB on a tmpfs, for shm) in TMPDIR, or does so through a mapping. Two threads
- * take blocks until one is refused and give back a random part.
+ * "none" is the control. One thread writes or reads a file of 256 MiB (8 MiB on a tmpfs, for shm) in TMPDIR, or does
+ * so through a mapping. Two threads take blocks until one is refused and give back a random part.
  * Right: no kill, and the level is normal within 5 s of the end.
  */
 #include "kills/kills.h"
@@ -143,11 +143,7 @@ static void *take(void *number)
             continue;
         }
         refused++;
-        for (size_t keep = count * hrt_below(&state, 90) / 100; count > keep;) {
-            size_t i = hrt_below(&state, count);
-            hr_free(slots[i]);
-            slots[i] = slots[--count];
-        }
+        hrt_keep_only(slots, &count, count * hrt_below(&state, 90) / 100, &state);
         usleep((useconds_t)hrt_below(&state, 3000));
     }
     while (count)

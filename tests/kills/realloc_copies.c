@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Prevents: hr_realloc() charges only the difference, but an allocator that copies holds the old and the new block at the
- * same time. The kernel killed the process for the block that was not charged.
+/* Prevents: hr_realloc() charges only the difference, but an allocator that copies holds the old and the new block at
+ * the same time. The kernel killed the process for the block that was not charged.
  *
  *     realloc_copies BLOCKS SIZE MORE [AT_LEAST]      in 64 MiB
  *

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Prevents: under RLIMIT_AS the level is critical for ever, because each arena of glibc reserves 64 MiB of address space that it
- * does not use.
+/* Prevents: under RLIMIT_AS the level is critical for ever, because each arena of glibc reserves 64 MiB of address
+ * space that it does not use.
  *
  *     rlimit_as MIB THREADS      in any group that is larger
  *

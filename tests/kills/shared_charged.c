@@ -3,7 +3,8 @@
  *
  *     shared_charged [private]      in 64 MiB
  *
- * 30 MiB are charged by hr_budget_charge() and mapped with MAP_SHARED, or with MAP_PRIVATE. Blocks are taken after that.
+ * 30 MiB are charged by hr_budget_charge() and mapped with MAP_SHARED, or with MAP_PRIVATE. Blocks are taken after
+ * that.
  * Right: no kill, and no less than 24 MiB more are granted in both cases.
  */
 #include "kills/kills.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Prevents: hr_budget_try_charge() in a signal handler deadlocks with a fork() of another thread. The handler interrupted
- * malloc(), which holds an arena's lock, and waited for the tree's lock. The forking thread held the tree's lock by our
- * handler of fork(), and waited in glibc for the arena's lock.
+/* Prevents: hr_budget_try_charge() in a signal handler deadlocks with a fork() of another thread. The handler
+ * interrupted malloc(), which holds an arena's lock, and waited for the tree's lock. The forking thread held the
+ * tree's lock by our handler of fork(), and waited in glibc for the arena's lock.
  *
  *     signal_fork SECONDS
  *

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Prevents: hr_budget_try_charge() in a signal handler deadlocks with hr_budget_free() of another thread. The handler
- * interrupted malloc() with an arena's lock held and waited for the tree's lock. hr_budget_free() called free() with the
- * tree's lock held, and waited for the arena's lock.
+ * interrupted malloc() with an arena's lock held and waited for the tree's lock. hr_budget_free() called free() with
+ * the tree's lock held, and waited for the arena's lock.
  *
  *     signal_free SECONDS
  *

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Charges in a signal handler that interrupts malloc(), while another thread does something with the library: shared by the
- * programs that look for a deadlock of the two. */
+/* Charges in a signal handler that interrupts malloc(), while another thread does something with the library: shared
+ * by the programs that look for a deadlock of the two. */
 #ifndef HRT_KILLS_SIGNALS_H
 #define HRT_KILLS_SIGNALS_H
 
@@ -38,8 +38,8 @@ static void *allocate(void *unused)
     return unused;
 }
 
-/* Runs `other`, which counts its rounds, beside a thread in malloc() that is interrupted all the time. Does not return, and
- * calls nothing that may need malloc(), which may be locked for ever. */
+/* Runs `other`, which counts its rounds, beside a thread in malloc() that is interrupted all the time. Does not
+ * return, and calls nothing that may need malloc(), which may be locked for ever. */
 static void hrt_interrupt(void *(*other)(void *unused), long seconds)
 {
     struct sigaction action = {.sa_handler = charge_in_handler, .sa_flags = SA_RESTART};

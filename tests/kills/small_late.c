@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Prevents: blocks of 4 to 8 KiB that are touched late are not pending, beside memory of the program's own. A block of 8191
- * bytes always has one whole page to itself, a block of 6000 bytes in half of the cases.
+/* Prevents: blocks of 4 to 8 KiB that are touched late are not pending, beside memory of the program's own. A block
+ * of 8191 bytes always has one whole page to itself, a block of 6000 bytes in half of the cases.
  *
  *     small_late OWN_MIB SIZE [THREADS]      in 64 MiB
  *

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Prevents: memory of malloc is admitted and spent, and is touched only later, beside memory that nobody charged. The
- * bytes were forgotten between hr_ticket_spend() and the first touch, granted twice, and the kernel killed the process.
+ * bytes were forgotten between hr_ticket_spend() and the first touch, granted twice, and the kernel killed the
+ * process.
  *
  *     spend_late OWN_MIB SECONDS SEED      in 64 MiB
  *
- * Like a server whose bodies arrive slowly: 32 threads each admit 4 MiB, spend the ticket, malloc() as much and fill it
- * slowly. They keep up to 64 bodies and drop a random one for each new one. OWN_MIB is memory that nobody charged.
+ * Like a server whose bodies arrive slowly: 32 threads each admit 4 MiB, spend the ticket, malloc() as much and fill
+ * it slowly. They keep up to 64 bodies and drop a random one for each new one. OWN_MIB is memory that nobody charged.
  * Right: no kill, and half of the bodies that fit beside OWN_MIB are served.
  */
 #include "kills/kills.h"

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Prevents: a server with hr_admit() in front of malloc'ed values swings between full and empty. Admission filled up to
- * degrade_at, memory that nobody charged tipped the level over, nothing could be relieved, and everything was refused for
- * a dwell while clients deleted nearly all of it.
+/* Prevents: a server with hr_admit() in front of malloc'ed values swings between full and empty. Admission filled up
+ * to degrade_at, memory that nobody charged tipped the level over, nothing could be relieved, and everything was
+ * refused for a dwell while clients deleted nearly all of it.
  *
  *     steady SECONDS SEED      in 64 MiB
  *
- * 16 threads put values of 1 to 64 KiB by admission and malloc(), default options; one call in four deletes a random value.
- * The use of the group is sampled every 10 ms once it has been at 70 % of the limit, or after one second.
+ * 16 threads put values of 1 to 64 KiB by admission and malloc(), default options; one call in four deletes a random
+ * value. The use of the group is sampled every 10 ms once it has been at 70 % of the limit, or after one second.
  * Right: the mean is at least 80 % of the limit, no sample is below 60 %, and nothing is killed.
  */
 #include "kills/kills.h"

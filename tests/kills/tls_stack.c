@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Prevents: glibc puts the static TLS of all libraries on each thread's stack. With 200,000 bytes of it the monitor's stack
- * overflowed: SIGSEGV.
+/* Prevents: glibc puts the static TLS of all libraries on each thread's stack. With 200,000 bytes of it the monitor's
+ * stack overflowed: SIGSEGV.
  *
  *     tls_stack
  *

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Prevents: "reclaimable" slab counts as free, but names of files on a tmpfs pin it. On v2 the process was killed; v1 does not
- * tell which slab is reclaimable, so all of it counts there.
+/* Prevents: "reclaimable" slab counts as free, but names of files on a tmpfs pin it. On v2 the process was killed; v1
+ * does not tell which slab is reclaimable, so all of it counts there.
  *
  *     tmpfs_dentries FILES      in 64 MiB; needs root, for a tmpfs in a mount namespace of its own
  *

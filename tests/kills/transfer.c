@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Prevents: hr_budget_transfer() between two budgets is refused because the bytes count twice while they move. Their common
- * ancestors hold them throughout, so nothing new is needed.
+/* Prevents: hr_budget_transfer() between two budgets is refused because the bytes count twice while they move. Their
+ * common ancestors hold them throughout, so nothing new is needed.
  *
  *     transfer PERCENT [THREADS]      in 64 MiB
  *

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Prevents: hr_budget_try_charge() of 128 KiB and more refuses while nearly everything is free. It left the reading to a
- * thread that was reading already, judged by an old figure, and did not read again.
+/* Prevents: hr_budget_try_charge() of 128 KiB and more refuses while nearly everything is free. It left the reading
+ * to a thread that was reading already, judged by an old figure, and did not read again.
  *
  *     try_charge THREADS KIB PAUSE_US SECONDS [HELD_PERCENT]      in 64 MiB
  *
- * THREADS threads charge KIB each and give it back at once, with pauses of PAUSE_US on average. HELD_PERCENT of the limit
- * are held and touched meanwhile.
+ * THREADS threads charge KIB each and give it back at once, with pauses of PAUSE_US on average. HELD_PERCENT of the
+ * limit are held and touched meanwhile.
  * Right: no refusal. The bytes are there.
  */
 #include "kills/kills.h"

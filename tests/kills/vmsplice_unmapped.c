@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Prevents: pages that no process maps, but a pipe holds, count as free. The level was normal with 21 MiB in use, and the
- * process was killed.
+/* Prevents: pages that no process maps, but a pipe holds, count as free. The level was normal with 21 MiB in use, and
+ * the process was killed.
  *
  *     vmsplice_unmapped MIB      in 64 MiB
  *

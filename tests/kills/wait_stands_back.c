@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Prevents: a waiter that fits stands back for a larger one that was passed 16 times, and times out. It had no shortage to
- * report, and hr_budget_charge_wait() used one that was never filled in: SIGSEGV.
+/* Prevents: a waiter that fits stands back for a larger one that was passed 16 times, and times out. It had no
+ * shortage to report, and hr_budget_charge_wait() used one that was never filled in: SIGSEGV.
  *
  *     wait_stands_back
  *

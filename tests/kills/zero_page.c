@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Prevents: a block of hr_calloc() is read before it is written. mincore() says that its pages are resident, but they all
- * are the kernel's page of zeros, which costs nothing until they are written. The block was not pending any more.
+/* Prevents: a block of hr_calloc() is read before it is written. mincore() says that its pages are resident, but they
+ * all are the kernel's page of zeros, which costs nothing until they are written. The block was not pending any more.
  *
  *     zero_page OWN_MIB ZEROS_MIB      in 64 MiB
  *
- * ZEROS_MIB of zeros are read beside OWN_MIB of the program's own memory. Blocks are taken until one is refused, then the
- * zeros are written.
+ * ZEROS_MIB of zeros are read beside OWN_MIB of the program's own memory. Blocks are taken until one is refused, then
+ * the zeros are written.
  * Right: the zeros are granted, and no kill.
  */
 #include "kills/kills.h"

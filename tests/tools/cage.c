@@ -3,12 +3,12 @@
  *
  *     cage LIMIT SECONDS [NAME=VALUE]... PROGRAM [ARGUMENT]...
  *
- * LIMIT is a size such as 64MiB. After SECONDS the run counts as hung. NAME=VALUE is set for the program alone, so that
- * LD_PRELOAD reaches nothing else. The program finds its group in HEADROOM_CAGE_PATH and HEADROOM_CAGE_VERSION.
+ * LIMIT is a size such as 64MiB. After SECONDS the run counts as hung. NAME=VALUE is set for the program alone, so
+ * that LD_PRELOAD reaches nothing else. The program finds its group in HEADROOM_CAGE_PATH and HEADROOM_CAGE_VERSION.
  *
- * The last line of output is "cage: exit N kills K seconds S" or "cage: signal …" or "cage: hung …". Processes that the
- * program left are killed and the group is removed, also after SIGINT and SIGTERM.
- * Exit status: 0 if the program ran, 77 without a cgroup, 2 for wrong arguments or a group that cannot be entered.
+ * The last line of output is "cage: exit N kills K seconds S" or "cage: signal …" or "cage: hung …". Processes that
+ * the program left are killed and the group is removed, also after SIGINT and SIGTERM. Exit status: 0 if the program
+ * ran, 77 without a cgroup, 2 for wrong arguments or a group that cannot be entered.
  */
 #include "support/cgroup.h"
 
