@@ -60,25 +60,32 @@ void hri_section_leave_late(hr_budget *budget, uint64_t bytes)
     atomic_store_explicit(&budget->tree->late, true, memory_order_release);
 }
 
+/* Gives back what is late of one budget; where its own lock is taken, next time. */
+static void collect_one(hr_budget *budget)
+{
+    bool all = true;
+    if (atomic_load_explicit(&budget->late_bytes, memory_order_relaxed) == 0)
+        return;
+    bool young = hri_section_lock_young(budget, &all);
+    if (!all) {
+        atomic_store_explicit(&budget->tree->late, true, memory_order_relaxed);
+        return;
+    }
+    hri_path_give(budget, atomic_exchange_explicit(&budget->late_bytes, 0, memory_order_relaxed));
+    if (young)
+        unlock(budget);
+}
+
 void hri_section_collect(hri_budget_tree *tree)
 {
     if (!atomic_load_explicit(&tree->late, memory_order_relaxed))
         return;
     atomic_store_explicit(&tree->late, false, memory_order_relaxed);
     atomic_thread_fence(memory_order_seq_cst);
-    for (hr_budget *budget = &tree->root; budget; budget = hri_budget_next(budget, &tree->root)) {
-        bool all = true;
-        if (atomic_load_explicit(&budget->late_bytes, memory_order_relaxed) == 0)
-            continue;
-        bool young = hri_section_lock_young(budget, &all);
-        if (!all) { /* next time */
-            atomic_store_explicit(&tree->late, true, memory_order_relaxed);
-            continue;
-        }
-        hri_path_give(budget, atomic_exchange_explicit(&budget->late_bytes, 0, memory_order_relaxed));
-        if (young)
-            unlock(budget);
-    }
+    hr_budget *budget = &tree->root;
+    do
+        collect_one(budget);
+    while ((budget = hri_budget_next(budget, &tree->root)) != NULL);
     tree->renewal_wanted |= hri_wait_serve(tree);
 }
 

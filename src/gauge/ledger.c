@@ -48,14 +48,6 @@ static uint64_t margin(const hri_books *books, const hri_cgroup_reading *group)
                                             hri_max(books->ours.sharing.processes + books->ours.sharing.strangers, 1)));
 }
 
-/* Of what is free, the processes that count by one word have a part, by their number. */
-static uint64_t part_of(const hri_books *books, uint64_t free_bytes)
-{
-    const hri_share_sum *sharing = &books->ours.sharing;
-    return sharing->strangers ? free_bytes / (sharing->processes + sharing->strangers) * sharing->processes
-                              : free_bytes;
-}
-
 uint64_t hri_ledgers_free_of_groups(const hri_books *books, uint64_t *ret_margin)
 {
     uint64_t least = HR_NONE;
@@ -70,7 +62,7 @@ uint64_t hri_ledgers_free_of_groups(const hri_books *books, uint64_t *ret_margin
             .pending_bytes = hri_add(books->ours.pending_bytes, books->ours.sharing.pending_bytes),
             .margin_bytes = margin(books, group),
         };
-        uint64_t free_bytes = part_of(books, hri_lease_free(&terms));
+        uint64_t free_bytes = hri_lease_free(&terms);
         if (free_bytes < least) {
             least = free_bytes;
             *ret_margin = terms.margin_bytes;

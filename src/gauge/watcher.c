@@ -30,17 +30,21 @@ static void queue_change(hri_watcher *watcher, hr_level from, hr_level to)
 #define MEASURE_REST 64
 #define UNTOUCHED_SHARE (1.0 / 64)
 
-/* Counts what is untouched, if that may make a difference and is not done all the time. */
-static void measure_untouched(hri_watcher *watcher, unsigned how, int64_t now_ns)
+/* Counts what is untouched, if that may make a difference and is not done all the time. Returns false if the list may still
+ * hold many blocks that have their pages: then they count as used and as pending. */
+static bool measure_untouched(hri_watcher *watcher, unsigned how, int64_t now_ns)
 {
     bool wanted = how & HRI_LOOK_SURE;
     uint64_t bytes = hri_untouched_bytes();
     uint64_t enough = wanted ? 1 : hri_share(watcher->ledgers.kernel_limit_bytes, UNTOUCHED_SHARE);
-    if (bytes < enough || now_ns - watcher->measured_ns < watcher->measuring_ns * (wanted ? 1 : MEASURE_REST))
-        return;
+    if (bytes < enough)
+        return true;
+    if (now_ns - watcher->measured_ns < watcher->measuring_ns * (wanted ? 1 : MEASURE_REST))
+        return false;
     hri_untouched_measure();
     watcher->measured_ns = hri_clock_now(watcher->gauge.clock);
     watcher->measuring_ns = watcher->measured_ns - now_ns;
+    return true;
 }
 
 /* Is the reading too old for this look? */
@@ -98,25 +102,45 @@ static bool refresh(hri_watcher *watcher, const hri_accounts *accounts, uint64_t
     return true;
 }
 
-/* At most an eighth of the limit is held back for surprises. */
-#define SURPRISE_SHARE 8
+/* At most a sixteenth of the limit is held back for surprises: with an eighth, memory that a library took once and gave back
+ * kept a tenth of the limit from being used for a second. */
+#define SURPRISE_SHARE 16
+
+/* What is held back for surprises. A reading that counts bytes twice would find one where there is none, and so would the
+ * grants of strangers, who tell what they may take. */
+static uint64_t held_back(hri_watcher *watcher, const hri_books *books, uint64_t sample_bytes, uint64_t free_bytes)
+{
+    const hri_surprise *surprise = &watcher->surprise;
+    if (books->ours.sharing.strangers > 0)
+        return 0;
+    uint64_t bytes = hri_max(surprise->most_bytes, surprise->before_bytes);
+    if (watcher->measured)
+        bytes = hri_surprise_note(&watcher->surprise, sample_bytes, free_bytes, books->reading->time_ns);
+    return hri_min(bytes, watcher->ledgers.kernel_limit_bytes / SURPRISE_SHARE);
+}
+
+/* Of what is free, the processes that count by one word have a part, by their number. */
+static uint64_t part_of(const hri_share_sum *sharing, uint64_t free_bytes)
+{
+    return sharing->strangers ? free_bytes / (sharing->processes + sharing->strangers) * sharing->processes
+                              : free_bytes;
+}
 
 /* Issues a lease by a new reading. */
 static void issue_lease(hri_watcher *watcher, const hri_books *books, uint64_t sample_bytes)
 {
+    const hri_share_sum *sharing = &books->ours.sharing;
     uint64_t margin_bytes, free_bytes = hri_ledgers_free_of_groups(books, &margin_bytes);
-    uint64_t surprise_bytes =
-        hri_min(hri_surprise_note(&watcher->surprise, sample_bytes, free_bytes, books->reading->time_ns),
-                watcher->ledgers.kernel_limit_bytes / SURPRISE_SHARE);
     if (free_bytes != HR_NONE) {
-        free_bytes = hri_sub(free_bytes, surprise_bytes);
-        margin_bytes = hri_add(margin_bytes, surprise_bytes);
+        uint64_t back_bytes = held_back(watcher, books, sample_bytes, free_bytes);
+        free_bytes = part_of(sharing, hri_sub(free_bytes, back_bytes));
+        margin_bytes = hri_add(margin_bytes, back_bytes);
     }
     if (books->reading->host_time_ns == books->reading->time_ns)
         watcher->host_lease = hri_lease_issue(sample_bytes, hri_ledgers_free_of_host(books), 0);
     free_bytes = hri_min(free_bytes, hri_lease_left(&watcher->host_lease, sample_bytes));
     watcher->lease = hri_lease_issue(sample_bytes, free_bytes, margin_bytes);
-    bool alone = books->ours.sharing.strangers == 0 || free_bytes == HR_NONE;
+    bool alone = sharing->strangers == 0 || free_bytes == HR_NONE;
     if (watcher->shares) /* what may be granted without another reading is as good as granted to strangers */
         hri_share_say(hri_add(watcher->pending.bytes, alone ? 0 : watcher->lease.look_bytes));
 }
@@ -192,7 +216,7 @@ static void look(hri_watcher *watcher, unsigned how)
     bool fresh = is_stale(watcher, now_ns, how) && reopen(watcher, how);
     if (fresh) {
         share(watcher, how); /* the child of a fork has not joined yet */
-        measure_untouched(watcher, how, now_ns);
+        watcher->measured = measure_untouched(watcher, how, now_ns);
     }
     uint64_t sample_bytes = hri_lease_granted(&watcher->counter);
     hri_accounts accounts;

@@ -65,6 +65,7 @@ typedef struct hri_watcher {
     hri_surprise surprise;    /* of what the groups leave */
     hri_lease host_lease;     /* what the host left when its figures were read, which may have been before */
     bool purge_unread;        /* the allocator was purged since the reading before it */
+    bool measured;            /* few blocks count as untouched that are not */
     int64_t measured_ns;      /* when untouched pages were last counted, */
     int64_t measuring_ns;     /* and how long it took */
     uint64_t held_peak_bytes; /* the most that looks saw held of the allocator since the last purge */

@@ -46,7 +46,8 @@ int main(int argc, char **argv)
     long count = hrt_number(argc, argv, 2, 2), samples = 0, above = 0, refused = 0;
     hr_guard *guard;
     value_most = (size_t)hrt_number(argc, argv, 1, 100000);
-    HRT_MUST(value_most <= VALUE_MOST && hr_guard_new(NULL, &guard) == 0);
+    HRT_MUST(value_most <= VALUE_MOST);
+    HRT_MUST(hr_guard_new(NULL, &guard) == 0);
     HRT_MUST(hr_cache_new(guard, &(hr_cache_options){.name = "all"}, &cache) == 0);
     while (UINT64_C(1) << value_bits < value_most)
         value_bits++;

@@ -95,14 +95,14 @@ int main(int argc, char **argv)
     hr_guard_free(guard);
     common->want_bytes = figures.limit_bytes / (4 * (size_t)(others + 1));
     for (long i = 0; i < others; i++)
-        company[i] = hrt_join_company(mixed ? i % HRT_KINDS : HRT_PLAIN, hold, i);
+        company[i] = hrt_join_company(mixed ? (hrt_kind)(i % HRT_KINDS) : HRT_PLAIN, hold, i);
     while (common->full < others) {
         if (waitpid(-1, &status, WNOHANG) > 0)
             hrt_end(HRT_WRONG, "a process that holds memory ended");
         usleep(10000);
     }
     sleep(1);
-    pid_t last = hrt_join_company(mixed ? others % HRT_KINDS : HRT_PLAIN, want, others);
+    pid_t last = hrt_join_company(mixed ? (hrt_kind)(others % HRT_KINDS) : HRT_PLAIN, want, others);
     HRT_MUST(waitpid(last, &status, 0) == last);
     for (long i = 0; i < others; i++) {
         kill(company[i], SIGKILL);

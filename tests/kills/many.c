@@ -63,7 +63,8 @@ int main(int argc, char **argv)
     int worst = HRT_RIGHT, status;
     HRT_MUST(count <= COMPANY_MAX);
     for (; started < count; started++)
-        company[started] = hrt_join_company(mixed ? started % HRT_KINDS : HRT_PLAIN, take_and_give, started);
+        company[started] =
+            hrt_join_company(mixed ? (hrt_kind)(started % HRT_KINDS) : HRT_PLAIN, take_and_give, started);
     /* Those that start in the last second need not have been granted anything. */
     while (hrt_now_ns() < end_ns - SECOND) {
         usleep((useconds_t)hrt_below(&state, 200000));
@@ -72,7 +73,7 @@ int main(int argc, char **argv)
         HRT_MUST(waitpid(company[i], &status, 0) == company[i]);
         killed++;
         usleep((useconds_t)hrt_below(&state, 200000));
-        company[i] = hrt_join_company(mixed ? started % HRT_KINDS : HRT_PLAIN, take_and_give, started);
+        company[i] = hrt_join_company(mixed ? (hrt_kind)(started % HRT_KINDS) : HRT_PLAIN, take_and_give, started);
         started++;
     }
     for (long i = 0; i < count; i++) {

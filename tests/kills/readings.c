@@ -7,7 +7,6 @@
  * pread() counts how often each of them reads memory.stat. INTERVAL_MS is the guard's; -1: without a monitor thread.
  * Right: all are refused, by at most three readings each.
  */
-#define _GNU_SOURCE
 #include "kills/kills.h"
 
 #include <sys/syscall.h>

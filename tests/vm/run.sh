@@ -103,6 +103,7 @@ fi
     echo '#!/bin/busybox sh'
     echo '/bin/busybox --install -s /bin'
     echo 'mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev'
+    echo 'mkdir -p /dev/shm; mount -t tmpfs shm /dev/shm'
     echo 'mount -t ext4 /dev/nvme0n1 /tmp; ip link set lo up; ulimit -n 4096'
     echo 'export HEADROOM_BUILD_DIR=/build HEADROOM_SOURCE_DIR=/source'
     echo 'mount -t cgroup2 cgroup /sys/fs/cgroup'
