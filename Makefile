@@ -11,12 +11,14 @@
 #   make nightly                 the long tests, the fuzz targets, and the tests in the virtual machine
 #   make bench                   measure, and hold the figures against the goals
 #   make analysis                hold trends against known truth again, and renew the table in docs/analysis.md
-#   make install [PREFIX=/usr/local] [DESTDIR=]
+#   make install [PREFIX=/usr/local] [LIBDIR=lib] [DESTDIR=], make uninstall with the same words
+#   make dist                    a release tarball in build/, of what is committed
 #   make format                  clang-format on every source
 #   make clean                   remove build/
 
 PREFIX ?= /usr/local
 DESTDIR ?=
+LIBDIR ?=
 TUNED ?=
 SEED ?=
 CTEST_OPTIONS ?=
@@ -25,79 +27,95 @@ RUNS ?= $(if $(SEED),1,1000)
 ALLOCATOR ?= all
 JOBS ?= $(shell nproc)
 
-.PHONY: release demo test test-asan test-tsan test-release survive test-vm fuzz nightly bench analysis install format clean
+# `sudo make demo` in a user's folder builds as the owner of the folder. Otherwise build/ would belong to root, and the
+# user's next `make` would fail. Packages are installed, and tests and the demo run, with the rights of the caller.
+owner := $(shell stat -c %u:%g . 2>/dev/null)
+ifeq ($(shell id -u)$(filter 0:%,$(owner)),0)
+as_owner := setpriv --reuid=$(firstword $(subst :, ,$(owner))) --regid=$(lastword $(subst :, ,$(owner))) --clear-groups --
+endif
+cmake := $(as_owner) cmake
+
+.PHONY: release demo test test-asan test-tsan test-release survive test-vm fuzz nightly bench analysis install uninstall \
+    dist format clean
 
 release:
 	scripts/setup build
-	cmake --preset release
-	cmake --build --preset release --parallel $(JOBS)
+	$(cmake) --preset release $(if $(LIBDIR),-DCMAKE_INSTALL_LIBDIR="$(LIBDIR)")
+	$(cmake) --build --preset release --parallel $(JOBS) --target product
 
 demo:
 	scripts/setup build demo
-	cmake --preset release
-	cmake --build --preset release --parallel $(JOBS)
+	$(cmake) --preset release
+	$(cmake) --build --preset release --parallel $(JOBS) --target product
 	HEADROOM_BUILD_DIR="$(CURDIR)/build/release" TUNED="$(TUNED)" SEED="$(SEED)" bash examples/store/demo.sh
 
 test:
 	scripts/setup build demo test
-	cmake --preset dev
-	cmake --build --preset dev --parallel $(JOBS)
+	$(cmake) --preset dev
+	$(cmake) --build --preset dev --parallel $(JOBS)
 	ctest --preset dev --parallel $(JOBS) $(CTEST_OPTIONS)
 
 # The same with a sanitizer: AddressSanitizer and UBSan on the unit tests, ThreadSanitizer on the threaded ones.
 test-asan test-tsan test-release: test-%:
 	scripts/setup build demo test
-	cmake --preset $*
-	cmake --build --preset $* --parallel $(JOBS)
+	$(cmake) --preset $*
+	$(cmake) --build --preset $* --parallel $(JOBS)
 	ctest --preset $* --parallel $(JOBS) $(CTEST_OPTIONS)
 
 # A repeated run is not logged, so that it does run again.
 survive:
 	scripts/setup build demo test
-	cmake --preset release
-	cmake --build --preset release --parallel $(JOBS)
+	$(cmake) --preset release
+	$(cmake) --build --preset release --parallel $(JOBS)
 	HEADROOM_BUILD_DIR="$(CURDIR)/build/release" SEED="$(SEED)" tests/kills/run.py --runs $(RUNS) \
 	    --allocator $(ALLOCATOR) $(if $(SEED),,--log build/release/survive.log) storm
 
 nightly:
 	scripts/setup build demo test nightly
-	cmake --preset release
-	cmake --build --preset release --parallel $(JOBS)
+	$(cmake) --preset release
+	$(cmake) --build --preset release --parallel $(JOBS)
 	ctest --preset nightly
 	$(MAKE) fuzz
 	$(MAKE) test-vm
 
 fuzz:
 	scripts/setup build fuzz
-	cmake --preset fuzz -DHEADROOM_FUZZ_SECONDS=$(FUZZ_SECONDS)
-	cmake --build --preset fuzz --parallel $(JOBS)
+	$(cmake) --preset fuzz -DHEADROOM_FUZZ_SECONDS=$(FUZZ_SECONDS)
+	$(cmake) --build --preset fuzz --parallel $(JOBS)
 	ctest --preset fuzz --parallel $(JOBS)
 
 # Peers and instruction counts are left out where they cannot be installed; bench/run says so.
 test-vm:
 	scripts/setup build test vm
-	cmake --preset release
-	cmake --build --preset release --parallel $(JOBS)
+	$(cmake) --preset release
+	$(cmake) --build --preset release --parallel $(JOBS)
 	bash tests/vm/run.sh build/release
 
 bench:
 	scripts/setup build demo
 	scripts/setup bench || true
-	cmake --preset release
-	cmake --build --preset release --parallel $(JOBS)
+	$(cmake) --preset release
+	$(cmake) --build --preset release --parallel $(JOBS)
 	bench/run
 
 analysis:
 	scripts/setup build test
-	cmake --preset release
-	cmake --build --preset release --parallel $(JOBS)
+	$(cmake) --preset release
+	$(cmake) --build --preset release --parallel $(JOBS)
 	build/release/tests/report/test_truth --table >build/release/table.md
 	sed -i -e '/<!-- table -->/,/<!-- end -->/{//!d}' -e '/<!-- table -->/r build/release/table.md' docs/analysis.md
 
 # The loader finds a new library only once ldconfig has seen it; a package does that when it is installed.
 install: release
-	DESTDIR="$(DESTDIR)" cmake --install build/release --prefix "$(PREFIX)"
+	DESTDIR="$(DESTDIR)" cmake --install build/release --strip --prefix "$(PREFIX)"
 	if [ -z "$(DESTDIR)" ] && [ "$$(id -u)" -eq 0 ] && command -v ldconfig >/dev/null; then ldconfig; fi
+
+# Removes the files that `cmake --install` has listed, and the folders of ours that are empty then.
+uninstall:
+	DESTDIR="$(DESTDIR)" PREFIX="$(PREFIX)" scripts/uninstall build/release
+
+dist:
+	scripts/dist
 
 format:
 	scripts/setup check

@@ -52,6 +52,13 @@ if(TARGET headroom_compressed)
     configure_file(cmake/headroom-compressed.pc.in headroom-compressed.pc @ONLY)
     install(FILES ${CMAKE_CURRENT_BINARY_DIR}/headroom-compressed.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 endif()
+# The licence, and what the man pages point at.
+file(GLOB documents CONFIGURE_DEPENDS docs/*.md)
+install(FILES LICENSE README.md CHANGELOG.md ${documents} DESTINATION ${CMAKE_INSTALL_DOCDIR})
+file(GLOB example_sources CONFIGURE_DEPENDS examples/*.c examples/*.cpp)
+install(FILES ${example_sources} DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples)
+install(DIRECTORY examples/store/ DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples/store
+    FILES_MATCHING PATTERN "*.c" PATTERN "*.h" PATTERN "CMakeLists.txt" PATTERN "*.md")
 # The schema of reports, and alerts for Prometheus.
 install(FILES schemas/report.schema.json integrations/prometheus/alerts.yml
     DESTINATION ${CMAKE_INSTALL_DATADIR}/headroom)

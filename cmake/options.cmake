@@ -6,7 +6,9 @@ target_compile_options(headroom_own_options INTERFACE
     $<$<COMPILE_LANGUAGE:C>:-Wstrict-prototypes -Wmissing-prototypes>
     $<$<BOOL:${HEADROOM_WERROR}>:-Werror>
     # Cancellation unwinds through our C, so that scope.h's releases run.
-    -fexceptions)
+    -fexceptions
+    # Assertions and debug information name files from the top of the tree, not from the machine that built it.
+    -ffile-prefix-map=${PROJECT_SOURCE_DIR}/=)
 # Empty, and not 1, so that a source that defines it itself does not clash. C++ compilers define it already.
 target_compile_definitions(headroom_own_options INTERFACE
     $<$<COMPILE_LANGUAGE:C>:_GNU_SOURCE=>
