@@ -66,19 +66,22 @@ run() { # result option...
     done <"$work/out"
 }
 
-echo "${bold}headroom: one server, one load, ${limit_mib} MiB of memory${plain}"
-echo
-echo "${dim}16 connections offer six times the limit: 70 % cache writes, 10 % pinned writes, 20 % reads; seed $seed${plain}"
-if [ "$(bash "$here/trial.sh" --limit $limit_mib --cage)" = RLIMIT_AS ]; then
+cage=$(bash "$here/trial.sh" --limit $limit_mib --cage)
+if [ "$cage" = RLIMIT_AS ] && [ "$(id -u)" -ne 0 ] && command -v sudo >/dev/null; then
     # Only root may make the cgroup. The build is done, so nothing but this script needs its rights.
     ask=(-v)
     [ -t 0 ] || ask=(-n -v)
-    if [ "$(id -u)" -ne 0 ] && command -v sudo >/dev/null && sudo "${ask[@]}" 2>/dev/null; then
-        echo "${dim}a cgroup is made by root: the demo goes on through sudo${plain}"
+    if sudo "${ask[@]}" 2>/dev/null; then
+        echo "${dim}a memory cgroup is made by root: the demo goes on through sudo${plain}"
         rm -rf "$work"
         exec sudo SEED="$seed" TUNED="${TUNED:-}" HEADROOM_BUILD_DIR="${HEADROOM_BUILD_DIR:-}" \
             NO_COLOR="${NO_COLOR:-}" bash "$0"
     fi
+fi
+echo "${bold}headroom: one server, one load, ${limit_mib} MiB of memory${plain}"
+echo
+echo "${dim}16 connections offer six times the limit: 70 % cache writes, 10 % pinned writes, 20 % reads; seed $seed${plain}"
+if [ "$cage" = RLIMIT_AS ]; then
     echo "${red}There is no memory cgroup to be had here, and RLIMIT_AS kills nobody: this will prove nothing, and fail. Run" \
         "it as root, or where systemd gives you user scopes.${plain}"
 fi
