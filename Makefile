@@ -35,8 +35,8 @@ as_owner := setpriv --reuid=$(firstword $(subst :, ,$(owner))) --regid=$(lastwor
 endif
 cmake := $(as_owner) cmake
 
-.PHONY: release demo test test-asan test-tsan test-release survive test-vm fuzz nightly bench analysis install uninstall \
-    dist format clean
+.PHONY: release demo test test-asan test-tsan test-release survive test-vm fuzz nightly bench analysis
+.PHONY: install uninstall dist format clean
 
 release:
 	scripts/setup build
