@@ -37,6 +37,15 @@ while IFS= read -r header; do
     done
 done < <(find include -name '*.h' | sort)
 
+while IFS= read -r header; do
+    for compiler in g++ clang++; do
+        command -v "$compiler" >/dev/null || continue
+        for standard in c++17 c++20; do
+            alone "$header" "$compiler" -x c++ "-std=$standard" -pedantic -Wshadow -Wconversion -Wold-style-cast
+        done
+    done
+done < <(find include -name '*.hpp' | sort)
+
 if [ -d src ]; then
     while IFS= read -r header; do
         if grep -q '#include <uthash.h>' "$header" && ! echo '#include <uthash.h>' | gcc -E - >/dev/null 2>&1; then
