@@ -150,11 +150,11 @@ static void budget_crossed(void *context, bool quiet)
     }
 }
 
-static void budget_receded(void *context)
+static void budget_receded(void *context, bool quiet)
 {
     hr_guard *guard = context;
-    if (hri_reclaiming() || hri_monitor_is_running(&guard->monitor))
-        look_quietly(guard, HRI_LOOK_IF_FREE);
+    if (quiet || hri_reclaiming() || hri_monitor_is_running(&guard->monitor))
+        look_quietly(guard, HRI_LOOK_IF_FREE | (quiet ? HRI_LOOK_IN_PLACE : 0));
     else
         hri_watcher_look(&guard->watcher, HRI_LOOK_IF_FREE);
 }

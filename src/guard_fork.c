@@ -3,10 +3,12 @@
  * no monitor thread, since threads do not come along.
  *
  * Locking: before a fork all locks of all guards are taken, in the order in which the rooms nest them, so that the child
- * finds every account whole.
+ * finds every account whole. Calls that a signal handler may make are kept out before that, by the gate (budget/gate.h):
+ * a handler that has interrupted malloc() would wait for these locks, and libc's part of the fork for malloc()'s.
  */
 #include "guard_rooms.h"
 
+#include "budget/gate.h"
 #include "budget/pending.h"
 #include "flow/batch.h"
 #include "os/cells.h"
@@ -59,6 +61,7 @@ static void each(hri_fork moment)
 
 static void before(void)
 {
+    hri_gate_fork(HRI_FORK_BEFORE);
     pthread_mutex_lock(&lock);
     hri_batches_fork(HRI_FORK_BEFORE);
     hri_engines_fork(HRI_FORK_BEFORE);
@@ -73,6 +76,7 @@ static void in_parent(void)
     hri_engines_fork(HRI_FORK_PARENT);
     hri_batches_fork(HRI_FORK_PARENT);
     pthread_mutex_unlock(&lock);
+    hri_gate_fork(HRI_FORK_PARENT);
 }
 
 static void in_child(void)
@@ -82,6 +86,7 @@ static void in_child(void)
     hri_engines_fork(HRI_FORK_CHILD);
     hri_batches_fork(HRI_FORK_CHILD);
     hri_fork_lock(&lock, HRI_FORK_CHILD);
+    hri_gate_fork(HRI_FORK_CHILD);
 }
 
 /* Under the lock. */

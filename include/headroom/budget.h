@@ -75,8 +75,9 @@ HR_API int hr_budget_free(hr_budget *budget);
  * and pools know their pages and have no such error. Uncharge bytes when their memory is freed, within a second
  * before or after it.
  *
- * returns  0; -EDQUOT if a limit refused after relief was tried (hr_budget_refusal() says which)
- * threads  any
+ * returns  0; -EDQUOT if a limit refused after relief was tried (hr_budget_refusal() says which); -EAGAIN in a signal
+ *          handler that has interrupted the library in the midst of the accounts
+ * threads  any; not for signal handlers, since relief runs reclaimers and calls the allocator: use hr_budget_try_charge()
  * memory   never allocates (a thread's first charges may map 64 KiB of address space); may run reclaimers and the
  *          guard's callback
  * cost     some nanoseconds from this thread's stock; some ten without one
@@ -87,9 +88,13 @@ HR_API HR_MUST_CHECK int hr_budget_charge(hr_budget *budget, uint64_t bytes);
 /* As hr_budget_charge(), but runs no relief and no callback: safe while the caller holds locks that its own
  * reclaimers or callbacks take.
  *
- * returns  0; -EDQUOT; -EAGAIN in a signal handler that has interrupted the library in the midst of the accounts
+ * While another thread forks it waits for the end of that, 100 ms at the most and once for each fork: a handler that has
+ * interrupted malloc() may be what the fork waits for.
+ *
+ * returns  0; -EDQUOT; -EAGAIN in a signal handler that has interrupted the library in the midst of the accounts, and
+ *          where another thread's fork() lasts: nothing is charged, and a later call may be granted
  * threads  any, signal handlers too
- * memory   never allocates, never blocks for longer than a short lock
+ * memory   never allocates, never blocks for longer than a short lock or that wait
  * undo     hr_budget_uncharge() with the same bytes
  */
 HR_API HR_MUST_CHECK int hr_budget_try_charge(hr_budget *budget, uint64_t bytes);
@@ -124,7 +129,8 @@ HR_API HR_MUST_CHECK int hr_budget_charge_wait(hr_budget *budget, uint64_t bytes
  * found, at the latest by the next read. `budget` is not NULL.
  *
  * threads  any, also another one than charged; signal handlers too
- * memory   never allocates; above normal it may read the gauges and run the guard's callback
+ * memory   never allocates, runs no callback; above normal it may read the gauges. A change of level is told by the
+ *          monitor, or by the next call that may run callbacks
  */
 HR_API void hr_budget_uncharge(hr_budget *budget, uint64_t bytes);
 

@@ -9,6 +9,7 @@
 #include "budget/accounts.h"
 
 #include "base/assert.h"
+#include "budget/gate.h"
 #include "budget/section.h"
 #include "budget/stock.h"
 #include "budget/wait.h"
@@ -248,10 +249,20 @@ int hr_budget_charge(hr_budget *budget, uint64_t bytes)
     return 0;
 }
 
+/* What a signal handler may ask for: it passes the gate. */
+static __attribute__((noinline)) int try_charge_slowly(hr_budget *budget, uint64_t bytes)
+{
+    if (hri_section_interrupted() || !hri_gate_enter())
+        return -EAGAIN;
+    int error = charge(budget, bytes, true);
+    hri_gate_leave();
+    return error;
+}
+
 int hr_budget_try_charge(hr_budget *budget, uint64_t bytes)
 {
     if (!budget || !hri_stock_take(budget, bytes))
-        return charge(budget, bytes, true);
+        return try_charge_slowly(budget, bytes);
     return 0;
 }
 
@@ -292,23 +303,16 @@ int hri_budget_promise(hr_budget *budget, uint64_t bytes, uint64_t ceiling_bytes
 
 /* After bytes came back and the section is left. A waiter whose demand fits once the lease is renewed is served by a
  * reading. */
-static void tell_receded(hri_budget_tree *tree, bool renew)
+static void tell_receded(hri_budget_tree *tree, bool renew, bool quiet)
 {
     if (renew)
         tree->hooks.renew(tree->hooks.context, true);
     if (tree->hooks.receded && atomic_load_explicit(&tree->watched, memory_order_relaxed))
-        tree->hooks.receded(tree->hooks.context);
+        tree->hooks.receded(tree->hooks.context, quiet);
 }
 
-static __attribute__((noinline)) void give_slowly(hr_budget *budget, uint64_t bytes, uint64_t mapped_bytes)
+static void give(hr_budget *budget, uint64_t bytes, uint64_t mapped_bytes, bool quiet)
 {
-    if (bytes == 0)
-        return;
-    if (hri_section_interrupted()) {
-        hri_budget_unmap(budget, mapped_bytes);
-        hri_section_leave_late(budget, bytes);
-        return;
-    }
     if (!mapped_bytes && hri_young_give(budget, bytes))
         return;
     hri_section section = hri_section_enter(budget);
@@ -320,14 +324,43 @@ static __attribute__((noinline)) void give_slowly(hr_budget *budget, uint64_t by
         hri_path_give(budget, bytes);
     bool renew = hri_wait_serve(section.tree);
     hri_section_leave(&section);
-    tell_receded(section.tree, renew);
+    tell_receded(section.tree, renew, quiet);
+}
+
+static void give_late(hr_budget *budget, uint64_t bytes, uint64_t mapped_bytes)
+{
+    hri_budget_unmap(budget, mapped_bytes);
+    hri_section_leave_late(budget, bytes);
+}
+
+/* What a signal handler may give back: it passes the gate. */
+static __attribute__((noinline)) void give_quietly(hr_budget *budget, uint64_t bytes)
+{
+    if (bytes == 0)
+        return;
+    if (hri_section_interrupted() || !hri_gate_try_enter()) {
+        give_late(budget, bytes, 0);
+        return;
+    }
+    give(budget, bytes, 0, true);
+    hri_gate_leave();
+}
+
+static __attribute__((noinline)) void give_aloud(hr_budget *budget, uint64_t bytes, uint64_t mapped_bytes)
+{
+    if (bytes == 0)
+        hri_budget_unmap(budget, mapped_bytes);
+    else if (hri_section_interrupted())
+        give_late(budget, bytes, mapped_bytes);
+    else
+        give(budget, bytes, mapped_bytes, false);
 }
 
 void hr_budget_uncharge(hr_budget *budget, uint64_t bytes)
 {
     HRI_NOTE_CALLER();
     if (!hri_cells_give(hri_stock_place(budget), bytes))
-        give_slowly(budget, bytes, 0);
+        give_quietly(budget, bytes);
 }
 
 void hri_budget_uncharge_block(hr_budget *budget, uint64_t bytes, uint64_t mapped_bytes)
@@ -335,11 +368,8 @@ void hri_budget_uncharge_block(hr_budget *budget, uint64_t bytes, uint64_t mappe
     /* First, so that a reading in between takes the bytes for some that are charged by hand, and perhaps pending. */
     if (!hri_stock_count(budget, HRI_STOCK_FREED, bytes))
         atomic_fetch_add_explicit(&budget->tree->freed_bytes, bytes, memory_order_relaxed);
-    if (mapped_bytes || !hri_cells_give(hri_stock_place(budget), bytes)) {
-        give_slowly(budget, bytes, mapped_bytes);
-        if (!bytes)
-            hri_budget_unmap(budget, mapped_bytes);
-    }
+    if (mapped_bytes || !hri_cells_give(hri_stock_place(budget), bytes))
+        give_aloud(budget, bytes, mapped_bytes);
 }
 
 /* Adds to what is promised (two's complement) and to one of the counts of what was ever held, of bytes that stay
@@ -379,7 +409,8 @@ void hri_budget_unpromise(hr_budget *budget, uint64_t bytes)
     if (!bytes)
         return;
     convert(budget, HRI_STOCK_TAKEN, 0, -bytes);
-    hr_budget_uncharge(budget, bytes);
+    if (!hri_cells_give(hri_stock_place(budget), bytes))
+        give_aloud(budget, bytes, 0);
 }
 
 /* ── moving ─────────────────────────────────────────────────────────────────────────────────────────────────────── */

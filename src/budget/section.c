@@ -132,11 +132,7 @@ void hri_section_leave(const hri_section *section)
 
 void hri_section_fork(hri_budget_tree *tree, hri_fork moment)
 {
-    if (moment == HRI_FORK_BEFORE)
-        hri_section_begin();
     hri_fork_lock(&tree->lock, moment);
     if (moment == HRI_FORK_BEFORE)
         hri_section_collect(tree);
-    else
-        hri_section_end();
 }

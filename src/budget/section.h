@@ -58,7 +58,7 @@ void hri_section_leave_young(hr_budget *budget);
 bool hri_section_lock_young(hr_budget *budget, bool *all);
 void hri_section_unlock_young(hr_budget *budget);
 
-/* Around a fork: as a section of the tree that lasts as long as it. */
+/* Around a fork, and inside of the gate's (gate.h): as a section of the tree that lasts as long as it. */
 void hri_section_fork(hri_budget_tree *tree, hri_fork moment);
 
 /* Leaves bytes for the next section of the budget's tree. Any thread, signal handlers too. */

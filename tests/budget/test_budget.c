@@ -44,8 +44,9 @@ static void on_crossed(void *context, bool quiet)
     fixture->last_quiet = quiet;
 }
 
-static void on_receded(void *context)
+static void on_receded(void *context, bool quiet)
 {
+    (void)quiet;
     ((struct fixture *)context)->recedings++;
 }
 

@@ -17,7 +17,6 @@ import dataclasses
 ALL = ("glibc", "jemalloc", "mimalloc", "tcmalloc")
 ZERO = "mincore() counts a page that was only read; a kernel without a zero page does not show it"
 V2 = "killed or refused in some runs on the slow guest: not understood yet"
-FORK = "a fork holds the accounts while libc waits for malloc()'s locks"
 RULES = "admission at critical and degraded as a state to live in"
 HEAP = "a heap of the library's own"
 SIGHT = "finer readings of page cache, slab and address space"
@@ -81,7 +80,7 @@ CASES = [
     # Charges in signal handlers, waits.
     Case("wait_stands_back", "wait_stands_back", quick=1),
     Case("signal_free", "signal_free 10", quick=1),
-    Case("signal_fork", "signal_fork 20", quick=0, open_=FORK),
+    Case("signal_fork", "signal_fork 20", quick=1),
     # Refusals while the bytes are there.
     Case("try_charge", "try_charge 2 1024 0 2", quick=1),
     Case("try_charge_128", "try_charge 2 128 0 2"),
