@@ -150,11 +150,12 @@ static void budget_crossed(void *context, bool quiet)
     }
 }
 
-static void budget_receded(void *context, bool quiet)
+/* Takes no lock that is not free: a signal handler may have given back. */
+static void budget_receded(void *context)
 {
     hr_guard *guard = context;
-    if (quiet || hri_reclaiming() || hri_monitor_is_running(&guard->monitor))
-        look_quietly(guard, HRI_LOOK_IF_FREE | (quiet ? HRI_LOOK_IN_PLACE : 0));
+    if (hri_reclaiming() || hri_monitor_is_running(&guard->monitor))
+        look_quietly(guard, HRI_LOOK_IF_FREE | HRI_LOOK_IN_PLACE);
     else
         hri_watcher_look(&guard->watcher, HRI_LOOK_IF_FREE);
 }

@@ -128,9 +128,9 @@ HR_API HR_MUST_CHECK int hr_budget_charge_wait(hr_budget *budget, uint64_t bytes
  * fault of the caller: debug builds abort, release builds stop at 0 and count it (hr_figures.faults) when the surplus is
  * found, at the latest by the next read. `budget` is not NULL.
  *
- * threads  any, also another one than charged; signal handlers too
- * memory   never allocates, runs no callback; above normal it may read the gauges. A change of level is told by the
- *          monitor, or by the next call that may run callbacks
+ * threads  any, also another one than charged; signal handlers too, but with a guard that has no monitor thread only where
+ *          its callback may run in them
+ * memory   never allocates; above normal it may read the gauges, and without a monitor thread run the guard's callback
  */
 HR_API void hr_budget_uncharge(hr_budget *budget, uint64_t bytes);
 

@@ -301,17 +301,8 @@ int hri_budget_promise(hr_budget *budget, uint64_t bytes, uint64_t ceiling_bytes
 
 /* ── giving back ────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-/* After bytes came back and the section is left. A waiter whose demand fits once the lease is renewed is served by a
- * reading. */
-static void tell_receded(hri_budget_tree *tree, bool renew, bool quiet)
-{
-    if (renew)
-        tree->hooks.renew(tree->hooks.context, true);
-    if (tree->hooks.receded && atomic_load_explicit(&tree->watched, memory_order_relaxed))
-        tree->hooks.receded(tree->hooks.context, quiet);
-}
-
-static void give(hr_budget *budget, uint64_t bytes, uint64_t mapped_bytes, bool quiet)
+/* Gives back in a section. A waiter whose demand fits once the lease is renewed is served by a reading. */
+static void give(hr_budget *budget, uint64_t bytes, uint64_t mapped_bytes)
 {
     if (!mapped_bytes && hri_young_give(budget, bytes))
         return;
@@ -324,43 +315,34 @@ static void give(hr_budget *budget, uint64_t bytes, uint64_t mapped_bytes, bool 
         hri_path_give(budget, bytes);
     bool renew = hri_wait_serve(section.tree);
     hri_section_leave(&section);
-    tell_receded(section.tree, renew, quiet);
+    if (renew)
+        section.tree->hooks.renew(section.tree->hooks.context, true);
 }
 
-static void give_late(hr_budget *budget, uint64_t bytes, uint64_t mapped_bytes)
+/* Gives back what a thread's stock has no place for. A signal handler may have called: it passes the gate, and leaves
+ * the bytes for the next section where it cannot get in. Above normal the watcher is told, outside of the gate, since that
+ * may run callbacks. */
+static __attribute__((noinline)) void give_slowly(hr_budget *budget, uint64_t bytes, uint64_t mapped_bytes)
 {
-    hri_budget_unmap(budget, mapped_bytes);
-    hri_section_leave_late(budget, bytes);
-}
-
-/* What a signal handler may give back: it passes the gate. */
-static __attribute__((noinline)) void give_quietly(hr_budget *budget, uint64_t bytes)
-{
+    const hri_budget_tree *tree = budget->tree;
     if (bytes == 0)
         return;
     if (hri_section_interrupted() || !hri_gate_try_enter()) {
-        give_late(budget, bytes, 0);
+        hri_budget_unmap(budget, mapped_bytes);
+        hri_section_leave_late(budget, bytes);
         return;
     }
-    give(budget, bytes, 0, true);
+    give(budget, bytes, mapped_bytes);
     hri_gate_leave();
-}
-
-static __attribute__((noinline)) void give_aloud(hr_budget *budget, uint64_t bytes, uint64_t mapped_bytes)
-{
-    if (bytes == 0)
-        hri_budget_unmap(budget, mapped_bytes);
-    else if (hri_section_interrupted())
-        give_late(budget, bytes, mapped_bytes);
-    else
-        give(budget, bytes, mapped_bytes, false);
+    if (tree->hooks.receded && atomic_load_explicit(&tree->watched, memory_order_relaxed))
+        tree->hooks.receded(tree->hooks.context);
 }
 
 void hr_budget_uncharge(hr_budget *budget, uint64_t bytes)
 {
     HRI_NOTE_CALLER();
     if (!hri_cells_give(hri_stock_place(budget), bytes))
-        give_quietly(budget, bytes);
+        give_slowly(budget, bytes, 0);
 }
 
 void hri_budget_uncharge_block(hr_budget *budget, uint64_t bytes, uint64_t mapped_bytes)
@@ -368,8 +350,11 @@ void hri_budget_uncharge_block(hr_budget *budget, uint64_t bytes, uint64_t mappe
     /* First, so that a reading in between takes the bytes for some that are charged by hand, and perhaps pending. */
     if (!hri_stock_count(budget, HRI_STOCK_FREED, bytes))
         atomic_fetch_add_explicit(&budget->tree->freed_bytes, bytes, memory_order_relaxed);
-    if (mapped_bytes || !hri_cells_give(hri_stock_place(budget), bytes))
-        give_aloud(budget, bytes, mapped_bytes);
+    if (mapped_bytes || !hri_cells_give(hri_stock_place(budget), bytes)) {
+        give_slowly(budget, bytes, mapped_bytes);
+        if (!bytes)
+            hri_budget_unmap(budget, mapped_bytes);
+    }
 }
 
 /* Adds to what is promised (two's complement) and to one of the counts of what was ever held, of bytes that stay
@@ -409,8 +394,7 @@ void hri_budget_unpromise(hr_budget *budget, uint64_t bytes)
     if (!bytes)
         return;
     convert(budget, HRI_STOCK_TAKEN, 0, -bytes);
-    if (!hri_cells_give(hri_stock_place(budget), bytes))
-        give_aloud(budget, bytes, 0);
+    hr_budget_uncharge(budget, bytes);
 }
 
 /* ── moving ─────────────────────────────────────────────────────────────────────────────────────────────────────── */

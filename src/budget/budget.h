@@ -47,7 +47,7 @@ typedef struct hri_budget_hooks {
     bool (*shortage)(void *context, const hri_shortage *shortage, hri_patience *patience);
     void (*renew)(void *context, bool quiet);   /* reads the gauges and issues a new lease; quiet: runs no callback */
     void (*crossed)(void *context, bool quiet); /* use passed cross_bytes by a grant */
-    void (*receded)(void *context, bool quiet); /* bytes came back while the tree is watched */
+    void (*receded)(void *context);             /* bytes came back while the tree is watched */
     void (*met)(void *context);                 /* a charge was refused by the root's limit */
     void *context;
 } hri_budget_hooks;

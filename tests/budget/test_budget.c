@@ -44,9 +44,8 @@ static void on_crossed(void *context, bool quiet)
     fixture->last_quiet = quiet;
 }
 
-static void on_receded(void *context, bool quiet)
+static void on_receded(void *context)
 {
-    (void)quiet;
     ((struct fixture *)context)->recedings++;
 }
 
