@@ -13,6 +13,7 @@
 #   make analysis                hold trends against known truth again, and renew the table in docs/analysis.md
 #   make install [PREFIX=/usr/local] [LIBDIR=lib] [DESTDIR=], make uninstall with the same words
 #   make dist                    a release tarball in build/, of what is committed
+#   make packages                Debian packages in build/packages, checked, installed into a copy of this system, and purged
 #   make format                  clang-format on every source
 #   make clean                   remove build/
 
@@ -36,7 +37,7 @@ endif
 cmake := $(as_owner) cmake
 
 .PHONY: release demo test test-asan test-tsan test-release survive test-vm fuzz nightly bench analysis
-.PHONY: install uninstall dist format clean
+.PHONY: install uninstall dist packages format clean
 
 release:
 	scripts/setup build
@@ -116,6 +117,10 @@ uninstall:
 
 dist:
 	scripts/dist
+
+packages:
+	scripts/setup build package
+	tests/packages/run.sh build/packages
 
 format:
 	scripts/setup check
