@@ -28,7 +28,6 @@ enum {
     HRI_LOOK_IF_FREE = 32, /* do nothing if another thread is looking */
     HRI_LOOK_SURE = 256,   /* count untouched pages too, though that was done a moment ago: else a demand is refused */
     HRI_LOOK_DUE = 512,    /* do nothing if another thread has read the gauges meanwhile */
-    HRI_LOOK_IN_PLACE = 1024, /* allocate nothing: files that have become unusable are opened again by another look */
 };
 
 /* Called after a change of level, with no lock held. */
