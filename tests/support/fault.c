@@ -194,8 +194,9 @@ WRAP(int, epoll_create1, (int flags), (flags), -1, EMFILE)
 WRAP(int, timerfd_create, (int clock, int flags), (clock, flags), -1, EMFILE)
 WRAP(int, pipe2, (int fds[2], int flags), (fds, flags), -1, EMFILE)
 WRAP(int, memfd_create, (const char *name, unsigned flags), (name, flags), -1, EMFILE)
-WRAP_POSIX_MALLOC(pthread_create, (pthread_t * thread, const pthread_attr_t *attributes, void *(*run)(void *), void *argument),
-           (thread, attributes, run, argument), EAGAIN)
+WRAP_POSIX_MALLOC(pthread_create,
+                  (pthread_t * thread, const pthread_attr_t *attributes, void *(*run)(void *), void *argument),
+                  (thread, attributes, run, argument), EAGAIN)
 WRAP_POSIX(pthread_key_create, (pthread_key_t * key, void (*destroy)(void *)), (key, destroy), EAGAIN)
 
 WRAP_SURE(void, free, (void *block), (block))
