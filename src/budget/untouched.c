@@ -4,7 +4,7 @@
 #include "base/checked.h"
 #include "base/lock.h"
 #include "budget/section.h"
-#include "os/pages.h"
+#include "os/resident.h"
 
 #include <stdbool.h>
 
@@ -157,9 +157,9 @@ uint64_t hri_untouched_bytes(void)
 }
 
 /* Under the lock. */
-static void ask_about(hri_shard *shard, hri_untouched_node *node)
+static void ask_about(hri_shard *shard, hri_untouched_node *node, int map)
 {
-    uint64_t bytes = hri_sub(hri_pages_absent(node->span.raw, node->span.size), node->span.spare);
+    uint64_t bytes = hri_sub(hri_resident_absent(map, node->span.raw, node->span.size), node->span.spare);
     change(&shard->bytes, bytes - node->bytes);
     node->bytes = bytes;
     if (bytes == 0) {
@@ -180,11 +180,11 @@ static void turn(hri_shard *shard)
 }
 
 /* Asks about a shard's, as far as `*most` goes. Gives whether that was all of them. */
-static bool measure(hri_shard *shard, unsigned *most)
+static bool measure(hri_shard *shard, int map, unsigned *most)
 {
     hri_inner_lock(&shard->lock);
     for (; *most > 0 && shard->first; --*most)
-        ask_about(shard, shard->first);
+        ask_about(shard, shard->first, map);
     bool all = !shard->first;
     if (all)
         turn(shard);
@@ -195,8 +195,10 @@ static bool measure(hri_shard *shard, unsigned *most)
 void hri_untouched_measure(void)
 {
     unsigned most = HRI_UNTOUCHED_ASKED;
+    int map = hri_resident_open();
     hri_inner_lock(&measuring);
-    for (unsigned i = 0; i < SHARDS && measure(&shards[next_shard], &most); i++)
+    for (unsigned i = 0; i < SHARDS && measure(&shards[next_shard], map, &most); i++)
         next_shard = (next_shard + 1) % SHARDS;
     hri_inner_unlock(&measuring);
+    hri_resident_close(map);
 }

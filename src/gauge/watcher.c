@@ -7,7 +7,7 @@
 #include "base/checked.h"
 #include "base/lock.h"
 #include "base/uncancelled.h"
-#include "budget/section.h"
+#include "os/resident.h"
 
 #include <string.h>
 
@@ -354,7 +354,7 @@ int64_t hri_watcher_pause(hri_watcher *watcher, int64_t interval_ns)
     hri_sight sight;
     hri_watcher_read(watcher, &sight);
     int64_t pause_ns = HRI_WATCHER_PAUSE_NS;
-    if (hri_level_word_get(&watcher->word) == HR_NORMAL) {
+    if (hri_level_word_get(&watcher->word) == HR_NORMAL && !hri_resident_is_shared()) {
         uint64_t left = hri_sub(sight.ledgers.worst_limit_bytes, sight.ledgers.worst_use_bytes);
         int64_t fill_ns = (int64_t)hri_min(left / 8, INT64_MAX); /* 1 GB/s is a byte a nanosecond */
         pause_ns = hri_later(pause_ns, fill_ns);

@@ -33,13 +33,22 @@ struct region {
 #define ENTRY_EXCLUSIVE (UINT64_C(1) << 56)
 
 static atomic_bool cannot_scan;
-static atomic_bool forked;
+static atomic_bool is_child;                   /* of a fork: it shares pages with its parent */
+static atomic_uint forks;                      /* counted before and after each, */
+static atomic_uint settled;                    /* and what of them no child is left of */
+static _Atomic(const volatile char *) witness; /* see the header */
+
+static int open_map(void)
+{
+    return hri_file_open("", "/proc/self/pagemap");
+}
 
 int hri_resident_open(void)
 {
-    if (atomic_load_explicit(&cannot_scan, memory_order_relaxed) && atomic_load_explicit(&forked, memory_order_relaxed))
+    bool scans = !atomic_load_explicit(&cannot_scan, memory_order_relaxed);
+    if (!scans && (atomic_load_explicit(&is_child, memory_order_relaxed) || hri_resident_is_shared()))
         return -1;
-    return hri_file_open("", "/proc/self/pagemap");
+    return open_map();
 }
 
 void hri_resident_close(int map)
@@ -47,10 +56,45 @@ void hri_resident_close(int map)
     hri_file_close(map);
 }
 
+bool hri_resident_is_shared(void)
+{
+    unsigned count = atomic_load(&forks);
+    const volatile char *page = atomic_load(&witness);
+    if (count == atomic_load(&settled) || !page)
+        return false;
+    uint64_t entry;
+    int map = open_map(), saved = errno;
+    bool known = map >= 0 && pread(map, &entry, sizeof entry,
+                                   (off_t)((uintptr_t)page / hri_page_size() * sizeof entry)) == sizeof entry;
+    bool shared = known && entry & ENTRY_PRESENT && !(entry & ENTRY_EXCLUSIVE);
+    hri_file_close(map);
+    errno = saved;
+    if (!shared)
+        atomic_store(&settled, count);
+    return shared;
+}
+
+static void make_witness(void)
+{
+    void *page;
+    if (atomic_load(&witness) || hri_pages_map(hri_page_size(), &page) != 0)
+        return;
+    hri_pages_keep_small(page, hri_page_size());
+    hri_pages_touch(page, 1);
+    atomic_store(&witness, page);
+}
+
+/* The child leaves the witness mapped, for its parent to see, and makes one of its own when it forks. */
 void hri_resident_fork(hri_fork moment)
 {
     if (moment == HRI_FORK_BEFORE)
-        atomic_store_explicit(&forked, true, memory_order_relaxed);
+        make_witness();
+    atomic_fetch_add(&forks, 1);
+    if (moment != HRI_FORK_CHILD)
+        return;
+    atomic_store(&is_child, true);
+    atomic_store(&witness, NULL);
+    atomic_store(&settled, atomic_load(&forks));
 }
 
 /* Each of the three gives the pages that are there, or a negative errno. */
@@ -123,10 +167,11 @@ static int64_t pages_there(int map, uintptr_t at, uintptr_t end)
         int64_t there = scan(map, at, end);
         if (there >= 0)
             return there;
-        if (there == -ENOTTY || there == -EINVAL)
+        if (there != -EFAULT && there != -ENOMEM) /* from the next round on by another way */
             atomic_store_explicit(&cannot_scan, true, memory_order_relaxed);
+        return ask_mincore(at, end);
     }
-    if (map >= 0 && !atomic_load_explicit(&forked, memory_order_relaxed)) {
+    if (map >= 0 && atomic_load_explicit(&cannot_scan, memory_order_relaxed)) {
         int64_t there = read_entries(map, at, end);
         if (there >= 0)
             return there;

@@ -144,7 +144,7 @@ static void ends_with_an_inner_lock(void (*call)(void))
     assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
 }
 
-static void allocate(void)
+static void allocate_a_block(void)
 {
     free(malloc(16));
 }
@@ -157,8 +157,8 @@ static void free_nothing(void)
 static void test_an_inner_lock_and_malloc_do_not_go_together(void **state)
 {
     (void)state;
-    allocate();
-    ends_with_an_inner_lock(allocate);
+    allocate_a_block();
+    ends_with_an_inner_lock(allocate_a_block);
     ends_with_an_inner_lock(free_nothing);
 }
 
