@@ -9,6 +9,7 @@
 
 #include "base/lock.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <link.h>
@@ -199,6 +200,8 @@ WRAP_POSIX_MALLOC(pthread_create,
                   (thread, attributes, run, argument), EAGAIN)
 WRAP_POSIX(pthread_key_create, (pthread_key_t * key, void (*destroy)(void *)), (key, destroy), EAGAIN)
 
+WRAP_SURE(DIR *, opendir, (const char *path), (path))
+WRAP_SURE(int, closedir, (DIR * folder), (folder))
 WRAP_SURE(void, free, (void *block), (block))
 WRAP_SURE(int, malloc_trim, (size_t pad), (pad))
 WRAP_SURE(int, mallopt, (int parameter, int value), (parameter, value))
