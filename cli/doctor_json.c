@@ -92,6 +92,8 @@ static void put_figures(json_t *object, const hr_survey *survey, int *error)
     put(object, "host_available_bytes", bytes(survey->host_available_bytes), error);
     put(object, "allocator", text(survey->allocator), error);
     put(object, "allocator_purge", text(survey->allocator_purge), error);
+    put(object, "lease_processes", json_integer((json_int_t)survey->lease_processes), error);
+    put(object, "forked_children", json_integer((json_int_t)survey->forked_children), error);
 }
 
 int doctor_print_json(const hr_survey *survey, FILE *out)

@@ -204,6 +204,17 @@ static void put_process(const struct page *page, const hr_survey *survey)
                  survey->allocator_purge ? survey->allocator_purge : ", which no call of headroom's can purge");
         line(page, "allocator", text);
     }
+    if (survey->lease_processes) {
+        snprintf(text, sizeof text, "%u that know of each other's grants share the limit", survey->lease_processes);
+        line(page, "guarded", text);
+    }
+    if (survey->forked_children) {
+        snprintf(text, sizeof text,
+                 "%u share its pages: what either of them rewrites is copied and charged without a grant, and may be "
+                 "killed for",
+                 survey->forked_children);
+        line(page, "forked children", text);
+    }
     if (survey->host_total_bytes != HR_NONE) {
         char available[16];
         snprintf(text, sizeof text, "%s, of which %s are available", size_of(survey->host_total_bytes, "?", size),

@@ -122,13 +122,12 @@ static void look_quietly(hr_guard *guard, unsigned how)
         hri_monitor_wake(&guard->monitor);
 }
 
-/* A quiet charge may come from a signal handler that has interrupted malloc(). */
 static void budget_renew(void *context, bool quiet)
 {
     hr_guard *guard = context;
     unsigned how = HRI_LOOK_FRESH | HRI_LOOK_DUE | HRI_LOOK_SURE;
     if (quiet || hri_reclaiming()) {
-        look_quietly(guard, how | HRI_LOOK_IN_PLACE);
+        look_quietly(guard, how);
     } else {
         hri_watcher_look(&guard->watcher, how);
         hri_relief_act(&guard->relief, HRI_ACTOR_REQUEST);
@@ -139,7 +138,7 @@ static void budget_crossed(void *context, bool quiet)
 {
     hr_guard *guard = context;
     if (quiet || hri_reclaiming()) {
-        look_quietly(guard, HRI_LOOK_FRESH | HRI_LOOK_IN_PLACE);
+        look_quietly(guard, HRI_LOOK_FRESH);
     } else {
         /* Where the accounts alone call for relief, it need not wait for the gauges: it reads them itself. */
         hr_level before = hri_level_word_get(&guard->watcher.word);
@@ -155,7 +154,7 @@ static void budget_receded(void *context)
 {
     hr_guard *guard = context;
     if (hri_reclaiming() || hri_monitor_is_running(&guard->monitor))
-        look_quietly(guard, HRI_LOOK_IF_FREE | HRI_LOOK_IN_PLACE);
+        look_quietly(guard, HRI_LOOK_IF_FREE);
     else
         hri_watcher_look(&guard->watcher, HRI_LOOK_IF_FREE);
 }

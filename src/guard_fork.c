@@ -13,6 +13,7 @@
 #include "flow/batch.h"
 #include "os/cells.h"
 #include "os/file.h"
+#include "os/resident.h"
 #include "os/share.h"
 #include "store/engine.h"
 
@@ -67,10 +68,15 @@ static void before(void)
     hri_engines_fork(HRI_FORK_BEFORE);
     each(HRI_FORK_BEFORE);
     hri_cells_fork(HRI_FORK_BEFORE);
+    hri_resident_fork(HRI_FORK_BEFORE);
 }
 
+/* While the child lives the monitors look more often: they learn it now. */
 static void in_parent(void)
 {
+    hri_resident_fork(HRI_FORK_PARENT);
+    for (hr_guard *guard = first; guard; guard = guard->next)
+        hri_monitor_wake(&guard->monitor);
     hri_cells_fork(HRI_FORK_PARENT);
     each(HRI_FORK_PARENT);
     hri_engines_fork(HRI_FORK_PARENT);
@@ -81,6 +87,7 @@ static void in_parent(void)
 
 static void in_child(void)
 {
+    hri_resident_fork(HRI_FORK_CHILD);
     hri_cells_fork(HRI_FORK_CHILD);
     each(HRI_FORK_CHILD);
     hri_engines_fork(HRI_FORK_CHILD);

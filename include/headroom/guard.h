@@ -14,7 +14,8 @@
  *
  * A fork leaves the child a guard of its own: the accounts as they were, figures that are the child's, no monitor thread
  * until hr_guard_start(), and another descriptor for hr_guard_fd(). What other threads of the parent held or were
- * promised stays in the child's accounts.
+ * promised stays in the child's accounts. Pages that either of them rewrites are charged without a grant: while a child
+ * lives that has not called exec, the parent's monitor reads the gauges every 10 ms.
  */
 #ifndef HEADROOM_GUARD_H
 #define HEADROOM_GUARD_H

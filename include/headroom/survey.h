@@ -73,6 +73,8 @@ typedef struct hr_survey {
     size_t signal_count;
     const char *const *unseen; /* what could not be seen, a sentence each */
     size_t unseen_count;
+    unsigned lease_processes; /* guarded processes that share the smallest limit of a cgroup; 0: none was found */
+    unsigned forked_children; /* that share the process's pages: what is rewritten is copied, and charged without a grant */
 } hr_survey;
 
 /* Looks at everything once. What is absent or unreadable is no error: it is said in the survey.

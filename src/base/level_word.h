@@ -1,20 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The level as one word that any room may read and wait on, without seeing who decides it. */
+/* The level as one word that any room may read and wait on, without seeing who decides it. It has no lock: a signal
+ * handler that charges may change it, and must not wait for a thread that waits here. */
 #ifndef HRI_BASE_LEVEL_WORD_H
 #define HRI_BASE_LEVEL_WORD_H
 
 #include <headroom/base.h>
-#include <pthread.h>
 #include <stdatomic.h>
 
 typedef struct hri_level_word {
-    _Atomic int level;
-    pthread_mutex_t lock; /* for waiters only; readers take none */
-    pthread_cond_t changed;
+    atomic_int level; /* and what the kernel lets threads sleep on */
 } hri_level_word;
-
-int hri_level_word_init(hri_level_word *word);
-void hri_level_word_destroy(hri_level_word *word);
 
 static inline hr_level hri_level_word_get(const hri_level_word *word)
 {

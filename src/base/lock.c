@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/lock.h"
 
+_Thread_local unsigned hri_inner_depth;
+
 int hri_lock_init(pthread_mutex_t *lock)
 {
 #ifdef PTHREAD_ADAPTIVE_MUTEX_INITIALIZER_NP /* glibc */

@@ -5,6 +5,13 @@
 #include "base/lock.h"
 #include "base/uncancelled.h"
 
+#include <errno.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <stdbool.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
 int hri_wait_init_condition(pthread_cond_t *condition)
 {
     pthread_condattr_t attributes;
@@ -45,6 +52,24 @@ int hri_wait_until(pthread_cond_t *condition, pthread_mutex_t *lock, const struc
 {
     HRI_UNCANCELLED;
     return pthread_cond_timedwait(condition, lock, until);
+}
+
+_Static_assert(sizeof(atomic_int) == 4 && ATOMIC_INT_LOCK_FREE == 2, "the kernel waits on words of 32 bits");
+
+int hri_wait_change(atomic_int *word, int value, const struct timespec *until)
+{
+    int saved = errno;
+    long result = syscall(SYS_futex, word, FUTEX_WAIT_BITSET_PRIVATE, value, until, NULL, FUTEX_BITSET_MATCH_ANY);
+    bool late = result != 0 && errno == ETIMEDOUT;
+    errno = saved;
+    return late ? -ETIMEDOUT : 0;
+}
+
+void hri_wait_wake(atomic_int *word)
+{
+    int saved = errno;
+    syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+    errno = saved;
 }
 
 struct timespec hri_deadline_after(int64_t timeout_ns)

@@ -209,6 +209,8 @@ static __attribute__((noinline)) int charge_slowly(hri_demand *demand, bool quie
         return 0;
     if (hri_section_interrupted())
         return -EAGAIN;
+    if (demand->block || !quiet) /* no signal handler */
+        hri_stock_prepare(budget);
     if (!demand->mapped_bytes &&
         hri_young_charge(budget, demand->bytes, demand->block ? HRI_STOCK_BLOCKS : HRI_STOCK_TAKEN)) {
         if (demand->listed_bytes)
@@ -292,6 +294,7 @@ int hri_budget_promise(hr_budget *budget, uint64_t bytes, uint64_t ceiling_bytes
     bool crossed;
     if (hri_stock_promise(budget, bytes) || hri_young_charge(budget, bytes, HRI_STOCK_PROMISED))
         return 0;
+    hri_stock_prepare(budget);
     if (!grant_with_look(&demand, false, ret_shortage, &crossed))
         return -EDQUOT;
     if (crossed && hooks->crossed)
@@ -351,6 +354,8 @@ void hri_budget_uncharge_block(hr_budget *budget, uint64_t bytes, uint64_t mappe
     if (!hri_stock_count(budget, HRI_STOCK_FREED, bytes))
         atomic_fetch_add_explicit(&budget->tree->freed_bytes, bytes, memory_order_relaxed);
     if (mapped_bytes || !hri_cells_give(hri_stock_place(budget), bytes)) {
+        if (!hri_section_interrupted())
+            hri_stock_prepare(budget);
         give_slowly(budget, bytes, mapped_bytes);
         if (!bytes)
             hri_budget_unmap(budget, mapped_bytes);

@@ -71,7 +71,7 @@ void hri_gate_fork(hri_fork moment)
 {
     switch (moment) {
     case HRI_FORK_BEFORE:
-        hri_section_begin();
+        hri_inner_begin();
         atomic_fetch_add(&begun, 1);
         atomic_fetch_add(&forks, 1);
         while (atomic_load(&admitted) != inside)
@@ -79,12 +79,12 @@ void hri_gate_fork(hri_fork moment)
         break;
     case HRI_FORK_PARENT:
         atomic_fetch_sub(&forks, 1);
-        hri_section_end();
+        hri_inner_end();
         break;
     case HRI_FORK_CHILD: /* this thread alone lives here */
         atomic_store(&forks, 0);
         atomic_store(&admitted, inside);
-        hri_section_end();
+        hri_inner_end();
         break;
     }
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "budget/pending.h"
 
+#include "base/lock.h"
+
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static hri_budget_tree *first;
 static uint64_t departed_uncharged_bytes; /* by hand and ever, in trees that are gone */
@@ -10,29 +12,29 @@ static uint64_t shared_before_bytes = HR_NONE; /* shared memory that is the prog
 
 void hri_pending_enlist(hri_budget_tree *tree)
 {
-    pthread_mutex_lock(&lock);
+    hri_inner_lock(&lock);
     tree->next = first;
     first = tree;
-    pthread_mutex_unlock(&lock);
+    hri_inner_unlock(&lock);
 }
 
 void hri_pending_delist(hri_budget_tree *tree)
 {
     hri_accounts accounts;
-    pthread_mutex_lock(&lock);
+    hri_inner_lock(&lock);
     hri_budget_tree **at = &first;
     while (*at != tree)
         at = &(*at)->next;
     *at = tree->next;
     hri_budget_tree_glance(tree, &accounts);
     departed_uncharged_bytes += accounts.hand_uncharged_bytes;
-    pthread_mutex_unlock(&lock);
+    hri_inner_unlock(&lock);
 }
 
 void hri_pending_read(const hri_lease_word *word, hri_pending_accounts *ret_accounts)
 {
     hri_pending_accounts sum = {0};
-    pthread_mutex_lock(&lock);
+    hri_inner_lock(&lock);
     sum.published_bytes = atomic_load_explicit(word->pending, memory_order_relaxed);
     sum.publishes = publishes;
     sum.hand_uncharged_bytes = departed_uncharged_bytes;
@@ -45,7 +47,7 @@ void hri_pending_read(const hri_lease_word *word, hri_pending_accounts *ret_acco
         sum.hand_bytes += accounts.held_bytes - accounts.block_bytes;
         sum.hand_uncharged_bytes += accounts.hand_uncharged_bytes;
     }
-    pthread_mutex_unlock(&lock);
+    hri_inner_unlock(&lock);
     sum.untouched_bytes = hri_untouched_bytes();
     *ret_accounts = sum;
 }
@@ -61,29 +63,29 @@ hri_pending hri_pending_compute(const hri_pending_accounts *accounts, uint64_t a
         .purged = purged,
         .now_ns = now_ns,
     };
-    pthread_mutex_lock(&lock);
+    hri_inner_lock(&lock);
     uint64_t hand_bytes = hri_own_look(&own, &input);
-    pthread_mutex_unlock(&lock);
+    hri_inner_unlock(&lock);
     uint64_t known = hri_add(accounts->untouched_bytes, hri_add(accounts->promised_bytes, accounts->stocks_bytes));
     return (hri_pending){.bytes = hri_add(known, hand_bytes), .hand_bytes = hand_bytes};
 }
 
 void hri_pending_publish(const hri_lease_word *word, const hri_pending_accounts *accounts, uint64_t pending_bytes)
 {
-    pthread_mutex_lock(&lock);
+    hri_inner_lock(&lock);
     if (publishes == accounts->publishes) {
         publishes++;
         atomic_fetch_add_explicit(word->pending, pending_bytes - accounts->published_bytes, memory_order_release);
     }
-    pthread_mutex_unlock(&lock);
+    hri_inner_unlock(&lock);
 }
 
 void hri_pending_note_shared(uint64_t shared_bytes, hri_pending *pending)
 {
-    pthread_mutex_lock(&lock);
+    hri_inner_lock(&lock);
     shared_before_bytes = hri_min(shared_before_bytes, shared_bytes);
     uint64_t shown = hri_min(pending->hand_bytes, shared_bytes - shared_before_bytes);
-    pthread_mutex_unlock(&lock);
+    hri_inner_unlock(&lock);
     pending->hand_bytes -= shown;
     pending->bytes -= shown;
 }

@@ -9,8 +9,6 @@
 
 #include <sched.h>
 
-_Thread_local unsigned hri_section_depth;
-
 static bool try_lock(hr_budget *budget)
 {
     return !atomic_exchange_explicit(&budget->busy, true, memory_order_acquire);
@@ -23,20 +21,20 @@ static void unlock(hr_budget *budget)
 
 bool hri_section_try_young(hr_budget *budget)
 {
-    hri_section_begin();
+    hri_inner_begin();
     if (try_lock(budget)) {
         if (atomic_load_explicit(&budget->young, memory_order_relaxed))
             return true;
         unlock(budget);
     }
-    hri_section_end();
+    hri_inner_end();
     return false;
 }
 
 void hri_section_leave_young(hr_budget *budget)
 {
     unlock(budget);
-    hri_section_end();
+    hri_inner_end();
 }
 
 bool hri_section_lock_young(hr_budget *budget, bool *all)
@@ -92,7 +90,7 @@ void hri_section_collect(hri_budget_tree *tree)
 hri_section hri_section_enter(hr_budget *budget)
 {
     hri_section section = {.tree = budget->tree};
-    hri_section_begin();
+    hri_inner_begin();
     if (atomic_load_explicit(&budget->young, memory_order_relaxed)) {
         while (!try_lock(budget))
             sched_yield();
@@ -101,7 +99,7 @@ hri_section hri_section_enter(hr_budget *budget)
         else
             unlock(budget);
     }
-    pthread_mutex_lock(&section.tree->lock);
+    pthread_mutex_lock(&section.tree->lock); /* an inner lock, as the young one */
     hri_section_collect(section.tree);
     return section;
 }
@@ -116,7 +114,7 @@ static void leave(const hri_section *section)
     pthread_mutex_unlock(&section->tree->lock);
     if (section->young)
         unlock(section->young);
-    hri_section_end();
+    hri_inner_end();
 }
 
 /* What a handler has handed in while this thread was in here is for somebody who waits, perhaps: so it is looked for once

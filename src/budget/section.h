@@ -8,23 +8,8 @@
 #ifndef HRI_BUDGET_SECTION_H
 #define HRI_BUDGET_SECTION_H
 
+#include "base/lock.h"
 #include "budget/budget.h"
-
-/* How many sections and locks beside them this thread is in. */
-extern __attribute__((visibility("hidden"), tls_model("initial-exec"))) _Thread_local unsigned hri_section_depth;
-
-/* Around the time in which a thread holds any lock that a charge may need. */
-static inline void hri_section_begin(void)
-{
-    hri_section_depth++;
-    atomic_signal_fence(memory_order_seq_cst);
-}
-
-static inline void hri_section_end(void)
-{
-    atomic_signal_fence(memory_order_seq_cst);
-    hri_section_depth--;
-}
 
 typedef struct hri_section {
     hri_budget_tree *tree;
@@ -35,7 +20,7 @@ typedef struct hri_section {
  * asked by a thread that is in a section itself. */
 static inline bool hri_section_interrupted(void)
 {
-    return hri_section_depth > 0;
+    return hri_inner_depth > 0;
 }
 
 /* Enters for a budget, and collects what is late. */

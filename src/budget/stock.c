@@ -80,11 +80,19 @@ bool hri_stock_take_slowly(hr_budget *budget, uint64_t bytes)
     return enough;
 }
 
+void hri_stock_prepare(const hr_budget *budget)
+{
+    bool young = atomic_load_explicit(&budget->young, memory_order_relaxed);
+    hri_place place = hri_stock_place(young ? budget->parent : budget);
+    if (place && !hri_cells_have_mine())
+        hri_cells_own(place);
+}
+
 void hri_stock_fill(hr_budget *budget, uint64_t returned_bytes)
 {
     hri_place place = hri_stock_place(budget);
     uint64_t goal = place ? batch(budget) : 0;
-    hri_cell *cell = goal ? hri_cells_own(place) : NULL;
+    hri_cell *cell = goal && hri_cells_have_mine() ? hri_cells_at(hri_cells_mine, place) : NULL;
     if (!cell) {
         hri_path_give(budget, returned_bytes);
         return;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Stocks: bytes that are charged to a whole path in advance, for one thread to take from without a lock.
  *
- * A stock is the value of a cell (os/cells.h) at the budget's place. The calls here want the tree's lock.
+ * A stock is the value of a cell (os/cells.h) at the budget's place. The calls here want the tree's lock, but for
+ * hri_stock_prepare().
  */
 #ifndef HRI_BUDGET_STOCK_H
 #define HRI_BUDGET_STOCK_H
@@ -72,6 +73,10 @@ void hri_stock_note_charge(hr_budget *budget);
 
 /* Takes from this thread's own stock what a signal or a preemption has kept it from taking by itself. */
 bool hri_stock_take_slowly(hr_budget *budget, uint64_t bytes);
+
+/* Makes sure that this thread can have a stock, where the budget has any. Not in a section, nor in a signal handler: it
+ * may allocate. */
+void hri_stock_prepare(const hr_budget *budget);
 
 /* Fills this thread's stock, as far as there is room; `returned_bytes` are given back by the way: into the stock, or to
  * the path. */

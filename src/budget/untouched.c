@@ -4,7 +4,7 @@
 #include "base/checked.h"
 #include "base/lock.h"
 #include "budget/section.h"
-#include "os/pages.h"
+#include "os/resident.h"
 
 #include <stdbool.h>
 
@@ -35,18 +35,6 @@ static hri_shard shards[] = {
 static pthread_mutex_t measuring = PTHREAD_MUTEX_INITIALIZER; /* guards the next; taken before a shard's */
 static unsigned next_shard;
 
-static void enter(pthread_mutex_t *lock)
-{
-    hri_section_begin();
-    pthread_mutex_lock(lock);
-}
-
-static void leave(pthread_mutex_t *lock)
-{
-    pthread_mutex_unlock(lock);
-    hri_section_end();
-}
-
 /* By the higher bits of an address, multiplied by the golden ratio's: neighbours are apart. */
 static hri_shard *shard_at(const void *address)
 {
@@ -57,7 +45,7 @@ static hri_shard *shard_at(const void *address)
 /* A word that every thread has at another place. */
 static hri_shard *shard_of_thread(void)
 {
-    return shard_at(&hri_section_depth);
+    return shard_at(&hri_inner_depth);
 }
 
 static void change(_Atomic uint64_t *sum, uint64_t bytes)
@@ -108,9 +96,9 @@ void hri_untouched_add(hri_untouched_node *node, const hri_span *span)
     hri_shard *shard = shard_at(node);
     node->span = *span;
     node->bytes = span->size;
-    enter(&shard->lock);
+    hri_inner_lock(&shard->lock);
     link_node(shard, node);
-    leave(&shard->lock);
+    hri_inner_unlock(&shard->lock);
 }
 
 static void take_out(hri_untouched_node *node)
@@ -134,7 +122,7 @@ void hri_untouched_widen(hri_untouched_node *node, const hri_span *span, uint64_
     if (!more && !atomic_load_explicit(&node->link, memory_order_relaxed))
         return;
     hri_shard *shard = shard_at(node);
-    enter(&shard->lock);
+    hri_inner_lock(&shard->lock);
     if (atomic_load_explicit(&node->link, memory_order_relaxed)) {
         node->bytes += more;
         change(&shard->bytes, more);
@@ -143,7 +131,7 @@ void hri_untouched_widen(hri_untouched_node *node, const hri_span *span, uint64_
         link_node(shard, node);
     }
     node->span = *span;
-    leave(&shard->lock);
+    hri_inner_unlock(&shard->lock);
 }
 
 void hri_untouched_remove(hri_untouched_node *node)
@@ -151,10 +139,10 @@ void hri_untouched_remove(hri_untouched_node *node)
     if (!atomic_load_explicit(&node->link, memory_order_acquire))
         return; /* it was seen whole: it does not come back */
     hri_shard *shard = shard_at(node);
-    enter(&shard->lock);
+    hri_inner_lock(&shard->lock);
     if (atomic_load_explicit(&node->link, memory_order_relaxed))
         unlink_node(shard, node);
-    leave(&shard->lock);
+    hri_inner_unlock(&shard->lock);
 }
 
 /* A block that arrives meanwhile is counted twice, not missed: what is expected is read first. */
@@ -169,9 +157,9 @@ uint64_t hri_untouched_bytes(void)
 }
 
 /* Under the lock. */
-static void ask_about(hri_shard *shard, hri_untouched_node *node)
+static void ask_about(hri_shard *shard, hri_untouched_node *node, int map)
 {
-    uint64_t bytes = hri_sub(hri_pages_absent(node->span.raw, node->span.size), node->span.spare);
+    uint64_t bytes = hri_sub(hri_resident_absent(map, node->span.raw, node->span.size), node->span.spare);
     change(&shard->bytes, bytes - node->bytes);
     node->bytes = bytes;
     if (bytes == 0) {
@@ -192,23 +180,25 @@ static void turn(hri_shard *shard)
 }
 
 /* Asks about a shard's, as far as `*most` goes. Gives whether that was all of them. */
-static bool measure(hri_shard *shard, unsigned *most)
+static bool measure(hri_shard *shard, int map, unsigned *most)
 {
-    enter(&shard->lock);
+    hri_inner_lock(&shard->lock);
     for (; *most > 0 && shard->first; --*most)
-        ask_about(shard, shard->first);
+        ask_about(shard, shard->first, map);
     bool all = !shard->first;
     if (all)
         turn(shard);
-    leave(&shard->lock);
+    hri_inner_unlock(&shard->lock);
     return all;
 }
 
 void hri_untouched_measure(void)
 {
     unsigned most = HRI_UNTOUCHED_ASKED;
-    enter(&measuring);
-    for (unsigned i = 0; i < SHARDS && measure(&shards[next_shard], &most); i++)
+    int map = hri_resident_open();
+    hri_inner_lock(&measuring);
+    for (unsigned i = 0; i < SHARDS && measure(&shards[next_shard], map, &most); i++)
         next_shard = (next_shard + 1) % SHARDS;
-    leave(&measuring);
+    hri_inner_unlock(&measuring);
+    hri_resident_close(map);
 }

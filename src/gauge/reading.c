@@ -5,7 +5,6 @@
 #include "os/pages.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* A CPU keeps up to 64 pages (MEMCG_CHARGE_BATCH) that it has charged in advance, and as many changes of the statistics
@@ -13,23 +12,34 @@
 #define LAG_PAGES 128
 #define LAG_BYTES_MIN (UINT64_C(1) << 20)
 
+#define TEXTS_BYTES 4096
+
 /* Gives a copy of a group's name that lives as long as the gauge: whoever was told a limit's source keeps the pointer,
  * also when the groups are found anew. NULL for want of memory. */
 static const char *keep(hri_gauge *gauge, const char *name)
 {
-    for (const hri_source *source = gauge->named; source; source = source->next) {
-        if (strcmp(source->text, name) == 0)
-            return source->text;
-    }
     size_t size = strlen(name) + 1;
-    hri_source *source = malloc(sizeof *source + size);
-    if (!source)
-        return NULL;
-    memcpy(source->text, name, size);
-    source->next = gauge->named;
-    gauge->named = source;
-    return source->text;
+    hri_texts *texts = gauge->named;
+    for (; texts; texts = texts->next) {
+        for (size_t at = 0; at < texts->used; at += strlen(texts->bytes + at) + 1)
+            if (strcmp(texts->bytes + at, name) == 0)
+                return texts->bytes + at;
+    }
+    if (!gauge->named || size > TEXTS_BYTES - sizeof *texts - gauge->named->used) {
+        void *pages;
+        if (hri_pages_map(TEXTS_BYTES, &pages) != 0)
+            return NULL;
+        texts = pages;
+        texts->next = gauge->named;
+        gauge->named = texts;
+    }
+    texts = gauge->named;
+    char *text = memcpy(texts->bytes + texts->used, name, size);
+    texts->used += size;
+    return text;
 }
+
+_Static_assert(HRI_CGROUP_NAME_BYTES <= TEXTS_BYTES - sizeof(hri_texts), "each name finds room in a page");
 
 /* Opens the chain with its names. Gives 0 or a shortage; then the gauge's chain is as it was. */
 static int open_chain(hri_gauge *gauge)
@@ -95,9 +105,9 @@ void hri_gauge_close(hri_gauge *gauge)
 {
     hri_gauge_shut(gauge);
     while (gauge->named) {
-        hri_source *source = gauge->named;
-        gauge->named = source->next;
-        free(source);
+        hri_texts *texts = gauge->named;
+        gauge->named = texts->next;
+        hri_pages_unmap(texts, TEXTS_BYTES);
     }
 }
 
@@ -120,16 +130,12 @@ static bool is_moved(hri_gauge *gauge, int64_t now_ns)
     return hash != 0 && hash != gauge->place_hash;
 }
 
-/* Makes sure that its files are its own, and the process's. Gives false where that takes opening some, which may not
- * be done. */
-static bool prepare(hri_gauge *gauge, unsigned how, int64_t now_ns)
+/* Makes sure that its files are its own, and the process's. */
+static void prepare(hri_gauge *gauge, int64_t now_ns)
 {
     bool whole = gauge->site.only_place || gauge->site.pid || owns_its_files(gauge);
-    if (how & HRI_READ_IN_PLACE)
-        return whole;
     if (!whole || is_moved(gauge, now_ns))
         hri_gauge_reopen(gauge);
-    return true;
 }
 
 static void read_host(const hri_gauge *gauge, bool all, hri_reading *reading)
@@ -242,11 +248,10 @@ static bool read_groups(const hri_gauge *gauge, hri_reading *reading, bool *ret_
     return whole && !*ret_lost;
 }
 
-bool hri_gauge_read(hri_gauge *gauge, unsigned how, hri_reading *reading)
+void hri_gauge_read(hri_gauge *gauge, unsigned how, hri_reading *reading)
 {
     int64_t now_ns = hri_clock_now(gauge->clock);
-    if (!prepare(gauge, how, now_ns))
-        return false;
+    prepare(gauge, now_ns);
     reading->time_ns = now_ns;
     reading->lag_bytes = gauge->lag_bytes;
     hri_process_read(&gauge->process, &reading->process);
@@ -255,10 +260,9 @@ bool hri_gauge_read(hri_gauge *gauge, unsigned how, hri_reading *reading)
     if (lost)
         hri_cgroup_abandon(&gauge->chain); /* the numbers of its files may be those of the program's */
     /* By a number that was given to another process it would find that one's groups. */
-    if (!whole && !(how & HRI_READ_IN_PLACE) && !hri_process_is_gone(&gauge->process) && open_chain(gauge) == 0)
+    if (!whole && !hri_process_is_gone(&gauge->process) && open_chain(gauge) == 0)
         read_groups(gauge, reading, &lost);
     reading->place_hash = gauge->place_hash;
-    return true;
 }
 
 void hri_gauge_read_unlimited(const hri_gauge *gauge, hri_reading *reading)

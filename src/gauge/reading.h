@@ -8,11 +8,13 @@
 #include "os/file.h"
 #include "os/process.h"
 
-/* A text that lives as long as its gauge. */
-typedef struct hri_source {
-    struct hri_source *next;
-    char text[];
-} hri_source;
+/* Texts that live as long as their gauge: one after the other, in pages that are mapped for them. They are kept with a
+ * lock held under which nothing of malloc()'s may be called (base/lock.h). */
+typedef struct hri_texts {
+    struct hri_texts *next;
+    size_t used; /* of `bytes` */
+    char bytes[];
+} hri_texts;
 
 typedef struct hri_gauge {
     const hri_clock *clock;
@@ -25,7 +27,7 @@ typedef struct hri_gauge {
     int64_t place_time_ns;    /* and when that was last looked up */
     uint64_t splits;          /* of huge pages, when it was made; HR_NONE: not known */
     const char *sources[HRI_CGROUP_DEPTH]; /* the names of the chain's groups, for those who keep them */
-    hri_source *named;                     /* all that there have been */
+    hri_texts *named;                      /* all that there have been */
 } hri_gauge;
 
 /* What a figure never fell below, for at least HRI_LASTING_NS and less than twice that. */
@@ -64,18 +66,17 @@ void hri_gauge_reopen(hri_gauge *gauge);
 
 /* How to read. */
 enum {
-    HRI_READ_ALL = 1,      /* the host's figures too, however young they are */
-    HRI_READ_IN_PLACE = 2, /* allocate nothing: no file is opened */
+    HRI_READ_ALL = 1, /* the host's figures too, however young they are */
 };
 
 /* Reads again what `reading` holds (at first {0}). Where the program has closed the gauge's files, or the process has
- * been moved to another group (looked up every HRI_PLACE_AGE_NS), they are found anew, which allocates; if that
- * fails, or may not be done, the old chain stays. A limit that cannot be read stays as it was last known. The host's
- * figures are read again only once they are HRI_HOST_AGE_NS old, or use more than half of what the host can give, or
- * HRI_READ_ALL asks for them. Gives false, and has read nothing, where files have to be opened and may not be. */
+ * been moved to another group (looked up every HRI_PLACE_AGE_NS), they are found anew; if that fails, the old chain stays.
+ * A limit that cannot be read stays as it was last known. The host's figures are read again only once they are
+ * HRI_HOST_AGE_NS old, or use more than half of what the host can give, or HRI_READ_ALL asks for them. Maps memory at the
+ * most, and calls nothing of malloc()'s. */
 #define HRI_HOST_AGE_NS (100 * HRI_MILLISECOND)
 #define HRI_PLACE_AGE_NS (100 * HRI_MILLISECOND)
-bool hri_gauge_read(hri_gauge *gauge, unsigned how, hri_reading *reading);
+void hri_gauge_read(hri_gauge *gauge, unsigned how, hri_reading *reading);
 
 /* The limit's file of the first group that is limited, from the own one upwards. Below 0 where none is, or it is not
  * of this machine. */

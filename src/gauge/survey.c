@@ -6,11 +6,13 @@
 
 #include "gauge/ledger.h"
 #include "gauge/levels.h"
+#include "os/children.h"
 #include "os/clock.h"
 #include "os/feature.h"
 #include "os/file.h"
 #include "os/heap.h"
 #include "os/pressure.h"
+#include "os/share.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -134,6 +136,20 @@ static void weigh(struct survey *survey)
     decide_level(face, reading->time_ns);
 }
 
+/* What else grants memory of the same limit, or takes it without a grant. */
+static void ask_company(struct survey *survey)
+{
+    const hri_gauge *gauge = &survey->gauge;
+    const hri_reading *reading = &survey->reading;
+    if (gauge->site.only_place)
+        return;
+    for (unsigned i = 0; i < reading->group_count && !survey->face.lease_processes; i++)
+        if (reading->groups[i].limit_bytes != HR_NONE)
+            survey->face.lease_processes = hri_share_count(gauge->chain.groups[i].limit_fd);
+    int children = hri_children_count(gauge->site.pid);
+    survey->face.forked_children = children > 0 ? (unsigned)children : 0;
+}
+
 /* Under another root there are no resource limits and there is no process: those ledgers are left out. */
 static void leave_out_absent(struct survey *survey)
 {
@@ -156,6 +172,7 @@ static int fill(struct survey *survey)
     weigh(survey);
     leave_out_absent(survey);
     ask_allocator(survey);
+    ask_company(survey);
     hr_survey *face = &survey->face;
     face->signals = survey->signals;
     face->signal_count = SIGNALS;

@@ -7,7 +7,7 @@
 #include "base/checked.h"
 #include "base/lock.h"
 #include "base/uncancelled.h"
-#include "budget/section.h"
+#include "os/resident.h"
 
 #include <string.h>
 
@@ -56,32 +56,26 @@ static bool is_stale(const hri_watcher *watcher, int64_t now_ns, unsigned how)
     return how & HRI_LOOK_FRESH || watcher->inherited || now_ns - watcher->reading.time_ns >= most_ns;
 }
 
-/* Opens the files anew where they are the parent's. Gives false where that may not be done. */
-static bool reopen(hri_watcher *watcher, unsigned how)
+/* Opens the files anew where they are the parent's. */
+static void reopen(hri_watcher *watcher)
 {
-    if (watcher->inherited && how & HRI_LOOK_IN_PLACE)
-        return false;
     if (watcher->inherited)
         hri_gauge_reopen(&watcher->gauge);
     watcher->inherited = false;
-    return true;
 }
 
 /* From this many bytes on that are charged by hand and do not show, the shared memory is read. */
 #define SHARED_MIN (UINT64_C(1) << 20)
 
 /* Reads the gauges. The word that the lease is counted by is read before everything, then the accounts, then the
- * kernel's files: bytes that are granted or touched in between count twice, and none is forgotten. Gives false if
- * nothing was read. */
-static bool refresh(hri_watcher *watcher, const hri_accounts *accounts, uint64_t sample_bytes, unsigned how)
+ * kernel's files: bytes that are granted or touched in between count twice, and none is forgotten. */
+static void refresh(hri_watcher *watcher, const hri_accounts *accounts, uint64_t sample_bytes, unsigned how)
 {
     hri_pending_accounts process;
     hri_pending_read(&watcher->counter, &process);
     hri_share_sum sharing = hri_share_read();
     bool all = how & HRI_LOOK_ALL || hri_lease_is_due(&watcher->host_lease, sample_bytes, 0);
-    unsigned read_how = (all ? HRI_READ_ALL : 0) | (how & HRI_LOOK_IN_PLACE ? HRI_READ_IN_PLACE : 0);
-    if (!hri_gauge_read(&watcher->gauge, read_how, &watcher->reading))
-        return false;
+    hri_gauge_read(&watcher->gauge, all ? HRI_READ_ALL : 0, &watcher->reading);
     const hri_reading *reading = &watcher->reading;
     watcher->pending =
         hri_pending_compute(&process, reading->process.anonymous_bytes, watcher->purge_unread, reading->time_ns);
@@ -99,7 +93,6 @@ static bool refresh(hri_watcher *watcher, const hri_accounts *accounts, uint64_t
     };
     hri_pending_publish(&watcher->counter, &process, watcher->pending.bytes);
     atomic_store_explicit(&watcher->looked_ns, reading->time_ns, memory_order_relaxed);
-    return true;
 }
 
 /* At most a sixteenth of the limit is held back for surprises: with an eighth, memory that a library took once and gave back
@@ -196,9 +189,9 @@ static _Atomic unsigned watchers; /* that share; the last one leaves for the pro
 
 /* Shares the word with the other processes of the group that binds. Where that is another group than before, the
  * lease of the reading is worth nothing: the next grant makes a reading by the new word. */
-static void share(hri_watcher *watcher, unsigned how)
+static void share(hri_watcher *watcher)
 {
-    if (!watcher->shares || how & HRI_LOOK_IN_PLACE)
+    if (!watcher->shares)
         return;
     hri_lease_word word = hri_share_join(hri_gauge_limit_fd(&watcher->gauge, &watcher->reading));
     if (word.granted == watcher->counter.granted && word.pending == watcher->counter.pending)
@@ -213,22 +206,24 @@ static void share(hri_watcher *watcher, unsigned how)
 static void look(hri_watcher *watcher, unsigned how)
 {
     int64_t now_ns = hri_clock_now(watcher->gauge.clock);
-    bool fresh = is_stale(watcher, now_ns, how) && reopen(watcher, how);
+    bool fresh = is_stale(watcher, now_ns, how);
     if (fresh) {
-        share(watcher, how); /* the child of a fork has not joined yet */
+        reopen(watcher);
+        share(watcher); /* the child of a fork has not joined yet */
         watcher->measured = measure_untouched(watcher, how, now_ns);
     }
     uint64_t sample_bytes = hri_lease_granted(&watcher->counter);
     hri_accounts accounts;
     hri_budget_tree_glance(watcher->tree, &accounts);
     watcher->retained_bytes = retained(watcher, &accounts);
-    fresh = fresh && refresh(watcher, &accounts, sample_bytes, how);
+    if (fresh)
+        refresh(watcher, &accounts, sample_bytes, how);
     hri_rate_look(&watcher->released, hri_sub(accounts.total_bytes, accounts.held_bytes), now_ns);
     atomic_store_explicit(&watcher->released_per_s, watcher->released.bytes_per_s, memory_order_relaxed);
     hri_books books = open_books(watcher, &accounts);
     if (fresh) {
         issue_lease(watcher, &books, sample_bytes);
-        share(watcher, how);
+        share(watcher);
     }
     hri_ledgers_compute(&books, &watcher->ledgers);
     hri_level_input input = {
@@ -249,35 +244,13 @@ static void look(hri_watcher *watcher, unsigned how)
     }
 }
 
-/* A signal handler that charges must not wait for the thread that it has interrupted: a look is a section for it. */
-static void lock(hri_watcher *watcher)
-{
-    hri_section_begin();
-    pthread_mutex_lock(&watcher->lock);
-}
-
-static void unlock(hri_watcher *watcher)
-{
-    pthread_mutex_unlock(&watcher->lock);
-    hri_section_end();
-}
-
-static bool try_lock(hri_watcher *watcher)
-{
-    hri_section_begin();
-    bool locked = pthread_mutex_trylock(&watcher->lock) == 0;
-    if (!locked)
-        hri_section_end();
-    return locked;
-}
-
 /* Takes the lock. Gives false where another thread has made a reading since this one came for it. */
 static bool lock_for_reading(hri_watcher *watcher)
 {
-    if (try_lock(watcher))
+    if (hri_inner_try_lock(&watcher->lock))
         return true;
     int64_t came_ns = hri_clock_now(watcher->gauge.clock);
-    lock(watcher);
+    hri_inner_lock(&watcher->lock);
     return atomic_load_explicit(&watcher->looked_ns, memory_order_relaxed) <= came_ns;
 }
 
@@ -287,12 +260,12 @@ hr_level hri_watcher_look(hri_watcher *watcher, unsigned how)
     if (how & HRI_LOOK_DUE)
         wanted = lock_for_reading(watcher);
     else if (!(how & HRI_LOOK_IF_FREE))
-        lock(watcher);
-    else if (!try_lock(watcher))
+        hri_inner_lock(&watcher->lock);
+    else if (!hri_inner_try_lock(&watcher->lock))
         return hri_level_word_get(&watcher->word);
     if (wanted)
         look(watcher, how);
-    unlock(watcher);
+    hri_inner_unlock(&watcher->lock);
     if (!(how & HRI_LOOK_QUIET))
         hri_watcher_tell(watcher);
     return hri_level_word_get(&watcher->word);
@@ -308,25 +281,25 @@ bool hri_watcher_is_stale(const hri_watcher *watcher)
 void hri_watcher_tell(hri_watcher *watcher)
 {
     HRI_UNCANCELLED;
-    lock(watcher);
+    hri_inner_lock(&watcher->lock);
     bool mine = !watcher->telling;
     while (mine && watcher->change_count > 0) {
         hr_level from = watcher->changes[0].from, to = watcher->changes[0].to;
         watcher->change_count--;
         memmove(&watcher->changes[0], &watcher->changes[1], watcher->change_count * sizeof watcher->changes[0]);
         watcher->telling = true;
-        unlock(watcher);
+        hri_inner_unlock(&watcher->lock);
         watcher->changed(watcher->context, from, to);
-        lock(watcher);
+        hri_inner_lock(&watcher->lock);
     }
     if (mine)
         watcher->telling = false;
-    unlock(watcher);
+    hri_inner_unlock(&watcher->lock);
 }
 
 void hri_watcher_read(hri_watcher *watcher, hri_sight *ret_sight)
 {
-    lock(watcher);
+    hri_inner_lock(&watcher->lock);
     int binding = watcher->reading.binding;
     *ret_sight = (hri_sight){
         .ledgers = watcher->ledgers,
@@ -341,34 +314,34 @@ void hri_watcher_read(hri_watcher *watcher, hri_sight *ret_sight)
         .time_ns = watcher->reading.time_ns,
         .limit_source = watcher->limit_source,
     };
-    unlock(watcher);
+    hri_inner_unlock(&watcher->lock);
 }
 
 size_t hri_watcher_list(hri_watcher *watcher, hr_ledger ret_list[HRI_LEDGERS_MAX])
 {
     hri_accounts accounts;
     hri_ledgers ledgers;
-    lock(watcher);
+    hri_inner_lock(&watcher->lock);
     hri_budget_tree_read(watcher->tree, &accounts);
     hri_books books = open_books(watcher, &accounts);
     hri_ledgers_compute(&books, &ledgers);
     size_t count = hri_ledgers_list(&books, &ledgers, watcher->gauge.sources, ret_list);
-    unlock(watcher);
+    hri_inner_unlock(&watcher->lock);
     return count;
 }
 
 int hri_watcher_start(hri_watcher *watcher, hri_monitor *monitor)
 {
-    lock(watcher);
-    int error = hri_monitor_start(monitor, &watcher->gauge.site, &watcher->gauge.chain);
-    unlock(watcher);
-    return error;
+    hri_inner_lock(&watcher->lock);
+    const hri_site site = watcher->gauge.site;
+    const hri_cgroup_chain chain = watcher->gauge.chain; /* a copy: to start a thread allocates */
+    hri_inner_unlock(&watcher->lock);
+    return hri_monitor_start(monitor, &site, &chain);
 }
 
 void hri_watcher_fork(hri_watcher *watcher, hri_fork moment)
 {
     hri_fork_lock(&watcher->lock, moment);
-    hri_fork_wait(&watcher->word.lock, &watcher->word.changed, moment);
     if (moment == HRI_FORK_CHILD) {
         watcher->inherited = true;
         watcher->telling = false; /* whoever told has stayed behind */
@@ -381,7 +354,7 @@ int64_t hri_watcher_pause(hri_watcher *watcher, int64_t interval_ns)
     hri_sight sight;
     hri_watcher_read(watcher, &sight);
     int64_t pause_ns = HRI_WATCHER_PAUSE_NS;
-    if (hri_level_word_get(&watcher->word) == HR_NORMAL) {
+    if (hri_level_word_get(&watcher->word) == HR_NORMAL && !hri_resident_is_shared()) {
         uint64_t left = hri_sub(sight.ledgers.worst_limit_bytes, sight.ledgers.worst_use_bytes);
         int64_t fill_ns = (int64_t)hri_min(left / 8, INT64_MAX); /* 1 GB/s is a byte a nanosecond */
         pause_ns = hri_later(pause_ns, fill_ns);
@@ -404,26 +377,19 @@ int hri_watcher_init(hri_watcher *watcher, const hri_watcher_options *options)
     int error = hri_gauge_open(&watcher->gauge, &(hri_site){.root = options->root}, options->clock);
     if (error)
         return error;
-    error = hri_level_word_init(&watcher->word);
-    if (error)
-        goto close_gauge;
     error = hri_lock_init(&watcher->lock);
-    if (error)
-        goto destroy_word;
+    if (error) {
+        hri_gauge_close(&watcher->gauge);
+        return error;
+    }
     hri_pending_note_shared(hri_process_read_shared(&watcher->gauge.process), &(hri_pending){0});
     atomic_fetch_add(&watchers, watcher->shares);
-    lock(watcher);
+    hri_inner_lock(&watcher->lock);
     look(watcher, HRI_LOOK_FRESH);
     if (watcher->lease.free_bytes == 0) /* it has joined others, and reads by their word */
         look(watcher, HRI_LOOK_FRESH);
-    unlock(watcher);
+    hri_inner_unlock(&watcher->lock);
     return 0;
-
-destroy_word:
-    hri_level_word_destroy(&watcher->word);
-close_gauge:
-    hri_gauge_close(&watcher->gauge);
-    return error;
 }
 
 void hri_watcher_destroy(hri_watcher *watcher)
@@ -431,6 +397,5 @@ void hri_watcher_destroy(hri_watcher *watcher)
     if (watcher->shares && atomic_fetch_sub(&watchers, 1) == 1)
         hri_share_leave();
     pthread_mutex_destroy(&watcher->lock);
-    hri_level_word_destroy(&watcher->word);
     hri_gauge_close(&watcher->gauge);
 }

@@ -28,7 +28,6 @@ enum {
     HRI_LOOK_IF_FREE = 32, /* do nothing if another thread is looking */
     HRI_LOOK_SURE = 256,   /* count untouched pages too, though that was done a moment ago: else a demand is refused */
     HRI_LOOK_DUE = 512,    /* do nothing if another thread has read the gauges meanwhile */
-    HRI_LOOK_IN_PLACE = 1024, /* allocate nothing: files that have become unusable are opened again by another look */
 };
 
 /* Called after a change of level, with no lock held. */
@@ -46,10 +45,10 @@ typedef struct hri_watcher {
     void *context;
 
     hri_level_word word;
+    _Atomic bool purged;                     /* since the last look: the allocator retains nothing of ours */
     _Atomic uint64_t degrade_ceiling_bytes;  /* the root's use up to which an admission leads to no more than warning */
     _Atomic uint64_t critical_ceiling_bytes; /* … to no more than degraded */
     _Atomic uint64_t reserve_bytes;          /* the dropped reserve, see hri_books */
-    _Atomic bool purged;                     /* since the last look: the allocator retains nothing of ours */
 
     _Atomic uint64_t released_per_s; /* bytes that all budgets give back in a second, of late */
     _Atomic int64_t looked_ns;       /* when the gauges were last read */
@@ -132,7 +131,8 @@ void hri_watcher_read(hri_watcher *watcher, hri_sight *ret_sight);
 size_t hri_watcher_list(hri_watcher *watcher, hr_ledger ret_list[HRI_LEDGERS_MAX]);
 
 /* How long the next look may wait: `interval_ns` at rest; near a limit no longer than it takes to fill half of what is
- * left at 4 GB/s, about what one core can touch, and HRI_WATCHER_PAUSE_NS at the least. */
+ * left at 4 GB/s, about what one core can touch, and HRI_WATCHER_PAUSE_NS at the least. So long, too, while the child of a
+ * fork shares the process's pages: what either of them rewrites is charged without a grant. */
 #define HRI_WATCHER_PAUSE_NS (10 * HRI_MILLISECOND)
 int64_t hri_watcher_pause(hri_watcher *watcher, int64_t interval_ns);
 

@@ -13,6 +13,7 @@
 #include "os/cells.h"
 
 #include "base/fork.h"
+#include "base/lock.h"
 #include "os/pages.h"
 #include "os/rseq.h"
 
@@ -98,9 +99,9 @@ static void end_thread(void *record)
     void (*hook)(hri_cell *) = atomic_load_explicit(&at_end, memory_order_acquire);
     if (hook)
         hook(record);
-    pthread_mutex_lock(&lock);
+    hri_inner_lock(&lock);
     free_record(record);
-    pthread_mutex_unlock(&lock);
+    hri_inner_unlock(&lock);
 }
 
 void hri_cells_at_end(void (*hook)(hri_cell *record))
@@ -136,13 +137,15 @@ static hri_cell *enter(void)
     pthread_once(&prepared, prepare);
     if (!have_key || ended || !hri_rseq_registered())
         return NULL;
-    pthread_mutex_lock(&lock);
+    hri_inner_lock(&lock);
     hri_cell *record = take_record();
-    if (record && pthread_setspecific(key, record) != 0) {
+    hri_inner_unlock(&lock);
+    if (record && pthread_setspecific(key, record) != 0) { /* which may allocate */
+        hri_inner_lock(&lock);
         free_record(record);
+        hri_inner_unlock(&lock);
         record = NULL;
     }
-    pthread_mutex_unlock(&lock);
     if (record)
         hri_cells_mine = record;
     return record;
@@ -178,7 +181,7 @@ hri_place hri_cells_claim(void)
     if (!have_key)
         return 0;
     hri_place place = 0;
-    pthread_mutex_lock(&lock);
+    hri_inner_lock(&lock);
     places[0] |= 1; /* place 0 is nobody's */
     for (unsigned i = 0; i < HRI_PLACES_MAX / 64 && place == 0; i++) {
         if (places[i] == UINT64_MAX)
@@ -187,16 +190,16 @@ hri_place hri_cells_claim(void)
         places[i] |= UINT64_C(1) << bit;
         place = (hri_place)((i * 64 + bit) * sizeof(hri_cell));
     }
-    pthread_mutex_unlock(&lock);
+    hri_inner_unlock(&lock);
     return place;
 }
 
 void hri_cells_unclaim(hri_place place)
 {
     unsigned index = place / (unsigned)sizeof(hri_cell);
-    pthread_mutex_lock(&lock);
+    hri_inner_lock(&lock);
     places[index / 64] &= ~(UINT64_C(1) << index % 64);
-    pthread_mutex_unlock(&lock);
+    hri_inner_unlock(&lock);
 }
 
 /* ── fork ───────────────────────────────────────────────────────────────────────────────────────────────────────── */

@@ -77,8 +77,8 @@ static inline bool hri_cells_give(hri_place place, uint64_t n)
 /* Has this thread a record? */
 bool hri_cells_have_mine(void);
 
-/* Makes sure that this thread has a record, if it can have one. Gives its cell, or NULL. May map memory; never twice in
- * vain. Not in a signal handler. */
+/* Makes sure that this thread has a record, if it can have one. Gives its cell, or NULL. May map memory, and call what
+ * allocates; never twice in vain. Not in a signal handler, and not with an inner lock held (base/lock.h). */
 hri_cell *hri_cells_own(hri_place place);
 
 /* ── the owner of a place: under its own lock ───────────────────────────────────────────────────────────────────── */

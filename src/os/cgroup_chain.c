@@ -10,12 +10,12 @@
 
 #include "base/checked.h"
 #include "os/file.h"
+#include "os/pages.h"
 #include "os/parse.h"
 
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define NUMBER_BYTES 64
@@ -414,10 +414,10 @@ static void tell_left_out(const hri_cgroup_chain *chain, const hri_site *site)
 int hri_cgroup_open(hri_cgroup_chain *chain, const hri_site *site)
 {
     *chain = (hri_cgroup_chain){0};
-    char *text = malloc(PROC_BYTES);
-    if (!text)
-        return -ENOMEM;
-    int error = 0;
+    void *text; /* no block of malloc()'s: a guard finds its groups anew with a lock held */
+    int error = hri_pages_map(PROC_BYTES, &text);
+    if (error)
+        return error;
     bool placed = false;
     for (int version = 1; version <= 2 && chain->count == 0 && !hri_file_shortage(error); version++) {
         hri_cgroup_place place = {0};
@@ -432,7 +432,7 @@ int hri_cgroup_open(hri_cgroup_chain *chain, const hri_site *site)
     }
     if (!placed && !hri_file_shortage(error))
         tell_lost(site, text);
-    free(text);
+    hri_pages_unmap(text, PROC_BYTES);
     if (hri_file_shortage(error)) {
         hri_cgroup_close(chain);
         return error;

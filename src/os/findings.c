@@ -19,10 +19,8 @@ static char *format_anew(const char *format, va_list arguments)
     return text;
 }
 
-void hri_findings_add(hri_findings *findings, const char *format, ...)
+void hri_findings_say(hri_findings *findings, const char *format, ...)
 {
-    if (!findings)
-        return;
     va_list arguments;
     va_start(arguments, format);
     char *text = format_anew(format, arguments);

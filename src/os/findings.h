@@ -14,8 +14,10 @@ typedef struct hri_findings {
     int shortage; /* -ENOMEM, -EMFILE or -ENFILE: something could not be found out, or not be kept */
 } hri_findings;
 
-/* Adds a sentence. NULL findings are fine: nobody wants to know. */
-void hri_findings_add(hri_findings *findings, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Adds a sentence. NULL findings are fine: nobody wants to know, and the arguments are not computed. strerror() may
+ * allocate, and a guard reads with a lock held. */
+#define hri_findings_add(findings, ...) ((findings) ? hri_findings_say((findings), __VA_ARGS__) : (void)0)
+void hri_findings_say(hri_findings *findings, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Keeps where the process's group is. NULL findings are fine. */
 void hri_findings_place(hri_findings *findings, int cgroup_version, const char *path);

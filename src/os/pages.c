@@ -64,26 +64,6 @@ void hri_pages_touch(void *bytes, size_t size)
         __atomic_fetch_or(&at[size - 1], 0, __ATOMIC_RELAXED);
 }
 
-/* A page that was only read counts as resident: the kernel shows zeros there that nobody is charged for. */
-size_t hri_pages_absent(const void *bytes, size_t size)
-{
-    unsigned char there[1024];
-    const size_t page = hri_page_size();
-    uintptr_t at = ((uintptr_t)bytes + page - 1) / page * page, end = ((uintptr_t)bytes + size) / page * page;
-    size_t absent = 0;
-    int saved = errno;
-    while (at < end) {
-        size_t count = (end - at) / page < sizeof there ? (end - at) / page : sizeof there;
-        if (mincore((void *)at, count * page, there) != 0)
-            break;
-        for (size_t i = 0; i < count; i++)
-            absent += !(there[i] & 1);
-        at += count * page;
-    }
-    errno = saved;
-    return absent * page;
-}
-
 void hri_pages_drop(void *pages, size_t size)
 {
     HRI_ASSERT((uintptr_t)pages % hri_page_size() == 0);

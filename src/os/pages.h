@@ -24,10 +24,6 @@ bool hri_pages_are_readable(const void *bytes, size_t size);
 /* Makes the pages of these bytes resident by writing to each what is there. */
 void hri_pages_touch(void *bytes, size_t size);
 
-/* How many bytes of the whole pages among these are not resident; 0 where the kernel does not say. A system call for each
- * 4 MiB. */
-size_t hri_pages_absent(const void *bytes, size_t size);
-
 /* Gives the pages back to the kernel and keeps their addresses. They read as zeros then, also where the kernel keeps them
  * since they are locked (mlockall()). `pages` is where a page begins. */
 void hri_pages_drop(void *pages, size_t size);

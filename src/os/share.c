@@ -10,6 +10,7 @@
 
 #include "base/checked.h"
 #include "base/hash.h"
+#include "base/lock.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -251,7 +252,7 @@ static bool is_whole(void)
 hri_lease_word hri_share_join(int limit_fd)
 {
     hri_file_mark group = hri_file_mark_of(limit_fd);
-    pthread_mutex_lock(&lock);
+    hri_inner_lock(&lock);
     bool same = here.group.device == group.device && here.group.inode == group.inode;
     if (!same || !is_whole()) {
         leave_page();
@@ -265,14 +266,14 @@ hri_lease_word hri_share_join(int limit_fd)
             sweep();
     }
     hri_lease_word given = word();
-    pthread_mutex_unlock(&lock);
+    hri_inner_unlock(&lock);
     return given;
 }
 
 void hri_share_leave(void)
 {
     char path[PATH_BYTES];
-    pthread_mutex_lock(&lock);
+    hri_inner_lock(&lock);
     bool last = here.page && hri_file_is(here.fd, &here.mark);
     for (int slot = 0; last && slot < (int)hri_min(atomic_load(&here.page->head.slots), SLOTS); slot++)
         last = slot == here.slot || is_free(here.fd, slot);
@@ -282,7 +283,7 @@ void hri_share_leave(void)
     leave_page();
     leave_limit();
     here.group = (hri_file_mark){0};
-    pthread_mutex_unlock(&lock);
+    hri_inner_unlock(&lock);
 }
 
 void hri_share_fork(hri_fork moment)
@@ -314,38 +315,56 @@ static void sum_slots(hri_share_sum *sum)
     }
 }
 
-/* Finds the locks of strangers in a range of the limit's file. F_OFD_GETLK gives any lock there, so the rest is
- * looked at on both sides of it. */
-static void sum_locks(hri_share_sum *sum, off_t from, off_t to, unsigned depth)
+#define LOCKS_END ((off_t)1 << (TAG_SHIFT + TAG_BITS))
+#define NO_TAG (-1)
+#define DEPTH_MAX 64
+
+struct locks {
+    int fd;        /* the limit's file */
+    off_t own_tag; /* of those that are left out */
+    hri_share_sum *sum;
+};
+
+/* Sums the locks in a limit's file, but for those with our own tag. F_OFD_GETLK gives any lock of a range, and mostly the
+ * first: the rest is looked at on both sides of it. */
+static void sum_locks(const struct locks *locks, off_t from, off_t to, unsigned depth)
 {
-    while (from < to && depth < 64) {
+    while (from < to && depth < DEPTH_MAX) {
         struct flock found = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = from, .l_len = to - from};
-        if (fcntl(here.limit_fd, F_OFD_GETLK, &found) != 0 || found.l_type == F_UNLCK)
+        if (fcntl(locks->fd, F_OFD_GETLK, &found) != 0 || found.l_type == F_UNLCK)
             return;
-        if (found.l_start >> TAG_SHIFT != here.lock_start >> TAG_SHIFT) {
-            sum->strangers++;
-            sum->pending_bytes += (uint64_t)(found.l_len - 1) * PAGE_BYTES;
+        if (found.l_start >> TAG_SHIFT != locks->own_tag) {
+            locks->sum->strangers++;
+            locks->sum->pending_bytes += (uint64_t)(found.l_len - 1) * PAGE_BYTES;
         }
-        sum_locks(sum, from, found.l_start, depth + 1);
+        sum_locks(locks, from, found.l_start, depth + 1);
         from = found.l_start + found.l_len;
     }
+}
+
+unsigned hri_share_count(int limit_fd)
+{
+    hri_share_sum sum = {0};
+    if (limit_fd >= 0)
+        sum_locks(&(struct locks){limit_fd, NO_TAG, &sum}, 0, LOCKS_END, 0);
+    return sum.strangers;
 }
 
 hri_share_sum hri_share_read(void)
 {
     hri_share_sum sum = {.processes = 1};
-    pthread_mutex_lock(&lock);
+    hri_inner_lock(&lock);
     if (here.page && here.fd >= 0)
         sum_slots(&sum);
     if (here.lock_length > 0)
-        sum_locks(&sum, 0, (off_t)1 << (TAG_SHIFT + TAG_BITS), 0);
-    pthread_mutex_unlock(&lock);
+        sum_locks(&(struct locks){here.limit_fd, here.lock_start >> TAG_SHIFT, &sum}, 0, LOCKS_END, 0);
+    hri_inner_unlock(&lock);
     return sum;
 }
 
 void hri_share_say(uint64_t pending_bytes)
 {
-    pthread_mutex_lock(&lock);
+    hri_inner_lock(&lock);
     off_t before = here.lock_length, now = 1 + (off_t)hri_min(pending_bytes / PAGE_BYTES, PAGES_MAX);
     if (before > 0 && now != before && hri_file_is(here.limit_fd, &here.group)) {
         bool changed = now > before ? change_lock(F_RDLCK, here.lock_start + before, now - before)
@@ -353,5 +372,5 @@ void hri_share_say(uint64_t pending_bytes)
         if (changed)
             here.lock_length = now;
     }
-    pthread_mutex_unlock(&lock);
+    hri_inner_unlock(&lock);
 }

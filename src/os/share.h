@@ -51,6 +51,9 @@ void hri_share_leave(void);
 /* Sums what others say, after `granted` was sampled. */
 hri_share_sum hri_share_read(void);
 
+/* Counts the guarded processes that share a limit, by its file: this one too, if it is guarded. Joins nothing. */
+unsigned hri_share_count(int limit_fd);
+
 /* Tells strangers what is pending here. */
 void hri_share_say(uint64_t pending_bytes);
 

@@ -27,23 +27,30 @@ static int tear_down(void **state)
     return 0;
 }
 
-static void in_another_thread(void *(*function)(void *), void *argument)
-{
-    pthread_t thread;
-    assert_int_equal(pthread_create(&thread, NULL, function, argument), 0);
-    assert_int_equal(pthread_join(thread, NULL), 0);
-}
-
 /* ── beside a fork ──────────────────────────────────────────────────────────────────────────────────────────────── */
+
+static atomic_int moment; /* 1: the fork has its locks; 2: it may end */
+
+static void *fork_for_a_while(void *unused)
+{
+    (void)unused;
+    hri_gate_fork(HRI_FORK_BEFORE);
+    hri_budget_tree_fork(&tree, HRI_FORK_BEFORE);
+    atomic_store(&moment, 1);
+    while (atomic_load(&moment) != 2)
+        usleep(1000);
+    hri_budget_tree_fork(&tree, HRI_FORK_PARENT);
+    hri_gate_fork(HRI_FORK_PARENT);
+    return NULL;
+}
 
 typedef struct two_charges {
     int first, second;
     int64_t first_ns, second_ns;
 } two_charges;
 
-static void *charge_twice(void *argument)
+static void charge_twice(two_charges *attempts)
 {
-    two_charges *attempts = argument;
     int64_t begin_ns = hri_clock_now(&hri_os_clock);
     attempts->first = hr_budget_try_charge(&tree.root, 10);
     int64_t then_ns = hri_clock_now(&hri_os_clock);
@@ -51,19 +58,21 @@ static void *charge_twice(void *argument)
     attempts->first_ns = then_ns - begin_ns;
     attempts->second_ns = hri_clock_now(&hri_os_clock) - then_ns;
     hr_budget_uncharge(&tree.root, 5);
-    return NULL;
 }
 
 static void a_charge_waits_for_a_fork_once_and_takes_no_lock(void **state)
 {
     (void)state;
     two_charges attempts;
+    pthread_t thread;
     assert_int_equal(hr_budget_charge(&tree.root, 5), 0);
-    hri_gate_fork(HRI_FORK_BEFORE);
-    hri_budget_tree_fork(&tree, HRI_FORK_BEFORE);
-    in_another_thread(charge_twice, &attempts);
-    hri_budget_tree_fork(&tree, HRI_FORK_PARENT);
-    hri_gate_fork(HRI_FORK_PARENT);
+    atomic_store(&moment, 0);
+    assert_int_equal(pthread_create(&thread, NULL, fork_for_a_while, NULL), 0);
+    while (atomic_load(&moment) != 1)
+        usleep(1000);
+    charge_twice(&attempts);
+    atomic_store(&moment, 2);
+    pthread_join(thread, NULL);
     assert_int_equal(attempts.first, -EAGAIN);
     assert_int_equal(attempts.second, -EAGAIN);
     assert_true(attempts.first_ns >= 100 * HRI_MILLISECOND);
@@ -71,7 +80,7 @@ static void a_charge_waits_for_a_fork_once_and_takes_no_lock(void **state)
     hr_budget_figures figures;
     assert_int_equal(hr_budget_read(&tree.root, &figures), 0);
     assert_int_equal(figures.used_bytes, 0); /* the 5 bytes came back late */
-    in_another_thread(charge_twice, &attempts);
+    charge_twice(&attempts);
     assert_int_equal(attempts.first, 0);
     assert_int_equal(attempts.second, 0);
     hr_budget_uncharge(&tree.root, 15);

@@ -45,27 +45,6 @@ static void skip_sanitizers(void)
 #endif
 }
 
-static void absent_pages_are_counted(void **state)
-{
-    (void)state;
-    size_t page = hri_page_size();
-    void *pages;
-    assert_int_equal(hri_pages_map(6 * MIB, &pages), 0); /* more than one question to the kernel */
-    hri_pages_keep_small(pages, 6 * MIB);
-    char *bytes = pages;
-    assert_true(hri_pages_absent(bytes, 6 * MIB) == 6 * MIB);
-    bytes[5 * MIB] = 1;
-    assert_true(hri_pages_absent(bytes, 6 * MIB) == 6 * MIB - page);
-    assert_true(hri_pages_absent(bytes + 1, 2 * page) == page); /* whole pages only */
-    assert_true(hri_pages_absent(bytes + 1, page) == 0);
-    hri_pages_touch(pages, 6 * MIB);
-    assert_true(hri_pages_absent(bytes, 6 * MIB) == 0);
-    hri_pages_drop(pages, MIB);
-    assert_true(hri_pages_absent(bytes, 6 * MIB) == MIB);
-    hri_pages_unmap(pages, 6 * MIB);
-    assert_true(hri_pages_absent(bytes, MIB) == 0); /* nothing is known of it */
-}
-
 static void a_block_counts_until_it_is_touched(void **state)
 {
     (void)state;
@@ -223,7 +202,6 @@ static void counting_beside_threads_that_make_and_free_adds_up(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(absent_pages_are_counted),
         TEST(a_block_counts_until_it_is_touched),
         TEST(many_blocks_are_asked_about_in_turn),
         TEST(small_blocks_are_not_listed),

@@ -124,6 +124,20 @@ holds '.ledgers[] | select(.source == "RLIMIT_AS") | .limit_bytes == 4096000000 
 holds '.rss_bytes > 0 and .allocator != null and (.signals | length == 3 and all(.usable != null))'
 holds '[.ledgers[] | select(.binds)] | length == 1'
 
+# A forked child shares pages until it calls exec.
+bash -c '(read -r -t 60 line < <(sleep 60); true) & wait' &
+parent=$!
+for _ in $(seq 100); do
+    run 0 doctor --json --pid "$parent"
+    if jq -e '.forked_children == 1' "$work/out" >/dev/null; then break; fi
+    sleep 0.1
+done
+holds '.forked_children == 1 and .lease_processes == 0'
+run 0 doctor --pid "$parent"
+says out 'forked children'
+pkill -P "$parent" || true
+kill "$parent" || true
+
 # Another process, in a group of its own; its limit is not ours.
 mount=$(awk '$3 == "cgroup" && $4 ~ /(^|,)memory(,|$)/ { print $2; exit }' /proc/mounts)
 if [ "$(id -u)" -eq 0 ] && [ -n "$mount" ] && mkdir "$mount/headroom-doctor-$$" 2>/dev/null; then

@@ -4,8 +4,10 @@
 
 #include <headroom/headroom.h>
 
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -108,6 +110,42 @@ static void levels_of_the_child_are_its_own(void **state)
     assert_int_equal(hr_guard_level(guard), HR_NORMAL);
     assert_false(readable(fd));
     hr_guard_free(guard);
+}
+
+/* Prevents: a parent whose pages are copied at each write reads the gauges once a second, and is killed in between. */
+static void while_a_child_lives_readings_come_often(void **state)
+{
+    (void)state;
+    hr_guard *guard;
+    hr_guard_options options = {.limit_bytes = 1024 * 1024 * MIB, .interval_ns = 3600 * INT64_C(1000000000)};
+    assert_int_equal(hr_guard_new(&options, &guard), 0);
+    int map = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+    if (map < 0) {
+        hr_guard_free(guard);
+        print_message("skipped: /proc/self/pagemap cannot be opened\n");
+        skip();
+    }
+    close(map);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        sleep(60);
+        _exit(0);
+    }
+    hr_figures before, after;
+    assert_int_equal(hr_guard_read(guard, &before), 0);
+    int64_t begin_ns = before.time_ns;
+    for (int readings = 0; readings < 20;) { /* some seconds each without it */
+        usleep(1000);
+        assert_int_equal(hr_guard_read(guard, &after), 0);
+        readings += after.time_ns != before.time_ns;
+        before = after;
+    }
+    int64_t took_ns = after.time_ns - begin_ns;
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+    hr_guard_free(guard);
+    assert_true(took_ns < 10 * INT64_C(1000000000));
 }
 
 static int runs_a_monitor(hr_guard *guard)
@@ -217,11 +255,9 @@ static void a_fork_at_any_moment_leaves_no_lock_behind(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_child_reads_its_own_figures),
-        cmocka_unit_test(each_has_its_own_accounts_from_then_on),
-        cmocka_unit_test(levels_of_the_child_are_its_own),
-        cmocka_unit_test(the_child_may_start_a_monitor),
-        cmocka_unit_test(a_fork_at_any_moment_leaves_no_lock_behind),
+        cmocka_unit_test(the_child_reads_its_own_figures), cmocka_unit_test(each_has_its_own_accounts_from_then_on),
+        cmocka_unit_test(levels_of_the_child_are_its_own), cmocka_unit_test(while_a_child_lives_readings_come_often),
+        cmocka_unit_test(the_child_may_start_a_monitor),   cmocka_unit_test(a_fork_at_any_moment_leaves_no_lock_behind),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

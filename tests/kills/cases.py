@@ -15,7 +15,6 @@ later        the part of the library that is to come first; the default leaves s
 import dataclasses
 
 ALL = ("glibc", "jemalloc", "mimalloc", "tcmalloc")
-ZERO = "mincore() counts a page that was only read; a kernel without a zero page does not show it"
 V2 = "killed or refused in some runs on the slow guest: not understood yet"
 RULES = "admission at critical and degraded as a state to live in"
 HEAP = "a heap of the library's own"
@@ -51,7 +50,7 @@ CASES = [
     Case("small_late_6000", "small_late 20 6000"),
     Case("small_late_8192", "small_late 20 8192", quick=2),
     Case("small_late_threads", "small_late 20 5000 8"),
-    Case("zero_page", "zero_page 20 30", open_=ZERO),
+    Case("zero_page", "zero_page 20 30", quick=1),
     # Two guards in one process; several guarded processes in one group.
     Case("two_guards", "two_guards 20", quick=3),
     Case("two_guards_0", "two_guards 0"),

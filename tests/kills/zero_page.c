@@ -6,7 +6,7 @@
  *
  * ZEROS_MIB of zeros are read beside OWN_MIB of the program's own memory. Blocks are taken until one is refused, then
  * the zeros are written.
- * Right: the zeros are granted, and no kill.
+ * Right: the zeros are granted, and no kill. A kernel without a page of zeros charges them when they are read.
  */
 #include "kills/kills.h"
 

@@ -96,6 +96,7 @@ static void know_of_each_other(void)
     MUST(hri_lease_granted(&word) - before == 130);
     hri_share_sum sum = hri_share_read();
     MUST(sum.processes == 3 && sum.strangers == 0 && sum.pending_bytes == 130);
+    MUST(hri_share_count(limit_fd) == 3); /* whoever asks */
     end_other(first); /* nothing is left to repair, */
     sum = hri_share_read();
     MUST(sum.processes == 2 && sum.pending_bytes == 30);
@@ -127,6 +128,7 @@ static void know_a_stranger(void)
     MUST(fcntl(fd, F_OFD_SETLK, &lock) == 0);
     sum = hri_share_read();
     MUST(sum.strangers == 2 && sum.pending_bytes == 10 * 4096);
+    MUST(hri_share_count(limit_fd) == 3);
     close(fd);
     MUST(hri_share_read().strangers == 0);
 }

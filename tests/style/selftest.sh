@@ -71,7 +71,7 @@ finds() {
     fi
 }
 
-for script in includes headers comments sizes map readme docs waits; do
+for script in includes headers comments sizes map readme docs waits calls; do
     clean
     if ! check $script; then
         echo "selftest: $script.sh refuses a clean tree:"
@@ -165,6 +165,11 @@ clean
 echo '__attribute__((visibility("default"))) int hr_extra(void) { return 0; }' >extra.c
 build src/budget/budget.c extra.c
 finds map libheadroom.so:1 'hr_extra is exported'
+
+clean
+echo 'void *fill(void); void *fill(void) { return popen("date", "r"); }' >>src/budget/budget.c
+build src/budget/budget.c
+finds calls src/budget/budget.c:8 'popen'
 
 clean
 printf '```c\n#include "other.h"\n```\n' >>README.md

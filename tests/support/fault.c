@@ -1,11 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The linker sends our objects' calls of malloc() to __wrap_malloc() and so on; each asks strike() whether it is its
  * turn. The state is the thread's own, so that the monitor or a neighbour neither counts nor fails.
+ *
+ * Calls that may use malloc()'s locks, those that cannot fail too, also see to it that the thread holds no inner lock
+ * (base/lock.h).
  */
 #include "support/fault.h"
 
+#include "base/lock.h"
+
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <link.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -45,6 +53,15 @@ static bool strike(const char *name)
     if (!mine.first)
         mine.first = name;
     return true;
+}
+
+/* Aborts, so that it is seen on a thread of the library's too. */
+static void see_to_locks(const char *name)
+{
+    if (hri_inner_depth == 0)
+        return;
+    fprintf(stderr, "fault: %s() is called with an inner lock held (src/base/lock.h)\n", name);
+    abort();
 }
 
 void hrt_fault_arm(hrt_fault_mode mode, uint64_t nth)
@@ -120,6 +137,30 @@ uint64_t hrt_each_fault(hrt_fault_scenario *scenario, void *context)
         return __real_##name arguments;                                                                                \
     }
 
+/* The same for calls that may allocate. */
+#define WRAP_MALLOC(type, name, parameters, arguments, value, error)                                                   \
+    type __real_##name parameters;                                                                                     \
+    type __wrap_##name parameters;                                                                                     \
+    type __wrap_##name parameters                                                                                      \
+    {                                                                                                                  \
+        see_to_locks(#name);                                                                                           \
+        if (strike(#name)) {                                                                                           \
+            errno = (error);                                                                                           \
+            return value;                                                                                              \
+        }                                                                                                              \
+        return __real_##name arguments;                                                                                \
+    }
+
+/* The same for those that do not fail. */
+#define WRAP_SURE(type, name, parameters, arguments)                                                                   \
+    type __real_##name parameters;                                                                                     \
+    type __wrap_##name parameters;                                                                                     \
+    type __wrap_##name parameters                                                                                      \
+    {                                                                                                                  \
+        see_to_locks(#name);                                                                                           \
+        return __real_##name arguments;                                                                                \
+    }
+
 /* The same for calls that return their error and leave errno alone. */
 #define WRAP_POSIX(name, parameters, arguments, error)                                                                 \
     int __real_##name parameters;                                                                                      \
@@ -129,25 +170,49 @@ uint64_t hrt_each_fault(hrt_fault_scenario *scenario, void *context)
         return strike(#name) ? (error) : __real_##name arguments;                                                      \
     }
 
-WRAP(void *, malloc, (size_t size), (size), NULL, ENOMEM)
-WRAP(void *, calloc, (size_t n, size_t size), (n, size), NULL, ENOMEM)
-WRAP(void *, realloc, (void *block, size_t size), (block, size), NULL, ENOMEM)
-WRAP(void *, reallocarray, (void *block, size_t n, size_t size), (block, n, size), NULL, ENOMEM)
-WRAP(void *, aligned_alloc, (size_t align, size_t size), (align, size), NULL, ENOMEM)
-WRAP_POSIX(posix_memalign, (void **block, size_t align, size_t size), (block, align, size), ENOMEM)
-WRAP(char *, strdup, (const char *text), (text), NULL, ENOMEM)
-WRAP(char *, strndup, (const char *text, size_t n), (text, n), NULL, ENOMEM)
+#define WRAP_POSIX_MALLOC(name, parameters, arguments, error)                                                          \
+    int __real_##name parameters;                                                                                      \
+    int __wrap_##name parameters;                                                                                      \
+    int __wrap_##name parameters                                                                                       \
+    {                                                                                                                  \
+        see_to_locks(#name);                                                                                           \
+        return strike(#name) ? (error) : __real_##name arguments;                                                      \
+    }
+
+WRAP_MALLOC(void *, malloc, (size_t size), (size), NULL, ENOMEM)
+WRAP_MALLOC(void *, calloc, (size_t n, size_t size), (n, size), NULL, ENOMEM)
+WRAP_MALLOC(void *, realloc, (void *block, size_t size), (block, size), NULL, ENOMEM)
+WRAP_MALLOC(void *, reallocarray, (void *block, size_t n, size_t size), (block, n, size), NULL, ENOMEM)
+WRAP_MALLOC(void *, aligned_alloc, (size_t align, size_t size), (align, size), NULL, ENOMEM)
+WRAP_POSIX_MALLOC(posix_memalign, (void **block, size_t align, size_t size), (block, align, size), ENOMEM)
+WRAP_MALLOC(char *, strdup, (const char *text), (text), NULL, ENOMEM)
+WRAP_MALLOC(char *, strndup, (const char *text, size_t n), (text, n), NULL, ENOMEM)
 WRAP(void *, mmap, (void *at, size_t size, int protection, int flags, int fd, off_t offset),
      (at, size, protection, flags, fd, offset), MAP_FAILED, ENOMEM)
-WRAP(FILE *, fopen, (const char *path, const char *mode), (path, mode), NULL, EMFILE)
+WRAP_MALLOC(FILE *, fopen, (const char *path, const char *mode), (path, mode), NULL, EMFILE)
 WRAP(int, eventfd, (unsigned value, int flags), (value, flags), -1, EMFILE)
 WRAP(int, epoll_create1, (int flags), (flags), -1, EMFILE)
 WRAP(int, timerfd_create, (int clock, int flags), (clock, flags), -1, EMFILE)
 WRAP(int, pipe2, (int fds[2], int flags), (fds, flags), -1, EMFILE)
 WRAP(int, memfd_create, (const char *name, unsigned flags), (name, flags), -1, EMFILE)
-WRAP_POSIX(pthread_create, (pthread_t * thread, const pthread_attr_t *attributes, void *(*run)(void *), void *argument),
-           (thread, attributes, run, argument), EAGAIN)
+WRAP_POSIX_MALLOC(pthread_create,
+                  (pthread_t * thread, const pthread_attr_t *attributes, void *(*run)(void *), void *argument),
+                  (thread, attributes, run, argument), EAGAIN)
 WRAP_POSIX(pthread_key_create, (pthread_key_t * key, void (*destroy)(void *)), (key, destroy), EAGAIN)
+
+WRAP_SURE(DIR *, opendir, (const char *path), (path))
+WRAP_SURE(int, closedir, (DIR * folder), (folder))
+WRAP_SURE(void, free, (void *block), (block))
+WRAP_SURE(int, malloc_trim, (size_t pad), (pad))
+WRAP_SURE(int, mallopt, (int parameter, int value), (parameter, value))
+WRAP_SURE(size_t, malloc_usable_size, (void *block), (block))
+WRAP_SURE(int, pthread_setspecific, (pthread_key_t key, const void *value), (key, value))
+WRAP_SURE(int, pthread_atfork, (void (*before)(void), void (*in_parent)(void), void (*in_child)(void)),
+          (before, in_parent, in_child))
+WRAP_SURE(int, dl_iterate_phdr, (int (*visit)(struct dl_phdr_info *, size_t, void *), void *data), (visit, data))
+WRAP_SURE(char *, strerror, (int error), (error))
+WRAP_SURE(void, qsort, (void *items, size_t count, size_t size, int (*compare)(const void *, const void *)),
+          (items, count, size, compare))
 
 /* The variadic ones are passed on with the argument that their flags call for. */
 

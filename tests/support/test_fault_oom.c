@@ -2,10 +2,13 @@
 /* The fault injector itself: a test that injects nothing would pass for ever. */
 #include "support/fault.h"
 
+#include "base/lock.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -13,6 +16,8 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -122,6 +127,41 @@ static void test_each_fault_tries_them_all(void **state)
     assert_int_equal(seen, 0xf);
 }
 
+/* The check of inner locks: a call that may want one of malloc()'s locks ends the program. */
+static void ends_with_an_inner_lock(void (*call)(void))
+{
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        prctl(PR_SET_DUMPABLE, 0);
+        signal(SIGABRT, SIG_DFL);
+        hri_inner_begin();
+        call();
+        _exit(0);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+}
+
+static void allocate_a_block(void)
+{
+    free(malloc(16));
+}
+
+static void free_nothing(void)
+{
+    free(NULL);
+}
+
+static void test_an_inner_lock_and_malloc_do_not_go_together(void **state)
+{
+    (void)state;
+    allocate_a_block();
+    ends_with_an_inner_lock(allocate_a_block);
+    ends_with_an_inner_lock(free_nothing);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -130,6 +170,7 @@ int main(void)
         cmocka_unit_test(test_every_call_fails_as_its_manual_says),
         cmocka_unit_test(test_other_threads_are_spared),
         cmocka_unit_test(test_each_fault_tries_them_all),
+        cmocka_unit_test(test_an_inner_lock_and_malloc_do_not_go_together),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -14,7 +14,7 @@ source_dir=$(cd "$here/../.." && pwd)
 build=$(cd "${1:-${HEADROOM_BUILD_DIR:-$here/../../build/release}}" && pwd)
 cache=$build/vm
 disk_mib=512
-programs=(guard/test_guard os/test_heap)
+programs=(guard/test_guard guard/test_guard_fork os/test_heap os/test_resident)
 for program in "$build"/tests/*/test_*_cgroup; do
     [ ! -x "$program" ] || programs+=("${program#"$build"/tests/}")
 done
