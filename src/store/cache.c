@@ -51,7 +51,7 @@ static bool remove_item(hr_cache *cache, const hri_cache_item *item)
     return old != NULL;
 }
 
-/* Puts an entry into its shard. Gives 0; 1 if it has replaced another; -ENOMEM: it is freed. */
+/* Puts an entry into its shard. Gives 0; 1 if it has replaced another. */
 static int link_entry(hr_cache *cache, const hri_cache_item *item, hri_cache_entry *entry)
 {
     hri_cache_shard *shard = hri_cache_shard_of(cache, item->hash);
@@ -59,16 +59,11 @@ static int link_entry(hr_cache *cache, const hri_cache_item *item, hri_cache_ent
     hri_cache_load_outdate(shard, item);
     hri_cache_entry *old = hri_cache_shard_find(shard, item);
     bool mine = old && hri_cache_shard_take(shard, old);
-    bool added = hri_cache_shard_add(shard, entry);
-    shard->replaced += added && old;
+    hri_cache_shard_add(shard, entry);
+    shard->replaced += old != NULL;
     hri_cache_shard_unlock(shard);
     hri_cache_entry_free(cache, mine ? old : NULL);
-    if (added)
-        return old ? 1 : 0;
-    entry->kind = HRI_CACHE_VALUE; /* what is held stays the caller's */
-    atomic_store_explicit(&entry->state, 0, memory_order_relaxed);
-    hri_cache_entry_free(cache, entry);
-    return -ENOMEM;
+    return old ? 1 : 0;
 }
 
 /* Makes an entry for which there is room of `room_bytes`, and puts it in its place. */
@@ -317,6 +312,7 @@ static int init(hr_cache *cache, const hr_cache_options *options)
         hri_cache_shard *shard = &cache->shards[made];
         shard->cache = cache;
         shard->cursors = &shard->sweep;
+        hri_cache_table_init(shard);
         error = hri_wait_init(&shard->lock, &shard->landed);
     }
     cache->yielder = (hri_yielder){

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The cache, as its own files and guard_cache.c see it.
  *
- * A cache is cut into shards by the hash of the key. A shard is two tables of uthash, which keep their entries in the
- * order in which they were added and so are S3-FIFO's two queues besides (cache_shard.c).
+ * A cache is cut into shards by the hash of the key. A shard has a table of its entries (cache_table.c), which stand in
+ * S3-FIFO's two queues besides (cache_shard.c).
  *
  * Locking: each shard has a lock over its tables and counts, and no two are held at once. Under it nothing of the
  * program's runs and nothing is charged that could run it: only tables, by a quiet charge. Entries are charged
@@ -18,10 +18,7 @@
 #include <headroom/cache.h>
 #include <stdalign.h>
 #include <stdatomic.h>
-
-/* Where tables find no memory, adding to them fails, and the program goes on. */
-#define HASH_NONFATAL_OOM 1
-#include <uthash.h>
+#include <string.h>
 
 typedef enum hri_cache_kind {
     HRI_CACHE_VALUE,
@@ -31,7 +28,9 @@ typedef enum hri_cache_kind {
 
 /* An entry and its bytes in one block: the key, next to what is looked at to find it, then the value, aligned. */
 typedef struct hri_cache_entry {
-    UT_hash_handle hh;
+    struct hri_cache_entry *chain; /* the next in its bucket */
+    uint32_t hash;
+    uint32_t key_size;
     _Atomic uint32_t state; /* twice the borrowers, and 1 while it is in its shard: at 0 it is freed */
     uint32_t value_size;
     int64_t expires_ns; /* 0: never */
@@ -40,6 +39,7 @@ typedef struct hri_cache_entry {
     uint8_t seen; /* gets since it came into its queue, 3 at most */
     uint8_t queue;
     uint8_t spare;
+    struct hri_cache_entry *older, *newer; /* in its queue */
     unsigned char key[];
 } hri_cache_entry;
 
@@ -51,7 +51,7 @@ static inline size_t hri_cache_value_offset(size_t key_size)
 
 static inline void *hri_cache_entry_value(hri_cache_entry *entry)
 {
-    return (char *)entry + hri_cache_value_offset(entry->hh.keylen);
+    return (char *)entry + hri_cache_value_offset(entry->key_size);
 }
 
 #define HRI_CACHE_SEEN_MAX 3
@@ -64,6 +64,20 @@ enum {
     HRI_CACHE_MAIN,
     HRI_CACHE_QUEUES,
 };
+
+typedef struct hri_cache_queue {
+    hri_cache_entry *oldest, *newest;
+    uint64_t bytes;
+    uint32_t entries;
+} hri_cache_queue;
+
+/* A table's first word, or one of its buckets. */
+typedef union hri_cache_bucket {
+    size_t mask;
+    hri_cache_entry *first;
+} hri_cache_bucket;
+
+#define HRI_CACHE_FIRST_BUCKETS 8 /* of the table that lies in the shard */
 
 typedef enum hri_cache_cause {
     HRI_CACHE_FULL,
@@ -96,11 +110,11 @@ typedef struct hri_cache_shard {
     uint64_t hits;
     _Atomic uint64_t pinned; /* entries that are borrowed */
     /* What it only reads. */
-    _Alignas(64) hri_cache_entry *queues[HRI_CACHE_QUEUES]; /* uthash's tables, oldest first */
+    _Alignas(64) hri_cache_bucket *table;
     hr_cache *cache;
+    hri_cache_queue queues[HRI_CACHE_QUEUES];
     uint64_t misses;
-    uint64_t queue_bytes[HRI_CACHE_QUEUES];
-    _Atomic uint64_t bytes; /* both */
+    _Atomic uint64_t bytes; /* of both queues */
     uint64_t entries;
     uint64_t puts, replaced, removed, expired;
     uint64_t evicted[HRI_CACHE_CAUSES], evicted_bytes;
@@ -108,12 +122,13 @@ typedef struct hri_cache_shard {
     int64_t load_longest_ns;
     uint64_t table_bytes;
     uint64_t owed_bytes; /* given back by tables, to be uncharged without the lock */
-    unsigned denied;     /* adds since a table was refused the memory to grow; 0: it was not */
+    unsigned denied;     /* adds since the table was refused the memory to grow; 0: it was not */
     hri_cache_ghosts ghosts;
     hri_cache_cursor *cursors;
     hri_cache_cursor sweep; /* where the janitor goes on */
     struct hri_cache_flight *flights;
     pthread_cond_t landed;
+    hri_cache_bucket first[1 + HRI_CACHE_FIRST_BUCKETS];
 } hri_cache_shard;
 
 struct hr_cache {
@@ -199,15 +214,27 @@ static inline bool hri_cache_entry_is_pinned(const hri_cache_entry *entry)
     return atomic_load_explicit(&entry->state, memory_order_acquire) >= HRI_CACHE_BORROWED;
 }
 
+/* ── cache_table.c: under the shard's lock ──────────────────────────────────────────────────────────────────────── */
+
+void hri_cache_table_init(hri_cache_shard *shard);
+
+hri_cache_entry *hri_cache_shard_find(hri_cache_shard *shard, const hri_cache_item *item);
+
+/* Adds an entry that the shard does not count yet, and takes one out that it no longer counts. */
+void hri_cache_table_add(hri_cache_shard *shard, hri_cache_entry *entry);
+void hri_cache_table_take(hri_cache_shard *shard, hri_cache_entry *entry);
+
+/* Charged memory of zeros for tables; NULL: there is none. */
+void *hri_cache_table_alloc(hri_cache_shard *shard, size_t size);
+void hri_cache_table_free(hri_cache_shard *shard, void *block, size_t size);
+
 /* ── cache_shard.c: under the shard's lock ──────────────────────────────────────────────────────────────────────── */
 
 void hri_cache_shard_lock(hri_cache_shard *shard);
 void hri_cache_shard_unlock(hri_cache_shard *shard);
 
-hri_cache_entry *hri_cache_shard_find(hri_cache_shard *shard, const hri_cache_item *item);
-
-/* Adds an entry. False: there is no memory for the table. */
-bool hri_cache_shard_add(hri_cache_shard *shard, hri_cache_entry *entry);
+/* Adds an entry. */
+void hri_cache_shard_add(hri_cache_shard *shard, hri_cache_entry *entry);
 
 /* Takes an entry out. Gives whether the caller is to free it; else its borrowers do. */
 bool hri_cache_shard_take(hri_cache_shard *shard, hri_cache_entry *entry);

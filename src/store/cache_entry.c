@@ -98,15 +98,15 @@ hri_cache_entry *hri_cache_entry_new(hr_cache *cache, const hri_cache_item *item
     int64_t now_ns = hri_cache_now(), ttl_ns = item->ttl_ns ? item->ttl_ns : cache->ttl_ns;
     bool ends = ttl_ns > 0 && ttl_ns < INT64_MAX - now_ns;
     *entry = (hri_cache_entry){
+        .hash = item->hash,
+        .key_size = (uint32_t)item->key_size,
         .value_size = (uint32_t)item->value_size,
         .expires_ns = ends ? now_ns + ttl_ns : 0,
         .born = (uint32_t)((now_ns - cache->born_ns) / HRI_CACHE_TICK_NS),
         .kind = (uint8_t)item->kind,
     };
     atomic_init(&entry->state, state);
-    entry->hh.key = memcpy(entry->key, item->key, item->key_size);
-    entry->hh.keylen = (unsigned)item->key_size;
-    entry->hh.hashv = item->hash;
+    memcpy(entry->key, item->key, item->key_size);
     if (item->value_size)
         memcpy(hri_cache_entry_value(entry), item->value, item->value_size);
     end_filling(cache, item);
@@ -154,7 +154,7 @@ void hri_cache_entry_pin(hri_cache_shard *shard, hri_cache_entry *entry)
 
 void hri_cache_entry_unpin(hr_cache *cache, hri_cache_entry *entry)
 {
-    hri_cache_shard *shard = hri_cache_shard_of(cache, entry->hh.hashv);
+    hri_cache_shard *shard = hri_cache_shard_of(cache, entry->hash);
     uint32_t before = atomic_fetch_sub_explicit(&entry->state, HRI_CACHE_BORROWED, memory_order_acq_rel);
     HRI_ASSERT(before >= HRI_CACHE_BORROWED);
     if (before < 2 * HRI_CACHE_BORROWED)
