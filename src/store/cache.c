@@ -26,14 +26,9 @@ int64_t hri_cache_now(void)
     return hri_clock_now(&hri_os_clock);
 }
 
-static hri_cache_item item_of(const hr_cache *cache, const void *key, size_t key_size)
+hri_cache_item hri_cache_item_of(const hr_cache *cache, const void *key, size_t key_size)
 {
     return (hri_cache_item){.key = key, .key_size = key_size, .hash = (uint32_t)hri_hash(key, key_size, cache->seed)};
-}
-
-static bool is_key(const void *key, size_t key_size)
-{
-    return key && key_size > 0 && key_size < UINT32_MAX;
 }
 
 /* ── putting ────────────────────────────────────────────────────────────────────────────────────────────────────── */
@@ -51,8 +46,7 @@ static bool remove_item(hr_cache *cache, const hri_cache_item *item)
     return old != NULL;
 }
 
-/* Puts an entry into its shard. Gives 0; 1 if it has replaced another. */
-static int link_entry(hr_cache *cache, const hri_cache_item *item, hri_cache_entry *entry)
+int hri_cache_link(hr_cache *cache, const hri_cache_item *item, hri_cache_entry *entry)
 {
     hri_cache_shard *shard = hri_cache_shard_of(cache, item->hash);
     hri_cache_shard_lock(shard);
@@ -66,23 +60,19 @@ static int link_entry(hr_cache *cache, const hri_cache_item *item, hri_cache_ent
     return old ? 1 : 0;
 }
 
-/* Makes an entry for which there is room of `room_bytes`, and puts it in its place. */
-static int put_into_room(hr_cache *cache, const hri_cache_item *item, uint64_t room_bytes)
+hri_cache_entry *hri_cache_make(hr_cache *cache, const hri_cache_item *item, uint64_t room_bytes, int *ret_error)
 {
-    int result = 0;
-    uint64_t bytes = room_bytes;
-    hri_cache_entry *entry = hri_cache_entry_new(cache, item, HRI_CACHE_LISTED, &result);
+    uint32_t state = item->kind == HRI_CACHE_RESERVED ? HRI_CACHE_BORROWED : HRI_CACHE_LISTED;
+    hri_cache_entry *entry = hri_cache_entry_new(cache, item, state, ret_error);
     if (entry) {
-        bytes = hri_cache_entry_bytes(entry);
-        atomic_fetch_add_explicit(&cache->bytes, bytes - room_bytes, memory_order_relaxed);
-        result = link_entry(cache, item, entry);
-    } else if (result != -ENOMEM) {
-        atomic_fetch_add_explicit(result == -E2BIG ? &cache->refused_large : &cache->refused_budget, 1,
-                                  memory_order_relaxed);
+        atomic_fetch_add_explicit(&cache->bytes, hri_cache_entry_bytes(entry) - room_bytes, memory_order_relaxed);
+        return entry;
     }
-    if (result < 0)
-        hri_cache_room_give(cache, bytes);
-    return result;
+    hri_cache_room_give(cache, room_bytes);
+    if (*ret_error != -ENOMEM)
+        atomic_fetch_add_explicit(*ret_error == -E2BIG ? &cache->refused_large : &cache->refused_budget, 1,
+                                  memory_order_relaxed);
+    return NULL;
 }
 
 int hri_cache_put(hr_cache *cache, const hri_cache_item *item)
@@ -97,7 +87,9 @@ int hri_cache_put(hr_cache *cache, const hri_cache_item *item)
     hri_cache_entry *old;
     int result = hri_cache_room_take(cache, item, bytes, &old);
     if (result == 0) {
-        result = put_into_room(cache, item, bytes);
+        hri_cache_entry *entry = hri_cache_make(cache, item, bytes, &result);
+        if (entry)
+            result = hri_cache_link(cache, item, entry);
         hri_cache_room_settle(cache, old);
     }
     if (result < 0)
@@ -108,9 +100,9 @@ int hri_cache_put(hr_cache *cache, const hri_cache_item *item)
 int hr_cache_put(hr_cache *cache, const void *key, size_t key_size, const void *value, size_t value_size,
                  int64_t ttl_ns)
 {
-    if (!cache || !is_key(key, key_size) || (!value && value_size))
+    if (!cache || !hri_cache_is_key(key, key_size) || (!value && value_size))
         return -EINVAL;
-    hri_cache_item item = item_of(cache, key, key_size);
+    hri_cache_item item = hri_cache_item_of(cache, key, key_size);
     item.value = value;
     item.value_size = value_size;
     item.ttl_ns = ttl_ns;
@@ -120,9 +112,9 @@ int hr_cache_put(hr_cache *cache, const void *key, size_t key_size, const void *
 
 int hr_cache_put_held(hr_cache *cache, const void *key, size_t key_size, const hr_cache_held *held)
 {
-    if (!cache || !is_key(key, key_size) || !held)
+    if (!cache || !hri_cache_is_key(key, key_size) || !held)
         return -EINVAL;
-    hri_cache_item item = item_of(cache, key, key_size);
+    hri_cache_item item = hri_cache_item_of(cache, key, key_size);
     item.value = held;
     item.value_size = sizeof *held;
     item.ttl_ns = held->ttl_ns;
@@ -140,7 +132,8 @@ int hri_cache_lend(hr_cache *cache, hri_cache_entry *entry, hr_cache_ref *ret_re
         hri_cache_entry_unpin(cache, entry);
     } else if (entry->kind == HRI_CACHE_HELD) {
         const hr_cache_held *held = hri_cache_entry_value(entry);
-        *ret_ref = (hr_cache_ref){.data = held->data, .size = held->size, .entry_ = entry};
+        void *data = (void *)(uintptr_t)held->data;
+        *ret_ref = (hr_cache_ref){.data = data, .size = held->size, .entry_ = entry};
     } else {
         *ret_ref = (hr_cache_ref){.data = hri_cache_entry_value(entry), .size = entry->value_size, .entry_ = entry};
     }
@@ -149,9 +142,9 @@ int hri_cache_lend(hr_cache *cache, hri_cache_entry *entry, hr_cache_ref *ret_re
 
 int hr_cache_get(hr_cache *cache, const void *key, size_t key_size, hr_cache_ref *ret_ref)
 {
-    if (!cache || !is_key(key, key_size) || !ret_ref)
+    if (!cache || !hri_cache_is_key(key, key_size) || !ret_ref)
         return -EINVAL;
-    hri_cache_item item = item_of(cache, key, key_size);
+    hri_cache_item item = hri_cache_item_of(cache, key, key_size);
     hri_cache_shard *shard = hri_cache_shard_of(cache, item.hash);
     hri_cache_shard_lock(shard);
     hri_cache_entry *entry = hri_cache_shard_find(shard, &item), *gone = NULL;
@@ -191,9 +184,9 @@ void hr_cache_release(hr_cache *cache, hr_cache_ref *ref)
 
 int hr_cache_remove(hr_cache *cache, const void *key, size_t key_size)
 {
-    if (!cache || !is_key(key, key_size))
+    if (!cache || !hri_cache_is_key(key, key_size))
         return -EINVAL;
-    hri_cache_item item = item_of(cache, key, key_size);
+    hri_cache_item item = hri_cache_item_of(cache, key, key_size);
     bool removed = remove_item(cache, &item);
     if (!removed)
         return -ENOENT;

@@ -22,8 +22,9 @@
 
 typedef enum hri_cache_kind {
     HRI_CACHE_VALUE,
-    HRI_CACHE_HELD,   /* the value is a hr_cache_held */
-    HRI_CACHE_FAILED, /* the value is a load's error, an int */
+    HRI_CACHE_HELD,     /* the value is a hr_cache_held */
+    HRI_CACHE_FAILED,   /* the value is a load's error, an int */
+    HRI_CACHE_RESERVED, /* in no shard yet: its one borrower writes the value */
 } hri_cache_kind;
 
 /* An entry and its bytes in one block: the key, next to what is looked at to find it, then the value, aligned. */
@@ -33,7 +34,7 @@ typedef struct hri_cache_entry {
     uint32_t key_size;
     _Atomic uint32_t state; /* twice the borrowers, and 1 while it is in its shard: at 0 it is freed */
     uint32_t value_size;
-    int64_t expires_ns; /* 0: never */
+    int64_t expires_ns; /* 0: never; while it is reserved, its ttl_ns */
     uint32_t born;      /* in ticks since the cache was made, see HRI_CACHE_TICK_NS */
     uint8_t kind;
     uint8_t seen; /* gets since it came into its queue, 3 at most */
@@ -163,7 +164,7 @@ typedef struct hri_cache_item {
     const void *key;
     size_t key_size;
     uint32_t hash;
-    const void *value;
+    const void *value; /* NULL where it is reserved */
     size_t value_size;
     int64_t ttl_ns;
     hri_cache_kind kind;
@@ -182,9 +183,23 @@ static inline hri_cache_shard *hri_cache_shard_of(hr_cache *cache, uint32_t hash
     return &cache->shards[(hash >> 24) & (cache->shard_count - 1)];
 }
 
+static inline bool hri_cache_is_key(const void *key, size_t key_size)
+{
+    return key && key_size > 0 && key_size < UINT32_MAX;
+}
+
+/* What is to be done about a key. */
+hri_cache_item hri_cache_item_of(const hr_cache *cache, const void *key, size_t key_size);
+
 /* Takes an item in, in the place of what is under its key. Gives 0 or 1, as hr_cache_put_held(), or a negative errno;
  * then the key has nothing. */
 int hri_cache_put(hr_cache *cache, const hri_cache_item *item);
+
+/* Puts an entry into its shard, in the place of what is under its key. Gives 0; 1 if there was another. */
+int hri_cache_link(hr_cache *cache, const hri_cache_item *item, hri_cache_entry *entry);
+
+/* Makes an entry for which there is room of `room_bytes`. Gives NULL and an error: the room is given back. */
+hri_cache_entry *hri_cache_make(hr_cache *cache, const hri_cache_item *item, uint64_t room_bytes, int *ret_error);
 
 /* Fills a borrowed entry's reference, or gives it back if it is a failure, whose error is the result. */
 int hri_cache_lend(hr_cache *cache, hri_cache_entry *entry, hr_cache_ref *ret_ref);
@@ -196,6 +211,9 @@ uint64_t hri_cache_entry_estimate(const hri_cache_item *item);
 
 /* Charges and makes an entry in no shard, borrowed once if `state` says so. Gives NULL and an error. */
 hri_cache_entry *hri_cache_entry_new(hr_cache *cache, const hri_cache_item *item, uint32_t state, int *ret_error);
+
+/* Makes an entry of a reserved one whose value is written, and has `value_size` bytes. Gives it: it may have moved. */
+hri_cache_entry *hri_cache_entry_finish(hr_cache *cache, hri_cache_entry *entry, size_t value_size);
 
 /* What it costs, a held value included. */
 uint64_t hri_cache_entry_bytes(hri_cache_entry *entry);
@@ -255,9 +273,9 @@ void hri_cache_shard_destroy(hri_cache_shard *shard);
 
 /* ── cache_room.c: how much it may hold ─────────────────────────────────────────────────────────────────────────── */
 
-/* Makes sure that `bytes` may come, and counts them in. If that takes an eviction, what is under the item's key counts
- * as gone already: it is borrowed meanwhile, for hri_cache_room_settle(). Gives 0, or -E2BIG or -EDQUOT: then nothing is
- * counted in. */
+/* Makes sure that `bytes` may come, and counts them in. If that takes an eviction, the entry under the item's key counts
+ * as gone already: it is borrowed meanwhile, for hri_cache_room_settle(). For a reserved item it does not count as gone:
+ * both will be there. Gives 0, or -E2BIG or -EDQUOT: then nothing is counted in. */
 int hri_cache_room_take(hr_cache *cache, const hri_cache_item *item, uint64_t bytes, hri_cache_entry **ret_old);
 void hri_cache_room_settle(hr_cache *cache, hri_cache_entry *old);
 void hri_cache_room_give(hr_cache *cache, uint64_t bytes);

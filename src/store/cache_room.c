@@ -131,6 +131,15 @@ void hri_cache_room_settle(hr_cache *cache, hri_cache_entry *old)
         hri_cache_entry_unpin(cache, old);
 }
 
+/* May an item come though less could be evicted than it brings? An upload is refused only where there is no room: below
+ * degraded, the step of growth and the warning do not bind it. Nor do they ever bind held bytes: they are charged. */
+static bool may_come_without(const hr_cache *cache, const hri_cache_item *item, hri_cache_cause cause, bool full)
+{
+    if (full || item->kind != HRI_CACHE_RESERVED)
+        return false;
+    return cause == HRI_CACHE_FULL || hri_yielders_level(cache->yielders) < HR_DEGRADED;
+}
+
 int hri_cache_room_take(hr_cache *cache, const hri_cache_item *item, uint64_t bytes, hri_cache_entry **ret_old)
 {
     hri_cache_shard *shard = hri_cache_shard_of(cache, item->hash);
@@ -140,14 +149,15 @@ int hri_cache_room_take(hr_cache *cache, const hri_cache_item *item, uint64_t by
         return refuse(&cache->refused_large, -E2BIG);
     uint64_t before = atomic_fetch_add_explicit(&cache->bytes, bytes, memory_order_relaxed);
     hri_cache_cause cause = HRI_CACHE_FULL;
-    /* What its owner has charged is there, whatever the level. */
-    bool charged = item->kind == HRI_CACHE_HELD;
-    uint64_t over = charged ? hri_sub(before + bytes, max) : price(cache, before, bytes, &cause);
+    uint64_t full = hri_sub(before + bytes, max);
+    uint64_t over = item->kind == HRI_CACHE_HELD ? full : price(cache, before, bytes, &cause);
     if (over == 0)
         return 0;
-    hri_cache_entry *old = borrow_old(shard, item);
+    hri_cache_entry *old = item->kind == HRI_CACHE_RESERVED ? NULL : borrow_old(shard, item);
     over = hri_sub(over, old ? hri_cache_entry_bytes(old) : 0);
-    if (over <= before && (over == 0 || hri_cache_evict(cache, shard, over, cause) >= over)) {
+    uint64_t want = item->kind == HRI_CACHE_RESERVED ? hri_min(over, before) : over;
+    uint64_t got = want && want <= before ? hri_cache_evict(cache, shard, want, cause) : 0;
+    if (got >= over || may_come_without(cache, item, cause, got < full)) {
         *ret_old = old;
         return 0;
     }

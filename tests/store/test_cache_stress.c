@@ -82,7 +82,20 @@ static void one_round(uint64_t *state)
     case 2:
         hr_cache_trim(cache, 20000);
         break;
-    case 3:
+    case 3: {
+        size_t size = next_random(state) % 20000;
+        hr_cache_ref ref;
+        int error = hr_cache_reserve(cache, &key, sizeof key, size, 0, &ref);
+        assert_true(error == 0 || error == -EDQUOT);
+        if (error)
+            break;
+        fill(ref.data, key, size);
+        ref.size = size - next_random(state) % (size + 1) / 2;
+        if (next_random(state) % 4)
+            assert_int_equal(hr_cache_commit(cache, &ref), 0);
+        hr_cache_release(cache, &ref);
+        break;
+    }
     case 4:
     case 5:
     case 6: {
