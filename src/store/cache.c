@@ -42,7 +42,7 @@ static bool remove_item(hr_cache *cache, const hri_cache_item *item)
     hri_cache_entry *old = hri_cache_shard_find(shard, item);
     bool mine = old && hri_cache_shard_take(shard, old);
     hri_cache_shard_unlock(shard);
-    hri_cache_entry_free(cache, mine ? old : NULL);
+    hri_cache_retire(cache, mine ? old : NULL);
     return old != NULL;
 }
 
@@ -56,7 +56,7 @@ int hri_cache_link(hr_cache *cache, const hri_cache_item *item, hri_cache_entry 
     hri_cache_shard_add(shard, entry);
     shard->replaced += old != NULL;
     hri_cache_shard_unlock(shard);
-    hri_cache_entry_free(cache, mine ? old : NULL);
+    hri_cache_retire(cache, mine ? old : NULL);
     return old ? 1 : 0;
 }
 
@@ -140,14 +140,12 @@ int hri_cache_lend(hr_cache *cache, hri_cache_entry *entry, hr_cache_ref *ret_re
     return error;
 }
 
-int hr_cache_get(hr_cache *cache, const void *key, size_t key_size, hr_cache_ref *ret_ref)
+/* What a reader has not found may be there. */
+static int get_locked(hr_cache *cache, const hri_cache_item *item, hr_cache_ref *ret_ref)
 {
-    if (!cache || !hri_cache_is_key(key, key_size) || !ret_ref)
-        return -EINVAL;
-    hri_cache_item item = hri_cache_item_of(cache, key, key_size);
-    hri_cache_shard *shard = hri_cache_shard_of(cache, item.hash);
+    hri_cache_shard *shard = hri_cache_shard_of(cache, item->hash);
     hri_cache_shard_lock(shard);
-    hri_cache_entry *entry = hri_cache_shard_find(shard, &item), *gone = NULL;
+    hri_cache_entry *entry = hri_cache_shard_find(shard, item), *gone = NULL;
     if (entry && entry->expires_ns && hri_cache_entry_is_expired(entry, hri_cache_now())) {
         shard->expired++;
         gone = hri_cache_shard_take(shard, entry) ? entry : NULL;
@@ -155,8 +153,7 @@ int hr_cache_get(hr_cache *cache, const void *key, size_t key_size, hr_cache_ref
     }
     if (entry) {
         shard->hits++;
-        if (entry->seen < HRI_CACHE_SEEN_MAX)
-            entry->seen++;
+        hri_cache_entry_see(entry, 0);
         hri_cache_entry_pin(shard, entry);
         hri_cache_shard_unlock(shard);
         return hri_cache_lend(cache, entry, ret_ref);
@@ -164,20 +161,31 @@ int hr_cache_get(hr_cache *cache, const void *key, size_t key_size, hr_cache_ref
     shard->misses++;
     int error = -ENOENT;
     if (cache->load)
-        error = hri_cache_load(cache, shard, &item, ret_ref);
+        error = hri_cache_load(cache, shard, item, ret_ref);
     else
         hri_cache_shard_unlock(shard);
-    hri_cache_entry_free(cache, gone);
+    hri_cache_retire(cache, gone);
     return error;
+}
+
+int hr_cache_get(hr_cache *cache, const void *key, size_t key_size, hr_cache_ref *ret_ref)
+{
+    if (!cache || !hri_cache_is_key(key, key_size) || !ret_ref)
+        return -EINVAL;
+    hri_cache_item item = hri_cache_item_of(cache, key, key_size);
+    return hri_cache_reader_get(cache, &item, ret_ref) ? 0 : get_locked(cache, &item, ret_ref);
 }
 
 void hr_cache_release(hr_cache *cache, hr_cache_ref *ref)
 {
     if (!cache || !ref || !ref->entry_)
         return;
-    hri_cache_entry *entry = ref->entry_;
+    void *entry = ref->entry_;
     *ref = (hr_cache_ref){0};
-    hri_cache_entry_unpin(cache, entry);
+    if (hri_cache_reader_lent(entry))
+        hri_cache_reader_release(cache, entry);
+    else
+        hri_cache_entry_unpin(cache, entry);
 }
 
 /* ── taking out ─────────────────────────────────────────────────────────────────────────────────────────────────── */
@@ -209,9 +217,11 @@ void hr_cache_clear(hr_cache *cache)
             bool mine = entry && hri_cache_shard_take(shard, entry);
             shard->removed += entry != NULL;
             hri_cache_shard_unlock(shard);
-            hri_cache_entry_free(cache, mine ? entry : NULL);
+            hri_cache_retire(cache, mine ? entry : NULL);
         } while (entry);
     }
+    if (cache)
+        hri_cache_retired_flush(cache);
 }
 
 /* ── making and freeing ─────────────────────────────────────────────────────────────────────────────────────────── */
@@ -247,6 +257,7 @@ static const hri_yielder_kind kind = {"cache", published, sizeof published / siz
 static void fork_locks(void *context, hri_fork moment)
 {
     hr_cache *cache = context;
+    hri_cache_reader_fork(cache, moment);
     for (unsigned i = 0; i < cache->shard_count; i++) {
         hri_fork_wait(&cache->shards[i].lock, &cache->shards[i].landed, moment);
         if (moment == HRI_FORK_CHILD)
@@ -289,6 +300,8 @@ static void destroy(hr_cache *cache, unsigned made_shards)
         hri_cache_shard_unlock(shard);
         hri_wait_destroy(&shard->lock, &shard->landed);
     }
+    hri_cache_reader_close(cache);
+    pthread_mutex_destroy(&cache->retired.lock);
     free(cache->name);
     free(cache);
     if (budget)
@@ -299,7 +312,7 @@ static void destroy(hr_cache *cache, unsigned made_shards)
 static int init(hr_cache *cache, const hr_cache_options *options)
 {
     cache->name = strdup(options->name ? options->name : "cache");
-    int error = cache->name ? 0 : -ENOMEM;
+    int error = cache->name ? -pthread_mutex_init(&cache->retired.lock, NULL) : -ENOMEM;
     unsigned made = 0;
     for (; made < cache->shard_count && !error; made += !error) {
         hri_cache_shard *shard = &cache->shards[made];
@@ -308,6 +321,7 @@ static int init(hr_cache *cache, const hr_cache_options *options)
         hri_cache_table_init(shard);
         error = hri_wait_init(&shard->lock, &shard->landed);
     }
+    hri_cache_reader_open(cache);
     cache->yielder = (hri_yielder){
         .name = cache->name,
         .kind = &kind,
@@ -380,6 +394,10 @@ int hr_cache_free(hr_cache *cache)
 {
     if (!cache)
         return 0;
+    uint64_t hits, lent;
+    hri_cache_reader_count(cache, &hits, &lent);
+    if (lent)
+        return -EBUSY;
     for (unsigned i = 0; i < cache->shard_count; i++) {
         hri_cache_shard *shard = &cache->shards[i];
         hri_cache_shard_lock(shard);

@@ -6,13 +6,16 @@
  *
  * Locking: each shard has a lock over its tables and counts, and no two are held at once. Under it nothing of the
  * program's runs and nothing is charged that could run it: only tables, by a quiet charge. Entries are charged
- * before it is taken and uncharged after it is given back. What is borrowed is counted in the entry, without the lock.
+ * before it is taken and uncharged after it is given back. A get that finds its entry takes no lock, and writes to
+ * its thread's own memory alone: cache_reader.c. So an entry that has left its shard may still be looked at, and is
+ * freed by way of cache_retired.c.
  */
 #ifndef HRI_STORE_CACHE_H
 #define HRI_STORE_CACHE_H
 
 #include "base/fork.h"
 #include "base/yield.h"
+#include "os/cells.h"
 
 #include <headroom/budget.h>
 #include <headroom/cache.h>
@@ -29,7 +32,7 @@ typedef enum hri_cache_kind {
 
 /* An entry and its bytes in one block: the key, next to what is looked at to find it, then the value, aligned. */
 typedef struct hri_cache_entry {
-    struct hri_cache_entry *chain; /* the next in its bucket */
+    _Atomic(struct hri_cache_entry *) chain; /* the next in its bucket; stays as it is once it has left */
     uint32_t hash;
     uint32_t key_size;
     _Atomic uint32_t state; /* twice the borrowers, and 1 while it is in its shard: at 0 it is freed */
@@ -37,10 +40,10 @@ typedef struct hri_cache_entry {
     int64_t expires_ns; /* 0: never; while it is reserved, its ttl_ns */
     uint32_t born;      /* in ticks since the cache was made, see HRI_CACHE_TICK_NS */
     uint8_t kind;
-    uint8_t seen; /* gets since it came into its queue, 3 at most */
+    _Atomic uint8_t seen; /* gets since it came into its queue, 3 at most; and HRI_CACHE_LENT */
     uint8_t queue;
     uint8_t spare;
-    struct hri_cache_entry *older, *newer; /* in its queue */
+    struct hri_cache_entry *older, *newer; /* in its queue; `newer`: among those that are retired */
     unsigned char key[];
 } hri_cache_entry;
 
@@ -56,6 +59,7 @@ static inline void *hri_cache_entry_value(hri_cache_entry *entry)
 }
 
 #define HRI_CACHE_SEEN_MAX 3
+#define HRI_CACHE_LENT 0x80 /* a thread may have it in its reader */
 #define HRI_CACHE_LISTED 1u
 #define HRI_CACHE_BORROWED 2u
 #define HRI_CACHE_TICK_NS (INT64_C(1) << 26) /* a fifteenth of a second: 32 bits are nine years */
@@ -72,13 +76,27 @@ typedef struct hri_cache_queue {
     uint32_t entries;
 } hri_cache_queue;
 
-/* A table's first word, or one of its buckets. */
+/* One of a table's buckets, or in front of them one of its own words. */
 typedef union hri_cache_bucket {
-    size_t mask;
-    hri_cache_entry *first;
+    unsigned bits;                   /* the first: it has 1 << bits buckets */
+    union hri_cache_bucket *retired; /* the second: the next of those that wait to be freed */
+    _Atomic(hri_cache_entry *) first;
 } hri_cache_bucket;
 
-#define HRI_CACHE_FIRST_BUCKETS 8 /* of the table that lies in the shard */
+#define HRI_CACHE_FIRST_BITS 3 /* of the table that lies in the shard */
+#define HRI_CACHE_TABLE_WORDS 2
+
+/* What one thread has of one cache: its cell at the cache's place. Only the thread writes to it; but any may clear what it
+ * has lent, and flags are set by who retires. */
+#define HRI_CACHE_LENDINGS 5
+typedef struct hri_cache_reader {
+    _Alignas(64) _Atomic uint64_t reading; /* the hash that it looks for now, and in how large a table; 0: none */
+    _Atomic(hri_cache_entry *) lent[HRI_CACHE_LENDINGS];
+    _Atomic uint64_t hits;
+    _Atomic uint64_t flags;
+} hri_cache_reader;
+
+_Static_assert(sizeof(hri_cache_reader) == sizeof(hri_cell), "a reader is a cell");
 
 typedef enum hri_cache_cause {
     HRI_CACHE_FULL,
@@ -106,13 +124,16 @@ typedef struct hri_cache_ghosts {
 struct hri_cache_flight; /* cache_load.c */
 
 typedef struct hri_cache_shard {
-    /* What each get writes: one cache line, since it goes from processor to processor. */
+    /* What a get with the lock writes: one cache line, since it goes from processor to processor. */
     _Alignas(64) pthread_mutex_t lock; /* guards what follows, but for the atomics */
     uint64_t hits;
-    _Atomic uint64_t pinned; /* entries that are borrowed */
-    /* What it only reads. */
-    _Alignas(64) hri_cache_bucket *table;
-    hr_cache *cache;
+    _Atomic uint64_t pinned; /* entries that are borrowed by their count */
+    /* What a get without the lock reads. */
+    _Alignas(64) _Atomic(hri_cache_bucket *) table;
+    _Atomic unsigned bits; /* the table's */
+    /* What puts and misses write. */
+    _Alignas(64) hr_cache *cache;
+    hri_cache_bucket *retired_tables;
     hri_cache_queue queues[HRI_CACHE_QUEUES];
     uint64_t misses;
     _Atomic uint64_t bytes; /* of both queues */
@@ -129,8 +150,16 @@ typedef struct hri_cache_shard {
     hri_cache_cursor sweep; /* where the janitor goes on */
     struct hri_cache_flight *flights;
     pthread_cond_t landed;
-    hri_cache_bucket first[1 + HRI_CACHE_FIRST_BUCKETS];
+    hri_cache_bucket first[HRI_CACHE_TABLE_WORDS + (1 << HRI_CACHE_FIRST_BITS)];
 } hri_cache_shard;
+
+/* Entries that have left their shards, and wait until no reader looks at them. */
+typedef struct hri_cache_retired {
+    pthread_mutex_t lock;
+    hri_cache_entry *first;
+    uint64_t new_bytes; /* of those that came since they were last looked through */
+    unsigned new_count;
+} hri_cache_retired;
 
 struct hr_cache {
     /* Constant once made. */
@@ -146,6 +175,8 @@ struct hr_cache {
     void *context;
     bool follows_budget; /* max_bytes is the budget's limit */
     unsigned shard_count;
+    hri_place place;           /* of its readers in the records of threads; 0: all gets take the lock */
+    _Atomic uintptr_t readers; /* the only record that has read; MANY_READERS; 0: none has */
 
     hri_yielder yielder;
     _Atomic uint64_t max_bytes;
@@ -156,6 +187,7 @@ struct hr_cache {
     _Atomic uint64_t goal_bytes;         /* at which it is free again */
     _Atomic uint64_t refused_large, refused_budget;
     unsigned sweep_shard; /* the janitor's */
+    hri_cache_retired retired;
     hri_cache_shard shards[];
 };
 
@@ -218,14 +250,23 @@ hri_cache_entry *hri_cache_entry_finish(hr_cache *cache, hri_cache_entry *entry,
 /* What it costs, a held value included. */
 uint64_t hri_cache_entry_bytes(hri_cache_entry *entry);
 
-/* Frees an entry that is in no shard and not borrowed. No lock is held. The second leaves it to the caller to uncharge,
- * and gives how much; of that, what was mapped is added to `mapped_bytes`. */
-void hri_cache_entry_free(hr_cache *cache, hri_cache_entry *entry);
+/* Frees an entry that nobody can reach any more. It is left to the caller to uncharge what is given; of that, what was
+ * mapped is added to `mapped_bytes`. No lock is held. */
 uint64_t hri_cache_entry_dispose(hri_cache_entry *entry, uint64_t *mapped_bytes);
 
 /* Borrows an entry that is in its shard: under the lock. */
 void hri_cache_entry_pin(hri_cache_shard *shard, hri_cache_entry *entry);
 void hri_cache_entry_unpin(hr_cache *cache, hri_cache_entry *entry);
+
+/* Notes a get. It writes only what is not there already: entries that many ask for stay in all processors' caches. */
+static inline void hri_cache_entry_see(hri_cache_entry *entry, uint8_t lent)
+{
+    uint8_t before = atomic_load_explicit(&entry->seen, memory_order_relaxed), after = before | lent;
+    if ((before & (HRI_CACHE_LENT - 1)) < HRI_CACHE_SEEN_MAX)
+        after++;
+    if (after != before)
+        atomic_store_explicit(&entry->seen, after, memory_order_relaxed);
+}
 
 static inline bool hri_cache_entry_is_pinned(const hri_cache_entry *entry)
 {
@@ -237,6 +278,12 @@ static inline bool hri_cache_entry_is_pinned(const hri_cache_entry *entry)
 void hri_cache_table_init(hri_cache_shard *shard);
 
 hri_cache_entry *hri_cache_shard_find(hri_cache_shard *shard, const hri_cache_item *item);
+
+/* The same in a table that may change meanwhile: it may miss an entry that is there. Any thread that is reading. */
+hri_cache_entry *hri_cache_table_find(hri_cache_bucket *table, const hri_cache_item *item);
+
+/* Frees the tables that waited for readers; all that are left, where there can be none. */
+void hri_cache_table_settle(hri_cache_shard *shard);
 
 /* Adds an entry that the shard does not count yet, and takes one out that it no longer counts. */
 void hri_cache_table_add(hri_cache_shard *shard, hri_cache_entry *entry);
@@ -270,6 +317,52 @@ void hri_cache_shard_check(hri_cache_shard *shard);
 
 /* Gives back what the tables keep; they are empty. */
 void hri_cache_shard_destroy(hri_cache_shard *shard);
+
+/* ── cache_reader.c: gets without a lock ────────────────────────────────────────────────────────────────────────── */
+
+/* Lends an entry to this thread. False: it has to be looked for under the lock. */
+bool hri_cache_reader_get(hr_cache *cache, const hri_cache_item *item, hr_cache_ref *ret_ref);
+
+/* Is a reference's `entry_` a place in a reader? Then this gives it back. */
+#define HRI_CACHE_LENT_BIT 1u
+static inline bool hri_cache_reader_lent(const void *entry)
+{
+    return (uintptr_t)entry & HRI_CACHE_LENT_BIT;
+}
+void hri_cache_reader_release(hr_cache *cache, void *entry);
+
+/* Does a reader have the entry? It may have got it just now, and be missed. */
+bool hri_cache_reader_has(const hr_cache *cache, const hri_cache_entry *entry);
+
+/* Can only this thread have read? Then no fence is needed. To be asked after the entry has left its shard. */
+bool hri_cache_reader_is_alone(hr_cache *cache);
+
+/* After a fence: may a reader still look at an entry that has left its shard, or at a shard's former tables? With `note`,
+ * who has the entry will look through what is retired when he gives it back. */
+bool hri_cache_reader_looks_at(const hr_cache *cache, const hri_cache_entry *entry, bool note);
+bool hri_cache_reader_looks_into(const hr_cache *cache, const hri_cache_shard *shard);
+
+/* Nothing is noted any more. */
+void hri_cache_reader_unnote(const hr_cache *cache);
+
+/* Sums over all readers; an entry that several have counts once. */
+void hri_cache_reader_count(const hr_cache *cache, uint64_t *ret_hits, uint64_t *ret_lent);
+
+void hri_cache_reader_open(hr_cache *cache);
+void hri_cache_reader_close(hr_cache *cache);
+void hri_cache_reader_fork(hr_cache *cache, hri_fork moment);
+
+/* ── cache_retired.c ────────────────────────────────────────────────────────────────────────────────────────────── */
+
+/* Frees an entry that is in no shard and not borrowed by its count, as soon as no reader looks at it: at once, or
+ * soon. NULL is fine. No lock is held. */
+void hri_cache_retire(hr_cache *cache, hri_cache_entry *entry);
+
+/* The same for some. With `now` only what is still looked at waits. */
+void hri_cache_retire_all(hr_cache *cache, hri_cache_entry *const *entries, unsigned count, bool now);
+
+/* Frees what nobody looks at any more. Gives its bytes. */
+uint64_t hri_cache_retired_flush(hr_cache *cache);
 
 /* ── cache_room.c: how much it may hold ─────────────────────────────────────────────────────────────────────────── */
 

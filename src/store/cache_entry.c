@@ -2,8 +2,8 @@
 /* An entry is one block: what the cache knows of it, the value, the key. Its footprint is charged before it is made and
  * uncharged after it is freed, both without a lock, since both may run what belongs to others.
  *
- * Invariant: a shard's `pinned` counts the entries whose state is HRI_CACHE_BORROWED or more. Who takes the state to 0
- * frees the entry, and nobody else can reach it then.
+ * Invariant: a shard's `pinned` counts the entries whose state is HRI_CACHE_BORROWED or more. The thread that takes the
+ * state to 0 retires the entry; only readers can reach it then.
  */
 #include "store/cache.h"
 
@@ -219,13 +219,6 @@ uint64_t hri_cache_entry_dispose(hri_cache_entry *entry, uint64_t *mapped_bytes)
     return bytes;
 }
 
-void hri_cache_entry_free(hr_cache *cache, hri_cache_entry *entry)
-{
-    uint64_t mapped_bytes = 0, bytes = entry ? hri_cache_entry_dispose(entry, &mapped_bytes) : 0;
-    if (cache->budget && bytes)
-        hri_budget_uncharge_block(cache->budget, bytes, mapped_bytes);
-}
-
 void hri_cache_entry_pin(hri_cache_shard *shard, hri_cache_entry *entry)
 {
     if (atomic_fetch_add_explicit(&entry->state, HRI_CACHE_BORROWED, memory_order_relaxed) < HRI_CACHE_BORROWED)
@@ -243,5 +236,5 @@ void hri_cache_entry_unpin(hr_cache *cache, hri_cache_entry *entry)
         return;
     if (entry->kind == HRI_CACHE_RESERVED) /* what was reserved is counted in, and will not come */
         hri_cache_room_give(cache, hri_cache_entry_bytes(entry));
-    hri_cache_entry_free(cache, entry);
+    hri_cache_retire(cache, entry);
 }

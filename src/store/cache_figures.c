@@ -61,6 +61,10 @@ int hr_cache_read(hr_cache *cache, hr_cache_figures *ret_figures)
     int64_t now_ns = hri_cache_now();
     for (unsigned i = 0; i < cache->shard_count; i++)
         add_shard(&cache->shards[i], now_ns, &figures);
+    uint64_t hits, lent;
+    hri_cache_reader_count(cache, &hits, &lent);
+    figures.hits += hits;
+    figures.pinned += lent;
     uint64_t gets = figures.hits + figures.misses;
     figures.hit_ratio = gets ? (double)figures.hits / (double)gets : 0;
     *ret_figures = figures;

@@ -169,7 +169,7 @@ static void land(hri_cache_shard *shard, struct hri_cache_flight *flight, hr_cac
     if (flight->waiters)
         pthread_cond_broadcast(&shard->landed);
     hri_cache_shard_unlock(shard);
-    hri_cache_entry_free(loading->cache, old);
+    hri_cache_retire(loading->cache, old);
 }
 
 /* ── those that wait ────────────────────────────────────────────────────────────────────────────────────────────── */

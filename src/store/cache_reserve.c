@@ -39,7 +39,7 @@ int hr_cache_commit(hr_cache *cache, hr_cache_ref *ref)
     if (!cache || !ref || !ref->entry_)
         return -EINVAL;
     hri_cache_entry *entry = ref->entry_;
-    if (entry->kind != HRI_CACHE_RESERVED)
+    if (hri_cache_reader_lent(entry) || entry->kind != HRI_CACHE_RESERVED)
         return -EALREADY;
     if (ref->size > entry->value_size)
         return -EINVAL;

@@ -180,16 +180,6 @@ uint64_t hr_cache_make_room(hr_cache *cache, uint64_t bytes)
 
 /* ── going ──────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-/* Frees entries that have left their shard. */
-static void free_all(hr_cache *cache, hri_cache_entry *const *entries, unsigned count)
-{
-    uint64_t footprint_bytes = 0, mapped_bytes = 0;
-    for (unsigned i = 0; i < count; i++)
-        footprint_bytes += hri_cache_entry_dispose(entries[i], &mapped_bytes);
-    if (cache->budget && footprint_bytes)
-        hri_budget_uncharge_block(cache->budget, footprint_bytes, mapped_bytes);
-}
-
 /* Evicts from one shard, a batch at most. */
 static uint64_t evict_from(hr_cache *cache, hri_cache_shard *shard, uint64_t want_bytes, hri_cache_cause cause)
 {
@@ -202,7 +192,7 @@ static uint64_t evict_from(hr_cache *cache, hri_cache_shard *shard, uint64_t wan
     shard->evicted[cause] += count;
     shard->evicted_bytes += freed;
     hri_cache_shard_unlock(shard);
-    free_all(cache, victims, count);
+    hri_cache_retire_all(cache, victims, count, cause == HRI_CACHE_RELIEF);
     return freed;
 }
 
@@ -249,8 +239,9 @@ static bool sweep(hr_cache *cache, hri_cache_shard *shard, int64_t now_ns, uint6
         entry = next;
     }
     shard->sweep.next = entry;
+    hri_cache_table_settle(shard);
     hri_cache_shard_unlock(shard);
-    free_all(cache, expired, count);
+    hri_cache_retire_all(cache, expired, count, false);
     return entry != NULL;
 }
 
@@ -267,6 +258,7 @@ static uint64_t clean(hr_cache *cache, int64_t deadline_ns)
             done++;
         }
     }
+    hri_cache_retired_flush(cache);
     return freed;
 }
 
@@ -275,7 +267,9 @@ uint64_t hri_cache_yield(void *context, uint64_t want_bytes, int64_t deadline_ns
     hr_cache *cache = context;
     if (want_bytes == 0)
         return clean(cache, deadline_ns);
-    uint64_t before = load(&cache->bytes), freed = 0, got;
+    uint64_t before = load(&cache->bytes), freed = hri_cache_retired_flush(cache), got;
+    if (freed >= want_bytes)
+        return freed;
     do {
         got = hri_cache_evict(cache, NULL, hri_min(want_bytes - freed, SLICE_BYTES), HRI_CACHE_RELIEF);
         freed += got;

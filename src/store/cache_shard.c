@@ -151,7 +151,7 @@ bool hri_cache_entry_is_expired(const hri_cache_entry *entry, int64_t now_ns)
 
 void hri_cache_shard_add(hri_cache_shard *shard, hri_cache_entry *entry)
 {
-    entry->seen = 0;
+    atomic_store_explicit(&entry->seen, 0, memory_order_relaxed);
     hri_cache_table_add(shard, entry);
     enqueue(shard, entry, ghosts_have(shard, entry->hash) ? HRI_CACHE_MAIN : HRI_CACHE_SMALL);
     shard->entries++;
@@ -182,8 +182,12 @@ static hri_cache_entry *judge(hri_cache_shard *shard, uint8_t queue, bool force)
 {
     hri_cache_entry *entry = shard->queues[queue].oldest;
     unsigned needed = queue == HRI_CACHE_SMALL ? SEEN_TO_STAY : 1;
-    if (hri_cache_entry_is_pinned(entry) || (entry->seen >= needed && !force)) {
-        entry->seen = queue == HRI_CACHE_SMALL || !entry->seen ? 0 : entry->seen - 1;
+    uint8_t word = atomic_load_explicit(&entry->seen, memory_order_relaxed);
+    uint8_t lent = word & HRI_CACHE_LENT, seen = word & (HRI_CACHE_LENT - 1);
+    bool borrowed = hri_cache_entry_is_pinned(entry) || (lent && hri_cache_reader_has(shard->cache, entry));
+    if (borrowed || (seen >= needed && !force)) {
+        word = queue == HRI_CACHE_SMALL || !seen ? lent : word - 1;
+        atomic_store_explicit(&entry->seen, word, memory_order_relaxed);
         dequeue(shard, entry);
         enqueue(shard, entry, HRI_CACHE_MAIN);
         return NULL;
@@ -191,7 +195,7 @@ static hri_cache_entry *judge(hri_cache_shard *shard, uint8_t queue, bool force)
     if (queue == HRI_CACHE_SMALL)
         ghosts_note(shard, entry->hash);
     bool mine = hri_cache_shard_take(shard, entry);
-    HRI_ASSERT(mine); /* nobody borrows without the lock */
+    HRI_ASSERT(mine); /* nobody counts in an entry without the lock */
     return mine ? entry : NULL;
 }
 
@@ -203,7 +207,9 @@ hri_cache_entry *hri_cache_shard_evict(hri_cache_shard *shard)
         entry = judge(shard, queue_to_cut(shard), false);
     /* Many were asked for, or are borrowed: now the first one that can go, does. No more can be before it than are
      * borrowed. */
-    uint64_t left = hri_min(shard->entries, atomic_load_explicit(&shard->pinned, memory_order_relaxed) + 1);
+    uint64_t borrowed = hri_cells_threads() * (uint64_t)HRI_CACHE_LENDINGS;
+    borrowed += atomic_load_explicit(&shard->pinned, memory_order_relaxed);
+    uint64_t left = hri_min(shard->entries, borrowed + 1);
     for (; !entry && left > 0 && shard->entries; left--)
         entry = judge(shard, queue_to_cut(shard), true);
     return entry;
@@ -215,7 +221,7 @@ void hri_cache_shard_check(hri_cache_shard *shard)
     hri_cache_entry *entry = NULL;
     while ((entry = hri_cache_shard_next(shard, entry)) != NULL) {
         HRI_ASSERT(atomic_load_explicit(&entry->state, memory_order_relaxed) & HRI_CACHE_LISTED);
-        HRI_ASSERT(entry->queue < HRI_CACHE_QUEUES && entry->seen <= HRI_CACHE_SEEN_MAX);
+        HRI_ASSERT(entry->queue < HRI_CACHE_QUEUES);
         entries++;
         bytes[entry->queue] += hri_cache_entry_bytes(entry);
     }
@@ -227,7 +233,8 @@ void hri_cache_shard_check(hri_cache_shard *shard)
 
 void hri_cache_shard_destroy(hri_cache_shard *shard)
 {
-    HRI_ASSERT(!shard->entries && shard->table == shard->first);
+    hri_cache_table_settle(shard);
+    HRI_ASSERT(!shard->entries && !shard->retired_tables);
     if (shard->ghosts.count)
         hri_cache_table_free(shard, shard->ghosts.slots, shard->ghosts.count * sizeof *shard->ghosts.slots);
     shard->ghosts = (hri_cache_ghosts){0};
