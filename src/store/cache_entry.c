@@ -162,7 +162,9 @@ hri_cache_entry *hri_cache_entry_new(hr_cache *cache, const hri_cache_item *item
     return entry;
 }
 
-/* Gives the end of a value's block back to the allocator. A smaller block never costs more. */
+/* Gives the end of a value's block back to the allocator. A block that is smaller by so much never costs more. */
+#define SHRINK_MIN 64
+
 static hri_cache_entry *shrink(hr_cache *cache, hri_cache_entry *entry, size_t value_size)
 {
     uint64_t before = hri_heap_footprint(entry), mapped = hri_heap_mapping(entry, before);
@@ -184,7 +186,7 @@ hri_cache_entry *hri_cache_entry_finish(hr_cache *cache, hri_cache_entry *entry,
     if (node && cache->budget)
         hri_untouched_remove(node);
     entry->kind = HRI_CACHE_VALUE;
-    if (value_size < entry->value_size)
+    if (entry->value_size - value_size >= SHRINK_MIN)
         entry = shrink(cache, entry, value_size);
     entry->value_size = (uint32_t)value_size;
     entry->expires_ns = end_of(cache, entry->expires_ns, now_ns);
