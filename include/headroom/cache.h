@@ -214,8 +214,9 @@ HR_API uint64_t hr_cache_make_room(hr_cache *cache, uint64_t bytes);
  * returns  0; -ENOENT; with `load` also what it returned, -EDQUOT, -E2BIG, -ENOMEM, -ETIMEDOUT, -EDEADLK; -EINVAL
  * threads  any; a load runs on this one
  * memory   allocates only to load
- * cost     one lock, uncontended in most cases, and a hash of the key
- * undo     hr_cache_release()
+ * cost     a hash of the key; for a hit no lock, no atomic, and nothing written that another thread reads, with at most
+ *          five references of a thread at a time (and restartable sequences: `headroom doctor` says whether there are any)
+ * undo     hr_cache_release(); once for each get: a copy of a reference is the same reference
  */
 HR_API HR_MUST_CHECK int hr_cache_get(hr_cache *cache, const void *key, size_t key_size, hr_cache_ref *ret_ref);
 
@@ -235,6 +236,9 @@ HR_API HR_MUST_CHECK int hr_cache_supply(hr_cache_loading *loading, const void *
                                          int64_t ttl_ns);
 
 /* Takes an entry out. Who has borrowed it keeps it. A load of the key that is under way is not kept.
+ *
+ * While several threads read, up to 32 entries of 16 KiB together that were removed, replaced or evicted stay charged until
+ * it is known that nobody looks at them: until the next ones go, the janitor comes, or memory is short.
  *
  * returns  0; -ENOENT; -EINVAL
  * threads  any
