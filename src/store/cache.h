@@ -131,10 +131,12 @@ typedef struct hri_cache_shard {
     /* What a get without the lock reads. */
     _Alignas(64) _Atomic(hri_cache_bucket *) table;
     _Atomic unsigned bits; /* the table's */
-    /* What puts and misses write. */
-    _Alignas(64) hr_cache *cache;
+    hr_cache *cache;
     hri_cache_bucket *retired_tables;
-    hri_cache_queue queues[HRI_CACHE_QUEUES];
+    hri_cache_cursor *cursors;
+    hri_cache_cursor sweep; /* where the janitor goes on */
+    /* What puts and misses write. */
+    _Alignas(64) hri_cache_queue queues[HRI_CACHE_QUEUES];
     uint64_t misses;
     _Atomic uint64_t bytes; /* of both queues */
     uint64_t entries;
@@ -146,8 +148,6 @@ typedef struct hri_cache_shard {
     uint64_t owed_bytes; /* given back by tables, to be uncharged without the lock */
     unsigned denied;     /* adds since the table was refused the memory to grow; 0: it was not */
     hri_cache_ghosts ghosts;
-    hri_cache_cursor *cursors;
-    hri_cache_cursor sweep; /* where the janitor goes on */
     struct hri_cache_flight *flights;
     pthread_cond_t landed;
     hri_cache_bucket first[HRI_CACHE_TABLE_WORDS + (1 << HRI_CACHE_FIRST_BITS)];
