@@ -237,7 +237,7 @@ HR_API HR_MUST_CHECK int hr_cache_supply(hr_cache_loading *loading, const void *
 
 /* Takes an entry out. Who has borrowed it keeps it. A load of the key that is under way is not kept.
  *
- * While several threads read, up to 32 entries of 16 KiB together that were removed, replaced or evicted stay charged until
+ * While several threads read, up to 64 entries of 16 KiB together that were removed, replaced or evicted stay charged until
  * it is known that nobody looks at them: until the next ones go, the janitor comes, or memory is short.
  *
  * returns  0; -ENOENT; -EINVAL

@@ -159,6 +159,7 @@ typedef struct hri_cache_retired {
     hri_cache_entry *first;
     uint64_t new_bytes; /* of those that came since they were last looked through */
     unsigned new_count;
+    unsigned lookers; /* threads that look through a list which they have taken out */
 } hri_cache_retired;
 
 struct hr_cache {
@@ -338,7 +339,7 @@ bool hri_cache_reader_has(const hr_cache *cache, const hri_cache_entry *entry);
 bool hri_cache_reader_is_alone(hr_cache *cache);
 
 /* After a fence: may a reader still look at an entry that has left its shard, or at a shard's former tables? With `note`,
- * who has the entry will look through what is retired when he gives it back. */
+ * the thread that gives the entry back looks for it among those that are retired. */
 bool hri_cache_reader_looks_at(const hr_cache *cache, const hri_cache_entry *entry, bool note);
 bool hri_cache_reader_looks_into(const hr_cache *cache, const hri_cache_shard *shard);
 
@@ -360,6 +361,9 @@ void hri_cache_retire(hr_cache *cache, hri_cache_entry *entry);
 
 /* The same for some. With `now` only what is still looked at waits. */
 void hri_cache_retire_all(hr_cache *cache, hri_cache_entry *const *entries, unsigned count, bool now);
+
+/* An entry was given back whose reader was noted: frees it, if it is retired. It may be gone, and is not looked into. */
+void hri_cache_retired_return(hr_cache *cache, const hri_cache_entry *entry);
 
 /* Frees what nobody looks at any more. Gives its bytes. */
 uint64_t hri_cache_retired_flush(hr_cache *cache);

@@ -26,7 +26,7 @@
 #include "store/cache.h"
 
 #include "base/assert.h"
-#include "os/rseq.h"
+#include <sched.h>
 
 #define MANY_READERS ((uintptr_t)1)
 
@@ -127,10 +127,11 @@ void hri_cache_reader_release(hr_cache *cache, void *entry)
 {
     _Atomic(hri_cache_entry *) *place = (void *)((char *)entry - HRI_CACHE_LENT_BIT);
     hri_cache_reader *reader = (void *)((char *)place - (uintptr_t)place % sizeof *reader);
+    const hri_cache_entry *returned = atomic_load_explicit(place, memory_order_relaxed);
     atomic_store_explicit(place, NULL, memory_order_release);
     atomic_signal_fence(memory_order_seq_cst);
     if (load(&reader->flags) & NOTED)
-        hri_cache_retired_flush(cache);
+        hri_cache_retired_return(cache, returned);
 }
 
 /* ── the others ─────────────────────────────────────────────────────────────────────────────────────────────────── */
@@ -249,10 +250,16 @@ void hri_cache_reader_close(hr_cache *cache)
         hri_cells_unclaim(cache->place);
 }
 
-/* The child's other threads are gone, and with them what they looked for; what they had borrowed stays borrowed. */
+/* The child's other threads are gone, and with them what they looked for; what they had borrowed stays borrowed. A list
+ * that is being looked through would be lost to the child; that takes some microseconds. */
 void hri_cache_reader_fork(hr_cache *cache, hri_fork moment)
 {
     hri_fork_lock(&cache->retired.lock, moment);
+    while (moment == HRI_FORK_BEFORE && cache->retired.lookers) {
+        pthread_mutex_unlock(&cache->retired.lock);
+        sched_yield();
+        pthread_mutex_lock(&cache->retired.lock);
+    }
     if (moment != HRI_FORK_CHILD)
         return;
     EACH_READER(cache, reader)
