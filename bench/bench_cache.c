@@ -94,6 +94,28 @@ static void read_theirs(void *context, unsigned thread, uint64_t count)
     bench_require(found, "lru_map_get");
 }
 
+/* The same few keys on all threads, or others on each: if a hit writes no memory that another thread reads, both take the
+ * same time. `apart` is how far their keys are apart. */
+#define HOT_KEYS 16
+
+static void read_hot(void *apart, unsigned thread, uint64_t count)
+{
+    bool found = true;
+    uint64_t first = *(const uint64_t *)apart * thread;
+    for (uint64_t i = 0; i < count; i++)
+        found &= get(read_cache, (struct key){.number = first + i % HOT_KEYS});
+    bench_require(found, "hr_cache_get");
+}
+
+static void read_hot_theirs(void *apart, unsigned thread, uint64_t count)
+{
+    bool found = true;
+    uint64_t first = *(const uint64_t *)apart * thread;
+    for (uint64_t i = 0; i < count; i++)
+        found &= get_map(read_map, (struct key){.number = first + i % HOT_KEYS});
+    bench_require(found, "lru_map_get");
+}
+
 static void mix_ours(void *context, unsigned thread, uint64_t count)
 {
     (void)context;
@@ -207,6 +229,7 @@ static double slice_us(void *context)
 
 int main(int argc, char **argv)
 {
+    static uint64_t together = 0, apart = READ_OBJECTS / 2;
     static bench_group groups[RATIOS_MAX + 8] = {
         {"cache_read", NULL, NULL, 0, 0, {{NULL, read_ours, NULL, NULL}, {"mutex_lru", read_theirs, NULL, NULL}}},
         {"cache_read_2_threads",
@@ -215,6 +238,14 @@ int main(int argc, char **argv)
          2,
          0,
          {{NULL, read_ours, NULL, NULL}, {"mutex_lru", read_theirs, NULL, NULL}}},
+        {"cache_read_hot_2_threads",
+         NULL,
+         NULL,
+         2,
+         0,
+         {{NULL, read_hot, NULL, &together},
+          {"keys_of_their_own", read_hot, NULL, &apart},
+          {"mutex_lru", read_hot_theirs, NULL, &together}}},
         {"cache_read_write", NULL, NULL, 0, 0, {{NULL, mix_ours, NULL, NULL}, {"mutex_lru", mix_theirs, NULL, NULL}}},
         {"cache_read_write_2_threads",
          NULL,
@@ -226,7 +257,7 @@ int main(int argc, char **argv)
         {"cache_relief_on_a_caller", NULL, "us", 0, 0, {{NULL, NULL, slice_us, NULL}}},
     };
     static char names[RATIOS_MAX][48];
-    size_t count = 6;
+    size_t count = 7;
     for (size_t i = 0; i < trace_count && i < RATIOS_MAX; i++) {
         snprintf(names[i], sizeof names[i], "cache_hits_%s", traces[i].key);
         void *trace = (void *)(uintptr_t)&traces[i];

@@ -21,7 +21,7 @@ macro(headroom_find name module package)
     endif()
 endmacro()
 
-# A header alone: what it takes to build the cache. It is copied, so that the folder that it is in, which may be that of
+# A header alone, for the object store and a peer of the benchmarks. It is copied, so that the folder that it is in, which may be that of
 # another libc, is not searched for anything else.
 find_path(UTHASH_FOUND_DIR uthash.h)
 set(UTHASH_MISSING "")

@@ -6,12 +6,7 @@ set(cmake_package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/headroom)
 install(TARGETS headroom headroom_static EXPORT headroom-targets
     LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}
     ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
-set(left_out_headers "")
-if(UTHASH_MISSING)
-    set(left_out_headers PATTERN "cache.h" EXCLUDE)
-endif()
-install(DIRECTORY include/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.h" PATTERN "*.hpp"
-    ${left_out_headers})
+install(DIRECTORY include/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.h" PATTERN "*.hpp")
 
 # The pkg-config file finds the prefix from its own place, so `cmake --install --prefix` and a moved tree work too.
 cmake_path(IS_ABSOLUTE CMAKE_INSTALL_LIBDIR libdir_is_absolute)

@@ -100,7 +100,7 @@ enum MHD_Result answer_refusal(struct MHD_Connection *connection, hr_verdict ver
 /* Where the sending of an object stands. libmicrohttpd could be given the list of all blocks instead, and would copy it
  * into the connection's memory, for which that of a large object is too long. */
 struct sending {
-    struct object *object;
+    struct loan loan;
     const struct block *block;
     uint64_t block_at; /* its first byte's place in the body */
 };
@@ -121,22 +121,23 @@ static ssize_t send_part(void *context, uint64_t position, char *buffer, size_t 
 static void end_sending(void *context)
 {
     struct sending *sending = context;
-    object_release(sending->object);
+    loan_release(&sending->loan);
     free(sending);
 }
 
-enum MHD_Result answer_object(struct MHD_Connection *connection, struct object *object)
+enum MHD_Result answer_object(struct MHD_Connection *connection, struct loan *loan)
 {
     struct MHD_Response *response = NULL;
+    struct object *object = loan->object;
     struct sending *sending = malloc(sizeof *sending);
     if (sending) {
-        *sending = (struct sending){object, object->first, 0};
+        *sending = (struct sending){*loan, object->first, 0};
         response =
             MHD_create_response_from_callback(object->size_bytes, SENDING_BYTES, send_part, sending, end_sending);
     }
     if (!response) {
         free(sending);
-        object_release(object);
+        loan_release(loan);
     }
     return send_once(connection, 200, response, "application/octet-stream");
 }

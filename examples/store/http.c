@@ -128,11 +128,11 @@ static enum MHD_Result answer_rest(struct MHD_Connection *connection, const char
         return answer(connection, ANSWER_BAD_KEY);
     if (!is_get(method))
         return answer(connection, shelf_remove(shelf, key) ? ANSWER_DONE : ANSWER_NO_OBJECT);
-    struct object *object = shelf_get(shelf, key);
-    if (!object)
+    struct loan loan;
+    if (!shelf_lend(shelf, key, &loan))
         return answer(connection, ANSWER_NO_OBJECT);
     reads++;
-    return answer_object(connection, object);
+    return answer_object(connection, &loan);
 }
 
 static enum MHD_Result begin(struct MHD_Connection *connection, const char *path, const char *method, void **context)

@@ -191,16 +191,18 @@ static void object_free(struct object *object)
     memory_give(object);
 }
 
-void object_release(void *released)
+void object_release(struct object *object)
 {
-    struct object *object = released;
-    if (!object)
-        return;
-    hr_cache_ref ref = object->lent;
-    if (ref.entry_)
-        hr_cache_release(object->shelf->cache, &ref);
-    else if (--object->references == 0)
+    if (object && --object->references == 0)
         object_free(object);
+}
+
+void loan_release(struct loan *loan)
+{
+    if (loan->ref.entry_)
+        hr_cache_release(loan->object->shelf->cache, &loan->ref);
+    else
+        object_release(loan->object);
 }
 
 /* The cache has evicted, replaced or removed an object, and nobody reads it: any thread. */
@@ -286,21 +288,18 @@ int shelf_put(struct shelf *shelf, struct object *object)
     return result;
 }
 
-struct object *shelf_get(struct shelf *shelf, const char *key)
+bool shelf_lend(struct shelf *shelf, const char *key, struct loan *ret_loan)
 {
-    struct object *object;
-    hr_cache_ref ref;
+    *ret_loan = (struct loan){0};
     if (shelf->cache) {
-        if (hr_cache_get(shelf->cache, key, strlen(key), &ref) != 0)
-            return NULL;
-        object = (struct object *)(uintptr_t)ref.data;
-        object->lent = ref;
+        if (hr_cache_get(shelf->cache, key, strlen(key), &ret_loan->ref) == 0)
+            ret_loan->object = ret_loan->ref.data;
     } else {
-        HASH_FIND_STR(shelf->objects, key, object);
-        if (object)
-            object->references++;
+        HASH_FIND_STR(shelf->objects, key, ret_loan->object);
+        if (ret_loan->object)
+            ret_loan->object->references++;
     }
-    return object;
+    return ret_loan->object;
 }
 
 bool shelf_remove(struct shelf *shelf, const char *key)

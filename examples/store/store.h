@@ -92,7 +92,6 @@ struct block {
 struct object {
     struct shelf *shelf;
     atomic_uint references; /* its writer's or the table's, and of those that read a pinned one */
-    hr_cache_ref lent;      /* those that read a cached one have all borrowed the same entry */
     UT_hash_handle hh;      /* in the pinned shelf's table */
     uint64_t size_bytes;    /* of the body */
     uint64_t room_bytes;    /* of its blocks */
@@ -170,15 +169,23 @@ bool object_append(struct object *object, hr_ticket *ticket, uint64_t length_byt
 /* Gives back what was taken and not needed, of the last block too. */
 void object_fit(struct object *object, hr_ticket *ticket);
 
-/* Gives back what was made, or got from a shelf. NULL is fine. */
-void object_release(void *object);
+/* Gives back what was made. NULL is fine. */
+void object_release(struct object *object);
 
 /* Puts an object on the shelf, which takes it over, in the place of one with the same key. Returns 0; 1 if there was one;
  * -ENOMEM or -EDQUOT if it is still the writer's. */
 int shelf_put(struct shelf *shelf, struct object *object);
 
-/* Finds an object, for object_release(). NULL: there is none. */
-struct object *shelf_get(struct shelf *shelf, const char *key);
+/* An object that is read: of a cached one, each reader has a reference of its own. */
+struct loan {
+    struct object *object;
+    hr_cache_ref ref;
+};
+
+/* Finds an object; false: there is none. */
+bool shelf_lend(struct shelf *shelf, const char *key, struct loan *ret_loan);
+
+void loan_release(struct loan *loan);
 
 /* Takes an object off the shelf; false if there is none. */
 bool shelf_remove(struct shelf *shelf, const char *key);
@@ -238,8 +245,8 @@ enum MHD_Result answer_refusal(struct MHD_Connection *connection, hr_verdict ver
 /* What is copied of an object at a time, to be sent. */
 #define SENDING_BYTES 16384
 
-/* Sends an object, and gives the reference back in any case. */
-enum MHD_Result answer_object(struct MHD_Connection *connection, struct object *object);
+/* Sends an object, and gives the loan back in any case. */
+enum MHD_Result answer_object(struct MHD_Connection *connection, struct loan *loan);
 
 /* Sends the guard's figures and the store's own, as OpenMetrics text. */
 enum MHD_Result answer_metrics(struct MHD_Connection *connection, uint64_t reads, uint64_t requests_in_flight);

@@ -252,6 +252,14 @@ HR_API HR_MUST_CHECK void *hr_memdup(hr_budget *budget, const void *bytes, size_
  */
 HR_API size_t hr_alloc_size(const void *block);
 
+/* Says what hr_alloc() of `size` bytes charges, at most: the block, what the library and the allocator keep of it, and
+ * rounding. For those who must name what a block costs: hr_cache_held.bytes, the bytes of a ticket, a table of tenants.
+ *
+ * returns  bytes; SIZE_MAX for a size that no block can have
+ * threads  any
+ */
+HR_API size_t hr_alloc_cost(size_t size);
+
 #ifdef __cplusplus
 }
 #endif

@@ -29,9 +29,28 @@
  *
  * What there is no room to keep is still handed out, and gone once it is released.
  *
+ * ── large values ───────────────────────────────────────────────────────────────────────────────────────────────────
+ * A put has the value twice for a moment: in the caller's buffer, and in the cache. An upload is better written where it
+ * will stay. It is reserved with the length that the client names, filled as it comes, and committed when it is whole:
+ *
+ *     hr_cache_ref body;
+ *     error = hr_cache_reserve(cache, key, key_size, length, 0, &body);     // -EDQUOT: answer 507, before the body
+ *     if (!error && receive_all(client, body.data, body.size))
+ *         error = hr_cache_commit(cache, &body);                            // from here on others find it
+ *     hr_cache_release(cache, &body);                                       // before the commit: it is thrown away
+ *
+ * Of a body without a length, reserve as much as is accepted, and set `body.size` to what came before the commit: the
+ * rest is given back. examples/upload.c is a whole program.
+ *
  * ── values that are the caller's ───────────────────────────────────────────────────────────────────────────────────
  * hr_cache_put_held() takes a pointer instead of bytes: an object with references of its own, a file, a chain of
- * buffers. Its bytes are charged by the caller; the cache says when it lets go.
+ * buffers. Its bytes are charged by the caller; the cache says when it lets go. What hr_alloc() has charged for an object,
+ * hr_alloc_cost() says:
+ *
+ *     void *object = hr_alloc(budget, size);
+ *     hr_cache_held held = {.data = object, .size = size, .bytes = hr_alloc_cost(size), .drop = free_object};
+ *     if (object && hr_cache_put_held(cache, key, key_size, &held) < 0)
+ *         hr_free(object);
  *
  * What is evicted is chosen by S3-FIFO (docs/cache.md): a hit only counts, and moves nothing.
  */
@@ -70,8 +89,8 @@ typedef struct hr_cache_options {
 
 /* A borrowed value. {0} is an empty one. */
 typedef struct hr_cache_ref {
-    const void *data; /* aligned for any type, unless it is the caller's own */
-    size_t size;
+    void *data;   /* aligned for any type, unless it is the caller's own; written only from reserve to commit */
+    size_t size;  /* before a commit it may be made smaller */
     void *entry_; /* the library's */
 } hr_cache_ref;
 
@@ -82,11 +101,11 @@ typedef struct hr_cache_figures {
     uint64_t table_bytes;    /* what tables and memories of evicted keys cost besides */
     uint64_t max_bytes;      /* HR_NONE: no bound of its own */
     uint64_t growth_bytes;   /* what it may grow to for now, after pressure; HR_NONE: free */
-    uint64_t pinned;         /* entries that are borrowed, also such as are no longer in the cache */
+    uint64_t pinned;         /* entries that are borrowed or reserved, also such as are no longer in the cache */
     uint64_t hits;           /* gets that found an entry */
     uint64_t misses;         /* gets that found none, or one that had expired */
     double hit_ratio;        /* hits ÷ both; 0 before the first get */
-    uint64_t puts;           /* entries taken in, loads included */
+    uint64_t puts;           /* entries taken in, loads and commits included */
     uint64_t replaced;       /* of which took the place of another */
     uint64_t removed;        /* by hr_cache_remove() and hr_cache_clear() */
     uint64_t evicted_full;   /* to keep to max_bytes, or to the step of growth after pressure */
@@ -94,8 +113,8 @@ typedef struct hr_cache_figures {
     uint64_t evicted_relief; /* because the guard asked, or hr_cache_trim() */
     uint64_t evicted_bytes;  /* by the three above */
     uint64_t expired;        /* found too old */
-    uint64_t refused_large;  /* puts: -E2BIG */
-    uint64_t refused_budget; /* puts: -EDQUOT */
+    uint64_t refused_large;  /* puts and reservations: -E2BIG */
+    uint64_t refused_budget; /* puts and reservations: -EDQUOT */
     uint64_t loads;
     uint64_t load_failures;
     uint64_t load_waits;    /* gets that waited for another's load */
@@ -133,11 +152,37 @@ HR_API int hr_cache_free(hr_cache *cache);
 HR_API HR_MUST_CHECK int hr_cache_put(hr_cache *cache, const void *key, size_t key_size, const void *value,
                                       size_t value_size, int64_t ttl_ns);
 
+/* Reserves room for a value of `value_size` bytes under a key: `ret_ref->data` is writable, and nobody else sees it. The
+ * bytes are charged now. What is under the key stays there until the commit. `ttl_ns` is as for hr_cache_put(), and
+ * begins with the commit. Clearing the cache leaves reservations alone; hr_cache_free() is -EBUSY while there are any.
+ *
+ * An upload is refused only where there is no room for it. From warning on the cache evicts as much as it brings, if it
+ * has that much; from degraded on a cache that has less refuses it.
+ *
+ * returns  0; -E2BIG and -EDQUOT as hr_cache_put(), and then what is under the key stays; -ENOMEM; -EINVAL without a key
+ * threads  any; several may write values for one key, and the last one that commits stays
+ * memory   allocates; may run reclaimers and the guard's callback, and so not under a lock that they take
+ * undo     hr_cache_release(), or hr_cache_commit() and hr_cache_release()
+ */
+HR_API HR_MUST_CHECK int hr_cache_reserve(hr_cache *cache, const void *key, size_t key_size, size_t value_size,
+                                          int64_t ttl_ns, hr_cache_ref *ret_ref);
+
+/* Publishes a reserved value, in the place of what is under its key. `ref->size` says how many bytes of it were written:
+ * made smaller than what was reserved, the rest is given back, and `ref->data` may have moved. The value is not written
+ * any more; it stays borrowed, as after a get, until hr_cache_release().
+ *
+ * returns  0; -EALREADY: it was committed before, or never reserved; -EINVAL: it is larger than what was reserved, or
+ *          an empty reference. It never fails for want of memory
+ * threads  any, also another one than reserved
+ * memory   never allocates from the budget
+ */
+HR_API HR_MUST_CHECK int hr_cache_commit(hr_cache *cache, hr_cache_ref *ref);
+
 /* A value that stays the caller's. */
 typedef struct hr_cache_held {
     const void *data; /* what a get gives */
     size_t size;
-    uint64_t bytes; /* what it costs, charged to the cache's budget by the caller already */
+    uint64_t bytes; /* what it costs, charged to the cache's budget by the caller already: hr_alloc_cost() */
     int64_t ttl_ns; /* as for hr_cache_put() */
 
     /* Called once nobody borrows it and it is no longer in the cache, with no lock held, on any thread, also inside of
@@ -169,12 +214,14 @@ HR_API uint64_t hr_cache_make_room(hr_cache *cache, uint64_t bytes);
  * returns  0; -ENOENT; with `load` also what it returned, -EDQUOT, -E2BIG, -ENOMEM, -ETIMEDOUT, -EDEADLK; -EINVAL
  * threads  any; a load runs on this one
  * memory   allocates only to load
- * cost     one lock, uncontended in most cases, and a hash of the key
- * undo     hr_cache_release()
+ * cost     a hash of the key; for a hit no lock, no atomic, and nothing written that another thread reads, with at most
+ *          five references of a thread at a time (and restartable sequences: `headroom doctor` says whether there are any)
+ * undo     hr_cache_release(); once for each get: a copy of a reference is the same reference
  */
 HR_API HR_MUST_CHECK int hr_cache_get(hr_cache *cache, const void *key, size_t key_size, hr_cache_ref *ret_ref);
 
-/* Gives a borrowed value back. Twice is harmless, and so is an empty one.
+/* Gives a borrowed value back. Twice is harmless, and so is an empty one. A value that is reserved and not committed is
+ * thrown away.
  *
  * threads  any, also another one than borrowed
  */
@@ -189,6 +236,9 @@ HR_API HR_MUST_CHECK int hr_cache_supply(hr_cache_loading *loading, const void *
                                          int64_t ttl_ns);
 
 /* Takes an entry out. Who has borrowed it keeps it. A load of the key that is under way is not kept.
+ *
+ * While several threads read, up to 64 entries of 16 KiB together that were removed, replaced or evicted stay charged until
+ * it is known that nobody looks at them: until the next ones go, the janitor comes, or memory is short.
  *
  * returns  0; -ENOENT; -EINVAL
  * threads  any

@@ -5,12 +5,7 @@
 
 #include <headroom/base.h>
 #include <headroom/budget.h>
-/* Left out where the library was built without uthash. */
-#if defined(__has_include)
-#if __has_include(<headroom/cache.h>)
 #include <headroom/cache.h>
-#endif
-#endif
 #include <headroom/flow.h>
 #include <headroom/guard.h>
 #include <headroom/pool.h>

@@ -469,8 +469,6 @@ class byte_pool
     handle handle_;
 };
 
-#ifdef HEADROOM_CACHE_H
-
 /* A borrowed value of a cache, given back when the handle ends. */
 class cache_ref
 {
@@ -506,6 +504,20 @@ class cache_ref
     std::size_t size() const noexcept
     {
         return ref_.size;
+    }
+    /* Where a reserved value is written, until it is committed. */
+    void *reserved() noexcept
+    {
+        return ref_.data;
+    }
+    /* Publishes a reserved value, of which `size` bytes were written.
+     *
+     * returns  as hr_cache_commit(): 0; -EALREADY, -EINVAL
+     */
+    [[nodiscard]] int commit(std::size_t size) noexcept
+    {
+        ref_.size = size;
+        return hr_cache_commit(cache_, &ref_);
     }
     void release() noexcept
     {
@@ -559,6 +571,19 @@ class cache
     {
         return hr_cache_put(get(), key.data(), bytes_of(key), value.data(), bytes_of(value), ttl_ns);
     }
+    /* Reserves room for a value that is written in place; released without a commit, it is thrown away.
+     *
+     * returns  as hr_cache_reserve(): 0; -EDQUOT, -E2BIG, -ENOMEM
+     */
+    template <class Key>
+    [[nodiscard]] int reserve(const Key &key, std::size_t size, cache_ref &ret_ref, std::int64_t ttl_ns = 0) noexcept
+    {
+        hr_cache_ref ref = {};
+        int error = hr_cache_reserve(get(), key.data(), bytes_of(key), size, ttl_ns, &ref);
+        if (error == 0)
+            ret_ref = cache_ref(get(), ref);
+        return error;
+    }
     /* returns  whether there was an entry */
     template <class Key> bool remove(const Key &key) noexcept
     {
@@ -589,8 +614,6 @@ class cache
     using handle = detail::owned<hr_cache, hr_cache_free>;
     handle handle_;
 };
-
-#endif
 
 } // namespace headroom
 

@@ -270,6 +270,14 @@ size_t hr_alloc_size(const void *block)
     return header ? hri_heap_usable(raw_of(header)) - header->offset : 0;
 }
 
+size_t hr_alloc_cost(size_t size)
+{
+    size_t raw_size;
+    if (__builtin_add_overflow(size, front_of(size), &raw_size) || raw_size > PTRDIFF_MAX)
+        return SIZE_MAX;
+    return hri_heap_most(raw_size);
+}
+
 uint64_t hri_alloc_charge(const void *block)
 {
     const struct header *header = header_of(block);

@@ -166,6 +166,13 @@ uint64_t hri_heap_estimate(size_t size)
     return hri_max(bytes, 2 * GRAIN);
 }
 
+/* jemalloc has four sizes for each doubling; of mimalloc's blocks of 100,000 bytes nearly the half is rounding. */
+uint64_t hri_heap_most(size_t size)
+{
+    uint64_t bytes = hri_heap_estimate(size);
+    return hri_add(bytes, hri_heap_allocator() == HRI_ALLOCATOR_GLIBC ? GRAIN : hri_add(bytes, 4096));
+}
+
 /* In glibc the usable size of a block tells where it lies: blocks in a heap begin and end one word before a grain, mapped
  * ones begin on a grain and end with their page. */
 static bool is_mapped(size_t usable_bytes)

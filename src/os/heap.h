@@ -48,6 +48,10 @@ void hri_heap_purge(void);
 /* Estimates the footprint of a block of `size` bytes. Never overflows: the result stops at UINT64_MAX. */
 uint64_t hri_heap_estimate(size_t size);
 
+/* Gives the largest footprint that a block of `size` bytes can have: glibc leaves no piece that is too small for a block,
+ * others round up to their sizes. */
+uint64_t hri_heap_most(size_t size);
+
 /* Gives the footprint of a block. */
 uint64_t hri_heap_footprint(void *block);
 

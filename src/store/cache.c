@@ -26,14 +26,9 @@ int64_t hri_cache_now(void)
     return hri_clock_now(&hri_os_clock);
 }
 
-static hri_cache_item item_of(const hr_cache *cache, const void *key, size_t key_size)
+hri_cache_item hri_cache_item_of(const hr_cache *cache, const void *key, size_t key_size)
 {
     return (hri_cache_item){.key = key, .key_size = key_size, .hash = (uint32_t)hri_hash(key, key_size, cache->seed)};
-}
-
-static bool is_key(const void *key, size_t key_size)
-{
-    return key && key_size > 0 && key_size < UINT32_MAX;
 }
 
 /* ── putting ────────────────────────────────────────────────────────────────────────────────────────────────────── */
@@ -47,47 +42,37 @@ static bool remove_item(hr_cache *cache, const hri_cache_item *item)
     hri_cache_entry *old = hri_cache_shard_find(shard, item);
     bool mine = old && hri_cache_shard_take(shard, old);
     hri_cache_shard_unlock(shard);
-    hri_cache_entry_free(cache, mine ? old : NULL);
+    hri_cache_retire(cache, mine ? old : NULL);
     return old != NULL;
 }
 
-/* Puts an entry into its shard. Gives 0; 1 if it has replaced another; -ENOMEM: it is freed. */
-static int link_entry(hr_cache *cache, const hri_cache_item *item, hri_cache_entry *entry)
+int hri_cache_link(hr_cache *cache, const hri_cache_item *item, hri_cache_entry *entry)
 {
     hri_cache_shard *shard = hri_cache_shard_of(cache, item->hash);
     hri_cache_shard_lock(shard);
     hri_cache_load_outdate(shard, item);
     hri_cache_entry *old = hri_cache_shard_find(shard, item);
     bool mine = old && hri_cache_shard_take(shard, old);
-    bool added = hri_cache_shard_add(shard, entry);
-    shard->replaced += added && old;
+    hri_cache_shard_add(shard, entry);
+    shard->replaced += old != NULL;
     hri_cache_shard_unlock(shard);
-    hri_cache_entry_free(cache, mine ? old : NULL);
-    if (added)
-        return old ? 1 : 0;
-    entry->kind = HRI_CACHE_VALUE; /* what is held stays the caller's */
-    atomic_store_explicit(&entry->state, 0, memory_order_relaxed);
-    hri_cache_entry_free(cache, entry);
-    return -ENOMEM;
+    hri_cache_retire(cache, mine ? old : NULL);
+    return old ? 1 : 0;
 }
 
-/* Makes an entry for which there is room of `room_bytes`, and puts it in its place. */
-static int put_into_room(hr_cache *cache, const hri_cache_item *item, uint64_t room_bytes)
+hri_cache_entry *hri_cache_make(hr_cache *cache, const hri_cache_item *item, uint64_t room_bytes, int *ret_error)
 {
-    int result = 0;
-    uint64_t bytes = room_bytes;
-    hri_cache_entry *entry = hri_cache_entry_new(cache, item, HRI_CACHE_LISTED, &result);
+    uint32_t state = item->kind == HRI_CACHE_RESERVED ? HRI_CACHE_BORROWED : HRI_CACHE_LISTED;
+    hri_cache_entry *entry = hri_cache_entry_new(cache, item, state, ret_error);
     if (entry) {
-        bytes = hri_cache_entry_bytes(entry);
-        atomic_fetch_add_explicit(&cache->bytes, bytes - room_bytes, memory_order_relaxed);
-        result = link_entry(cache, item, entry);
-    } else if (result != -ENOMEM) {
-        atomic_fetch_add_explicit(result == -E2BIG ? &cache->refused_large : &cache->refused_budget, 1,
-                                  memory_order_relaxed);
+        atomic_fetch_add_explicit(&cache->bytes, hri_cache_entry_bytes(entry) - room_bytes, memory_order_relaxed);
+        return entry;
     }
-    if (result < 0)
-        hri_cache_room_give(cache, bytes);
-    return result;
+    hri_cache_room_give(cache, room_bytes);
+    if (*ret_error != -ENOMEM)
+        atomic_fetch_add_explicit(*ret_error == -E2BIG ? &cache->refused_large : &cache->refused_budget, 1,
+                                  memory_order_relaxed);
+    return NULL;
 }
 
 int hri_cache_put(hr_cache *cache, const hri_cache_item *item)
@@ -102,7 +87,9 @@ int hri_cache_put(hr_cache *cache, const hri_cache_item *item)
     hri_cache_entry *old;
     int result = hri_cache_room_take(cache, item, bytes, &old);
     if (result == 0) {
-        result = put_into_room(cache, item, bytes);
+        hri_cache_entry *entry = hri_cache_make(cache, item, bytes, &result);
+        if (entry)
+            result = hri_cache_link(cache, item, entry);
         hri_cache_room_settle(cache, old);
     }
     if (result < 0)
@@ -113,9 +100,9 @@ int hri_cache_put(hr_cache *cache, const hri_cache_item *item)
 int hr_cache_put(hr_cache *cache, const void *key, size_t key_size, const void *value, size_t value_size,
                  int64_t ttl_ns)
 {
-    if (!cache || !is_key(key, key_size) || (!value && value_size))
+    if (!cache || !hri_cache_is_key(key, key_size) || (!value && value_size))
         return -EINVAL;
-    hri_cache_item item = item_of(cache, key, key_size);
+    hri_cache_item item = hri_cache_item_of(cache, key, key_size);
     item.value = value;
     item.value_size = value_size;
     item.ttl_ns = ttl_ns;
@@ -125,9 +112,9 @@ int hr_cache_put(hr_cache *cache, const void *key, size_t key_size, const void *
 
 int hr_cache_put_held(hr_cache *cache, const void *key, size_t key_size, const hr_cache_held *held)
 {
-    if (!cache || !is_key(key, key_size) || !held)
+    if (!cache || !hri_cache_is_key(key, key_size) || !held)
         return -EINVAL;
-    hri_cache_item item = item_of(cache, key, key_size);
+    hri_cache_item item = hri_cache_item_of(cache, key, key_size);
     item.value = held;
     item.value_size = sizeof *held;
     item.ttl_ns = held->ttl_ns;
@@ -145,21 +132,20 @@ int hri_cache_lend(hr_cache *cache, hri_cache_entry *entry, hr_cache_ref *ret_re
         hri_cache_entry_unpin(cache, entry);
     } else if (entry->kind == HRI_CACHE_HELD) {
         const hr_cache_held *held = hri_cache_entry_value(entry);
-        *ret_ref = (hr_cache_ref){.data = held->data, .size = held->size, .entry_ = entry};
+        void *data = (void *)(uintptr_t)held->data;
+        *ret_ref = (hr_cache_ref){.data = data, .size = held->size, .entry_ = entry};
     } else {
         *ret_ref = (hr_cache_ref){.data = hri_cache_entry_value(entry), .size = entry->value_size, .entry_ = entry};
     }
     return error;
 }
 
-int hr_cache_get(hr_cache *cache, const void *key, size_t key_size, hr_cache_ref *ret_ref)
+/* What a reader has not found may be there. */
+static int get_locked(hr_cache *cache, const hri_cache_item *item, hr_cache_ref *ret_ref)
 {
-    if (!cache || !is_key(key, key_size) || !ret_ref)
-        return -EINVAL;
-    hri_cache_item item = item_of(cache, key, key_size);
-    hri_cache_shard *shard = hri_cache_shard_of(cache, item.hash);
+    hri_cache_shard *shard = hri_cache_shard_of(cache, item->hash);
     hri_cache_shard_lock(shard);
-    hri_cache_entry *entry = hri_cache_shard_find(shard, &item), *gone = NULL;
+    hri_cache_entry *entry = hri_cache_shard_find(shard, item), *gone = NULL;
     if (entry && entry->expires_ns && hri_cache_entry_is_expired(entry, hri_cache_now())) {
         shard->expired++;
         gone = hri_cache_shard_take(shard, entry) ? entry : NULL;
@@ -167,8 +153,7 @@ int hr_cache_get(hr_cache *cache, const void *key, size_t key_size, hr_cache_ref
     }
     if (entry) {
         shard->hits++;
-        if (entry->seen < HRI_CACHE_SEEN_MAX)
-            entry->seen++;
+        hri_cache_entry_see(entry, 0);
         hri_cache_entry_pin(shard, entry);
         hri_cache_shard_unlock(shard);
         return hri_cache_lend(cache, entry, ret_ref);
@@ -176,29 +161,40 @@ int hr_cache_get(hr_cache *cache, const void *key, size_t key_size, hr_cache_ref
     shard->misses++;
     int error = -ENOENT;
     if (cache->load)
-        error = hri_cache_load(cache, shard, &item, ret_ref);
+        error = hri_cache_load(cache, shard, item, ret_ref);
     else
         hri_cache_shard_unlock(shard);
-    hri_cache_entry_free(cache, gone);
+    hri_cache_retire(cache, gone);
     return error;
+}
+
+int hr_cache_get(hr_cache *cache, const void *key, size_t key_size, hr_cache_ref *ret_ref)
+{
+    if (!cache || !hri_cache_is_key(key, key_size) || !ret_ref)
+        return -EINVAL;
+    hri_cache_item item = hri_cache_item_of(cache, key, key_size);
+    return hri_cache_reader_get(cache, &item, ret_ref) ? 0 : get_locked(cache, &item, ret_ref);
 }
 
 void hr_cache_release(hr_cache *cache, hr_cache_ref *ref)
 {
     if (!cache || !ref || !ref->entry_)
         return;
-    hri_cache_entry *entry = ref->entry_;
+    void *entry = ref->entry_;
     *ref = (hr_cache_ref){0};
-    hri_cache_entry_unpin(cache, entry);
+    if (hri_cache_reader_lent(entry))
+        hri_cache_reader_release(cache, entry);
+    else
+        hri_cache_entry_unpin(cache, entry);
 }
 
 /* ── taking out ─────────────────────────────────────────────────────────────────────────────────────────────────── */
 
 int hr_cache_remove(hr_cache *cache, const void *key, size_t key_size)
 {
-    if (!cache || !is_key(key, key_size))
+    if (!cache || !hri_cache_is_key(key, key_size))
         return -EINVAL;
-    hri_cache_item item = item_of(cache, key, key_size);
+    hri_cache_item item = hri_cache_item_of(cache, key, key_size);
     bool removed = remove_item(cache, &item);
     if (!removed)
         return -ENOENT;
@@ -221,9 +217,11 @@ void hr_cache_clear(hr_cache *cache)
             bool mine = entry && hri_cache_shard_take(shard, entry);
             shard->removed += entry != NULL;
             hri_cache_shard_unlock(shard);
-            hri_cache_entry_free(cache, mine ? entry : NULL);
+            hri_cache_retire(cache, mine ? entry : NULL);
         } while (entry);
     }
+    if (cache)
+        hri_cache_retired_flush(cache);
 }
 
 /* ── making and freeing ─────────────────────────────────────────────────────────────────────────────────────────── */
@@ -259,6 +257,7 @@ static const hri_yielder_kind kind = {"cache", published, sizeof published / siz
 static void fork_locks(void *context, hri_fork moment)
 {
     hr_cache *cache = context;
+    hri_cache_reader_fork(cache, moment);
     for (unsigned i = 0; i < cache->shard_count; i++) {
         hri_fork_wait(&cache->shards[i].lock, &cache->shards[i].landed, moment);
         if (moment == HRI_FORK_CHILD)
@@ -301,6 +300,8 @@ static void destroy(hr_cache *cache, unsigned made_shards)
         hri_cache_shard_unlock(shard);
         hri_wait_destroy(&shard->lock, &shard->landed);
     }
+    hri_cache_reader_close(cache);
+    pthread_mutex_destroy(&cache->retired.lock);
     free(cache->name);
     free(cache);
     if (budget)
@@ -311,14 +312,16 @@ static void destroy(hr_cache *cache, unsigned made_shards)
 static int init(hr_cache *cache, const hr_cache_options *options)
 {
     cache->name = strdup(options->name ? options->name : "cache");
-    int error = cache->name ? 0 : -ENOMEM;
+    int error = cache->name ? -pthread_mutex_init(&cache->retired.lock, NULL) : -ENOMEM;
     unsigned made = 0;
     for (; made < cache->shard_count && !error; made += !error) {
         hri_cache_shard *shard = &cache->shards[made];
         shard->cache = cache;
         shard->cursors = &shard->sweep;
+        hri_cache_table_init(shard);
         error = hri_wait_init(&shard->lock, &shard->landed);
     }
+    hri_cache_reader_open(cache);
     cache->yielder = (hri_yielder){
         .name = cache->name,
         .kind = &kind,
@@ -391,6 +394,10 @@ int hr_cache_free(hr_cache *cache)
 {
     if (!cache)
         return 0;
+    uint64_t hits, lent;
+    hri_cache_reader_count(cache, &hits, &lent);
+    if (lent)
+        return -EBUSY;
     for (unsigned i = 0; i < cache->shard_count; i++) {
         hri_cache_shard *shard = &cache->shards[i];
         hri_cache_shard_lock(shard);

@@ -14,8 +14,8 @@ static int64_t oldest(const hri_cache_shard *shard, int64_t now_ns)
 {
     int64_t ticks = (now_ns - shard->cache->born_ns) / HRI_CACHE_TICK_NS, age = 0;
     for (unsigned queue = 0; queue < HRI_CACHE_QUEUES; queue++)
-        if (shard->queues[queue])
-            age = hri_later(age, ticks - shard->queues[queue]->born);
+        if (shard->queues[queue].oldest)
+            age = hri_later(age, ticks - shard->queues[queue].oldest->born);
     return age * HRI_CACHE_TICK_NS;
 }
 
@@ -61,6 +61,10 @@ int hr_cache_read(hr_cache *cache, hr_cache_figures *ret_figures)
     int64_t now_ns = hri_cache_now();
     for (unsigned i = 0; i < cache->shard_count; i++)
         add_shard(&cache->shards[i], now_ns, &figures);
+    uint64_t hits, lent;
+    hri_cache_reader_count(cache, &hits, &lent);
+    figures.hits += hits;
+    figures.pinned += lent;
     uint64_t gets = figures.hits + figures.misses;
     figures.hit_ratio = gets ? (double)figures.hits / (double)gets : 0;
     *ret_figures = figures;
@@ -77,7 +81,7 @@ static int visit_entry(hr_cache *cache, hri_cache_entry *entry, hr_cache_walk_fn
         return 0;
     }
     hri_cache_lend(cache, entry, &ref);
-    int result = visit(context, entry->hh.key, entry->hh.keylen, &ref);
+    int result = visit(context, entry->key, entry->key_size, &ref);
     hr_cache_release(cache, &ref);
     return result;
 }

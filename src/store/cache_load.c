@@ -134,18 +134,15 @@ static hri_cache_entry *keep(hri_cache_shard *shard, hr_cache_loading *loading, 
     hri_cache_entry *entry = loading->entry, *old = NULL;
     if (!entry || !loading->room_bytes)
         return NULL;
-    bool kept = false;
     if (!outdated) {
         old = hri_cache_shard_find(shard, loading->item);
         if (old && !hri_cache_shard_take(shard, old))
             old = NULL; /* its borrowers free it */
         atomic_fetch_add_explicit(&entry->state, HRI_CACHE_LISTED, memory_order_relaxed);
-        kept = hri_cache_shard_add(shard, entry);
-        if (!kept)
-            atomic_fetch_sub_explicit(&entry->state, HRI_CACHE_LISTED, memory_order_relaxed);
-    }
-    if (!kept)
+        hri_cache_shard_add(shard, entry);
+    } else {
         hri_cache_room_give(loading->cache, loading->room_bytes);
+    }
     return old;
 }
 
@@ -172,7 +169,7 @@ static void land(hri_cache_shard *shard, struct hri_cache_flight *flight, hr_cac
     if (flight->waiters)
         pthread_cond_broadcast(&shard->landed);
     hri_cache_shard_unlock(shard);
-    hri_cache_entry_free(loading->cache, old);
+    hri_cache_retire(loading->cache, old);
 }
 
 /* ── those that wait ────────────────────────────────────────────────────────────────────────────────────────────── */

@@ -131,6 +131,15 @@ void hri_cache_room_settle(hr_cache *cache, hri_cache_entry *old)
         hri_cache_entry_unpin(cache, old);
 }
 
+/* May an item come though less could be evicted than it brings? An upload is refused only where there is no room: below
+ * degraded, the step of growth and the warning do not bind it. Nor do they ever bind held bytes: they are charged. */
+static bool may_come_without(const hr_cache *cache, const hri_cache_item *item, hri_cache_cause cause, bool full)
+{
+    if (full || item->kind != HRI_CACHE_RESERVED)
+        return false;
+    return cause == HRI_CACHE_FULL || hri_yielders_level(cache->yielders) < HR_DEGRADED;
+}
+
 int hri_cache_room_take(hr_cache *cache, const hri_cache_item *item, uint64_t bytes, hri_cache_entry **ret_old)
 {
     hri_cache_shard *shard = hri_cache_shard_of(cache, item->hash);
@@ -140,14 +149,15 @@ int hri_cache_room_take(hr_cache *cache, const hri_cache_item *item, uint64_t by
         return refuse(&cache->refused_large, -E2BIG);
     uint64_t before = atomic_fetch_add_explicit(&cache->bytes, bytes, memory_order_relaxed);
     hri_cache_cause cause = HRI_CACHE_FULL;
-    /* What its owner has charged is there, whatever the level. */
-    bool charged = item->kind == HRI_CACHE_HELD;
-    uint64_t over = charged ? hri_sub(before + bytes, max) : price(cache, before, bytes, &cause);
+    uint64_t full = hri_sub(before + bytes, max);
+    uint64_t over = item->kind == HRI_CACHE_HELD ? full : price(cache, before, bytes, &cause);
     if (over == 0)
         return 0;
-    hri_cache_entry *old = borrow_old(shard, item);
+    hri_cache_entry *old = item->kind == HRI_CACHE_RESERVED ? NULL : borrow_old(shard, item);
     over = hri_sub(over, old ? hri_cache_entry_bytes(old) : 0);
-    if (over <= before && (over == 0 || hri_cache_evict(cache, shard, over, cause) >= over)) {
+    uint64_t want = item->kind == HRI_CACHE_RESERVED ? hri_min(over, before) : over;
+    uint64_t got = want && want <= before ? hri_cache_evict(cache, shard, want, cause) : 0;
+    if (got >= over || may_come_without(cache, item, cause, got < full)) {
         *ret_old = old;
         return 0;
     }
@@ -170,16 +180,6 @@ uint64_t hr_cache_make_room(hr_cache *cache, uint64_t bytes)
 
 /* ── going ──────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-/* Frees entries that have left their shard. */
-static void free_all(hr_cache *cache, hri_cache_entry *const *entries, unsigned count)
-{
-    uint64_t footprint_bytes = 0, mapped_bytes = 0;
-    for (unsigned i = 0; i < count; i++)
-        footprint_bytes += hri_cache_entry_dispose(entries[i], &mapped_bytes);
-    if (cache->budget && footprint_bytes)
-        hri_budget_uncharge_block(cache->budget, footprint_bytes, mapped_bytes);
-}
-
 /* Evicts from one shard, a batch at most. */
 static uint64_t evict_from(hr_cache *cache, hri_cache_shard *shard, uint64_t want_bytes, hri_cache_cause cause)
 {
@@ -192,7 +192,7 @@ static uint64_t evict_from(hr_cache *cache, hri_cache_shard *shard, uint64_t wan
     shard->evicted[cause] += count;
     shard->evicted_bytes += freed;
     hri_cache_shard_unlock(shard);
-    free_all(cache, victims, count);
+    hri_cache_retire_all(cache, victims, count, cause == HRI_CACHE_RELIEF);
     return freed;
 }
 
@@ -239,8 +239,9 @@ static bool sweep(hr_cache *cache, hri_cache_shard *shard, int64_t now_ns, uint6
         entry = next;
     }
     shard->sweep.next = entry;
+    hri_cache_table_settle(shard);
     hri_cache_shard_unlock(shard);
-    free_all(cache, expired, count);
+    hri_cache_retire_all(cache, expired, count, false);
     return entry != NULL;
 }
 
@@ -257,6 +258,7 @@ static uint64_t clean(hr_cache *cache, int64_t deadline_ns)
             done++;
         }
     }
+    hri_cache_retired_flush(cache);
     return freed;
 }
 
@@ -265,7 +267,9 @@ uint64_t hri_cache_yield(void *context, uint64_t want_bytes, int64_t deadline_ns
     hr_cache *cache = context;
     if (want_bytes == 0)
         return clean(cache, deadline_ns);
-    uint64_t before = load(&cache->bytes), freed = 0, got;
+    uint64_t before = load(&cache->bytes), freed = hri_cache_retired_flush(cache), got;
+    if (freed >= want_bytes)
+        return freed;
     do {
         got = hri_cache_evict(cache, NULL, hri_min(want_bytes - freed, SLICE_BYTES), HRI_CACHE_RELIEF);
         freed += got;

@@ -1,23 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A shard: two tables of uthash, and S3-FIFO over them (Yang et al., "FIFO Queues are All You Need for Cache Eviction",
- * SOSP 2023). docs/cache.md says what it was measured against.
+/* A shard: a table (cache_table.c), and S3-FIFO over its entries (Yang et al., "FIFO Queues are All You Need for Cache
+ * Eviction", SOSP 2023). docs/cache.md says which methods it was compared with.
  *
  * New keys come into the small queue. Its oldest go on to the main queue if they were asked for twice meanwhile, else
  * they are evicted, and their hashes are remembered for as long as the main queue turns over: a key that comes back by
- * then goes to the main queue at once. There, whoever was asked for gets another round. uthash's tables keep their
- * entries in the order in which they were added, so each queue is a table, and a hit moves nothing: it counts.
+ * then goes to the main queue at once. There, an entry that was asked for gets another round. A hit moves nothing: it
+ * counts.
  *
- * Sizes are bytes: the small queue is to have a tenth of the shard's.
- *
- * All of it runs under the shard's lock. Tables are charged without relief, which would come back here; where that is
- * refused, a table does not grow, and its chains do.
+ * Sizes are bytes: the small queue is to have a tenth of the shard's. All of it runs under the shard's lock.
  */
 #include "store/cache.h"
 
 #include "base/assert.h"
 #include "base/checked.h"
 #include "budget/budget.h"
-#include "os/heap.h"
 
 #include <stdlib.h>
 
@@ -29,34 +25,6 @@
 
 #define GHOST_WAYS 4u
 #define GHOSTS_MIN 64u
-
-/* Tables that were refused memory ask again after so many entries. */
-#define DENIED_ADDS 1024
-
-/* ── memory of tables ───────────────────────────────────────────────────────────────────────────────────────────── */
-
-static void *table_alloc(hri_cache_shard *shard, size_t size)
-{
-    hr_budget *budget = shard->cache->budget;
-    uint64_t bytes = hri_heap_estimate(size);
-    if (budget && hri_budget_charge_block(budget, &(hri_block_charge){.bytes = bytes, .quiet = true}) != 0)
-        return NULL;
-    void *block = malloc(size);
-    if (block) {
-        shard->table_bytes += bytes;
-    } else if (budget) {
-        shard->owed_bytes += bytes;
-    }
-    return block;
-}
-
-static void table_free(hri_cache_shard *shard, void *block, size_t size)
-{
-    uint64_t bytes = hri_heap_estimate(size);
-    free(block);
-    shard->table_bytes -= bytes;
-    shard->owed_bytes += bytes;
-}
 
 void hri_cache_shard_lock(hri_cache_shard *shard)
 {
@@ -73,73 +41,39 @@ void hri_cache_shard_unlock(hri_cache_shard *shard)
         hri_budget_uncharge_block(shard->cache->budget, owed_bytes, 0);
 }
 
-/* uthash.h calls these by name where its macros stand: in the functions below, which all have a `shard`. By itself it
- * doubles a table whenever one chain gets long, which under churn happens again and again; here a table is let grow
- * when it has as many entries as buckets, and then does so at the next one. */
-#undef HASH_BKT_CAPACITY_THRESH
-#define HASH_BKT_CAPACITY_THRESH 1U
-#undef uthash_malloc
-#undef uthash_free
-#define uthash_malloc(size) table_alloc(shard, size)
-#define uthash_free(block, size) table_free(shard, block, size)
-
-static bool table_add(hri_cache_shard *shard, hri_cache_entry *entry)
-{
-    hri_cache_entry *head = shard->queues[entry->queue];
-    HASH_ADD_KEYPTR_BYHASHVALUE(hh, head, entry->hh.key, entry->hh.keylen, entry->hh.hashv, entry);
-    shard->queues[entry->queue] = head;
-    return entry->hh.tbl != NULL;
-}
-
-static void table_take(hri_cache_shard *shard, hri_cache_entry *entry)
-{
-    hri_cache_entry *head = shard->queues[entry->queue];
-    HASH_DELETE(hh, head, entry);
-    shard->queues[entry->queue] = head;
-}
-
-static hri_cache_entry *table_find(hri_cache_shard *shard, unsigned queue, const hri_cache_item *item)
-{
-    hri_cache_entry *found;
-    HASH_FIND_BYHASHVALUE(hh, shard->queues[queue], item->key, item->key_size, item->hash, found);
-    return found;
-}
-
 /* ── queues ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-static bool enqueue(hri_cache_shard *shard, hri_cache_entry *entry, uint8_t queue)
+/* Makes an entry the newest of a queue. */
+static void enqueue(hri_cache_shard *shard, hri_cache_entry *entry, uint8_t which)
 {
-    entry->queue = queue;
-    UT_hash_table *table = shard->queues[queue] ? shard->queues[queue]->hh.tbl : NULL;
-    if (shard->denied && ++shard->denied > DENIED_ADDS)
-        shard->denied = 0;
-    if (table)
-        table->noexpand = shard->denied || table->num_items < table->num_buckets;
-    bool added = table_add(shard, entry);
-    if (!added && table) {
-        table->noexpand = 1;
-        shard->denied = 1;
-        added = table_add(shard, entry);
-    }
-    if (added)
-        shard->queue_bytes[queue] += hri_cache_entry_bytes(entry);
-    return added;
+    hri_cache_queue *queue = &shard->queues[which];
+    entry->queue = which;
+    entry->older = queue->newest;
+    entry->newer = NULL;
+    *(queue->newest ? &queue->newest->newer : &queue->oldest) = entry;
+    queue->newest = entry;
+    queue->bytes += hri_cache_entry_bytes(entry);
+    queue->entries++;
 }
 
 static void dequeue(hri_cache_shard *shard, hri_cache_entry *entry)
 {
+    hri_cache_queue *queue = &shard->queues[entry->queue];
     for (hri_cache_cursor *cursor = shard->cursors; cursor; cursor = cursor->other)
         if (cursor->next == entry)
             cursor->next = hri_cache_shard_next(shard, entry);
-    shard->queue_bytes[entry->queue] -= hri_cache_entry_bytes(entry);
-    table_take(shard, entry);
+    *(entry->older ? &entry->older->newer : &queue->oldest) = entry->newer;
+    *(entry->newer ? &entry->newer->older : &queue->newest) = entry->older;
+    queue->bytes -= hri_cache_entry_bytes(entry);
+    queue->entries--;
 }
 
-/* Ends an entry's time in the shard, which it has left. Gives whether nobody has borrowed it. */
-static bool let_go(hri_cache_shard *shard, hri_cache_entry *entry)
+bool hri_cache_shard_take(hri_cache_shard *shard, hri_cache_entry *entry)
 {
     uint64_t bytes = hri_cache_entry_bytes(entry);
+    dequeue(shard, entry);
     shard->entries--;
+    hri_cache_table_take(shard, entry);
     atomic_fetch_sub_explicit(&shard->bytes, bytes, memory_order_relaxed);
     atomic_fetch_sub_explicit(&shard->cache->bytes, bytes, memory_order_relaxed);
     return atomic_fetch_sub_explicit(&entry->state, HRI_CACHE_LISTED, memory_order_acq_rel) == HRI_CACHE_LISTED;
@@ -165,20 +99,19 @@ static void ghost_put(hri_cache_ghosts *ghosts, struct hri_cache_ghost ghost)
 static void ghosts_fit(hri_cache_shard *shard)
 {
     hri_cache_ghosts *ghosts = &shard->ghosts, larger = *ghosts;
-    uint32_t wanted = shard->queues[HRI_CACHE_MAIN] ? HASH_COUNT(shard->queues[HRI_CACHE_MAIN]) : 0;
+    uint32_t wanted = shard->queues[HRI_CACHE_MAIN].entries;
     if (ghosts->count && ghosts->count >= wanted)
         return;
     larger.count = ghosts->count ? 2 * ghosts->count : GHOSTS_MIN;
     size_t size = larger.count * sizeof *larger.slots;
-    larger.slots = table_alloc(shard, size);
+    larger.slots = hri_cache_table_alloc(shard, size);
     if (!larger.slots)
         return;
-    memset(larger.slots, 0, size);
     for (uint32_t i = 0; i < ghosts->count; i++)
         if (ghosts->slots[i].time)
             ghost_put(&larger, ghosts->slots[i]);
     if (ghosts->count)
-        table_free(shard, ghosts->slots, ghosts->count * sizeof *ghosts->slots);
+        hri_cache_table_free(shard, ghosts->slots, ghosts->count * sizeof *ghosts->slots);
     *ghosts = larger;
 }
 
@@ -195,9 +128,9 @@ static void ghosts_note(hri_cache_shard *shard, uint32_t hash)
 static bool ghosts_have(hri_cache_shard *shard, uint32_t hash)
 {
     const hri_cache_ghosts *ghosts = &shard->ghosts;
-    if (!ghosts->count || !shard->queues[HRI_CACHE_MAIN])
+    uint32_t lifetime = shard->queues[HRI_CACHE_MAIN].entries;
+    if (!ghosts->count || !lifetime)
         return false;
-    uint32_t lifetime = HASH_COUNT(shard->queues[HRI_CACHE_MAIN]);
     struct hri_cache_ghost *set = ghost_set(ghosts, hash);
     for (unsigned i = 0; i < GHOST_WAYS; i++) {
         if (set[i].time && set[i].hash == hash) {
@@ -216,80 +149,53 @@ bool hri_cache_entry_is_expired(const hri_cache_entry *entry, int64_t now_ns)
     return entry->expires_ns && now_ns >= entry->expires_ns;
 }
 
-/* Most of the time goes into waiting for memory. So a bucket of the second table is on its way while the first is looked
- * through, and a value while its entry is borrowed, which takes atomics that hold loads back. */
-hri_cache_entry *hri_cache_shard_find(hri_cache_shard *shard, const hri_cache_item *item)
+void hri_cache_shard_add(hri_cache_shard *shard, hri_cache_entry *entry)
 {
-    const hri_cache_entry *head = shard->queues[HRI_CACHE_SMALL];
-    if (head)
-        __builtin_prefetch(&head->hh.tbl->buckets[item->hash & (head->hh.tbl->num_buckets - 1)]);
-    hri_cache_entry *found = table_find(shard, HRI_CACHE_MAIN, item);
-    if (!found)
-        found = table_find(shard, HRI_CACHE_SMALL, item);
-    if (found)
-        __builtin_prefetch(hri_cache_entry_value(found));
-    return found;
-}
-
-bool hri_cache_shard_add(hri_cache_shard *shard, hri_cache_entry *entry)
-{
-    entry->seen = 0;
-    uint8_t queue = ghosts_have(shard, entry->hh.hashv) ? HRI_CACHE_MAIN : HRI_CACHE_SMALL;
-    if (!enqueue(shard, entry, queue))
-        return false;
+    atomic_store_explicit(&entry->seen, 0, memory_order_relaxed);
+    hri_cache_table_add(shard, entry);
+    enqueue(shard, entry, ghosts_have(shard, entry->hash) ? HRI_CACHE_MAIN : HRI_CACHE_SMALL);
     shard->entries++;
     shard->puts++;
     atomic_fetch_add_explicit(&shard->bytes, hri_cache_entry_bytes(entry), memory_order_relaxed);
-    return true;
-}
-
-bool hri_cache_shard_take(hri_cache_shard *shard, hri_cache_entry *entry)
-{
-    dequeue(shard, entry);
-    return let_go(shard, entry);
 }
 
 hri_cache_entry *hri_cache_shard_next(hri_cache_shard *shard, hri_cache_entry *entry)
 {
-    if (entry && entry->hh.next)
-        return entry->hh.next;
+    if (entry && entry->newer)
+        return entry->newer;
     if (entry && entry->queue == HRI_CACHE_SMALL)
         return NULL;
-    hri_cache_entry *main = shard->queues[HRI_CACHE_MAIN];
-    return !entry && main ? main : shard->queues[HRI_CACHE_SMALL];
+    hri_cache_entry *main = shard->queues[HRI_CACHE_MAIN].oldest;
+    return !entry && main ? main : shard->queues[HRI_CACHE_SMALL].oldest;
 }
 
 /* Which queue's turn is it? */
 static uint8_t queue_to_cut(const hri_cache_shard *shard)
 {
-    uint64_t small = shard->queue_bytes[HRI_CACHE_SMALL], main = shard->queue_bytes[HRI_CACHE_MAIN];
-    bool too_large = small > (small + main) / SMALL_PARTS;
-    return (too_large && shard->queues[HRI_CACHE_SMALL]) || !shard->queues[HRI_CACHE_MAIN] ? HRI_CACHE_SMALL
-                                                                                           : HRI_CACHE_MAIN;
+    const hri_cache_queue *small = &shard->queues[HRI_CACHE_SMALL], *main = &shard->queues[HRI_CACHE_MAIN];
+    bool too_large = small->bytes > (small->bytes + main->bytes) / SMALL_PARTS;
+    return (too_large && small->oldest) || !main->oldest ? HRI_CACHE_SMALL : HRI_CACHE_MAIN;
 }
 
-/* Judges the oldest entry of a queue: it is its oldest no longer, or the only one. Gives it if it is to be evicted. */
+/* Judges the oldest entry of a queue: it gets another round in the main queue, or is taken out. Gives it then. */
 static hri_cache_entry *judge(hri_cache_shard *shard, uint8_t queue, bool force)
 {
-    hri_cache_entry *entry = shard->queues[queue];
+    hri_cache_entry *entry = shard->queues[queue].oldest;
     unsigned needed = queue == HRI_CACHE_SMALL ? SEEN_TO_STAY : 1;
-    bool pinned = hri_cache_entry_is_pinned(entry);
-    bool stays = pinned || (entry->seen >= needed && !force), alone = !entry->hh.next;
-    if (stays) {
-        entry->seen = queue == HRI_CACHE_SMALL || !entry->seen ? 0 : entry->seen - 1;
-        if (alone && queue == HRI_CACHE_MAIN)
-            return NULL; /* it is the newest too */
+    uint8_t word = atomic_load_explicit(&entry->seen, memory_order_relaxed);
+    uint8_t lent = word & HRI_CACHE_LENT, seen = word & (HRI_CACHE_LENT - 1);
+    bool borrowed = hri_cache_entry_is_pinned(entry) || (lent && hri_cache_reader_has(shard->cache, entry));
+    if (borrowed || (seen >= needed && !force)) {
+        word = queue == HRI_CACHE_SMALL || !seen ? lent : word - 1;
+        atomic_store_explicit(&entry->seen, word, memory_order_relaxed);
         dequeue(shard, entry);
-        if (enqueue(shard, entry, HRI_CACHE_MAIN))
-            return NULL;
-        /* No memory even to keep it. Who has borrowed it keeps it. */
-        return let_go(shard, entry) ? entry : NULL;
+        enqueue(shard, entry, HRI_CACHE_MAIN);
+        return NULL;
     }
-    dequeue(shard, entry);
     if (queue == HRI_CACHE_SMALL)
-        ghosts_note(shard, entry->hh.hashv);
-    bool mine = let_go(shard, entry);
-    HRI_ASSERT(mine); /* nobody borrows without the lock */
+        ghosts_note(shard, entry->hash);
+    bool mine = hri_cache_shard_take(shard, entry);
+    HRI_ASSERT(mine); /* nobody counts in an entry without the lock */
     return mine ? entry : NULL;
 }
 
@@ -301,7 +207,9 @@ hri_cache_entry *hri_cache_shard_evict(hri_cache_shard *shard)
         entry = judge(shard, queue_to_cut(shard), false);
     /* Many were asked for, or are borrowed: now the first one that can go, does. No more can be before it than are
      * borrowed. */
-    uint64_t left = hri_min(shard->entries, atomic_load_explicit(&shard->pinned, memory_order_relaxed) + 1);
+    uint64_t borrowed = hri_cells_threads() * (uint64_t)HRI_CACHE_LENDINGS;
+    borrowed += atomic_load_explicit(&shard->pinned, memory_order_relaxed);
+    uint64_t left = hri_min(shard->entries, borrowed + 1);
     for (; !entry && left > 0 && shard->entries; left--)
         entry = judge(shard, queue_to_cut(shard), true);
     return entry;
@@ -313,19 +221,21 @@ void hri_cache_shard_check(hri_cache_shard *shard)
     hri_cache_entry *entry = NULL;
     while ((entry = hri_cache_shard_next(shard, entry)) != NULL) {
         HRI_ASSERT(atomic_load_explicit(&entry->state, memory_order_relaxed) & HRI_CACHE_LISTED);
-        HRI_ASSERT(entry->queue < HRI_CACHE_QUEUES && entry->seen <= HRI_CACHE_SEEN_MAX);
+        HRI_ASSERT(entry->queue < HRI_CACHE_QUEUES);
         entries++;
         bytes[entry->queue] += hri_cache_entry_bytes(entry);
     }
     uint64_t sum = bytes[HRI_CACHE_SMALL] + bytes[HRI_CACHE_MAIN];
+    HRI_ASSERT(bytes[HRI_CACHE_MAIN] == shard->queues[HRI_CACHE_MAIN].bytes);
     HRI_ASSERT(entries == shard->entries && sum == atomic_load_explicit(&shard->bytes, memory_order_relaxed));
-    HRI_ASSERT(bytes[HRI_CACHE_SMALL] == shard->queue_bytes[HRI_CACHE_SMALL]);
+    HRI_ASSERT(bytes[HRI_CACHE_SMALL] == shard->queues[HRI_CACHE_SMALL].bytes);
 }
 
 void hri_cache_shard_destroy(hri_cache_shard *shard)
 {
-    HRI_ASSERT(!shard->entries);
+    hri_cache_table_settle(shard);
+    HRI_ASSERT(!shard->entries && !shard->retired_tables);
     if (shard->ghosts.count)
-        table_free(shard, shard->ghosts.slots, shard->ghosts.count * sizeof *shard->ghosts.slots);
+        hri_cache_table_free(shard, shard->ghosts.slots, shard->ghosts.count * sizeof *shard->ghosts.slots);
     shard->ghosts = (hri_cache_ghosts){0};
 }

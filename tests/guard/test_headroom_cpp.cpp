@@ -200,7 +200,6 @@ static void buffers_go_back_to_their_pool(void **)
     assert_int_equal(pool.close(), 0);
 }
 
-#ifdef HEADROOM_CACHE_H
 static int load(void *, const void *, size_t key_size, hr_cache_loading *loading)
 {
     return key_size == 5 ? -EIO : key_size == 3 ? hr_cache_supply(loading, "loaded", 6, 0) : -ENOENT;
@@ -239,7 +238,28 @@ static void cached_values_are_borrowed(void **)
     cache.clear();
     assert_int_equal(cache.close(), 0);
 }
-#endif
+
+static void values_are_written_in_place(void **)
+{
+    using namespace std::string_view_literals;
+    headroom::guard guard(small());
+    headroom::cache cache(guard);
+    {
+        headroom::cache_ref body, dropped;
+        assert_int_equal(cache.reserve("body"sv, 100, body), 0);
+        assert_int_equal(cache.reserve("dropped"sv, 100, dropped), 0);
+        std::memcpy(body.reserved(), "written", 7);
+        assert_false(static_cast<bool>(cache.find("body"sv)));
+        assert_int_equal(body.commit(101), -EINVAL);
+        assert_int_equal(body.commit(7), 0);
+        assert_int_equal(body.commit(7), -EALREADY);
+        assert_memory_equal(body.data(), "written", 7);
+        assert_int_equal(cache.find("body"sv).size(), 7);
+        assert_int_equal(cache.close(), -EBUSY);
+    }
+    assert_false(static_cast<bool>(cache.find("dropped"sv)));
+    assert_int_equal(cache.close(), 0);
+}
 
 int main()
 {
@@ -249,9 +269,8 @@ int main()
         cmocka_unit_test(containers_charge_their_budget_and_throw_when_it_is_short),
         cmocka_unit_test(tickets_are_asked_and_released),
         cmocka_unit_test(buffers_go_back_to_their_pool),
-#ifdef HEADROOM_CACHE_H
         cmocka_unit_test(cached_values_are_borrowed),
-#endif
+        cmocka_unit_test(values_are_written_in_place),
     };
     return cmocka_run_group_tests(tests, nullptr, nullptr);
 }

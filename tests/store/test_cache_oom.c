@@ -41,6 +41,15 @@ static void use(hr_cache *cache)
         }
         (void)hits;
     }
+    for (unsigned i = 0; i < 3; i++) {
+        hr_cache_ref ref = {0};
+        int error = hr_cache_reserve(cache, "reserved", 8, 12000, 0, &ref);
+        assert_true(error == 0 || (error == -ENOMEM && hrt_fault_failed()));
+        ref.size /= 4;
+        if (error == 0 && i < 2)
+            assert_int_equal(hr_cache_commit(cache, &ref), 0);
+        hr_cache_release(cache, &ref);
+    }
     int error = hr_cache_put_held(cache, "held", 4, &held);
     assert_true(error == 0 || (error == -ENOMEM && hrt_fault_failed()));
     held_in = error == 0;

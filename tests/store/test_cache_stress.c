@@ -65,6 +65,26 @@ static int visit(void *context, const void *key, size_t key_size, const hr_cache
     return is_whole(number, value) ? 0 : 1;
 }
 
+/* References that wait to be given back, by whichever thread comes. */
+#define KEPT 16
+static pthread_mutex_t kept_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct kept {
+    unsigned key;
+    hr_cache_ref ref;
+} kept[KEPT];
+
+/* Keeps a reference, and gives back the one that was kept in its place. */
+static void keep(unsigned place, unsigned key, const hr_cache_ref *ref)
+{
+    pthread_mutex_lock(&kept_lock);
+    struct kept old = kept[place];
+    kept[place] = (struct kept){key, *ref};
+    pthread_mutex_unlock(&kept_lock);
+    if (old.ref.entry_)
+        assert_true(is_whole(old.key, &old.ref));
+    hr_cache_release(cache, &old.ref);
+}
+
 static void one_round(uint64_t *state)
 {
     static __thread unsigned char value[8000];
@@ -82,7 +102,20 @@ static void one_round(uint64_t *state)
     case 2:
         hr_cache_trim(cache, 20000);
         break;
-    case 3:
+    case 3: {
+        size_t size = next_random(state) % 20000;
+        hr_cache_ref ref;
+        int error = hr_cache_reserve(cache, &key, sizeof key, size, 0, &ref);
+        assert_true(error == 0 || error == -EDQUOT);
+        if (error)
+            break;
+        fill(ref.data, key, size);
+        ref.size = size - next_random(state) % (size + 1) / 2;
+        if (next_random(state) % 4)
+            assert_int_equal(hr_cache_commit(cache, &ref), 0);
+        hr_cache_release(cache, &ref);
+        break;
+    }
     case 4:
     case 5:
     case 6: {
@@ -98,7 +131,10 @@ static void one_round(uint64_t *state)
         assert_true(error == 0 || error == -ENOENT || error == -EDQUOT);
         if (error == 0) {
             assert_true(is_whole(key, &ref));
-            hr_cache_release(cache, &ref);
+            if (next_random(state) % 8 == 0)
+                keep((unsigned)(next_random(state) % KEPT), key, &ref);
+            else
+                hr_cache_release(cache, &ref);
         }
         break;
     }
@@ -146,6 +182,8 @@ static void values_stay_whole_and_bytes_come_back(void **state)
         pthread_join(threads[i], NULL);
     over = true;
     pthread_join(presser, NULL);
+    for (unsigned i = 0; i < KEPT; i++)
+        keep(i, 0, &(hr_cache_ref){0});
     hr_cache_figures figures;
     assert_int_equal(hr_cache_read(cache, &figures), 0);
     print_message("%llu hits, %llu misses, %llu puts, evicted %llu for the level, %llu for relief, %llu waits\n",
@@ -164,9 +202,142 @@ static void values_stay_whole_and_bytes_come_back(void **state)
     hr_guard_free(guard);
 }
 
+/* ── readers without a lock ─────────────────────────────────────────────────────────────────────────────────────── */
+
+#define HOT_KEYS 64
+#define HOT_ROUNDS 40000
+
+static void *read_hot(void *seed)
+{
+    uint64_t state = *(const uint64_t *)seed;
+    for (unsigned round = 0; round < HOT_ROUNDS; round++) {
+        unsigned key = (unsigned)(next_random(&state) % HOT_KEYS);
+        hr_cache_ref refs[7]; /* more than a thread can borrow without the lock */
+        unsigned count = round % 64 ? 1 : 7;
+        for (unsigned i = 0; i < count; i++)
+            if (hr_cache_get(cache, &key, sizeof key, &refs[i]) != 0)
+                refs[i] = (hr_cache_ref){0};
+        for (unsigned i = 0; i < count; i++) {
+            if (refs[i].entry_)
+                assert_true(is_whole(key, &refs[i]));
+            hr_cache_release(cache, &refs[i]);
+        }
+    }
+    return NULL;
+}
+
+/* Few keys, so that tables are emptied and grow again, and each entry is read while it is replaced and removed. */
+static void *replace_hot(void *seed)
+{
+    uint64_t state = *(const uint64_t *)seed;
+    unsigned char value[600];
+    while (!over) {
+        unsigned key = (unsigned)(next_random(&state) % HOT_KEYS);
+        size_t size = next_random(&state) % sizeof value;
+        fill(value, key, size);
+        assert_int_equal(hr_cache_put(cache, &key, sizeof key, value, size, 0), 0);
+        if (next_random(&state) % 4 == 0)
+            hr_cache_remove(cache, &key, sizeof key);
+        if (next_random(&state) % 512 == 0)
+            hr_cache_clear(cache);
+        if (next_random(&state) % 512 == 0)
+            hr_cache_trim(cache, 4096);
+    }
+    return NULL;
+}
+
+static void readers_meet_writers(void **state)
+{
+    (void)state;
+    hr_guard_options options = {.limit_bytes = 100 * MIB, .interval_ns = -1};
+    assert_int_equal(hr_guard_new(&options, &guard), 0);
+    assert_int_equal(hr_cache_new(guard, &(hr_cache_options){.shards = 1}, &cache), 0);
+    pthread_t readers[3], writer;
+    uint64_t seeds[4] = {11, 12, 13, 14};
+    over = false;
+    assert_int_equal(pthread_create(&writer, NULL, replace_hot, &seeds[3]), 0);
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(pthread_create(&readers[i], NULL, read_hot, &seeds[i]), 0);
+    for (unsigned i = 0; i < 3; i++)
+        pthread_join(readers[i], NULL);
+    over = true;
+    pthread_join(writer, NULL);
+    hr_cache_figures figures;
+    assert_int_equal(hr_cache_read(cache, &figures), 0);
+    assert_int_equal(figures.pinned, 0);
+    assert_true(figures.hits > HOT_ROUNDS / 16);
+    hr_cache_clear(cache);
+    hr_budget_figures account;
+    assert_int_equal(hr_budget_read(hr_guard_root(guard), &account), 0);
+    uint64_t empty = account.used_bytes;
+    assert_int_equal(hr_cache_read(cache, &figures), 0);
+    assert_true(empty < 64 * 1024 + figures.table_bytes); /* the cache itself: nothing waits any more */
+    assert_int_equal(hr_cache_free(cache), 0);
+    assert_int_equal(hr_budget_read(hr_guard_root(guard), &account), 0);
+    assert_int_equal(account.used_bytes, 0);
+    hr_guard_free(guard);
+}
+
+/* An entry that is evicted or removed while it is borrowed is freed by whoever gives it back, on any thread. */
+static void *release_elsewhere(void *ref)
+{
+    hr_cache_release(cache, ref);
+    return NULL;
+}
+
+static void *read_once(void *key)
+{
+    hr_cache_ref ref;
+    if (hr_cache_get(cache, key, 1, &ref) == 0)
+        hr_cache_release(cache, &ref);
+    return NULL;
+}
+
+static uint64_t used_bytes(void)
+{
+    hr_budget_figures account;
+    assert_int_equal(hr_budget_read(hr_guard_root(guard), &account), 0);
+    return account.used_bytes;
+}
+
+static void the_last_borrower_frees(void **state)
+{
+    (void)state;
+    hr_guard_options options = {.limit_bytes = 100 * MIB, .interval_ns = -1};
+    assert_int_equal(hr_guard_new(&options, &guard), 0);
+    assert_int_equal(hr_cache_new(guard, &(hr_cache_options){.shards = 1}, &cache), 0);
+    static char value[MIB];
+    uint64_t empty = used_bytes();
+    for (unsigned round = 0; round < 2; round++) { /* as the only reader, and as one of several */
+        hr_cache_ref first, second;
+        pthread_t thread;
+        assert_int_equal(hr_cache_put(cache, "a", 1, value, sizeof value, 0), 0);
+        assert_int_equal(hr_cache_get(cache, "a", 1, &first), 0);
+        assert_int_equal(hr_cache_get(cache, "a", 1, &second), 0);
+        assert_int_equal(hr_cache_trim(cache, 1), 0); /* it is borrowed */
+        assert_int_equal(hr_cache_remove(cache, "a", 1), 0);
+        assert_true(used_bytes() >= empty + MIB);
+        hr_cache_release(cache, &first);
+        assert_true(used_bytes() >= empty + MIB);
+        assert_int_equal(hr_cache_free(cache), -EBUSY);
+        assert_int_equal(pthread_create(&thread, NULL, release_elsewhere, &second), 0);
+        pthread_join(thread, NULL);
+        assert_int_equal(used_bytes(), empty);
+        assert_int_equal(hr_cache_put(cache, "b", 1, "x", 1, 0), 0);
+        assert_int_equal(pthread_create(&thread, NULL, read_once, "b"), 0);
+        pthread_join(thread, NULL);
+        hr_cache_clear(cache);
+        assert_int_equal(used_bytes(), empty);
+    }
+    assert_int_equal(hr_cache_free(cache), 0);
+    hr_guard_free(guard);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(readers_meet_writers),
+        cmocka_unit_test(the_last_borrower_frees),
         cmocka_unit_test(values_stay_whole_and_bytes_come_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -21,12 +21,6 @@ cat include/headroom/*.h | awk '
 ' | sort -u >"$work/headers"
 sed 's,/\*.*\*/,,' src/headroom.map | grep -oE '^ *hr_[a-z0-9_]+;' | tr -d ' ;' | sort >"$work/map"
 
-# Without uthash the build leaves the cache out.
-if [ -n "${HEADROOM_BUILD_DIR:-}" ] && [ -e "$HEADROOM_BUILD_DIR/CMakeCache.txt" ] &&
-    [ ! -e "$HEADROOM_BUILD_DIR/uthash/uthash.h" ]; then
-    sed -i '/^hr_cache_/d' "$work/headers" "$work/map"
-fi
-
 # each_of NAMES WHERE TEXT: an offence for each name; headers and map have lines to point at.
 each_of() {
     while IFS= read -r name; do
