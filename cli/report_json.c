@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
+#include <math.h>
+#include <stdbool.h>
 #include <stdlib.h>
 
 static const struct column {
@@ -55,15 +57,23 @@ static void put_event(const hr_event *event, FILE *out)
             event->freed_bytes);
 }
 
+/* A number, or null for what is not finite. */
+static json_t *real(double number)
+{
+    return number > -INFINITY && number < INFINITY ? json_real(number) : json_null();
+}
+
 static json_t *trend(const hr_trend *from)
 {
-    return json_pack(
-        "{s:s, s:s, s:I, s:I, s:f, s:f, s:f, s:I, s:I, s:I, s:s, s:I}", "kind", hr_trend_kind_text(from->kind),
-        "ledger", hr_history_ledger_text(from->ledger), "growth_bytes", (json_int_t)from->growth_bytes, "span_ns",
-        (json_int_t)from->span_ns, "slope_bytes_per_s", from->slope_bytes_per_s, "slope_low", from->slope_low,
-        "slope_high", from->slope_high, "time_to_limit_ns", (json_int_t)from->time_to_limit_ns, "time_to_limit_low_ns",
-        (json_int_t)from->time_to_limit_low_ns, "time_to_limit_high_ns", (json_int_t)from->time_to_limit_high_ns,
-        "reason", from->reason, "settled_ns", (json_int_t)from->settled_ns);
+    bool known = from->slope_low > -INFINITY;
+    return json_pack("{s:s, s:s, s:I, s:I, s:o, s:o, s:o, s:I, s:I, s:I, s:s, s:I}", "kind",
+                     hr_trend_kind_text(from->kind), "ledger", hr_history_ledger_text(from->ledger), "growth_bytes",
+                     (json_int_t)from->growth_bytes, "span_ns", (json_int_t)from->span_ns, "slope_bytes_per_s",
+                     known ? json_real(from->slope_bytes_per_s) : json_null(), "slope_low", real(from->slope_low),
+                     "slope_high", real(from->slope_high), "time_to_limit_ns", (json_int_t)from->time_to_limit_ns,
+                     "time_to_limit_low_ns", (json_int_t)from->time_to_limit_low_ns, "time_to_limit_high_ns",
+                     (json_int_t)from->time_to_limit_high_ns, "reason", from->reason, "settled_ns",
+                     (json_int_t)from->settled_ns);
 }
 
 /* What is small, as an object of which the last brace is left out: the lists follow. */

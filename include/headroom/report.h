@@ -205,7 +205,8 @@ typedef enum hr_change_kind {
 } hr_change_kind;
 
 /* A trend. Bytes a second are of the part since the last change; the interval holds the true slope in 95 of 100 cases,
- * of noise that is not itself a trend. */
+ * of noise that is not itself a trend. Fewer than five low points have no such interval: then it reaches from -INFINITY
+ * to INFINITY, the kind is steady and there is no forecast. A slope is significant where its interval is without 0. */
 typedef struct hr_trend {
     int64_t growth_bytes; /* the last record less the first, at most INT64_MAX */
     int64_t span_ns; /* from the first record to the last; where the clock stepped back, as if it had stood still */
@@ -289,8 +290,8 @@ HR_API ssize_t hr_trend_format(const hr_trend *trend, char *buffer, size_t size)
  * full. Formats as snprintf() does.
  *
  *     degraded: 93.1 MiB of 100.0 MiB used (93.1 %), the limit set by cgroup v2 /app memory.max; most is held by budget
- *     "cache", 60.2 MiB and growing by 1.2 MiB/s; relief gave back 3.1 MiB, the last 0.5 MiB 2 s ago; at this rate it
- *     will be full in 12 s (10 s to 15 s)
+ *     "cache", 60.2 MiB and growing by 1.2 MiB/s for 12 s; relief gave back 3.1 MiB, the last 0.5 MiB 2 s ago; at this
+ *     rate it will be full in 12 s (10 s to 15 s)
  *
  * `refusal` is what hr_budget_refusal() gave, or NULL to explain the level. For hr_guard_options.on_level, logs, and
  * answers to whoever was refused.

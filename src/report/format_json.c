@@ -2,6 +2,7 @@
 /* One object; schemas/report.schema.json describes it. What is absent is null. */
 #include "report/format.h"
 
+#include <math.h>
 #include <stdio.h>
 
 static void put_value(hri_text *text, uint64_t value)
@@ -12,14 +13,18 @@ static void put_value(hri_text *text, uint64_t value)
         hri_text_put(text, "%llu", (unsigned long long)value);
 }
 
+/* JSON has no infinity: without an interval there is no slope. */
 static void put_trend(const hr_trend *trend, hri_text *text)
 {
     static const char *const changes[] = {"none", "restart", "step", "slope"};
-    hri_text_put(text,
-                 "{\"kind\": \"%s\", \"ledger\": \"%s\", \"growth_bytes\": %lld, \"span_ns\": %lld, "
-                 "\"slope_bytes_per_s\": %.6g, \"slope_low\": %.6g, \"slope_high\": %.6g",
+    hri_text_put(text, "{\"kind\": \"%s\", \"ledger\": \"%s\", \"growth_bytes\": %lld, \"span_ns\": %lld, ",
                  hr_trend_kind_text(trend->kind), hr_history_ledger_text(trend->ledger), (long long)trend->growth_bytes,
-                 (long long)trend->span_ns, trend->slope_bytes_per_s, trend->slope_low, trend->slope_high);
+                 (long long)trend->span_ns);
+    if (trend->slope_low == -INFINITY)
+        hri_text_put(text, "\"slope_bytes_per_s\": null, \"slope_low\": null, \"slope_high\": null");
+    else
+        hri_text_put(text, "\"slope_bytes_per_s\": %.6g, \"slope_low\": %.6g, \"slope_high\": %.6g",
+                     trend->slope_bytes_per_s, trend->slope_low, trend->slope_high);
     hri_text_put(text, ", \"time_to_limit_ns\": %lld, \"time_to_limit_low_ns\": %lld, \"time_to_limit_high_ns\": %lld",
                  (long long)trend->time_to_limit_ns, (long long)trend->time_to_limit_low_ns,
                  (long long)trend->time_to_limit_high_ns);

@@ -3,6 +3,7 @@
  * What is absent has no sample. */
 #include "report/format.h"
 
+#include <math.h>
 #include <stdio.h>
 
 static bool is_counter(const hri_figure *figure)
@@ -66,7 +67,15 @@ static void put_gauge(const char *name, const char *unit, const char *help, doub
 
 static void put_trend(const hr_trend *trend, hri_text *text)
 {
-    put_gauge("growth_bytes_per_second", NULL, "slope of the low points of use", trend->slope_bytes_per_s, text);
+    if (trend->slope_low > -INFINITY) {
+        bool sure = trend->slope_low > 0 || trend->slope_high < 0;
+        put_gauge("growth_bytes_per_second", NULL, "slope of the low points of use; 0 unless it is certain at 95 %",
+                  sure ? trend->slope_bytes_per_s : 0, text);
+        put_gauge("growth_low_bytes_per_second", NULL, "the least that the slope may be, at 95 %", trend->slope_low,
+                  text);
+        put_gauge("growth_high_bytes_per_second", NULL, "the most that the slope may be, at 95 %", trend->slope_high,
+                  text);
+    }
     put_gauge("leak_suspected", NULL, "1 while a leak is suspected", trend->kind == HR_TREND_LEAK_SUSPECTED, text);
     if (trend->time_to_limit_ns < 0)
         return;

@@ -3,6 +3,7 @@
  * holds most, and every figure. */
 #include "report/format.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -47,11 +48,22 @@ static void put_rate(double bytes_per_s, hri_text *text)
 void hri_trend_put(const hr_trend *trend, hri_text *text)
 {
     static const char *const changes[] = {"", " since a restart", " since a step", " since its rate changed"};
-    hri_text_put(text, "%s: %s, by ", hr_history_ledger_text(trend->ledger), hr_trend_kind_text(trend->kind));
-    put_rate(trend->slope_bytes_per_s, text);
-    hri_text_put(text, " (95 %%: ");
+    bool sure = trend->slope_low > 0 || trend->slope_high < 0;
+    hri_text_put(text, "%s: ", hr_history_ledger_text(trend->ledger));
+    if (trend->slope_low == -INFINITY) {
+        hri_text_put(text, "%llu records over ", (unsigned long long)trend->settled_records);
+        hri_text_put_time(text, trend->settled_ns);
+        hri_text_put(text, "%s are too few for a trend", changes[trend->change]);
+        return;
+    }
+    hri_text_put(text, "%s", hr_trend_kind_text(trend->kind));
+    if (sure) {
+        hri_text_put(text, ", by ");
+        put_rate(trend->slope_bytes_per_s, text);
+    }
+    hri_text_put(text, sure ? " (95 %%: " : " (95 %%: between ");
     put_rate(trend->slope_low, text);
-    hri_text_put(text, " to ");
+    hri_text_put(text, sure ? " to " : " and ");
     put_rate(trend->slope_high, text);
     hri_text_put(text, ") over ");
     hri_text_put_time(text, trend->settled_ns);

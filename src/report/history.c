@@ -63,11 +63,15 @@ void hri_history_note_holders(hri_history *history, const hri_holder *list, size
     pthread_mutex_unlock(&history->lock);
 }
 
-void hri_history_read_holders(hri_history *history, hri_holders *ret_holders)
+bool hri_history_largest(hri_history *history, hri_track *ret_track)
 {
+    const hri_holders *holders = &history->holders;
     pthread_mutex_lock(&history->lock);
-    *ret_holders = history->holders;
+    bool found = holders->count > 0;
+    if (found)
+        *ret_track = holders->tracks[holders->order[0]];
     pthread_mutex_unlock(&history->lock);
+    return found;
 }
 
 bool hri_history_last_relief(hri_history *history, hr_event *ret_event)

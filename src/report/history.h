@@ -35,9 +35,9 @@ void hri_history_fork(hri_history *history, hri_fork moment);
 void hri_history_add(hri_history *history, const hr_record *record);
 void hri_history_note(hri_history *history, const hr_event *event);
 
-/* Notes who holds most now; reads that, and the last relief that is remembered. */
+/* Notes who holds most now; gives the one that held most then, and the last relief that is remembered. */
 void hri_history_note_holders(hri_history *history, const hri_holder *list, size_t count, int64_t now_ns);
-void hri_history_read_holders(hri_history *history, hri_holders *ret_holders);
+bool hri_history_largest(hri_history *history, hri_track *ret_track);
 bool hri_history_last_relief(hri_history *history, hr_event *ret_event);
 
 /* Copy the newest, at most `capacity`, oldest first; give how many. */
