@@ -40,6 +40,14 @@ int hr_history_file_read(hr_guard *guard, hr_history_file_figures *ret_figures)
     return 0;
 }
 
+int hr_history_record(hr_guard *guard)
+{
+    if (!guard)
+        return -EINVAL;
+    hri_guard_record(guard);
+    return 0;
+}
+
 int hr_trend_read(hr_guard *guard, hr_trend *ret_trend)
 {
     if (!guard || !ret_trend)

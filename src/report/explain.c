@@ -25,6 +25,14 @@ static void put_refusal(const hr_refusal *refusal, hri_text *text)
     hri_text_put(text, "refused ");
     hri_text_put_size(text, refusal->asked_bytes);
     hri_text_put(text, ": ");
+    if (refusal->level == HR_CRITICAL) {
+        hri_text_put(text, "at level critical no request is admitted; the level is ");
+        return;
+    }
+    if (refusal->level != HR_NORMAL) {
+        hri_text_put(text, "that is more than level degraded takes; the level is ");
+        return;
+    }
     hri_text_put_name(text, refusal->limit_name);
     hri_text_put(text, " has ");
     hri_text_put_size(text, refusal->left_bytes);

@@ -90,6 +90,11 @@ void hri_report_put_metrics(const hri_report *report, hri_text *text)
     const hr_figures *figures = report->figures;
     hri_figure_sheet sheet;
     put_gauge("level", NULL, "0 normal, 1 warning, 2 degraded, 3 critical", (double)figures->level, text);
+    hri_text_put(text,
+                 "# TYPE headroom_read_timestamp_seconds gauge\n# UNIT headroom_read_timestamp_seconds seconds\n"
+                 "# HELP headroom_read_timestamp_seconds when the kernel's figures were read\n"
+                 "headroom_read_timestamp_seconds %.3f\n",
+                 (double)figures->wall_ns / 1e9);
     put_gauge("use_ratio", "ratio", "use of the ledger that is nearest to its limit", figures->use, text);
     for (size_t i = 0; i < hri_own_figure_count; i++)
         put_own(&hri_own_figures[i].figure, hri_own_value(figures, &hri_own_figures[i]), text);

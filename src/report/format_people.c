@@ -2,6 +2,7 @@
 /* For people, at a terminal of 80 columns: the level, what explains it, the trend in words, a sparkline of each ledger, who
  * holds most, and every figure. */
 #include "report/format.h"
+#include "report/refused.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -212,6 +213,9 @@ static void put_sheet(const hri_figure_sheet *sheet, hri_text *text)
 static void put_level(const hri_report *report, hri_text *text)
 {
     const hr_figures *figures = report->figures;
+    hri_text_put(text, "%-22s ", "time");
+    hri_text_put_moment(text, figures->wall_ns, -1);
+    hri_text_put(text, " UTC\n");
     hri_text_put(text, "%-22s %s, %.1f %% of the %s limit\n", "level", hr_level_text(figures->level),
                  figures->use * 100, figures->use_source);
     hri_text_put(text, "%-22s ", "limit_source");
@@ -224,6 +228,24 @@ static void put_level(const hri_report *report, hri_text *text)
         hri_text_put_name(text, figures->holder);
         hri_text_put(text, ": %s\n", hr_size_format(figures->holder_bytes, bytes, sizeof bytes));
     }
+}
+
+/* Which requests were refused, as far as history goes back. */
+static void put_refused(hri_history *history, hri_text *text)
+{
+    char sentence[768];
+    hri_text words = {.buffer = sentence, .size = sizeof sentence};
+    hri_refused refused = {0};
+    hr_record record;
+    hr_event event;
+    uint64_t first = 0;
+    for (size_t i = 0; hri_history_record_at(history, &first, i, &record); i++)
+        hri_refused_add(&refused, &record);
+    first = 0;
+    for (size_t i = 0; hri_history_event_at(history, &first, i, &event); i++)
+        hri_refused_add_event(&refused, &event);
+    hri_refused_put(&refused, &words);
+    put_wrapped(text, sentence);
 }
 
 void hri_report_put_people(const hri_report *report, hri_text *text)
@@ -240,6 +262,8 @@ void hri_report_put_people(const hri_report *report, hri_text *text)
         hri_trend_put(report->trend, &words);
         put_wrapped(text, sentence);
     }
+    if (report->history && report->figures->refusals)
+        put_refused(report->history, text);
     if (report->history)
         put_sparks(report->history, text);
     for (size_t i = 0; report->registry && hri_figures_take(report->registry, i, &sheet); i++)
