@@ -35,21 +35,44 @@ static void put_wrapped(hri_text *text, const char *sentence)
     hri_text_put(text, "\n");
 }
 
-/* A rate, in the unit of time that leaves a number to read. */
-static void put_rate(double bytes_per_s, hri_text *text)
+/* Rates below 1 MiB/s are said by the hour, which leaves a number to read; those of one interval in one unit. */
+#define SLOW_BYTES_PER_S 1048576.0
+
+static bool is_slow(double low, double high)
+{
+    return low > -SLOW_BYTES_PER_S && high < SLOW_BYTES_PER_S;
+}
+
+static void put_rate(double bytes_per_s, bool slow, hri_text *text)
 {
     double size = bytes_per_s < 0 ? -bytes_per_s : bytes_per_s;
-    bool slow = size < 1048576;
     size *= slow ? 3600 : 1;
     hri_text_put(text, bytes_per_s < 0 ? "-" : "");
     hri_text_put_size(text, size < 0x1p63 ? (uint64_t)size : UINT64_MAX - 1);
     hri_text_put(text, slow ? "/h" : "/s");
 }
 
+/* A slope is named where it is significant and the kind says that there is one; else what it may be. */
+static void put_slope(const hr_trend *trend, hri_text *text)
+{
+    bool sure = trend->slope_low > 0 || trend->slope_high < 0, slow = is_slow(trend->slope_low, trend->slope_high);
+    if (trend->slope_low >= 0 && trend->slope_high <= 0)
+        return;
+    sure &= trend->kind != HR_TREND_STEADY && trend->kind != HR_TREND_SAWTOOTH;
+    if (sure) {
+        hri_text_put(text, ", by ");
+        put_rate(trend->slope_bytes_per_s, slow, text);
+    }
+    hri_text_put(text, sure ? " (95 %%: " : " (95 %%: between ");
+    put_rate(trend->slope_low, slow, text);
+    hri_text_put(text, sure ? " to " : " and ");
+    put_rate(trend->slope_high, slow, text);
+    hri_text_put(text, ")");
+}
+
 void hri_trend_put(const hr_trend *trend, hri_text *text)
 {
     static const char *const changes[] = {"", " since a restart", " since a step", " since its rate changed"};
-    bool sure = trend->slope_low > 0 || trend->slope_high < 0;
     hri_text_put(text, "%s: ", hr_history_ledger_text(trend->ledger));
     if (trend->slope_low == -INFINITY) {
         hri_text_put(text, "%llu records over ", (unsigned long long)trend->settled_records);
@@ -58,15 +81,8 @@ void hri_trend_put(const hr_trend *trend, hri_text *text)
         return;
     }
     hri_text_put(text, "%s", hr_trend_kind_text(trend->kind));
-    if (sure) {
-        hri_text_put(text, ", by ");
-        put_rate(trend->slope_bytes_per_s, text);
-    }
-    hri_text_put(text, sure ? " (95 %%: " : " (95 %%: between ");
-    put_rate(trend->slope_low, text);
-    hri_text_put(text, sure ? " to " : " and ");
-    put_rate(trend->slope_high, text);
-    hri_text_put(text, ") over ");
+    put_slope(trend, text);
+    hri_text_put(text, " over ");
     hri_text_put_time(text, trend->settled_ns);
     hri_text_put(text, "%s; ", changes[trend->change]);
     if (trend->time_to_limit_ns < 0) {

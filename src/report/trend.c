@@ -261,7 +261,7 @@ static void forecast(const struct view *view, uint64_t limit_bytes, double now_b
         return;
     }
     if (!rises(view)) {
-        bool down = view->known && view->fit.slope_high < 0, open = !view->known || view->fit.slope_low == -INFINITY;
+        bool down = view->known && view->fit.slope_high < 0, open = view->known && view->fit.slope_low == -INFINITY;
         trend->reason = down ? "use is shrinking" : open ? "the history is too short" : "no growth is certain";
         return;
     }
