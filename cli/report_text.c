@@ -164,7 +164,7 @@ static void put_spell(const hr_event *event, FILE *out)
         fprintf(out, "%llu refused by level%s", by_level, by_limit ? ", " : "");
     if (by_limit)
         fprintf(out, "%llu refused by its limit", by_limit);
-    fprintf(out, " in %.0f s\n", (double)event->span_ns / 1e9);
+    fprintf(out, " within %.0f s\n", (double)event->span_ns / 1e9);
 }
 
 static void put_events(const struct history *history, FILE *out)

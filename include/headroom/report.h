@@ -164,7 +164,7 @@ typedef struct hr_history_view {
 /* Says which requests were refused, as snprintf() does:
  *
  *     5,821 requests were refused between 2026-03-01 12:03:07 and 12:03:10 UTC: 5,790 because the level was critical, 31 by
- *     limits; most by budget "uploads": 5,802
+ *     limits; by budget "uploads" 5,802
  *
  * Times are those of the records around. Several spells are counted, and the last one is named. Where nothing was refused
  * the sentence says that.

@@ -75,9 +75,9 @@ void hri_trend_put(const hr_trend *trend, hri_text *text)
     static const char *const changes[] = {"", " since a restart", " since a step", " since its rate changed"};
     hri_text_put(text, "%s: ", hr_history_ledger_text(trend->ledger));
     if (trend->slope_low == -INFINITY) {
-        hri_text_put(text, "%llu records over ", (unsigned long long)trend->settled_records);
+        hri_text_put(text, "too short for a trend, %llu records over ", (unsigned long long)trend->settled_records);
         hri_text_put_time(text, trend->settled_ns);
-        hri_text_put(text, "%s are too few for a trend", changes[trend->change]);
+        hri_text_put(text, "%s", changes[trend->change]);
         return;
     }
     hri_text_put(text, "%s", hr_trend_kind_text(trend->kind));

@@ -115,7 +115,7 @@ static uint64_t of(const hri_refuser *refuser)
 
 static void put_refusers(const hri_refusers *refusers, hri_text *text)
 {
-    const char *separator = "; most by budget ";
+    const char *separator = "; by budget ";
     for (size_t i = 0; i < refusers->count; i++) {
         const hri_refuser *largest = NULL, *refuser = refusers->list;
         /* The one that has i before it: larger, or as large and earlier. */

@@ -40,7 +40,7 @@ static void the_example_of_the_header(void **state)
     say(records, 6, (const hr_event[]){event, other}, 2);
     assert_string_equal(text,
                         "5,821 requests were refused between 2026-03-01 12:03:07 and 12:03:10 UTC: 5,790 because the "
-                        "level was critical, 31 by limits; most by budget \"uploads\" 5,802");
+                        "level was critical, 31 by limits; by budget \"uploads\" 5,802");
 }
 
 static void spells_restarts_and_old_files_are_understood(void **state)

@@ -115,7 +115,7 @@ static void up_to_four_records_show_nothing(void **state)
     assert_true(hr_trend_format(&(hr_trend){0}, text, sizeof text) > 0);
     hr_trend trend = compute(4, 100 * MIB);
     hr_trend_format(&trend, text, sizeof text);
-    assert_string_equal(text, "live: 4 records over 30 s are too few for a trend");
+    assert_string_equal(text, "live: too short for a trend, 4 records over 30 s");
 }
 
 /* A rate is in the sentence only where the interval says that there is one. */
