@@ -139,7 +139,8 @@ static void every_field_comes_back(void **state)
     assert_int_equal(out.record.refusals_critical, 14);
     assert_true(out.record.use > 0.9312339 && out.record.use < 0.9312341);
     assert_string_equal(out.record.decided_by, "address space");
-    in = (hr_history_entry){.is_event = true, .event = {1, 2, HR_EVENT_PURGE, HR_WARNING, HR_DEGRADED, 3, 4}};
+    in = (hr_history_entry){.is_event = true, .event = {.time_ns = 1, .wall_ns = 2, .kind = HR_EVENT_PURGE}};
+    in.event.from = HR_WARNING, in.event.to = HR_DEGRADED, in.event.freed_bytes = 3, in.event.live_bytes = 4;
     hri_entry_encode(&in, bytes);
     assert_int_equal(hri_entry_decode(bytes, HRI_FILE_VERSION, &out), 0);
     assert_true(out.is_event && out.event.kind == HR_EVENT_PURGE && out.event.from == HR_WARNING);
