@@ -158,7 +158,7 @@ static void warn(const struct history *history)
                 history->path, (unsigned long long)history->left_out, RECORDS_MAX);
 }
 
-/* Less have no interval of 95 %. */
+/* Fewer have no interval of 95 %. */
 #define TREND_RECORDS_MIN 5
 
 /* A process that has just been started has nothing to tell yet: then it is what the one before it had come to. */

@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
+#include <math.h>
+#include <stdbool.h>
 #include <stdlib.h>
 
 static const struct column {
@@ -21,6 +23,9 @@ static const struct column {
     {"cgroup_cache_bytes", offsetof(hr_record, cgroup_cache_bytes)},
     {"reliefs", offsetof(hr_record, reliefs)},
     {"relieved_bytes", offsetof(hr_record, relieved_bytes)},
+    {"refusals", offsetof(hr_record, refusals)},
+    {"refusals_degraded", offsetof(hr_record, refusals_degraded)},
+    {"refusals_critical", offsetof(hr_record, refusals_critical)},
 };
 
 #define COLUMNS (sizeof columns / sizeof *columns)
@@ -28,6 +33,25 @@ static const struct column {
 static uint64_t value_of(const hr_record *record, const struct column *column)
 {
     return *(const uint64_t *)(const void *)((const char *)record + column->offset);
+}
+
+/* The ledger that decided the level, and its use; null where a file does not say it. */
+static void put_decision(double use, const char *name, FILE *out)
+{
+    if (*name)
+        fprintf(out, "\"use\": %.6f, \"decided_by\": \"%s\"", use, name);
+    else
+        fputs("\"use\": null, \"decided_by\": null", out);
+}
+
+/* Of a name that others gave: what JSON does not take as it is becomes '?'. */
+static void put_name(const char *name, FILE *out)
+{
+    json_t *string = json_string(name);
+    char *text = string ? json_dumps(string, JSON_ENCODE_ANY) : NULL;
+    fputs(text ? text : "\"?\"", out);
+    free(text);
+    json_decref(string);
 }
 
 static void put_record(const hr_record *record, FILE *out)
@@ -42,28 +66,46 @@ static void put_record(const hr_record *record, FILE *out)
         else
             fprintf(out, "%" PRIu64, value);
     }
+    fputs(", ", out);
+    put_decision(record->use, record->decided_by, out);
     fputc('}', out);
 }
 
 static void put_event(const hr_event *event, FILE *out)
 {
-    static const char *const kinds[] = {"level", "relief", "purge"};
+    static const char *const kinds[] = {"level", "relief", "purge", "refusals"};
     fprintf(out,
             "{\"time_ns\": %" PRId64 ", \"wall_ns\": %" PRId64
-            ", \"kind\": \"%s\", \"from\": \"%s\", \"to\": \"%s\", \"freed_bytes\": %" PRIu64 "}",
+            ", \"kind\": \"%s\", \"from\": \"%s\", \"to\": \"%s\", \"freed_bytes\": %" PRIu64 ", ",
             event->time_ns, event->wall_ns, kinds[event->kind], hr_level_text(event->from), hr_level_text(event->to),
             event->freed_bytes);
+    put_decision(event->use, event->decided_by, out);
+    if (event->kind == HR_EVENT_REFUSALS) {
+        fputs(", \"budget\": ", out);
+        put_name(event->budget, out);
+        fprintf(out, ", \"refused_by_limit\": %" PRIu64 ", \"refused_by_level\": %" PRIu64 ", \"span_ns\": %" PRId64,
+                event->refused_by_limit, event->refused_by_level, event->span_ns);
+    }
+    fputc('}', out);
+}
+
+/* A number, or null for what is not finite. */
+static json_t *real(double number)
+{
+    return number > -INFINITY && number < INFINITY ? json_real(number) : json_null();
 }
 
 static json_t *trend(const hr_trend *from)
 {
-    return json_pack(
-        "{s:s, s:s, s:I, s:I, s:f, s:f, s:f, s:I, s:I, s:I, s:s, s:I}", "kind", hr_trend_kind_text(from->kind),
-        "ledger", hr_history_ledger_text(from->ledger), "growth_bytes", (json_int_t)from->growth_bytes, "span_ns",
-        (json_int_t)from->span_ns, "slope_bytes_per_s", from->slope_bytes_per_s, "slope_low", from->slope_low,
-        "slope_high", from->slope_high, "time_to_limit_ns", (json_int_t)from->time_to_limit_ns, "time_to_limit_low_ns",
-        (json_int_t)from->time_to_limit_low_ns, "time_to_limit_high_ns", (json_int_t)from->time_to_limit_high_ns,
-        "reason", from->reason, "settled_ns", (json_int_t)from->settled_ns);
+    bool known = from->slope_low > -INFINITY;
+    return json_pack("{s:s, s:s, s:I, s:I, s:o, s:o, s:o, s:I, s:I, s:I, s:s, s:I}", "kind",
+                     hr_trend_kind_text(from->kind), "ledger", hr_history_ledger_text(from->ledger), "growth_bytes",
+                     (json_int_t)from->growth_bytes, "span_ns", (json_int_t)from->span_ns, "slope_bytes_per_s",
+                     known ? json_real(from->slope_bytes_per_s) : json_null(), "slope_low", real(from->slope_low),
+                     "slope_high", real(from->slope_high), "time_to_limit_ns", (json_int_t)from->time_to_limit_ns,
+                     "time_to_limit_low_ns", (json_int_t)from->time_to_limit_low_ns, "time_to_limit_high_ns",
+                     (json_int_t)from->time_to_limit_high_ns, "reason", from->reason, "settled_ns",
+                     (json_int_t)from->settled_ns);
 }
 
 /* What is small, as an object of which the last brace is left out: the lists follow. */
@@ -111,7 +153,7 @@ int report_print_csv(const struct history *history, FILE *out)
     fputs("time_utc,time_ns,wall_ns,level", out);
     for (size_t i = 0; i < COLUMNS; i++)
         fprintf(out, ",%s", columns[i].name);
-    fputc('\n', out);
+    fputs(",use,decided_by\n", out);
     for (size_t k = 0; k < history->count; k++) {
         const hr_record *record = &history->records[k];
         char date[DATE_BYTES];
@@ -123,7 +165,10 @@ int report_print_csv(const struct history *history, FILE *out)
             if (value != HR_NONE)
                 fprintf(out, "%" PRIu64, value);
         }
-        fputc('\n', out);
+        if (*record->decided_by)
+            fprintf(out, ",%.6f,%s\n", record->use, record->decided_by);
+        else
+            fputs(",,\n", out);
     }
     return 0;
 }

@@ -4,6 +4,7 @@
  */
 #include "report.h"
 
+#include <ctype.h>
 #include <langinfo.h>
 #include <locale.h>
 #include <stdlib.h>
@@ -126,6 +127,46 @@ static void put_levels(const struct history *history, FILE *out)
     fputc('\n', out);
 }
 
+/* Who was refused what, and why; nothing where a file of an older version does not say it. */
+static void put_refusals(const struct history *history, FILE *out)
+{
+    char sentence[768];
+    static hr_event events[EVENTS_MAX];
+    size_t count = events_kept(history);
+    if (history->count == 0 || history->records[history->count - 1].refusals == HR_NONE)
+        return;
+    for (size_t i = 0; i < count; i++)
+        events[i] = *event_at(history, i);
+    const hr_history_view view = {history->records, history->count, events, count};
+    hr_refusals_format(&view, sentence, sizeof sentence);
+    fputc('\n', out);
+    put_wrapped(out, sentence);
+}
+
+static void put_level(const hr_event *event, FILE *out)
+{
+    char size[16];
+    fprintf(out, "%s, was %s, with %s held", hr_level_text(event->to), hr_level_text(event->from),
+            hr_size_format(event->live_bytes, size, sizeof size));
+    if (*event->decided_by)
+        fprintf(out, "; decided by %s, %.1f %% full", event->decided_by, event->use * 100);
+    fputc('\n', out);
+}
+
+static void put_spell(const hr_event *event, FILE *out)
+{
+    unsigned long long by_limit = event->refused_by_limit, by_level = event->refused_by_level;
+    fputs(*event->budget ? "budget \"" : "other budgets: ", out);
+    for (const char *at = event->budget; *at; at++)
+        fputc(iscntrl((unsigned char)*at) ? '?' : *at, out);
+    fputs(*event->budget ? "\": " : "", out);
+    if (by_level)
+        fprintf(out, "%llu refused by level%s", by_level, by_limit ? ", " : "");
+    if (by_limit)
+        fprintf(out, "%llu refused by its limit", by_limit);
+    fprintf(out, " within %.0f s\n", (double)event->span_ns / 1e9);
+}
+
 static void put_events(const struct history *history, FILE *out)
 {
     size_t count = events_kept(history), first = count > EVENTS_SHOWN ? count - EVENTS_SHOWN : 0;
@@ -138,8 +179,9 @@ static void put_events(const struct history *history, FILE *out)
         char date[DATE_BYTES], size[16];
         fprintf(out, "  %s  ", write_date(event->wall_ns, date));
         if (event->kind == HR_EVENT_LEVEL)
-            fprintf(out, "%s, was %s, with %s held\n", hr_level_text(event->to), hr_level_text(event->from),
-                    hr_size_format(event->live_bytes, size, sizeof size));
+            put_level(event, out);
+        else if (event->kind == HR_EVENT_REFUSALS)
+            put_spell(event, out);
         else
             fprintf(out, "%s gave back %s\n", event->kind == HR_EVENT_RELIEF ? "relief" : "a purge",
                     hr_size_format(event->freed_bytes, size, sizeof size));
@@ -155,6 +197,7 @@ int report_print_text(const struct history *history, FILE *out)
         for (hr_history_ledger ledger = 0; ledger < HR_HISTORY_LEDGERS; ledger++)
             put_spark(history, ledger, out);
         put_levels(history, out);
+        put_refusals(history, out);
     }
     put_events(history, out);
     return 0;

@@ -9,12 +9,13 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-static char path[] = "/tmp/headroom-fuzz-XXXXXX";
+static char path[] = "/tmp/headroom-fuzz-XXXXXX", older[sizeof path + 2];
 static bool made;
 
 static void remove_file(void)
 {
     unlink(path);
+    unlink(older);
 }
 
 static void write_file(const uint8_t *data, size_t size)
@@ -26,6 +27,8 @@ static void write_file(const uint8_t *data, size_t size)
     if (!made)
         atexit(remove_file);
     made = true;
+    snprintf(older, sizeof older, "%s.1", path);
+    unlink(older);
 }
 
 /* CRC-32 a bit at a time, as the standard has it. */
@@ -47,6 +50,15 @@ static uint32_t number(const uint8_t *at)
 
 static uint64_t visited;
 
+/* The sentence has the length that is said, for whatever a file says. */
+static void say(const hr_history_entry *entry)
+{
+    char text[1024];
+    const hr_record records[2] = {{.refusals = 0}, entry->record};
+    ssize_t length = hr_refusals_format(&(hr_history_view){records, 2, &entry->event, 1}, text, sizeof text);
+    HRF_CHECK(length > 0 && (size_t)length < sizeof text && strlen(text) == (size_t)length);
+}
+
 static int visit(void *context, const hr_history_entry *entry)
 {
     unsigned char bytes[HRI_ENTRY_BYTES];
@@ -55,17 +67,23 @@ static int visit(void *context, const hr_history_entry *entry)
     visited++;
     HRF_CHECK(entry->is_event ? entry->event.to <= HR_CRITICAL : entry->record.level <= HR_CRITICAL);
     hri_entry_encode(entry, bytes);
-    HRF_CHECK(hri_entry_decode(bytes, &again) == 0);
+    HRF_CHECK(hri_entry_decode(bytes, HRI_FILE_VERSION, &again) == 0);
     HRF_CHECK(again.is_event == entry->is_event && again.session == entry->session);
     HRF_CHECK(memcmp(&again.record, &entry->record, sizeof again.record) == 0);
+    HRF_CHECK(memcmp(&again.event, &entry->event, sizeof again.event) == 0);
+    const char *decided_by = entry->is_event ? entry->event.decided_by : entry->record.decided_by;
+    HRF_CHECK(memchr(decided_by, '\0', HR_LEDGER_NAME_BYTES) &&
+              strspn(decided_by, " abcdefghijklmnopqrstuvwxyz?") == strlen(decided_by));
+    HRF_CHECK(memchr(entry->event.budget, '\0', sizeof entry->event.budget));
+    say(entry);
     return 0;
 }
 
-static uint64_t expected(const uint8_t *data, size_t size, uint64_t *ret_damaged)
+static uint64_t expected(const uint8_t *data, size_t size, size_t entry, uint64_t *ret_damaged)
 {
     uint64_t whole = 0;
-    for (size_t at = HRI_HEAD_BYTES; at + HRI_ENTRY_BYTES <= size; at += HRI_ENTRY_BYTES) {
-        bool good = number(data + at) == slow_sum(data + at + 4, HRI_ENTRY_BYTES - 4);
+    for (size_t at = HRI_HEAD_BYTES; at + entry <= size; at += entry) {
+        bool good = number(data + at) == slow_sum(data + at + 4, entry - 4);
         whole += good;
         *ret_damaged += !good;
     }
@@ -83,9 +101,10 @@ static void check_reading(const uint8_t *data, size_t size)
     HRF_CHECK((error == 0 || error == -EPROTONOSUPPORT) == head);
     if (error)
         return;
-    uint64_t damaged = 0, whole = expected(data, size, &damaged);
+    size_t entry = number(data + 8) == 1 ? 128 : HRI_ENTRY_BYTES;
+    uint64_t damaged = 0, whole = expected(data, size, entry, &damaged);
     HRF_CHECK(findings.entries == visited && findings.entries + findings.unknown == whole);
-    HRF_CHECK(findings.damaged == damaged && findings.torn_bytes == (size - HRI_HEAD_BYTES) % HRI_ENTRY_BYTES);
+    HRF_CHECK(findings.damaged == damaged && findings.torn_bytes == (size - HRI_HEAD_BYTES) % entry);
 }
 
 static void check_writing(size_t size)
@@ -104,6 +123,7 @@ static void check_writing(size_t size)
     HRF_CHECK((left - HRI_HEAD_BYTES) % HRI_ENTRY_BYTES == 0 &&
               left <= (size > HRI_HEAD_BYTES ? size : HRI_HEAD_BYTES));
     hri_journal_destroy(&journal);
+    unlink(older); /* of an older version all of it */
     HRF_CHECK(hr_history_file_visit(path, visit, NULL, &findings) == 0 && findings.torn_bytes == 0);
 }
 

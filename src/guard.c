@@ -17,6 +17,7 @@
 #include "os/heap.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #define INTERVAL_NS (1 * HRI_SECOND)
@@ -27,8 +28,14 @@
 
 /* ── hooks ──────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
+/* Names the ledger that decides the level. */
+static void name_decider(char ret_name[HR_LEDGER_NAME_BYTES], const hr_figures *figures)
+{
+    snprintf(ret_name, HR_LEDGER_NAME_BYTES, "%s", figures->use > 0 ? figures->use_source : "");
+}
+
 /* Figures of now, by the clock of now: what was charged since the kernel's were read is in them. */
-void hri_guard_record(hr_guard *guard)
+static void record(hr_guard *guard, bool last)
 {
     hr_figures figures;
     hr_guard_read(guard, &figures);
@@ -46,9 +53,22 @@ void hri_guard_record(hr_guard *guard)
         .cgroup_anonymous_bytes = figures.cgroup_anonymous_bytes,
         .cgroup_kernel_bytes = figures.cgroup_kernel_bytes,
         .cgroup_cache_bytes = figures.cgroup_cache_bytes,
+        .refusals = figures.refusals,
+        .refusals_degraded = figures.refusals_degraded,
+        .refusals_critical = figures.refusals_critical,
+        .use = figures.use,
     };
+    hri_refusers refusers;
+    name_decider(entry.decided_by, &figures);
+    hri_budget_tree_take_refusers(&guard->tree, &refusers);
+    hri_history_note_refusers(&guard->history, &refusers, &entry, last);
     hri_history_add(&guard->history, &entry);
     hri_guard_note_holders(guard);
+}
+
+void hri_guard_record(hr_guard *guard)
+{
+    record(guard, false);
 }
 
 void hri_guard_note_holders(hr_guard *guard)
@@ -76,16 +96,19 @@ static void relieved(void *context, bool purge, uint64_t bytes)
 
 static void note_level(hr_guard *guard, hr_level from, hr_level to)
 {
-    hri_accounts accounts;
-    hri_budget_tree_glance(&guard->tree, &accounts);
-    hri_history_note(&guard->history, &(hr_event){
-                                          .time_ns = hri_clock_now(guard->clock),
-                                          .wall_ns = hri_os_wall_ns(),
-                                          .kind = HR_EVENT_LEVEL,
-                                          .from = from,
-                                          .to = to,
-                                          .live_bytes = accounts.held_bytes,
-                                      });
+    hr_figures figures;
+    hr_guard_read(guard, &figures);
+    hr_event event = {
+        .time_ns = hri_clock_now(guard->clock),
+        .wall_ns = hri_os_wall_ns(),
+        .kind = HR_EVENT_LEVEL,
+        .from = from,
+        .to = to,
+        .live_bytes = figures.live_bytes,
+        .use = figures.use,
+    };
+    name_decider(event.decided_by, &figures);
+    hri_history_note(&guard->history, &event);
 }
 
 static void note_where_warning_began(hr_guard *guard)
@@ -369,6 +392,8 @@ static void destroy(hr_guard *guard)
     pthread_mutex_destroy(&guard->fd_lock);
     hri_duties_destroy(&guard->duties);
     hri_figures_destroy(&guard->figures);
+    if (guard->tree.refusals.refusers.count || guard->history.spell.refusers.count)
+        record(guard, true);
     hri_journal_follow(&guard->history_file, &guard->history); /* the last that was recorded */
     hri_journal_destroy(&guard->history_file);
     hri_history_destroy(&guard->history);

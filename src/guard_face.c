@@ -99,6 +99,9 @@ int hr_guard_read(hr_guard *guard, hr_figures *ret_figures)
         .pending_bytes = sight.pending.bytes,
         .lease_bytes = sight.lease_bytes,
         .lease_processes = sight.sharing.processes,
+        .wall_ns = hri_os_wall_ns() - (hri_clock_now(guard->clock) - sight.time_ns),
+        .refusals_degraded = accounts.refusals_degraded,
+        .refusals_critical = accounts.refusals_critical,
     };
     if (counts.stalled_ns > 0)
         name_holder(guard, &sight, ret_figures);
@@ -203,7 +206,7 @@ hr_verdict hr_admit(hr_guard *guard, const hr_request *request, hr_ticket *ret_t
 {
     if (!guard || !request || !ret_ticket) {
         if (ret_ticket)
-            *ret_ticket = (hr_ticket){.limit_name = ""};
+            *ret_ticket = (hr_ticket){.limit_name = "", .verdict = HR_REFUSED_NO_BUDGET};
         return HR_REFUSED_NO_BUDGET;
     }
     return hri_relief_admit(&guard->relief, request, ret_ticket);

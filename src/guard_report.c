@@ -40,6 +40,14 @@ int hr_history_file_read(hr_guard *guard, hr_history_file_figures *ret_figures)
     return 0;
 }
 
+int hr_history_record(hr_guard *guard)
+{
+    if (!guard)
+        return -EINVAL;
+    hri_guard_record(guard);
+    return 0;
+}
+
 int hr_trend_read(hr_guard *guard, hr_trend *ret_trend)
 {
     if (!guard || !ret_trend)
@@ -73,19 +81,20 @@ static bool read_trend_to_tell(hr_guard *guard, hr_trend *ret_trend)
 ssize_t hr_report_explain(hr_guard *guard, const hr_refusal *refusal, char *buffer, size_t size)
 {
     hr_figures figures;
-    hri_holders holders;
+    hri_track largest;
     hr_event relief;
-    hr_trend trend;
+    hr_trend trend, holding;
     int error = hr_guard_read(guard, &figures);
     if (error || (!buffer && size))
         return -EINVAL;
     hri_guard_note_holders(guard);
-    hri_history_read_holders(&guard->history, &holders);
+    bool held = hri_history_largest(&guard->history, &largest);
     hri_story story = {
         .refusal = refusal,
         .level = figures.level,
         .ledger = deciding(guard),
-        .holder = holders.count ? &holders.list[0] : NULL,
+        .holder = held ? &largest.holder : NULL,
+        .holding = held && hri_track_trend(&largest, &holding) == 0 ? &holding : NULL,
         .reliefs = figures.reliefs,
         .relieved_bytes = figures.relieved_bytes,
         .last_relief = hri_history_last_relief(&guard->history, &relief) ? &relief : NULL,

@@ -37,14 +37,18 @@ typedef struct hr_budget_figures {
     uint64_t waiting;        /* callers that wait for room, here or below */
     uint64_t waits;          /* waits that are over, granted or not */
     int64_t wait_longest_ns; /* the longest wait so far; those that still last count */
+    uint64_t refused_by_level; /* requests of this budget that hr_admit() refused because of the level */
 } hr_budget_figures;
 
-/* Why a charge was refused: which limit bound, what was asked of it, what it had left. */
+/* Why a charge or a request was refused: which limit bound, what was asked of it, what it had left. */
 typedef struct hr_refusal {
-    char limit_name[64];  /* the budget that bound, or where the guard's limit comes from; cut if longer */
+    char
+        limit_name[64]; /* the budget that bound, or where the guard's limit comes from, or the level that refused, such
+                             as "level critical"; cut if longer */
     uint64_t asked_bytes; /* what the charge asked for */
     uint64_t left_bytes;  /* what was left under that limit; 0 where the room is set aside for an earlier waiter */
-    uint64_t limit_bytes; /* that limit */
+    uint64_t limit_bytes; /* that limit; of a level, the guard's */
+    hr_level level; /* of hr_admit(): the level that refused, or would have been reached; HR_NORMAL: a limit refused */
 } hr_refusal;
 
 /* Makes a budget below `parent`. `limit_bytes` may be HR_NONE; 0 is a limit of 0 bytes. `name` is copied.
@@ -186,7 +190,8 @@ HR_API hr_budget *hr_budget_parent(const hr_budget *budget);
  */
 HR_API const char *hr_budget_name(const hr_budget *budget);
 
-/* Explains this thread's last -EDQUOT (EDQUOT of an allocation), or -ETIMEDOUT of hr_budget_charge_wait().
+/* Explains this thread's last -EDQUOT (EDQUOT of an allocation), refusal by hr_admit(), or -ETIMEDOUT of
+ * hr_budget_charge_wait().
  *
  * returns  0; -ENODATA if this thread was never refused
  * threads  any: each has its own

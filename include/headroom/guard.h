@@ -72,6 +72,10 @@ typedef struct hr_figures {
     uint64_t
         lease_bytes; /* what the kernel's limits still left for grants when the figures were read; HR_NONE: no limit */
     uint64_t lease_processes; /* that share this lease, this one included */
+
+    int64_t wall_ns;            /* the moment of time_ns by CLOCK_REALTIME */
+    uint64_t refusals_degraded; /* of the refusals: a grant would have led beyond degrade_at */
+    uint64_t refusals_critical; /* of the refusals: the level was critical. The rest was refused by limits */
 } hr_figures;
 
 /* Called after each change of level, in the order of the changes, with no lock held. */
@@ -101,7 +105,7 @@ typedef struct hr_guard_options {
     void *context; /* for on_level */
 
     /* 256 KiB: what history takes in all, resident from the start (report.h). HR_NONE: no tiers, and the last records and
-     * events alone, some 20 KiB. */
+     * events alone, some 35 KiB. */
     uint64_t history_bytes;
 
     /* A file to which samples and events are appended: readable after SIGKILL, also by `headroom report FILE`. When it is
@@ -166,6 +170,15 @@ HR_API hr_level hr_guard_check(hr_guard *guard);
  * memory   never allocates
  */
 HR_API int hr_guard_read(hr_guard *guard, hr_figures *ret_figures);
+
+/* Says figures in one line: "warning: 81.2 MiB of 100.0 MiB held (limit_bytes), budget 81.2 % full, rss 90.1 MiB, …". The
+ * text is always written: terminated, and cut if it is too long; 512 bytes are enough.
+ *
+ * returns  0; -ENOBUFS if it was cut; -EINVAL without figures or a buffer
+ * threads  any
+ * memory   never allocates
+ */
+HR_API int hr_figures_text(const hr_figures *figures, char *text, size_t size);
 
 #define HR_LEDGERS_MAX 24 /* what hr_guard_ledgers() gives at most */
 

@@ -62,11 +62,16 @@ typedef enum hr_verdict {
 
 /* A grant for one request, or the reason why there is none. The caller's memory; {0} is an empty ticket. */
 typedef struct hr_ticket {
-    uint64_t asked_bytes;   /* what was asked for */
-    uint64_t left_bytes;    /* admitted: what is not spent yet; refused: what the limit that bound had left */
-    const char *limit_name; /* refused: the limit that bound; lives as long as the budget or guard that it names */
+    uint64_t asked_bytes; /* what was asked for */
+    uint64_t left_bytes;  /* admitted: what is not spent yet; refused: what the limit that bound had left */
+    const char
+        *limit_name; /* refused: the limit that bound, or the level that refused, such as "level critical"; lives as
+                               long as the budget or guard that it names */
     int64_t retry_after_ns; /* refused: when it makes sense to ask again; 0: now */
     hr_budget *budget_;     /* the library's: who pays while something is promised */
+    hr_verdict verdict;     /* as hr_admit() gave it */
+    hr_level level;         /* refused: the level that refused, or would have been reached; HR_NORMAL: a limit did */
+    uint64_t limit_bytes;   /* refused: the limit that bound; of a level, the guard's */
 } hr_ticket;
 
 /* Registers a reclaimer; the node must be zero but for the caller's fields.
@@ -165,6 +170,16 @@ HR_API void hr_ticket_return(hr_ticket *ticket, uint64_t bytes);
  * threads  one at a time a ticket
  */
 HR_API void hr_ticket_release(hr_ticket *ticket);
+
+/* Says in words why a ticket was refused, or what it still holds, for a person: "refused 1 B: the level is critical, at
+ * which no request is admitted; ask again in 1.0 s". The text is always written: terminated, and cut if it is too long; 256
+ * bytes are enough unless the limit's name is long.
+ *
+ * returns  0; -ENOBUFS if it was cut; -EINVAL without a ticket or a buffer
+ * threads  one at a time a ticket
+ * memory   never allocates
+ */
+HR_API int hr_ticket_text(const hr_ticket *ticket, char *text, size_t size);
 
 /* Names a verdict: "admitted", "too large", "overloaded", "no budget".
  *

@@ -25,6 +25,9 @@ extern "C" {
 /* How many events; likewise. */
 #define HR_HISTORY_EVENTS 64
 
+/* Room for the name of the ledger that decides a level, as hr_figures.use_source has it. */
+#define HR_LEDGER_NAME_BYTES 16
+
 /* One sample. Bytes; a figure that the machine does not have is HR_NONE. */
 typedef struct hr_record {
     int64_t time_ns; /* CLOCK_MONOTONIC */
@@ -40,6 +43,11 @@ typedef struct hr_record {
     uint64_t cgroup_anonymous_bytes; /* the parts of cgroup_bytes: anonymous, shared and locked memory */
     uint64_t cgroup_kernel_bytes;    /* kernel memory that is not reclaimable, and sockets */
     uint64_t cgroup_cache_bytes;     /* page cache, which is no part of cgroup_bytes */
+    uint64_t refusals;               /* so far: charges and requests refused; HR_NONE in a file of an older version */
+    uint64_t refusals_degraded;      /* of them: a grant would have led beyond degrade_at */
+    uint64_t refusals_critical;      /* of them: the level was critical */
+    double use;                      /* of the ledger that decided the level: use ÷ limit */
+    char decided_by[HR_LEDGER_NAME_BYTES]; /* which that is: "budget", "cgroup" …; "" where it is not known */
 } hr_record;
 
 /* The ledgers of which history keeps account by the second, the minute and the hour. */
@@ -77,12 +85,15 @@ typedef struct hr_bucket {
     uint32_t reliefs;
     uint64_t relieved_bytes;
     hr_bytes_range ledgers[HR_HISTORY_LEDGERS];
+    uint64_t refusals;          /* made between the sample before the bucket and its last one */
+    uint64_t refusals_by_level; /* of them, not by a limit */
 } hr_bucket;
 
 typedef enum hr_event_kind {
-    HR_EVENT_LEVEL,  /* the level changed */
-    HR_EVENT_RELIEF, /* reclaimers gave something back */
-    HR_EVENT_PURGE,  /* the allocator returned pages to the kernel */
+    HR_EVENT_LEVEL,    /* the level changed */
+    HR_EVENT_RELIEF,   /* reclaimers gave something back */
+    HR_EVENT_PURGE,    /* the allocator returned pages to the kernel */
+    HR_EVENT_REFUSALS, /* a budget was refused bytes, once or often: told when it is over, or after ten seconds */
 } hr_event_kind;
 
 typedef struct hr_event {
@@ -91,8 +102,14 @@ typedef struct hr_event {
     hr_event_kind kind;
     hr_level from; /* of a change of level; the same as `to` otherwise */
     hr_level to;
-    uint64_t freed_bytes; /* what relief or the purge gave back */
-    uint64_t live_bytes;  /* held after it; HR_NONE for a purge and a relief, which do not ask */
+    uint64_t freed_bytes;      /* what relief or the purge gave back */
+    uint64_t live_bytes;       /* held after it; HR_NONE for a purge and a relief, which do not ask */
+    uint64_t refused_by_limit; /* of refusals: how many by the budget's limit */
+    uint64_t refused_by_level; /* and how many requests of that budget by a level */
+    int64_t span_ns;           /* they were made within that time before the event */
+    char budget[48];           /* its name, cut if longer; "" for all budgets beside the four that were first */
+    double use;                /* of the ledger that decided the level then */
+    char decided_by[HR_LEDGER_NAME_BYTES];
 } hr_event;
 
 typedef enum hr_format {
@@ -125,6 +142,38 @@ HR_API int hr_history_read_tier(hr_guard *guard, hr_tier tier, hr_bucket *bucket
  * memory   never allocates
  */
 HR_API int hr_history_read_events(hr_guard *guard, hr_event *events, size_t capacity, size_t *ret_count);
+
+/* Adds a record of this moment to the history: nothing else happens. No gauge is read, nobody is called, and the level
+ * stays; the kernel's figures are those of the last reading.
+ *
+ * returns  0; -EINVAL
+ * threads  any, reclaimers and the callback too
+ * memory   never allocates
+ * cost     some microseconds
+ */
+HR_API int hr_history_record(hr_guard *guard);
+
+/* Records and events of one history, oldest first; NULL where there are none. */
+typedef struct hr_history_view {
+    const hr_record *records;
+    size_t record_count;
+    const hr_event *events;
+    size_t event_count;
+} hr_history_view;
+
+/* Says which requests were refused, as snprintf() does:
+ *
+ *     5,821 requests were refused between 2026-03-01 12:03:07 and 12:03:10 UTC: 5,790 because the level was critical, 31 by
+ *     limits; by budget "uploads" 5,802
+ *
+ * Times are those of the records around. Several spells are counted, and the last one is named. Where nothing was refused
+ * the sentence says that.
+ *
+ * returns  the length that the whole sentence has; -EINVAL
+ * threads  any
+ * memory   never allocates
+ */
+HR_API ssize_t hr_refusals_format(const hr_history_view *view, char *buffer, size_t size);
 
 /* Names a ledger of history: "live", "rss", "cgroup anonymous", "cgroup kernel", "cgroup cache".
  *
@@ -205,7 +254,8 @@ typedef enum hr_change_kind {
 } hr_change_kind;
 
 /* A trend. Bytes a second are of the part since the last change; the interval holds the true slope in 95 of 100 cases,
- * of noise that is not itself a trend. */
+ * of noise that is not itself a trend. Fewer than five low points have no such interval: then it reaches from -INFINITY
+ * to INFINITY, the kind is steady and there is no forecast. A slope is significant where its interval is without 0. */
 typedef struct hr_trend {
     int64_t growth_bytes; /* the last record less the first, at most INT64_MAX */
     int64_t span_ns; /* from the first record to the last; where the clock stepped back, as if it had stood still */
@@ -289,8 +339,8 @@ HR_API ssize_t hr_trend_format(const hr_trend *trend, char *buffer, size_t size)
  * full. Formats as snprintf() does.
  *
  *     degraded: 93.1 MiB of 100.0 MiB used (93.1 %), the limit set by cgroup v2 /app memory.max; most is held by budget
- *     "cache", 60.2 MiB and growing by 1.2 MiB/s; relief gave back 3.1 MiB, the last 0.5 MiB 2 s ago; at this rate it
- *     will be full in 12 s (10 s to 15 s)
+ *     "cache", 60.2 MiB and growing by 1.2 MiB/s for 12 s; relief gave back 3.1 MiB, the last 0.5 MiB 2 s ago; at this
+ *     rate it will be full in 12 s (10 s to 15 s)
  *
  * `refusal` is what hr_budget_refusal() gave, or NULL to explain the level. For hr_guard_options.on_level, logs, and
  * answers to whoever was refused.

@@ -80,9 +80,9 @@ bool hri_demand_fits(const hri_demand *demand, hri_shortage *ret_shortage)
     hr_budget *top;
     if (fits(demand, ret_shortage, &top))
         return true;
-    if (ret_shortage->hopeless || !hri_stock_is_out(top))
+    if (!hri_stock_is_out(top))
         return false;
-    hri_stock_drain(top);
+    hri_stock_drain(top);                      /* also where no drain can help: what a refusal says is left is exact */
     hri_section_collect(demand->budget->tree); /* after the drain: what was handed in late before it counts */
     return fits(demand, ret_shortage, &top);
 }
@@ -173,30 +173,40 @@ static bool grant_with_look(hri_demand *demand, bool quiet, hri_shortage *ret_sh
     return granted;
 }
 
-void hri_budget_refuse(const hri_shortage *shortage)
+const char *hri_budget_level_name(hr_level level)
 {
-    HRI_ASSERT(shortage->budget);
-    hr_budget *budget = shortage->budget;
+    return level == HR_CRITICAL ? "level critical" : "level degraded";
+}
+
+/* Counts a refusal and leaves it for hr_budget_refusal(). */
+static void refuse(hr_budget *budget, const hri_shortage *shortage, hr_level level)
+{
     hr_refusal refusal = {
         .asked_bytes = shortage->asked_bytes,
         .left_bytes = shortage->left_bytes,
         .limit_bytes = shortage->limit_bytes,
+        .level = level,
     };
     hri_section section = hri_section_enter(budget);
-    budget->refused++;
-    section.tree->refusals++;
-    strncpy(refusal.limit_name, budget->parent ? budget->name : section.tree->limit_name,
-            sizeof refusal.limit_name - 1);
+    *(level ? &budget->refused_by_level : &budget->refused) += 1;
+    hri_refusals_count(&section.tree->refusals, budget, budget->name, level);
+    const char *name = budget->parent ? budget->name : section.tree->limit_name;
+    strncpy(refusal.limit_name, level ? hri_budget_level_name(level) : name, sizeof refusal.limit_name - 1);
     hri_section_leave(&section);
     last.refusal = refusal;
     last.known = true;
 }
 
-void hri_budget_count_refusal(hri_budget_tree *tree)
+void hri_budget_refuse(const hri_shortage *shortage)
 {
-    hri_section section = hri_section_enter_tree(tree);
-    tree->refusals++;
-    hri_section_leave(&section);
+    HRI_ASSERT(shortage->budget);
+    refuse(shortage->budget, shortage, HR_NORMAL);
+}
+
+void hri_budget_refuse_by_level(hr_budget *budget, const hri_shortage *shortage, hr_level level)
+{
+    HRI_ASSERT(level >= HR_DEGRADED);
+    refuse(budget, shortage, level);
 }
 
 /* Grants a charge, with all that may be tried first: a new lease, then relief. */

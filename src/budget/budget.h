@@ -8,6 +8,7 @@
 
 #include "base/fork.h"
 #include "base/lease.h"
+#include "budget/refusals.h"
 #include "budget/untouched.h"
 #include "os/heap.h"
 
@@ -81,7 +82,8 @@ struct hr_budget {
     uint64_t promised_bytes; /* a part of used_bytes; cells count more, up and down */
     uint64_t peak_bytes;
     uint64_t total_bytes; /* ever held; cells count more */
-    uint64_t refused;
+    uint64_t refused;     /* by its own limit */
+    uint64_t refused_by_level;
     uint64_t waiting;
     uint64_t waits;
     int64_t wait_longest_ns;     /* of those that are over */
@@ -102,7 +104,7 @@ struct hri_budget_tree {
     hri_lease_word word;          /* that it is counted by */
     uint64_t stock_ceiling_bytes; /* the root's use up to which stocks are handed out */
     const char *limit_name;       /* where the root's limit comes from, for refusals */
-    uint64_t refusals;            /* of all budgets */
+    hri_refusals refusals;        /* of all budgets */
     struct hri_waiter *first_waiter;
     struct hri_yielders *yielders; /* for whoever keeps memory in these budgets; NULL: nobody asks them */
     _Atomic uint64_t cross_bytes;  /* above this use of the root, charges call crossed() */
@@ -126,6 +128,8 @@ typedef struct hri_accounts {
     uint64_t own_limit_bytes; /* as set */
     uint64_t limit_bytes;     /* that, or the kernel's where it is smaller */
     uint64_t refusals;
+    uint64_t refusals_degraded; /* of them, by a level, see hri_refusals */
+    uint64_t refusals_critical;
     uint64_t mapped_bytes; /* of what is held, in mappings of its own: no allocator retains it */
     uint64_t block_bytes;  /* of what is held, for blocks that the library handed out: the rest is charged by hand */
     uint64_t stocks_bytes; /* beside that: charged in advance */
@@ -224,8 +228,8 @@ void hri_budget_audit(const hri_budget_tree *tree);
 /* Visits all budgets, parents first, with no lock held. */
 int hri_budget_tree_walk(hri_budget_tree *tree, hr_budget_walk_fn *visit, void *context);
 
-/* Counts a refusal that no budget made, a level's. */
-void hri_budget_count_refusal(hri_budget_tree *tree);
+/* Gives those who were refused since the last time, and begins anew. */
+void hri_budget_tree_take_refusers(hri_budget_tree *tree, hri_refusers *ret_refusers);
 
 /* Somebody names the budget for longer than a call, and leaves it: until then it is not freed. NULL is fine. */
 void hri_budget_use(hr_budget *budget);
@@ -238,8 +242,13 @@ bool hri_budget_is_inside(const hr_budget *budget, const hr_budget *ancestor);
  * One attempt, without relief. Gives 0, or -EDQUOT and why. */
 int hri_budget_promise(hr_budget *budget, uint64_t bytes, uint64_t ceiling_bytes, hri_shortage *ret_shortage);
 
-/* Counts a promise's final refusal with the limit that bound, and leaves it for hr_budget_refusal(). */
+/* Counts a promise's final refusal with the limit that bound, and leaves it for hr_budget_refusal(); or one that no limit
+ * made but a level, HR_DEGRADED or HR_CRITICAL, of a request to `budget`. */
 void hri_budget_refuse(const hri_shortage *shortage);
+void hri_budget_refuse_by_level(hr_budget *budget, const hri_shortage *shortage, hr_level level);
+
+/* Names the level that refused, as a limit is named: "level degraded", "level critical". */
+const char *hri_budget_level_name(hr_level level);
 
 /* Moves bytes from promised to held, by hand (spend) or for a block (spend_block), back from a block (unspend_block),
  * or ends a promise. */

@@ -13,6 +13,7 @@ static const hri_figure figures[] = {
     {"total_bytes", "held_bytes", HRI_COUNTER_BYTES, "everything ever held"},
     {"reserve_bytes", NULL, HRI_BYTES, "what is guaranteed to it"},
     {"refused", "refusals", HRI_COUNTER, "what its limit refused"},
+    {"refused_by_level", "refusals_by_level", HRI_COUNTER, "requests that a level refused"},
     {"waiting", NULL, HRI_COUNT, "callers that wait for room"},
     {"wait_longest_ns", "wait_longest_seconds", HRI_NANOSECONDS, "the longest wait"},
 };
@@ -47,8 +48,17 @@ static int visit_budget(void *context, hr_budget *budget, const hr_budget_figure
     const struct visitor *visitor = context;
     char path[HRI_FIGURES_NAME_BYTES];
     const uint64_t values[] = {
-        read->used_bytes,  read->promised_bytes, read->limit_bytes, read->left_bytes, read->peak_bytes,
-        read->total_bytes, read->reserve_bytes,  read->refused,     read->waiting,    (uint64_t)read->wait_longest_ns,
+        read->used_bytes,
+        read->promised_bytes,
+        read->limit_bytes,
+        read->left_bytes,
+        read->peak_bytes,
+        read->total_bytes,
+        read->reserve_bytes,
+        read->refused,
+        read->refused_by_level,
+        read->waiting,
+        (uint64_t)read->wait_longest_ns,
     };
     put_path(budget, path, sizeof path);
     visitor->visit(visitor->context, path, values);

@@ -79,7 +79,9 @@ static void read_root(hri_budget_tree *tree, uint64_t stocks_bytes, hri_accounts
         .peak_bytes = tree->root.peak_bytes,
         .own_limit_bytes = tree->root.limit_bytes,
         .limit_bytes = hri_budget_limit(&tree->root),
-        .refusals = tree->refusals,
+        .refusals = tree->refusals.all,
+        .refusals_degraded = tree->refusals.degraded,
+        .refusals_critical = tree->refusals.critical,
         .mapped_bytes = hri_min(atomic_load_explicit(&tree->mapped_bytes, memory_order_relaxed), held),
         .block_bytes = hri_min(hri_sub(blocks, freed), held),
         .stocks_bytes = stocks_bytes,
@@ -103,6 +105,14 @@ void hri_budget_tree_glance(hri_budget_tree *tree, hri_accounts *ret_accounts)
     hri_section_leave(&section);
 }
 
+void hri_budget_tree_take_refusers(hri_budget_tree *tree, hri_refusers *ret_refusers)
+{
+    hri_section section = hri_section_enter_tree(tree);
+    *ret_refusers = tree->refusals.refusers;
+    tree->refusals.refusers.count = 0;
+    hri_section_leave(&section);
+}
+
 /* What a charge would get now; HR_NONE: there is no limit. */
 static uint64_t left(const hr_budget *budget)
 {
@@ -123,6 +133,7 @@ static void read_budget(hr_budget *budget, hr_budget_figures *ret_figures)
         .reserve_bytes = budget->reserve_bytes,
         .reserved_bytes = budget->claimed_bytes - budget->used_bytes,
         .refused = budget->refused,
+        .refused_by_level = budget->refused_by_level,
         .waiting = budget->waiting,
         .waits = budget->waits,
         .wait_longest_ns = hri_wait_longest(budget),

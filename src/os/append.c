@@ -126,6 +126,19 @@ int hri_append_add(hri_append *file, const void *block, size_t size)
     return error;
 }
 
+void hri_append_finish_turn(hri_append *file)
+{
+    static const char *const names[] = {".1", ".old"};
+    char name[HRI_APPEND_PATH_BYTES];
+    struct stat mine, there;
+    for (int i = 0; i < 2; i++) {
+        snprintf(name, sizeof name, "%.*s%s", HRI_APPEND_PATH_BYTES - LONGEST_SUFFIX, file->path, names[i]);
+        if (fstat(file->fd, &mine) == 0 && lstat(name, &there) == 0 && mine.st_ino == there.st_ino &&
+            mine.st_dev == there.st_dev)
+            unlink(name);
+    }
+}
+
 int hri_append_turn(hri_append *file, const void *head, size_t size)
 {
     HRI_UNCANCELLED;
@@ -168,6 +181,13 @@ int hri_append_open_to_read(const char *path, const char *suffix)
         return fd;
     hri_file_close(fd);
     return -EINVAL;
+}
+
+bool hri_append_is_same(int one, int other)
+{
+    struct stat first, second;
+    return fstat(one, &first) == 0 && fstat(other, &second) == 0 && first.st_dev == second.st_dev &&
+           first.st_ino == second.st_ino;
 }
 
 ssize_t hri_append_read_on(int fd, void *buffer, size_t size)

@@ -7,6 +7,7 @@
 
 #include "os/file.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -39,8 +40,14 @@ int hri_append_add(hri_append *file, const void *block, size_t size);
 /* Begins a new file with `head`, as the comment above says. Gives 0 or a negative errno: then it is as it was. */
 int hri_append_turn(hri_append *file, const void *head, size_t size);
 
+/* Takes away what is a second name of FILE, FILE.1 among them: its writer was killed while it turned the file. */
+void hri_append_finish_turn(hri_append *file);
+
 /* Opens a file for reading: `path` and `suffix`. A descriptor or a negative errno; -EINVAL for what is no regular file. */
 int hri_append_open_to_read(const char *path, const char *suffix);
+
+/* Are both descriptors open on one file? */
+bool hri_append_is_same(int one, int other);
 
 /* Reads the next bytes, all of `size` unless the file ends. Gives the length or a negative errno. */
 ssize_t hri_append_read_on(int fd, void *buffer, size_t size);

@@ -106,17 +106,22 @@ static int64_t retry_after(hri_relief *relief, const hri_shortage *shortage)
 static hr_verdict refuse(hri_relief *relief, hr_level level, struct asking *asking, hr_ticket *ticket)
 {
     hri_shortage *shortage = &asking->shortage;
-    if (shortage->ceiling)
-        hri_budget_count_refusal(relief->tree);
-    else
-        hri_budget_refuse(shortage);
     hri_relief_note_progress(relief);
     ticket->left_bytes = shortage->left_bytes;
-    ticket->limit_name = hri_budget_limit_name(shortage->budget);
+    ticket->limit_bytes = shortage->limit_bytes;
     ticket->retry_after_ns = retry_after(relief, shortage);
-    if (!shortage->ceiling)
-        return HR_REFUSED_NO_BUDGET;
-    return level < HR_CRITICAL && !asking->small ? HR_REFUSED_TOO_LARGE : HR_REFUSED_OVERLOADED;
+    ticket->verdict = HR_REFUSED_NO_BUDGET;
+    if (!shortage->ceiling) {
+        hri_budget_refuse(shortage);
+        ticket->limit_name = hri_budget_limit_name(shortage->budget);
+        return ticket->verdict;
+    }
+    ticket->level = level < HR_CRITICAL ? HR_DEGRADED : HR_CRITICAL;
+    ticket->limit_name = hri_budget_level_name(ticket->level);
+    hri_budget_refuse_by_level(asking->budget, shortage, ticket->level);
+    bool too_large = level < HR_CRITICAL && !asking->small;
+    ticket->verdict = too_large ? HR_REFUSED_TOO_LARGE : HR_REFUSED_OVERLOADED;
+    return ticket->verdict;
 }
 
 /* A level that refuses whatever the room: the shortage that it stands for. */

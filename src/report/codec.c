@@ -67,86 +67,146 @@ void hri_head_encode(int64_t wall_ns, unsigned char ret_head[HRI_HEAD_BYTES])
     put(ret_head + HEAD_SUM, hri_crc32(ret_head, HEAD_SUM), 4);
 }
 
-int hri_head_decode(const unsigned char head[HRI_HEAD_BYTES])
+unsigned hri_entry_bytes(unsigned version)
+{
+    static const unsigned bytes[HRI_FILE_VERSION + 1] = {0, 128, HRI_ENTRY_BYTES};
+    return version <= HRI_FILE_VERSION ? bytes[version] : 0;
+}
+
+int hri_head_decode(const unsigned char head[HRI_HEAD_BYTES], unsigned *ret_version)
 {
     if (memcmp(head, magic, sizeof magic) != 0 || get(head + HEAD_SUM, 4) != hri_crc32(head, HEAD_SUM))
         return -EBADMSG;
-    bool known = get(head + HEAD_VERSION, 4) == HRI_FILE_VERSION && get(head + HEAD_ENTRY_BYTES, 4) == HRI_ENTRY_BYTES;
-    return known ? 0 : -EPROTONOSUPPORT;
+    unsigned version = (unsigned)get(head + HEAD_VERSION, 4);
+    if (hri_entry_bytes(version) == 0 || get(head + HEAD_ENTRY_BYTES, 4) != hri_entry_bytes(version))
+        return -EPROTONOSUPPORT;
+    *ret_version = version;
+    return 0;
 }
 
-/* The figures of a record in their order on disk. */
-#define FIGURES 10
+/* The figures of a record and of an event in their order on disk, and how many of them a version has. */
+#define FIGURES_MAX 13
 
-static void list_figures(hr_record *record, uint64_t *list[FIGURES])
+typedef struct figure_list {
+    uint64_t *figures[FIGURES_MAX];
+    unsigned count;
+} figure_list;
+
+static figure_list figures_of(hr_history_entry *entry, unsigned version)
 {
-    uint64_t *const all[FIGURES] = {
-        &record->live_bytes,
-        &record->total_bytes,
-        &record->rss_bytes,
-        &record->cgroup_bytes,
-        &record->reliefs,
-        &record->limit_bytes,
-        &record->relieved_bytes,
-        &record->cgroup_anonymous_bytes,
-        &record->cgroup_kernel_bytes,
-        &record->cgroup_cache_bytes,
+    hr_record *record = &entry->record;
+    hr_event *event = &entry->event;
+    if (entry->is_event)
+        return (figure_list){
+            .figures = {&event->freed_bytes, &event->live_bytes, &event->refused_by_limit, &event->refused_by_level},
+            .count = version == 1 ? 2 : 4,
+        };
+    return (figure_list){
+        .figures = {&record->live_bytes, &record->total_bytes, &record->rss_bytes, &record->cgroup_bytes,
+                    &record->reliefs, &record->limit_bytes, &record->relieved_bytes, &record->cgroup_anonymous_bytes,
+                    &record->cgroup_kernel_bytes, &record->cgroup_cache_bytes, &record->refusals,
+                    &record->refusals_degraded, &record->refusals_critical},
+        .count = version == 1 ? 10 : 13,
     };
-    memcpy(list, all, sizeof all);
+}
+
+/* Behind the figures, since version 2. */
+enum {
+    SAMPLE_USE = ENTRY_FIGURES + 8 * 13,
+    EVENT_SPAN = ENTRY_FIGURES + 8 * 4,
+    EVENT_USE = EVENT_SPAN + 8,
+    USE_DECIDED_BY = 4, /* from the use on */
+    USE_BUDGET = USE_DECIDED_BY + HR_LEDGER_NAME_BYTES,
+};
+
+static void put_use(unsigned char *at, double use, const char *decided_by)
+{
+    double millionths = use * 1e6 + 0.5;
+    put(at, millionths < 0x1p32 ? (uint32_t)millionths : UINT32_MAX, 4);
+    memcpy(at + USE_DECIDED_BY, decided_by, strnlen(decided_by, HR_LEDGER_NAME_BYTES - 1));
+}
+
+static double get_use(const unsigned char *at, char ret_decided_by[HR_LEDGER_NAME_BYTES])
+{
+    for (int i = 0; i < HR_LEDGER_NAME_BYTES - 1; i++) { /* it goes to terminals and into JSON as it is */
+        char byte = (char)at[USE_DECIDED_BY + i];
+        ret_decided_by[i] = byte;
+        if (byte == '\0')
+            break;
+        if (byte != ' ' && (byte < 'a' || byte > 'z'))
+            ret_decided_by[i] = '?';
+    }
+    return (double)get(at, 4) / 1e6;
 }
 
 void hri_entry_encode(const hr_history_entry *entry, unsigned char ret_bytes[HRI_ENTRY_BYTES])
 {
-    hr_record record = entry->record;
-    uint64_t *figures[FIGURES];
+    hr_history_entry copy = *entry;
+    const hr_record *record = &entry->record;
     const hr_event *event = &entry->event;
+    figure_list list = figures_of(&copy, HRI_FILE_VERSION);
     memset(ret_bytes, 0, HRI_ENTRY_BYTES);
     put(ret_bytes + ENTRY_KIND, entry->is_event ? KIND_EVENT : KIND_SAMPLE, 1);
-    put(ret_bytes + ENTRY_LEVEL, (uint64_t)(entry->is_event ? event->to : record.level), 1);
+    put(ret_bytes + ENTRY_LEVEL, (uint64_t)(entry->is_event ? event->to : record->level), 1);
     put(ret_bytes + ENTRY_SESSION, (uint64_t)entry->session, 8);
-    put(ret_bytes + ENTRY_TIME, (uint64_t)(entry->is_event ? event->time_ns : record.time_ns), 8);
-    put(ret_bytes + ENTRY_WALL, (uint64_t)(entry->is_event ? event->wall_ns : record.wall_ns), 8);
+    put(ret_bytes + ENTRY_TIME, (uint64_t)(entry->is_event ? event->time_ns : record->time_ns), 8);
+    put(ret_bytes + ENTRY_WALL, (uint64_t)(entry->is_event ? event->wall_ns : record->wall_ns), 8);
+    for (unsigned i = 0; i < list.count; i++)
+        put(ret_bytes + ENTRY_FIGURES + 8 * (size_t)i, *list.figures[i], 8);
     if (entry->is_event) {
         put(ret_bytes + ENTRY_FROM, (uint64_t)event->from, 1);
         put(ret_bytes + ENTRY_EVENT, (uint64_t)event->kind, 1);
-        put(ret_bytes + ENTRY_FIGURES, event->freed_bytes, 8);
-        put(ret_bytes + ENTRY_FIGURES + 8, event->live_bytes, 8);
+        put(ret_bytes + EVENT_SPAN, (uint64_t)event->span_ns, 8);
+        put_use(ret_bytes + EVENT_USE, event->use, event->decided_by);
+        memcpy(ret_bytes + EVENT_USE + USE_BUDGET, event->budget, strnlen(event->budget, sizeof event->budget - 1));
     } else {
-        list_figures(&record, figures);
-        for (unsigned i = 0; i < FIGURES; i++)
-            put(ret_bytes + ENTRY_FIGURES + 8 * i, *figures[i], 8);
+        put_use(ret_bytes + SAMPLE_USE, record->use, record->decided_by);
     }
     put(ret_bytes, hri_crc32(ret_bytes + 4, HRI_ENTRY_BYTES - 4), 4);
 }
 
-int hri_entry_decode(const unsigned char bytes[HRI_ENTRY_BYTES], hr_history_entry *ret_entry)
+/* What version 2 has beside figures. */
+static void decode_more(const unsigned char *bytes, hr_history_entry *entry)
 {
-    if (get(bytes, 4) != hri_crc32(bytes + 4, HRI_ENTRY_BYTES - 4))
+    if (!entry->is_event) {
+        entry->record.use = get_use(bytes + SAMPLE_USE, entry->record.decided_by);
+        return;
+    }
+    entry->event.span_ns = (int64_t)get(bytes + EVENT_SPAN, 8);
+    entry->event.use = get_use(bytes + EVENT_USE, entry->event.decided_by);
+    const char *budget = (const char *)bytes + EVENT_USE + USE_BUDGET;
+    memcpy(entry->event.budget, budget, strnlen(budget, sizeof entry->event.budget - 1));
+}
+
+int hri_entry_decode(const unsigned char *bytes, unsigned version, hr_history_entry *ret_entry)
+{
+    if (get(bytes, 4) != hri_crc32(bytes + 4, hri_entry_bytes(version) - 4))
         return -EBADMSG;
     unsigned kind = bytes[ENTRY_KIND], level = bytes[ENTRY_LEVEL], from = bytes[ENTRY_FROM];
     unsigned event = bytes[ENTRY_EVENT];
-    bool known = level <= HR_CRITICAL && from <= HR_CRITICAL && event <= HR_EVENT_PURGE;
+    bool known = level <= HR_CRITICAL && from <= HR_CRITICAL && event <= HR_EVENT_REFUSALS;
     if (!known || (kind != KIND_SAMPLE && kind != KIND_EVENT))
         return -ENOMSG;
     int64_t time_ns = (int64_t)get(bytes + ENTRY_TIME, 8), wall_ns = (int64_t)get(bytes + ENTRY_WALL, 8);
     hr_history_entry entry = {.is_event = kind == KIND_EVENT, .session = (int64_t)get(bytes + ENTRY_SESSION, 8)};
-    if (entry.is_event) {
-        entry.event = (hr_event){
-            .time_ns = time_ns,
-            .wall_ns = wall_ns,
-            .kind = (hr_event_kind)event,
-            .from = (hr_level)from,
-            .to = (hr_level)level,
-            .freed_bytes = get(bytes + ENTRY_FIGURES, 8),
-            .live_bytes = get(bytes + ENTRY_FIGURES + 8, 8),
-        };
-    } else {
-        uint64_t *figures[FIGURES];
-        entry.record = (hr_record){.time_ns = time_ns, .wall_ns = wall_ns, .level = (hr_level)level};
-        list_figures(&entry.record, figures);
-        for (unsigned i = 0; i < FIGURES; i++)
-            *figures[i] = get(bytes + ENTRY_FIGURES + 8 * i, 8);
-    }
+    if (entry.is_event)
+        entry.event = (hr_event){.time_ns = time_ns,
+                                 .wall_ns = wall_ns,
+                                 .kind = (hr_event_kind)event,
+                                 .from = (hr_level)from,
+                                 .to = (hr_level)level};
+    else
+        entry.record = (hr_record){.time_ns = time_ns,
+                                   .wall_ns = wall_ns,
+                                   .level = (hr_level)level,
+                                   .refusals = HR_NONE,
+                                   .refusals_degraded = HR_NONE,
+                                   .refusals_critical = HR_NONE};
+    figure_list list = figures_of(&entry, version);
+    for (unsigned i = 0; i < list.count; i++)
+        *list.figures[i] = get(bytes + ENTRY_FIGURES + 8 * (size_t)i, 8);
+    if (version >= 2)
+        decode_more(bytes, &entry);
     *ret_entry = entry;
     return 0;
 }

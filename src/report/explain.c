@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "report/explain.h"
 
-/* Slower than this share of what is held in a second is called steady. */
-#define STEADY_SHARE 0.0001
+#include <math.h>
 
 static void put_use(const hri_story *story, hri_text *text)
 {
@@ -26,6 +25,14 @@ static void put_refusal(const hr_refusal *refusal, hri_text *text)
     hri_text_put(text, "refused ");
     hri_text_put_size(text, refusal->asked_bytes);
     hri_text_put(text, ": ");
+    if (refusal->level == HR_CRITICAL) {
+        hri_text_put(text, "at level critical no request is admitted; the level is ");
+        return;
+    }
+    if (refusal->level != HR_NORMAL) {
+        hri_text_put(text, "that is more than level degraded takes; the level is ");
+        return;
+    }
     hri_text_put_name(text, refusal->limit_name);
     hri_text_put(text, " has ");
     hri_text_put_size(text, refusal->left_bytes);
@@ -34,26 +41,36 @@ static void put_refusal(const hr_refusal *refusal, hri_text *text)
     hri_text_put(text, "; the level is ");
 }
 
-static void put_holder(const hri_growing *holder, hri_text *text)
+/* How what is held changes, as far as that is certain. */
+static void put_change(const hr_trend *trend, hri_text *text)
 {
-    if (!holder) {
+    double rate = trend->slope_bytes_per_s, size = rate < 0 ? -rate : rate;
+    if (trend->slope_low == -INFINITY)
+        return;
+    if (trend->kind == HR_TREND_SAWTOOTH) {
+        hri_text_put(text, ", up and down");
+    } else if (trend->kind == HR_TREND_STEADY) {
+        hri_text_put(text, " and steady");
+    } else {
+        hri_text_put(text, rate < 0 ? " and shrinking by " : " and growing by ");
+        hri_text_put_size(text, size < 0x1p63 ? (uint64_t)size : UINT64_MAX - 1);
+        hri_text_put(text, "/s for ");
+        hri_text_put_time(text, trend->settled_ns);
+    }
+}
+
+static void put_holder(const hri_story *story, hri_text *text)
+{
+    if (!story->holder) {
         hri_text_put(text, "; no budget holds anything");
         return;
     }
     hri_text_put(text, "; most is held by budget \"");
-    hri_text_put_name(text, holder->holder.name);
+    hri_text_put_name(text, story->holder->name);
     hri_text_put(text, "\", ");
-    hri_text_put_size(text, holder->holder.bytes);
-    double rate = holder->bytes_per_s, size = rate < 0 ? -rate : rate;
-    if (!holder->known)
-        return;
-    if (size <= STEADY_SHARE * (double)holder->holder.bytes) {
-        hri_text_put(text, " and steady");
-        return;
-    }
-    hri_text_put(text, rate < 0 ? " and shrinking by " : " and growing by ");
-    hri_text_put_size(text, size < 0x1p63 ? (uint64_t)size : UINT64_MAX - 1);
-    hri_text_put(text, "/s");
+    hri_text_put_size(text, story->holder->bytes);
+    if (story->holding)
+        put_change(story->holding, text);
 }
 
 static void put_relief(const hri_story *story, hri_text *text)
@@ -105,7 +122,7 @@ void hri_explain(const hri_story *story, hri_text *text)
     if (story->refusal)
         put_refusal(story->refusal, text);
     put_use(story, text);
-    put_holder(story->holder, text);
+    put_holder(story, text);
     put_relief(story, text);
     put_forecast(story, text);
 }

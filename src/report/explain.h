@@ -13,9 +13,10 @@
 typedef struct hri_story {
     const hr_refusal *refusal; /* NULL: the level is to be explained */
     hr_level level;
-    hr_ledger ledger;          /* the one that decides the level; source NULL: none does */
-    const hri_growing *holder; /* who holds most; NULL: nobody holds anything */
-    uint64_t reliefs;          /* so far */
+    hr_ledger ledger;         /* the one that decides the level; source NULL: none does */
+    const hri_holder *holder; /* who holds most; NULL: nobody holds anything */
+    const hr_trend *holding;  /* the trend of that; NULL: too short */
+    uint64_t reliefs;         /* so far */
     uint64_t relieved_bytes;
     const hr_event *last_relief; /* NULL: none that is remembered */
     const hr_trend *trend;       /* NULL: too short */

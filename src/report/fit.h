@@ -7,8 +7,8 @@
 
 /* A line through the lowest points of bins. */
 typedef struct hri_fit {
-    double slope; /* a second */
-    double slope_low, slope_high;
+    double slope;                 /* a second */
+    double slope_low, slope_high; /* -INFINITY and INFINITY where there are too few points for an interval */
     bool sure;     /* rising at 99.9 % of certainty, not only at the 95 % of the interval; or without one exception */
     double spread; /* of the points around the line: the median of the distances, as a standard deviation */
 } hri_fit;

@@ -40,6 +40,8 @@ const hri_own_figure hri_own_figures[] = {
     FIGURE(purges, HRI_COUNTER, "times that the allocator was purged"),
     METRIC(purge_longest_ns, "purge_longest_seconds", HRI_NANOSECONDS, "the longest that a purge took"),
     FIGURE(refusals, HRI_COUNTER, "charges and requests refused"),
+    FIGURE(refusals_degraded, HRI_COUNTER, "of these: would have led beyond degrade_at"),
+    FIGURE(refusals_critical, HRI_COUNTER, "of these: the level was critical"),
     FIGURE(faults, HRI_COUNTER, "misuse that was caught and survived"),
     FIGURE(pressure_wakes, HRI_COUNTER, "looks brought about by memory pressure"),
     METRIC(stalled_ns, "stalled_seconds", HRI_NANOSECONDS, "how long relief has achieved nothing"),

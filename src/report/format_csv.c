@@ -31,7 +31,8 @@ static void put_history(hri_history *history, hri_text *text)
 {
     static const char *const names[HR_TIERS] = {"second", "minute", "hour"};
     hr_bucket buckets[HRI_REPORT_BUCKETS];
-    hri_text_put(text, "\nspan,time_ns,wall_ns,samples,level,level_changes,reliefs,relieved_bytes");
+    hri_text_put(
+        text, "\nspan,time_ns,wall_ns,samples,level,level_changes,reliefs,relieved_bytes,refusals,refusals_by_level");
     for (hr_history_ledger i = 0; i < HR_HISTORY_LEDGERS; i++)
         hri_text_put(text, ",%s min,%s max,%s mean", hr_history_ledger_text(i), hr_history_ledger_text(i),
                      hr_history_ledger_text(i));
@@ -40,9 +41,10 @@ static void put_history(hri_history *history, hri_text *text)
         size_t count = hri_history_copy_tier(history, (hr_tier)tier, buckets, HRI_REPORT_BUCKETS);
         for (size_t i = 0; i < count; i++) {
             const hr_bucket *bucket = &buckets[i];
-            hri_text_put(text, "%s,%lld,%lld,%u,%s,%u,%u,%llu", names[tier], (long long)bucket->time_ns,
+            hri_text_put(text, "%s,%lld,%lld,%u,%s,%u,%u,%llu,%llu,%llu", names[tier], (long long)bucket->time_ns,
                          (long long)bucket->wall_ns, bucket->samples, hr_level_text(bucket->worst_level),
-                         bucket->level_changes, bucket->reliefs, (unsigned long long)bucket->relieved_bytes);
+                         bucket->level_changes, bucket->reliefs, (unsigned long long)bucket->relieved_bytes,
+                         (unsigned long long)bucket->refusals, (unsigned long long)bucket->refusals_by_level);
             for (unsigned k = 0; k < HR_HISTORY_LEDGERS; k++) {
                 put_value(text, bucket->ledgers[k].min_bytes);
                 put_value(text, bucket->ledgers[k].max_bytes);
@@ -57,10 +59,11 @@ void hri_report_put_csv(const hri_report *report, hri_text *text)
 {
     const hr_figures *figures = report->figures;
     hri_figure_sheet sheet;
-    hri_text_put(text, "time_ns,level,use");
+    hri_text_put(text, "time_ns,wall_ns,level,use");
     for (size_t i = 0; i < hri_own_figure_count; i++)
         hri_text_put(text, ",%s", hri_own_figures[i].figure.name);
-    hri_text_put(text, "\n%lld,%s,%.6f", (long long)figures->time_ns, hr_level_text(figures->level), figures->use);
+    hri_text_put(text, "\n%lld,%lld,%s,%.6f", (long long)figures->time_ns, (long long)figures->wall_ns,
+                 hr_level_text(figures->level), figures->use);
     for (size_t i = 0; i < hri_own_figure_count; i++)
         put_value(text, hri_own_value(figures, &hri_own_figures[i]));
     hri_text_put(text, "\n");

@@ -2,6 +2,7 @@
 /* One object; schemas/report.schema.json describes it. What is absent is null. */
 #include "report/format.h"
 
+#include <math.h>
 #include <stdio.h>
 
 static void put_value(hri_text *text, uint64_t value)
@@ -12,14 +13,18 @@ static void put_value(hri_text *text, uint64_t value)
         hri_text_put(text, "%llu", (unsigned long long)value);
 }
 
+/* JSON has no infinity: without an interval there is no slope. */
 static void put_trend(const hr_trend *trend, hri_text *text)
 {
     static const char *const changes[] = {"none", "restart", "step", "slope"};
-    hri_text_put(text,
-                 "{\"kind\": \"%s\", \"ledger\": \"%s\", \"growth_bytes\": %lld, \"span_ns\": %lld, "
-                 "\"slope_bytes_per_s\": %.6g, \"slope_low\": %.6g, \"slope_high\": %.6g",
+    hri_text_put(text, "{\"kind\": \"%s\", \"ledger\": \"%s\", \"growth_bytes\": %lld, \"span_ns\": %lld, ",
                  hr_trend_kind_text(trend->kind), hr_history_ledger_text(trend->ledger), (long long)trend->growth_bytes,
-                 (long long)trend->span_ns, trend->slope_bytes_per_s, trend->slope_low, trend->slope_high);
+                 (long long)trend->span_ns);
+    if (trend->slope_low == -INFINITY)
+        hri_text_put(text, "\"slope_bytes_per_s\": null, \"slope_low\": null, \"slope_high\": null");
+    else
+        hri_text_put(text, "\"slope_bytes_per_s\": %.6g, \"slope_low\": %.6g, \"slope_high\": %.6g",
+                     trend->slope_bytes_per_s, trend->slope_low, trend->slope_high);
     hri_text_put(text, ", \"time_to_limit_ns\": %lld, \"time_to_limit_low_ns\": %lld, \"time_to_limit_high_ns\": %lld",
                  (long long)trend->time_to_limit_ns, (long long)trend->time_to_limit_low_ns,
                  (long long)trend->time_to_limit_high_ns);
@@ -51,6 +56,8 @@ static void put_bucket(const hr_bucket *bucket, hri_text *text)
                  hr_level_text(bucket->worst_level));
     hri_text_put(text, "\"level_changes\": %u, \"reliefs\": %u, \"relieved_bytes\": %llu", bucket->level_changes,
                  bucket->reliefs, (unsigned long long)bucket->relieved_bytes);
+    hri_text_put(text, ", \"refusals\": %llu, \"refusals_by_level\": %llu", (unsigned long long)bucket->refusals,
+                 (unsigned long long)bucket->refusals_by_level);
     for (unsigned i = 0; i < HR_HISTORY_LEDGERS; i++) {
         const hr_bytes_range *range = &bucket->ledgers[i];
         hri_text_put(text, ", \"%s\": ", names[i]);
@@ -63,10 +70,19 @@ static void put_bucket(const hr_bucket *bucket, hri_text *text)
     hri_text_put(text, "}");
 }
 
+static void put_refusals(const hr_event *event, hri_text *text)
+{
+    hri_text_put(text, ", \"budget\": ");
+    hri_text_put_json(text, event->budget);
+    hri_text_put(text, ", \"refused_by_limit\": %llu, \"refused_by_level\": %llu, \"span_ns\": %lld",
+                 (unsigned long long)event->refused_by_limit, (unsigned long long)event->refused_by_level,
+                 (long long)event->span_ns);
+}
+
 static void put_history(hri_history *history, hri_text *text)
 {
     static const char *const names[HR_TIERS] = {"seconds", "minutes", "hours"};
-    static const char *const kinds[] = {"level", "relief", "purge"};
+    static const char *const kinds[] = {"level", "relief", "purge", "refusals"};
     hr_bucket buckets[HRI_REPORT_BUCKETS];
     hr_event events[HR_HISTORY_EVENTS];
     hri_text_put(text, ", \"history\": {");
@@ -84,8 +100,12 @@ static void put_history(hri_history *history, hri_text *text)
     for (size_t i = 0; i < count; i++) {
         hri_text_put(text, "%s{\"time_ns\": %lld, \"wall_ns\": %lld, \"kind\": \"%s\"", i ? ", " : "",
                      (long long)events[i].time_ns, (long long)events[i].wall_ns, kinds[events[i].kind]);
-        hri_text_put(text, ", \"from\": \"%s\", \"to\": \"%s\", \"freed_bytes\": %llu}", hr_level_text(events[i].from),
+        hri_text_put(text, ", \"from\": \"%s\", \"to\": \"%s\", \"freed_bytes\": %llu", hr_level_text(events[i].from),
                      hr_level_text(events[i].to), (unsigned long long)events[i].freed_bytes);
+        hri_text_put(text, ", \"use\": %.6f, \"decided_by\": \"%s\"", events[i].use, events[i].decided_by);
+        if (events[i].kind == HR_EVENT_REFUSALS)
+            put_refusals(&events[i], text);
+        hri_text_put(text, "}");
     }
     hri_text_put(text, "]}");
 }
@@ -99,7 +119,8 @@ void hri_report_put_json(const hri_report *report, hri_text *text)
     hri_text_put_json(text, figures->limit_source);
     hri_text_put(text, ", \"holder\": ");
     hri_text_put_json(text, figures->holder);
-    hri_text_put(text, ", \"time_ns\": %lld", (long long)figures->time_ns);
+    hri_text_put(text, ", \"time_ns\": %lld, \"wall_ns\": %lld", (long long)figures->time_ns,
+                 (long long)figures->wall_ns);
     for (size_t i = 0; i < hri_own_figure_count; i++) {
         hri_text_put(text, ", \"%s\": ", hri_own_figures[i].figure.name);
         put_value(text, hri_own_value(figures, &hri_own_figures[i]));

@@ -3,6 +3,7 @@
  * What is absent has no sample. */
 #include "report/format.h"
 
+#include <math.h>
 #include <stdio.h>
 
 static bool is_counter(const hri_figure *figure)
@@ -66,7 +67,15 @@ static void put_gauge(const char *name, const char *unit, const char *help, doub
 
 static void put_trend(const hr_trend *trend, hri_text *text)
 {
-    put_gauge("growth_bytes_per_second", NULL, "slope of the low points of use", trend->slope_bytes_per_s, text);
+    if (trend->slope_low > -INFINITY) {
+        bool sure = trend->slope_low > 0 || trend->slope_high < 0;
+        put_gauge("growth_bytes_per_second", NULL, "slope of the low points of use; 0 unless it is certain at 95 %",
+                  sure ? trend->slope_bytes_per_s : 0, text);
+        put_gauge("growth_low_bytes_per_second", NULL, "the least that the slope may be, at 95 %", trend->slope_low,
+                  text);
+        put_gauge("growth_high_bytes_per_second", NULL, "the most that the slope may be, at 95 %", trend->slope_high,
+                  text);
+    }
     put_gauge("leak_suspected", NULL, "1 while a leak is suspected", trend->kind == HR_TREND_LEAK_SUSPECTED, text);
     if (trend->time_to_limit_ns < 0)
         return;
@@ -81,6 +90,11 @@ void hri_report_put_metrics(const hri_report *report, hri_text *text)
     const hr_figures *figures = report->figures;
     hri_figure_sheet sheet;
     put_gauge("level", NULL, "0 normal, 1 warning, 2 degraded, 3 critical", (double)figures->level, text);
+    hri_text_put(text,
+                 "# TYPE headroom_read_timestamp_seconds gauge\n# UNIT headroom_read_timestamp_seconds seconds\n"
+                 "# HELP headroom_read_timestamp_seconds when the kernel's figures were read\n"
+                 "headroom_read_timestamp_seconds %.3f\n",
+                 (double)figures->wall_ns / 1e9);
     put_gauge("use_ratio", "ratio", "use of the ledger that is nearest to its limit", figures->use, text);
     for (size_t i = 0; i < hri_own_figure_count; i++)
         put_own(&hri_own_figures[i].figure, hri_own_value(figures, &hri_own_figures[i]), text);

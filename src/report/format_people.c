@@ -2,7 +2,9 @@
 /* For people, at a terminal of 80 columns: the level, what explains it, the trend in words, a sparkline of each ledger, who
  * holds most, and every figure. */
 #include "report/format.h"
+#include "report/refused.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -33,27 +35,54 @@ static void put_wrapped(hri_text *text, const char *sentence)
     hri_text_put(text, "\n");
 }
 
-/* A rate, in the unit of time that leaves a number to read. */
-static void put_rate(double bytes_per_s, hri_text *text)
+/* Rates below 1 MiB/s are said by the hour, which leaves a number to read; those of one interval in one unit. */
+#define SLOW_BYTES_PER_S 1048576.0
+
+static bool is_slow(double low, double high)
+{
+    return low > -SLOW_BYTES_PER_S && high < SLOW_BYTES_PER_S;
+}
+
+static void put_rate(double bytes_per_s, bool slow, hri_text *text)
 {
     double size = bytes_per_s < 0 ? -bytes_per_s : bytes_per_s;
-    bool slow = size < 1048576;
     size *= slow ? 3600 : 1;
     hri_text_put(text, bytes_per_s < 0 ? "-" : "");
     hri_text_put_size(text, size < 0x1p63 ? (uint64_t)size : UINT64_MAX - 1);
     hri_text_put(text, slow ? "/h" : "/s");
 }
 
+/* A slope is named where it is significant and the kind says that there is one; else what it may be. */
+static void put_slope(const hr_trend *trend, hri_text *text)
+{
+    bool sure = trend->slope_low > 0 || trend->slope_high < 0, slow = is_slow(trend->slope_low, trend->slope_high);
+    if (trend->slope_low >= 0 && trend->slope_high <= 0)
+        return;
+    sure &= trend->kind != HR_TREND_STEADY && trend->kind != HR_TREND_SAWTOOTH;
+    if (sure) {
+        hri_text_put(text, ", by ");
+        put_rate(trend->slope_bytes_per_s, slow, text);
+    }
+    hri_text_put(text, sure ? " (95 %%: " : " (95 %%: between ");
+    put_rate(trend->slope_low, slow, text);
+    hri_text_put(text, sure ? " to " : " and ");
+    put_rate(trend->slope_high, slow, text);
+    hri_text_put(text, ")");
+}
+
 void hri_trend_put(const hr_trend *trend, hri_text *text)
 {
     static const char *const changes[] = {"", " since a restart", " since a step", " since its rate changed"};
-    hri_text_put(text, "%s: %s, by ", hr_history_ledger_text(trend->ledger), hr_trend_kind_text(trend->kind));
-    put_rate(trend->slope_bytes_per_s, text);
-    hri_text_put(text, " (95 %%: ");
-    put_rate(trend->slope_low, text);
-    hri_text_put(text, " to ");
-    put_rate(trend->slope_high, text);
-    hri_text_put(text, ") over ");
+    hri_text_put(text, "%s: ", hr_history_ledger_text(trend->ledger));
+    if (trend->slope_low == -INFINITY) {
+        hri_text_put(text, "too short for a trend, %llu records over ", (unsigned long long)trend->settled_records);
+        hri_text_put_time(text, trend->settled_ns);
+        hri_text_put(text, "%s", changes[trend->change]);
+        return;
+    }
+    hri_text_put(text, "%s", hr_trend_kind_text(trend->kind));
+    put_slope(trend, text);
+    hri_text_put(text, " over ");
     hri_text_put_time(text, trend->settled_ns);
     hri_text_put(text, "%s; ", changes[trend->change]);
     if (trend->time_to_limit_ns < 0) {
@@ -200,6 +229,9 @@ static void put_sheet(const hri_figure_sheet *sheet, hri_text *text)
 static void put_level(const hri_report *report, hri_text *text)
 {
     const hr_figures *figures = report->figures;
+    hri_text_put(text, "%-22s ", "time");
+    hri_text_put_moment(text, figures->wall_ns, -1);
+    hri_text_put(text, " UTC\n");
     hri_text_put(text, "%-22s %s, %.1f %% of the %s limit\n", "level", hr_level_text(figures->level),
                  figures->use * 100, figures->use_source);
     hri_text_put(text, "%-22s ", "limit_source");
@@ -212,6 +244,24 @@ static void put_level(const hri_report *report, hri_text *text)
         hri_text_put_name(text, figures->holder);
         hri_text_put(text, ": %s\n", hr_size_format(figures->holder_bytes, bytes, sizeof bytes));
     }
+}
+
+/* Which requests were refused, as far as history goes back. */
+static void put_refused(hri_history *history, hri_text *text)
+{
+    char sentence[768];
+    hri_text words = {.buffer = sentence, .size = sizeof sentence};
+    hri_refused refused = {0};
+    hr_record record;
+    hr_event event;
+    uint64_t first = 0;
+    for (size_t i = 0; hri_history_record_at(history, &first, i, &record); i++)
+        hri_refused_add(&refused, &record);
+    first = 0;
+    for (size_t i = 0; hri_history_event_at(history, &first, i, &event); i++)
+        hri_refused_add_event(&refused, &event);
+    hri_refused_put(&refused, &words);
+    put_wrapped(text, sentence);
 }
 
 void hri_report_put_people(const hri_report *report, hri_text *text)
@@ -228,6 +278,8 @@ void hri_report_put_people(const hri_report *report, hri_text *text)
         hri_trend_put(report->trend, &words);
         put_wrapped(text, sentence);
     }
+    if (report->history && report->figures->refusals)
+        put_refused(report->history, text);
     if (report->history)
         put_sparks(report->history, text);
     for (size_t i = 0; report->registry && hri_figures_take(report->registry, i, &sheet); i++)

@@ -6,6 +6,9 @@
 #include "os/pages.h"
 #include "report/trend.h"
 
+#include <assert.h>
+#include <string.h>
+
 #define MINUTES_ENOUGH 30
 #define SECONDS_ENOUGH 30
 
@@ -48,11 +51,59 @@ void hri_history_add(hri_history *history, const hr_record *record)
     pthread_mutex_unlock(&history->lock);
 }
 
+static void note(hri_history *history, const hr_event *event)
+{
+    history->events[history->happened++ % HR_HISTORY_EVENTS] = *event;
+    hri_tiers_note(&history->tiers, event);
+}
+
 void hri_history_note(hri_history *history, const hr_event *event)
 {
     pthread_mutex_lock(&history->lock);
-    history->events[history->happened++ % HR_HISTORY_EVENTS] = *event;
-    hri_tiers_note(&history->tiers, event);
+    note(history, event);
+    pthread_mutex_unlock(&history->lock);
+}
+
+/* An event for each budget of the spell. */
+static void tell_spell(hri_history *history, const hr_record *record)
+{
+    hri_spell *spell = &history->spell;
+    for (size_t i = 0; i < spell->refusers.count; i++) {
+        const hri_refuser *refuser = &spell->refusers.list[i];
+        hr_event event = {
+            .time_ns = spell->end_ns,
+            .wall_ns = record->wall_ns - (record->time_ns - spell->end_ns),
+            .kind = HR_EVENT_REFUSALS,
+            .from = record->level,
+            .to = record->level,
+            .live_bytes = record->live_bytes,
+            .refused_by_limit = refuser->by_limit,
+            .refused_by_level = refuser->by_level,
+            .span_ns = spell->end_ns - spell->begin_ns,
+            .use = record->use,
+        };
+        static_assert(sizeof event.budget >= sizeof refuser->name, "a name fits");
+        memcpy(event.budget, refuser->name, sizeof refuser->name);
+        memcpy(event.decided_by, record->decided_by, sizeof event.decided_by);
+        note(history, &event);
+    }
+    spell->refusers.count = 0;
+}
+
+void hri_history_note_refusers(hri_history *history, const hri_refusers *refusers, const hr_record *record, bool last)
+{
+    hri_spell *spell = &history->spell;
+    int64_t now_ns = record->time_ns;
+    pthread_mutex_lock(&history->lock);
+    if (refusers->count && !spell->refusers.count)
+        spell->begin_ns =
+            history->recorded ? history->records[(history->recorded - 1) % HR_HISTORY_RECORDS].time_ns : now_ns;
+    for (size_t i = 0; i < refusers->count; i++)
+        hri_refusers_add(&spell->refusers, &refusers->list[i]);
+    spell->end_ns = refusers->count ? now_ns : spell->end_ns;
+    bool over = now_ns - spell->end_ns >= HRI_SPELL_QUIET_NS || now_ns - spell->begin_ns >= HRI_SPELL_MAX_NS;
+    if (over || last)
+        tell_spell(history, record);
     pthread_mutex_unlock(&history->lock);
 }
 
@@ -63,11 +114,15 @@ void hri_history_note_holders(hri_history *history, const hri_holder *list, size
     pthread_mutex_unlock(&history->lock);
 }
 
-void hri_history_read_holders(hri_history *history, hri_holders *ret_holders)
+bool hri_history_largest(hri_history *history, hri_track *ret_track)
 {
+    const hri_holders *holders = &history->holders;
     pthread_mutex_lock(&history->lock);
-    *ret_holders = history->holders;
+    bool found = holders->count > 0;
+    if (found)
+        *ret_track = holders->tracks[holders->order[0]];
     pthread_mutex_unlock(&history->lock);
+    return found;
 }
 
 bool hri_history_last_relief(hri_history *history, hr_event *ret_event)

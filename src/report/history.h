@@ -6,6 +6,7 @@
 #define HRI_REPORT_HISTORY_H
 
 #include "base/fork.h"
+#include "budget/refusals.h"
 #include "report/holders.h"
 #include "report/tiers.h"
 
@@ -13,6 +14,17 @@
 
 /* What hr_guard_options.history_bytes is by default. */
 #define HRI_HISTORY_BYTES (UINT64_C(256) << 10)
+
+/* Refusals that no event tells yet. */
+typedef struct hri_spell {
+    int64_t begin_ns; /* after the record before the first of them */
+    int64_t end_ns;   /* before the record after the last of them */
+    hri_refusers refusers;
+} hri_spell;
+
+/* A spell is over once nobody was refused for so long; after the longer time it is told even if it goes on. */
+#define HRI_SPELL_QUIET_NS INT64_C(1000000000)
+#define HRI_SPELL_MAX_NS INT64_C(10000000000)
 
 typedef struct hri_history {
     pthread_mutex_t lock; /* a leaf */
@@ -22,6 +34,7 @@ typedef struct hri_history {
     hr_event events[HR_HISTORY_EVENTS];
     hri_tiers tiers;
     hri_holders holders;
+    hri_spell spell;
     void *pages; /* of the tiers' buckets; NULL: there are none */
     size_t pages_bytes;
 } hri_history;
@@ -35,9 +48,13 @@ void hri_history_fork(hri_history *history, hri_fork moment);
 void hri_history_add(hri_history *history, const hr_record *record);
 void hri_history_note(hri_history *history, const hr_event *event);
 
-/* Notes who holds most now; reads that, and the last relief that is remembered. */
+/* Notes who was refused until a record, which is added next, and tells of a spell that is over by then; of any if
+ * `last`. */
+void hri_history_note_refusers(hri_history *history, const hri_refusers *refusers, const hr_record *record, bool last);
+
+/* Notes who holds most now; gives the one that held most then, and the last relief that is remembered. */
 void hri_history_note_holders(hri_history *history, const hri_holder *list, size_t count, int64_t now_ns);
-void hri_history_read_holders(hri_history *history, hri_holders *ret_holders);
+bool hri_history_largest(hri_history *history, hri_track *ret_track);
 bool hri_history_last_relief(hri_history *history, hr_event *ret_event);
 
 /* Copy the newest, at most `capacity`, oldest first; give how many. */

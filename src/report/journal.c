@@ -33,6 +33,14 @@ static bool is_torn_head(const unsigned char *head, size_t length)
     return memcmp(head, whole, length < 16 ? length : 16) == 0; /* magic, version, size */
 }
 
+/* Begins a new file; the one that was becomes the older part. */
+static int turn(hri_journal *journal)
+{
+    unsigned char head[HRI_HEAD_BYTES];
+    hri_head_encode(hri_os_wall_ns(), head);
+    return hri_append_turn(&journal->append, head, sizeof head);
+}
+
 /* Cuts entries from the end that are torn or damaged: what was being written when its process or machine died. */
 static int cut_tail(hri_journal *journal)
 {
@@ -44,7 +52,7 @@ static int cut_tail(hri_journal *journal)
         ssize_t got = hri_append_read(&journal->append, bytes, sizeof bytes, size - HRI_ENTRY_BYTES);
         if (got < 0)
             return (int)got;
-        if (got == sizeof bytes && hri_entry_decode(bytes, &entry) != -EBADMSG)
+        if (got == sizeof bytes && hri_entry_decode(bytes, HRI_FILE_VERSION, &entry) != -EBADMSG)
             break;
         size -= HRI_ENTRY_BYTES;
     }
@@ -67,8 +75,13 @@ static int go_on(hri_journal *journal)
         journal->figures.cut_bytes = (uint64_t)got;
         return begin(journal);
     }
-    int error = hri_head_decode(head);
-    return error ? error : cut_tail(journal);
+    unsigned version;
+    int error = hri_head_decode(head, &version);
+    if (!error)
+        hri_append_finish_turn(&journal->append);
+    if (!error) /* what an older version wrote is read as it is, and is not written to */
+        error = version == HRI_FILE_VERSION ? cut_tail(journal) : turn(journal);
+    return error;
 }
 
 int hri_journal_init(hri_journal *journal, const char *path, uint64_t bytes)
@@ -115,11 +128,8 @@ void hri_journal_fork(hri_journal *journal, hri_fork moment)
 static int append(hri_journal *journal, const unsigned char *bytes, size_t size)
 {
     int error = 0;
-    if (journal->append.size + size > journal->append.most) {
-        unsigned char head[HRI_HEAD_BYTES];
-        hri_head_encode(hri_os_wall_ns(), head);
-        error = hri_append_turn(&journal->append, head, sizeof head);
-    }
+    if (journal->append.size + size > journal->append.most)
+        error = turn(journal);
     return error ? error : hri_append_add(&journal->append, bytes, size);
 }
 
@@ -220,24 +230,33 @@ void hri_journal_publish(hri_journal *journal, hri_figure_source *ret_source)
 
 /* ── reading, of any file ───────────────────────────────────────────────────────────────────────────────────────── */
 
-static int read_entries(int fd, hr_history_visit_fn *visit, void *context, hr_history_findings *findings)
+/* A file that is read: of its version, for whom. */
+struct reading {
+    int fd;
+    unsigned version;
+    hr_history_visit_fn *visit;
+    void *context;
+};
+
+static int read_entries(const struct reading *reading, hr_history_findings *findings)
 {
     unsigned char bytes[HRI_ENTRY_BYTES];
+    size_t size = hri_entry_bytes(reading->version);
     for (;;) {
         hr_history_entry entry;
-        ssize_t got = hri_append_read_on(fd, bytes, sizeof bytes);
+        ssize_t got = hri_append_read_on(reading->fd, bytes, size);
         if (got < 0)
             return (int)got;
-        findings->torn_bytes += (size_t)got < sizeof bytes ? (uint64_t)got : 0;
-        if ((size_t)got < sizeof bytes)
+        findings->torn_bytes += (size_t)got < size ? (uint64_t)got : 0;
+        if ((size_t)got < size)
             return 0;
-        int error = hri_entry_decode(bytes, &entry);
+        int error = hri_entry_decode(bytes, reading->version, &entry);
         findings->damaged += error == -EBADMSG;
         findings->unknown += error == -ENOMSG;
         if (error)
             continue;
         findings->entries++;
-        int result = visit ? visit(context, &entry) : 0;
+        int result = reading->visit ? reading->visit(reading->context, &entry) : 0;
         if (result)
             return result;
     }
@@ -253,8 +272,9 @@ static int read_one(int fd, hr_history_visit_fn *visit, void *context, hr_histor
         return -ENODATA;
     if ((size_t)got < sizeof head)
         return is_torn_head(head, (size_t)got) ? -ENODATA : -EBADMSG;
-    int error = hri_head_decode(head);
-    return error ? error : read_entries(fd, visit, context, findings);
+    struct reading reading = {.fd = fd, .visit = visit, .context = context};
+    int error = hri_head_decode(head, &reading.version);
+    return error ? error : read_entries(&reading, findings);
 }
 
 int hr_history_file_visit(const char *path, hr_history_visit_fn *visit, void *context,
@@ -268,6 +288,10 @@ int hr_history_file_visit(const char *path, hr_history_visit_fn *visit, void *co
     if (fd < 0)
         return fd;
     int older = hri_append_open_to_read(path, ".1"), error = 0;
+    if (older >= 0 && hri_append_is_same(fd, older)) { /* its writer was killed while it turned the file, or is at it */
+        hri_file_close(older);
+        older = -ENOENT;
+    }
     if (older >= 0) {
         error = read_one(older, visit, context, &findings);
         findings.older = error == 0;

@@ -26,9 +26,10 @@ static void read_bucket(const hri_series *series, size_t index, hri_series_ledge
 static void read_tier(const hri_series *series, size_t index, hri_series_ledger ledger, hri_sample *ret_sample)
 {
     const hri_bucket *bucket = hri_tier_at(series->source, index);
-    const hri_tally *tally = &bucket->ledgers[kept_as[ledger]];
+    hr_history_ledger kept = kept_as[ledger];
+    const hri_tally *tally = &bucket->ledgers[kept];
     *ret_sample = (hri_sample){bucket->time_ns, HR_NONE, HR_NONE};
-    if (tally->samples)
+    if (bucket->sampled[kept])
         *ret_sample = (hri_sample){bucket->time_ns, tally->min_bytes, tally->max_bytes};
 }
 

@@ -61,29 +61,40 @@ static hri_bucket *bucket_for(hri_tier *tier, const hr_record *record)
     return bucket;
 }
 
-static void tally(hri_tally *ledger, uint64_t bytes)
+static void tally(hri_bucket *bucket, unsigned which, uint64_t bytes)
 {
+    hri_tally *ledger = &bucket->ledgers[which];
     if (bytes == HR_NONE)
         return;
-    ledger->min_bytes = ledger->samples ? hri_min(ledger->min_bytes, bytes) : bytes;
-    ledger->max_bytes = ledger->samples ? hri_max(ledger->max_bytes, bytes) : bytes;
+    bool first = bucket->sampled[which]++ == 0;
+    ledger->min_bytes = first ? bytes : hri_min(ledger->min_bytes, bytes);
+    ledger->max_bytes = first ? bytes : hri_max(ledger->max_bytes, bytes);
     ledger->sum_bytes += (double)bytes;
-    ledger->samples++;
+}
+
+static void count(uint32_t *counter, uint64_t more)
+{
+    *counter = (uint32_t)hri_min(hri_add(*counter, more), UINT32_MAX);
 }
 
 void hri_tiers_add(hri_tiers *tiers, const hr_record *record)
 {
     uint64_t bytes[HR_HISTORY_LEDGERS];
+    uint64_t by_level = hri_add(record->refusals_degraded, record->refusals_critical);
     hri_record_ledgers(record, bytes);
     for (unsigned i = 0; i < HR_TIERS; i++) {
         if (!tiers->tiers[i].capacity)
             continue;
         hri_bucket *bucket = bucket_for(&tiers->tiers[i], record);
         bucket->samples++;
+        count(&bucket->refusals, hri_sub(record->refusals, tiers->refusals));
+        count(&bucket->refusals_by_level, hri_sub(by_level, tiers->refusals_by_level));
         bucket->worst = record->level > bucket->worst ? record->level : bucket->worst;
         for (unsigned k = 0; k < HR_HISTORY_LEDGERS; k++)
-            tally(&bucket->ledgers[k], bytes[k]);
+            tally(bucket, k, bytes[k]);
     }
+    tiers->refusals = record->refusals;
+    tiers->refusals_by_level = by_level;
 }
 
 void hri_tiers_note(hri_tiers *tiers, const hr_event *event)
@@ -110,9 +121,9 @@ const hri_bucket *hri_tier_at(const hri_tier *tier, size_t index)
 }
 
 /* Rounding may carry a mean past the ends that it lies between. */
-static uint64_t mean(const hri_tally *ledger)
+static uint64_t mean(const hri_tally *ledger, uint32_t samples)
 {
-    double bytes = ledger->sum_bytes / ledger->samples;
+    double bytes = ledger->sum_bytes / samples;
     if (bytes >= (double)ledger->max_bytes)
         return ledger->max_bytes;
     return hri_max((uint64_t)bytes, ledger->min_bytes);
@@ -129,12 +140,15 @@ void hri_bucket_show(const hri_tier *tier, const hri_bucket *bucket, hr_bucket *
         .level_changes = bucket->level_changes,
         .reliefs = bucket->reliefs,
         .relieved_bytes = bucket->relieved_bytes,
+        .refusals = bucket->refusals,
+        .refusals_by_level = bucket->refusals_by_level,
     };
     for (unsigned i = 0; i < HR_HISTORY_LEDGERS; i++) {
         const hri_tally *ledger = &bucket->ledgers[i];
         hr_bytes_range none = {HR_NONE, HR_NONE, HR_NONE};
         ret_bucket->ledgers[i] = none;
-        if (ledger->samples)
-            ret_bucket->ledgers[i] = (hr_bytes_range){ledger->min_bytes, ledger->max_bytes, mean(ledger)};
+        if (bucket->sampled[i])
+            ret_bucket->ledgers[i] =
+                (hr_bytes_range){ledger->min_bytes, ledger->max_bytes, mean(ledger, bucket->sampled[i])};
     }
 }

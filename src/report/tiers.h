@@ -12,17 +12,21 @@ typedef struct hri_tally {
     uint64_t min_bytes;
     uint64_t max_bytes;
     double sum_bytes;
-    uint32_t samples; /* 0: the ledger was absent */
 } hri_tally;
 
 typedef struct hri_bucket {
     int64_t time_ns; /* of its first sample */
     int64_t wall_ns;
     uint64_t relieved_bytes;
+    uint32_t refusals; /* as far as 32 bits reach, as the counts below */
+    uint32_t refusals_by_level;
     uint32_t reliefs;
     uint32_t level_changes;
     uint32_t samples;
     hr_level worst;
+    uint32_t
+        sampled[HR_HISTORY_LEDGERS]; /* of the samples, those that had the ledger: beside the tallies, since a day of
+                                             buckets has to fit into 256 KiB */
     hri_tally ledgers[HR_HISTORY_LEDGERS];
 } hri_bucket;
 
@@ -34,6 +38,8 @@ typedef struct hri_tier {
 } hri_tier;
 
 typedef struct hri_tiers {
+    uint64_t refusals; /* until the last sample */
+    uint64_t refusals_by_level;
     hri_tier tiers[HR_TIERS];
 } hri_tiers;
 

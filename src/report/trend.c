@@ -12,6 +12,7 @@
 #include "report/fit.h"
 
 #include <errno.h>
+#include <math.h>
 
 #define BINS_MIN 12 /* fewer are not joined further */
 #define CHANGES_MAX 6
@@ -260,8 +261,8 @@ static void forecast(const struct view *view, uint64_t limit_bytes, double now_b
         return;
     }
     if (!rises(view)) {
-        bool down = view->known && view->fit.slope_high < 0;
-        trend->reason = down ? "use is shrinking" : "no growth is certain";
+        bool down = view->known && view->fit.slope_high < 0, open = view->known && view->fit.slope_low == -INFINITY;
+        trend->reason = down ? "use is shrinking" : open ? "the history is too short" : "no growth is certain";
         return;
     }
     const hri_fit *fit = &view->fit;
@@ -282,9 +283,8 @@ static void forecast(const struct view *view, uint64_t limit_bytes, double now_b
         trend->time_to_limit_high_ns = time_ns;
 }
 
-/* Sen's interval of 95 % does not exist for less than five points, a rate of some milliseconds says nothing about hours, and
- * a time that may be ten times shorter as well as longer is not known. */
-#define TOLD_RECORDS 5
+/* A rate of some milliseconds says nothing about hours, and a time that may be ten times shorter as well as longer is not
+ * known. */
 #define TOLD_NS (100 * HRI_MILLISECOND)
 #define TOLD_FACTOR 10
 
@@ -293,7 +293,7 @@ void hri_trend_withhold(hr_trend *trend)
     int64_t time_ns = trend->time_to_limit_ns;
     if (time_ns <= 0)
         return;
-    if (trend->settled_records < TOLD_RECORDS || trend->settled_ns < TOLD_NS)
+    if (trend->settled_ns < TOLD_NS)
         trend->reason = "the history is too short";
     else if (trend->time_to_limit_low_ns < time_ns / TOLD_FACTOR &&
              trend->time_to_limit_high_ns / TOLD_FACTOR > time_ns)

@@ -491,6 +491,47 @@ static void a_young_budget_grows_up_by_its_second_thread(void **state)
 
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
+/* Keeps a stock of the shared budget, and holds nothing. */
+static void *keep_stock(void *context)
+{
+    atomic_uint *warm = context;
+    for (int i = 0; i < 1000; i++)
+        if (charge(shared, 1, false))
+            uncharge(shared, 1);
+    atomic_fetch_add(warm, 1);
+    while (!stop)
+        usleep(1000);
+    return NULL;
+}
+
+/* Regression: a demand beyond the limit was refused with the stocks of other threads counted as used: of 100 MiB, of which
+ * nothing was held, 96 were left. */
+static void what_is_left_is_exact_whatever_was_asked(void **state)
+{
+    (void)state;
+    enum {
+        COUNT = 16
+    };
+    pthread_t threads[COUNT];
+    atomic_uint warm = 0;
+    hr_refusal refusal;
+    for (int i = 0; i < COUNT; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, keep_stock, &warm), 0);
+    while (warm < COUNT)
+        usleep(1000);
+    assert_int_equal(hr_budget_charge(shared, 1000), 0);
+    assert_int_equal(hr_budget_charge(leaf, LIMIT + 1), -EDQUOT);
+    assert_int_equal(hr_budget_refusal(&refusal), 0);
+    assert_int_equal(refusal.left_bytes, LIMIT - 1000);
+    assert_int_equal(hr_budget_charge(leaf, LIMIT - 999), -EDQUOT);
+    assert_int_equal(hr_budget_refusal(&refusal), 0);
+    assert_int_equal(refusal.left_bytes, LIMIT - 1000);
+    hr_budget_uncharge(shared, 1000);
+    stop = true;
+    for (int i = 0; i < COUNT; i++)
+        pthread_join(threads[i], NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -501,6 +542,7 @@ int main(void)
         TEST(a_neighbours_refusals_are_its_own),
         TEST(changing_limits_and_threads_that_come_and_go_refuse_nobody),
         TEST(what_sleeping_threads_have_in_stock_is_found),
+        TEST(what_is_left_is_exact_whatever_was_asked),
         TEST(handlers_charge_at_any_instant),
         TEST(a_fork_loses_nothing),
         TEST(budgets_of_requests_are_exact),

@@ -119,6 +119,52 @@ static void source_1_what_is_approved_is_held(void **state)
     hr_ticket_release(&tickets[0]);
 }
 
+/* Regression: a refusal by level read "1 asked, 3145728 left of limit_bytes", and hr_budget_refusal() held an older one. */
+static void a_refusal_by_level_names_the_level(void **state)
+{
+    (void)state;
+    hr_ticket ticket;
+    hr_refusal refusal;
+    hr_figures figures;
+    hr_budget_figures accounts;
+    char text[256];
+    assert_int_equal(ask(101 * MIB, &ticket), HR_REFUSED_NO_BUDGET);
+    assert_int_equal(hr_ticket_text(&ticket, text, sizeof text), 0);
+    assert_string_equal(text, "refused 101.0 MiB: limit_bytes has 100.0 MiB left of 100.0 MiB; it can never fit");
+    assert_int_equal(hr_budget_refusal(&refusal), 0);
+    assert_true(refusal.level == HR_NORMAL && refusal.asked_bytes == 101 * MIB);
+    assert_int_equal(ask(95 * MIB, &ticket), HR_REFUSED_TOO_LARGE);
+    assert_string_equal(ticket.limit_name, "level degraded");
+    assert_int_equal(hr_ticket_text(&ticket, text, sizeof text), 0);
+    assert_non_null(strstr(text, "refused 95.0 MiB: it would lead to level degraded"));
+    assert_int_equal(hr_budget_charge(root, 97 * MIB), 0);
+    assert_int_equal(hr_guard_check(guard), HR_CRITICAL);
+    assert_int_equal(ask(1, &ticket), HR_REFUSED_OVERLOADED);
+    assert_string_equal(ticket.limit_name, "level critical");
+    assert_int_equal(ticket.level, HR_CRITICAL);
+    assert_int_equal(hr_ticket_text(&ticket, text, sizeof text), 0);
+    assert_non_null(strstr(text, "refused 1 B: the level is critical, at which no request is admitted; ask again in "));
+    assert_int_equal(hr_budget_refusal(&refusal), 0);
+    assert_int_equal(refusal.level, HR_CRITICAL);
+    assert_int_equal(refusal.asked_bytes, 1);
+    assert_string_equal(refusal.limit_name, "level critical");
+    char why[HR_EXPLANATION_BYTES];
+    assert_true(hr_report_explain(guard, &refusal, why, sizeof why) > 0);
+    assert_non_null(strstr(why, "refused 1 B: at level critical no request is admitted; the level is critical: "));
+    assert_int_equal(hr_guard_read(guard, &figures), 0);
+    assert_int_equal(figures.refusals, 3);
+    assert_int_equal(figures.refusals_degraded, 1);
+    assert_int_equal(figures.refusals_critical, 1);
+    assert_int_equal(hr_budget_read(root, &accounts), 0);
+    assert_int_equal(accounts.refused, 1);
+    assert_int_equal(accounts.refused_by_level, 2);
+    hr_budget_uncharge(root, 97 * MIB);
+    assert_int_equal(hr_ticket_text(&ticket, text, 8), -ENOBUFS);
+    assert_string_equal(text, "refused");
+    assert_int_equal(hr_ticket_text(NULL, text, 8), -EINVAL);
+    assert_int_equal(hr_ticket_text(&ticket, NULL, 8), -EINVAL);
+}
+
 static void a_grant_is_judged_by_the_level_it_would_lead_to(void **state)
 {
     (void)state;
@@ -295,6 +341,7 @@ int main(void)
         TEST(a_ticket_holds_what_was_admitted),
         TEST(a_part_of_a_ticket_makes_room_for_what_charges_itself),
         TEST(source_1_what_is_approved_is_held),
+        TEST(a_refusal_by_level_names_the_level),
         TEST(a_grant_is_judged_by_the_level_it_would_lead_to),
         TEST(at_critical_everything_new_is_refused),
         TEST(a_child_that_is_full_refuses_by_its_name_and_raises_no_level),

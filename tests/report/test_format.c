@@ -17,6 +17,9 @@ static const hr_figures figures = {
     .use_source = "budget",
     .purge_longest_ns = 1500000,
     .refusals = 7,
+    .wall_ns = 7000,
+    .refusals_degraded = 2,
+    .refusals_critical = 4,
     .time_ns = 42,
 };
 
@@ -75,7 +78,7 @@ static void csv_has_as_many_values_as_names(void **state)
     }
     assert_int_equal(line, 2);
     assert_int_equal(commas[0], commas[1]);
-    contains("42,warning,0.810000,");
+    contains("42,7000,warning,0.810000,");
 }
 
 static void openmetrics_names_units_and_leaves_out_what_is_absent(void **state)

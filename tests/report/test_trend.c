@@ -6,6 +6,7 @@
 #include "report/trend.h"
 
 #include <errno.h>
+#include <math.h>
 #include <string.h>
 
 #define MANY 2160
@@ -90,10 +91,52 @@ static void source_15_too_short_is_said(void **state)
     assert_int_equal(hr_trend_compute_buckets(NULL, 1, 100 * MIB, &trend), -EINVAL);
 }
 
+/* Regression: two records gave "growth, 13.0 GiB/s (95 %: 13.0 to 13.0), the limit will be met in 67 ms". */
+static void up_to_four_records_show_nothing(void **state)
+{
+    (void)state;
+    const int64_t steps_ns[] = {1000, HRI_MILLISECOND, HRI_SECOND, 10 * HRI_SECOND};
+    char text[512];
+    for (size_t i = 0; i < 4; i++) {
+        for (size_t count = 2; count <= 4; count++) {
+            line(count, 1, 50 * MIB, (int64_t)MIB);
+            for (size_t k = 0; k < count; k++)
+                records[k].time_ns = 1 + (int64_t)k * steps_ns[i];
+            hr_trend trend = compute(count, 100 * MIB);
+            assert_true(trend.slope_low == -INFINITY && trend.slope_high == INFINITY);
+            assert_int_equal(trend.kind, HR_TREND_STEADY);
+            assert_int_equal(trend.growth_bytes, (count - 1) * MIB);
+            assert_string_equal(trend.reason, "the history is too short");
+            assert_true(hr_trend_format(&trend, text, sizeof text) > 0);
+            assert_null(strstr(text, "MiB"));
+        }
+    }
+    line(4, 10, 50 * MIB, (int64_t)MIB);
+    assert_true(hr_trend_format(&(hr_trend){0}, text, sizeof text) > 0);
+    hr_trend trend = compute(4, 100 * MIB);
+    hr_trend_format(&trend, text, sizeof text);
+    assert_string_equal(text, "live: too short for a trend, 4 records over 30 s");
+}
+
+/* A rate is in the sentence only where the interval says that there is one. */
+static void a_steady_use_has_no_rate(void **state)
+{
+    (void)state;
+    char text[512];
+    line(20, 1, 50 * MIB, 0);
+    for (size_t i = 0; i < 20; i++)
+        records[i].live_bytes += (i * 7919 % 11) * 4096;
+    hr_trend trend = compute(20, 100 * MIB);
+    assert_int_equal(trend.kind, HR_TREND_STEADY);
+    hr_trend_format(&trend, text, sizeof text);
+    assert_null(strstr(text, "by "));
+    assert_non_null(strstr(text, "live: steady (95 %: between -"));
+}
+
 static void a_short_history_withholds_only_the_word_leak(void **state)
 {
     (void)state;
-    for (size_t count = 2; count < 60; count++) {
+    for (size_t count = 5; count < 60; count++) {
         line(count, 10, 50 * MIB, (int64_t)MIB / 10);
         hr_trend trend = compute(count, 100 * MIB);
         assert_int_equal(trend.kind, HR_TREND_GROWTH);
@@ -373,9 +416,6 @@ static void a_forecast_that_says_nothing_is_withheld(void **state)
     assert_int_equal(told(trend), -1);
     trend.time_to_limit_high_ns = 20 * 60 * HRI_SECOND;
     assert_int_equal(told(trend), trend.time_to_limit_ns); /* "soon, at most" */
-    trend.settled_records = 4;
-    assert_int_equal(told(trend), -1);
-    trend.settled_records = 5;
     trend.settled_ns = HRI_MILLISECOND;
     assert_int_equal(told(trend), -1);
     assert_int_equal(told((hr_trend){.time_to_limit_ns = -1, .reason = "use is shrinking"}), -1);
@@ -394,6 +434,8 @@ int main(void)
         cmocka_unit_test(source_15_what_shrank_has_shrunk),
         cmocka_unit_test(source_15_records_within_one_second),
         cmocka_unit_test(source_15_too_short_is_said),
+        cmocka_unit_test(up_to_four_records_show_nothing),
+        cmocka_unit_test(a_steady_use_has_no_rate),
         cmocka_unit_test(a_short_history_withholds_only_the_word_leak),
         cmocka_unit_test(clocks_that_step_back_cost_no_sense),
         cmocka_unit_test(a_gap_is_time_without_samples),

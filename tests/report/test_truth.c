@@ -4,6 +4,7 @@
 #include "support/cmocka.h"
 #include "support/synthetic.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -95,6 +96,55 @@ static void the_interval_holds_the_truth_as_often_as_it_says(void **state)
     }
 }
 
+/* The lengths of histories of which the table tells; below HRT_NOISE_TEETH noise is independent of its neighbours. */
+static const size_t lengths[] = {2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 60, 100, 200};
+
+#define LENGTHS (sizeof lengths / sizeof *lengths)
+#define SHORT_LINES 1000
+
+struct interval {
+    unsigned bounded; /* how often there is one */
+    unsigned holds;   /* how often it holds the true slope */
+    unsigned said;    /* of lines that neither rise nor fall: growth, shrinking, or a forecast */
+};
+
+/* Every second line is level. */
+static struct interval interval_of(size_t length, hrt_noise noise)
+{
+    struct interval result = {0};
+    for (uint64_t seed = 1; seed <= SHORT_LINES; seed++) {
+        hrt_line line = a_line(seed * 211 + length, noise);
+        hr_trend trend;
+        line.count = length;
+        line.slope_bytes_per_s *= (double)(seed % 2);
+        hrt_synthetic_line(&line, records);
+        assert_int_equal(hr_trend_compute(records, length, HRT_SYNTHETIC_LIMIT, &trend), 0);
+        result.bounded += trend.slope_low > -INFINITY && trend.slope_high < INFINITY;
+        result.holds += trend.slope_low <= line.slope_bytes_per_s && line.slope_bytes_per_s <= trend.slope_high;
+        bool said = (trend.kind != HR_TREND_STEADY && trend.kind != HR_TREND_SAWTOOTH) || trend.time_to_limit_ns >= 0;
+        result.said += said && seed % 2 == 0;
+    }
+    return result;
+}
+
+/* Regression: of two noisy records 45 % were called growth, and the interval held the true slope of 0 % of two, 66 % of
+ * three, and 92 % of four. Goal: 93 % at every length, or no interval, no kind and no forecast. */
+static void the_interval_holds_the_truth_at_every_length(void **state)
+{
+    (void)state;
+    for (size_t length = 2; length <= 40; length++) {
+        for (hrt_noise noise = 0; noise < HRT_NOISE_TEETH; noise++) {
+            struct interval found = interval_of(length, noise);
+            if (found.holds * 100 < SHORT_LINES * 93)
+                fail_msg("%zu records with %s: %u of %d", length, noise_texts[noise], found.holds, SHORT_LINES);
+            if (found.said * 100 > SHORT_LINES / 2 * 7)
+                fail_msg("%zu level records with %s: of %u of %d more is said", length, noise_texts[noise], found.said,
+                         SHORT_LINES / 2);
+            assert_true(length >= 5 ? found.bounded * 100 > SHORT_LINES * 98 : found.bounded + found.said == 0);
+        }
+    }
+}
+
 struct forecasts {
     unsigned near;   /* within 10 % */
     unsigned inside; /* the interval holds the truth */
@@ -168,6 +218,20 @@ static void print_table(FILE *out)
             LINES);
     for (hrt_noise noise = 0; noise < HRT_NOISES; noise++)
         fprintf(out, "| %s | %.1f %% |\n", noise_texts[noise], 100.0 * covered(noise) / LINES);
+    fprintf(out,
+            "\n| records, %d lines each | have an interval | it holds the true slope (goal: 93 %%): normal noise |"
+            " even noise |\n| ---: | ---: | ---: | ---: |\n",
+            SHORT_LINES);
+    for (size_t i = 0; i < LENGTHS; i++) {
+        struct interval normal = interval_of(lengths[i], HRT_NOISE_NORMAL), even;
+        even = interval_of(lengths[i], HRT_NOISE_EVEN);
+        fprintf(out, "| %zu | %.1f %% |", lengths[i], 100.0 * normal.bounded / SHORT_LINES);
+        if (normal.bounded)
+            fprintf(out, " %.1f %% | %.1f %% |\n", 100.0 * normal.holds / SHORT_LINES,
+                    100.0 * even.holds / SHORT_LINES);
+        else
+            fprintf(out, " – | – |\n");
+    }
     struct forecasts result = forecast();
     fprintf(out, "\n| forecast half way to the limit, linear growth, %d lines | |\n| --- | ---: |\n", LINES);
     fprintf(out, "| within 10 %% of the truth (goal: all) | %.1f %% |\n", 100.0 * result.near / LINES);
@@ -219,6 +283,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(leaks_are_found_and_little_else),
         cmocka_unit_test(the_interval_holds_the_truth_as_often_as_it_says),
+        cmocka_unit_test(the_interval_holds_the_truth_at_every_length),
         cmocka_unit_test(forecasts_are_near),
         cmocka_unit_test(the_table_of_the_documentation_is_this_one),
     };
