@@ -61,9 +61,9 @@ typedef struct hri_watcher {
 
     hri_level_word word;
     hri_gate gates[HRI_GATES];
-    _Atomic uint64_t reserve_bytes;          /* the dropped reserve, see hri_books */
-    _Atomic bool purged;                     /* since the last look: the allocator retains nothing of ours */
-    _Atomic bool aided;                      /* reclaimers have freed something since the level rose to degraded */
+    _Atomic uint64_t reserve_bytes; /* the dropped reserve, see hri_books */
+    _Atomic bool purged;            /* since the last look: the allocator retains nothing of ours */
+    _Atomic bool aided;             /* reclaimers have freed something since the level rose to degraded */
 
     _Atomic uint64_t released_per_s; /* bytes that all budgets give back in a second, of late */
     _Atomic int64_t looked_ns;       /* when the gauges were last read */

@@ -24,21 +24,21 @@ static void the_table(void **state)
         bool relieved, met;
         hr_level level;
     } rows[] = {
-        {0.0, 0.50, 0, 0, HR_NORMAL},   {0.1, 0.80, 0, 0, HR_WARNING},  /* up at once, at the threshold */
-        {0.2, 0.76, 0, 0, HR_WARNING},                                  /* not below warn_below */
-        {0.3, 0.74, 0, 0, HR_WARNING},  {1.2, 0.74, 0, 0, HR_WARNING},  /* the dwell runs from 0.3 */
-        {1.3, 0.74, 0, 0, HR_NORMAL},   {2.0, 0.90, 0, 0, HR_WARNING},  /* degraded begins over 0.90 */
-        {2.1, 0.91, 0, 0, HR_DEGRADED}, {2.2, 0.85, 0, 0, HR_DEGRADED}, /* not below recover_below */
-        {4.0, 0.79, 0, 0, HR_DEGRADED}, {4.9, 0.81, 0, 0, HR_DEGRADED}, /* the dwell starts anew */
-        {5.0, 0.79, 0, 0, HR_DEGRADED}, {6.0, 0.79, 0, 0, HR_WARNING},
-        {6.1, 0.95, 0, 0, HR_DEGRADED}, {6.2, 0.951, 0, 0, HR_CRITICAL},
-        {6.3, 0.70, 0, 0, HR_CRITICAL}, {7.2, 0.70, 0, 0, HR_CRITICAL},
-        {7.3, 0.70, 0, 0, HR_NORMAL},   /* all the way, in one dwell */
-        {7.4, 0.96, 0, 0, HR_CRITICAL}, {7.5, 0.95, 0, 0, HR_CRITICAL},
+        {0.0, 0.50, 0, 0, HR_NORMAL},    {0.1, 0.80, 0, 0, HR_WARNING},  /* up at once, at the threshold */
+        {0.2, 0.76, 0, 0, HR_WARNING},                                   /* not below warn_below */
+        {0.3, 0.74, 0, 0, HR_WARNING},   {1.2, 0.74, 0, 0, HR_WARNING},  /* the dwell runs from 0.3 */
+        {1.3, 0.74, 0, 0, HR_NORMAL},    {2.0, 0.90, 0, 0, HR_WARNING},  /* degraded begins over 0.90 */
+        {2.1, 0.91, 0, 0, HR_DEGRADED},  {2.2, 0.85, 0, 0, HR_DEGRADED}, /* not below recover_below */
+        {4.0, 0.79, 0, 0, HR_DEGRADED},  {4.9, 0.81, 0, 0, HR_DEGRADED}, /* the dwell starts anew */
+        {5.0, 0.79, 0, 0, HR_DEGRADED},  {6.0, 0.79, 0, 0, HR_WARNING},
+        {6.1, 0.95, 0, 0, HR_DEGRADED},  {6.2, 0.951, 0, 0, HR_CRITICAL},
+        {6.3, 0.70, 0, 0, HR_CRITICAL},  {7.2, 0.70, 0, 0, HR_CRITICAL},
+        {7.3, 0.70, 0, 0, HR_NORMAL}, /* all the way, in one dwell */
+        {7.4, 0.96, 0, 0, HR_CRITICAL},  {7.5, 0.95, 0, 0, HR_CRITICAL},
         {8.5, 0.94, 0, 0, HR_DEGRADED}, /* a state to live in */
-        {8.6, 0.10, 0, 0, HR_DEGRADED}, {9.6, 0.10, 0, 0, HR_NORMAL},
+        {8.6, 0.10, 0, 0, HR_DEGRADED},  {9.6, 0.10, 0, 0, HR_NORMAL},
         {9.7, 0.91, 1, 0, HR_DEGRADED}, /* relief ran and did not help: no reason for more */
-        {9.8, 0.10, 0, 0, HR_DEGRADED}, {10.8, 0.10, 0, 0, HR_NORMAL},
+        {9.8, 0.10, 0, 0, HR_DEGRADED},  {10.8, 0.10, 0, 0, HR_NORMAL},
         {10.9, 0.85, 0, 1, HR_CRITICAL}, /* a limit was hit */
         {11.0, 0.85, 0, 0, HR_CRITICAL}, {12.0, 0.85, 0, 0, HR_DEGRADED},
         {12.1, 0.10, 0, 0, HR_DEGRADED}, {13.1, 0.10, 0, 0, HR_NORMAL},
@@ -67,7 +67,8 @@ static void refuse_until_recovered_is_the_sources_literal_rule(void **state)
     hri_level_state level = {HR_NORMAL, HR_NORMAL, 0};
     assert_int_equal(hri_level_next(&rules, &level, &(hri_level_input){.use = 0.92}), HR_DEGRADED);
     assert_int_equal(hri_level_next(&rules, &level, &(hri_level_input){.use = 0.85, .relieved = true}), HR_CRITICAL);
-    assert_int_equal(hri_level_next(&rules, &level, &(hri_level_input){.use = 0.81, .now_ns = HRI_SECOND}), HR_CRITICAL);
+    assert_int_equal(hri_level_next(&rules, &level, &(hri_level_input){.use = 0.81, .now_ns = HRI_SECOND}),
+                     HR_CRITICAL);
     assert_int_equal(hri_level_next(&rules, &level, &(hri_level_input){.use = 0.81, .now_ns = INT64_MAX}), HR_CRITICAL);
 }
 
