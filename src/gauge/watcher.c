@@ -134,9 +134,9 @@ static void issue_lease(hri_watcher *watcher, const hri_books *books, uint64_t s
     if (free_bytes != HR_NONE) {
         uint64_t back_bytes = held_back(watcher, books, sample_bytes, free_bytes);
         free_bytes = part_of(sharing, hri_sub(free_bytes, back_bytes));
+        watcher->margin_bytes = margin_bytes;
         margin_bytes = hri_add(margin_bytes, back_bytes);
     }
-    watcher->margin_bytes = margin_bytes;
     if (books->reading->host_time_ns == books->reading->time_ns)
         watcher->host_lease = hri_lease_issue(sample_bytes, hri_ledgers_free_of_host(books), 0);
     free_bytes = hri_min(free_bytes, hri_lease_left(&watcher->host_lease, sample_bytes));

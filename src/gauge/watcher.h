@@ -77,7 +77,7 @@ typedef struct hri_watcher {
     hri_lease_word counter;   /* what the lease is counted by */
     hri_lease lease;          /* issued by the reading */
     hri_surprise surprise;    /* of what the groups leave */
-    uint64_t margin_bytes;    /* that the groups' lease left: what their counters may hide, and surprises */
+    uint64_t margin_bytes;    /* that the groups' lease left for what their counters may hide */
     hri_lease host_lease;     /* what the host left when its figures were read, which may have been before */
     bool purge_unread;        /* the allocator was purged since the reading before it */
     bool measured;            /* few blocks count as untouched that are not */

@@ -78,12 +78,13 @@ static bool make_room(hri_relief *relief, const hri_shortage *shortage, hri_pati
         return hri_relief_shortage(relief, shortage, patience);
     if (hri_relief_purge_for(relief, shortage, patience))
         return true;
-    /* The grant would lead to degraded, where relief would aim under recover_below: aim there at once. */
     hri_shortage all = *shortage;
     const hri_level_rules *rules = &relief->watcher->rules;
-    uint64_t margin = hri_sub(hri_share(shortage->limit_bytes, rules->degrade_at),
-                              hri_share(shortage->limit_bytes, rules->recover_below));
-    all.asked_bytes = hri_add(all.asked_bytes, margin + 1);
+    hri_ceiling degrade = hri_watcher_ceiling(relief->watcher, HRI_GATE_DEGRADE);
+    /* A grant that would lead to degraded would have relief aim under recover_below: aim there at once. */
+    if (shortage->asked_bytes > hri_budget_left_below(relief->tree, &degrade))
+        all.asked_bytes = hri_add(all.asked_bytes, 1 + hri_sub(hri_share(shortage->limit_bytes, rules->degrade_at),
+                                                               hri_share(shortage->limit_bytes, rules->recover_below)));
     bool freed = hri_relief_shortage(relief, &all, patience);
     hri_watcher_look(relief->watcher, HRI_LOOK_FRESH);
     return freed;
