@@ -176,6 +176,8 @@ static void budget_crossed(void *context, bool quiet)
 static void budget_receded(void *context)
 {
     hr_guard *guard = context;
+    if (hri_reclaiming())
+        hri_relief_note_aid(&guard->relief);
     if (hri_reclaiming() || hri_monitor_is_running(&guard->monitor))
         look_quietly(guard, HRI_LOOK_IF_FREE);
     else

@@ -10,7 +10,9 @@
  *     ...
  *     hr_guard_free(guard);
  *
- * Levels go up at once and down only after use has stayed below the lower threshold for `dwell_ns`.
+ * Levels go up at once and down only after use has stayed below the lower threshold for `dwell_ns`. Critical is reached
+ * over `critical_at`, or when the root's limit has refused a charge while use was over `recover_below`; it ends at
+ * `critical_at`. Degraded is a state to live in: small requests are served, the share that is shed grows with use (relief.h).
  *
  * A fork leaves the child a guard of its own: the accounts as they were, figures that are the child's, no monitor thread
  * until hr_guard_start(), and another descriptor for hr_guard_fd(). What other threads of the parent held or were
@@ -85,22 +87,24 @@ typedef void hr_level_fn(void *context, hr_level from, hr_level to, const hr_fig
  * that are not given are fitted to those that are; given ones that contradict each other are -EINVAL:
  * warn_below < warn_at <= degrade_at < critical_at <= 1 and recover_below < degrade_at. */
 typedef struct hr_guard_options {
-    uint64_t limit_bytes;            /* default: the smallest of cgroup, its ancestors, RLIMIT_AS, RLIMIT_DATA, host */
-    double warn_at;                  /* 0.80: warning from here up */
-    double warn_below;               /* 0.75: normal again below */
-    double degrade_at;               /* 0.90: degraded above, and relief runs */
-    double critical_at;              /* half way from degrade_at to 1: critical above */
-    double recover_below;            /* 0.80: what relief aims at; degraded and critical end below */
-    int64_t dwell_ns;                /* 1 s: how long use must stay low before the level goes down; negative: none */
-    int64_t interval_ns;             /* 1 s at rest, faster near the limit; negative: no monitor thread */
-    int64_t cleanup_interval_ns;     /* 30 s: the janitor asks reclaimers for what is idle; negative: never */
-    int64_t purge_interval_ns;       /* at least between two purges of the allocator; negative: never purge. 0: 1 s,
+    uint64_t limit_bytes;        /* default: the smallest of cgroup, its ancestors, RLIMIT_AS, RLIMIT_DATA, host */
+    double warn_at;              /* 0.80: warning from here up */
+    double warn_below;           /* 0.75: normal again below */
+    double degrade_at;           /* 0.90: degraded above, and relief runs */
+    double critical_at;          /* half way from degrade_at to 1: critical above */
+    double recover_below;        /* 0.80: what relief aims at; degraded ends below */
+    int64_t dwell_ns;            /* 1 s: how long use must stay low before the level goes down; negative: none. Degraded
+                                        and critical end without it below recover_below, if reclaimers freed nothing */
+    int64_t interval_ns;         /* 1 s at rest, faster near the limit; negative: no monitor thread */
+    int64_t cleanup_interval_ns; /* 30 s: the janitor asks reclaimers for what is idle; negative: never */
+    int64_t purge_interval_ns;   /* at least between two purges of the allocator; negative: never purge. 0: 1 s,
                                         and as often as a twentieth of the time allows while degraded or worse and the
                                         allocator keeps much of what relief gave back, and where a charge would be refused
                                         for that; for a large charge (128 KiB) at once */
-    uint64_t reserve_bytes;          /* emergency reserve, resident until critical; default none */
+    uint64_t reserve_bytes;      /* emergency reserve, resident until critical; default none */
     uint64_t degraded_request_bytes; /* 1,024: the largest request served when degraded; HR_NONE: any */
-    bool refuse_until_recovered;     /* once degraded, critical until relief got below recover_below */
+    bool refuse_until_recovered;     /* where relief did not get use below recover_below: critical until it is; else
+                                        relief that does not help leaves the guard degraded */
     hr_level_fn *on_level;
     void *context; /* for on_level */
 

@@ -120,10 +120,11 @@ HR_API uint64_t hr_purge(void);
 /* Asks for memory before work starts. The answer is for the level that the grant would lead to, after relief.
  * The ticket is always written.
  *
- * A request that would lead beyond degrade_at is refused if it is larger than degraded_request_bytes. Of the others a
- * share is shed that grows linearly, from none at degrade_at to all at critical_at: the lowest priorities first, and
- * among equals by key. At critical all are refused, until relief has achieved nothing for ten dwells: then one small
- * request passes each dwell, so that refusing cannot keep itself up. Requests of 0 bytes always pass.
+ * A request that would lead beyond degrade_at, less a margin for memory of the cgroup that nobody charges, is refused if it
+ * is larger than degraded_request_bytes. Of the others a share is shed that grows linearly, from none at degrade_at to all
+ * at critical_at: the lowest priorities first, and among equals by key. At critical all are refused, until relief has
+ * achieved nothing for ten dwells: then one small request passes each dwell, so that refusing cannot keep itself up.
+ * Requests of 0 bytes always pass. Where no monitor runs, a request that finds the level shut runs relief and the purge.
  *
  * returns  HR_ADMITTED, and the ticket holds the bytes as promised; else a refusal, explained in the ticket; without guard,
  *          request or ticket HR_REFUSED_NO_BUDGET

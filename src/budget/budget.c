@@ -33,6 +33,16 @@ static uint64_t left_for(const hr_budget *budget, const hri_demand *demand)
     return demand->moved ? hri_budget_left_of_limit(budget) : hri_budget_left(budget);
 }
 
+/* What is left below a ceiling. In a section. */
+static uint64_t left_below(const hri_budget_tree *tree, const hri_ceiling *ceiling)
+{
+    uint64_t left = hri_sub(ceiling->used_bytes, tree->root.used_bytes);
+    int64_t granted = (int64_t)hri_lease_granted(&tree->word);
+    if (ceiling->granted_bytes == INT64_MAX)
+        return left;
+    return ceiling->granted_bytes > granted ? hri_min(left, (uint64_t)(ceiling->granted_bytes - granted)) : 0;
+}
+
 static hri_shortage shortage_at(hr_budget *budget, const hri_demand *demand, uint64_t claim)
 {
     uint64_t left = left_for(budget, demand);
@@ -66,9 +76,10 @@ static bool fits(const hri_demand *demand, hri_shortage *ret_shortage, hr_budget
             break;
         claim = hri_budget_pass_on(budget, claim);
     }
-    if (!*ret_top && demand->bytes > hri_sub(demand->ceiling_bytes, budget->used_bytes)) {
+    uint64_t below_ceiling = demand->ceiling ? left_below(budget->tree, demand->ceiling) : HR_NONE;
+    if (!*ret_top && demand->bytes > below_ceiling) {
         *ret_shortage = shortage_at(budget, demand, claim);
-        ret_shortage->left_bytes = hri_sub(demand->ceiling_bytes, budget->used_bytes);
+        ret_shortage->left_bytes = below_ceiling;
         ret_shortage->ceiling = true;
         *ret_top = budget;
     }
@@ -250,7 +261,7 @@ static __attribute__((noinline)) int charge_slowly(hri_demand *demand, bool quie
 
 static int charge(hr_budget *budget, uint64_t bytes, bool quiet)
 {
-    hri_demand demand = {.budget = budget, .bytes = bytes, .ceiling_bytes = HR_NONE};
+    hri_demand demand = {.budget = budget, .bytes = bytes};
     return charge_slowly(&demand, quiet);
 }
 
@@ -285,7 +296,6 @@ int hri_budget_charge_block(hr_budget *budget, const hri_block_charge *charge)
         .bytes = charge->bytes,
         .mapped_bytes = charge->mapped_bytes,
         .listed_bytes = charge->listed_bytes,
-        .ceiling_bytes = HR_NONE,
         .block = true,
     };
     if (charge->bytes && (charge->mapped_bytes || !hri_stock_take_block(budget, charge->bytes)))
@@ -297,9 +307,9 @@ int hri_budget_charge_block(hr_budget *budget, const hri_block_charge *charge)
     return 0;
 }
 
-int hri_budget_promise(hr_budget *budget, uint64_t bytes, uint64_t ceiling_bytes, hri_shortage *ret_shortage)
+int hri_budget_promise(hr_budget *budget, uint64_t bytes, const hri_ceiling *ceiling, hri_shortage *ret_shortage)
 {
-    hri_demand demand = {.budget = budget, .bytes = bytes, .ceiling_bytes = ceiling_bytes, .promise = true};
+    hri_demand demand = {.budget = budget, .bytes = bytes, .ceiling = ceiling, .promise = true};
     const hri_budget_hooks *hooks = &budget->tree->hooks;
     bool crossed;
     if (hri_stock_promise(budget, bytes) || hri_young_charge(budget, bytes, HRI_STOCK_PROMISED))
@@ -310,6 +320,14 @@ int hri_budget_promise(hr_budget *budget, uint64_t bytes, uint64_t ceiling_bytes
     if (crossed && hooks->crossed)
         hooks->crossed(hooks->context, false);
     return 0;
+}
+
+uint64_t hri_budget_left_below(hri_budget_tree *tree, const hri_ceiling *ceiling)
+{
+    hri_section section = hri_section_enter_tree(tree);
+    uint64_t left = left_below(tree, ceiling);
+    hri_section_leave(&section);
+    return left;
 }
 
 /* ── giving back ────────────────────────────────────────────────────────────────────────────────────────────────── */
@@ -417,7 +435,7 @@ void hri_budget_unpromise(hr_budget *budget, uint64_t bytes)
 /* Moves bytes in a section of the tree. */
 static int move(hr_budget *from, hr_budget *to, uint64_t bytes, hri_shortage *ret_shortage)
 {
-    const hri_demand demand = {.budget = to, .bytes = bytes, .ceiling_bytes = HR_NONE, .moved = true};
+    const hri_demand demand = {.budget = to, .bytes = bytes, .moved = true};
     if (from->open_cells > 0)
         hri_stock_drain(from);
     if (bytes > from->own_bytes)
@@ -465,7 +483,7 @@ int hr_budget_charge_wait(hr_budget *budget, uint64_t bytes, int64_t timeout_ns)
                                                                                      : hr_budget_charge(budget, bytes);
     if (error != -EDQUOT)
         return error;
-    const hri_demand demand = {.budget = budget, .bytes = bytes, .ceiling_bytes = HR_NONE};
+    const hri_demand demand = {.budget = budget, .bytes = bytes};
     hri_shortage shortage;
     bool crossed;
     error = hri_wait_for(&demand, timeout_ns, &shortage, &crossed);

@@ -53,6 +53,14 @@ typedef struct hri_budget_hooks {
     void *context;
 } hri_budget_hooks;
 
+/* What an admission may lead to: the root's use, against its own limit; and the word that the lease is counted by,
+ * against the kernel's. Bytes that come back lower the use, but not the word before the next reading, because their pages
+ * may stay with an allocator. A word beyond the ceiling says that a threshold of the kernel's limit is passed already. */
+typedef struct hri_ceiling {
+    uint64_t used_bytes;   /* HR_NONE: any */
+    int64_t granted_bytes; /* INT64_MAX: any */
+} hri_ceiling;
+
 typedef struct hri_budget_tree hri_budget_tree;
 
 /* Fields are guarded by the tree's lock, those of a young budget also by its own; but for the atomics. */
@@ -238,9 +246,12 @@ void hri_budget_leave(hr_budget *budget);
 /* Is `budget` `ancestor` itself or below it? */
 bool hri_budget_is_inside(const hr_budget *budget, const hr_budget *ancestor);
 
-/* Promises bytes on the whole path or nowhere, and nowhere either if the root's use would then pass `ceiling_bytes`.
- * One attempt, without relief. Gives 0, or -EDQUOT and why. */
-int hri_budget_promise(hr_budget *budget, uint64_t bytes, uint64_t ceiling_bytes, hri_shortage *ret_shortage);
+/* Promises bytes on the whole path or nowhere, and nowhere either if that would pass the ceiling (NULL: none). One
+ * attempt, without relief. Gives 0, or -EDQUOT and why. */
+int hri_budget_promise(hr_budget *budget, uint64_t bytes, const hri_ceiling *ceiling, hri_shortage *ret_shortage);
+
+/* What is left of the root below a ceiling. */
+uint64_t hri_budget_left_below(hri_budget_tree *tree, const hri_ceiling *ceiling);
 
 /* Counts a promise's final refusal with the limit that bound, and leaves it for hr_budget_refusal(); or one that no limit
  * made but a level, HR_DEGRADED or HR_CRITICAL, of a request to `budget`. */

@@ -8,9 +8,9 @@
 typedef struct hri_demand {
     hr_budget *budget;
     uint64_t bytes;
-    uint64_t mapped_bytes;  /* what of it is to be a mapping of its own, or with it */
-    uint64_t listed_bytes;  /* what is expected in the list of untouched blocks once it is granted */
-    uint64_t ceiling_bytes; /* of the root's use; HR_NONE: none */
+    uint64_t mapped_bytes;      /* what of it is to be a mapping of its own, or with it */
+    uint64_t listed_bytes;      /* what is expected in the list of untouched blocks once it is granted */
+    const hri_ceiling *ceiling; /* NULL: none */
     bool promise;
     bool block;  /* for a block that the library hands out: else by hand */
     bool moved;  /* the bytes are charged elsewhere in the tree already: nothing is taken from the kernel */

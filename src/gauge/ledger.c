@@ -285,17 +285,26 @@ size_t hri_ledgers_list(const hri_books *books, const hri_ledgers *ledgers, cons
 
 /* ── for charges and admissions ─────────────────────────────────────────────────────────────────────────────────── */
 
-uint64_t hri_ledgers_ceiling(const hri_books *books, double threshold)
+/* a - b, saturated. */
+static int64_t difference(uint64_t a, uint64_t b)
 {
-    uint64_t by_budget = hri_share(budget_limit(books, kernel_limit(books, &(int){0}).limit_bytes), threshold);
-    uint64_t least = HR_NONE;
+    return a >= b ? (int64_t)hri_min(a - b, INT64_MAX) : -(int64_t)hri_min(b - a, INT64_MAX);
+}
+
+hri_ceiling hri_ledgers_ceiling(const hri_books *books, double threshold, uint64_t margin_bytes, uint64_t sample_bytes)
+{
+    hri_ceiling ceiling = {.used_bytes = hri_ledgers_crossing(books, threshold), .granted_bytes = INT64_MAX};
     for (unsigned i = 0; i < kernel_ledgers(books); i++) {
         struct ledger ledger = kernel_ledger(books, i);
-        if (ledger.limit_bytes != HR_NONE && ledger.use_bytes != HR_NONE)
-            least = hri_min(least, hri_sub(hri_share(ledger.limit_bytes, threshold),
-                                           hri_add(ledger.use_bytes, ledger.pending_bytes)));
+        if (ledger.limit_bytes == HR_NONE || ledger.use_bytes == HR_NONE)
+            continue;
+        uint64_t up_to = hri_add(sample_bytes, hri_share(ledger.limit_bytes, threshold));
+        uint64_t taken = hri_add(ledger.use_bytes, ledger.pending_bytes);
+        if (ledger.kind == HRI_LEDGER_CGROUP)
+            taken = hri_add(taken, margin_bytes);
+        ceiling.granted_bytes = hri_earlier(ceiling.granted_bytes, difference(up_to, taken));
     }
-    return hri_min(by_budget, hri_add(books->ours.used_bytes, least));
+    return ceiling;
 }
 
 uint64_t hri_ledgers_crossing(const hri_books *books, double threshold)

@@ -70,9 +70,10 @@ const char *hri_ledgers_source(const hri_books *books, const hri_ledgers *ledger
 size_t hri_ledgers_list(const hri_books *books, const hri_ledgers *ledgers, const char *const *groups,
                         hr_ledger ret_list[HRI_LEDGERS_MAX]);
 
-/* The use of the root up to which no ledger would pass `threshold` once all that is granted is touched: what an
- * admission may go up to. */
-uint64_t hri_ledgers_ceiling(const hri_books *books, double threshold);
+/* Up to where no ledger would pass `threshold` once all that is granted is touched: what an admission may lead to. Of
+ * the kernel's limits that kill, `margin_bytes` are left for memory that nobody charges. `sample_bytes`: the word that the
+ * lease is counted by, before the reading. */
+hri_ceiling hri_ledgers_ceiling(const hri_books *books, double threshold, uint64_t margin_bytes, uint64_t sample_bytes);
 
 /* The use of the root at which its own ledger passes `threshold`, at most its limit. */
 uint64_t hri_ledgers_crossing(const hri_books *books, double threshold);

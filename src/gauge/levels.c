@@ -55,9 +55,8 @@ int hri_level_rules_fit(hri_level_rules *rules)
 static hr_level called_up(const hri_level_rules *rules, const hri_level_input *input)
 {
     double use = input->use;
-    bool unrelieved =
-        input->relieved && (use > rules->degrade_at || (rules->refuse_until_recovered && use >= rules->recover_below));
-    if (use > rules->critical_at || unrelieved || (input->met && use >= rules->recover_below))
+    bool alarm = input->met || (input->relieved && rules->refuse_until_recovered);
+    if (use > rules->critical_at || (alarm && use >= rules->recover_below))
         return HR_CRITICAL;
     if (use > rules->degrade_at)
         return HR_DEGRADED;
@@ -68,7 +67,7 @@ static hr_level called_up(const hri_level_rules *rules, const hri_level_input *i
 static hr_level let_down(const hri_level_rules *rules, hr_level level, double use)
 {
     if (level >= HR_DEGRADED && use >= rules->recover_below)
-        return level;
+        return rules->refuse_until_recovered ? level : HR_DEGRADED;
     if (level == HR_NORMAL || use < rules->warn_below)
         return HR_NORMAL;
     return HR_WARNING;
@@ -77,6 +76,12 @@ static hr_level let_down(const hri_level_rules *rules, hr_level level, double us
 static void settle(hri_level_state *state, hr_level level)
 {
     state->level = state->lower = level;
+}
+
+/* May the level go down to `down` at once? */
+static bool needs_no_dwell(const hri_level_state *state, const hri_level_input *input, hr_level down)
+{
+    return input->straight || (input->unaided && state->level >= HR_DEGRADED && down < HR_DEGRADED);
 }
 
 hr_level hri_level_next(const hri_level_rules *rules, hri_level_state *state, const hri_level_input *input)
@@ -99,8 +104,8 @@ hr_level hri_level_next(const hri_level_rules *rules, hri_level_state *state, co
     }
     if (state->lower == state->level)
         return state->level;
-    if (input->straight)
-        settle(state, down);
+    if (needs_no_dwell(state, input, down))
+        settle(state, input->straight ? down : HR_WARNING);
     else if (input->now_ns - state->since_ns >= rules->dwell_ns)
         settle(state, state->lower);
     if (down < state->level && state->lower == state->level) { /* one way down is done, the next one's dwell begins */

@@ -5,13 +5,18 @@
  *     normal
  *     warning    use >= warn_at                                          below warn_below
  *     degraded   use >  degrade_at                                       below recover_below
- *     critical   use >  critical_at, or                                  below recover_below
- *                relief has run and use is still > degrade_at, or
- *                a limit was met and use is >= recover_below, or
- *                refuse_until_recovered: relief has run, use >= recover_below
+ *     critical   use >  critical_at, or                                  at most critical_at: degraded
+ *                a limit was hit and use is >= recover_below, or         (with refuse_until_recovered: below
+ *                refuse_until_recovered: relief has run,                 recover_below)
+ *                use >= recover_below
  *
  * Up at once, by any number of levels. Down after the dwell, to the highest level that was called for during it: so at
- * most one way down per dwell, whatever the input.
+ * most one way down per dwell, whatever the input. Degraded is a state to live in: a program whose memory cannot be
+ * relieved stays there, and admission sheds by use.
+ *
+ * The dwell keeps relief from running in circles. Where relief frees nothing it only prolongs the refusals: clients give
+ * back their memory, nobody may take it, and the process runs empty. So a guard that nobody aids leaves degraded and
+ * critical as soon as use is below recover_below, for warning, which refuses nothing.
  */
 #ifndef HRI_GAUGE_LEVELS_H
 #define HRI_GAUGE_LEVELS_H
@@ -40,6 +45,7 @@ typedef struct hri_level_input {
     int64_t now_ns;
     bool relieved; /* relief has just run, as far as it goes */
     bool met;      /* a limit has just refused a charge */
+    bool unaided;  /* no reclaimer has freed anything since the level rose */
     bool straight; /* fall without the dwell */
 } hri_level_input;
 

@@ -127,6 +127,7 @@ static void issue_lease(hri_watcher *watcher, const hri_books *books, uint64_t s
     if (free_bytes != HR_NONE) {
         uint64_t back_bytes = held_back(watcher, books, sample_bytes, free_bytes);
         free_bytes = part_of(sharing, hri_sub(free_bytes, back_bytes));
+        watcher->margin_bytes = margin_bytes;
         margin_bytes = hri_add(margin_bytes, back_bytes);
     }
     if (books->reading->host_time_ns == books->reading->time_ns)
@@ -136,6 +137,30 @@ static void issue_lease(hri_watcher *watcher, const hri_books *books, uint64_t s
     bool alone = sharing->strangers == 0 || free_bytes == HR_NONE;
     if (watcher->shares) /* what may be granted without another reading is as good as granted to strangers */
         hri_share_say(hri_add(watcher->pending.bytes, alone ? 0 : watcher->lease.look_bytes));
+}
+
+static void set_gate(hri_watcher *watcher, hri_gate_kind kind, hri_ceiling ceiling)
+{
+    atomic_store_explicit(&watcher->gates[kind].used_bytes, ceiling.used_bytes, memory_order_relaxed);
+    atomic_store_explicit(&watcher->gates[kind].granted_bytes, ceiling.granted_bytes, memory_order_relaxed);
+}
+
+hri_ceiling hri_watcher_ceiling(const hri_watcher *watcher, hri_gate_kind kind)
+{
+    return (hri_ceiling){
+        .used_bytes = atomic_load_explicit(&watcher->gates[kind].used_bytes, memory_order_relaxed),
+        .granted_bytes = atomic_load_explicit(&watcher->gates[kind].granted_bytes, memory_order_relaxed),
+    };
+}
+
+/* A ceiling as a use of the root. */
+static uint64_t stock_ceiling(const hri_watcher *watcher, const hri_ceiling *ceiling)
+{
+    int64_t sample_bytes = (int64_t)watcher->lease.sample_bytes;
+    if (ceiling->granted_bytes == INT64_MAX)
+        return ceiling->used_bytes;
+    uint64_t room = ceiling->granted_bytes > sample_bytes ? (uint64_t)(ceiling->granted_bytes - sample_bytes) : 0;
+    return hri_min(ceiling->used_bytes, hri_add(watcher->ours.used_bytes, room));
 }
 
 /* Lets the tree know what the kernel leaves it, and from where on it has to call. */
@@ -148,20 +173,22 @@ static void instruct_tree(hri_watcher *watcher, const hri_books *books, const hr
     uint64_t cross = hri_ledgers_crossing(books, hri_level_up_at(rules, level));
     if (level == HR_NORMAL) /* warning begins at its threshold, the others above theirs */
         cross = hri_sub(cross, 1);
-    uint64_t degrade_ceiling = hri_ledgers_ceiling(books, rules->degrade_at);
+    uint64_t sample_bytes = watcher->lease.sample_bytes;
+    hri_ceiling degrade = hri_ledgers_ceiling(books, rules->degrade_at, 0, sample_bytes);
     hri_budget_tree_instruct(tree, &(hri_budget_view){
                                        .kernel_limit_bytes = ledgers->kernel_limit_bytes,
                                        .lease = lease,
                                        .word = &watcher->counter,
                                        .tells = watcher->ours.sharing.strangers > 0,
                                        .cross_bytes = cross,
-                                       .stock_ceiling_bytes = degrade_ceiling,
+                                       .stock_ceiling_bytes = stock_ceiling(watcher, &degrade),
                                        .watched = level > HR_NORMAL,
                                        .limit_name = watcher->limit_source,
                                    });
-    atomic_store_explicit(&watcher->degrade_ceiling_bytes, degrade_ceiling, memory_order_relaxed);
-    atomic_store_explicit(&watcher->critical_ceiling_bytes, hri_ledgers_ceiling(books, rules->critical_at),
-                          memory_order_relaxed);
+    set_gate(watcher, HRI_GATE_DEGRADE, degrade);
+    set_gate(watcher, HRI_GATE_CRITICAL, hri_ledgers_ceiling(books, rules->critical_at, 0, sample_bytes));
+    set_gate(watcher, HRI_GATE_ADMIT,
+             hri_ledgers_ceiling(books, rules->degrade_at, watcher->margin_bytes, sample_bytes));
 }
 
 /* What was held of the allocator since the last purge and is no longer: until the next one it may retain it. */
@@ -232,12 +259,15 @@ static void look(hri_watcher *watcher, unsigned how)
         .relieved = how & HRI_LOOK_RELIEVED,
         .met = how & HRI_LOOK_MET,
         .straight = how & HRI_LOOK_STRAIGHT,
+        .unaided = !atomic_load_explicit(&watcher->aided, memory_order_relaxed),
     };
     hr_level from = watcher->state.level;
     hr_level to = hri_level_next(&watcher->rules, &watcher->state, &input);
     const char *source = hri_ledgers_source(&books, &watcher->ledgers, watcher->gauge.sources);
     watcher->limit_source = source ? source : "host memory";
     instruct_tree(watcher, &books, fresh ? &watcher->lease : NULL);
+    if (from < HR_DEGRADED && to >= HR_DEGRADED)
+        atomic_store_explicit(&watcher->aided, false, memory_order_relaxed);
     if (to != from) {
         queue_change(watcher, from, to);
         hri_level_word_set(&watcher->word, to);

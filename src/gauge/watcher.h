@@ -35,6 +35,20 @@ typedef void hri_changed_fn(void *context, hr_level from, hr_level to);
 
 #define HRI_CHANGES_MAX 16
 
+/* Up to where an admission may lead. */
+typedef enum hri_gate_kind {
+    HRI_GATE_ADMIT,    /* to no more than warning, with a margin for memory that nobody charges */
+    HRI_GATE_DEGRADE,  /* to no more than warning */
+    HRI_GATE_CRITICAL, /* to no more than degraded */
+    HRI_GATES
+} hri_gate_kind;
+
+/* A ceiling that is read without a lock. */
+typedef struct hri_gate {
+    _Atomic uint64_t used_bytes;
+    _Atomic int64_t granted_bytes;
+} hri_gate;
+
 typedef struct hri_watcher {
     /* Constant once made. */
     hri_level_rules rules;
@@ -45,10 +59,10 @@ typedef struct hri_watcher {
     void *context;
 
     hri_level_word word;
-    _Atomic bool purged;                     /* since the last look: the allocator retains nothing of ours */
-    _Atomic uint64_t degrade_ceiling_bytes;  /* the root's use up to which an admission leads to no more than warning */
-    _Atomic uint64_t critical_ceiling_bytes; /* … to no more than degraded */
-    _Atomic uint64_t reserve_bytes;          /* the dropped reserve, see hri_books */
+    hri_gate gates[HRI_GATES];
+    _Atomic uint64_t reserve_bytes; /* the dropped reserve, see hri_books */
+    _Atomic bool purged;            /* since the last look: the allocator retains nothing of ours */
+    _Atomic bool aided;             /* reclaimers have freed something since the level rose to degraded */
 
     _Atomic uint64_t released_per_s; /* bytes that all budgets give back in a second, of late */
     _Atomic int64_t looked_ns;       /* when the gauges were last read */
@@ -62,6 +76,7 @@ typedef struct hri_watcher {
     hri_lease_word counter;   /* what the lease is counted by */
     hri_lease lease;          /* issued by the reading */
     hri_surprise surprise;    /* of what the groups leave */
+    uint64_t margin_bytes;    /* that the groups' lease left for what their counters may hide */
     hri_lease host_lease;     /* what the host left when its figures were read, which may have been before */
     bool purge_unread;        /* the allocator was purged since the reading before it */
     bool measured;            /* few blocks count as untouched that are not */
@@ -103,6 +118,9 @@ int hri_watcher_start(hri_watcher *watcher, hri_monitor *monitor);
 
 /* Looks: gives the level after that. */
 hr_level hri_watcher_look(hri_watcher *watcher, unsigned how);
+
+/* Takes no lock. */
+hri_ceiling hri_watcher_ceiling(const hri_watcher *watcher, hri_gate_kind kind);
 
 /* Is the last reading too old to rely on where no monitor reads? Takes no lock. */
 bool hri_watcher_is_stale(const hri_watcher *watcher);

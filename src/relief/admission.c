@@ -35,31 +35,34 @@ struct asking {
     hri_patience patience;
 };
 
-static uint64_t load(const _Atomic uint64_t *ceiling)
-{
-    return atomic_load_explicit(ceiling, memory_order_relaxed);
-}
-
 /* How far beyond where degraded begins a small request may go. */
-static uint64_t own_ceiling(hri_relief *relief, struct asking *asking)
+static hri_ceiling own_ceiling(hri_relief *relief, struct asking *asking)
 {
     if (asking->rank < 0) {
         pthread_mutex_lock(&relief->judging);
         asking->rank = hri_shedding_rank(&relief->shedding, asking->request->priority, asking->request->key);
         pthread_mutex_unlock(&relief->judging);
     }
-    uint64_t from = load(&relief->watcher->degrade_ceiling_bytes), to = load(&relief->watcher->critical_ceiling_bytes);
-    return hri_add(from, hri_share(hri_sub(to, from), asking->rank));
+    hri_ceiling from = hri_watcher_ceiling(relief->watcher, HRI_GATE_DEGRADE);
+    hri_ceiling to = hri_watcher_ceiling(relief->watcher, HRI_GATE_CRITICAL);
+    from.used_bytes = hri_add(from.used_bytes, hri_share(hri_sub(to.used_bytes, from.used_bytes), asking->rank));
+    if (to.granted_bytes == INT64_MAX)
+        from.granted_bytes = INT64_MAX;
+    else
+        from.granted_bytes += (int64_t)((double)(to.granted_bytes - from.granted_bytes) * asking->rank);
+    return from;
 }
 
 /* One attempt. Only what would lead beyond degrade_at pays for a rank. */
 static int promise(hri_relief *relief, struct asking *asking)
 {
     uint64_t bytes = asking->request->bytes;
-    uint64_t ceiling = asking->open ? HR_NONE : load(&relief->watcher->degrade_ceiling_bytes);
-    int error = hri_budget_promise(asking->budget, bytes, ceiling, &asking->shortage);
-    if (error && asking->shortage.ceiling && asking->small)
-        error = hri_budget_promise(asking->budget, bytes, own_ceiling(relief, asking), &asking->shortage);
+    hri_ceiling ceiling = hri_watcher_ceiling(relief->watcher, asking->small ? HRI_GATE_DEGRADE : HRI_GATE_ADMIT);
+    int error = hri_budget_promise(asking->budget, bytes, asking->open ? NULL : &ceiling, &asking->shortage);
+    if (error && asking->shortage.ceiling && asking->small) {
+        ceiling = own_ceiling(relief, asking);
+        error = hri_budget_promise(asking->budget, bytes, &ceiling, &asking->shortage);
+    }
     return error;
 }
 
@@ -68,19 +71,20 @@ static bool make_room(hri_relief *relief, const hri_shortage *shortage, hri_pati
 {
     if (patience->deadline_ns == 0 && (shortage->ceiling || shortage->narrowed)) {
         hri_relief_begin(relief, patience);
-        hri_watcher_look(relief->watcher, HRI_LOOK_FRESH);
+        hri_watcher_look(relief->watcher, HRI_LOOK_FRESH | HRI_LOOK_DUE);
         return true; /* the fresh figures may be all that was needed */
     }
     if (!shortage->ceiling)
         return hri_relief_shortage(relief, shortage, patience);
-    if (hri_budget_is_large(shortage->asked_bytes) && hri_relief_purge_for(relief, shortage, patience))
+    if (hri_relief_purge_for(relief, shortage, patience))
         return true;
-    /* The grant would lead to degraded, where relief would aim under recover_below: aim there at once. */
     hri_shortage all = *shortage;
     const hri_level_rules *rules = &relief->watcher->rules;
-    uint64_t margin = hri_sub(hri_share(shortage->limit_bytes, rules->degrade_at),
-                              hri_share(shortage->limit_bytes, rules->recover_below));
-    all.asked_bytes = hri_add(all.asked_bytes, margin + 1);
+    hri_ceiling degrade = hri_watcher_ceiling(relief->watcher, HRI_GATE_DEGRADE);
+    /* A grant that would lead to degraded would have relief aim under recover_below: aim there at once. */
+    if (shortage->asked_bytes > hri_budget_left_below(relief->tree, &degrade))
+        all.asked_bytes = hri_add(all.asked_bytes, 1 + hri_sub(hri_share(shortage->limit_bytes, rules->degrade_at),
+                                                               hri_share(shortage->limit_bytes, rules->recover_below)));
     bool freed = hri_relief_shortage(relief, &all, patience);
     hri_watcher_look(relief->watcher, HRI_LOOK_FRESH);
     return freed;
@@ -92,7 +96,7 @@ static int64_t retry_after(hri_relief *relief, const hri_shortage *shortage)
 {
     uint64_t over = shortage->ceiling ? hri_relief_excess(relief) : 0;
     uint64_t need = hri_max(over, hri_sub(shortage->asked_bytes, shortage->left_bytes));
-    uint64_t per_s = load(&relief->watcher->released_per_s);
+    uint64_t per_s = atomic_load_explicit(&relief->watcher->released_per_s, memory_order_relaxed);
     int64_t dwell_ns = hri_relief_probe_interval(relief), wait_ns = dwell_ns;
     if (shortage->hopeless)
         wait_ns = RETRY_MAX_NS;
@@ -127,15 +131,13 @@ static hr_verdict refuse(hri_relief *relief, hr_level level, struct asking *aski
 /* A level that refuses whatever the room: the shortage that it stands for. */
 static hri_shortage level_shortage(hri_relief *relief, const struct asking *asking)
 {
-    const hri_watcher *watcher = relief->watcher;
-    uint64_t ceiling = load(asking->small ? &watcher->critical_ceiling_bytes : &watcher->degrade_ceiling_bytes);
+    hri_ceiling ceiling = hri_watcher_ceiling(relief->watcher, asking->small ? HRI_GATE_CRITICAL : HRI_GATE_ADMIT);
     hri_accounts accounts;
     hri_budget_tree_glance(relief->tree, &accounts);
-    uint64_t used = hri_add(accounts.held_bytes, accounts.promised_bytes);
     return (hri_shortage){
         .budget = &relief->tree->root,
         .asked_bytes = asking->request->bytes,
-        .left_bytes = hri_sub(ceiling, used),
+        .left_bytes = hri_budget_left_below(relief->tree, &ceiling),
         .limit_bytes = accounts.limit_bytes,
         .ceiling = true,
     };
@@ -156,11 +158,24 @@ static bool is_probe(hri_relief *relief, const struct asking *asking)
     return passes;
 }
 
-static hr_level look(hri_relief *relief)
+static bool is_shut(const struct asking *asking, hr_level level)
+{
+    return !asking->open && (level == HR_CRITICAL || (level == HR_DEGRADED && !asking->small));
+}
+
+/* Gives the level that a request finds. Where no monitor relieves, a request that would find it shut does: else nobody
+ * would, and the level would stay for ever. */
+static hr_level look(hri_relief *relief, const struct asking *asking)
 {
     hr_level level = hri_level_word_get(&relief->watcher->word);
-    bool unwatched = !hri_monitor_is_running(relief->monitor) && hri_watcher_is_stale(relief->watcher);
-    return level > HR_NORMAL || unwatched ? hri_watcher_look(relief->watcher, 0) : level;
+    bool unwatched = !hri_monitor_is_running(relief->monitor);
+    if (level > HR_NORMAL || (unwatched && hri_watcher_is_stale(relief->watcher)))
+        level = hri_watcher_look(relief->watcher, 0);
+    if (unwatched && is_shut(asking, level)) {
+        hri_relief_act(relief, HRI_ACTOR_REQUEST);
+        level = hri_level_word_get(&relief->watcher->word);
+    }
+    return level;
 }
 
 hr_verdict hri_relief_admit(hri_relief *relief, const hr_request *request, hr_ticket *ret_ticket)
@@ -173,12 +188,11 @@ hr_verdict hri_relief_admit(hri_relief *relief, const hr_request *request, hr_ti
         .rank = -1,
     };
     *ret_ticket = (hr_ticket){.asked_bytes = request->bytes, .limit_name = ""};
-    hr_level level = look(relief);
+    hr_level level = look(relief, &asking);
     if (level == HR_CRITICAL && !asking.open)
         asking.open = is_probe(relief, &asking);
-    bool shut = !asking.open && (level == HR_CRITICAL || (level == HR_DEGRADED && !asking.small));
     int error = -EDQUOT;
-    if (shut) {
+    if (is_shut(&asking, level)) {
         asking.shortage = level_shortage(relief, &asking);
     } else {
         do

@@ -3,6 +3,7 @@
 
 #include "base/checked.h"
 #include "base/wait.h"
+#include "os/clock.h"
 #include "os/heap.h"
 
 #include <headroom/relief.h>
@@ -104,8 +105,10 @@ bool hri_purger_run(hri_purger *purger, uint64_t kept_bytes, hri_purge_need need
         hri_process_open(&purger->process, &(hri_site){.root = ""}); /* if that fails, purges count nothing */
         purger->inherited = false;
     }
+    int64_t ran_ns = hri_os_thread_ns();
     uint64_t bytes = purge(&purger->process);
-    int64_t end_ns = hri_clock_now(purger->clock), cost_ns = end_ns - start_ns;
+    int64_t end_ns = hri_clock_now(purger->clock), took_ns = end_ns - start_ns;
+    int64_t cost_ns = hri_earlier(took_ns, hri_os_thread_ns() - ran_ns); /* on a busy machine it waits for its turn */
     pthread_mutex_lock(&purger->lock);
     if (need != HRI_PURGE_ORDINARY || bytes >= kept_bytes / HRI_PURGE_SHARE)
         purger->fruitless = 0;
@@ -119,7 +122,7 @@ bool hri_purger_run(hri_purger *purger, uint64_t kept_bytes, hri_purge_need need
     purger->next_ns[HRI_PURGE_URGENT] = end_ns + hri_later(rest_ns, purger->urgent_interval_ns);
     purger->next_ns[HRI_PURGE_NEEDED] =
         bytes < kept_bytes / HRI_PURGE_SHARE ? purger->next_ns[HRI_PURGE_URGENT] : end_ns + purger->urgent_interval_ns;
-    purger->longest_ns = hri_later(purger->longest_ns, cost_ns);
+    purger->longest_ns = hri_later(purger->longest_ns, took_ns);
     purger->count++;
     pthread_cond_broadcast(&purger->done);
     pthread_mutex_unlock(&purger->lock);

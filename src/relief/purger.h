@@ -20,7 +20,7 @@ typedef enum hri_purge_need {
     HRI_PURGE_ORDINARY, /* the allocator may keep something: the interval, twice as long after each fruitless purge */
     HRI_PURGE_WANTED,   /* what was given back is all that the level waits for: the interval */
     HRI_PURGE_URGENT,   /* the limit is near, and much was given back: the urgent interval */
-    HRI_PURGE_NEEDED,   /* a large demand would be refused for what was given back: the same, and whatever it costs
+    HRI_PURGE_NEEDED,   /* demands would be refused for much that was given back: the same, and whatever it costs
                          * while purges do return something, or twice as much is kept as the last one left */
     HRI_PURGE_NEEDS
 } hri_purge_need;

@@ -112,11 +112,18 @@ static void tell(hri_relief *relief, bool purge, uint64_t bytes)
         relief->relieved(relief->context, purge, bytes);
 }
 
+void hri_relief_note_aid(hri_relief *relief)
+{
+    atomic_store_explicit(&relief->watcher->aided, true, memory_order_relaxed);
+}
+
 uint64_t hri_relief_run(hri_relief *relief, const hri_reclaim_goal *goal)
 {
     uint64_t freed = hri_reclaimers_run(&relief->reclaimers, goal);
     count(&relief->reliefs, freed > 0);
     count(&relief->relieved_bytes, freed);
+    if (freed > 0)
+        hri_relief_note_aid(relief);
     tell(relief, false, freed);
     return freed;
 }
@@ -145,6 +152,8 @@ static hri_purge_need need_to_purge(hri_relief *relief, const hri_sight *sight, 
     uint64_t hidden = hri_min(kept_bytes, sight->retained_bytes), over = over_aim(relief, sight);
     if (hri_level_word_get(&relief->watcher->word) < HR_DEGRADED || sight->ledgers.worst == HRI_LEDGER_BUDGET)
         return HRI_PURGE_ORDINARY;
+    if (hidden > hri_share(sight->ledgers.worst_limit_bytes, KEPT_SHARE))
+        return HRI_PURGE_NEEDED;
     if (hidden > hri_share(sight->ledgers.worst_limit_bytes, URGENT_SHARE))
         return HRI_PURGE_URGENT;
     return over > 0 && hidden >= over ? HRI_PURGE_WANTED : HRI_PURGE_ORDINARY;
@@ -152,17 +161,18 @@ static hri_purge_need need_to_purge(hri_relief *relief, const hri_sight *sight, 
 
 /* The same of a demand: can what the allocator keeps be all that it lacks? How much of that was given back is known by what
  * looks saw, so it is rather more. Where most of it may be what nobody ever charged, a large demand tries at the ordinary
- * rate, and a small one leaves that to the monitor. */
+ * rate, and a small one leaves that to the monitor. Where it is much, no cost is too high: everybody would be refused, and
+ * clients that give back meanwhile leave the process empty. */
 static bool demand_needs_purge(const hri_shortage *shortage, const hri_sight *sight, uint64_t kept_bytes,
                                hri_purge_need *ret_need)
 {
     uint64_t short_bytes = hri_sub(shortage->asked_bytes, shortage->left_bytes), retained = sight->retained_bytes;
     bool large = hri_budget_is_large(shortage->asked_bytes);
-    bool much = retained > hri_share(shortage->limit_bytes, URGENT_SHARE);
+    bool much = retained > hri_share(shortage->limit_bytes, large ? URGENT_SHARE : KEPT_SHARE);
     if (retained < short_bytes / 2)
         *ret_need = HRI_PURGE_ORDINARY;
     else
-        *ret_need = large && much ? HRI_PURGE_NEEDED : HRI_PURGE_URGENT;
+        *ret_need = much ? HRI_PURGE_NEEDED : HRI_PURGE_URGENT;
     return retained >= short_bytes || (large && kept_bytes >= short_bytes);
 }
 
@@ -196,7 +206,8 @@ bool hri_relief_purge_for(hri_relief *relief, const hri_shortage *shortage, hri_
     uint64_t bytes;
     hri_watcher_read(relief->watcher, &sight);
     uint64_t kept = kept_bytes(relief, &sight);
-    if (patience->purges == PURGES_MAX || !demand_needs_purge(shortage, &sight, kept, &need))
+    bool useless = shortage->ceiling && sight.ledgers.worst == HRI_LEDGER_BUDGET; /* it bound: pages do not count */
+    if (useless || patience->purges == PURGES_MAX || !demand_needs_purge(shortage, &sight, kept, &need))
         return false;
     bool done = hri_purger_await(&relief->purger) || purge_for(relief, need, kept, &bytes);
     if (!done)
@@ -350,9 +361,8 @@ static unsigned act_once(hri_relief *relief, hri_actor actor)
     };
     uint64_t freed = goal.want_bytes ? hri_relief_run(relief, &goal) : 0;
     bool out_of_time = freed < goal.want_bytes && hri_clock_now(relief->clock) >= goal.deadline_ns;
-    if (!on_request)
-        purge(relief);
-    if (on_request && !watched_over && freed == 0)
+    uint64_t purged = watched_over ? 0 : purge(relief);
+    if (on_request && !watched_over && freed == 0 && purged == 0)
         return HRI_LOOK_RELIEVED | HRI_LOOK_BLIND; /* nothing has changed that a reading would show */
     if (actor == HRI_ACTOR_CALLER || (on_request && !watched_over))
         return HRI_LOOK_RELIEVED;
@@ -366,7 +376,7 @@ void hri_relief_act(hri_relief *relief, hri_actor actor)
         atomic_flag_test_and_set_explicit(&relief->acting, memory_order_acquire))
         return;
     unsigned how = HRI_LOOK_FRESH;
-    if (hri_relief_excess(relief) > 0 || actor != HRI_ACTOR_REQUEST)
+    if (hri_relief_excess(relief) > 0 || actor != HRI_ACTOR_REQUEST || !hri_monitor_is_running(relief->monitor))
         how |= act_once(relief, actor);
     if (actor == HRI_ACTOR_CALLER)
         how |= HRI_LOOK_STRAIGHT;

@@ -78,6 +78,9 @@ void hri_relief_read(hri_relief *relief, hri_relief_counts *ret_counts);
 /* Runs reclaimers towards a goal and counts what they gave. */
 uint64_t hri_relief_run(hri_relief *relief, const hri_reclaim_goal *goal);
 
+/* A reclaimer has freed something. */
+void hri_relief_note_aid(hri_relief *relief);
+
 /* From now on a demand's time in reclaimers counts. */
 void hri_relief_begin(hri_relief *relief, hri_patience *patience);
 
@@ -90,7 +93,7 @@ bool hri_relief_purge_for(hri_relief *relief, const hri_shortage *shortage, hri_
 
 /* Who acts on an emergency, and so how long it may take. */
 typedef enum hri_actor {
-    HRI_ACTOR_REQUEST, /* a thread that serves somebody: one slice, no purge; the monitor does the rest */
+    HRI_ACTOR_REQUEST, /* a thread that serves somebody: one slice, no purge; the monitor, where it runs, does the rest */
     HRI_ACTOR_MONITOR,
     HRI_ACTOR_CALLER, /* hr_guard_check() */
 } hri_actor;

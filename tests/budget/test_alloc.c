@@ -179,7 +179,7 @@ static void a_promise_pays_first_and_gets_its_surplus_back(void **state)
     (void)state;
     hri_shortage shortage;
     uint64_t promise = 10000;
-    assert_int_equal(hri_budget_promise(&tree.root, promise, HR_NONE, &shortage), 0);
+    assert_int_equal(hri_budget_promise(&tree.root, promise, NULL, &shortage), 0);
     void *block = hri_alloc_promised(&tree.root, 4048, &promise);
     assert_non_null(block);
     assert_int_equal(used(&tree.root), 10000); /* nothing beside the promise */

@@ -330,7 +330,7 @@ static void promises_count_and_become_holding(void **state)
 {
     (void)state;
     hri_shortage shortage;
-    assert_int_equal(hri_budget_promise(fixture.root, 600, HR_NONE, &shortage), 0);
+    assert_int_equal(hri_budget_promise(fixture.root, 600, NULL, &shortage), 0);
     assert_int_equal(read_figures(fixture.root).used_bytes, 600);
     assert_int_equal(read_figures(fixture.root).promised_bytes, 600);
     assert_int_equal(hr_budget_charge(fixture.root, 401), -EDQUOT);
@@ -341,7 +341,8 @@ static void promises_count_and_become_holding(void **state)
     hr_budget_uncharge(fixture.root, 250);
     assert_int_equal(read_figures(fixture.root).used_bytes, 0);
     /* A ceiling is a limit for this one demand. */
-    assert_int_equal(hri_budget_promise(fixture.root, 600, 599, &shortage), -EDQUOT);
+    hri_ceiling ceiling = {.used_bytes = 599, .granted_bytes = INT64_MAX};
+    assert_int_equal(hri_budget_promise(fixture.root, 600, &ceiling, &shortage), -EDQUOT);
     assert_true(shortage.ceiling);
     assert_int_equal(shortage.left_bytes, 599);
     assert_int_equal(read_figures(fixture.root).refused, 1); /* the charge above: a ceiling is no refusal yet */

@@ -175,21 +175,41 @@ static void nothing_known_is_nothing_used(void **state)
     assert_true(ledgers.use == 0);
     assert_true(free_of_groups() == HR_NONE);
     assert_true(ledgers.kernel_limit_bytes == HR_NONE);
-    assert_true(hri_ledgers_ceiling(&books, 0.9) == HR_NONE);
+    hri_ceiling ceiling = hri_ledgers_ceiling(&books, 0.9, 0, 0);
+    assert_true(ceiling.used_bytes == HR_NONE);
+    assert_true(ceiling.granted_bytes == INT64_MAX);
+}
+
+#define SAMPLE (7 * MIB) /* the word of the lease, before the reading */
+
+/* What an admission may still be granted by the kernel's ledgers. */
+static int64_t room(double threshold, uint64_t margin_bytes)
+{
+    return hri_ledgers_ceiling(&books, threshold, margin_bytes, SAMPLE).granted_bytes - (int64_t)SAMPLE;
 }
 
 static void the_ceiling_counts_what_is_granted_and_not_yet_touched(void **state)
 {
     (void)state;
-    /* The group has 40 of 100: the root may have 50 more than its 8 before the group would be over 0.9. */
-    assert_true(hri_ledgers_ceiling(&books, 0.9) == 58 * MIB);
-    hold(30 * MIB);
+    /* The group has 40 of 100: 50 more before it would be over 0.9. */
+    assert_true(room(0.9, 0) == 50 * (int64_t)MIB);
     books.ours.pending_bytes = 20 * MIB;
-    assert_true(hri_ledgers_ceiling(&books, 0.9) == 60 * MIB);
-    books.accounts.held_bytes = 33 * MIB; /* since the reading: the ceiling stays */
-    assert_true(hri_ledgers_ceiling(&books, 0.9) == 60 * MIB);
+    assert_true(room(0.9, 0) == 30 * (int64_t)MIB);
+    assert_true(room(0.9, 4 * MIB) == 26 * (int64_t)MIB); /* for memory that nobody charges */
+    books.accounts.held_bytes = 33 * MIB;                 /* since the reading: the ceiling stays */
+    assert_true(room(0.9, 0) == 30 * (int64_t)MIB);
     books.accounts.own_limit_bytes = 40 * MIB;
-    assert_true(hri_ledgers_ceiling(&books, 0.9) == 36 * MIB);
+    assert_true(room(0.9, 0) == 30 * (int64_t)MIB);
+    assert_true(hri_ledgers_ceiling(&books, 0.9, 0, SAMPLE).used_bytes == 36 * MIB);
+}
+
+/* Prevents: beyond a threshold the room was 0, whether use was just over it or far, and the share that is shed, which is
+ * between two thresholds, did not grow with use. */
+static void beyond_a_threshold_the_room_is_negative(void **state)
+{
+    (void)state;
+    assert_true(room(0.3, 0) == -10 * (int64_t)MIB);
+    assert_true(room(0.5, 0) == 10 * (int64_t)MIB);
 }
 
 static void charges_call_where_the_budgets_own_threshold_is(void **state)
@@ -221,7 +241,7 @@ static void an_unknown_use_is_no_alarm_and_its_limit_holds(void **state)
     hri_ledgers ledgers = compute();
     assert_true(ledgers.kernel_limit_bytes == 100 * MIB);
     assert_true(ledgers.use < 0.5);
-    assert_true(hri_ledgers_ceiling(&books, 0.9) == 90 * MIB);
+    assert_true(hri_ledgers_ceiling(&books, 0.9, 0, 0).used_bytes == 90 * MIB);
 }
 
 int main(void)
@@ -238,6 +258,7 @@ int main(void)
         TEST(a_limit_of_0_is_full),
         TEST(nothing_known_is_nothing_used),
         TEST(the_ceiling_counts_what_is_granted_and_not_yet_touched),
+        TEST(beyond_a_threshold_the_room_is_negative),
         TEST(charges_call_where_the_budgets_own_threshold_is),
         TEST(of_equal_limits_the_cgroups_is_named),
         TEST(an_unknown_use_is_no_alarm_and_its_limit_holds),

@@ -24,22 +24,25 @@ static void the_table(void **state)
         bool relieved, met;
         hr_level level;
     } rows[] = {
-        {0.0, 0.50, 0, 0, HR_NORMAL},   {0.1, 0.80, 0, 0, HR_WARNING},  /* up at once, at the threshold */
-        {0.2, 0.76, 0, 0, HR_WARNING},                                  /* not below warn_below */
-        {0.3, 0.74, 0, 0, HR_WARNING},  {1.2, 0.74, 0, 0, HR_WARNING},  /* the dwell runs from 0.3 */
-        {1.3, 0.74, 0, 0, HR_NORMAL},   {2.0, 0.90, 0, 0, HR_WARNING},  /* degraded begins over 0.90 */
-        {2.1, 0.91, 0, 0, HR_DEGRADED}, {2.2, 0.85, 0, 0, HR_DEGRADED}, /* not below recover_below */
-        {4.0, 0.79, 0, 0, HR_DEGRADED}, {4.9, 0.81, 0, 0, HR_DEGRADED}, /* the dwell starts anew */
-        {5.0, 0.79, 0, 0, HR_DEGRADED}, {6.0, 0.79, 0, 0, HR_WARNING},
-        {6.1, 0.95, 0, 0, HR_DEGRADED}, {6.2, 0.951, 0, 0, HR_CRITICAL},
-        {6.3, 0.85, 0, 0, HR_CRITICAL}, {6.4, 0.70, 0, 0, HR_CRITICAL},
-        {7.4, 0.70, 0, 0, HR_NORMAL},   /* all the way, in one dwell */
-        {8.0, 0.91, 1, 0, HR_CRITICAL}, /* relief ran and did not help */
-        {8.1, 0.10, 0, 0, HR_CRITICAL}, {9.1, 0.10, 0, 0, HR_NORMAL},
-        {9.2, 0.85, 1, 0, HR_WARNING},  /* relief got below degrade_at */
-        {9.3, 0.85, 0, 1, HR_CRITICAL}, /* a limit was met */
-        {9.4, 0.10, 0, 0, HR_CRITICAL}, {10.4, 0.10, 0, 0, HR_NORMAL},
-        {10.5, 0.30, 0, 1, HR_NORMAL}, /* one large request is no emergency */
+        {0.0, 0.50, 0, 0, HR_NORMAL},    {0.1, 0.80, 0, 0, HR_WARNING},  /* up at once, at the threshold */
+        {0.2, 0.76, 0, 0, HR_WARNING},                                   /* not below warn_below */
+        {0.3, 0.74, 0, 0, HR_WARNING},   {1.2, 0.74, 0, 0, HR_WARNING},  /* the dwell runs from 0.3 */
+        {1.3, 0.74, 0, 0, HR_NORMAL},    {2.0, 0.90, 0, 0, HR_WARNING},  /* degraded begins over 0.90 */
+        {2.1, 0.91, 0, 0, HR_DEGRADED},  {2.2, 0.85, 0, 0, HR_DEGRADED}, /* not below recover_below */
+        {4.0, 0.79, 0, 0, HR_DEGRADED},  {4.9, 0.81, 0, 0, HR_DEGRADED}, /* the dwell starts anew */
+        {5.0, 0.79, 0, 0, HR_DEGRADED},  {6.0, 0.79, 0, 0, HR_WARNING},
+        {6.1, 0.95, 0, 0, HR_DEGRADED},  {6.2, 0.951, 0, 0, HR_CRITICAL},
+        {6.3, 0.70, 0, 0, HR_CRITICAL},  {7.2, 0.70, 0, 0, HR_CRITICAL},
+        {7.3, 0.70, 0, 0, HR_NORMAL}, /* all the way, in one dwell */
+        {7.4, 0.96, 0, 0, HR_CRITICAL},  {7.5, 0.95, 0, 0, HR_CRITICAL},
+        {8.5, 0.94, 0, 0, HR_DEGRADED}, /* a state to live in */
+        {8.6, 0.10, 0, 0, HR_DEGRADED},  {9.6, 0.10, 0, 0, HR_NORMAL},
+        {9.7, 0.91, 1, 0, HR_DEGRADED}, /* relief ran and did not help: no reason for more */
+        {9.8, 0.10, 0, 0, HR_DEGRADED},  {10.8, 0.10, 0, 0, HR_NORMAL},
+        {10.9, 0.85, 0, 1, HR_CRITICAL}, /* a limit was hit */
+        {11.0, 0.85, 0, 0, HR_CRITICAL}, {12.0, 0.85, 0, 0, HR_DEGRADED},
+        {12.1, 0.10, 0, 0, HR_DEGRADED}, {13.1, 0.10, 0, 0, HR_NORMAL},
+        {13.2, 0.30, 0, 1, HR_NORMAL}, /* one large request is no emergency */
     };
     hri_level_rules rules = defaults();
     hri_level_state level = {HR_NORMAL, HR_NORMAL, 0};
@@ -64,6 +67,66 @@ static void refuse_until_recovered_is_the_sources_literal_rule(void **state)
     hri_level_state level = {HR_NORMAL, HR_NORMAL, 0};
     assert_int_equal(hri_level_next(&rules, &level, &(hri_level_input){.use = 0.92}), HR_DEGRADED);
     assert_int_equal(hri_level_next(&rules, &level, &(hri_level_input){.use = 0.85, .relieved = true}), HR_CRITICAL);
+    assert_int_equal(hri_level_next(&rules, &level, &(hri_level_input){.use = 0.81, .now_ns = HRI_SECOND}),
+                     HR_CRITICAL);
+    assert_int_equal(hri_level_next(&rules, &level, &(hri_level_input){.use = 0.81, .now_ns = INT64_MAX}), HR_CRITICAL);
+}
+
+/* Prevents a server from running empty: its clients give memory back, and for a dwell nobody may take it. */
+static void where_nobody_aids_the_levels_that_refuse_end_at_once(void **state)
+{
+    (void)state;
+    hri_level_rules rules = defaults();
+    hri_level_state level = {HR_NORMAL, HR_NORMAL, 0};
+    hri_level_input input = {.use = 0.99, .unaided = true};
+    assert_int_equal(hri_level_next(&rules, &level, &input), HR_CRITICAL);
+    input.use = 0.80;
+    assert_int_equal(hri_level_next(&rules, &level, &input), HR_CRITICAL); /* not below recover_below */
+    input.use = 0.79;
+    assert_int_equal(hri_level_next(&rules, &level, &input), HR_WARNING);
+    input.use = 0.10;
+    assert_int_equal(hri_level_next(&rules, &level, &input), HR_WARNING); /* which refuses nothing: after the dwell */
+    input.now_ns = rules.dwell_ns;
+    assert_int_equal(hri_level_next(&rules, &level, &input), HR_NORMAL);
+}
+
+static double draw(double from, double to)
+{
+    return from + (to - from) * (rand() / (double)RAND_MAX);
+}
+
+/* Any legal thresholds, any state: with low use the level is normal within three dwells. */
+static void any_set_of_thresholds_recovers_from_any_state(void **state)
+{
+    (void)state;
+    srand(5);
+    for (int set = 0; set < 100000; set++) {
+        hri_level_rules rules = {
+            .warn_at = rand() % 2 ? draw(0, 1) : 0,
+            .warn_below = rand() % 2 ? draw(0, 1) : 0,
+            .degrade_at = rand() % 2 ? draw(0, 1) : 0,
+            .critical_at = rand() % 2 ? draw(0, 1) : 0,
+            .recover_below = rand() % 2 ? draw(0, 1) : 0,
+            .dwell_ns = rand() % 2 ? HRI_SECOND : 0,
+            .refuse_until_recovered = rand() % 2,
+        };
+        if (hri_level_rules_fit(&rules) != 0)
+            continue;
+        hri_level_state level = {HR_NORMAL, HR_NORMAL, 0};
+        hri_level_input input = {0};
+        for (int i = 0; i < 5; i++) {
+            input = (hri_level_input){.use = draw(0, 1.1), .now_ns = input.now_ns + rand() % HRI_SECOND};
+            input.relieved = rand() % 2;
+            input.met = rand() % 2;
+            input.unaided = rand() % 2;
+            hri_level_next(&rules, &level, &input);
+        }
+        double low = rules.warn_below < rules.recover_below ? rules.warn_below : rules.recover_below;
+        input = (hri_level_input){.use = low / 2, .now_ns = input.now_ns};
+        for (int i = 0; i < 3; i++, input.now_ns += rules.dwell_ns)
+            hri_level_next(&rules, &level, &input);
+        assert_int_equal(level.level, HR_NORMAL);
+    }
 }
 
 static void straight_falls_without_the_dwell(void **state)
@@ -219,6 +282,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_table),
         cmocka_unit_test(refuse_until_recovered_is_the_sources_literal_rule),
+        cmocka_unit_test(where_nobody_aids_the_levels_that_refuse_end_at_once),
+        cmocka_unit_test(any_set_of_thresholds_recovers_from_any_state),
         cmocka_unit_test(straight_falls_without_the_dwell),
         cmocka_unit_test(source_12_samples_around_a_threshold_do_not_flap),
         cmocka_unit_test(random_series_keep_the_rules),

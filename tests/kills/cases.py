@@ -16,7 +16,6 @@ import dataclasses
 
 ALL = ("glibc", "jemalloc", "mimalloc", "tcmalloc")
 V2 = "killed or refused in some runs on the slow guest: not understood yet"
-RULES = "admission at critical and degraded as a state to live in"
 HEAP = "a heap of the library's own"
 SIGHT = "finer readings of page cache, slab and address space"
 CANNOT = "cannot be seen in time from inside; README says so"
@@ -104,9 +103,13 @@ CASES = [
     # What cannot be prevented.
     Case("limit_lowered", "limit_lowered 60000 {seed}", right=("ok", "killed"), later=CANNOT),
     Case("fork_cow", "fork_cow 40", right=("ok", "killed"), later=CANNOT),
+    # A server whose memory only its clients can give back; a process in which nobody watches.
+    Case("steady", "steady 4 {seed}", quick=1),
+    Case("steady_even", "steady 4 {seed} 16 1024 65536 45"),
+    Case("steady_large", "steady 4 {seed} 4 100000 400000 10"),
+    Case("steady_one", "steady 4 {seed} 1 1000 64000"),
+    Case("nomonitor", "nomonitor 1000 5 65536", quick=1),
     # What waits for later parts.
-    Case("steady", "steady 6 {seed}", later=RULES),
-    Case("nomonitor", "nomonitor 1000 5 65536", later=RULES),
     Case("cache_critical", "cache_critical 100000 2 8", later=HEAP),
     Case("arena_top", "arena_top 64 45 1 40", later=HEAP),
     Case("arena_top_backwards", "arena_top 64 45 4 40 backwards", later=HEAP),

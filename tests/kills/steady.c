@@ -3,15 +3,17 @@
  * to degrade_at, memory that nobody charged tipped the level over, nothing could be relieved, and everything was
  * refused for a dwell while clients deleted nearly all of it.
  *
- *     steady SECONDS SEED      in 64 MiB
+ *     steady SECONDS SEED [THREADS [LEAST MOST [DELETES]]]      in 64 MiB
  *
- * 16 threads put values of 1 to 64 KiB by admission and malloc(), default options; one call in four deletes a random
- * value. The use of the group is sampled every 10 ms once it has been at 70 % of the limit, or after one second.
- * Right: the mean is at least 80 % of the limit, no sample is below 60 %, and nothing is killed.
+ * 16 threads put values of 1 to 64 KiB (LEAST to MOST bytes) by admission and malloc(), default options; 25 of 100 calls
+ * (DELETES) delete a random value. A value that a put replaces is deleted, also if the put is refused. The use of the group
+ * is sampled every 10 ms once it has been at 70 % of the limit.
+ * Right: the mean is at least 80 % of the limit, no sample is below 60 %, no second passes without a grant, and
+ * nothing is killed.
  */
 #include "kills/kills.h"
 
-#define CLIENTS 16
+#define CLIENTS_MAX 64
 #define SLOTS 16384
 
 typedef struct value {
@@ -24,6 +26,7 @@ static _Atomic(value *) slots[SLOTS];
 static atomic_bool stop;
 static atomic_long served, refused;
 static uint64_t seed;
+static size_t least, most, deletes;
 
 static void drop(value *old)
 {
@@ -58,37 +61,60 @@ static void *client(void *number)
     uint64_t state = hrt_seeded(seed, (uintptr_t)number);
     while (!stop) {
         _Atomic(value *) *slot = &slots[hrt_below(&state, SLOTS)];
-        value *new = hrt_below(&state, 4) ? put(KIB + hrt_below(&state, 63 * KIB)) : NULL;
+        value *new = hrt_below(&state, 100) >= deletes ? put(least + hrt_below(&state, most - least + 1)) : NULL;
         drop(atomic_exchange(slot, new));
         usleep(200);
     }
     return NULL;
 }
 
+/* What is sampled while the server runs. */
+static struct {
+    double sum, lowest;
+    long count;
+    long served;        /* when that last changed, */
+    int64_t changed_ns; /* and how long it took at most */
+    int64_t pause_ns;
+} seen = {.lowest = 1};
+
+static void sample(double use)
+{
+    int64_t now_ns = hrt_now_ns();
+    seen.sum += use;
+    seen.lowest = use < seen.lowest ? use : seen.lowest;
+    if (seen.count++ == 0 || seen.served != served) {
+        seen.served = served;
+        seen.changed_ns = now_ns;
+    }
+    seen.pause_ns = now_ns - seen.changed_ns > seen.pause_ns ? now_ns - seen.changed_ns : seen.pause_ns;
+}
+
 int main(int argc, char **argv)
 {
-    pthread_t threads[CLIENTS];
+    pthread_t threads[CLIENTS_MAX];
     hrt_cgroup group = hrt_own_group();
-    int64_t start_ns = hrt_now_ns(), end_ns = start_ns + hrt_number(argc, argv, 1, 6) * SECOND;
+    int64_t end_ns = hrt_now_ns() + hrt_number(argc, argv, 1, 6) * SECOND;
     seed = (uint64_t)hrt_number(argc, argv, 2, 1);
+    long clients = hrt_number(argc, argv, 3, 16);
+    least = (size_t)hrt_number(argc, argv, 4, KIB);
+    most = (size_t)hrt_number(argc, argv, 5, 64 * KIB);
+    deletes = (size_t)hrt_number(argc, argv, 6, 25);
+    HRT_MUST(clients <= CLIENTS_MAX && sizeof(value) <= least && least <= most);
     HRT_MUST(hr_guard_new(NULL, &guard) == 0);
     hr_figures figures;
     HRT_MUST(hr_guard_read(guard, &figures) == 0);
-    double limit = (double)figures.limit_bytes, sum = 0, lowest = 1;
-    long samples = 0;
-    hrt_start(threads, CLIENTS, client);
+    hrt_start(threads, clients, client);
     for (bool full = false; hrt_now_ns() < end_ns; usleep(10000)) {
-        double use = (double)hrt_cgroup_usage(&group) / limit;
-        full = full || use >= 0.7 || hrt_now_ns() - start_ns >= SECOND;
-        if (!full)
-            continue;
-        sum += use;
-        lowest = use < lowest ? use : lowest;
-        samples++;
+        double use = (double)hrt_cgroup_usage(&group) / (double)figures.limit_bytes;
+        full = full || use >= 0.7;
+        if (full)
+            sample(use);
     }
     stop = true;
-    hrt_join(threads, CLIENTS);
+    hrt_join(threads, clients);
     hrt_show(guard, "end");
-    printf("mean use %.3f, lowest %.3f, served %ld, refused %ld\n", sum / (double)samples, lowest, served, refused);
-    return sum / (double)samples >= 0.8 && lowest >= 0.6 ? HRT_RIGHT : HRT_REFUSED;
+    double mean = seen.sum / (double)seen.count;
+    printf("mean use %.3f, lowest %.3f, longest pause %.0f ms, served %ld, refused %ld\n", mean, seen.lowest,
+           (double)seen.pause_ns / 1e6, served, refused);
+    return seen.count > 0 && mean >= 0.8 && seen.lowest >= 0.6 && seen.pause_ns < SECOND ? HRT_RIGHT : HRT_REFUSED;
 }
