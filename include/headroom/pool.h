@@ -52,6 +52,7 @@ typedef struct hr_pool_figures {
     uint64_t trimmed;      /* blocks whose memory went back to the kernel */
     uint64_t refused;      /* gets that the budget or the machine refused */
     uint64_t unpooled; /* blocks larger than the pool's that were ever handed out; those that are out are in in_use */
+    uint64_t faults;   /* puts that were refused: of a block that no user had, or of what is no block of the pool */
 } hr_pool_figures;
 
 /* ── bytes ──────────────────────────────────────────────────────────────────────────────────────────────────────── */
@@ -80,7 +81,7 @@ HR_API HR_MUST_CHECK int hr_byte_pool_new(hr_guard *guard, const hr_byte_pool_op
                                           hr_byte_pool **ret_pool);
 
 /* Gives a buffer of at least `size` bytes, whose contents are not defined. More than the pool's largest size is served by
- * the allocator, charged and counted; while such a buffer is out, every put of the pool's is a call.
+ * the allocator, charged and counted.
  *
  * returns  the buffer; NULL with errno EDQUOT (refused after relief) or ENOMEM
  * threads  any
@@ -281,7 +282,7 @@ HR_API void hr_object_pool_put_slowly_(hr_object_pool *pool, void *object);
 static inline void *hr_byte_pool_get(hr_byte_pool *pool, size_t size)
 {
     void *block;
-    if (size <= hr_pool_face_of_(pool)->size_bytes && hr_pool_pop_(pool, &block))
+    if (size <= hr_pool_face_of_(pool)->size_bytes && hr_pool_pop_any_(pool, &block))
         return block;
     return hr_byte_pool_get_slowly_(pool, size);
 }
@@ -289,7 +290,7 @@ static inline void *hr_byte_pool_get(hr_byte_pool *pool, size_t size)
 /* As declared above: with this thread's magazine, as far as that goes. */
 static inline void hr_byte_pool_put(hr_byte_pool *pool, void *block)
 {
-    if (!block || !hr_pool_push_(pool, block))
+    if (!hr_pool_push_any_(pool, block))
         hr_byte_pool_put_slowly_(pool, block);
 }
 
@@ -297,13 +298,13 @@ static inline void hr_byte_pool_put(hr_byte_pool *pool, void *block)
 static inline void *hr_object_pool_get(hr_object_pool *pool)
 {
     void *object;
-    return hr_pool_pop_(pool, &object) ? object : hr_object_pool_get_slowly_(pool);
+    return hr_pool_pop_any_(pool, &object) ? object : hr_object_pool_get_slowly_(pool);
 }
 
 /* As declared above: with this thread's magazine, as far as that goes. */
 static inline void hr_object_pool_put(hr_object_pool *pool, void *object)
 {
-    if (!object || !hr_pool_push_(pool, object))
+    if (!hr_pool_push_any_(pool, object))
         hr_object_pool_put_slowly_(pool, object);
 }
 
