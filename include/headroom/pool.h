@@ -23,11 +23,14 @@
  * lock either. None of this is for signal handlers: where a thread's own stack of idle blocks is empty or full, or where
  * there is none, locks are taken, which the interrupted code may hold.
  *
- * Misuse is a fault (hr_figures.faults): a block that is put twice, or into a pool that it is not of, is refused, and so is
- * any other address; its memory is not looked at. Debug builds of the library find it at once and abort. Release builds find
- * it at once when it is the block that was put last, or when blocks pass between threads, some time later otherwise.
- * So is the use of a pool that was freed, but for a thread that does so at the same time, or once the handle is a new pool's:
- * which it never is in debug builds. AddressSanitizer and Valgrind see blocks in the pool as freed; Valgrind also says who
+ * A block is with one user. A put of a block that no user has is refused: one that was put before, one of another pool, or
+ * any other address, whose memory is not looked at. It is a fault, counted for the pool (hr_pool_figures.faults) and for the
+ * process (hr_figures.faults), and debug builds of the library abort. Each block has a word of the library's in front of it or
+ * elsewhere, which says whether a user has the block; all builds look at it in each put and each get. Two cases cannot be seen:
+ * a second put after another user got the block, and a program that writes over the word. Where two threads put a block in
+ * the same instant, both puts may be accepted; the fault is counted later, and the block is handed out once.
+ * The use of a pool that was freed is a fault too, but for a thread that does so at the same time, or once the handle is a new
+ * pool's: which it never is in debug builds. AddressSanitizer and Valgrind see blocks in the pool as freed; Valgrind also says who
  * put them, and that what is in a new buffer is not defined.
  */
 #ifndef HEADROOM_POOL_H

@@ -96,7 +96,7 @@ static inline uintptr_t hr_pool_used_(const void *pool)
 #ifdef HR_POOL_INLINE_
 
 extern HR_API __attribute__((tls_model("initial-exec"))) __thread void *hr_cells_mine_;
-extern HR_API const uintptr_t *const hr_pool_pieces_; /* HR_PIECES_ entries, each 0 or the number of a piece */
+extern HR_API const uintptr_t *const hr_pool_pieces_; /* HR_PIECES_ entries: numbers of pieces */
 extern const ptrdiff_t __rseq_offset;                 /* glibc's: <sys/rseq.h> would bring the kernel's names too */
 
 static inline char *hr_pool_cell_(uint32_t place)

@@ -247,6 +247,7 @@ int hri_engine_init(hri_engine *engine, const hri_engine_options *options)
     *engine = (hri_engine){.options = *options};
     engine->used = ~(hri_mark)(options->pool ? options->pool : engine);
     fit_blocks(engine);
+    hri_region_prepare_pieces();
     hri_magazine_init(engine);
     int error = hri_lock_init(&engine->lock);
     if (error)

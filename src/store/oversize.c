@@ -89,7 +89,7 @@ static hri_oversize_block *leave(hri_oversize *set, const void *block)
         *at = node->next;
         set->out--;
         set->out_bytes -= node->charge_bytes;
-        }
+    }
     pthread_mutex_unlock(&set->lock);
     return node;
 }

@@ -37,12 +37,24 @@ static hri_region_entry *leaf_of(uintptr_t address, bool make)
     return leaf;
 }
 
+/* What is where no piece is: a number that no piece with such an end has. */
+static uintptr_t no_piece(uintptr_t index)
+{
+    return index == 0;
+}
+
+void hri_region_prepare_pieces(void)
+{
+    uintptr_t none = 0;
+    __atomic_compare_exchange_n(&hri_region_pieces[0], &none, no_piece(0), false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+}
+
 /* Under no lock: another region's piece may take the entry meanwhile, or lose it, and is not found there then. */
 static void enter_piece(uintptr_t piece, bool is_there)
 {
-    uintptr_t *entry = &hri_region_pieces[piece & (HR_PIECES_ - 1)];
+    uintptr_t index = piece & (HR_PIECES_ - 1), *entry = &hri_region_pieces[index];
     if (is_there || __atomic_load_n(entry, __ATOMIC_RELAXED) == piece)
-        __atomic_store_n(entry, is_there ? piece : 0, __ATOMIC_RELAXED);
+        __atomic_store_n(entry, is_there ? piece : no_piece(index), __ATOMIC_RELAXED);
 }
 
 static bool enter(hri_region *region, hri_region *value)

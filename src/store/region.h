@@ -158,6 +158,9 @@ extern __attribute__((visibility("hidden"))) hri_region_root hri_region_roots[HR
  * upper bits, the number itself. Of pieces whose numbers end alike, 4 GiB apart, it has the one that came last. */
 extern __attribute__((visibility("hidden"))) uintptr_t hri_region_pieces[HR_PIECES_];
 
+/* Makes sure that piece 0, where nothing ever is, is not found there. Before the first pool can be used. */
+void hri_region_prepare_pieces(void);
+
 /* Finds the region of any address; NULL: it is in none. Any time, without a lock. */
 static inline hri_region *hri_region_find(const void *block)
 {

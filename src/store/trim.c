@@ -191,7 +191,8 @@ static void release(hri_engine *engine, struct task *task)
     task->pass = ++engine->passes;
     pthread_mutex_unlock(&engine->lock);
     while (task->freed_bytes < task->want_bytes &&
-           (drop_idle_region(engine, task) || (engine->own_pages ? drop_blocks(engine, task) : drop_pages(engine, task)))) {}
+           (drop_idle_region(engine, task) ||
+            (engine->own_pages ? drop_blocks(engine, task) : drop_pages(engine, task)))) {}
 }
 
 /* Frees magazines that nobody needs. */

@@ -179,14 +179,10 @@ static const struct misuse {
     bool (*run)(void);
     const char *name;
 } misuses[] = {
-    {with_another_between, "with_another_between"},
-    {in_a_row, "in_a_row"},
-    {wherever_they_wait, "wherever_they_wait"},
-    {after_figures_were_read, "after_figures_were_read"},
-    {after_its_memory_went, "after_its_memory_went"},
-    {from_another_thread, "from_another_thread"},
-    {inside_of_a_block, "inside_of_a_block"},
-    {what_is_no_block, "what_is_no_block"},
+    {with_another_between, "with_another_between"},   {in_a_row, "in_a_row"},
+    {wherever_they_wait, "wherever_they_wait"},       {after_figures_were_read, "after_figures_were_read"},
+    {after_its_memory_went, "after_its_memory_went"}, {from_another_thread, "from_another_thread"},
+    {inside_of_a_block, "inside_of_a_block"},         {what_is_no_block, "what_is_no_block"},
 };
 
 static void expect(const struct misuse *misuse, const char *kind)
@@ -258,8 +254,7 @@ static void buffers_of_many_sizes(void **state)
 {
     (void)state;
     static const size_t sizes[] = {64, 1000, 4096, 65536};
-    assert_int_equal(
-        hr_byte_pool_new(guard, &(hr_byte_pool_options){.min_bytes = 64, .max_bytes = 131072}, &bytes), 0);
+    assert_int_equal(hr_byte_pool_new(guard, &(hr_byte_pool_options){.min_bytes = 64, .max_bytes = 131072}, &bytes), 0);
     for (unsigned i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         size = sizes[i];
         expect_all("buffers of many sizes");
