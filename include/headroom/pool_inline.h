@@ -55,7 +55,7 @@ struct hr_pool_face_ {
     size_t size_bytes;
 };
 
-#define HR_PIECES_ ((uintptr_t)1 << 16)
+#define HR_PIECES_ 65536u
 #define HR_PIECE_SHIFT_ 16
 
 static inline const struct hr_pool_face_ *hr_pool_face_of_(const void *pool)
