@@ -11,7 +11,7 @@
 
 #include "budget/untouched.h"
 
-#include <headroom/pool_inline.h>
+#include <headroom/pool.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
