@@ -23,11 +23,14 @@
  * lock either. None of this is for signal handlers: where a thread's own stack of idle blocks is empty or full, or where
  * there is none, locks are taken, which the interrupted code may hold.
  *
- * Misuse is a fault (hr_figures.faults): a block that is put twice, or into a pool that it is not of, is refused, and so is
- * any other address; its memory is not looked at. Debug builds of the library find it at once and abort. Release builds find
- * it at once when it is the block that was put last, or when blocks pass between threads, some time later otherwise.
- * So is the use of a pool that was freed, but for a thread that does so at the same time, or once the handle is a new pool's:
- * which it never is in debug builds. AddressSanitizer and Valgrind see blocks in the pool as freed; Valgrind also says who
+ * A block is with one user. A put of a block that no user has is refused: one that was put before, one of another pool, or
+ * any other address, whose memory is not looked at. It is a fault, counted for the pool (hr_pool_figures.faults) and for the
+ * process (hr_figures.faults), and debug builds of the library abort. Each block has a word of the library's in front of it or
+ * elsewhere, which says whether a user has the block; all builds look at it in each put and each get. Two cases cannot be seen:
+ * a second put after another user got the block, and a program that writes over the word. Where two threads put a block in
+ * the same instant, both puts may be accepted; the fault is counted later, and the block is handed out once.
+ * The use of a pool that was freed is a fault too, but for a thread that does so at the same time, or once the handle is a new
+ * pool's: which it never is in debug builds. AddressSanitizer and Valgrind see blocks in the pool as freed; Valgrind also says who
  * put them, and that what is in a new buffer is not defined.
  */
 #ifndef HEADROOM_POOL_H
@@ -52,6 +55,7 @@ typedef struct hr_pool_figures {
     uint64_t trimmed;      /* blocks whose memory went back to the kernel */
     uint64_t refused;      /* gets that the budget or the machine refused */
     uint64_t unpooled; /* blocks larger than the pool's that were ever handed out; those that are out are in in_use */
+    uint64_t faults;   /* puts that were refused: of a block that no user had, or of what is no block of the pool */
 } hr_pool_figures;
 
 /* ── bytes ──────────────────────────────────────────────────────────────────────────────────────────────────────── */
@@ -80,7 +84,7 @@ HR_API HR_MUST_CHECK int hr_byte_pool_new(hr_guard *guard, const hr_byte_pool_op
                                           hr_byte_pool **ret_pool);
 
 /* Gives a buffer of at least `size` bytes, whose contents are not defined. More than the pool's largest size is served by
- * the allocator, charged and counted; while such a buffer is out, every put of the pool's is a call.
+ * the allocator, charged and counted.
  *
  * returns  the buffer; NULL with errno EDQUOT (refused after relief) or ENOMEM
  * threads  any
@@ -281,7 +285,7 @@ HR_API void hr_object_pool_put_slowly_(hr_object_pool *pool, void *object);
 static inline void *hr_byte_pool_get(hr_byte_pool *pool, size_t size)
 {
     void *block;
-    if (size <= hr_pool_face_of_(pool)->size_bytes && hr_pool_pop_(pool, &block))
+    if (size <= hr_pool_face_of_(pool)->size_bytes && hr_pool_pop_any_(pool, &block))
         return block;
     return hr_byte_pool_get_slowly_(pool, size);
 }
@@ -289,7 +293,7 @@ static inline void *hr_byte_pool_get(hr_byte_pool *pool, size_t size)
 /* As declared above: with this thread's magazine, as far as that goes. */
 static inline void hr_byte_pool_put(hr_byte_pool *pool, void *block)
 {
-    if (!block || !hr_pool_push_(pool, block))
+    if (!hr_pool_push_any_(pool, block))
         hr_byte_pool_put_slowly_(pool, block);
 }
 
@@ -297,13 +301,13 @@ static inline void hr_byte_pool_put(hr_byte_pool *pool, void *block)
 static inline void *hr_object_pool_get(hr_object_pool *pool)
 {
     void *object;
-    return hr_pool_pop_(pool, &object) ? object : hr_object_pool_get_slowly_(pool);
+    return hr_pool_pop_any_(pool, &object) ? object : hr_object_pool_get_slowly_(pool);
 }
 
 /* As declared above: with this thread's magazine, as far as that goes. */
 static inline void hr_object_pool_put(hr_object_pool *pool, void *object)
 {
-    if (!object || !hr_pool_push_(pool, object))
+    if (!hr_pool_push_any_(pool, object))
         hr_object_pool_put_slowly_(pool, object);
 }
 

@@ -1,11 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How pools get and put; pool.h includes this. What is here of the library's own layout is version 1 of it: a pool begins
- * with an hr_pool_face_, and hr_cells_mine_ points to an array of cells, one for each pool, in every thread.
+/* How pools get and put; pool.h includes this. The part of the library's own layout that is used here is version 1 of it: a
+ * pool begins with an hr_pool_face_, and hr_cells_mine_ points to an array of cells, one for each pool, in every thread.
  *
- * A cell is a stack of idle blocks: where its top is, where it begins, where it ends; and how many were taken. Who wants a block takes the one below
- * the top and moves the top, as one restartable sequence: from label 1 to 2 the kernel sends an interrupted thread to
- * label 4, and the last instruction commits. The library may close the cell at any time from another thread: then it is
- * neither above its beginning nor below its end. How that is made safe: os/cells.h in the library's sources.
+ * A cell is a stack of idle blocks: where its top is, where it begins, where it ends; and how many were taken. A get takes
+ * the block below the top and moves the top, as one restartable sequence: from label 1 to 2 the kernel sends an interrupted
+ * thread to label 4, and the last instruction commits. The library may close the cell at any time from another thread: then
+ * its top is neither above its beginning nor below its end. How that is made safe: os/cells.h in the library's sources.
+ *
+ * A block is with one user or in one stack. The word in front of each block, its *mark*, says which: while a user has the
+ * block it is the complement of the pool's address, and while a stack has it, it is the address of that stack's beginning.
+ *  - A put accepts a block only if the mark says that a user has it. So the second of two puts is refused, and so is a
+ *    block of another pool. Before the mark is read, a table of the 64 KiB pieces of the address space in which pools have
+ *    blocks says that it can be read: an address that is no block at all is refused and not looked at.
+ *  - A get accepts a block only if the mark names the stack in which it was found. Two threads that put a block in the same
+ *    instant may both get past the first rule, and the block is in two stacks then. Its mark names one of them.
+ *  - A mark is written only by the thread that has the block: by a put before it is in a stack, by a get after it has left.
+ * A put reads the beginning before its sequence. Only this thread opens its cell, and whoever closes it changes the end
+ * before the beginning: a cell that was seen closed by its beginning is seen closed by its end. So a sequence that succeeds
+ * has pushed to the stack whose beginning was read.
  */
 #ifndef HEADROOM_POOL_INLINE_H
 #define HEADROOM_POOL_INLINE_H
@@ -43,6 +55,9 @@ struct hr_pool_face_ {
     size_t size_bytes;
 };
 
+#define HR_PIECES_ 65536u
+#define HR_PIECE_SHIFT_ 16
+
 static inline const struct hr_pool_face_ *hr_pool_face_of_(const void *pool)
 {
 #ifdef __cplusplus
@@ -52,10 +67,37 @@ static inline const struct hr_pool_face_ *hr_pool_face_of_(const void *pool)
 #endif
 }
 
+typedef uintptr_t __attribute__((may_alias)) hr_pool_mark_;
+
+static inline uintptr_t hr_pool_address_(const void *pointer)
+{
+#ifdef __cplusplus
+    return reinterpret_cast<uintptr_t>(pointer);
+#else
+    return (uintptr_t)pointer;
+#endif
+}
+
+static inline hr_pool_mark_ *hr_pool_mark_at_(uintptr_t address)
+{
+#ifdef __cplusplus
+    return reinterpret_cast<hr_pool_mark_ *>(address);
+#else
+    return (hr_pool_mark_ *)address;
+#endif
+}
+
+/* The mark of a block that a user has. */
+static inline uintptr_t hr_pool_used_(const void *pool)
+{
+    return ~hr_pool_address_(pool);
+}
+
 #ifdef HR_POOL_INLINE_
 
 extern HR_API __attribute__((tls_model("initial-exec"))) __thread void *hr_cells_mine_;
-extern const ptrdiff_t __rseq_offset; /* glibc's: <sys/rseq.h> would bring the kernel's names too */
+extern HR_API const uintptr_t *const hr_pool_pieces_; /* HR_PIECES_ entries: numbers of pieces */
+extern const ptrdiff_t __rseq_offset;                 /* glibc's: <sys/rseq.h> would bring the kernel's names too */
 
 static inline char *hr_pool_cell_(uint32_t place)
 {
@@ -78,44 +120,47 @@ static inline char *hr_pool_cell_(uint32_t place)
     "2:\n\t.pushsection __rseq_failure, \"ax\"\n\t.byte 0x0f, 0xb9, 0x3d\n\t.long 0x53053053\n4:\n\tjmp %l[slow]\n\t"  \
     ".popsection\n\t"
 
-/* Takes the topmost block; false if there is none, or the sequence was interrupted. Compilers are told that a block is
- * not NULL, so that the program's own question costs nothing here. */
-static inline bool hr_pool_pop_(const void *pool, void **ret_block)
+/* Takes the topmost block; false if there is none, its mark does not name this stack, or the sequence was interrupted.
+ * `used` is what its mark becomes. Compilers are told that a block is not NULL, so that the program's own question costs
+ * nothing here. */
+static inline bool hr_pool_pop_(uint32_t place, uintptr_t used, void **ret_block)
 {
     void *block, *top;
-    char *cell = hr_pool_cell_(hr_pool_face_of_(pool)->get_place);
+    uintptr_t begin;
+    char *cell = hr_pool_cell_(place);
     __asm__ volatile goto(HR_SEQUENCE_BEGIN_ "movq (%[cell]), %[top]\n\t"
-                                             "cmpq 8(%[cell]), %[top]\n\t"
+                                             "movq 8(%[cell]), %[begin]\n\t"
+                                             "cmpq %[begin], %[top]\n\t"
                                              "jbe %l[slow]\n\t"
                                              "movq -8(%[top]), %[work]\n\t"
+                                             "cmpq %[begin], -8(%[work])\n\t"
+                                             "jne %l[slow]\n\t"
                                              "subq $8, %[top]\n\t"
                                              "movq %[top], (%[cell])\n" HR_SEQUENCE_END_
                                              "\tmovq 48(%[cell]), %[top]\n\t"
                                              "incq %[top]\n\t"
                                              "movq %[top], 48(%[cell])\n"
-                          : [work] "=&r"(block), [top] "=&r"(top)
+                          : [work] "=&r"(block), [top] "=&r"(top), [begin] "=&r"(begin)
                           : [cell] "r"(cell), [rseq] "r"(__rseq_offset)
                           : "memory", "cc"
                           : slow);
     if (!block)
         __builtin_unreachable();
+    *hr_pool_mark_at_(hr_pool_address_(block) - sizeof(uintptr_t)) = used;
     *ret_block = block;
     return true;
 slow:
     return false;
 }
 
-/* Puts a block on top; false if there is no room, if it is the block that was put last, or if the sequence was
+/* Puts a block on top whose mark the caller has set to the cell's beginning; false if there is no room, or if the sequence was
  * interrupted. */
-static inline bool hr_pool_push_(const void *pool, void *block)
+static inline bool hr_pool_push_marked_(char *cell, void *block)
 {
     void *work;
-    char *cell = hr_pool_cell_(hr_pool_face_of_(pool)->put_place);
     __asm__ volatile goto(HR_SEQUENCE_BEGIN_ "movq (%[cell]), %[work]\n\t"
                                              "cmpq 16(%[cell]), %[work]\n\t"
                                              "jae %l[slow]\n\t"
-                                             "cmpq %[block], -8(%[work])\n\t"
-                                             "je %l[slow]\n\t"
                                              "movq %[block], (%[work])\n\t"
                                              "addq $8, %[work]\n\t"
                                              "movq %[work], (%[cell])\n" HR_SEQUENCE_END_
@@ -141,44 +186,46 @@ static inline char *hr_pool_rseq_(void)
     return (char *)__builtin_thread_pointer() + __rseq_offset;
 }
 
-/* Takes the topmost block; false if there is none, or the sequence was interrupted. */
-static inline bool hr_pool_pop_(const void *pool, void **ret_block)
+/* Takes the topmost block; false if there is none, its mark does not name this stack, or the sequence was interrupted.
+ * `used` is what its mark becomes. */
+static inline bool hr_pool_pop_(uint32_t place, uintptr_t used, void **ret_block)
 {
     void *block, *top;
-    char *cell = hr_pool_cell_(hr_pool_face_of_(pool)->get_place);
+    uintptr_t begin, mark;
+    char *cell = hr_pool_cell_(place);
     uint64_t *gets = (uint64_t *)(void *)(cell + 48);
-    __asm__ volatile goto(HR_SEQUENCE_BEGIN_ "ldar %[work], [%[begin]]\n\t"
+    __asm__ volatile goto(HR_SEQUENCE_BEGIN_ "ldar %[begin], [%[stop]]\n\t"
                                              "ldr %[top], [%[cell]]\n\t"
-                                             "cmp %[top], %[work]\n\t"
+                                             "cmp %[top], %[begin]\n\t"
                                              "b.ls %l[slow]\n\t"
                                              "ldr %[work], [%[top], #-8]!\n\t"
+                                             "ldur %[mark], [%[work], #-8]\n\t"
+                                             "cmp %[mark], %[begin]\n\t"
+                                             "b.ne %l[slow]\n\t"
                                              "stlr %[top], [%[cell]]\n" HR_SEQUENCE_END_
-                          : [work] "=&r"(block), [top] "=&r"(top)
-                          : [cell] "r"(cell), [begin] "r"(cell + 8), [rseq] "r"(hr_pool_rseq_())
+                          : [work] "=&r"(block), [top] "=&r"(top), [begin] "=&r"(begin), [mark] "=&r"(mark)
+                          : [cell] "r"(cell), [stop] "r"(cell + 8), [rseq] "r"(hr_pool_rseq_())
                           : "memory", "cc"
                           : slow);
     __atomic_store_n(gets, __atomic_load_n(gets, __ATOMIC_RELAXED) + 1, __ATOMIC_RELAXED);
     if (!block)
         __builtin_unreachable();
+    *hr_pool_mark_at_(hr_pool_address_(block) - sizeof(uintptr_t)) = used;
     *ret_block = block;
     return true;
 slow:
     return false;
 }
 
-/* Puts a block on top; false if there is no room, if it is the block that was put last, or if the sequence was
+/* Puts a block on top whose mark the caller has set to the cell's beginning; false if there is no room, or if the sequence was
  * interrupted. */
-static inline bool hr_pool_push_(const void *pool, void *block)
+static inline bool hr_pool_push_marked_(char *cell, void *block)
 {
     void *work, *top;
-    char *cell = hr_pool_cell_(hr_pool_face_of_(pool)->put_place);
     __asm__ volatile goto(HR_SEQUENCE_BEGIN_ "ldar %[work], [%[end]]\n\t"
                                              "ldr %[top], [%[cell]]\n\t"
                                              "cmp %[top], %[work]\n\t"
                                              "b.hs %l[slow]\n\t"
-                                             "ldr %[work], [%[top], #-8]\n\t"
-                                             "cmp %[work], %[block]\n\t"
-                                             "b.eq %l[slow]\n\t"
                                              "str %[block], [%[top]], #8\n\t"
                                              "stlr %[top], [%[cell]]\n" HR_SEQUENCE_END_
                           : [work] "=&r"(work), [top] "=&r"(top)
@@ -194,6 +241,34 @@ slow:
 
 #undef HR_SEQUENCE_BEGIN_
 #undef HR_SEQUENCE_END_
+
+/* Puts a block that is of the pool; false if its mark says that no user has it, and as above. */
+static inline bool hr_pool_push_(uint32_t place, uintptr_t used, hr_pool_mark_ *mark, void *block)
+{
+    char *cell = hr_pool_cell_(place);
+    if (*mark != used)
+        return false;
+    *mark = __atomic_load_n(hr_pool_mark_at_(hr_pool_address_(cell) + 8), __ATOMIC_ACQUIRE);
+    if (hr_pool_push_marked_(cell, block))
+        return true;
+    *mark = used;
+    return false;
+}
+
+static inline bool hr_pool_pop_any_(const void *pool, void **ret_block)
+{
+    return hr_pool_pop_(hr_pool_face_of_(pool)->get_place, hr_pool_used_(pool), ret_block);
+}
+
+/* The same for any address: false also where it is none of a pool's, or NULL. */
+static inline bool hr_pool_push_any_(const void *pool, void *block)
+{
+    const struct hr_pool_face_ *face = hr_pool_face_of_(pool);
+    uintptr_t at = hr_pool_address_(block) - sizeof(uintptr_t), piece = at >> HR_PIECE_SHIFT_;
+    if (!face->put_place || hr_pool_pieces_[piece & (HR_PIECES_ - 1)] != piece)
+        return false;
+    return hr_pool_push_(face->put_place, hr_pool_used_(pool), hr_pool_mark_at_(at), block);
+}
 
 #endif
 

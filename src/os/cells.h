@@ -96,8 +96,8 @@ static inline bool hri_cell_is_open(const hri_cell *cell)
 
 static inline void hri_cell_close(hri_cell *cell)
 {
-    atomic_store_explicit(&cell->stop, UINT64_MAX, memory_order_relaxed);
     atomic_store_explicit(&cell->high, 0, memory_order_relaxed);
+    atomic_store_explicit(&cell->stop, UINT64_MAX, memory_order_release); /* pool_inline.h needs this order */
     atomic_signal_fence(memory_order_seq_cst);
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Invariant: a block that is not new is in exactly one place: with a user, in a magazine, or free in its region; regions
- * know which of theirs are in the depot (idle) or free.
+/* Invariant: a block that is not new is in exactly one place: with a user, in a magazine, or free in its region; its mark
+ * says which (pool_inline.h), also while its magazine goes to the depot and to another thread. A mark that does not agree with
+ * the magazine is a fault, found wherever a block leaves one.
  *
  * A cell that has a loaded magazine is open, but for the time in which its own thread works on it under the lock; then the
  * magazine's count is right, else the cell's value.
@@ -66,100 +67,41 @@ static hri_cell *own_cell(const hri_engine *engine)
 
 /* ── regions ────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-hri_region *hri_depot_region(const hri_engine *engine, const void *block)
+/* The region that a magazine's block is in, if its mark names the magazine; else nobody is to get it from here: it was put
+ * twice, or its mark was written over. Under the lock. */
+static hri_region *region_of(hri_engine *engine, const hri_magazine *magazine, const void *hook)
 {
-    hri_region *region = hri_region_find(block);
-    return region && region->owner == engine ? region : NULL;
+    hri_region *region = hri_region_find(hook);
+    if (region && region->owner == engine && hri_region_is_away(region, hri_region_hooked(region, hook)) &&
+        *hri_hook_mark(hook) == hri_magazine_mark(magazine))
+        return region;
+    hri_pool_sum_fault(engine->options.sum, hook);
+    return NULL;
 }
 
-/* ── marks ──────────────────────────────────────────────────────────────────────────────────────────────────────── */
-
-/* Whoever puts a magazine into the depot leaves a mark on each of its blocks: where the magazine lies, and a number that is
- * another each time. Who takes it out need not come by the blocks again, which have passed to his processor's cache: what
- * their marks say is no longer true of the magazine. Numbers come again, so a mark that does seem true is looked into. */
-#define MARK_NUMBER_BITS 16
-#define MAGAZINES_MAX (1u << (HRI_BLOCK_STATE_SHIFT - MARK_NUMBER_BITS))
-
-/* A word that no block has: a place, and no number. */
-#define NO_WORD hri_block_word(HRI_BLOCK_AWAY, (MAGAZINES_MAX - 1) << MARK_NUMBER_BITS)
-
-static uint32_t next_mark(hri_engine *engine)
+static void put_in_region(hri_engine *engine, hri_region *region, hri_block_number number)
 {
-    if (++engine->mark_number >> MARK_NUMBER_BITS)
-        engine->mark_number = 1; /* no mark is 0 */
-    return engine->full->count << MARK_NUMBER_BITS | engine->mark_number;
+    hri_region_put(region, number);
+    engine->free++;
 }
 
-/* The magazine in the depot that has this mark; NULL: none has. */
-static const hri_magazine *marked_by(const hri_engine *engine, uint32_t mark)
+/* Gives a block of a magazine of this thread's; NULL: there is none. */
+static void *pop(hri_engine *engine, hri_magazine *magazine)
 {
-    const hri_magazine *full = engine->full;
-    uint32_t place = mark >> MARK_NUMBER_BITS;
-    const hri_magazine *magazine = full && place < full->count ? full->slots[place] : NULL;
-    return magazine && magazine->mark == mark ? magazine : NULL;
-}
-
-static bool is_in_depot(const hri_engine *engine, uint32_t mark, const void *block)
-{
-    return hri_magazine_has(marked_by(engine, mark), block);
-}
-
-bool hri_depot_is_away(const hri_engine *engine, hri_region *region, const void *block)
-{
-    const uint32_t *word = hri_region_away(region, block);
-    return word && !is_in_depot(engine, hri_block_below(*word), block);
-}
-
-/* Puts a block that is away back to its region; what is none is a fault. */
-static void put_in_region(hri_engine *engine, void *block)
-{
-    hri_region *region = hri_depot_region(engine, block);
-    if (region && hri_depot_is_away(engine, region, block) && hri_region_put(region, block))
-        engine->free++;
-    else
-        hri_fault("%p is in a pool twice, or is no block of it", block);
-}
-
-/* Is the block of the magazine's `at`th slot with nobody else, as far as its mark tells? */
-static bool is_alone(const hri_engine *engine, const hri_magazine *magazine, unsigned at, uint32_t mark)
-{
-    const void *block = magazine->slots[at];
-    return !is_in_depot(engine, mark, block) &&
-           (mark != magazine->mark || hri_magazine_slot(magazine, at, block) == at);
-}
-
-/* Marks a magazine's blocks. What was put twice, or is foreign, shows here: it is dropped. Blocks come together that were
- * handed out together: most have the word of the one before, which is `known` to be no mark of a magazine that is there. */
-static void mark_blocks(hri_engine *engine, hri_magazine *magazine)
-{
-    const uint32_t marked = hri_block_word(HRI_BLOCK_AWAY, magazine->mark);
-    static hri_region none;
-    hri_region_view view = hri_region_view_of(&none);
-    uint32_t known = NO_WORD;
-    for (unsigned at = 0; at < magazine->count;) {
-        const void *block = magazine->slots[at];
-        hri_block_number number = hri_region_view_number(&view, block);
-        if (number == HRI_NO_BLOCK) {
-            hri_region *region = hri_depot_region(engine, block);
-            view = hri_region_view_of(region ? region : &none);
-            number = hri_region_view_number(&view, block);
-        }
-        uint32_t word = number == HRI_NO_BLOCK ? 0 : view.words[number];
-        if (word != known) {
-            uint32_t mark = hri_block_below(word);
-            if (hri_block_state_of(word) != HRI_BLOCK_AWAY || !is_alone(engine, magazine, at, mark)) {
-                hri_fault("%p is in a pool twice, or is no block of it", block);
-                magazine->slots[at] = magazine->slots[--magazine->count];
-                continue;
-            }
-            known = mark == magazine->mark || marked_by(engine, mark) ? NO_WORD : word;
-        }
-        view.words[number] = marked;
-        at++;
+    void *hook;
+    while ((hook = hri_magazine_pop(magazine)) != NULL) {
+        hri_region *region = region_of(engine, magazine, hook);
+        if (region)
+            return hri_region_unhook(region, hook);
     }
+    return NULL;
 }
 
-/* ── regions and their blocks ───────────────────────────────────────────────────────────────────────────────────── */
+/* A block that is away, or NULL. */
+static void *block_of(const hri_region *region, hri_block_number number)
+{
+    return number == HRI_NO_BLOCK ? NULL : hri_region_block(region, number);
+}
 
 void *hri_depot_take_free(hri_engine *engine)
 {
@@ -169,7 +111,7 @@ void *hri_depot_take_free(hri_engine *engine)
     while (region->first_free == HRI_NO_BLOCK)
         region = region->next;
     engine->free--;
-    return hri_region_take_free(region);
+    return block_of(region, hri_region_take_free(region));
 }
 
 /* The pages of a block that is new again have gone, but for what it shares with its neighbours: a page on average, where
@@ -195,7 +137,7 @@ void hri_depot_list(hri_engine *engine, hri_region *region, uint64_t more)
 static void *take_new_block(hri_engine *engine)
 {
     for (hri_region *region = engine->regions; region; region = region->next) {
-        void *block = hri_region_take_new(region);
+        void *block = block_of(region, hri_region_take_new(region));
         if (!block)
             continue;
         hri_depot_list(engine, region, region->block_bytes);
@@ -231,7 +173,7 @@ static bool add_region(hri_engine *engine)
     bytes = hri_max(bytes, REGION_BLOCKS_MIN * options->block_bytes);
     if (options->blocks)
         bytes = options->blocks * options->block_bytes;
-    hri_region *region = hri_region_new(engine, options->block_bytes, options->align, (size_t)bytes);
+    hri_region *region = hri_region_new(engine, options->block_bytes, options->align, (size_t)bytes, engine->own_pages);
     if (region)
         link_region(engine, region);
     return region != NULL;
@@ -241,8 +183,11 @@ static bool add_region(hri_engine *engine)
 
 static void empty_magazine(hri_engine *engine, hri_magazine *magazine)
 {
-    for (unsigned i = 0; i < magazine->count; i++)
-        put_in_region(engine, magazine->slots[i]);
+    for (unsigned i = 0; i < magazine->count; i++) {
+        hri_region *region = region_of(engine, magazine, magazine->slots[i]);
+        if (region)
+            put_in_region(engine, region, hri_region_hooked(region, magazine->slots[i]));
+    }
     magazine->count = 0;
     hri_magazine_keep(engine, magazine);
 }
@@ -250,12 +195,10 @@ static void empty_magazine(hri_engine *engine, hri_magazine *magazine)
 /* Takes a thread's full magazine in. */
 static void to_depot(hri_engine *engine, hri_magazine *magazine)
 {
-    if ((engine->full && engine->full->count == MAGAZINES_MAX) || !hri_magazine_grow(engine, &engine->full)) {
+    if (!hri_magazine_grow(engine, &engine->full)) {
         empty_magazine(engine, magazine);
         return;
     }
-    magazine->mark = next_mark(engine);
-    mark_blocks(engine, magazine);
     hri_magazine_push(engine->full, magazine);
     engine->depot_blocks += magazine->count;
 }
@@ -265,7 +208,6 @@ static hri_magazine *from_depot(hri_engine *engine)
     hri_magazine *magazine = hri_magazine_pop(engine->full);
     if (!magazine)
         return NULL;
-    magazine->mark = 0;
     engine->depot_blocks -= magazine->count;
     return magazine;
 }
@@ -360,6 +302,15 @@ static void load(hri_engine *engine, hri_cell *cell, hri_magazine *magazine)
     set_magazine(cell, HRI_DEPOT_LOADED, magazine);
 }
 
+/* Puts a block on top of a magazine; false: it does not fit. */
+static bool push(hri_magazine *magazine, void *hook)
+{
+    if (!hri_magazine_push(magazine, hook))
+        return false;
+    *hri_hook_mark(hook) = hri_magazine_mark(magazine);
+    return true;
+}
+
 /* Loads some free blocks of regions. */
 static void refill(hri_engine *engine, hri_cell *cell)
 {
@@ -371,7 +322,7 @@ static void refill(hri_engine *engine, hri_cell *cell)
     void *block;
     while (loaded && loaded->count < loaded->capacity && loaded->count < REFILL &&
            (block = hri_depot_take_free(engine)) != NULL)
-        loaded->slots[loaded->count++] = block;
+        push(loaded, hri_engine_find(block).hook);
 }
 
 /* Gives a block that is idle, or NULL. Under the lock. */
@@ -380,18 +331,18 @@ void *hri_depot_take_idle(hri_engine *engine)
     hri_cell *cell = own_cell(engine);
     void *block = NULL;
     if (cell) {
-        block = hri_magazine_pop(magazine_of(cell, HRI_DEPOT_LOADED));
+        block = pop(engine, magazine_of(cell, HRI_DEPOT_LOADED));
         if (!block && magazine_of(cell, HRI_DEPOT_PREVIOUS) && magazine_of(cell, HRI_DEPOT_PREVIOUS)->count > 0) {
             swap_magazines(cell);
-            block = hri_magazine_pop(magazine_of(cell, HRI_DEPOT_LOADED));
+            block = pop(engine, magazine_of(cell, HRI_DEPOT_LOADED));
         }
         if (!block && engine->depot_blocks > 0) {
             load(engine, cell, from_depot(engine));
-            block = hri_magazine_pop(magazine_of(cell, HRI_DEPOT_LOADED));
+            block = pop(engine, magazine_of(cell, HRI_DEPOT_LOADED));
         }
         if (!block && engine->free > 0) {
             refill(engine, cell);
-            block = hri_magazine_pop(magazine_of(cell, HRI_DEPOT_LOADED));
+            block = pop(engine, magazine_of(cell, HRI_DEPOT_LOADED));
         }
         open_loaded(cell);
     } else if (engine->depot_blocks > 0 && engine->free == 0) {
@@ -438,30 +389,17 @@ static bool make_room(hri_engine *engine, hri_cell *cell)
     return true;
 }
 
-/* Is this the block that this thread put last? The header sends it here as well. */
-static bool is_last(const hri_cell *cell, const void *block)
-{
-    return cell && (hri_magazine_top(magazine_of(cell, HRI_DEPOT_LOADED)) == block ||
-                    hri_magazine_top(magazine_of(cell, HRI_DEPOT_PREVIOUS)) == block);
-}
-
-static bool push(hri_engine *engine, hri_cell *cell, void *block)
-{
-    if (hri_magazine_push(magazine_of(cell, HRI_DEPOT_LOADED), block))
-        return true;
-    return make_room(engine, cell) && hri_magazine_push(magazine_of(cell, HRI_DEPOT_LOADED), block);
-}
-
 /* Under the lock. */
-bool hri_depot_put(hri_engine *engine, hri_region *region, void *block)
+void hri_depot_put(const hri_spot *spot)
 {
+    hri_engine *engine = spot->engine;
     hri_cell *cell = own_cell(engine);
-    bool is_away = hri_depot_is_away(engine, region, block) && !is_last(cell, block);
-    if (is_away && !(cell && push(engine, cell, block)))
-        put_in_region(engine, block);
+    bool pushed = cell && (push(magazine_of(cell, HRI_DEPOT_LOADED), spot->hook) ||
+                           (make_room(engine, cell) && push(magazine_of(cell, HRI_DEPOT_LOADED), spot->hook)));
+    if (!pushed)
+        put_in_region(engine, spot->region, spot->number);
     if (cell)
         open_loaded(cell);
-    return is_away;
 }
 
 /* ── the end of a thread ──────────────────────────────────────────────────────────────────────────────────────────── */

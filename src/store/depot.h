@@ -21,11 +21,8 @@ void *hri_depot_take_idle(hri_engine *engine);
 /* Takes a new block, which the caller has paid for; NULL where there is no memory. */
 void *hri_depot_take_new(hri_engine *engine);
 
-/* Puts a block of a region of the engine's; false if it is not away. */
-bool hri_depot_put(hri_engine *engine, hri_region *region, void *block);
-
-/* Is this a block of the region that a user may have? (Or one in a thread's magazine.) */
-bool hri_depot_is_away(const hri_engine *engine, hri_region *region, const void *block);
+/* Puts a block that was claimed. */
+void hri_depot_put(const hri_spot *spot);
 
 /* Notes for the janitor how little is idle, after some was taken. */
 void hri_depot_note_idle(hri_engine *engine);
@@ -45,9 +42,6 @@ void hri_depot_leave(hri_engine *engine, hri_cell *cell);
 
 /* Takes a free block of a region. */
 void *hri_depot_take_free(hri_engine *engine);
-
-/* The region of a block of the engine's; NULL: it is none. */
-hri_region *hri_depot_region(const hri_engine *engine, const void *block);
 
 void hri_depot_unlink(hri_engine *engine, hri_region *region);
 

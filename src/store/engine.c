@@ -92,7 +92,7 @@ static void *refuse(hri_engine *engine, int error)
 static void unmake(hri_engine *engine, void *block)
 {
     pthread_mutex_lock(&engine->lock);
-    hri_region_unmake(hri_depot_region(engine, block), block);
+    hri_region_unmake(hri_region_find(block), block);
     engine->made--;
     hri_engine_uncount(engine, hri_engine_cost(engine));
     pthread_mutex_unlock(&engine->lock);
@@ -139,8 +139,9 @@ void *hri_engine_get(hri_engine *engine, bool needed)
     if (!block)
         block = make_block(engine, needed);
     if (block) {
-        hri_poison_lift(block, engine->options.block_bytes);
-        hri_redzone_out(block, engine->usable_bytes, engine->options.block_bytes, engine->options.scratch);
+        *hri_hook_mark(hri_engine_find(block).hook) = engine->used;
+        hri_poison_lift(block, engine->room_bytes);
+        hri_redzone_out(block, engine->usable_bytes, engine->room_bytes, engine->options.scratch);
         hri_poison_out(engine, block, engine->usable_bytes, !engine->options.scratch);
     }
     return block;
@@ -148,49 +149,45 @@ void *hri_engine_get(hri_engine *engine, bool needed)
 
 /* ── putting ────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-static bool is_away(hri_engine *engine, hri_region *region, const void *block)
+/* Two threads may put a block at the same time: one of them gets it. */
+bool hri_engine_claim(const hri_spot *spot, void *block)
 {
-    pthread_mutex_lock(&engine->lock);
-    bool away = hri_depot_is_away(engine, region, block);
-    pthread_mutex_unlock(&engine->lock);
-    return away;
+    hri_engine *engine = spot->engine;
+    hri_mark used = engine->used;
+    if (__atomic_compare_exchange_n(hri_hook_mark(spot->hook), &used, HRI_MARK_NONE, false, __ATOMIC_RELAXED,
+                                    __ATOMIC_RELAXED))
+        return true;
+    if (HRI_REDZONE_BYTES > 0) {
+        hri_poison_lift(block, engine->room_bytes);
+        hri_redzone_tell(block, engine->room_bytes);
+    }
+    hri_pool_sum_fault(engine->options.sum, block);
+    return false;
 }
 
-/* Without magazines each put is looked at under the lock; with them one that is not the last is looked at later. */
-bool hri_engine_may_put(hri_engine *engine, const void *block)
+void hri_engine_take(const hri_spot *spot, void *block)
 {
-    hri_region *region = hri_depot_region(engine, block);
-    if (!region || !hri_region_has(region, block))
-        return false;
-    return engine->place || is_away(engine, region, block);
-}
-
-/* Of a block that is not away only who put it is told. */
-static void look_at_redzone(hri_engine *engine, hri_region *region, void *block)
-{
-    if (HRI_REDZONE_BYTES == 0)
+    hri_engine *engine = spot->engine;
+    hri_redzone_in(block, engine->usable_bytes, engine->room_bytes, engine->options.scratch);
+    hri_poison_in(engine, block, engine->room_bytes);
+    if (engine->place && hri_spot_push(spot, HRI_MARK_NONE))
         return;
-    if (is_away(engine, region, block))
-        hri_redzone_in(block, engine->usable_bytes, engine->options.block_bytes, engine->options.scratch);
-    else
-        hri_redzone_tell(block, engine->options.block_bytes);
+    hri_magazine_lock(engine);
+    hri_depot_put(spot);
+    pthread_mutex_unlock(&engine->lock);
 }
 
 bool hri_engine_put(hri_engine *engine, void *block)
 {
-    hri_region *region = hri_depot_region(engine, block);
-    bool put = false;
-    if (region && hri_region_has(region, block)) {
-        hri_poison_lift(block, engine->options.block_bytes); /* it may be in the pool already */
-        look_at_redzone(engine, region, block);
-        hri_poison_in(engine, block, engine->options.block_bytes);
-        hri_magazine_lock(engine);
-        put = hri_depot_put(engine, region, block);
-        pthread_mutex_unlock(&engine->lock);
+    const hri_spot spot = hri_engine_find(block);
+    if (spot.engine != engine) {
+        hri_pool_sum_fault(engine->options.sum, block);
+        return false;
     }
-    if (!put)
-        hri_fault("%p is put into a pool that it is not of, or twice", block);
-    return put;
+    if (!hri_engine_claim(&spot, block))
+        return false;
+    hri_engine_take(&spot, block);
+    return true;
 }
 
 /* ── figures ────────────────────────────────────────────────────────────────────────────────────────────────────── */
@@ -235,17 +232,22 @@ static void fit_blocks(hri_engine *engine)
     if (engine->options.blocks)
         engine->usable_bytes = round_up(engine->usable_bytes, page);
     size_t bytes = round_up(engine->usable_bytes + HRI_REDZONE_BYTES, align);
-    bool own_pages = bytes % page == 0 || bytes >= 4 * page || engine->options.blocks;
-    if (own_pages) /* a block can be given back alone */
+    engine->own_pages = bytes % page == 0 || bytes >= 4 * page || engine->options.blocks;
+    if (engine->own_pages) /* a block can be given back alone */
         align = page;
+    else
+        bytes = engine->usable_bytes + HRI_REDZONE_BYTES + HRI_MARK_BYTES;
     engine->options.align = align;
     engine->options.block_bytes = round_up(bytes, align);
+    engine->room_bytes = engine->options.block_bytes - (engine->own_pages ? 0 : HRI_MARK_BYTES);
 }
 
 int hri_engine_init(hri_engine *engine, const hri_engine_options *options)
 {
     *engine = (hri_engine){.options = *options};
+    engine->used = ~(hri_mark)(options->pool ? options->pool : engine);
     fit_blocks(engine);
+    hri_region_prepare_pieces();
     hri_magazine_init(engine);
     int error = hri_lock_init(&engine->lock);
     if (error)

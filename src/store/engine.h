@@ -29,7 +29,8 @@ typedef struct hri_magazine hri_magazine;
 typedef struct hri_engine_options {
     hr_budget *budget;  /* NULL: nobody pays */
     hri_pool_sum *sum;  /* of the pool; NULL: none is kept */
-    size_t block_bytes; /* what users get; an engine's own are rounded up, with a red zone in debug builds */
+    const void *pool;   /* whose address marks the blocks that users have; NULL: the engine */
+    size_t block_bytes; /* what users get; an engine's own are from one block to the next */
     size_t align;       /* a power of two up to a page; 0: 16 */
     int (*construct)(void *block, void *context);
     void (*destroy)(void *block, void *context);
@@ -44,17 +45,19 @@ typedef struct hri_engine {
     /* Constant once made. */
     hri_engine_options options;
     size_t usable_bytes; /* of a block */
+    size_t room_bytes;   /* with the red zone of debug builds */
+    hri_mark used;       /* of a block that a user has */
     hri_place place;     /* 0: threads have no magazines */
+    bool own_pages;      /* blocks are of whole pages, with their marks elsewhere */
 
     pthread_mutex_t lock; /* guards the rest, and the cells at `place`; charges are made outside of it */
     hri_region *regions;
     size_t regions_bytes;
-    hri_magazine *full;   /* the depot: a stack of magazines; NULL: none yet */
-    hri_magazine *empty;  /* a list */
-    hri_magazine *stale;  /* a list of those that are to be freed */
-    uint32_t mark_number; /* the last that a magazine in the depot got */
-    unsigned slots;       /* of a new magazine */
-    unsigned meetings;    /* of threads at the lock, since magazines grew or the janitor was here */
+    hri_magazine *full;  /* the depot: a stack of magazines; NULL: none yet */
+    hri_magazine *empty; /* a list */
+    hri_magazine *stale; /* a list of those that are to be freed */
+    unsigned slots;      /* of a new magazine */
+    unsigned meetings;   /* of threads at the lock, since magazines grew or the janitor was here */
     uint64_t depot_blocks;
     uint64_t made;     /* blocks that are not new: in use and idle */
     uint64_t free;     /* of those, in regions */
@@ -71,7 +74,8 @@ static inline uint64_t hri_engine_cost(const hri_engine *engine)
 {
     if (engine->options.blocks)
         return engine->usable_bytes;
-    return engine->options.block_bytes + HRI_BLOCK_HEAD_BYTES + engine->options.block_bytes / 256;
+    size_t in_head = HRI_BLOCK_HEAD_BYTES + (engine->own_pages ? HRI_MARK_BYTES : 0);
+    return engine->options.block_bytes + in_head + engine->options.block_bytes / 256;
 }
 
 int hri_engine_init(hri_engine *engine, const hri_engine_options *options);
@@ -79,40 +83,58 @@ int hri_engine_init(hri_engine *engine, const hri_engine_options *options);
 /* Gives -EBUSY while blocks are out: then it is still there. */
 int hri_engine_destroy(hri_engine *engine);
 
-/* Takes a block from this thread's magazine at a place, or puts one there, if that goes without the lock: as the header does
- * it, for pools that it does not know enough of. The block was looked at. */
-static inline void *hri_place_pop(hri_place place)
+/* Gives a block, or NULL with errno. Where it is not `needed` nobody is asked for memory so that it can be had. */
+void *hri_engine_get(hri_engine *engine, bool needed);
+
+/* Takes a block from this thread's magazine; NULL: that does not go without the lock. It is left to the header where it
+ * knows enough of the pool. `place` and `used` are the engine's. */
+static inline void *hri_place_pop(hri_place place, hri_mark used, bool own_pages)
 {
-    void *block = NULL;
+    void *hook = NULL;
 #ifdef HR_POOL_INLINE_
-    const struct hr_pool_face_ face = {.get_place = place};
-    if (!hr_pool_pop_(&face, &block))
+    if (!hr_pool_pop_(place, used, &hook))
         return NULL;
-#else
-    (void)place;
 #endif
-    return block;
+    (void)place, (void)used;
+    return hook && own_pages ? hri_region_unhook(hri_region_find(hook), hook) : hook;
 }
 
-static inline bool hri_place_push(hri_place place, void *block)
+/* A block of an engine's, as it is found without a look at it. */
+typedef struct hri_spot {
+    hri_engine *engine; /* NULL: the address is no block's */
+    hri_region *region;
+    hri_block_number number;
+    void *hook;
+} hri_spot;
+
+static inline hri_spot hri_engine_find(const void *block)
+{
+    hri_region *region = hri_region_find(block);
+    hri_block_number number = region ? hri_region_number(region, block) : HRI_NO_BLOCK;
+    if (number == HRI_NO_BLOCK)
+        return (hri_spot){0};
+    return (hri_spot){region->owner, region, number, hri_region_hook(region, block, number)};
+}
+
+/* Puts a block whose mark is `mark` into this thread's magazine; false: it is another one, or that does not go without the
+ * lock. */
+static inline bool hri_spot_push(const hri_spot *spot, hri_mark mark)
 {
 #ifdef HR_POOL_INLINE_
-    const struct hr_pool_face_ face = {.put_place = place};
-    return hr_pool_push_(&face, block);
+    return hr_pool_push_(spot->engine->place, mark, hri_hook_mark(spot->hook), spot->hook);
 #else
-    (void)place, (void)block;
+    (void)spot, (void)mark;
     return false;
 #endif
 }
 
-/* Gives a block, or NULL with errno. Where it is not `needed` nobody is asked for memory so that it can be had. */
-void *hri_engine_get(hri_engine *engine, bool needed);
+/* Taking a block back has two steps. The first takes it from its user, so that nobody else can put it while it is reset;
+ * false, and a fault: no user has it. The second makes it idle. */
+bool hri_engine_claim(const hri_spot *spot, void *block);
+void hri_engine_take(const hri_spot *spot, void *block);
 
-/* Takes a block back; false, and a fault, if it is none of this engine's that is away. */
+/* Both; false, and a fault, if it is none of this engine's that a user has. */
 bool hri_engine_put(hri_engine *engine, void *block);
-
-/* Could this be put now, as far as can be told? For what is done to it before. Without a look at its memory. */
-bool hri_engine_may_put(hri_engine *engine, const void *block);
 
 /* Gives back to the kernel what is idle, at least `want_bytes` of it if there is as much. Gives the bytes uncharged. */
 uint64_t hri_engine_trim(hri_engine *engine, uint64_t want_bytes);

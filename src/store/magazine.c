@@ -118,11 +118,3 @@ uint64_t hri_magazine_free_all(hri_engine *engine, hri_magazine *magazines)
         hri_budget_uncharge_block(engine->options.budget, sum, 0);
     return sum;
 }
-
-unsigned hri_magazine_slot(const hri_magazine *magazine, unsigned count, const void *block)
-{
-    unsigned slot = 0;
-    while (slot < count && magazine->slots[slot] != block)
-        slot++;
-    return slot;
-}

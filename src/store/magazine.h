@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Magazines: stacks of idle blocks. The engine has the empty ones on a list; they are charged to its budget.
+/* Magazines: stacks of idle blocks, by their hooks (region.h). The engine has the empty ones on a list; they are charged to
+ * its budget. The marks of the blocks of a thread's magazine, and of one in the depot, are where its slots begin.
  *
  * How many blocks a new one holds is the engine's `slots`. It starts small, and doubles when threads that put have met
  * others at the engine's lock often since the janitor's last visit, as in illumos: a magazine of twice the size goes to
@@ -30,8 +31,6 @@ struct hri_magazine {
     hri_magazine *next;
     unsigned count;
     unsigned capacity;
-    uint32_t mark; /* of its blocks, while it is in the depot; else 0 */
-    void *none;    /* below the first slot, and never equal to a block: what is put is compared with what is on top */
     void *slots[];
 };
 
@@ -63,25 +62,18 @@ static inline void *hri_magazine_pop(hri_magazine *magazine)
     return magazine && magazine->count > 0 ? magazine->slots[--magazine->count] : NULL;
 }
 
-static inline const void *hri_magazine_top(const hri_magazine *magazine)
-{
-    return magazine && magazine->count > 0 ? magazine->slots[magazine->count - 1] : NULL;
-}
-
-static inline bool hri_magazine_push(hri_magazine *magazine, void *block)
+static inline bool hri_magazine_push(hri_magazine *magazine, void *hook)
 {
     if (!magazine || magazine->count == magazine->capacity)
         return false;
-    magazine->slots[magazine->count++] = block;
+    magazine->slots[magazine->count++] = hook;
     return true;
 }
 
-/* The first of the lowest `count` slots that has the block; `count`: none has. */
-unsigned hri_magazine_slot(const hri_magazine *magazine, unsigned count, const void *block);
-
-static inline bool hri_magazine_has(const hri_magazine *magazine, const void *block)
+/* What the marks of its blocks are. */
+static inline hri_mark hri_magazine_mark(const hri_magazine *magazine)
 {
-    return magazine && hri_magazine_slot(magazine, magazine->count, block) < magazine->count;
+    return (hri_mark)magazine->slots;
 }
 
 #endif

@@ -27,12 +27,6 @@ int hri_oversize_init(hri_oversize *set, hr_budget *budget, hri_pool_sum *sum, b
     return hri_lock_init(&set->lock);
 }
 
-void hri_oversize_guard(hri_oversize *set, uint32_t *gate)
-{
-    set->gate = gate;
-    set->gate_place = *gate;
-}
-
 void hri_oversize_destroy(hri_oversize *set)
 {
     if (set->buckets != set->first_buckets)
@@ -68,12 +62,6 @@ static void grow(hri_oversize *set)
     set->bits = bits;
 }
 
-static void set_gate(const hri_oversize *set)
-{
-    if (set->gate)
-        __atomic_store_n(set->gate, set->out > 0 ? 0 : set->gate_place, __ATOMIC_RELAXED);
-}
-
 static void enter(hri_oversize *set, hri_oversize_block *node)
 {
     pthread_mutex_lock(&set->lock);
@@ -85,7 +73,6 @@ static void enter(hri_oversize *set, hri_oversize_block *node)
     set->out++;
     set->out_bytes += node->charge_bytes;
     set->served++;
-    set_gate(set);
     pthread_mutex_unlock(&set->lock);
 }
 
@@ -102,7 +89,6 @@ static hri_oversize_block *leave(hri_oversize *set, const void *block)
         *at = node->next;
         set->out--;
         set->out_bytes -= node->charge_bytes;
-        set_gate(set);
     }
     pthread_mutex_unlock(&set->lock);
     return node;

@@ -21,9 +21,7 @@ typedef struct hri_oversize {
     /* Constant once made. */
     hr_budget *budget;
     hri_pool_sum *sum;
-    bool wipe;      /* what is handed out is zeros, and so is what goes back to the allocator */
-    uint32_t *gate; /* where inline code finds the place to put to; 0 there while blocks are out: all are looked at */
-    uint32_t gate_place; /* what is there otherwise */
+    bool wipe; /* what is handed out is zeros, and so is what goes back to the allocator */
 
     pthread_mutex_t lock; /* guards the rest; a leaf */
     hri_oversize_block **buckets;
@@ -36,9 +34,6 @@ typedef struct hri_oversize {
 
 /* Makes a set of none. Gives 0 or a negative errno. */
 int hri_oversize_init(hri_oversize *set, hr_budget *budget, hri_pool_sum *sum, bool wipe);
-
-/* Says where inline code looks for the place to put to; before the first block. */
-void hri_oversize_guard(hri_oversize *set, uint32_t *gate);
 
 /* None is out. */
 void hri_oversize_destroy(hri_oversize *set);

@@ -88,6 +88,7 @@ static const hri_figure published[] = {
     {"trimmed", NULL, HRI_COUNTER, "blocks given back to the kernel"},
     {"refused", "refusals", HRI_COUNTER, "gets that were refused"},
     {"unpooled", NULL, HRI_COUNTER, "blocks larger than the pool's, ever"},
+    {"faults", NULL, HRI_COUNTER, "puts of what no user had"},
 };
 
 static void publish(void *context, uint64_t *values)
@@ -96,7 +97,7 @@ static void publish(void *context, uint64_t *values)
     hri_pool_read(context, &figures);
     const uint64_t all[] = {figures.in_use_bytes, figures.idle_bytes, figures.peak_bytes, figures.in_use,
                             figures.idle,         figures.hits,       figures.misses,     figures.trimmed,
-                            figures.refused,      figures.unpooled};
+                            figures.refused,      figures.unpooled,   figures.faults};
     memcpy(values, all, sizeof all);
 }
 
@@ -116,6 +117,7 @@ int hri_pool_open(hri_pool *pool, const char *name, hr_budget *budget)
     pool->name = strdup(name);
     if (!pool->name)
         return -ENOMEM;
+    pool->sum.name = pool->name;
     if (!budget)
         return 0;
     pool->yielders = budget->tree->yielders;
@@ -133,6 +135,14 @@ int hri_pool_open(hri_pool *pool, const char *name, hr_budget *budget)
     if (error)
         free(pool->name);
     return error;
+}
+
+/* Not of blocks whose marks are elsewhere. */
+void hri_pool_open_face(const hri_pool *pool, struct hr_pool_face_ *face, bool puts)
+{
+    hri_place place = pool->engines->own_pages ? 0 : pool->engines->place;
+    face->get_place = place;
+    face->put_place = puts ? place : 0;
 }
 
 int hri_pool_close(hri_pool *pool)
@@ -156,4 +166,5 @@ void hri_pool_read(hri_pool *pool, hr_pool_figures *figures)
         hri_oversize_read(pool->oversize, figures);
     for (unsigned i = 0; i < pool->count; i++)
         hri_engine_read(&pool->engines[i], figures);
+    figures->faults = atomic_load_explicit(&pool->sum.faults, memory_order_relaxed);
 }

@@ -25,6 +25,9 @@ hr_budget *hri_pool_budget(hr_guard *guard, hr_budget *budget);
  * negative errno. */
 int hri_pool_open(hri_pool *pool, const char *name, hr_budget *budget);
 
+/* Lets programs work on a thread's magazine of a pool's only engine by themselves; `puts`: also when they put. */
+void hri_pool_open_face(const hri_pool *pool, struct hr_pool_face_ *face, bool puts);
+
 /* Frees the engines' blocks and takes the pool out. Gives 0, or -EBUSY while blocks are out: then it is as before. */
 int hri_pool_close(hri_pool *pool);
 

@@ -13,6 +13,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* What a get needs of an engine: close together for all of them. */
+typedef struct hri_way {
+    hri_place place;
+    bool own_pages;
+} hri_way;
+
 struct hr_byte_pool {
     struct hr_pool_face_ face; /* of the only engine; with many sizes only the library knows which */
     hri_handle handle;
@@ -23,7 +29,7 @@ struct hr_byte_pool {
     unsigned first_step; /* see below */
     bool wipe;
     hri_engine *engines;
-    hri_place *places; /* theirs */
+    hri_way *ways; /* to theirs */
 };
 
 static hri_handles handles = {.size = sizeof(hr_byte_pool), .offset = offsetof(hr_byte_pool, handle)};
@@ -60,7 +66,7 @@ static void free_parts(hr_byte_pool *pool)
         hri_engine_destroy(&pool->engines[--pool->pool.count]);
     hri_oversize_destroy(&pool->oversize);
     free(pool->engines);
-    free(pool->places);
+    free(pool->ways);
 }
 
 /* Makes the engines, from the smallest size up. */
@@ -69,21 +75,23 @@ static int make_engines(hr_byte_pool *pool, size_t min_bytes, unsigned blocks)
     size_t bytes = min_bytes;
     unsigned count = count_sizes(min_bytes, pool->max_bytes);
     pool->pool.engines = pool->engines = calloc(count, sizeof *pool->engines);
-    pool->places = calloc(count, sizeof *pool->places);
-    if (!pool->engines || !pool->places)
+    pool->ways = calloc(count, sizeof *pool->ways);
+    if (!pool->engines || !pool->ways)
         return -ENOMEM;
     for (; pool->pool.count < count; pool->pool.count++) {
         hri_engine_options options = {
             .budget = pool->budget,
             .sum = &pool->pool.sum,
+            .pool = pool,
             .block_bytes = bytes < pool->max_bytes ? bytes : pool->max_bytes,
             .scratch = !pool->wipe,
             .blocks = blocks,
         };
-        int error = hri_engine_init(&pool->engines[pool->pool.count], &options);
+        hri_engine *engine = &pool->engines[pool->pool.count];
+        int error = hri_engine_init(engine, &options);
         if (error)
             return error;
-        pool->places[pool->pool.count] = pool->engines[pool->pool.count].place;
+        pool->ways[pool->pool.count] = (hri_way){engine->place, engine->own_pages};
         bytes = grow(bytes);
     }
     return 0;
@@ -98,17 +106,6 @@ static int make_parts(hr_byte_pool *pool, size_t min_bytes, unsigned blocks)
     if (error)
         free_parts(pool);
     return error;
-}
-
-/* Lets programs work on a thread's magazine by themselves. */
-static void open_face(hr_byte_pool *pool)
-{
-    if (pool->pool.count != 1)
-        return;
-    pool->face.size_bytes = pool->max_bytes;
-    pool->face.get_place = pool->engines[0].place;
-    pool->face.put_place = pool->wipe ? 0 : pool->engines[0].place;
-    hri_oversize_guard(&pool->oversize, &pool->face.put_place);
 }
 
 /* Sizes beyond this are no buffers. */
@@ -135,7 +132,9 @@ static int make(const hr_byte_pool_options *options, unsigned blocks, hr_byte_po
     error = hri_pool_open(&pool->pool, options->name ? options->name : "bytes", options->budget);
     if (error)
         goto free_parts;
-    open_face(pool);
+    pool->face.size_bytes = max_bytes;
+    if (pool->pool.count == 1)
+        hri_pool_open_face(&pool->pool, &pool->face, !pool->wipe);
     *ret_pool = pool;
     return 0;
 
@@ -176,7 +175,7 @@ int hr_byte_pool_free(hr_byte_pool *pool)
         return error;
     hri_oversize_destroy(&pool->oversize);
     free(pool->engines);
-    free(pool->places);
+    free(pool->ways);
     hri_handle_give(&handles, pool);
     return 0;
 }
@@ -202,7 +201,11 @@ static __attribute__((noinline)) void *get_locked(hr_byte_pool *pool, size_t siz
 /* A pool that was freed has no sizes. */
 static void *get(hr_byte_pool *pool, size_t size)
 {
-    void *block = size - 1 < pool->max_bytes ? hri_place_pop(pool->places[engine_for(pool, size)]) : NULL;
+    void *block = NULL;
+    if (size - 1 < pool->max_bytes) {
+        const hri_way *way = &pool->ways[engine_for(pool, size)];
+        block = hri_place_pop(way->place, hr_pool_used_(pool), way->own_pages);
+    }
     return block ? block : get_locked(pool, size);
 }
 
@@ -217,34 +220,35 @@ void *hri_byte_pool_try_get(hr_byte_pool *pool)
     return hri_engine_get(&pool->engines[0], false);
 }
 
-/* The engine that a block is of; NULL: it is of none of the pool's. Does not look at the block. */
-static inline hri_engine *engine_of(const hr_byte_pool *pool, const void *block)
+/* Of no engine, where the block is none of the pool's. */
+static inline hri_spot spot_of(const hr_byte_pool *pool, const void *block)
 {
-    const hri_region *region = hri_region_find(block);
-    hri_engine *engine = region ? region->owner : NULL;
-    return engine && engine->options.sum == &pool->pool.sum && hri_region_has(region, block) ? engine : NULL;
+    hri_spot spot = hri_engine_find(block);
+    if (spot.engine && spot.engine->options.pool != pool)
+        spot.engine = NULL;
+    return spot;
 }
 
-static __attribute__((noinline)) void put_locked(hr_byte_pool *pool, void *block)
+static __attribute__((noinline)) void put_slowly(hr_byte_pool *pool, const hri_spot *spot, void *block)
 {
     if (!hri_handle_is_open(&pool->handle) || !block)
         return;
-    hri_engine *engine = engine_of(pool, block);
-    if (engine) {
+    if (spot->engine) {
+        if (!hri_engine_claim(spot, block))
+            return;
         if (pool->wipe)
-            explicit_bzero(block, engine->usable_bytes);
-        if (!hri_place_push(engine->place, block))
-            hri_engine_put(engine, block);
+            explicit_bzero(block, spot->engine->usable_bytes);
+        hri_engine_take(spot, block);
     } else if (!hri_oversize_put(&pool->oversize, block)) {
-        hri_fault("%p is put into the pool \"%s\", and is no block of it, or no longer", block, pool->pool.name);
+        hri_pool_sum_fault(&pool->pool.sum, block);
     }
 }
 
 void hri_byte_pool_put(hr_byte_pool *pool, void *block)
 {
-    const hri_engine *engine = pool->wipe ? NULL : engine_of(pool, block);
-    if (!engine || !hri_place_push(engine->place, block))
-        put_locked(pool, block);
+    const hri_spot spot = spot_of(pool, block);
+    if (pool->wipe || !spot.engine || !spot.engine->place || !hri_spot_push(&spot, hr_pool_used_(pool)))
+        put_slowly(pool, &spot, block);
 }
 
 void hr_byte_pool_put_slowly_(hr_byte_pool *pool, void *block)
@@ -257,7 +261,7 @@ void *hr_byte_pool_get(hr_byte_pool *pool, size_t size)
 {
 #ifdef HR_POOL_INLINE_
     void *block;
-    if (size <= pool->face.size_bytes && hr_pool_pop_(pool, &block))
+    if (size <= pool->face.size_bytes && hr_pool_pop_any_(pool, &block))
         return block;
 #endif
     HRI_NOTE_CALLER();
@@ -267,7 +271,7 @@ void *hr_byte_pool_get(hr_byte_pool *pool, size_t size)
 void hr_byte_pool_put(hr_byte_pool *pool, void *block)
 {
 #ifdef HR_POOL_INLINE_
-    if (block && hr_pool_push_(pool, block))
+    if (hr_pool_push_any_(pool, block))
         return;
 #endif
     HRI_NOTE_CALLER();

@@ -50,6 +50,7 @@ int hr_object_pool_new(hr_guard *guard, const hr_object_pool_options *options, h
     hri_engine_options engine = {
         .budget = budget,
         .sum = &pool->pool.sum,
+        .pool = pool,
         .block_bytes = options->size,
         .align = align > 16 ? align : 16,
         .construct = options->construct,
@@ -63,8 +64,7 @@ int hr_object_pool_new(hr_guard *guard, const hr_object_pool_options *options, h
     if (error)
         goto destroy_engine;
     pool->face.size_bytes = options->size;
-    pool->face.get_place = pool->engine.place;
-    pool->face.put_place = pool->reset || pool->wipe ? 0 : pool->engine.place;
+    hri_pool_open_face(&pool->pool, &pool->face, !pool->reset && !pool->wipe);
     *ret_pool = pool;
     return 0;
 
@@ -90,10 +90,13 @@ int hr_object_pool_free(hr_object_pool *pool)
 
 static void *get(hr_object_pool *pool)
 {
-    if (hri_handle_is_open(&pool->handle))
-        return hri_engine_get(&pool->engine, true);
-    errno = EINVAL;
-    return NULL;
+    hri_engine *engine = &pool->engine;
+    if (!hri_handle_is_open(&pool->handle)) {
+        errno = EINVAL;
+        return NULL;
+    }
+    void *object = hri_place_pop(engine->place, engine->used, engine->own_pages);
+    return object ? object : hri_engine_get(engine, true);
 }
 
 void *hr_object_pool_get_slowly_(hr_object_pool *pool)
@@ -114,15 +117,17 @@ static void put(hr_object_pool *pool, void *object)
 {
     if (!object || !hri_handle_is_open(&pool->handle))
         return;
-    if (!hri_engine_may_put(&pool->engine, object)) {
-        hri_fault("%p is put into the pool \"%s\", which it is not of, or twice", object, pool->pool.name);
+    const hri_spot spot = hri_engine_find(object);
+    if (spot.engine != &pool->engine) {
+        hri_pool_sum_fault(&pool->pool.sum, object);
         return;
     }
+    if (!hri_engine_claim(&spot, object))
+        return;
     reset(pool, object);
     if (pool->wipe)
         explicit_bzero(object, pool->size);
-    if (!hri_place_push(pool->engine.place, object))
-        hri_engine_put(&pool->engine, object);
+    hri_engine_take(&spot, object);
 }
 
 void hr_object_pool_put_slowly_(hr_object_pool *pool, void *object)
@@ -135,7 +140,7 @@ void *hr_object_pool_get(hr_object_pool *pool)
 {
 #ifdef HR_POOL_INLINE_
     void *object;
-    if (hr_pool_pop_(pool, &object))
+    if (hr_pool_pop_any_(pool, &object))
         return object;
 #endif
     HRI_NOTE_CALLER();
@@ -145,7 +150,7 @@ void *hr_object_pool_get(hr_object_pool *pool)
 void hr_object_pool_put(hr_object_pool *pool, void *object)
 {
 #ifdef HR_POOL_INLINE_
-    if (object && hr_pool_push_(pool, object))
+    if (hr_pool_push_any_(pool, object))
         return;
 #endif
     HRI_NOTE_CALLER();

@@ -11,6 +11,11 @@
 #define PIECE_BYTES ((size_t)1 << HRI_PIECE_BITS)
 
 hri_region_root hri_region_roots[HRI_REGION_ROOTS];
+uintptr_t hri_region_pieces[HR_PIECES_];
+#ifndef HR_POOL_INLINE_
+extern HR_API const uintptr_t *const hr_pool_pieces_;
+#endif
+const uintptr_t *const hr_pool_pieces_ = hri_region_pieces;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* over the making of leaves; a leaf itself */
 
 static hri_region_entry *leaf_of(uintptr_t address, bool make)
@@ -32,6 +37,26 @@ static hri_region_entry *leaf_of(uintptr_t address, bool make)
     return leaf;
 }
 
+/* What is where no piece is: a number that no piece with such an end has. */
+static uintptr_t no_piece(uintptr_t index)
+{
+    return index == 0;
+}
+
+void hri_region_prepare_pieces(void)
+{
+    uintptr_t none = 0;
+    __atomic_compare_exchange_n(&hri_region_pieces[0], &none, no_piece(0), false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+}
+
+/* Under no lock: another region's piece may take the entry meanwhile, or lose it, and is not found there then. */
+static void enter_piece(uintptr_t piece, bool is_there)
+{
+    uintptr_t index = piece & (HR_PIECES_ - 1), *entry = &hri_region_pieces[index];
+    if (is_there || __atomic_load_n(entry, __ATOMIC_RELAXED) == piece)
+        __atomic_store_n(entry, is_there ? piece : no_piece(index), __ATOMIC_RELAXED);
+}
+
 static bool enter(hri_region *region, hri_region *value)
 {
     uintptr_t from = (uintptr_t)region, to = from + region->map_bytes;
@@ -40,6 +65,7 @@ static bool enter(hri_region *region, hri_region *value)
         if (!leaf)
             return false;
         atomic_store_explicit(&leaf[at >> HRI_PIECE_BITS & (HRI_LEAF_ENTRIES - 1)], value, memory_order_release);
+        enter_piece(at >> HRI_PIECE_BITS, value != NULL);
     }
     return true;
 }
@@ -64,10 +90,11 @@ static void *map(size_t bytes)
     return (void *)first;
 }
 
-hri_region *hri_region_new(void *owner, size_t block_bytes, size_t align, size_t blocks_bytes)
+hri_region *hri_region_new(void *owner, size_t block_bytes, size_t align, size_t blocks_bytes, bool marks_in_head)
 {
     size_t count = blocks_bytes / block_bytes;
-    size_t head = round_up(sizeof(hri_region) + count * sizeof(uint32_t), align < 64 ? 64 : align);
+    size_t marks = round_up(sizeof(hri_region) + count * sizeof(uint32_t), HRI_MARK_BYTES);
+    size_t head = round_up(marks + (marks_in_head ? count : 1) * HRI_MARK_BYTES, align < 64 ? 64 : align);
     size_t bytes = round_up(head + count * block_bytes, PIECE_BYTES);
     hri_region *region = map(bytes);
     if (!region)
@@ -82,6 +109,7 @@ hri_region *hri_region_new(void *owner, size_t block_bytes, size_t align, size_t
         .count = (hri_block_number)count,
         .first_free = HRI_NO_BLOCK,
         .first_new = HRI_NO_BLOCK,
+        .marks = marks_in_head ? (hri_mark *)((uintptr_t)region + marks) : NULL,
     };
     if (enter(region, region))
         return region;
@@ -104,23 +132,23 @@ void hri_region_make_new(hri_region *region, hri_block_number number)
     region->used--;
 }
 
-static void *make_away(hri_region *region, hri_block_number number)
+static hri_block_number make_away(hri_region *region, hri_block_number number)
 {
     region->words[number] = hri_block_word(HRI_BLOCK_AWAY, 0);
-    return hri_region_block(region, number);
+    return number;
 }
 
-void *hri_region_take_free(hri_region *region)
+hri_block_number hri_region_take_free(hri_region *region)
 {
     hri_block_number number = region->first_free;
     if (number == HRI_NO_BLOCK)
-        return NULL;
+        return number;
     region->first_free = hri_block_below(region->words[number]);
     region->free--;
     return make_away(region, number);
 }
 
-void *hri_region_take_new(hri_region *region)
+hri_block_number hri_region_take_new(hri_region *region)
 {
     hri_block_number number = region->first_new;
     if (number != HRI_NO_BLOCK)
@@ -128,28 +156,27 @@ void *hri_region_take_new(hri_region *region)
     else if (region->untouched < region->count)
         number = region->untouched++;
     else
-        return NULL;
+        return HRI_NO_BLOCK;
     region->used++;
     return make_away(region, number);
 }
 
 void hri_region_unmake(hri_region *region, void *block)
 {
-    memset(block, 0, region->block_bytes);
+    size_t in_front = region->marks ? 0 : HRI_MARK_BYTES;
+    memset((char *)block - in_front, 0, region->block_bytes);
     region->settled = false;
     hri_region_make_new(region, hri_region_number(region, block));
 }
 
-bool hri_region_put(hri_region *region, void *block)
+void hri_region_put(hri_region *region, hri_block_number number)
 {
-    uint32_t *word = hri_region_away(region, block);
-    if (!word)
-        return false;
-    *word = hri_block_word(HRI_BLOCK_FREE, region->first_free);
-    region->first_free = (hri_block_number)(word - region->words);
+    HRI_ASSERT(hri_region_is_away(region, number));
+    *hri_hook_mark(hri_region_hook(region, hri_region_block(region, number), number)) = HRI_MARK_NONE;
+    region->words[number] = hri_block_word(HRI_BLOCK_FREE, region->first_free);
+    region->first_free = number;
     region->free++;
     region->settled = false;
-    return true;
 }
 
 static int compare(const void *left, const void *right)

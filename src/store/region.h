@@ -2,7 +2,7 @@
 /* Regions: mapped memory that blocks of one size are carved from, and the map that leads from a block to its region.
  *
  * A block is *new* (its pages were never used, or are given back), *free* (waits in its region), *away* (in a magazine, or
- * with a user), or *leaving* (taken out of the free ones to become new). Free blocks are linked through words in the region's
+ * with a user: its mark says which), or *leaving* (taken out of the free ones to become new). Free blocks are linked through words in the region's
  * head, not through the blocks: what is in them stays, and nobody who still writes to a block that he gave back can break the
  * list.
  */
@@ -11,15 +11,17 @@
 
 #include "budget/untouched.h"
 
+#include <headroom/pool.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 typedef uint32_t hri_block_number;
+typedef hr_pool_mark_ hri_mark;
 
-/* What a region knows of a block: its state in the two uppermost bits of a word; below them the number of the next one that
- * is new, free or leaving as well; or, of one that is away, a mark of its owner's, which is 0 when it comes out. */
+/* What a region knows of a block: its state in the two uppermost bits of a word; below them, of one that is new, free or
+ * leaving, the number of the next one that is so as well. */
 typedef enum hri_block_state {
     HRI_BLOCK_NEW,
     HRI_BLOCK_FREE,
@@ -47,6 +49,7 @@ typedef struct hri_region {
     hri_block_number untouched;  /* from this number on all are new */
     hri_block_number leaving;    /* taken out by a call that is running */
     bool settled;                /* no page can go, as far as is known */
+    hri_mark *marks;             /* of all blocks; NULL: each is in front of its block */
     uint64_t seen;               /* the owner's: the last of its passes that was here */
     hri_untouched_node node;     /* the owner's */
     uint32_t words[];            /* of all blocks */
@@ -54,6 +57,11 @@ typedef struct hri_region {
 
 /* What a block takes of the head. */
 #define HRI_BLOCK_HEAD_BYTES sizeof(uint32_t)
+
+/* Whose a block that is away is: a user's, or a magazine's (pool_inline.h says the values). Elsewhere it is none of both.
+ * Blocks of whole pages have their marks in the region's head. */
+#define HRI_MARK_BYTES sizeof(hri_mark)
+#define HRI_MARK_NONE ((hri_mark)0)
 
 static inline uint32_t hri_block_word(hri_block_state state, uint32_t below)
 {
@@ -65,15 +73,14 @@ static inline hri_block_state hri_block_state_of(uint32_t word)
     return (hri_block_state)(word >> HRI_BLOCK_STATE_SHIFT);
 }
 
-/* The number or the mark. */
 static inline uint32_t hri_block_below(uint32_t word)
 {
     return word & HRI_NO_BLOCK;
 }
 
-/* Maps a region for blocks of `block_bytes`, a multiple of `align` (a power of two up to a page). Gives NULL where there
- * is no memory. */
-hri_region *hri_region_new(void *owner, size_t block_bytes, size_t align, size_t blocks_bytes);
+/* Maps a region for blocks of `block_bytes`, a multiple of `align` (a power of two up to a page), in which a mark that is in
+ * front of a block is counted. Gives NULL where there is no memory. */
+hri_region *hri_region_new(void *owner, size_t block_bytes, size_t align, size_t blocks_bytes, bool marks_in_head);
 
 /* Unmaps it. */
 void hri_region_free(hri_region *region);
@@ -83,57 +90,60 @@ static inline void *hri_region_block(const hri_region *region, hri_block_number 
     return (void *)((uintptr_t)region + region->head_bytes + (size_t)number * region->block_bytes);
 }
 
-/* What is needed to find the number of a block, for who looks at many. */
-typedef struct hri_region_view {
-    uintptr_t blocks;
-    size_t blocks_bytes, block_bytes;
-    uint64_t inverse;
-    uint32_t *words;
-} hri_region_view;
-
-static inline hri_region_view hri_region_view_of(hri_region *region)
+/* Where the first block begins, with its mark. */
+static inline size_t hri_region_start(const hri_region *region)
 {
-    return (hri_region_view){
-        .blocks = (uintptr_t)region + region->head_bytes,
-        .blocks_bytes = region->blocks_bytes,
-        .block_bytes = region->block_bytes,
-        .inverse = region->inverse,
-        .words = region->words,
-    };
+    return region->head_bytes - (region->marks ? 0 : HRI_MARK_BYTES);
 }
 
 /* The number of the block that begins here; HRI_NO_BLOCK: none does. A multiple of block_bytes below 2^32, times the
  * inverse, has the quotient in its upper half: exactly, since the rounding adds less than one part in 2^32 (Granlund and
- * Montgomery, PLDI 1994). Whether it was a multiple shows the way back. */
-static inline hri_block_number hri_region_view_number(const hri_region_view *view, const void *block)
-{
-    uintptr_t offset = (uintptr_t)block - view->blocks;
-    if (offset >= view->blocks_bytes)
-        return HRI_NO_BLOCK;
-    uint64_t number = view->inverse ? offset * view->inverse >> 32 : offset / view->block_bytes;
-    return number * view->block_bytes == offset ? (hri_block_number)number : HRI_NO_BLOCK;
-}
-
+ * Montgomery, PLDI 1994). Whether it was a multiple shows the way back. Any time, without a lock. */
 static inline hri_block_number hri_region_number(const hri_region *region, const void *block)
 {
-    const hri_region_view view = hri_region_view_of((hri_region *)(uintptr_t)region);
-    return hri_region_view_number(&view, block);
+    uintptr_t offset = (uintptr_t)block - (uintptr_t)region - region->head_bytes;
+    if (offset >= region->blocks_bytes)
+        return HRI_NO_BLOCK;
+    uint64_t number = region->inverse ? offset * region->inverse >> 32 : offset / region->block_bytes;
+    return number * region->block_bytes == offset ? (hri_block_number)number : HRI_NO_BLOCK;
 }
 
-/* The word of a block that is away; NULL: the address is none. */
-static inline uint32_t *hri_region_away(hri_region *region, const void *block)
+/* A block's *hook* is the address behind its mark: the block itself, or a place in the region's head. It is what magazines
+ * hold, so that a block's mark is found in the same way everywhere. */
+static inline void *hri_region_hook(const hri_region *region, const void *block, hri_block_number number)
 {
-    hri_block_number number = hri_region_number(region, block);
-    if (number == HRI_NO_BLOCK || hri_block_state_of(region->words[number]) != HRI_BLOCK_AWAY)
-        return NULL;
-    return &region->words[number];
+    return region->marks ? &region->marks[number + 1] : (void *)(uintptr_t)block;
+}
+
+static inline hri_mark *hri_hook_mark(const void *hook)
+{
+    return (hri_mark *)(uintptr_t)hook - 1;
+}
+
+/* The number of the block that has this hook, an address in the region; HRI_NO_BLOCK: none has. */
+static inline hri_block_number hri_region_hooked(const hri_region *region, const void *hook)
+{
+    if (!region->marks)
+        return hri_region_number(region, hook);
+    uintptr_t offset = (uintptr_t)hri_hook_mark(hook) - (uintptr_t)region->marks;
+    return offset / HRI_MARK_BYTES < region->count ? (hri_block_number)(offset / HRI_MARK_BYTES) : HRI_NO_BLOCK;
+}
+
+static inline void *hri_region_unhook(const hri_region *region, void *hook)
+{
+    return region->marks ? hri_region_block(region, hri_region_hooked(region, hook)) : hook;
+}
+
+static inline bool hri_region_is_away(const hri_region *region, hri_block_number number)
+{
+    return number != HRI_NO_BLOCK && hri_block_state_of(region->words[number]) == HRI_BLOCK_AWAY;
 }
 
 /* Regions begin at multiples of 64 KiB, and a table with an entry for each such piece of the address space says which
  * region it belongs to: two levels, of which the second is mapped as it is needed. Entries are written before the region's
  * first block is handed out and cleared after its last one came back; so whoever holds a block finds it there, without a
  * lock. This is the page map of tcmalloc and others, a level shorter. */
-#define HRI_PIECE_BITS 16
+#define HRI_PIECE_BITS HR_PIECE_SHIFT_
 #define HRI_LEAF_BITS 16
 #define HRI_ADDRESS_BITS 48
 #define HRI_LEAF_ENTRIES ((size_t)1 << HRI_LEAF_BITS)
@@ -143,6 +153,13 @@ typedef _Atomic(hri_region *) hri_region_entry;
 typedef _Atomic(hri_region_entry *) hri_region_root;
 
 extern __attribute__((visibility("hidden"))) hri_region_root hri_region_roots[HRI_REGION_ROOTS];
+
+/* The same for code that is inline in programs, which need not find every region: at the number of a piece, without its
+ * upper bits, the number itself. Of pieces whose numbers end alike, 4 GiB apart, it has the one that came last. */
+extern __attribute__((visibility("hidden"))) uintptr_t hri_region_pieces[HR_PIECES_];
+
+/* Makes sure that piece 0, where nothing ever is, is not found there. Before the first pool can be used. */
+void hri_region_prepare_pieces(void);
 
 /* Finds the region of any address; NULL: it is in none. Any time, without a lock. */
 static inline hri_region *hri_region_find(const void *block)
@@ -157,9 +174,9 @@ static inline hri_region *hri_region_find(const void *block)
     return atomic_load_explicit(&leaf[address >> HRI_PIECE_BITS & (HRI_LEAF_ENTRIES - 1)], memory_order_acquire);
 }
 
-/* Takes a free block, or a new one; NULL if there is none. */
-void *hri_region_take_free(hri_region *region);
-void *hri_region_take_new(hri_region *region);
+/* Takes a free block, or a new one; HRI_NO_BLOCK if there is none. */
+hri_block_number hri_region_take_free(hri_region *region);
+hri_block_number hri_region_take_new(hri_region *region);
 
 /* Makes a block new that is no longer on a list. */
 void hri_region_make_new(hri_region *region, hri_block_number number);
@@ -167,14 +184,8 @@ void hri_region_make_new(hri_region *region, hri_block_number number);
 /* Makes a block that is away new again, with its pages and zeros in them. */
 void hri_region_unmake(hri_region *region, void *block);
 
-/* Puts back a block that is away; false if it is none. */
-bool hri_region_put(hri_region *region, void *block);
-
-/* Does one of the region's blocks begin here? Without a lock. */
-static inline bool hri_region_has(const hri_region *region, const void *address)
-{
-    return hri_region_number(region, address) != HRI_NO_BLOCK;
-}
+/* Puts back a block that is away. */
+void hri_region_put(hri_region *region, hri_block_number number);
 
 /* Takes out free blocks that have pages on which none is away (region_pages.c), until there are `want` of them, and no more
  * than `most`. Gives how many; they are leaving then, and have to be renewed. */

@@ -25,8 +25,8 @@ struct page {
 /* The page at an offset that is a multiple of its size. */
 static struct page page_at(const hri_region *region, size_t offset, size_t size)
 {
-    size_t from = offset > region->head_bytes ? offset - region->head_bytes : 0;
-    size_t last = (offset + size - 1 - region->head_bytes) / region->block_bytes;
+    size_t start = hri_region_start(region), from = offset > start ? offset - start : 0;
+    size_t last = (offset + size - 1 - start) / region->block_bytes;
     return (struct page){
         .from = offset,
         .to = offset + size,
@@ -38,12 +38,12 @@ static struct page page_at(const hri_region *region, size_t offset, size_t size)
 /* Where the pages with touched blocks begin and end. */
 static size_t first_page(const hri_region *region, size_t size)
 {
-    return region->head_bytes / size * size;
+    return hri_region_start(region) / size * size;
 }
 
 static size_t end_of_touched(const hri_region *region)
 {
-    return region->head_bytes + (size_t)region->untouched * region->block_bytes;
+    return hri_region_start(region) + (size_t)region->untouched * region->block_bytes;
 }
 
 static hri_block_number count_state(const hri_region *region, const struct page *page, hri_block_state state)
@@ -89,7 +89,7 @@ hri_block_number hri_region_leave(hri_region *region, uint64_t want, uint64_t mo
     for (size_t at = first_page(region, size); all && at < end_of_touched(region); at += size) {
         struct page page = page_at(region, at, size);
         hri_block_number count = count_state(region, &page, HRI_BLOCK_FREE);
-        if (at < region->head_bytes || count == 0 || count_state(region, &page, HRI_BLOCK_AWAY) > 0)
+        if (at < hri_region_start(region) || count == 0 || count_state(region, &page, HRI_BLOCK_AWAY) > 0)
             continue;
         all = chosen < want && chosen + count <= most;
         if (all) {
@@ -117,7 +117,7 @@ static void clear_page(hri_region *region, const struct page *page)
     for (hri_block_number number = page->first; number <= page->last; number++) {
         if (state_of(region, number) != HRI_BLOCK_LEAVING)
             continue;
-        size_t from = region->head_bytes + (size_t)number * region->block_bytes, to = from + region->block_bytes;
+        size_t from = hri_region_start(region) + (size_t)number * region->block_bytes, to = from + region->block_bytes;
         from = from > page->from ? from : page->from;
         to = to < page->to ? to : page->to;
         memset((char *)region + from, 0, to - from);
@@ -126,7 +126,7 @@ static void clear_page(hri_region *region, const struct page *page)
 
 static bool may_go(const hri_region *region, const struct page *page)
 {
-    return page->from >= region->head_bytes && count_state(region, page, HRI_BLOCK_LEAVING) > 0 &&
+    return page->from >= hri_region_start(region) && count_state(region, page, HRI_BLOCK_LEAVING) > 0 &&
            count_state(region, page, HRI_BLOCK_AWAY) == 0 && count_state(region, page, HRI_BLOCK_FREE) == 0;
 }
 

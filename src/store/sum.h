@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a pool has charged, in blocks of all its sizes together, and the most that this ever was. It is counted where blocks
+/* What a pool has of all its sizes together: what is charged, the most that this ever was, and faults. A charge is counted where blocks
  * are paid for and given back, which no fast path does: after the charge, and before the uncharge, so that it is never more
  * than the budget says.
  */
 #ifndef HRI_STORE_SUM_H
 #define HRI_STORE_SUM_H
+
+#include "base/assert.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -15,6 +17,8 @@ typedef struct hri_pool_sum {
     _Atomic uint64_t peak_bytes;
     _Atomic uint64_t leaving_bytes;  /* no longer counted, and not yet uncharged */
     _Atomic uint64_t refunded_bytes; /* uncharged, ever */
+    _Atomic uint64_t faults;
+    const char *name; /* of the pool */
 } hri_pool_sum;
 
 /* A sum may be NULL: nobody wants to know. */
@@ -26,6 +30,14 @@ static inline void hri_pool_sum_add(hri_pool_sum *sum, uint64_t bytes)
     uint64_t peak = atomic_load_explicit(&sum->peak_bytes, memory_order_relaxed);
     while (peak < now && !atomic_compare_exchange_weak_explicit(&sum->peak_bytes, &peak, now, memory_order_relaxed,
                                                                 memory_order_relaxed)) {}
+}
+
+/* A fault: somebody puts what no user has. */
+static inline void hri_pool_sum_fault(hri_pool_sum *sum, const void *block)
+{
+    if (sum)
+        atomic_fetch_add_explicit(&sum->faults, 1, memory_order_relaxed);
+    hri_fault("%p is put into the pool \"%s\", and is no block of it that a user has", block, sum ? sum->name : "");
 }
 
 static inline uint64_t hri_pool_sum_refunded(const hri_pool_sum *sum)

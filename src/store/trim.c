@@ -48,9 +48,10 @@ static void drop_region(hri_engine *engine, hri_region *region)
 {
     HRI_UNCANCELLED;
     const hri_engine_options *options = &engine->options;
-    void *block;
-    while (options->destroy && (block = hri_region_take_free(region)) != NULL) {
-        hri_poison_lift(block, options->block_bytes);
+    hri_block_number number;
+    while (options->destroy && (number = hri_region_take_free(region)) != HRI_NO_BLOCK) {
+        void *block = hri_region_block(region, number);
+        hri_poison_lift(block, engine->room_bytes);
         options->destroy(block, options->context);
     }
     hri_poison_lift(region, region->map_bytes);
@@ -97,7 +98,7 @@ static void destroy_blocks(hri_engine *engine, void **blocks, unsigned count)
     HRI_UNCANCELLED;
     pthread_mutex_unlock(&engine->lock);
     for (unsigned i = 0; i < count; i++) {
-        hri_poison_lift(blocks[i], options->block_bytes);
+        hri_poison_lift(blocks[i], engine->room_bytes);
         options->destroy(blocks[i], options->context);
     }
     pthread_mutex_lock(&engine->lock);
@@ -118,10 +119,10 @@ static bool drop_blocks(hri_engine *engine, struct task *task)
     destroy_blocks(engine, blocks, count);
     engine->leaving -= count;
     for (unsigned i = 0; i < count; i++)
-        hri_poison_lift(blocks[i], engine->options.block_bytes);
+        hri_poison_lift(blocks[i], engine->room_bytes);
     hri_region_renew(blocks, count);
     for (unsigned i = 0; i < count; i++)
-        hri_depot_list(engine, hri_depot_region(engine, blocks[i]), 0);
+        hri_depot_list(engine, hri_region_find(blocks[i]), 0);
     count_out(engine, count);
     pthread_mutex_unlock(&engine->lock);
     refund(engine, task, count * cost);
@@ -147,7 +148,7 @@ static void destroy_leaving(hri_engine *engine, hri_region *region)
     hri_block_number at = 0;
     void *block;
     while ((block = hri_region_next_leaving(region, &at)) != NULL) {
-        hri_poison_lift(block, options->block_bytes);
+        hri_poison_lift(block, engine->room_bytes);
         if (!options->destroy)
             continue;
         HRI_UNCANCELLED;
@@ -186,12 +187,12 @@ static bool drop_pages(hri_engine *engine, struct task *task)
 /* Gives back free blocks of regions: whole regions, then blocks with pages of their own, or pages. */
 static void release(hri_engine *engine, struct task *task)
 {
-    bool own_pages = engine->options.align % hri_page_size() == 0;
     pthread_mutex_lock(&engine->lock);
     task->pass = ++engine->passes;
     pthread_mutex_unlock(&engine->lock);
     while (task->freed_bytes < task->want_bytes &&
-           (drop_idle_region(engine, task) || (own_pages ? drop_blocks(engine, task) : drop_pages(engine, task)))) {}
+           (drop_idle_region(engine, task) ||
+            (engine->own_pages ? drop_blocks(engine, task) : drop_pages(engine, task)))) {}
 }
 
 /* Frees magazines that nobody needs. */
