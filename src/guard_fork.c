@@ -11,6 +11,7 @@
 #include "budget/gate.h"
 #include "budget/pending.h"
 #include "flow/batch.h"
+#include "heap/heap.h"
 #include "os/cells.h"
 #include "os/file.h"
 #include "os/share.h"
@@ -66,12 +67,14 @@ static void before(void)
     hri_batches_fork(HRI_FORK_BEFORE);
     hri_engines_fork(HRI_FORK_BEFORE);
     each(HRI_FORK_BEFORE);
+    hri_heap_fork(HRI_FORK_BEFORE);
     hri_cells_fork(HRI_FORK_BEFORE);
 }
 
 static void in_parent(void)
 {
     hri_cells_fork(HRI_FORK_PARENT);
+    hri_heap_fork(HRI_FORK_PARENT);
     each(HRI_FORK_PARENT);
     hri_engines_fork(HRI_FORK_PARENT);
     hri_batches_fork(HRI_FORK_PARENT);
@@ -82,6 +85,7 @@ static void in_parent(void)
 static void in_child(void)
 {
     hri_cells_fork(HRI_FORK_CHILD);
+    hri_heap_fork(HRI_FORK_CHILD);
     each(HRI_FORK_CHILD);
     hri_engines_fork(HRI_FORK_CHILD);
     hri_batches_fork(HRI_FORK_CHILD);

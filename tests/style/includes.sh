@@ -15,6 +15,7 @@ BEGIN {
     # room: what it may include, and itself
     may["base"] = "base"
     may["os"] = "base os"
+    may["heap"] = "base os heap"
     may["budget"] = "base os budget"
     may["gauge"] = "base os budget gauge"
     may["relief"] = "base os budget gauge relief"

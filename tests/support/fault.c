@@ -139,6 +139,7 @@ WRAP(char *, strdup, (const char *text), (text), NULL, ENOMEM)
 WRAP(char *, strndup, (const char *text, size_t n), (text, n), NULL, ENOMEM)
 WRAP(void *, mmap, (void *at, size_t size, int protection, int flags, int fd, off_t offset),
      (at, size, protection, flags, fd, offset), MAP_FAILED, ENOMEM)
+WRAP(int, madvise, (void *at, size_t size, int advice), (at, size, advice), -1, ENOMEM)
 WRAP(FILE *, fopen, (const char *path, const char *mode), (path, mode), NULL, EMFILE)
 WRAP(int, eventfd, (unsigned value, int flags), (value, flags), -1, EMFILE)
 WRAP(int, epoll_create1, (int flags), (flags), -1, EMFILE)
