@@ -20,7 +20,8 @@
 #include "os/rseq.h"
 
 #define SUMMARY HRI_HEAP_CLASSES
-#define OWN_BYTES_MIN ((uint64_t)1 << 20)
+#define ROOM_BYTES_MIN ((uint64_t)1 << 20)
+#define DEPOT_BYTES_MIN ((uint64_t)1 << 20)
 
 /* A thread's words in the cell of a class. */
 enum {
@@ -157,8 +158,14 @@ uint64_t hri_heap_magazines_own_bytes(void)
 
 /* ── the depot ──────────────────────────────────────────────────────────────────────────────────────────────────── */
 
+/* Puts a magazine into the depot, which holds a 32nd of what is committed at the most, or 1 MiB: beyond that blocks go back
+ * to their spans, where other classes can use their memory. */
 static void to_depot(unsigned class, hri_heap_magazine *magazine)
 {
+    if (depot_bytes > hri_max(DEPOT_BYTES_MIN, hri_heap_pages_sum.committed_bytes / 32)) {
+        empty_magazine(class, magazine);
+        return;
+    }
     magazine->next = depots[class].full;
     depots[class].full = magazine;
     depot_bytes += magazine->count * (uint64_t)hri_heap_class_bytes[class];
@@ -293,7 +300,7 @@ static void open_cell(unsigned class, hri_cell *cell)
 static hri_heap_magazine *next_magazine(unsigned class, hri_cell *cell)
 {
     uint64_t slots = atomic_load_explicit(&cell->more[SLOTS], memory_order_relaxed);
-    bool may_grow = room_bytes < hri_max(OWN_BYTES_MIN, hri_heap_pages_sum.committed_bytes / 64);
+    bool may_grow = room_bytes < hri_max(ROOM_BYTES_MIN, hri_heap_pages_sum.committed_bytes / 64);
     if (slots == 0)
         slots = HRI_HEAP_SLOTS_FIRST;
     else if (may_grow)

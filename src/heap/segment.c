@@ -271,6 +271,27 @@ bool hri_heap_run_take_idle(unsigned pages, unsigned align, hri_heap_run *ret_ru
     return false;
 }
 
+bool hri_heap_run_take_partly_idle(unsigned pages, hri_heap_run *ret_run)
+{
+    if (hri_heap_pages_sum.idle_bytes < pages * HRI_HEAP_PAGE)
+        return false;
+    for (hri_heap_segment *segment = first; segment; segment = segment->next) {
+        const hri_bits_view idle = {segment->used, segment->committed};
+        unsigned left = segment->idle_pages;
+        for (unsigned at = 0; left >= pages && at < segment->pages; at += HRI_HEAP_SLICE_PAGES) {
+            unsigned end = at + HRI_HEAP_SLICE_PAGES, there = hri_bits_count(segment->committed, at, end);
+            if (there == 0 || hri_bits_count(segment->used, at, end) > 0)
+                continue;
+            left -= there;
+            if (hri_bits_find(&idle, at, end, pages, 1) == end || !hri_heap_segment_has_record(segment, at))
+                continue;
+            hri_heap_run_take_at(segment, at, HRI_HEAP_SLICE_PAGES, ret_run);
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Takes a run of a segment, idle pages first. */
 static bool take_in(hri_heap_segment *segment, unsigned pages, unsigned align, hri_heap_run *ret_run)
 {

@@ -98,6 +98,9 @@ hri_heap_segment *hri_heap_segment_find(const void *address);
 /* Takes a run whose pages are all idle, and whose record is there. Gives false if there is none. */
 bool hri_heap_run_take_idle(unsigned pages, unsigned align, hri_heap_run *ret_run);
 
+/* Takes a free slice that has at least `pages` idle pages in a row, and whose record is there. */
+bool hri_heap_run_take_partly_idle(unsigned pages, hri_heap_run *ret_run);
+
 /* Takes a run, of idle pages as far as there are some, else from a new segment. Its pages are committed by
  * hri_heap_run_commit(), which may be called without the lock. Gives false where there is no memory. */
 bool hri_heap_run_take(unsigned pages, unsigned align, hri_heap_run *ret_run);

@@ -142,13 +142,10 @@ static hri_heap_run run_of(hri_heap_slice *slice)
     return (hri_heap_run){slice->segment, at, HRI_HEAP_SLICE_PAGES};
 }
 
-static hri_heap_slice *new_span(unsigned class)
+static hri_heap_slice *new_span(unsigned class, const hri_heap_run *run)
 {
-    hri_heap_run run;
-    if (!hri_heap_run_take(HRI_HEAP_SLICE_PAGES, HRI_HEAP_SLICE_PAGES, &run))
-        return NULL;
-    hri_heap_slice *slice = hri_heap_slice_of(run.segment, hri_heap_run_address(&run));
-    slice->segment = run.segment;
+    hri_heap_slice *slice = hri_heap_slice_of(run->segment, hri_heap_run_address(run));
+    slice->segment = run->segment;
     slice->is_span = true;
     slice->busy = false;
     slice->class = (uint8_t) class;
@@ -157,8 +154,9 @@ static hri_heap_slice *new_span(unsigned class)
     slice->list = NULL;
     memset(slice->bits, 0xff, sizeof slice->bits);
     for (unsigned page = 0; page < HRI_HEAP_SLICE_PAGES; page++)
-        if (hri_bits_has(run.segment->committed, run.at + page))
+        if (hri_bits_has(run->segment->committed, run->at + page))
             open_page(slice, page);
+    move_to(slice, &roomy[class]);
     return slice;
 }
 
@@ -213,6 +211,16 @@ static unsigned carve_general(unsigned class, void **blocks, unsigned want)
     return count;
 }
 
+/* Carves from idle pages that belong to no span yet. */
+static unsigned carve_idle(unsigned class, void **blocks, unsigned want)
+{
+    hri_heap_run run;
+    unsigned pages = (granules_of(class) + PAGE_GRANULES) / PAGE_GRANULES;
+    if (!hri_heap_run_take_partly_idle(pages, &run))
+        return 0;
+    return carve_in(new_span(class, &run), class, blocks, want);
+}
+
 static unsigned pages_of(unsigned class)
 {
     return (unsigned)(hri_heap_class_bytes[class] / HRI_HEAP_PAGE);
@@ -223,6 +231,8 @@ unsigned hri_heap_carve(unsigned class, void **blocks, unsigned want)
     unsigned count = 0;
     if (hri_heap_class_is_general(class)) {
         count = carve_general(class, blocks, want);
+        if (count == 0)
+            count = carve_idle(class, blocks, want);
     } else {
         hri_heap_run run;
         for (; count < want && hri_heap_run_take_idle(pages_of(class), 1, &run); count++)
@@ -341,10 +351,10 @@ static bool begin_general(unsigned class, uint64_t most_bytes, hri_heap_growth *
         if (!slice->busy)
             move_to(slice, NULL); /* its holes are too small; it comes back with a block */
     }
-    slice = new_span(class);
-    if (!slice)
+    hri_heap_run run;
+    if (!hri_heap_run_take(HRI_HEAP_SLICE_PAGES, HRI_HEAP_SLICE_PAGES, &run))
         return false;
-    move_to(slice, &roomy[class]);
+    slice = new_span(class, &run);
     if (begin_in(slice, class, most_bytes, growth))
         return true;
     release_if_unused(slice);
