@@ -47,15 +47,17 @@
 typedef uint64_t hri_heap_owner;
 #define HRI_HEAP_OWNER_MAX (UINT64_MAX >> 20)
 
+#define HRI_HEAP_SMALL_MAX ((size_t)1 << 10)
+
 extern __attribute__((visibility("hidden"))) const uint32_t hri_heap_class_bytes[HRI_HEAP_CLASSES];
 extern __attribute__((visibility("hidden"))) const uint8_t hri_heap_small_classes[65];
 
-/* The class of a general block of `bytes`, its word included; at most HRI_HEAP_GENERAL_MAX. Up to 1 KiB a table says it.
- * Above, each doubling from 2^e granules on has four steps, and the first step ends one granule above the power. */
+/* The class of a general block of `bytes`, its word included; at most HRI_HEAP_GENERAL_MAX. Up to HRI_HEAP_SMALL_MAX a table
+ * says it. Above, each doubling from 2^e granules on has four steps, and the first step ends one granule above the power. */
 static inline unsigned hri_heap_general_class(size_t bytes)
 {
     unsigned granules = (unsigned)((bytes + HRI_HEAP_GRANULE - 1) / HRI_HEAP_GRANULE);
-    if (granules <= 64)
+    if (bytes <= HRI_HEAP_SMALL_MAX)
         return hri_heap_small_classes[granules];
     unsigned above = granules - 1, e = 31 - (unsigned)__builtin_clz(above);
     unsigned step = (above & (above - 1)) == 0 ? 0 : (above >> (e - 2) & 3) + 1;
@@ -112,8 +114,7 @@ static inline uint64_t hri_heap_cost(size_t size)
 
 static inline uint64_t hri_heap_seal(const void *block)
 {
-    uint64_t address = (uint64_t)(uintptr_t)block;
-    return (address >> 4 ^ address >> 18 ^ 0x2b57) & HRI_HEAP_SEAL_MASK;
+    return ((uint64_t)(uintptr_t)block >> 4 ^ 0x2b57) & HRI_HEAP_SEAL_MASK;
 }
 
 static inline uint64_t hri_heap_word(const void *block, hri_heap_owner owner, unsigned class)
@@ -121,10 +122,10 @@ static inline uint64_t hri_heap_word(const void *block, hri_heap_owner owner, un
     return owner << HRI_HEAP_OWNER_SHIFT | (uint64_t) class << HRI_HEAP_SEAL_BITS | hri_heap_seal(block);
 }
 
-/* The same block, idle. */
-static inline uint64_t hri_heap_word_idle(const void *block, unsigned class)
+/* The word of a block that comes back. It keeps its last owner. */
+static inline uint64_t hri_heap_word_idle(uint64_t word)
 {
-    return hri_heap_word(block, 0, class) ^ HRI_HEAP_SEAL_MASK;
+    return word ^ HRI_HEAP_SEAL_MASK;
 }
 
 static inline bool hri_heap_word_is_used(uint64_t word, const void *block)

@@ -438,9 +438,9 @@ bool hri_heap_put_slowly(void *block, hri_heap_block *ret_block)
         return false;
     *ret_block = block_of(&found);
     check_end(found.begin, found.usable);
-    *found.word = hri_heap_word_idle(found.begin, found.class);
+    *found.word = hri_heap_word_idle(*found.word);
     if (found.begin != block)
-        *hri_heap_front(block) = hri_heap_word_idle(block, HRI_HEAP_ALIGNED);
+        *hri_heap_front(block) = hri_heap_word_idle(*hri_heap_front(block));
     if (found.class == HRI_HEAP_LARGE) {
         hri_poison_block_in(found.begin, 0);
         put_large(block);

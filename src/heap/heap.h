@@ -42,11 +42,13 @@ void hri_heap_put_idle(unsigned class, void *block);
 static inline void *hri_heap_get(size_t size, hri_heap_owner owner)
 {
 #ifndef HRI_DEBUG
-    unsigned class = hri_heap_class_of(size);
-    void *block = hri_heap_class_is_general(class) ? hri_heap_pop(class) : NULL;
-    if (__builtin_expect(block != NULL, 1)) {
-        *hri_heap_front(block) = hri_heap_word(block, owner, class);
-        return block;
+    if (__builtin_expect(size <= HRI_HEAP_SMALL_MAX - HRI_HEAP_WORD, 1)) { /* larger ones are worth a call */
+        unsigned class = hri_heap_general_class(size + HRI_HEAP_WORD);
+        void *block = hri_heap_pop(class);
+        if (__builtin_expect(block != NULL, 1)) {
+            *hri_heap_front(block) = hri_heap_word(block, owner, class);
+            return block;
+        }
     }
 #endif
     return hri_heap_get_slowly(size, owner);
@@ -68,7 +70,7 @@ static inline bool hri_heap_put(void *block, hri_heap_block *ret_block)
         unsigned class = hri_heap_word_class(word);
         if (__builtin_expect(hri_heap_word_is_used(word, block) && hri_heap_class_is_general(class), 1)) {
             *ret_block = (hri_heap_block){hri_heap_word_owner(word), hri_heap_class_bytes[class]};
-            *front = hri_heap_word_idle(block, class);
+            *front = hri_heap_word_idle(word);
             if (__builtin_expect(!hri_heap_push(class, block), 0))
                 hri_heap_put_idle(class, block);
             return true;

@@ -30,7 +30,11 @@ static inline void *hri_heap_pop(unsigned class)
 {
     void *block;
     hri_place place = hri_heap_places[class];
-    return place && hri_sequence_pop(hri_cells_mine_at(place), &block) ? block : NULL;
+    if (!place || !hri_sequence_pop(hri_cells_mine_at(place), &block))
+        return NULL;
+    if (!block)
+        __builtin_unreachable();
+    return block;
 }
 
 static inline bool hri_heap_push(unsigned class, void *block)

@@ -363,84 +363,6 @@ static void a_refused_commit_is_a_refused_block_and_idle_ones_still_serve(void *
     hri_heap_hook(NULL);
 }
 
-/* ── fragmentation ──────────────────────────────────────────────────────────────────────────────────────────────── */
-
-/* The pattern by which glibc's dynamic mmap threshold keeps 119 MiB for 84 MiB that live. */
-static void after_a_drain_little_more_is_committed_than_lives(void **state)
-{
-    (void)state;
-    enum { BLOCKS = 20000 };
-    static struct {
-        char *block;
-        size_t size;
-    } held[BLOCKS];
-    size_t live = 0, cap = (size_t)85 << 20;
-    unsigned count = 0;
-    for (unsigned i = 0; i < 20000; i++) {
-        unsigned shift = 10 + (unsigned)random_below(12);
-        size_t size = ((size_t)1 << shift) + random_below((uint64_t)1 << shift);
-        while (live + size > cap) {
-            unsigned at = (unsigned)random_below(count);
-            live -= held[at].size;
-            put(held[at].block);
-            held[at] = held[--count];
-        }
-        held[count].block = hri_heap_get(size, OWNER);
-        memset(held[count].block, 1, size);
-        held[count++].size = size;
-        live += size;
-    }
-    hri_heap_trim(UINT64_MAX);
-    uint64_t committed = figures().committed_bytes;
-    print_message("committed %.3f of live\n", (double)committed / (double)live);
-    assert_true((double)committed <= 1.06 * (double)live);
-    hri_heap_lazy_measure(1000000);
-    assert_as_the_kernel_says();
-    while (count > 0)
-        put(held[--count].block);
-    hri_heap_trim(UINT64_MAX);
-}
-
-/* What one size frees serves another, although hardly a page gets free. */
-static void gaps_of_one_size_serve_another(void **state)
-{
-    (void)state;
-    enum { BLOCKS = 300000 };
-    void **blocks = test_malloc(BLOCKS * sizeof *blocks);
-    uint64_t live = 0, peak = 0;
-    for (unsigned i = 0; i < BLOCKS; i++)
-        blocks[i] = hri_heap_get(64, OWNER);
-    uint64_t before = figures().committed_bytes;
-    for (unsigned i = 0; i < BLOCKS; i++) {
-        if (random_below(10) == 0) {
-            live += 64;
-            continue;
-        }
-        put(blocks[i]);
-        blocks[i] = NULL;
-    }
-    for (unsigned i = 0; live < (uint64_t)BLOCKS * 64; i++) {
-        while (blocks[i])
-            i++;
-        blocks[i] = hri_heap_get(96, OWNER);
-        live += 96;
-    }
-    peak = figures().committed_bytes;
-    hri_heap_trim(UINT64_MAX);
-    uint64_t committed = figures().committed_bytes;
-    print_message("committed %.3f of live, peak %.3f, before %.3f\n", (double)committed / (double)live,
-                  (double)peak / (double)live, (double)before / (double)live);
-    if (!HRI_HEAP_TRAILER)
-        assert_true((double)committed <= 1.35 * (double)live);
-    for (unsigned i = 0; i < BLOCKS; i++)
-        if (blocks[i])
-            put(blocks[i]);
-    test_free(blocks);
-    hri_heap_trim(UINT64_MAX);
-    assert_int_equal(figures().in_use_bytes, 0);
-    hri_heap_check();
-}
-
 /* ── threads ────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
 static void *use_and_end(void *context)
@@ -499,8 +421,6 @@ int main(void)
         cmocka_unit_test(a_block_changes_its_size_in_place),
         cmocka_unit_test(hooks_are_told_to_the_byte),
         cmocka_unit_test(a_refused_commit_is_a_refused_block_and_idle_ones_still_serve),
-        cmocka_unit_test(after_a_drain_little_more_is_committed_than_lives),
-        cmocka_unit_test(gaps_of_one_size_serve_another),
         cmocka_unit_test(a_thread_that_ends_leaves_nothing),
         cmocka_unit_test(a_tight_heap_has_no_magazines),
     };
