@@ -70,7 +70,7 @@ static unsigned random_sizes(void)
     } held[BLOCKS];
     size_t live = 0, cap = (size_t)85 << 20;
     unsigned count = 0;
-    for (unsigned i = 0; i < 20000; i++) {
+    for (unsigned i = 0; i < 8000; i++) {
         unsigned shift = 10 + (unsigned)random_below(12);
         size_t size = ((size_t)1 << shift) + random_below((uint64_t)1 << shift);
         while (live + size > cap) {
@@ -90,7 +90,7 @@ static unsigned random_sizes(void)
 /* 64-byte blocks, of which 90 % are freed at random, so that hardly a page gets free; then 96-byte blocks. */
 static unsigned another_size(void)
 {
-    enum { BLOCKS = 600000 };
+    enum { BLOCKS = 400000 };
     static void *blocks[BLOCKS];
     uint64_t live = 0;
     for (unsigned i = 0; i < BLOCKS; i++)
