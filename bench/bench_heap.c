@@ -15,7 +15,8 @@
 #define PAGES 16384u
 #define LARGE (1u << 20)
 
-/* ── calls ──────────────────────────────────────────────────────────────────────────────────────────────────────── */
+/* ── calls
+ * ──────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
 static __attribute__((noinline)) void *get(size_t size)
 {
@@ -33,7 +34,8 @@ static const bench_heap own = {.name = "headroom", .allocate = get, .release = p
 /* 16 sizes in turn, none of which two allocators round alike. */
 static const unsigned short sizes[16] = {8, 24, 56, 64, 100, 128, 200, 256, 300, 400, 512, 700, 1000, 1024, 1500, 2048};
 
-/* ── loops ──────────────────────────────────────────────────────────────────────────────────────────────────────── */
+/* ── loops
+ * ──────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
 static void pair(void *context, unsigned thread, uint64_t count)
 {
@@ -110,7 +112,8 @@ static void filled_large(void *context, unsigned thread, uint64_t count)
     filled(context, LARGE, count);
 }
 
-/* ── groups ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
+/* ── groups
+ * ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
 static bench_group group_of(const char *name, unsigned threads, bench_loop *loop)
 {
@@ -126,12 +129,9 @@ int main(int argc, char **argv)
 {
     bench_require(get(1) != NULL, "a first block");
     const bench_group groups[] = {
-        group_of("heap_pair_64", 1, pair),
-        group_of("heap_pair_16_sizes", 1, sizes_pair),
-        group_of("heap_pair_2_threads", 2, pair),
-        group_of("heap_batch_100", 1, batch),
-        group_of("heap_hand_off", 2, hand_off),
-        group_of("heap_filled_16k", 1, filled_pages),
+        group_of("heap_pair_64", 1, pair),           group_of("heap_pair_16_sizes", 1, sizes_pair),
+        group_of("heap_pair_2_threads", 2, pair),    group_of("heap_batch_100", 1, batch),
+        group_of("heap_hand_off", 2, hand_off),      group_of("heap_filled_16k", 1, filled_pages),
         group_of("heap_filled_1m", 1, filled_large),
     };
     return bench_main(argc, argv, groups, sizeof groups / sizeof groups[0]);

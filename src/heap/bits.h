@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Runs of bits. The heap keeps two kinds of maps as arrays of bits: pages of a segment, and granules of a span. Both are
- * searched for a run of clear bits, first fit, so that what is in use gathers at low addresses.
+/* Runs of bits. The heap keeps two kinds of maps as arrays of bits: pages of a segment, and granules of a span. Both
+ * are searched for a run of clear bits, first fit, so that what is in use gathers at low addresses.
  */
 #ifndef HRI_HEAP_BITS_H
 #define HRI_HEAP_BITS_H
@@ -21,7 +21,8 @@ static inline uint64_t hri_bits_word(const hri_bits_view *view, unsigned at)
     return view->set[at] | (view->clear ? ~view->clear[at] : 0);
 }
 
-/* The first bit from `from` on, below `to`, that is set; or clear with `flip` of all ones. Gives `to` if there is none. */
+/* The first bit from `from` on, below `to`, that is set; or clear with `flip` of all ones. Gives `to` if there is
+ * none. */
 static inline unsigned hri_bits_next(const hri_bits_view *view, unsigned from, unsigned to, uint64_t flip)
 {
     while (from < to) {
@@ -35,8 +36,10 @@ static inline unsigned hri_bits_next(const hri_bits_view *view, unsigned from, u
     return to;
 }
 
-/* Finds `run` clear bits in a row that begin at a multiple of `align`, within [from, to). Gives `to` if there are none. */
-static inline unsigned hri_bits_find(const hri_bits_view *view, unsigned from, unsigned to, unsigned run, unsigned align)
+/* Finds `run` clear bits in a row that begin at a multiple of `align`, within [from, to). Gives `to` if there are
+ * none. */
+static inline unsigned hri_bits_find(const hri_bits_view *view, unsigned from, unsigned to, unsigned run,
+                                     unsigned align)
 {
     while (from < to) {
         unsigned at = hri_bits_next(view, from, to, UINT64_MAX);

@@ -7,15 +7,15 @@
  *     pages     16 KiB to 128 KiB: whole pages; the word is in the page map
  *     large     128 KiB and more: whole pages too, each with its own number of them
  *
- * The classes of general blocks are four in each doubling. The first of the four lies 16 bytes above the power of two,
- * since programs ask for powers of two, and the word comes on top.
+ * The classes of general blocks are four in each doubling. The first of the four lies 16 bytes above the power of
+ * two, since programs ask for powers of two, and the word comes on top.
  *
  *     bits 63..20   the owner: an opaque number below 2^44
  *     bits 19..14   the class
  *     bits 13..0    the seal: made of the block's address; inverted while the block is idle
  *
- * So a block that is freed twice shows, and of 16,384 foreign pointers about one passes for a block in a release build.
- * Debug builds ask the page map first, and nothing passes there.
+ * So a block that is freed twice shows, and of 16,384 foreign pointers about one passes for a block in a release
+ * build. Debug builds ask the page map first, and nothing passes there.
  */
 #ifndef HRI_HEAP_CLASS_H
 #define HRI_HEAP_CLASS_H
@@ -28,8 +28,8 @@
 #define HRI_HEAP_GRANULE ((size_t)16)
 #define HRI_HEAP_WORD sizeof(uint64_t)
 
-/* Debug builds put this much behind each block: at least 8 bytes that nobody may write to, and the size that was asked
- * for. See debug.h. */
+/* Debug builds put this much behind each block: at least 8 bytes that nobody may write to, and the size that was
+ * asked for. See debug.h. */
 #ifdef HRI_DEBUG
 #define HRI_HEAP_TRAILER 16
 #else
@@ -52,8 +52,9 @@ typedef uint64_t hri_heap_owner;
 extern __attribute__((visibility("hidden"))) const uint32_t hri_heap_class_bytes[HRI_HEAP_CLASSES];
 extern __attribute__((visibility("hidden"))) const uint8_t hri_heap_small_classes[65];
 
-/* The class of a general block of `bytes`, its word included; at most HRI_HEAP_GENERAL_MAX. Up to HRI_HEAP_SMALL_MAX a table
- * says it. Above, each doubling from 2^e granules on has four steps, and the first step ends one granule above the power. */
+/* The class of a general block of `bytes`, its word included; at most HRI_HEAP_GENERAL_MAX. Up to HRI_HEAP_SMALL_MAX
+ * a table says it. Above, each doubling from 2^e granules on has four steps, and the first step ends one granule
+ * above the power. */
 static inline unsigned hri_heap_general_class(size_t bytes)
 {
     unsigned granules = (unsigned)((bytes + HRI_HEAP_GRANULE - 1) / HRI_HEAP_GRANULE);
@@ -105,7 +106,8 @@ static inline uint64_t hri_heap_cost(size_t size)
     return class == HRI_HEAP_LARGE ? hri_heap_large_cost(size) : hri_heap_class_bytes[class];
 }
 
-/* ── words ──────────────────────────────────────────────────────────────────────────────────────────────────────── */
+/* ── words
+ * ──────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
 #define HRI_HEAP_SEAL_BITS 14u
 #define HRI_HEAP_SEAL_MASK ((UINT64_C(1) << HRI_HEAP_SEAL_BITS) - 1)

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Getting and putting blocks, committing and decommitting, and what the whole heap is asked.
  *
- * Locking: one lock guards segments, spans, the depot and the cells. It is a leaf, but for the locks of os/cells and of the
- * list of lazy blocks. The kernel commits and decommits pages without it: such a time is *busy*, and the pages belong to the
- * thread that is. The hooks are called with no lock, and outside of busy times, since they may wait for other threads.
+ * Locking: one lock guards segments, spans, the depot and the cells. It is a leaf, but for the locks of os/cells and
+ * of the list of lazy blocks. The kernel commits and decommits pages without it: such a time is *busy*, and the pages
+ * belong to the thread that is. The hooks are called with no lock, and outside of busy times, since they may wait for
+ * other threads.
  */
 #include "heap/heap.h"
 
@@ -31,7 +32,7 @@ static pthread_mutex_t lock = PTHREAD_ADAPTIVE_MUTEX_INITIALIZER_NP;
 #else
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 #endif
-static unsigned busy;          /* threads */
+static unsigned busy; /* threads */
 static uint64_t commits, commit_bytes, decommits, decommit_bytes;
 static _Atomic uint64_t in_flight_bytes; /* granted, and not committed yet or not counted as lazy */
 static hri_heap_hooks hooks;
@@ -72,7 +73,8 @@ void hri_heap_busy_end(void)
     hri_heap_unlock();
 }
 
-/* ── asking ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
+/* ── asking
+ * ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
 void hri_heap_hook(const hri_heap_hooks *to)
 {
@@ -120,7 +122,8 @@ static void begin(void)
     hri_fork_handle();
 }
 
-/* ── committing ─────────────────────────────────────────────────────────────────────────────────────────────────── */
+/* ── committing
+ * ─────────────────────────────────────────────────────────────────────────────────────────────────── */
 
 static void count_commit(uint64_t bytes)
 {
@@ -188,7 +191,8 @@ static uint64_t decommit(uint64_t want_bytes)
     return gone;
 }
 
-/* ── getting ────────────────────────────────────────────────────────────────────────────────────────────────────── */
+/* ── getting
+ * ────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
 static void *refuse(void)
 {
@@ -269,7 +273,8 @@ static void *get(size_t size, hri_heap_owner owner, bool *ret_zeroed)
     unsigned class = hri_heap_class_of(size);
     HRI_ASSERT(owner <= HRI_HEAP_OWNER_MAX);
     *ret_zeroed = false;
-    void *block = class == HRI_HEAP_LARGE ? get_large(hri_heap_large_cost(size), HRI_HEAP_PAGE, owner, ret_zeroed) : take(class);
+    void *block =
+        class == HRI_HEAP_LARGE ? get_large(hri_heap_large_cost(size), HRI_HEAP_PAGE, owner, ret_zeroed) : take(class);
     if (!block)
         return refuse();
     if (class != HRI_HEAP_LARGE)
@@ -291,10 +296,11 @@ void *hri_heap_get_zeroed(size_t size, hri_heap_owner owner)
     return block && !zeroed ? memset(block, 0, size) : block;
 }
 
-/* ── alignment ──────────────────────────────────────────────────────────────────────────────────────────────────── */
+/* ── alignment
+ * ──────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-/* Up to a page, a general block has room for a word in front of an aligned address within it. That word says where the
- * block begins. Larger blocks begin with a page. */
+/* Up to a page, a general block has room for a word in front of an aligned address within it. That word says where
+ * the block begins. Larger blocks begin with a page. */
 static bool fits_general(size_t align, size_t size)
 {
     return align <= HRI_HEAP_PAGE && size < HRI_HEAP_GENERAL_MAX &&
@@ -335,7 +341,8 @@ void *hri_heap_get_aligned(size_t align, size_t size, hri_heap_owner owner)
     return block ? hand_out(block, HRI_HEAP_LARGE, size, zeroed) : refuse();
 }
 
-/* ── putting ────────────────────────────────────────────────────────────────────────────────────────────────────── */
+/* ── putting
+ * ────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
 /* A block as it is found by its address. */
 struct found {
@@ -510,7 +517,8 @@ bool hri_heap_resize(void *block, size_t size)
     return done;
 }
 
-/* ── all of it ──────────────────────────────────────────────────────────────────────────────────────────────────── */
+/* ── all of it
+ * ──────────────────────────────────────────────────────────────────────────────────────────────────── */
 
 uint64_t hri_heap_pending_bytes(void)
 {
@@ -550,8 +558,7 @@ void hri_heap_read(hri_heap_figures *ret_figures)
         .decommit_bytes = decommit_bytes,
     };
     hri_heap_unlock();
-    figures.gap_bytes =
-        figures.committed_bytes - figures.in_use_bytes - figures.idle_bytes - figures.own_bytes;
+    figures.gap_bytes = figures.committed_bytes - figures.in_use_bytes - figures.idle_bytes - figures.own_bytes;
     figures.pending_bytes = hri_heap_pending_bytes();
     figures.lazy_bytes = hri_heap_lazy_bytes();
     *ret_figures = figures;
@@ -617,7 +624,8 @@ void hri_heap_check(void)
     hri_heap_unlock();
 }
 
-/* ── fork ───────────────────────────────────────────────────────────────────────────────────────────────────────── */
+/* ── fork
+ * ───────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
 static void before_fork(void)
 {

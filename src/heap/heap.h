@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The heap: memory that the library owns. README.md in this folder has the idea.
  *
- * One for the process. It is there before main(), needs no start, and calls no allocator. Blocks have an owner, an opaque
- * number. The heap does not charge anybody; what it may commit it asks through hooks.
+ * One for the process. It is there before main(), needs no start, and calls no allocator. Blocks have an owner, an
+ * opaque number. The heap does not charge anybody; what it may commit it asks through hooks.
  *
- * Not in signal handlers: a handler that interrupted a thread in here would wait for it for ever. Debug builds abort then.
+ * Not in signal handlers: a handler that interrupted a thread in here would wait for it for ever. Debug builds abort
+ * then.
  */
 #ifndef HRI_HEAP_HEAP_H
 #define HRI_HEAP_HEAP_H
@@ -15,18 +16,20 @@
 
 /* Called with no lock held. Both NULL: everything may be committed. */
 typedef struct hri_heap_hooks {
-    /* May so many bytes be committed? They are, or come back through decommitted(). May take its time and free blocks. */
+    /* May so many bytes be committed? They are, or come back through decommitted(). May take its time and free
+     * blocks. */
     bool (*commit)(void *context, uint64_t bytes);
     /* So many bytes went back to the kernel, or were granted and not needed. */
     void (*decommitted)(void *context, uint64_t bytes);
     void *context;
 } hri_heap_hooks;
 
-/* Sets the hooks from now on, or none with NULL. Bytes that were granted by the ones before come back to the new ones: so
- * they are set while no block is made, and outlive the calls. */
+/* Sets the hooks from now on, or none with NULL. Bytes that were granted by the ones before come back to the new
+ * ones: so they are set while no block is made, and outlive the calls. */
 void hri_heap_hook(const hri_heap_hooks *hooks);
 
-/* ── blocks: any thread ─────────────────────────────────────────────────────────────────────────────────────────── */
+/* ── blocks: any thread
+ * ─────────────────────────────────────────────────────────────────────────────────────────── */
 
 /* What a block says of itself. */
 typedef struct hri_heap_block {
@@ -80,26 +83,27 @@ static inline bool hri_heap_put(void *block, hri_heap_block *ret_block)
     return hri_heap_put_slowly(block, ret_block);
 }
 
-/* Says what a block is, without taking it back; `ret_usable` (NULL is fine) how many of its bytes its user has. Gives false,
- * and a fault, as above. */
+/* Says what a block is, without taking it back; `ret_usable` (NULL is fine) how many of its bytes its user has. Gives
+ * false, and a fault, as above. */
 bool hri_heap_look(const void *block, hri_heap_block *ret_block, size_t *ret_usable);
 
 /* Changes the size of a block in place. Gives false, and the block as it was, where it has to move. */
 bool hri_heap_resize(void *block, size_t size);
 
-/* ── all of it ──────────────────────────────────────────────────────────────────────────────────────────────────── */
+/* ── all of it
+ * ──────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-/* Bytes. committed = in use + idle + gaps + own. Exact while no thread is in the heap; else what threads do meanwhile may be
- * missed. */
+/* Bytes. committed = in use + idle + gaps + own. Exact while no thread is in the heap; else what threads do meanwhile
+ * may be missed. */
 typedef struct hri_heap_figures {
     uint64_t committed_bytes;
-    uint64_t in_use_bytes; /* blocks that users have */
-    uint64_t idle_bytes;   /* in magazines, and on pages that no block lies on */
-    uint64_t gap_bytes;    /* idle, on pages that are in use */
-    uint64_t own_bytes;    /* records, the page map, magazines */
-    uint64_t reserved_bytes; /* address space */
-    uint64_t lazy_bytes;     /* committed for large blocks, and not seen touched */
-    uint64_t pending_bytes;  /* these, and commits that are under way */
+    uint64_t in_use_bytes;                                     /* blocks that users have */
+    uint64_t idle_bytes;                                       /* in magazines, and on pages that no block lies on */
+    uint64_t gap_bytes;                                        /* idle, on pages that are in use */
+    uint64_t own_bytes;                                        /* records, the page map, magazines */
+    uint64_t reserved_bytes;                                   /* address space */
+    uint64_t lazy_bytes;                                       /* committed for large blocks, and not seen touched */
+    uint64_t pending_bytes;                                    /* these, and commits that are under way */
     uint64_t commits, commit_bytes, decommits, decommit_bytes; /* ever; of large blocks too */
 } hri_heap_figures;
 
@@ -108,8 +112,8 @@ void hri_heap_read(hri_heap_figures *ret_figures);
 /* Granted and not resident, as far as is known: an upper bound, without a lock. */
 uint64_t hri_heap_pending_bytes(void);
 
-/* Gives idle pages back to the kernel, at least `want_bytes` if there are as many and not much more: idle pages first, then
- * the depot's blocks, then those of all threads. Gives how many bytes went. */
+/* Gives idle pages back to the kernel, at least `want_bytes` if there are as many and not much more: idle pages
+ * first, then the depot's blocks, then those of all threads. Gives how many bytes went. */
 uint64_t hri_heap_trim(uint64_t want_bytes);
 
 /* The janitor's visit: takes back what sleeping threads have, and trims what is idle beyond hri_heap_idle_cap(). */
@@ -121,12 +125,14 @@ uint64_t hri_heap_idle_cap(uint64_t committed_bytes);
 /* In a tight heap threads have no magazines. Drains when it becomes tight. */
 void hri_heap_tighten(bool tight);
 
-/* Compares all counts with each other, and aborts where they differ, in debug builds. While no thread is in the heap. */
+/* Compares all counts with each other, and aborts where they differ, in debug builds. While no thread is in the
+ * heap. */
 void hri_heap_check(void);
 
 void hri_heap_fork(hri_fork moment);
 
-/* ── for the files of this room ─────────────────────────────────────────────────────────────────────────────────── */
+/* ── for the files of this room
+ * ─────────────────────────────────────────────────────────────────────────────────── */
 
 void hri_heap_lock(void);
 void hri_heap_unlock(void);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A block of up to HRI_HEAP_WHOLE_MIN is a run of a segment that begins with a slice; a larger one, or one with a larger
- * alignment than a chunk's, has a segment to itself.
+/* A block of up to HRI_HEAP_WHOLE_MIN is a run of a segment that begins with a slice; a larger one, or one with a
+ * larger alignment than a chunk's, has a segment to itself.
  *
- * Idle pages must be resident: they are handed out again without asking anybody. So the pages of a block that comes back
- * before all of it was touched are decommitted, not idle.
+ * Idle pages must be resident: they are handed out again without asking anybody. So the pages of a block that comes
+ * back before all of it was touched are decommitted, not idle.
  */
 #include "heap/large.h"
 
@@ -14,7 +14,8 @@
 
 uint64_t hri_heap_large_sum;
 
-/* ── the list ───────────────────────────────────────────────────────────────────────────────────────────────────── */
+/* ── the list
+ * ───────────────────────────────────────────────────────────────────────────────────────────────────── */
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static hri_heap_list lazy; /* the next to be asked about */
@@ -82,7 +83,8 @@ void hri_heap_lazy_fork(hri_fork moment)
     hri_fork_lock(&lock, moment);
 }
 
-/* ── blocks ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
+/* ── blocks
+ * ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
 static hri_heap_slice *slice_of(const void *block)
 {

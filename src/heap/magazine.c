@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Invariant: a block that is away is with a user, in one magazine, or is a magazine.
  *
- * A magazine is itself a block of the heap. It starts with 8 slots and doubles each time its thread has to exchange one, up
- * to 128 slots or 64 KiB of blocks. So a thread that seldom allocates keeps few blocks, and 10,000 of them keep some
- * megabytes. Magazines grow only while all together have room for at most a 64th of what is committed, or 1 MiB.
+ * A magazine is itself a block of the heap. It starts with 8 slots and doubles each time its thread has to exchange
+ * one, up to 128 slots or 64 KiB of blocks. So a thread that seldom allocates keeps few blocks, and 10,000 of them
+ * keep some megabytes. Magazines grow only while all together have room for at most a 64th of what is committed, or 1
+ * MiB.
  *
  * One cell of each record, at `places[HRI_HEAP_CLASSES]`, has a bit in its `more[HELD]` for each class whose cell has
  * magazines. So a drain of 10,000 threads looks at one cache line of each, and at the cells that have something.
  *
- * A thread without cells (without restartable sequences, at its end, under a memory checker) gets from and puts to the
- * magazine on top of the depot, under the lock.
+ * A thread without cells (without restartable sequences, at its end, under a memory checker) gets from and puts to
+ * the magazine on top of the depot, under the lock.
  */
 #include "heap/magazine.h"
 
@@ -49,8 +50,8 @@ _Static_assert(SUMMARY < HRI_HEAP_LARGE, "codes that are no class have no place"
 
 static depot depots[HRI_HEAP_CLASSES];
 static uint64_t depot_bytes;
-static uint64_t own_bytes;    /* of magazines */
-static uint64_t room_bytes;   /* of the blocks that would fill all magazines */
+static uint64_t own_bytes;  /* of magazines */
+static uint64_t room_bytes; /* of the blocks that would fill all magazines */
 static bool prepared;
 static bool tight;
 static unsigned wanted = HRI_HEAP_CLASSES;
@@ -74,7 +75,8 @@ static void prepare(void)
         hri_heap_places[i] = places[i];
 }
 
-/* ── magazines ──────────────────────────────────────────────────────────────────────────────────────────────────── */
+/* ── magazines
+ * ──────────────────────────────────────────────────────────────────────────────────────────────────── */
 
 static unsigned slots_max(unsigned class)
 {
@@ -156,10 +158,11 @@ uint64_t hri_heap_magazines_own_bytes(void)
     return own_bytes;
 }
 
-/* ── the depot ──────────────────────────────────────────────────────────────────────────────────────────────────── */
+/* ── the depot
+ * ──────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-/* Puts a magazine into the depot, which holds a 32nd of what is committed at the most, or 1 MiB: beyond that blocks go back
- * to their spans, where other classes can use their memory. */
+/* Puts a magazine into the depot, which holds a 32nd of what is committed at the most, or 1 MiB: beyond that blocks
+ * go back to their spans, where other classes can use their memory. */
 static void to_depot(unsigned class, hri_heap_magazine *magazine)
 {
     if (depot_bytes > hri_max(DEPOT_BYTES_MIN, hri_heap_pages_sum.committed_bytes / 32)) {
@@ -237,7 +240,8 @@ void hri_heap_depot_empty(uint64_t bytes)
     }
 }
 
-/* ── a thread's magazines ───────────────────────────────────────────────────────────────────────────────────────── */
+/* ── a thread's magazines
+ * ───────────────────────────────────────────────────────────────────────────────────────── */
 
 static hri_heap_magazine *magazine_of(const hri_cell *cell, int which)
 {
@@ -399,7 +403,8 @@ void hri_heap_magazine_put(unsigned class, void *block)
     open_cell(class, cell);
 }
 
-/* ── draining ───────────────────────────────────────────────────────────────────────────────────────────────────── */
+/* ── draining
+ * ───────────────────────────────────────────────────────────────────────────────────────────────────── */
 
 /* Takes the magazines of a closed cell away. */
 static void strip(unsigned class, hri_cell *cell)

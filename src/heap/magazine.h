@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Magazines: stacks of idle blocks of one class. A thread has two of each class that it uses: `loaded`, which is a cell
- * (os/cells.h) that it gets from and puts to without a lock, and `previous`. The depot has full ones.
+/* Magazines: stacks of idle blocks of one class. A thread has two of each class that it uses: `loaded`, which is a
+ * cell (os/cells.h) that it gets from and puts to without a lock, and `previous`. The depot has full ones.
  *
  * All calls want the heap's lock, but hri_heap_pop() and hri_heap_push(), which are for any thread.
  */
@@ -43,17 +43,19 @@ static inline bool hri_heap_push(unsigned class, void *block)
     return place && hri_sequence_push(hri_cells_mine_at(place), block);
 }
 
-/* Gets an idle block: of this thread's magazines, of the depot, or carved; NULL: there is none in committed memory. */
+/* Gets an idle block: of this thread's magazines, of the depot, or carved; NULL: there is none in committed
+ * memory. */
 void *hri_heap_magazine_get(unsigned class);
 
 /* Puts a block. */
 void hri_heap_magazine_put(unsigned class, void *block);
 
-/* The class whose blocks were wanted for a magazine and not there, once; HRI_HEAP_CLASSES: none. The caller grows it. */
+/* The class whose blocks were wanted for a magazine and not there, once; HRI_HEAP_CLASSES: none. The caller grows
+ * it. */
 unsigned hri_heap_magazine_wanted(void);
 
-/* Takes magazines from threads and empties them: of all threads, or of those that did nothing since the last visit. In a
- * tight heap no magazine is opened again. `alone`: there are no other threads. Gives whether there was one. */
+/* Takes magazines from threads and empties them: of all threads, or of those that did nothing since the last visit.
+ * In a tight heap no magazine is opened again. `alone`: there are no other threads. Gives whether there was one. */
 typedef enum hri_heap_whose {
     HRI_HEAP_ALL,
     HRI_HEAP_SLEEPERS,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Tells memory checkers about blocks of the heap. LeakSanitizer finds pointers in them: segments are root regions of its.
- * Where a checker watches, threads have no magazines, so that each block comes by here.
+/* Tells memory checkers about blocks of the heap. LeakSanitizer finds pointers in them: segments are root regions of
+ * its. Where a checker watches, threads have no magazines, so that each block comes by here.
  */
 #ifndef HRI_HEAP_POISON_H
 #define HRI_HEAP_POISON_H

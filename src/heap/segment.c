@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The page map has three levels. The first is a table in the library; a table of another level is a page of its own. An
- * entry of the last level is a segment that has the 1 MiB. Entries are written before the segment's first block is handed
- * out, and cleared after its last one came back. So whoever holds a block finds it without a lock.
+/* The page map has three levels. The first is a table in the library; a table of another level is a page of its own.
+ * An entry of the last level is a segment that has the 1 MiB. Entries are written before the segment's first block is
+ * handed out, and cleared after its last one came back. So whoever holds a block finds it without a lock.
  *
  * Runs are found first fit, in the order in which the segments were mapped. Segments are never given back, only their
- * pages; new ones get larger with what there is, so that a small program reserves 1 MiB. A run whose pages are idle is
- * preferred to one that has to be committed.
+ * pages; new ones get larger with what there is, so that a small program reserves 1 MiB. A run whose pages are idle
+ * is preferred to one that has to be committed.
  *
  * What the heap needs for itself comes from these pages and from its blocks. It calls no allocator.
  */
@@ -37,7 +37,8 @@ hri_heap_pages hri_heap_pages_sum;
 static _Atomic(branch *) root[ROOT_ENTRIES];
 static hri_heap_segment *first, **last = &first;
 
-/* ── the page map ───────────────────────────────────────────────────────────────────────────────────────────────── */
+/* ── the page map
+ * ───────────────────────────────────────────────────────────────────────────────────────────────── */
 
 static size_t index_of(uintptr_t address, unsigned level)
 {
@@ -105,7 +106,8 @@ static bool enter(const hri_heap_segment *segment, hri_heap_segment *value)
     return true;
 }
 
-/* ── records ────────────────────────────────────────────────────────────────────────────────────────────────────── */
+/* ── records
+ * ────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
 /* Commits the pages of a segment's head and records that have [from, to). */
 static bool commit_records(hri_heap_segment *segment, const void *from, const void *to)
@@ -136,14 +138,16 @@ bool hri_heap_segment_has_record(const hri_heap_segment *segment, unsigned page)
            hri_bits_has(segment->records, (unsigned)((slice + sizeof(hri_heap_slice) - 1 - map) / HRI_HEAP_PAGE));
 }
 
-/* ── segments ───────────────────────────────────────────────────────────────────────────────────────────────────── */
+/* ── segments
+ * ───────────────────────────────────────────────────────────────────────────────────────────────────── */
 
 static size_t round_up(size_t size, size_t grain)
 {
     return (size + grain - 1) / grain * grain;
 }
 
-/* Maps records of `front` bytes with `bytes` behind them, which begin at a multiple of `align`. Both are whole pages. */
+/* Maps records of `front` bytes with `bytes` behind them, which begin at a multiple of `align`. Both are whole
+ * pages. */
 static char *map_behind(size_t front, size_t bytes, size_t align)
 {
     void *pages;
@@ -242,7 +246,8 @@ void hri_heap_segment_count_out(const hri_heap_segment *copy)
     hri_heap_pages_sum.own_bytes -= HRI_HEAP_PAGE;
 }
 
-/* ── runs ───────────────────────────────────────────────────────────────────────────────────────────────────────── */
+/* ── runs
+ * ───────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
 void hri_heap_run_take_at(hri_heap_segment *segment, unsigned at, unsigned pages, hri_heap_run *ret_run)
 {
@@ -368,7 +373,8 @@ bool hri_heap_run_take_excess(unsigned most, hri_heap_run *ret_run)
     return false;
 }
 
-/* ── checking ───────────────────────────────────────────────────────────────────────────────────────────────────── */
+/* ── checking
+ * ───────────────────────────────────────────────────────────────────────────────────────────────────── */
 
 uint64_t hri_heap_segments_check(void)
 {

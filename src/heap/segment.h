@@ -5,11 +5,11 @@
  *
  *     [ head: two bits a page ][ a record for each slice of 64 KiB, populated when needed ] base ─► [ pages … ]
  *
- * A page is *used* (it belongs to a span, to a block of pages, or to a thread that works on it without the lock), or it
- * is free. Independently of that it is *committed* or not. A free page that is committed is idle.
+ * A page is *used* (it belongs to a span, to a block of pages, or to a thread that works on it without the lock), or
+ * it is free. Independently of that it is *committed* or not. A free page that is committed is idle.
  *
- * A block of more than HRI_HEAP_WHOLE_MIN has a segment to itself, which is unmapped with it. Only such a segment may have
- * huge pages: a huge page of which a part is given back stays charged to the cgroup.
+ * A block of more than HRI_HEAP_WHOLE_MIN has a segment to itself, which is unmapped with it. Only such a segment may
+ * have huge pages: a huge page of which a part is given back stays charged to the cgroup.
  *
  * All calls want the heap's lock, but those that say otherwise.
  */
@@ -44,15 +44,15 @@ typedef struct hri_heap_slice {
     hri_heap_list *list; /* that it is in; NULL: none */
     struct hri_heap_slice *next, **link;
     bool is_span;
-    bool busy;           /* a thread commits or decommits pages of it without the lock */
-    uint8_t class;       /* of the blocks that were carved from it last */
-    uint8_t idle_pages;  /* committed, and no block lies on them */
-    uint16_t committed;  /* a bit for each page */
-    uint16_t no_fit;     /* a run of as many granules, or of more, was looked for in vain */
-    unsigned used;       /* granules of blocks */
+    bool busy;                              /* a thread commits or decommits pages of it without the lock */
+    uint8_t class;                          /* of the blocks that were carved from it last */
+    uint8_t idle_pages;                     /* committed, and no block lies on them */
+    uint16_t committed;                     /* a bit for each page */
+    uint16_t no_fit;                        /* a run of as many granules, or of more, was looked for in vain */
+    unsigned used;                          /* granules of blocks */
     uint16_t on_page[HRI_HEAP_SLICE_PAGES]; /* how many blocks lie on each page, with a part of them at least */
-    uint64_t bytes;      /* of a large block */
-    uint64_t lazy_bytes; /* of these, not touched when the kernel was asked last */
+    uint64_t bytes;                         /* of a large block */
+    uint64_t lazy_bytes;                    /* of these, not touched when the kernel was asked last */
     uint64_t bits[HRI_HEAP_SLICE_GRANULES / HRI_BITS_WORD]; /* granules that are in use, or not committed */
 } hri_heap_slice;
 
@@ -66,7 +66,7 @@ typedef struct hri_heap_segment {
     unsigned pages; /* 0: whole */
     unsigned free_pages, idle_pages;
     unsigned span_idle_pages; /* idle pages in spans */
-    unsigned no_fit; /* a run of as many pages, or of more, was looked for in vain */
+    unsigned no_fit;          /* a run of as many pages, or of more, was looked for in vain */
     uint64_t records[HRI_HEAP_RECORD_PAGES_MAX / HRI_BITS_WORD]; /* pages of head and records that are committed */
     uint64_t used[HRI_HEAP_SEGMENT_PAGES / HRI_BITS_WORD];
     uint64_t committed[HRI_HEAP_SEGMENT_PAGES / HRI_BITS_WORD];
@@ -92,7 +92,8 @@ extern __attribute__((visibility("hidden"))) hri_heap_pages hri_heap_pages_sum;
 /* At most so many bytes of records are committed by one call below. */
 #define HRI_HEAP_RECORDS_BYTES ((uint64_t)8 * HRI_HEAP_PAGE)
 
-/* Finds the segment of any address; NULL: it is in none. Any time, without the lock, for whoever holds a block there. */
+/* Finds the segment of any address; NULL: it is in none. Any time, without the lock, for whoever holds a block
+ * there. */
 hri_heap_segment *hri_heap_segment_find(const void *address);
 
 /* Takes a run whose pages are all idle, and whose record is there. Gives false if there is none. */
@@ -116,16 +117,16 @@ void hri_heap_run_give(const hri_heap_run *run);
 unsigned hri_heap_run_count_in(const hri_heap_run *run, unsigned from, unsigned to);
 unsigned hri_heap_run_count_out(const hri_heap_run *run, unsigned from, unsigned to);
 
-/* Takes up to `most` idle pages in a row out of a segment, for the caller to decommit and to give back. Gives false if there
- * are none. */
+/* Takes up to `most` idle pages in a row out of a segment, for the caller to decommit and to give back. Gives false
+ * if there are none. */
 bool hri_heap_run_take_excess(unsigned most, hri_heap_run *ret_run);
 
-/* Maps a segment for one block whose address is a multiple of `align` (at least HRI_HEAP_CHUNK); NULL where there is no
- * memory. Its data is committed as that of lazy blocks is. */
+/* Maps a segment for one block whose address is a multiple of `align` (at least HRI_HEAP_CHUNK); NULL where there is
+ * no memory. Its data is committed as that of lazy blocks is. */
 hri_heap_segment *hri_heap_segment_new_whole(size_t bytes, size_t align);
 
-/* Its end, in three steps: nobody finds it any more; it is unmapped, for which the lock is not needed; it is no longer
- * counted. The last two want a copy of its head. */
+/* Its end, in three steps: nobody finds it any more; it is unmapped, for which the lock is not needed; it is no
+ * longer counted. The last two want a copy of its head. */
 void hri_heap_segment_leave(hri_heap_segment *segment);
 void hri_heap_segment_unmap(const hri_heap_segment *copy);
 void hri_heap_segment_count_out(const hri_heap_segment *copy);
@@ -145,8 +146,8 @@ static inline void *hri_heap_slice_address(const hri_heap_segment *segment, cons
     return (void *)(segment->base + (size_t)(slice - segment->slices) * HRI_HEAP_SLICE);
 }
 
-/* The word of the block that begins with this page; NULL: the address is in no page of the heap's. Without the lock, as
- * above. */
+/* The word of the block that begins with this page; NULL: the address is in no page of the heap's. Without the lock,
+ * as above. */
 uint64_t *hri_heap_page_word(const void *block);
 
 static inline void hri_heap_list_push(hri_heap_list *list, hri_heap_slice *slice)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What is in use of a span is a bit for each granule of 16 bytes. A granule's bit is clear only if nothing lies on it and its
- * memory is committed, so one search finds room. The grid of granules is shifted by 8 bytes, since the word of a block comes
- * before its first byte, and that is aligned to 16:
+/* What is in use of a span is a bit for each granule of 16 bytes. A granule's bit is clear only if nothing lies on it
+ * and its memory is committed, so one search finds room. The grid of granules is shifted by 8 bytes, since the word
+ * of a block comes before its first byte, and that is aligned to 16:
  *
  *     granule g      [base + 16 g + 8, base + 16 g + 24)
  *     its block      base + 16 g + 16
@@ -9,11 +9,13 @@
  * So granule 256 p - 1 lies on pages p - 1 and p, and the last granule of a span is never used.
  *
  * A span usually has blocks of one class, which it was taken for. Where three quarters of a span have come back it is
- * *sparse*: then blocks of any class are carved from its gaps. So what a program frees of one size serves another size,
- * although a page seldom gets wholly free. (64-byte blocks of which 90 % are freed at random leave one page in 200 free.)
+ * *sparse*: then blocks of any class are carved from its gaps. So what a program frees of one size serves another
+ * size, although a page seldom gets wholly free. (64-byte blocks of which 90 % are freed at random leave one page in
+ * 200 free.)
  *
- * A span is in one list: of its class's spans that may have room in committed memory; of the sparse ones; of its class's
- * spans that are full, but for pages that are not committed; or in none: it is full, and comes back with the first block.
+ * A span is in one list: of its class's spans that may have room in committed memory; of the sparse ones; of its
+ * class's spans that are full, but for pages that are not committed; or in none: it is full, and comes back with the
+ * first block.
  *
  * A span that no block lies on goes back to its segment, with the pages that it has.
  */
@@ -39,7 +41,8 @@ uint64_t hri_heap_span_idle_bytes;
 
 static hri_heap_list roomy[HRI_HEAP_GENERAL_CLASSES], holes[HRI_HEAP_GENERAL_CLASSES], sparse;
 
-/* ── granules and pages ─────────────────────────────────────────────────────────────────────────────────────────── */
+/* ── granules and pages
+ * ─────────────────────────────────────────────────────────────────────────────────────────── */
 
 static unsigned granules_of(unsigned class)
 {
@@ -125,7 +128,8 @@ static void close_page(hri_heap_slice *slice, unsigned page)
     count_idle(slice, -1);
 }
 
-/* ── spans ──────────────────────────────────────────────────────────────────────────────────────────────────────── */
+/* ── spans
+ * ──────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
 static void move_to(hri_heap_slice *slice, hri_heap_list *list)
 {
@@ -282,7 +286,8 @@ bool hri_heap_span_has(const void *block)
     return is_committed(slice, first) && is_committed(slice, in_slice);
 }
 
-/* ── growing ────────────────────────────────────────────────────────────────────────────────────────────────────── */
+/* ── growing
+ * ────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
 /* An eighth of what the class has, so that a class of few blocks commits few pages. */
 static unsigned step_of(unsigned class)
@@ -376,7 +381,8 @@ bool hri_heap_growth_begin(unsigned class, uint64_t most_bytes, hri_heap_growth 
     return true;
 }
 
-/* ── shrinking ──────────────────────────────────────────────────────────────────────────────────────────────────── */
+/* ── shrinking
+ * ──────────────────────────────────────────────────────────────────────────────────────────────────── */
 
 /* Idle pages in a row of one span. */
 static bool begin_going_in(hri_heap_slice *slice, unsigned most_pages, hri_heap_growth *growth)
@@ -392,8 +398,12 @@ static bool begin_going_in(hri_heap_slice *slice, unsigned most_pages, hri_heap_
     if (to == from)
         return false;
     slice->busy = true;
-    *growth = (hri_heap_growth){
-        .run = run_of(slice), .slice = slice, .from = from, .to = to, .bytes = (to - from) * HRI_HEAP_PAGE, .going = true};
+    *growth = (hri_heap_growth){.run = run_of(slice),
+                                .slice = slice,
+                                .from = from,
+                                .to = to,
+                                .bytes = (to - from) * HRI_HEAP_PAGE,
+                                .going = true};
     return true;
 }
 
@@ -428,7 +438,8 @@ bool hri_heap_growth_begin_going(unsigned most_pages, hri_heap_growth *ret_growt
     return false;
 }
 
-/* ── the steps of both ──────────────────────────────────────────────────────────────────────────────────────────── */
+/* ── the steps of both
+ * ──────────────────────────────────────────────────────────────────────────────────────────── */
 
 static void *address_of(const hri_heap_growth *growth)
 {
@@ -481,7 +492,8 @@ void hri_heap_growth_end(const hri_heap_growth *growth, int error)
     release_if_unused(slice);
 }
 
-/* ── checking ───────────────────────────────────────────────────────────────────────────────────────────────────── */
+/* ── checking
+ * ───────────────────────────────────────────────────────────────────────────────────────────────────── */
 
 static void check_span(const hri_heap_slice *slice)
 {

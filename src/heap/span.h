@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Spans: runs of 64 KiB that general blocks are carved from; and blocks of whole pages, which are runs of their own.
  *
- * A block is *away* once it was carved: with a user, in a magazine or in the depot. Then its granules are set in its span's
- * bits. Carving takes committed memory only; hri_heap_growth brings more, in three steps of which the second is made
- * without the lock:
+ * A block is *away* once it was carved: with a user, in a magazine or in the depot. Then its granules are set in its
+ * span's bits. Carving takes committed memory only; hri_heap_growth brings more, in three steps of which the second
+ * is made without the lock:
  *
  *     hri_heap_growth_begin()   chooses pages, and marks them
  *     hri_heap_growth_commit()  populates them; or hri_heap_growth_decommit(), for pages that go
@@ -39,11 +39,13 @@ unsigned hri_heap_carve(unsigned class, void **blocks, unsigned want);
 /* Takes back a block that is away. */
 void hri_heap_uncarve(unsigned class, void *block);
 
-/* How many bytes the next growth for a class would like to commit, records included; and how many it needs at least. */
+/* How many bytes the next growth for a class would like to commit, records included; and how many it needs at
+ * least. */
 uint64_t hri_heap_growth_bytes(unsigned class, uint64_t *ret_least);
 
-/* Chooses pages for a class, of which at most `most_bytes` are not committed yet. Gives false where there is no memory. With
- * `bytes` 0 there is nothing to commit, and nothing to end: there are pages that were not found before. */
+/* Chooses pages for a class, of which at most `most_bytes` are not committed yet. Gives false where there is no
+ * memory. With `bytes` 0 there is nothing to commit, and nothing to end: there are pages that were not found
+ * before. */
 bool hri_heap_growth_begin(unsigned class, uint64_t most_bytes, hri_heap_growth *ret_growth);
 
 /* Chooses up to `most_pages` idle pages in a row to decommit. Gives false if there are none. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Tells memory checkers that blocks in a pool are not to be touched. For Valgrind each pool is one of its memory pools, so
- * that it names the caller that got a block, and the one that put it.
+/* Tells memory checkers that blocks in a pool are not to be touched. For Valgrind each pool is one of its memory
+ * pools, so that it names the caller that got a block, and the one that put it.
  */
 #ifndef HRI_STORE_POISON_H
 #define HRI_STORE_POISON_H

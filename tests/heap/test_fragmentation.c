@@ -63,7 +63,9 @@ static unsigned committed_for(uint64_t live)
 /* The pattern by which glibc's dynamic mmap threshold keeps 119 MiB for 84 MiB that live. */
 static unsigned random_sizes(void)
 {
-    enum { BLOCKS = 20000 };
+    enum {
+        BLOCKS = 20000
+    };
     static struct {
         char *block;
         size_t size;
@@ -90,7 +92,9 @@ static unsigned random_sizes(void)
 /* 64-byte blocks, of which 90 % are freed at random, so that hardly a page gets free; then 96-byte blocks. */
 static unsigned another_size(void)
 {
-    enum { BLOCKS = 400000 };
+    enum {
+        BLOCKS = 400000
+    };
     static void *blocks[BLOCKS];
     uint64_t live = 0;
     for (unsigned i = 0; i < BLOCKS; i++)

@@ -143,14 +143,16 @@ static void alignments_hold(void **state)
 static void blocks_do_not_overlap_and_the_kernel_agrees(void **state)
 {
     (void)state;
-    enum { BLOCKS = 3000 };
+    enum {
+        BLOCKS = 3000
+    };
     static unsigned char *blocks[BLOCKS];
     static size_t sizes[BLOCKS];
     memset(blocks, 0, sizeof blocks);
     for (unsigned step = 0; step < 60000; step++) {
         unsigned at = (unsigned)random_below(BLOCKS);
         if (blocks[at]) {
-            for (size_t i = 0; i < sizes[at]; i += sizes[at] > 64 ? sizes[at] / 7 : 1)
+            for (size_t i = 0; i<sizes[at]; i += sizes[at]> 64 ? sizes[at] / 7 : 1)
                 assert_int_equal(blocks[at][i], (unsigned char)at);
             put(blocks[at]);
             blocks[at] = NULL;
@@ -183,7 +185,9 @@ static void blocks_do_not_overlap_and_the_kernel_agrees(void **state)
 static void a_trim_gives_what_is_wanted_and_little_more(void **state)
 {
     (void)state;
-    enum { BLOCKS = 4096 };
+    enum {
+        BLOCKS = 4096
+    };
     static void *blocks[BLOCKS];
     for (unsigned i = 0; i < BLOCKS; i++)
         assert_non_null(blocks[i] = hri_heap_get(1500, OWNER));
@@ -203,7 +207,9 @@ static void a_trim_gives_what_is_wanted_and_little_more(void **state)
 static void at_rest_little_is_idle(void **state)
 {
     (void)state;
-    enum { BLOCKS = 16384 };
+    enum {
+        BLOCKS = 16384
+    };
     static void *blocks[BLOCKS];
     for (unsigned i = 0; i < BLOCKS; i++)
         assert_non_null(blocks[i] = hri_heap_get(16 + i % 4000, OWNER));
@@ -287,7 +293,8 @@ static void a_block_changes_its_size_in_place(void **state)
     assert_as_the_kernel_says();
 }
 
-/* ── hooks ──────────────────────────────────────────────────────────────────────────────────────────────────────── */
+/* ── hooks
+ * ──────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
 static uint64_t granted, given_back, allowed;
 
@@ -309,7 +316,9 @@ static void decommitted(void *context, uint64_t bytes)
 static void hooks_are_told_to_the_byte(void **state)
 {
     (void)state;
-    enum { BLOCKS = 2000 };
+    enum {
+        BLOCKS = 2000
+    };
     static void *blocks[BLOCKS];
     hri_heap_trim(UINT64_MAX);
     hri_heap_hook(&(hri_heap_hooks){may_commit, decommitted, &granted});
@@ -363,7 +372,8 @@ static void a_refused_commit_is_a_refused_block_and_idle_ones_still_serve(void *
     hri_heap_hook(NULL);
 }
 
-/* ── threads ────────────────────────────────────────────────────────────────────────────────────────────────────── */
+/* ── threads
+ * ────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
 static void *use_and_end(void *context)
 {

@@ -64,7 +64,7 @@ static void a_child_goes_on(void **state)
     (void)state;
     for (uintptr_t i = 0; i < 3; i++)
         assert_int_equal(pthread_create(&threads[i], NULL, churn, (void *)(i + 1)), 0);
-    for (unsigned i = 0; i < 100; i++) {
+    for (unsigned i = 0; i < 20; i++) {
         int status;
         pid_t child = fork();
         if (child == 0)

@@ -26,8 +26,8 @@ static void decommitted(void *context, uint64_t bytes)
     given_back += bytes;
 }
 
-/* Sizes of all kinds, so many that there is a new segment in each run; what is idle goes back each time, so that all of it
- * is committed again. */
+/* Sizes of all kinds, so many that there is a new segment in each run; what is idle goes back each time, so that all
+ * of it is committed again. */
 static void get_and_put(void *context)
 {
     static const size_t sizes[] = {40, 1000, 9000, 16384, 100000, 300000, 5 << 20};
@@ -92,7 +92,8 @@ static void what_the_kernel_does_not_take_back_stays_committed(void **state)
     hrt_fault_disarm();
     hri_heap_read(&now);
     assert_int_equal(now.committed_bytes, before.committed_bytes);
-    assert_int_equal(now.idle_bytes + now.gap_bytes, before.idle_bytes + before.gap_bytes + before.own_bytes - now.own_bytes);
+    assert_int_equal(now.idle_bytes + now.gap_bytes,
+                     before.idle_bytes + before.gap_bytes + before.own_bytes - now.own_bytes);
     hri_heap_check();
     assert_true(hri_heap_trim(UINT64_MAX) > 0);
     hri_heap_check();

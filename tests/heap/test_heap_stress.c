@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Threads that get, put and hand on blocks, while another one trims, reads and tightens: no block is with two users, none
- * is lost, and the counts agree at the end. And 10,000 threads at once.
+/* Threads that get, put and hand on blocks, while another one trims, reads and tightens: no block is with two users,
+ * none is lost, and the counts agree at the end. And 10,000 threads at once.
  */
 #include "support/cmocka.h"
 
@@ -114,7 +114,8 @@ static void no_block_is_lost_or_with_two(void **state)
     hri_heap_check();
 }
 
-/* ── many threads ───────────────────────────────────────────────────────────────────────────────────────────────── */
+/* ── many threads
+ * ───────────────────────────────────────────────────────────────────────────────────────────────── */
 
 #ifdef __SANITIZE_THREAD__
 #define MANY 1000
