@@ -268,7 +268,8 @@ void hri_heap_uncarve(unsigned class, void *block)
         return;
     }
     hri_heap_segment *segment = hri_heap_segment_find(block);
-    const hri_heap_run run = {segment, (unsigned)(((uintptr_t)block - segment->base) / HRI_HEAP_PAGE), pages_of(class)};
+    unsigned at = (unsigned)(((uintptr_t)block - segment->base) / HRI_HEAP_PAGE);
+    const hri_heap_run run = {segment, at, pages_of(class)};
     *hri_heap_page_word(block) = 0;
     hri_heap_run_give(&run);
 }
