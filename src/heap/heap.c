@@ -277,9 +277,12 @@ static void *get(size_t size, hri_heap_owner owner, bool *ret_zeroed)
         class == HRI_HEAP_LARGE ? get_large(hri_heap_large_cost(size), HRI_HEAP_PAGE, owner, ret_zeroed) : take(class);
     if (!block)
         return refuse();
-    if (class != HRI_HEAP_LARGE)
-        *(hri_heap_class_is_general(class) ? hri_heap_front(block) : hri_heap_page_word(block)) =
-            hri_heap_word(block, owner, class);
+    if (hri_heap_class_is_general(class)) {
+        hri_poison_block_lift(hri_heap_front(block), HRI_HEAP_WORD); /* another block may have ended there */
+        *hri_heap_front(block) = hri_heap_word(block, owner, class);
+    } else if (class != HRI_HEAP_LARGE) {
+        *hri_heap_page_word(block) = hri_heap_word(block, owner, class);
+    }
     return hand_out(block, class, size, *ret_zeroed);
 }
 
