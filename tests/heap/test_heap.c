@@ -204,6 +204,34 @@ static void a_trim_gives_what_is_wanted_and_little_more(void **state)
     assert_as_the_kernel_says();
 }
 
+/* The kernel keeps pages that are locked: then they stay committed, and idle. */
+static void what_the_kernel_does_not_take_back_stays_committed(void **state)
+{
+    (void)state;
+    hri_heap_trim(UINT64_MAX);
+    void *block = hri_heap_get(20000, OWNER), *small = hri_heap_get(3000, OWNER);
+    assert_non_null(block);
+    assert_non_null(small);
+    if (mlock(block, 20000) != 0 || mlock(small, 3000) != 0) {
+        print_message("skipped: mlock() is not permitted\n");
+        munlock(block, 20000);
+        put(block);
+        put(small);
+        skip();
+    }
+    put(block);
+    put(small);
+    uint64_t before = figures().committed_bytes;
+    assert_true(hri_heap_trim(UINT64_MAX) < before);
+    assert_true(figures().idle_bytes >= 20000);
+    assert_as_the_kernel_says();
+    munlock(block, 20000);
+    munlock(small, 3000);
+    assert_true(hri_heap_trim(UINT64_MAX) >= 20000);
+    assert_int_equal(figures().idle_bytes, 0);
+    assert_as_the_kernel_says();
+}
+
 static void at_rest_little_is_idle(void **state)
 {
     (void)state;
@@ -425,6 +453,7 @@ int main(void)
         cmocka_unit_test(alignments_hold),
         cmocka_unit_test(blocks_do_not_overlap_and_the_kernel_agrees),
         cmocka_unit_test(a_trim_gives_what_is_wanted_and_little_more),
+        cmocka_unit_test(what_the_kernel_does_not_take_back_stays_committed),
         cmocka_unit_test(at_rest_little_is_idle),
         cmocka_unit_test(large_blocks_are_pending_until_they_are_touched),
         cmocka_unit_test(what_was_never_touched_is_not_idle),

@@ -75,35 +75,10 @@ static void every_commit_may_fail(void **state)
     hri_heap_hook(NULL);
 }
 
-/* The kernel keeps pages that are locked: then they stay committed, and idle. */
-static void what_the_kernel_does_not_take_back_stays_committed(void **state)
-{
-    hri_heap_figures before, now;
-    hri_heap_block was;
-    (void)state;
-    void *block = hri_heap_get(20000, 1);
-    memset(block, 1, 20000);
-    assert_true(hri_heap_put(block, &was));
-    hri_heap_read(&before);
-    assert_true(before.idle_bytes > 0);
-    hrt_fault_arm(HRT_FAULT_ALWAYS, 1);
-    assert_int_equal(hri_heap_trim(UINT64_MAX), 0);
-    assert_true(hrt_fault_failed() > 0);
-    hrt_fault_disarm();
-    hri_heap_read(&now);
-    assert_int_equal(now.committed_bytes, before.committed_bytes);
-    assert_int_equal(now.idle_bytes + now.gap_bytes,
-                     before.idle_bytes + before.gap_bytes + before.own_bytes - now.own_bytes);
-    hri_heap_check();
-    assert_true(hri_heap_trim(UINT64_MAX) > 0);
-    hri_heap_check();
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_commit_may_fail),
-        cmocka_unit_test(what_the_kernel_does_not_take_back_stays_committed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -139,7 +139,6 @@ WRAP(char *, strdup, (const char *text), (text), NULL, ENOMEM)
 WRAP(char *, strndup, (const char *text, size_t n), (text, n), NULL, ENOMEM)
 WRAP(void *, mmap, (void *at, size_t size, int protection, int flags, int fd, off_t offset),
      (at, size, protection, flags, fd, offset), MAP_FAILED, ENOMEM)
-WRAP(int, madvise, (void *at, size_t size, int advice), (at, size, advice), -1, ENOMEM)
 WRAP(FILE *, fopen, (const char *path, const char *mode), (path, mode), NULL, EMFILE)
 WRAP(int, eventfd, (unsigned value, int flags), (value, flags), -1, EMFILE)
 WRAP(int, epoll_create1, (int flags), (flags), -1, EMFILE)
@@ -149,6 +148,20 @@ WRAP(int, memfd_create, (const char *name, unsigned flags), (name, flags), -1, E
 WRAP_POSIX(pthread_create, (pthread_t * thread, const pthread_attr_t *attributes, void *(*run)(void *), void *argument),
            (thread, attributes, run, argument), EAGAIN)
 WRAP_POSIX(pthread_key_create, (pthread_key_t * key, void (*destroy)(void *)), (key, destroy), EAGAIN)
+
+/* Of advice to the kernel only that to populate pages takes memory. */
+#define POPULATE_WRITE 23 /* MADV_POPULATE_WRITE, which older headers lack */
+
+int __real_madvise(void *at, size_t size, int advice);
+int __wrap_madvise(void *at, size_t size, int advice);
+int __wrap_madvise(void *at, size_t size, int advice)
+{
+    if (advice == POPULATE_WRITE && strike("madvise")) {
+        errno = ENOMEM;
+        return -1;
+    }
+    return __real_madvise(at, size, advice);
+}
 
 /* The variadic ones are passed on with the argument that their flags call for. */
 
