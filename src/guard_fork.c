@@ -11,6 +11,7 @@
 #include "budget/gate.h"
 #include "budget/pending.h"
 #include "flow/batch.h"
+#include "heap/heap.h"
 #include "os/cells.h"
 #include "os/file.h"
 #include "os/resident.h"
@@ -67,6 +68,7 @@ static void before(void)
     hri_batches_fork(HRI_FORK_BEFORE);
     hri_engines_fork(HRI_FORK_BEFORE);
     each(HRI_FORK_BEFORE);
+    hri_heap_fork(HRI_FORK_BEFORE);
     hri_cells_fork(HRI_FORK_BEFORE);
     hri_resident_fork(HRI_FORK_BEFORE);
 }
@@ -78,6 +80,7 @@ static void in_parent(void)
     for (hr_guard *guard = first; guard; guard = guard->next)
         hri_monitor_wake(&guard->monitor);
     hri_cells_fork(HRI_FORK_PARENT);
+    hri_heap_fork(HRI_FORK_PARENT);
     each(HRI_FORK_PARENT);
     hri_engines_fork(HRI_FORK_PARENT);
     hri_batches_fork(HRI_FORK_PARENT);
@@ -89,6 +92,7 @@ static void in_child(void)
 {
     hri_resident_fork(HRI_FORK_CHILD);
     hri_cells_fork(HRI_FORK_CHILD);
+    hri_heap_fork(HRI_FORK_CHILD);
     each(HRI_FORK_CHILD);
     hri_engines_fork(HRI_FORK_CHILD);
     hri_batches_fork(HRI_FORK_CHILD);

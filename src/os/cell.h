@@ -20,13 +20,28 @@ typedef uint32_t hri_place;
 
 /* hri_sequence_take() and hri_sequence_give() change a cell of this thread unless a bound forbids it, and return
  * whether they did. hri_cell_count() adds to one of its counts in `more`, which this thread and its signal handlers
- * change. */
+ * change. hri_sequence_pop() and hri_sequence_push() are for a cell whose value is the top of a stack of pointers:
+ * `stop` is where the stack begins, `high` is where it ends. */
 #if defined(__x86_64__)
 #include "os/cell_x86_64.h"
 #elif defined(__aarch64__)
 #include "os/cell_aarch64.h"
 #else
 #include "os/cell_none.h"
+#endif
+
+#ifndef HRI_SEQUENCE_STACKS
+static inline bool hri_sequence_pop(hri_cell *cell, void **ret_block)
+{
+    (void)cell, (void)ret_block;
+    return false;
+}
+
+static inline bool hri_sequence_push(hri_cell *cell, void *block)
+{
+    (void)cell, (void)block;
+    return false;
+}
 #endif
 
 #endif

@@ -73,6 +73,46 @@ slow:
     return false;
 }
 
+#if defined(__clang__) || __GNUC__ >= 11 /* else an asm goto has no outputs */
+#define HRI_SEQUENCE_STACKS 1
+
+static inline bool hri_sequence_pop(hri_cell *cell, void **ret_block)
+{
+    void *block, *top;
+    __asm__ volatile goto(HRI_SEQUENCE_BEGIN "ldar x10, [%[stop]]\n\t"
+                                             "ldr %[top], [%[cell]]\n\t"
+                                             "cmp %[top], x10\n\t"
+                                             "b.ls %l[slow]\n\t"
+                                             "ldr %[block], [%[top], #-8]!\n\t"
+                                             "stlr %[top], [%[cell]]\n" HRI_SEQUENCE_END
+                          : [block] "=&r"(block), [top] "=&r"(top)
+                          : [cell] "r"(cell), [stop] "r"(&cell->stop), [rseq] "r"(hri_rseq_area())
+                          : "x9", "x10", "memory", "cc"
+                          : slow);
+    *ret_block = block;
+    return true;
+slow:
+    return false;
+}
+
+static inline bool hri_sequence_push(hri_cell *cell, void *block)
+{
+    __asm__ volatile goto(HRI_SEQUENCE_BEGIN "ldar x10, [%[high]]\n\t"
+                                             "ldr x9, [%[cell]]\n\t"
+                                             "cmp x9, x10\n\t"
+                                             "b.hs %l[slow]\n\t"
+                                             "str %[block], [x9], #8\n\t"
+                                             "stlr x9, [%[cell]]\n" HRI_SEQUENCE_END
+                          :
+                          : [cell] "r"(cell), [high] "r"(&cell->high), [block] "r"(block), [rseq] "r"(hri_rseq_area())
+                          : "x9", "x10", "memory", "cc"
+                          : slow);
+    return true;
+slow:
+    return false;
+}
+#endif
+
 /* Adds to a count that this thread alone changes; a signal handler of its own may come in between. */
 static inline void hri_cell_count(hri_cell *cell, int which, uint64_t n)
 {

@@ -77,6 +77,46 @@ slow:
     return false;
 }
 
+#if defined(__clang__) || __GNUC__ >= 11 /* else an asm goto has no outputs */
+#define HRI_SEQUENCE_STACKS 1
+
+static inline bool hri_sequence_pop(hri_cell *cell, void **ret_block)
+{
+    void *block, *top;
+    __asm__ volatile goto(HRI_SEQUENCE_BEGIN "movq (%[cell]), %[top]\n\t"
+                                             "cmpq 8(%[cell]), %[top]\n\t"
+                                             "jbe %l[slow]\n\t"
+                                             "movq -8(%[top]), %[block]\n\t"
+                                             "subq $8, %[top]\n\t"
+                                             "movq %[top], (%[cell])\n" HRI_SEQUENCE_END
+                          : [block] "=&r"(block), [top] "=&r"(top)
+                          : [cell] "r"(cell), [rseq] "r"(hri_rseq_offset)
+                          : "r10", "memory", "cc"
+                          : slow);
+    *ret_block = block;
+    return true;
+slow:
+    return false;
+}
+
+static inline bool hri_sequence_push(hri_cell *cell, void *block)
+{
+    __asm__ volatile goto(HRI_SEQUENCE_BEGIN "movq (%[cell]), %%r10\n\t"
+                                             "cmpq 16(%[cell]), %%r10\n\t"
+                                             "jae %l[slow]\n\t"
+                                             "movq %[block], (%%r10)\n\t"
+                                             "addq $8, %%r10\n\t"
+                                             "movq %%r10, (%[cell])\n" HRI_SEQUENCE_END
+                          :
+                          : [cell] "r"(cell), [block] "r"(block), [rseq] "r"(hri_rseq_offset)
+                          : "r10", "memory", "cc"
+                          : slow);
+    return true;
+slow:
+    return false;
+}
+#endif
+
 /* One instruction with arithmetic in memory, unlike above. With a load, an addition and a store, the count of a
  * signal handler that runs between them would be lost, and promises must be exact. As a sequence of its own it would
  * take four more instructions in each charge. An addition waits only for the addition of the charge before, beside

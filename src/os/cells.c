@@ -12,6 +12,7 @@
  */
 #include "os/cells.h"
 
+#include "base/assert.h"
 #include "base/fork.h"
 #include "base/lock.h"
 #include "os/pages.h"
@@ -44,7 +45,8 @@ static _Atomic(hri_cell *) first;
 static hri_cell *first_free;
 static _Atomic unsigned threads;
 static uint64_t places[HRI_PLACES_MAX / 64]; /* a bit for each that is taken */
-static void (*_Atomic at_end)(hri_cell *record);
+#define ENDS_MAX 4
+static void (*_Atomic at_end[ENDS_MAX])(hri_cell *record);
 static pthread_key_t key;
 static bool have_key;
 static pthread_once_t prepared = PTHREAD_ONCE_INIT;
@@ -96,9 +98,11 @@ static void end_thread(void *record)
     ended = true;
     hri_cells_mine = closed;
     atomic_signal_fence(memory_order_seq_cst); /* a signal handler must not use what is another thread's in a moment */
-    void (*hook)(hri_cell *) = atomic_load_explicit(&at_end, memory_order_acquire);
-    if (hook)
-        hook(record);
+    for (unsigned i = 0; i < ENDS_MAX; i++) {
+        void (*hook)(hri_cell *) = atomic_load_explicit(&at_end[i], memory_order_acquire);
+        if (hook)
+            hook(record);
+    }
     hri_inner_lock(&lock);
     free_record(record);
     hri_inner_unlock(&lock);
@@ -106,7 +110,14 @@ static void end_thread(void *record)
 
 void hri_cells_at_end(void (*hook)(hri_cell *record))
 {
-    atomic_store_explicit(&at_end, hook, memory_order_release);
+    pthread_mutex_lock(&lock);
+    unsigned i = 0;
+    while (i < ENDS_MAX && at_end[i] && at_end[i] != hook)
+        i++;
+    HRI_ASSERT(i < ENDS_MAX);
+    if (i < ENDS_MAX)
+        atomic_store_explicit(&at_end[i], hook, memory_order_release);
+    pthread_mutex_unlock(&lock);
 }
 
 static void prepare(void)

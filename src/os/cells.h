@@ -128,7 +128,7 @@ static inline void hri_cell_open(hri_cell *cell, uint64_t value, uint64_t capaci
 hri_cell *hri_cells_first(void);
 hri_cell *hri_cells_next(const hri_cell *record);
 
-/* Called with a thread's record at its end, before anybody else can have it; one for the whole library. */
+/* Has a hook called with a thread's record at its end, before anybody else can have it. A room has one. */
 void hri_cells_at_end(void (*hook)(hri_cell *record));
 
 /* How many threads have a record now. */

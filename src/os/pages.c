@@ -64,6 +64,31 @@ void hri_pages_touch(void *bytes, size_t size)
         __atomic_fetch_or(&at[size - 1], 0, __ATOMIC_RELAXED);
 }
 
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23 /* Linux has it since 5.14 */
+#endif
+
+int hri_pages_populate(void *pages, size_t size)
+{
+    int saved = errno, error = 0;
+    do
+        error = madvise(pages, size, MADV_POPULATE_WRITE) == 0 ? 0 : -errno;
+    while (error == -EAGAIN || error == -EINTR);
+    if (error == -EINVAL) { /* an older kernel */
+        hri_pages_touch(pages, size);
+        error = 0;
+    }
+    errno = saved;
+    return error;
+}
+
+int hri_pages_decommit(void *pages, size_t size)
+{
+    int saved = errno, error = madvise(pages, size, MADV_DONTNEED) == 0 ? 0 : -errno;
+    errno = saved;
+    return error;
+}
+
 void hri_pages_drop(void *pages, size_t size)
 {
     HRI_ASSERT((uintptr_t)pages % hri_page_size() == 0);

@@ -24,8 +24,16 @@ bool hri_pages_are_readable(const void *bytes, size_t size);
 /* Makes the pages of these bytes resident by writing to each what is there. */
 void hri_pages_touch(void *bytes, size_t size);
 
-/* Gives the pages back to the kernel and keeps their addresses. They read as zeros then, also where the kernel keeps them
- * since they are locked (mlockall()). `pages` is where a page begins. */
+/* Makes whole pages resident, which are charged to the cgroup by that. Gives 0 or a negative errno. Beyond a cgroup's
+ * limit the kernel kills the process and gives no error. */
+int hri_pages_populate(void *pages, size_t size);
+
+/* Gives whole pages back to the kernel and keeps their addresses. Gives 0, and they read as zeros; or a negative
+ * errno, and they are as they were (-EINVAL: they are locked). */
+int hri_pages_decommit(void *pages, size_t size);
+
+/* Gives the pages back to the kernel and keeps their addresses. They read as zeros then, also where the kernel keeps
+ * them since they are locked (mlockall()). `pages` is where a page begins. */
 void hri_pages_drop(void *pages, size_t size);
 
 #endif

@@ -254,7 +254,7 @@ int hri_engine_init(hri_engine *engine, const hri_engine_options *options)
         return error;
     hri_poison_begin(engine);
 #ifndef HRI_DEBUG /* debug builds look at each block by itself */
-    engine->place = options->blocks || hri_poison_is_watched() ? 0 : hri_cells_claim();
+    engine->place = options->blocks || hri_checkers_watch() ? 0 : hri_cells_claim();
 #endif
     pthread_mutex_lock(&engines_lock);
     hri_cells_at_end(end_thread);

@@ -45,7 +45,7 @@ void *hri_handle_take(hri_handles *kind)
 
 void hri_handle_give(hri_handles *kind, void *pool)
 {
-    if (hri_poison_is_watched()) {
+    if (hri_checkers_watch()) {
         free(pool);
         return;
     }

@@ -1,38 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Tells memory checkers that blocks in a pool are not to be touched. AddressSanitizer is there if its functions are;
- * Valgrind is told by instructions that do nothing elsewhere, if its header was there when the library was built: each pool
- * is one of its memory pools, so that it says who got a block, and who put it.
+/* Tells memory checkers that blocks in a pool are not to be touched. For Valgrind each pool is one of its memory
+ * pools, so that it names the caller that got a block, and the one that put it.
  */
 #ifndef HRI_STORE_POISON_H
 #define HRI_STORE_POISON_H
 
-#include <stdbool.h>
-#include <stddef.h>
-
-#if defined(__has_include)
-#if __has_include(<valgrind/memcheck.h>)
-#include <valgrind/memcheck.h>
-#define HRI_VALGRIND_KNOWN 1
-#endif
-#endif
-#ifdef HRI_VALGRIND_KNOWN
-#define HRI_VALGRIND(...)                                                                                              \
-    do {                                                                                                               \
-        __VA_ARGS__;                                                                                                   \
-    } while (0)
-#else
-#define HRI_VALGRIND(...) ((void)0)
-#endif
-
-extern __attribute__((weak)) void __asan_poison_memory_region(void const volatile *address, size_t size);
-extern __attribute__((weak)) void __asan_unpoison_memory_region(void const volatile *address, size_t size);
-
-/* Is AddressSanitizer watching? Then every block has to come by; under Valgrind, which has no restartable sequences, they
- * do in any case. */
-static inline bool hri_poison_is_watched(void)
-{
-    return &__asan_poison_memory_region != NULL;
-}
+#include "os/checkers.h"
 
 /* A pool's beginning and end. */
 static inline void hri_poison_begin(const void *pool)

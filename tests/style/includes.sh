@@ -15,6 +15,7 @@ BEGIN {
     # room: what it may include, and itself
     may["base"] = "base"
     may["os"] = "base os"
+    may["heap"] = "base os heap"
     may["budget"] = "base os budget"
     may["gauge"] = "base os budget gauge"
     may["relief"] = "base os budget gauge relief"
@@ -75,7 +76,7 @@ function allowed(room, other) {
     } else {
         room = folder[2]
         if (!(room in may)) {
-            offence(room " is no room: there are base os budget gauge relief store flow report")
+            offence(room " is no room: there are base os heap budget gauge relief store flow report")
         } else if (public) {
             header = name
             sub(/^headroom\//, "", header)
@@ -88,7 +89,7 @@ function allowed(room, other) {
             if (!allowed(room, first))
                 offence("\"" name "\" points up: " room " may include " may[room] " only")
         } else if (quoted && slash) {
-            offence("\"" name "\" is in no room: there are base os budget gauge relief store flow report")
+            offence("\"" name "\" is in no room: there are base os heap budget gauge relief store flow report")
         } else if (quoted) {
             if (name ~ /^guard/)
                 offence("\"" name "\" points up: " room " may include " may[room] " only")

@@ -213,6 +213,19 @@ WRAP_SURE(int, dl_iterate_phdr, (int (*visit)(struct dl_phdr_info *, size_t, voi
 WRAP_SURE(char *, strerror, (int error), (error))
 WRAP_SURE(void, qsort, (void *items, size_t count, size_t size, int (*compare)(const void *, const void *)),
           (items, count, size, compare))
+/* Of advice to the kernel only that to populate pages takes memory. */
+#define POPULATE_WRITE 23 /* MADV_POPULATE_WRITE, which older headers lack */
+
+int __real_madvise(void *at, size_t size, int advice);
+int __wrap_madvise(void *at, size_t size, int advice);
+int __wrap_madvise(void *at, size_t size, int advice)
+{
+    if (advice == POPULATE_WRITE && strike("madvise")) {
+        errno = ENOMEM;
+        return -1;
+    }
+    return __real_madvise(at, size, advice);
+}
 
 /* The variadic ones are passed on with the argument that their flags call for. */
 

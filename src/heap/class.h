@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Size classes, and the word that the heap keeps of each block.
+ *
+ * Blocks are of three kinds:
+ *
+ *     general   below 16 KiB: a multiple of 16 bytes, of which the first 8 are the block's word
+ *     pages     16 KiB to 128 KiB: whole pages; the word is in the page map
+ *     large     128 KiB and more: whole pages too, each with its own number of them
+ *
+ * The classes of general blocks are four in each doubling. The first of the four lies 16 bytes above the power of
+ * two, since programs ask for powers of two, and the word comes on top.
+ *
+ *     bits 63..20   the owner: an opaque number below 2^44
+ *     bits 19..14   the class
+ *     bits 13..0    the seal: made of the block's address; inverted while the block is idle
+ *
+ * So a block that is freed twice shows, and of 16,384 foreign pointers about one passes for a block in a release
+ * build. Debug builds ask the page map first, and nothing passes there.
+ */
+#ifndef HRI_HEAP_CLASS_H
+#define HRI_HEAP_CLASS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define HRI_HEAP_PAGE ((size_t)4096)
+#define HRI_HEAP_GRANULE ((size_t)16)
+#define HRI_HEAP_WORD sizeof(uint64_t)
+
+/* Debug builds put this much behind each block: at least 8 bytes that nobody may write to, and the size that was
+ * asked for. See debug.h. */
+#ifdef HRI_DEBUG
+#define HRI_HEAP_TRAILER 16
+#else
+#define HRI_HEAP_TRAILER 0
+#endif
+
+#define HRI_HEAP_GENERAL_CLASSES 37u
+#define HRI_HEAP_CLASSES 50u
+#define HRI_HEAP_LARGE 62u   /* in a word: the span has the number of pages */
+#define HRI_HEAP_ALIGNED 63u /* in a word: the block begins before it, see hri_heap_get_aligned() */
+
+#define HRI_HEAP_GENERAL_MAX ((size_t)16 << 10)
+#define HRI_HEAP_LARGE_MIN ((size_t)128 << 10)
+
+typedef uint64_t hri_heap_owner;
+#define HRI_HEAP_OWNER_MAX (UINT64_MAX >> 20)
+
+#define HRI_HEAP_SMALL_MAX ((size_t)1 << 10)
+
+extern __attribute__((visibility("hidden"))) const uint32_t hri_heap_class_bytes[HRI_HEAP_CLASSES];
+extern __attribute__((visibility("hidden"))) const uint8_t hri_heap_small_classes[65];
+
+/* The class of a general block of `bytes`, its word included; at most HRI_HEAP_GENERAL_MAX. Up to HRI_HEAP_SMALL_MAX
+ * a table says it. Above, each doubling from 2^e granules on has four steps, and the first step ends one granule
+ * above the power. */
+static inline unsigned hri_heap_general_class(size_t bytes)
+{
+    unsigned granules = (unsigned)((bytes + HRI_HEAP_GRANULE - 1) / HRI_HEAP_GRANULE);
+    if (bytes <= HRI_HEAP_SMALL_MAX)
+        return hri_heap_small_classes[granules];
+    unsigned above = granules - 1, e = 31 - (unsigned)__builtin_clz(above);
+    unsigned step = (above & (above - 1)) == 0 ? 0 : (above >> (e - 2) & 3) + 1;
+    return 20 + 4 * (e - 6) + step;
+}
+
+/* The class of a block of `bytes` in whole pages; below HRI_HEAP_LARGE_MIN. */
+static inline unsigned hri_heap_page_class(size_t bytes)
+{
+    unsigned pages = (unsigned)((bytes + HRI_HEAP_PAGE - 1) / HRI_HEAP_PAGE);
+    if (pages <= 4)
+        return HRI_HEAP_GENERAL_CLASSES;
+    unsigned above = pages - 1, e = 31 - (unsigned)__builtin_clz(above);
+    return HRI_HEAP_GENERAL_CLASSES + 4 * (e - 2) + (above >> (e - 2) & 3) + 1;
+}
+
+/* The class of a block for `size` bytes; HRI_HEAP_LARGE: it has none. */
+static inline unsigned hri_heap_class_of(size_t size)
+{
+    if (size <= HRI_HEAP_GENERAL_MAX - HRI_HEAP_WORD - HRI_HEAP_TRAILER)
+        return hri_heap_general_class(size + HRI_HEAP_WORD + HRI_HEAP_TRAILER);
+    if (size < HRI_HEAP_LARGE_MIN - HRI_HEAP_TRAILER)
+        return hri_heap_page_class(size + HRI_HEAP_TRAILER);
+    return HRI_HEAP_LARGE;
+}
+
+static inline bool hri_heap_class_is_general(unsigned class)
+{
+    return class < HRI_HEAP_GENERAL_CLASSES;
+}
+
+/* The whole pages of a block for `size` bytes; UINT64_MAX: there can be none. */
+static inline uint64_t hri_heap_large_cost(size_t size)
+{
+    if (size > (size_t)PTRDIFF_MAX)
+        return UINT64_MAX;
+    uint64_t bytes = size + HRI_HEAP_TRAILER + (size == 0);
+    return (bytes + HRI_HEAP_PAGE - 1) / HRI_HEAP_PAGE * HRI_HEAP_PAGE;
+}
+
+/* What a block for `size` bytes takes of the heap; UINT64_MAX: there can be none. */
+static inline uint64_t hri_heap_cost(size_t size)
+{
+    unsigned class = hri_heap_class_of(size);
+    return class == HRI_HEAP_LARGE ? hri_heap_large_cost(size) : hri_heap_class_bytes[class];
+}
+
+/* ── words
+ * ──────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+#define HRI_HEAP_SEAL_BITS 14u
+#define HRI_HEAP_SEAL_MASK ((UINT64_C(1) << HRI_HEAP_SEAL_BITS) - 1)
+#define HRI_HEAP_CLASS_MASK UINT64_C(63)
+#define HRI_HEAP_OWNER_SHIFT 20u
+
+static inline uint64_t hri_heap_seal(const void *block)
+{
+    return ((uint64_t)(uintptr_t)block >> 4 ^ 0x2b57) & HRI_HEAP_SEAL_MASK;
+}
+
+static inline uint64_t hri_heap_word(const void *block, hri_heap_owner owner, unsigned class)
+{
+    return owner << HRI_HEAP_OWNER_SHIFT | (uint64_t) class << HRI_HEAP_SEAL_BITS | hri_heap_seal(block);
+}
+
+/* The word of a block that comes back. It keeps its last owner. */
+static inline uint64_t hri_heap_word_idle(uint64_t word)
+{
+    return word ^ HRI_HEAP_SEAL_MASK;
+}
+
+static inline bool hri_heap_word_is_used(uint64_t word, const void *block)
+{
+    return ((word ^ hri_heap_seal(block)) & HRI_HEAP_SEAL_MASK) == 0;
+}
+
+static inline bool hri_heap_word_is_idle(uint64_t word, const void *block)
+{
+    return ((~word ^ hri_heap_seal(block)) & HRI_HEAP_SEAL_MASK) == 0;
+}
+
+static inline unsigned hri_heap_word_class(uint64_t word)
+{
+    return (unsigned)(word >> HRI_HEAP_SEAL_BITS & HRI_HEAP_CLASS_MASK);
+}
+
+static inline hri_heap_owner hri_heap_word_owner(uint64_t word)
+{
+    return word >> HRI_HEAP_OWNER_SHIFT;
+}
+
+/* The word in front of a general block. */
+static inline uint64_t *hri_heap_front(const void *block)
+{
+    return (uint64_t *)((uintptr_t)block - HRI_HEAP_WORD);
+}
+
+#endif

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The heap: memory that the library owns. README.md in this folder has the idea.
+ *
+ * One for the process. It is there before main(), needs no start, and calls no allocator. Blocks have an owner, an
+ * opaque number. The heap does not charge anybody; what it may commit it asks through hooks.
+ *
+ * Not in signal handlers: a handler that interrupted a thread in here would wait for it for ever. Debug builds abort
+ * then.
+ */
+#ifndef HRI_HEAP_HEAP_H
+#define HRI_HEAP_HEAP_H
+
+#include "base/fork.h"
+#include "heap/class.h"
+#include "heap/magazine.h"
+
+/* Called with no lock held. Both NULL: everything may be committed. */
+typedef struct hri_heap_hooks {
+    /* May so many bytes be committed? They are, or come back through decommitted(). May take its time and free
+     * blocks. */
+    bool (*commit)(void *context, uint64_t bytes);
+    /* So many bytes went back to the kernel, or were granted and not needed. */
+    void (*decommitted)(void *context, uint64_t bytes);
+    void *context;
+} hri_heap_hooks;
+
+/* Sets the hooks from now on, or none with NULL. Bytes that were granted by the ones before come back to the new
+ * ones: so they are set while no block is made, and outlive the calls. */
+void hri_heap_hook(const hri_heap_hooks *hooks);
+
+/* ── blocks: any thread
+ * ─────────────────────────────────────────────────────────────────────────────────────────── */
+
+/* What a block says of itself. */
+typedef struct hri_heap_block {
+    hri_heap_owner owner;
+    uint64_t bytes; /* as hri_heap_cost() */
+} hri_heap_block;
+
+void *hri_heap_get_slowly(size_t size, hri_heap_owner owner);
+bool hri_heap_put_slowly(void *block, hri_heap_block *ret_block);
+void hri_heap_put_idle(unsigned class, void *block);
+
+/* Gives a block of `size` bytes for an owner, aligned to 16; or NULL with ENOMEM. */
+static inline void *hri_heap_get(size_t size, hri_heap_owner owner)
+{
+#ifndef HRI_DEBUG
+    if (__builtin_expect(size <= HRI_HEAP_SMALL_MAX - HRI_HEAP_WORD, 1)) { /* larger ones are worth a call */
+        unsigned class = hri_heap_general_class(size + HRI_HEAP_WORD);
+        void *block = hri_heap_pop(class);
+        if (__builtin_expect(block != NULL, 1)) {
+            *hri_heap_front(block) = hri_heap_word(block, owner, class);
+            return block;
+        }
+    }
+#endif
+    return hri_heap_get_slowly(size, owner);
+}
+
+/* The same, of zeros. */
+void *hri_heap_get_zeroed(size_t size, hri_heap_owner owner);
+
+/* The same, aligned to a power of two. What it takes is hri_heap_cost_aligned(). */
+void *hri_heap_get_aligned(size_t align, size_t size, hri_heap_owner owner);
+uint64_t hri_heap_cost_aligned(size_t align, size_t size);
+
+/* Takes a block back, and says whose it was. Gives false, and a fault, for what is no block or is idle. */
+static inline bool hri_heap_put(void *block, hri_heap_block *ret_block)
+{
+#ifndef HRI_DEBUG
+    if (__builtin_expect((uintptr_t)block % HRI_HEAP_PAGE != 0, 1)) { /* else it may have no word in front */
+        uint64_t *front = hri_heap_front(block), word = *front;
+        unsigned class = hri_heap_word_class(word);
+        if (__builtin_expect(hri_heap_word_is_used(word, block) && hri_heap_class_is_general(class), 1)) {
+            *ret_block = (hri_heap_block){hri_heap_word_owner(word), hri_heap_class_bytes[class]};
+            *front = hri_heap_word_idle(word);
+            if (__builtin_expect(!hri_heap_push(class, block), 0))
+                hri_heap_put_idle(class, block);
+            return true;
+        }
+    }
+#endif
+    return hri_heap_put_slowly(block, ret_block);
+}
+
+/* Says what a block is, without taking it back; `ret_usable` (NULL is fine) how many of its bytes its user has. Gives
+ * false, and a fault, as above. */
+bool hri_heap_look(const void *block, hri_heap_block *ret_block, size_t *ret_usable);
+
+/* Changes the size of a block in place. Gives false, and the block as it was, where it has to move. */
+bool hri_heap_resize(void *block, size_t size);
+
+/* ── all of it
+ * ──────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+/* Bytes. committed = in use + idle + gaps + own. Exact while no thread is in the heap; else what threads do meanwhile
+ * may be missed. */
+typedef struct hri_heap_figures {
+    uint64_t committed_bytes;
+    uint64_t in_use_bytes;                                     /* blocks that users have */
+    uint64_t idle_bytes;                                       /* in magazines, and on pages that no block lies on */
+    uint64_t gap_bytes;                                        /* idle, on pages that are in use */
+    uint64_t own_bytes;                                        /* records, the page map, magazines */
+    uint64_t reserved_bytes;                                   /* address space */
+    uint64_t lazy_bytes;                                       /* committed for large blocks, and not seen touched */
+    uint64_t pending_bytes;                                    /* these, and commits that are under way */
+    uint64_t commits, commit_bytes, decommits, decommit_bytes; /* ever; of large blocks too */
+} hri_heap_figures;
+
+void hri_heap_read(hri_heap_figures *ret_figures);
+
+/* Granted and not resident, as far as is known: an upper bound, without a lock. */
+uint64_t hri_heap_pending_bytes(void);
+
+/* Gives idle pages back to the kernel, at least `want_bytes` if there are as many and not much more: idle pages
+ * first, then the depot's blocks, then those of all threads. Gives how many bytes went. */
+uint64_t hri_heap_trim(uint64_t want_bytes);
+
+/* The janitor's visit: takes back what sleeping threads have, and trims what is idle beyond hri_heap_idle_cap(). */
+uint64_t hri_heap_rest(void);
+
+/* What may be idle at rest: 2 MiB, or a 32nd of what is committed. */
+uint64_t hri_heap_idle_cap(uint64_t committed_bytes);
+
+/* In a tight heap threads have no magazines. Drains when it becomes tight. */
+void hri_heap_tighten(bool tight);
+
+/* Compares all counts with each other, and aborts where they differ, in debug builds. While no thread is in the
+ * heap. */
+void hri_heap_check(void);
+
+void hri_heap_fork(hri_fork moment);
+
+/* ── for the files of this room
+ * ─────────────────────────────────────────────────────────────────────────────────── */
+
+void hri_heap_lock(void);
+void hri_heap_unlock(void);
+
+/* Around the time in which a thread changes pages without the lock: a fork waits for its end. */
+void hri_heap_busy_begin(void);
+void hri_heap_busy_end(void);
+
+#endif

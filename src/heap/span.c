@@ -1,0 +1,533 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is in use of a span is a bit for each granule of 16 bytes. A granule's bit is clear only if nothing lies on it
+ * and its memory is committed, so one search finds room. The grid of granules is shifted by 8 bytes, since the word
+ * of a block comes before its first byte, and that is aligned to 16:
+ *
+ *     granule g      [base + 16 g + 8, base + 16 g + 24)
+ *     its block      base + 16 g + 16
+ *
+ * So granule 256 p - 1 lies on pages p - 1 and p, and the last granule of a span is never used.
+ *
+ * A span usually has blocks of one class, which it was taken for. Where three quarters of a span have come back it is
+ * *sparse*: then blocks of any class are carved from its gaps. So what a program frees of one size serves another
+ * size, although a page seldom gets wholly free. (64-byte blocks of which 90 % are freed at random leave one page in
+ * 200 free.)
+ *
+ * A span is in one list: of its class's spans that may have room in committed memory; of the sparse ones; of its
+ * class's spans that are full, but for pages that are not committed; or in none: it is full, and comes back with the
+ * first block.
+ *
+ * A span that no block lies on goes back to its segment, with the pages that it has.
+ */
+#include "heap/span.h"
+
+#include "base/assert.h"
+#include "base/checked.h"
+#include "os/pages.h"
+
+#include <string.h>
+
+#define GRANULES (HRI_HEAP_SLICE_GRANULES - 1)
+#define PAGE_GRANULES 256u
+#define ALL_PAGES 0xffffu
+#define FITS_ALL (GRANULES + 1)
+
+/* At most so many spans of a list are tried for one demand. */
+#define SPARSE_TRIES 32
+#define HOLES_TRIES 8
+
+uint64_t hri_heap_away[HRI_HEAP_CLASSES];
+uint64_t hri_heap_span_idle_bytes;
+
+static hri_heap_list roomy[HRI_HEAP_GENERAL_CLASSES], holes[HRI_HEAP_GENERAL_CLASSES], sparse;
+
+/* ── granules and pages
+ * ─────────────────────────────────────────────────────────────────────────────────────────── */
+
+static unsigned granules_of(unsigned class)
+{
+    return (unsigned)(hri_heap_class_bytes[class] / HRI_HEAP_GRANULE);
+}
+
+static void *block_at(const hri_heap_slice *slice, unsigned granule)
+{
+    return (char *)hri_heap_slice_address(slice->segment, slice) + (granule + 1) * HRI_HEAP_GRANULE;
+}
+
+static unsigned granule_of(const void *block)
+{
+    return (unsigned)((uintptr_t)block % HRI_HEAP_SLICE / HRI_HEAP_GRANULE) - 1;
+}
+
+/* The page that a granule begins on, and the one that it ends on. */
+static unsigned first_page(unsigned granule)
+{
+    return granule / PAGE_GRANULES;
+}
+
+static unsigned last_page(unsigned granule)
+{
+    return (granule + 1) / PAGE_GRANULES;
+}
+
+static unsigned committed_granules(const hri_heap_slice *slice)
+{
+    return (unsigned)__builtin_popcount(slice->committed) * PAGE_GRANULES;
+}
+
+static void count_idle(hri_heap_slice *slice, int pages)
+{
+    slice->idle_pages = (uint8_t)(slice->idle_pages + pages);
+    slice->segment->span_idle_pages += (unsigned)pages;
+    hri_heap_span_idle_bytes += (uint64_t)((int64_t)pages * (int64_t)HRI_HEAP_PAGE);
+}
+
+static void set_used(hri_heap_slice *slice, unsigned granule, unsigned run)
+{
+    hri_bits_set(slice->bits, granule, granule + run);
+    slice->used += run;
+    for (unsigned page = first_page(granule); page <= last_page(granule + run - 1); page++)
+        if (slice->on_page[page]++ == 0)
+            count_idle(slice, -1);
+}
+
+static void set_unused(hri_heap_slice *slice, unsigned granule, unsigned run)
+{
+    hri_bits_clear(slice->bits, granule, granule + run);
+    slice->used -= run;
+    for (unsigned page = first_page(granule); page <= last_page(granule + run - 1); page++)
+        if (--slice->on_page[page] == 0)
+            count_idle(slice, 1);
+}
+
+static bool is_committed(const hri_heap_slice *slice, unsigned page)
+{
+    return slice->committed >> page & 1;
+}
+
+/* Makes the granules of one page available, those on its edges if their other page is committed too. */
+static void open_page(hri_heap_slice *slice, unsigned page)
+{
+    unsigned from = page * PAGE_GRANULES, to = from + PAGE_GRANULES - 1;
+    slice->committed |= (uint16_t)(1u << page);
+    if (page > 0 && is_committed(slice, page - 1))
+        from--;
+    if (page + 1 < HRI_HEAP_SLICE_PAGES && is_committed(slice, page + 1))
+        to++;
+    hri_bits_clear(slice->bits, from, to);
+    slice->no_fit = FITS_ALL;
+    count_idle(slice, 1);
+}
+
+/* Takes an idle page out of use. */
+static void close_page(hri_heap_slice *slice, unsigned page)
+{
+    HRI_ASSERT(slice->on_page[page] == 0 && is_committed(slice, page));
+    hri_bits_set(slice->bits, page > 0 ? page * PAGE_GRANULES - 1 : 0, (page + 1) * PAGE_GRANULES);
+    slice->committed &= (uint16_t) ~(1u << page);
+    count_idle(slice, -1);
+}
+
+/* ── spans
+ * ──────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+static void move_to(hri_heap_slice *slice, hri_heap_list *list)
+{
+    if (slice->list == list)
+        return;
+    hri_heap_list_remove(slice);
+    if (list)
+        hri_heap_list_push(list, slice);
+}
+
+static hri_heap_run run_of(hri_heap_slice *slice)
+{
+    unsigned at = (unsigned)(slice - slice->segment->slices) * HRI_HEAP_SLICE_PAGES;
+    return (hri_heap_run){slice->segment, at, HRI_HEAP_SLICE_PAGES};
+}
+
+static hri_heap_slice *new_span(unsigned class, const hri_heap_run *run)
+{
+    hri_heap_slice *slice = hri_heap_slice_of(run->segment, hri_heap_run_address(run));
+    slice->segment = run->segment;
+    slice->is_span = true;
+    slice->busy = false;
+    slice->class = (uint8_t) class;
+    slice->committed = 0;
+    slice->used = 0;
+    slice->list = NULL;
+    memset(slice->bits, 0xff, sizeof slice->bits);
+    for (unsigned page = 0; page < HRI_HEAP_SLICE_PAGES; page++)
+        if (hri_bits_has(run->segment->committed, run->at + page))
+            open_page(slice, page);
+    move_to(slice, &roomy[class]);
+    return slice;
+}
+
+static void release_if_unused(hri_heap_slice *slice)
+{
+    if (slice->used > 0 || slice->busy)
+        return;
+    move_to(slice, NULL);
+    count_idle(slice, -(int)slice->idle_pages);
+    slice->is_span = false;
+    hri_heap_run run = run_of(slice);
+    hri_heap_run_give(&run);
+}
+
+/* Carves from one span. */
+static unsigned carve_in(hri_heap_slice *slice, unsigned class, void **blocks, unsigned want)
+{
+    const hri_bits_view view = {slice->bits, NULL};
+    unsigned run = granules_of(class), count = 0, at = 0;
+    if (run >= slice->no_fit)
+        return 0;
+    while (count < want) {
+        at = hri_bits_find(&view, at, GRANULES, run, 1);
+        if (at == GRANULES) {
+            slice->no_fit = (uint16_t)run;
+            break;
+        }
+        set_used(slice, at, run);
+        blocks[count++] = block_at(slice, at);
+        at += run;
+    }
+    slice->class = count > 0 ? (uint8_t) class : slice->class;
+    return count;
+}
+
+static unsigned carve_general(unsigned class, void **blocks, unsigned want)
+{
+    unsigned count = 0;
+    hri_heap_slice *slice, *next;
+    while (count < want && (slice = roomy[class].first) != NULL) {
+        count += carve_in(slice, class, blocks + count, want - count);
+        if (count < want)
+            move_to(slice, slice->committed == ALL_PAGES ? NULL : &holes[class]);
+    }
+    slice = sparse.first;
+    for (unsigned tries = 0; count < want && slice && tries < SPARSE_TRIES; tries++, slice = next) {
+        next = slice->next;
+        count += carve_in(slice, class, blocks + count, want - count);
+        if (2 * slice->used > committed_granules(slice))
+            move_to(slice, &roomy[slice->class]);
+    }
+    return count;
+}
+
+/* Carves from idle pages that belong to no span yet. */
+static unsigned carve_idle(unsigned class, void **blocks, unsigned want)
+{
+    hri_heap_run run;
+    unsigned pages = (granules_of(class) + PAGE_GRANULES) / PAGE_GRANULES;
+    if (!hri_heap_run_take_partly_idle(pages, &run))
+        return 0;
+    return carve_in(new_span(class, &run), class, blocks, want);
+}
+
+static unsigned pages_of(unsigned class)
+{
+    return (unsigned)(hri_heap_class_bytes[class] / HRI_HEAP_PAGE);
+}
+
+unsigned hri_heap_carve(unsigned class, void **blocks, unsigned want)
+{
+    unsigned count = 0;
+    if (hri_heap_class_is_general(class)) {
+        count = carve_general(class, blocks, want);
+        if (count == 0)
+            count = carve_idle(class, blocks, want);
+    } else {
+        hri_heap_run run;
+        for (; count < want && hri_heap_run_take_idle(pages_of(class), 1, &run); count++)
+            blocks[count] = hri_heap_run_address(&run);
+    }
+    hri_heap_away[class] += count;
+    return count;
+}
+
+static void uncarve_general(unsigned class, void *block)
+{
+    hri_heap_slice *slice = hri_heap_slice_of(hri_heap_segment_find(block), block);
+    HRI_ASSERT(slice->is_span && hri_bits_has(slice->bits, granule_of(block)));
+    set_unused(slice, granule_of(block), granules_of(class));
+    slice->no_fit = FITS_ALL;
+    if (4 * slice->used <= committed_granules(slice))
+        move_to(slice, &sparse);
+    else if (slice->list != &sparse)
+        move_to(slice, &roomy[slice->class]);
+    release_if_unused(slice);
+}
+
+void hri_heap_uncarve(unsigned class, void *block)
+{
+    HRI_ASSERT(hri_heap_away[class] > 0);
+    hri_heap_away[class]--;
+    if (hri_heap_class_is_general(class)) {
+        uncarve_general(class, block);
+        return;
+    }
+    hri_heap_segment *segment = hri_heap_segment_find(block);
+    unsigned at = (unsigned)(((uintptr_t)block - segment->base) / HRI_HEAP_PAGE);
+    const hri_heap_run run = {segment, at, pages_of(class)};
+    *hri_heap_page_word(block) = 0;
+    hri_heap_run_give(&run);
+}
+
+bool hri_heap_span_has(const void *block)
+{
+    hri_heap_segment *segment = hri_heap_segment_find(block);
+    if (!segment || segment->whole || (uintptr_t)block % HRI_HEAP_GRANULE)
+        return false;
+    unsigned page = (unsigned)(((uintptr_t)block - segment->base) / HRI_HEAP_PAGE);
+    hri_heap_slice *slice = hri_heap_slice_of(segment, block);
+    if (!slice->is_span || (uintptr_t)block % HRI_HEAP_SLICE == 0)
+        return false;
+    unsigned first = granule_of(block) / PAGE_GRANULES, in_slice = page % HRI_HEAP_SLICE_PAGES;
+    return is_committed(slice, first) && is_committed(slice, in_slice);
+}
+
+/* ── growing
+ * ────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+/* An eighth of what the class has, so that a class of few blocks commits few pages. */
+static unsigned step_of(unsigned class)
+{
+    uint64_t pages = hri_heap_away[class] * hri_heap_class_bytes[class] / 8 / HRI_HEAP_PAGE + 1;
+    return (unsigned)hri_min(pages, HRI_HEAP_STEP_PAGES);
+}
+
+/* The pages that a block may lie on. */
+static unsigned least_pages(unsigned class)
+{
+    return (unsigned)((hri_heap_class_bytes[class] + HRI_HEAP_PAGE - 1) / HRI_HEAP_PAGE) + 1;
+}
+
+uint64_t hri_heap_growth_bytes(unsigned class, uint64_t *ret_least)
+{
+    if (!hri_heap_class_is_general(class)) {
+        *ret_least = hri_heap_class_bytes[class] + HRI_HEAP_RECORDS_BYTES;
+        return *ret_least;
+    }
+    *ret_least = least_pages(class) * HRI_HEAP_PAGE + HRI_HEAP_RECORDS_BYTES;
+    return hri_max(*ret_least, step_of(class) * HRI_HEAP_PAGE + HRI_HEAP_RECORDS_BYTES);
+}
+
+/* Chooses pages of a span for one block at least, and on from there. */
+static bool choose(hri_heap_slice *slice, unsigned class, uint64_t most_bytes, hri_heap_growth *growth)
+{
+    uint64_t bits[HRI_HEAP_SLICE_GRANULES / HRI_BITS_WORD];
+    const hri_bits_view view = {bits, NULL};
+    memcpy(bits, slice->bits, sizeof bits);
+    for (unsigned page = 0; page < HRI_HEAP_SLICE_PAGES; page++)
+        if (!is_committed(slice, page))
+            hri_bits_clear(bits, page > 0 ? page * PAGE_GRANULES - 1 : 0, (page + 1) * PAGE_GRANULES);
+    unsigned run = granules_of(class), at = hri_bits_find(&view, 0, GRANULES, run, 1);
+    if (at == GRANULES)
+        return false;
+    unsigned from = first_page(at), least = last_page(at + run - 1) + 1, to = from, step = step_of(class), count = 0;
+    for (; to < HRI_HEAP_SLICE_PAGES && (to < least || (count < step && !is_committed(slice, to))); to++)
+        if (!is_committed(slice, to)) {
+            if ((count + 1) * HRI_HEAP_PAGE > most_bytes)
+                break;
+            count++;
+        }
+    growth->from = from;
+    growth->to = to;
+    return to >= least;
+}
+
+static bool begin_in(hri_heap_slice *slice, unsigned class, uint64_t most_bytes, hri_heap_growth *growth)
+{
+    *growth = (hri_heap_growth){.run = run_of(slice), .slice = slice};
+    if (slice->busy || !choose(slice, class, most_bytes, growth))
+        return false;
+    growth->bytes = hri_heap_run_count_in(&growth->run, growth->from, growth->to) * HRI_HEAP_PAGE;
+    slice->busy = growth->bytes > 0;
+    return true;
+}
+
+static bool begin_general(unsigned class, uint64_t most_bytes, hri_heap_growth *growth)
+{
+    hri_heap_slice *slice = holes[class].first, *next;
+    for (unsigned tries = 0; slice && tries < HOLES_TRIES; tries++, slice = next) {
+        next = slice->next;
+        if (begin_in(slice, class, most_bytes, growth))
+            return true;
+        if (!slice->busy)
+            move_to(slice, NULL); /* its holes are too small; it comes back with a block */
+    }
+    hri_heap_run run;
+    if (!hri_heap_run_take(HRI_HEAP_SLICE_PAGES, HRI_HEAP_SLICE_PAGES, &run))
+        return false;
+    slice = new_span(class, &run);
+    if (begin_in(slice, class, most_bytes, growth))
+        return true;
+    release_if_unused(slice);
+    return false;
+}
+
+bool hri_heap_growth_begin(unsigned class, uint64_t most_bytes, hri_heap_growth *ret_growth)
+{
+    most_bytes = hri_sub(most_bytes, HRI_HEAP_RECORDS_BYTES);
+    if (hri_heap_class_is_general(class))
+        return begin_general(class, most_bytes, ret_growth);
+    hri_heap_growth growth = {.to = pages_of(class)};
+    if (!hri_heap_run_take(pages_of(class), 1, &growth.run))
+        return false;
+    growth.bytes = hri_heap_run_count_in(&growth.run, 0, growth.to) * HRI_HEAP_PAGE;
+    if (growth.bytes == 0)
+        hri_heap_run_give(&growth.run);
+    *ret_growth = growth;
+    return true;
+}
+
+/* ── shrinking
+ * ──────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+/* Idle pages in a row of one span. */
+static bool begin_going_in(hri_heap_slice *slice, unsigned most_pages, hri_heap_growth *growth)
+{
+    unsigned from = 0, to;
+    while (from < HRI_HEAP_SLICE_PAGES && (!is_committed(slice, from) || slice->on_page[from] > 0))
+        from++;
+    for (to = from; to < HRI_HEAP_SLICE_PAGES && to - from < most_pages; to++) {
+        if (!is_committed(slice, to) || slice->on_page[to] > 0)
+            break;
+        close_page(slice, to);
+    }
+    if (to == from)
+        return false;
+    slice->busy = true;
+    *growth = (hri_heap_growth){.run = run_of(slice),
+                                .slice = slice,
+                                .from = from,
+                                .to = to,
+                                .bytes = (to - from) * HRI_HEAP_PAGE,
+                                .going = true};
+    return true;
+}
+
+static bool begin_going_in_spans(hri_heap_segment *segment, unsigned most_pages, hri_heap_growth *growth)
+{
+    unsigned left = segment->span_idle_pages;
+    for (unsigned page = 0; left > 0 && page < segment->pages; page += HRI_HEAP_SLICE_PAGES) {
+        if (!hri_bits_has(segment->used, page) || !hri_heap_segment_has_record(segment, page))
+            continue;
+        hri_heap_slice *slice = &segment->slices[page / HRI_HEAP_SLICE_PAGES];
+        if (!slice->is_span || slice->idle_pages == 0)
+            continue;
+        if (!slice->busy && begin_going_in(slice, most_pages, growth))
+            return true;
+        left -= slice->idle_pages;
+    }
+    return false;
+}
+
+bool hri_heap_growth_begin_going(unsigned most_pages, hri_heap_growth *ret_growth)
+{
+    hri_heap_growth growth = {.going = true};
+    if (hri_heap_run_take_excess(most_pages, &growth.run)) {
+        growth.to = growth.run.pages;
+        growth.bytes = growth.to * HRI_HEAP_PAGE;
+        *ret_growth = growth;
+        return true;
+    }
+    for (hri_heap_segment *segment = hri_heap_segment_first(); segment; segment = segment->next)
+        if (begin_going_in_spans(segment, most_pages, ret_growth))
+            return true;
+    return false;
+}
+
+/* ── the steps of both
+ * ──────────────────────────────────────────────────────────────────────────────────────────── */
+
+static void *address_of(const hri_heap_growth *growth)
+{
+    return (char *)hri_heap_run_address(&growth->run) + growth->from * HRI_HEAP_PAGE;
+}
+
+int hri_heap_growth_commit(const hri_heap_growth *growth)
+{
+    return hri_pages_populate(address_of(growth), (growth->to - growth->from) * HRI_HEAP_PAGE);
+}
+
+int hri_heap_growth_decommit(const hri_heap_growth *growth)
+{
+    return hri_pages_decommit(address_of(growth), (growth->to - growth->from) * HRI_HEAP_PAGE);
+}
+
+/* Which of a span's pages a growth has changed shows in that they are not available. */
+static void open_pages(const hri_heap_growth *growth)
+{
+    for (unsigned page = growth->from; page < growth->to; page++)
+        if (!is_committed(growth->slice, page))
+            open_page(growth->slice, page);
+}
+
+/* Those that could not be committed: the pages that were counted and are not available. */
+static void uncount(const hri_heap_growth *growth)
+{
+    for (unsigned page = growth->from; page < growth->to; page++)
+        if (!growth->slice || !is_committed(growth->slice, page))
+            hri_heap_run_count_out(&growth->run, page, page + 1);
+}
+
+void hri_heap_growth_end(const hri_heap_growth *growth, int error)
+{
+    bool stay = growth->going ? error != 0 : error == 0;
+    hri_heap_slice *slice = growth->slice;
+    if (!stay)
+        uncount(growth);
+    if (!slice) {
+        hri_heap_run_give(&growth->run);
+        return;
+    }
+    if (stay)
+        open_pages(growth);
+    slice->busy = false;
+    if (!growth->going && stay && slice->list != &sparse)
+        move_to(slice, &roomy[slice->class]);
+    else if (!slice->list && slice->committed != ALL_PAGES)
+        move_to(slice, &holes[slice->class]);
+    release_if_unused(slice);
+}
+
+/* ── checking
+ * ───────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+static void check_span(const hri_heap_slice *slice)
+{
+    unsigned idle = 0, unavailable = 0;
+    for (unsigned page = 0; page < HRI_HEAP_SLICE_PAGES; page++) {
+        unsigned from = page > 0 ? page * PAGE_GRANULES - 1 : 0, to = (page + 1) * PAGE_GRANULES;
+        if (is_committed(slice, page)) {
+            idle += slice->on_page[page] == 0;
+            continue;
+        }
+        HRI_ASSERT(slice->on_page[page] == 0);
+        HRI_ASSERT(hri_bits_count(slice->bits, from, to) == to - from);
+        unavailable += to - from - (page > 0 && !is_committed(slice, page - 1));
+    }
+    if (is_committed(slice, HRI_HEAP_SLICE_PAGES - 1)) /* the last granule is unavailable in any case */
+        unavailable += hri_bits_has(slice->bits, GRANULES);
+    HRI_ASSERT(slice->idle_pages == idle);
+    HRI_ASSERT(slice->used + unavailable == hri_bits_count(slice->bits, 0, HRI_HEAP_SLICE_GRANULES));
+    (void)idle, (void)unavailable;
+}
+
+void hri_heap_spans_check(void)
+{
+    uint64_t idle_pages = 0;
+    for (const hri_heap_segment *segment = hri_heap_segment_first(); segment; segment = segment->next) {
+        for (unsigned page = 0; page < segment->pages; page += HRI_HEAP_SLICE_PAGES) {
+            const hri_heap_slice *slice = &segment->slices[page / HRI_HEAP_SLICE_PAGES];
+            if (!hri_heap_segment_has_record(segment, page) || !slice->is_span || slice->busy)
+                continue;
+            check_span(slice);
+            idle_pages += slice->idle_pages;
+        }
+    }
+    HRI_ASSERT(idle_pages * HRI_HEAP_PAGE == hri_heap_span_idle_bytes);
+    (void)idle_pages;
+}
