@@ -14,6 +14,7 @@ static const struct verb {
 } verbs[] = {
     {"doctor", "shows the memory limits of a process, their use and their source", doctor},
     {"report", "shows what a history file tells: ledgers, levels, the trend", report},
+    {"run", "starts a command, watches its memory, and acts before the kernel kills", run},
 };
 
 #define VERBS (sizeof verbs / sizeof *verbs)
@@ -54,7 +55,7 @@ static error_t parse(int key, char *value, struct argp_state *state)
             line->verb = &verbs[i];
     }
     if (!line->verb)
-        argp_error(state, "'%s' is no verb: there are doctor and report", value);
+        argp_error(state, "'%s' is no verb: there are doctor, report and run", value);
     line->at = state->next - 1;
     state->next = state->argc; /* the rest is the verb's */
     return 0;

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is done, and when. Each look ends here: the level follows, triggers fire at their rise, the limit itself is dealt
+ * with, and what was asked to end and did not is killed after the grace.
+ *
+ * A process that sleeps at a wall of version 1, or is frozen, runs no handler. So whatever is to end is thawed first, and
+ * its wall yields a little every 20 ms until it has ended.
+ */
+#include "supervisor.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#define YIELD_NS (RUN_SECOND_NS / 50)
+
+/* ── frozen and thawed ──────────────────────────────────────────────────────────────────────────────────────────── */
+
+/* Stops the tree with all that it holds. At a wall of version 1 that holds it already, there is nothing to do. */
+static void freeze(run_supervisor *run, const char *trigger, bool asleep)
+{
+    char text[RUN_TEXT_BYTES], command[96];
+    if (run->frozen)
+        return;
+    run->frozen = true;
+    if (!asleep && !run_wall_freeze(&run->wall, true)) {
+        run_tree_signal(&run->tree, SIGSTOP);
+        run->stopped = true;
+    }
+    run_note_action(run, trigger, "freeze");
+    if (run->options.pid)
+        snprintf(command, sizeof command, "headroom limit --set SIZE %d", run->pid);
+    else
+        snprintf(command, sizeof command, "headroom limit --set SIZE %d", getpid());
+    run_tell(run, "%s: %s (%d) is frozen at %s; it goes on after '%s'", trigger, run->name, run->pid,
+             run_use_text(run, text), command);
+}
+
+void run_thaw(run_supervisor *run, const char *why)
+{
+    if (!run->frozen)
+        return;
+    run->frozen = false;
+    if (run->wall.frozen)
+        run_wall_freeze(&run->wall, false);
+    if (run->stopped)
+        run_tree_signal(&run->tree, SIGCONT);
+    run->stopped = false;
+    run_note_action(run, why, "thaw");
+    run_tell(run, "%s: %s (%d) goes on", why, run->name, run->pid);
+}
+
+/* ── the end ────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+static void begin_grace(run_supervisor *run)
+{
+    if (!run->deadline_ns)
+        run->deadline_ns = run_now_ns() + run->options.grace_ns;
+}
+
+/* Gives what is asked to end the room that its handlers need. */
+static void yield(run_supervisor *run, int64_t now_ns)
+{
+    if (run->wall.kind == RUN_WALL_NONE || now_ns - run->yielded_ns < YIELD_NS || !run_wall_is_hit(&run->wall))
+        return;
+    run->yielded_ns = now_ns;
+    run_wall_yield(&run->wall);
+}
+
+void run_send(run_supervisor *run, int signal)
+{
+    bool ends = run_signal_ends(signal);
+    if (ends)
+        run_thaw(run, "it is to end");
+    kill(run->pid, signal);
+    if (ends && run->wall.kind != RUN_WALL_NONE)
+        run_wall_yield(&run->wall);
+}
+
+void run_kill(run_supervisor *run, const char *why)
+{
+    char text[RUN_TEXT_BYTES];
+    run->killed = true;
+    run->deadline_ns = 0;
+    run_note_action(run, why, "SIGKILL");
+    run_tell(run, "%s: %s (%d) and all that it started are killed at %s", why, run->name, run->pid,
+             run_use_text(run, text));
+    run_thaw(run, "it is killed");
+    if (!run_wall_kill(&run->wall))
+        run_tree_signal(&run->tree, SIGKILL);
+    if (run->options.pid)
+        kill(run->pid, SIGKILL);
+}
+
+/* ── triggers ───────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+static void send_signal(run_supervisor *run, const char *why, int signal)
+{
+    char text[RUN_TEXT_BYTES], name[RUN_SIGNAL_BYTES];
+    run_signal_text(signal, name);
+    run_note_action(run, why, name);
+    run_tell(run, "%s: %s is sent to %s (%d) at %s", why, name, run->name, run->pid, run_use_text(run, text));
+    run_send(run, signal);
+    if (run_signal_ends(signal))
+        begin_grace(run);
+}
+
+static void purge(run_supervisor *run, const char *why)
+{
+    char text[RUN_TEXT_BYTES];
+    int error = run_wall_reclaim(&run->wall, run->use.limit_bytes / 8);
+    run_note_action(run, why, error && error != -EAGAIN ? "purge (not possible)" : "purge");
+    if (error == -ENOTSUP)
+        run_tell(run, "%s: there is no group of its own whose cache could be purged", why);
+    else
+        run_tell(run, "%s: page cache is taken back at %s", why, run_use_text(run, text));
+}
+
+static void fire(run_supervisor *run, const run_trigger *trigger)
+{
+    char text[RUN_TEXT_BYTES];
+    const char *why = trigger->text;
+    if (run->options.observe) {
+        run_note_action(run, why, "nothing (observed)");
+        run_tell(run, "%s would be done at %s", why, run_use_text(run, text));
+        return;
+    }
+    switch (trigger->action) {
+    case RUN_LOG:
+        run_note_action(run, why, "log");
+        run_tell(run, "%s: %s (%d) uses %s", why, run->name, run->pid, run_use_text(run, text));
+        break;
+    case RUN_SIGNAL:
+        send_signal(run, why, trigger->signal);
+        break;
+    case RUN_EXEC:
+        run_note_action(run, why, "exec");
+        if (run_spawn(run, trigger->command) != 0)
+            run_tell(run, "%s: no process can be started for it", why);
+        break;
+    case RUN_PURGE:
+        purge(run, why);
+        break;
+    case RUN_FREEZE:
+        freeze(run, why, false);
+        break;
+    }
+}
+
+/* ── the limit ──────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+static void reach_limit(run_supervisor *run, bool asleep)
+{
+    char text[RUN_TEXT_BYTES];
+    run->limit_reached = true;
+    if (run->options.observe) {
+        run_note_action(run, "limit", "nothing (observed)");
+        run_tell(run, "limit: %s (%d) has reached it: %s", run->name, run->pid, run_use_text(run, text));
+    } else if (run->options.on_limit == RUN_LIMIT_FREEZE && !run->deadline_ns) {
+        freeze(run, "limit", asleep);
+    } else if (run->options.on_limit == RUN_LIMIT_ABORT) {
+        send_signal(run, "limit", SIGABRT);
+    } else if (!run->deadline_ns) {
+        send_signal(run, "limit", SIGTERM);
+    }
+}
+
+/* Asleep at a wall, use is as much as the wall lets in. A wall of version 2 is touched by page cache too, so it counts
+ * only where use is near the limit. */
+static void watch_limit(run_supervisor *run)
+{
+    bool near = run->use.share > 0.9 || run->woken;
+    bool hit = near && run->wall.kind != RUN_WALL_NONE && run_wall_is_hit(&run->wall);
+    run->woken = false;
+    bool asleep = hit && run->wall.kind == RUN_WALL_V1;
+    bool reached = asleep || run->use.share >= 1 || (hit && run->use.share > 0.98);
+    if (reached && !run->limit_reached && !run->killed)
+        reach_limit(run, asleep);
+    else if (!reached && run->use.share < 15.0 / 16)
+        run->limit_reached = false;
+}
+
+void run_decide(run_supervisor *run)
+{
+    int64_t now_ns = run_now_ns();
+    hr_level level = run_level_next(run->level, run->use.share);
+    if (level != run->level) {
+        run_note_level(run, run->level, level);
+        run->level = level;
+    }
+    for (size_t i = 0; i < run->options.trigger_count && !run->killed; i++) {
+        if (run_trigger_rises(&run->options.triggers[i], &run->use))
+            fire(run, &run->options.triggers[i]);
+    }
+    watch_limit(run);
+    if (run->deadline_ns && now_ns < run->deadline_ns)
+        yield(run, now_ns);
+    else if (run->deadline_ns && !run->killed)
+        run_kill(run, "grace is over");
+}
