@@ -119,7 +119,7 @@ dist:
 
 format:
 	scripts/setup check
-	find $(wildcard include src cli examples bench fuzz tests) -name '*.c' -o -name '*.h' -o -name '*.cpp' -o -name '*.hpp' | \
+	find $(wildcard include src cli run examples bench fuzz tests) -name '*.c' -o -name '*.h' -o -name '*.cpp' -o -name '*.hpp' | \
 	    xargs clang-format -i
 
 clean:

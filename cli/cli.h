@@ -14,6 +14,7 @@
 typedef int verb_fn(int argc, char **argv);
 
 verb_fn doctor;
+verb_fn limit;
 verb_fn report;
 verb_fn run;
 

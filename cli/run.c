@@ -22,13 +22,19 @@ enum key {
 };
 
 static const struct argp_option known[] = {
-    {"limit", LIMIT, "SIZE|N%", 0, "the limit of the command and all that it starts (default: the limit that 'headroom "
-     "doctor' finds, less 2 % and at least 2 MiB); N% is a share of that one", 0},
-    {"at", AT, "LEVEL=ACTION", 0, "at each rise to LEVEL (warning, degraded, critical, a size or a per cent) do ACTION: "
-     "signal:NAME, exec:COMMAND, purge, freeze or log; may be repeated", 0},
+    {"limit", LIMIT, "SIZE|N%", 0,
+     "the limit of the command and all that it starts (default: the limit that 'headroom "
+     "doctor' finds, less 2 % and at least 2 MiB); N% is a share of that one",
+     0},
+    {"at", AT, "LEVEL=ACTION", 0,
+     "at each rise to LEVEL (warning, degraded, critical, a size or a per cent) do ACTION: "
+     "signal:NAME, exec:COMMAND, purge, freeze or log; may be repeated",
+     0},
     {"on-limit", ON_LIMIT, "HOW", 0, "at the limit itself: term (the default), freeze or abort", 0},
-    {"grace", GRACE, "TIME", 0, "after TERM, INT, QUIT or ABRT, all is killed that has not ended in this time (10 s; 0: "
-     "at once)", 0},
+    {"grace", GRACE, "TIME", 0,
+     "after TERM, INT, QUIT or ABRT, all is killed that has not ended in this time (10 s; 0: "
+     "at once)",
+     0},
     {"observe", OBSERVE, NULL, 0, "look and tell what would be done, and do nothing", 0},
     {"pid", PID, "PID", 0, "watch a process that runs already, and what it starts, instead of a command", 0},
     {"report", REPORT, "FILE", 0, "keep a history file, for 'headroom report FILE'", 0},
@@ -38,7 +44,8 @@ static const struct argp_option known[] = {
 };
 
 static const char description[] =
-    "Starts a command, watches the memory of it and of all that it starts, and acts before the kernel kills: by default "
+    "Starts a command, watches the memory of it and of all that it starts, and acts before the kernel kills: by "
+    "default "
     "SIGTERM at level critical, and SIGKILL after the grace."
     "\v"
     "Exit status: the command's; 128 + N if it died of signal N; 125 if headroom itself failed, 126 if the command "
@@ -84,8 +91,10 @@ static void parse_on_limit(const char *text, run_options *options, struct argp_s
         }
     }
     if (strcmp(text, "fail") == 0 || strcmp(text, "wait") == 0)
-        argp_error(state, "--on-limit %s needs headroom's malloc inside of the command, which this version does not have: "
-                   "there are term, freeze and abort", text);
+        argp_error(state,
+                   "--on-limit %s needs headroom's malloc inside of the command, which this version does not have: "
+                   "there are term, freeze and abort",
+                   text);
     argp_error(state, "--on-limit '%s' is not known: there are term, freeze and abort", text);
 }
 

@@ -100,8 +100,10 @@ static void send_signal(run_supervisor *run, const char *why, int signal)
     run_note_action(run, why, name);
     run_tell(run, "%s: %s is sent to %s (%d) at %s", why, name, run->name, run->pid, run_use_text(run, text));
     run_send(run, signal);
-    if (run_signal_ends(signal))
+    if (run_signal_ends(signal)) {
+        run->asked = signal;
         begin_grace(run);
+    }
 }
 
 static void purge(run_supervisor *run, const char *why)

@@ -83,8 +83,9 @@ static void set_limit(run_supervisor *run, uint64_t bytes, char *answer, size_t 
     uint64_t around = run->around->limit_bytes;
     char size_around[16];
     hr_size_format(around, size_around, sizeof size_around);
-    snprintf(answer, size, bytes < around ? "ok the limit of %s (%d) is %s\n"
-                                          : "ok the limit of %s (%d) is %s; the limit around it is %s\n",
+    snprintf(answer, size,
+             bytes < around ? "ok the limit of %s (%d) is %s\n"
+                            : "ok the limit of %s (%d) is %s; the limit around it is %s\n",
              run->name, run->pid, now, size_around);
 }
 

@@ -22,11 +22,14 @@ static uint64_t peak(const run_supervisor *run)
 /* How it ended, and by whom. */
 static const char *ended_by(const run_supervisor *run)
 {
+    bool killed = WIFSIGNALED(run->status) && WTERMSIG(run->status) == SIGKILL;
     if (run->options.pid)
         return run->has_left ? "nobody: its watcher has left" : "itself";
     if (run->killed)
         return "headroom";
-    if (WIFSIGNALED(run->status) && WTERMSIG(run->status) == SIGKILL)
+    if (run->asked && !killed)
+        return "itself, asked by headroom";
+    if (killed)
         return run->kills ? "the kernel, for want of memory" : "SIGKILL from elsewhere, or the kernel";
     return WIFSIGNALED(run->status) ? "a signal" : "itself";
 }
@@ -72,10 +75,10 @@ static json_t *build(const run_supervisor *run, int status)
     add_notes(run, levels, actions);
     uint64_t left_out = run->note_count > RUN_NOTES_MAX ? run->note_count - RUN_NOTES_MAX : 0;
     return json_pack("{s:o, s:i, s:o, s:s, s:o, s:i, s:o, s:o, s:I, s:I, s:b, s:i, s:s, s:s, s:f}", "command", command,
-                     "pid", run->pid, "limit_bytes", bytes_of(run->use.limit_bytes), "limit_source",
-                     run->limit_source, "peak_bytes", bytes_of(peak(run)), "refusals", 0, "levels", levels, "actions",
-                     actions, "left_out", (json_int_t)left_out, "kernel_kills", (json_int_t)run->kills, "heap", 0,
-                     "exit_status", status, "ended_by", ended_by(run), "wall", run->wall.why, "time_s",
+                     "pid", run->pid, "limit_bytes", bytes_of(run->use.limit_bytes), "limit_source", run->limit_source,
+                     "peak_bytes", bytes_of(peak(run)), "refusals", 0, "levels", levels, "actions", actions, "left_out",
+                     (json_int_t)left_out, "kernel_kills", (json_int_t)run->kills, "heap", 0, "exit_status", status,
+                     "ended_by", ended_by(run), "wall", run->wall.why, "time_s",
                      seconds_of(run_now_ns() - run->begin_ns));
 }
 
@@ -103,7 +106,8 @@ void run_summary_print(run_supervisor *run, int status)
         actions += run->notes[i].action[0] != '\0';
     hr_size_format(run->use.limit_bytes, limit, sizeof limit);
     hr_size_format(peak(run), most, sizeof most);
-    run_tell(run, "%s (%d) ended with status %d after %.1f s, by %s; at most %s of %s (%s), %zu action%s, "
+    run_tell(run,
+             "%s (%d) ended with status %d after %.1f s, by %s; at most %s of %s (%s), %zu action%s, "
              "%" PRIu64 " killed by the kernel",
              run->name, run->pid, status, seconds_of(run_now_ns() - run->begin_ns), ended_by(run), most, limit,
              run->limit_source, actions, actions == 1 ? "" : "s", run->kills);

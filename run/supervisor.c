@@ -134,8 +134,7 @@ static void wait_for_something(run_supervisor *run)
         {.fd = run->signal_fd, .events = POLLIN},
         {.fd = run->control_fd, .events = POLLIN},
         {.fd = run->pid_fd, .events = POLLIN},
-        {.fd = run->frozen ? -1 : run->wall.event_fd,
-         .events = run->wall.kind == RUN_WALL_V1 ? POLLIN : POLLPRI},
+        {.fd = run->frozen ? -1 : run->wall.event_fd, .events = run->wall.kind == RUN_WALL_V1 ? POLLIN : POLLPRI},
     };
     int64_t pause = pause_ns(run, run_now_ns());
     struct timespec time = {.tv_sec = pause / SECOND_NS, .tv_nsec = pause % SECOND_NS};

@@ -63,6 +63,7 @@ typedef struct run_supervisor {
     bool limit_reached; /* and dealt with */
     bool frozen;
     bool stopped;        /* frozen by SIGSTOP */
+    int asked;           /* by which signal it was asked to end; 0: it was not */
     int64_t deadline_ns; /* SIGKILL then; 0: no end was asked for */
     int64_t yielded_ns;  /* when the wall was last raised for that */
     bool killed;         /* the supervisor has sent SIGKILL to the tree */

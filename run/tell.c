@@ -116,20 +116,19 @@ void run_record(run_supervisor *run)
     if (!run->history || (run->recorded_ns && run->looked_ns - run->recorded_ns < RECORD_NS))
         return;
     run->recorded_ns = run->looked_ns;
-    hr_history_entry entry = {
-        .record = {
-            .time_ns = run->looked_ns,
-            .wall_ns = wall_ns(),
-            .live_bytes = run->use.use_bytes,
-            .total_bytes = run->peak_bytes,
-            .rss_bytes = HR_NONE,
-            .cgroup_bytes = run->inside->cgroup_bytes,
-            .cgroup_anonymous_bytes = HR_NONE,
-            .cgroup_kernel_bytes = HR_NONE,
-            .cgroup_cache_bytes = run->inside->cgroup_cache_bytes,
-            .level = run->level,
-            .limit_bytes = run->use.limit_bytes,
-        }};
+    hr_history_entry entry = {.record = {
+                                  .time_ns = run->looked_ns,
+                                  .wall_ns = wall_ns(),
+                                  .live_bytes = run->use.use_bytes,
+                                  .total_bytes = run->peak_bytes,
+                                  .rss_bytes = HR_NONE,
+                                  .cgroup_bytes = run->inside->cgroup_bytes,
+                                  .cgroup_anonymous_bytes = HR_NONE,
+                                  .cgroup_kernel_bytes = HR_NONE,
+                                  .cgroup_cache_bytes = run->inside->cgroup_cache_bytes,
+                                  .level = run->level,
+                                  .limit_bytes = run->use.limit_bytes,
+                              }};
     hr_history_writer_add(run->history, &entry); /* a disk that is full ends nothing */
 }
 
@@ -137,15 +136,14 @@ void run_record_level(run_supervisor *run, hr_level from, hr_level to)
 {
     if (!run->history)
         return;
-    hr_history_entry entry = {
-        .is_event = true,
-        .event = {
-            .time_ns = run_now_ns(),
-            .wall_ns = wall_ns(),
-            .kind = HR_EVENT_LEVEL,
-            .from = from,
-            .to = to,
-            .live_bytes = run->use.use_bytes,
-        }};
+    hr_history_entry entry = {.is_event = true,
+                              .event = {
+                                  .time_ns = run_now_ns(),
+                                  .wall_ns = wall_ns(),
+                                  .kind = HR_EVENT_LEVEL,
+                                  .from = from,
+                                  .to = to,
+                                  .live_bytes = run->use.use_bytes,
+                              }};
     hr_history_writer_add(run->history, &entry);
 }

@@ -29,9 +29,9 @@ typedef enum run_action {
 } run_action;
 
 typedef struct run_trigger {
-    hr_level level;      /* HR_NORMAL: a size or a share */
-    double share;        /* of the limit, from 0 to 1; 0: a size */
-    uint64_t bytes;      /* of the tree */
+    hr_level level; /* HR_NORMAL: a size or a share */
+    double share;   /* of the limit, from 0 to 1; 0: a size */
+    uint64_t bytes; /* of the tree */
     run_action action;
     int signal;          /* RUN_SIGNAL */
     const char *command; /* RUN_EXEC: a part of `text` */

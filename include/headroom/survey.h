@@ -36,10 +36,10 @@ typedef struct hr_ledger {
 
 typedef struct hr_survey_options {
     const char
-        *root; /* the folder under which /proc and /sys/fs/cgroup are read; NULL or "/": the machine itself. Under
+        *root;  /* the folder under which /proc and /sys/fs/cgroup are read; NULL or "/": the machine itself. Under
                          another root only proc/self/cgroup, proc/self/mountinfo, proc/meminfo and sys/fs/cgroup are:
                          there are no resource limits, no resident set, no signals and no allocator then */
-    int pid;   /* whose; 0: this process */
+    int pid;    /* whose; 0: this process */
     bool stays; /* its files stay open, so that hr_survey_again() can read them */
 } hr_survey_options;
 

@@ -195,7 +195,7 @@ int hr_survey_new(const hr_survey_options *options, hr_survey **ret_survey)
         goto free_survey;
     error = fill(survey);
     if (!error && hri_process_is_gone(&survey->gauge.process))
-        error = -ESRCH; /* it ended meanwhile: some of what was read by its number may be another's */
+        error = -ESRCH;                 /* it ended meanwhile: some of what was read by its number may be another's */
     survey->gauge.site.findings = NULL; /* nothing more is found */
     if (error || !survey->stays)
         hri_gauge_shut(&survey->gauge);

@@ -7,8 +7,8 @@
 #include <stddef.h>
 
 typedef struct hri_findings {
-    int cgroup_version; /* 0: none was found */
-    char *cgroup_path;  /* the own group below its mount point; NULL: none was found */
+    int cgroup_version;  /* 0: none was found */
+    char *cgroup_path;   /* the own group below its mount point; NULL: none was found */
     char *cgroup_folder; /* where its files are; NULL: it cannot be seen */
     char **unseen;
     size_t unseen_count;
