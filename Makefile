@@ -35,7 +35,7 @@ as_owner := setpriv --reuid=$(firstword $(subst :, ,$(owner))) --regid=$(lastwor
 endif
 cmake := $(as_owner) cmake
 
-.PHONY: release demo test test-asan test-tsan test-release survive test-vm fuzz nightly bench analysis
+.PHONY: release demo test test-asan test-tsan test-release survive test-vm fuzz nightly bench analysis programs
 .PHONY: install uninstall dist format clean
 
 release:
@@ -104,6 +104,10 @@ analysis:
 	$(cmake) --build --preset release --parallel $(JOBS)
 	build/release/tests/report/test_truth --table >build/release/table.md
 	sed -i -e '/<!-- table -->/,/<!-- end -->/{//!d}' -e '/<!-- table -->/r build/release/table.md' docs/analysis.md
+
+programs: release
+	python3 tests/programs/run.py --build build/release --markdown docs/programs.md
+	python3 tests/programs/servers.py --build build/release
 
 # The loader finds a new library only once ldconfig has seen it; a package does that when it is installed.
 install: release

@@ -19,7 +19,8 @@ static const struct argp_option known[] = {
 };
 
 static const char description[] =
-    "Gives a program that runs under 'headroom run' another limit. PID is the supervisor or any process that it watches. "
+    "Gives a program that runs under 'headroom run' another limit. PID is the supervisor or any process that it "
+    "watches. "
     "A program that is frozen goes on."
     "\v"
     "Exit status: 0; 1 if nobody watches PID or the limit was refused, with the reason; 2 for a wrong option.";

@@ -9,8 +9,10 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
+#define ASLEEP_NS (RUN_SECOND_NS / 2)
 #define YIELD_NS (RUN_SECOND_NS / 50)
 
 /* ── frozen and thawed ──────────────────────────────────────────────────────────────────────────────────────────── */
@@ -40,6 +42,7 @@ void run_thaw(run_supervisor *run, const char *why)
     if (!run->frozen)
         return;
     run->frozen = false;
+    run->asleep_ns = 0;
     if (run->wall.frozen)
         run_wall_freeze(&run->wall, false);
     if (run->stopped)
@@ -57,13 +60,22 @@ static void begin_grace(run_supervisor *run)
         run->deadline_ns = run_now_ns() + run->options.grace_ns;
 }
 
-/* Gives what is asked to end the room that its handlers need. */
-static void yield(run_supervisor *run, int64_t now_ns)
+void run_yield(run_supervisor *run)
 {
+    int64_t now_ns = run_now_ns();
     if (run->wall.kind == RUN_WALL_NONE || now_ns - run->yielded_ns < YIELD_NS || !run_wall_is_hit(&run->wall))
         return;
     run->yielded_ns = now_ns;
     run_wall_yield(&run->wall);
+}
+
+/* To the main process alone: where it is no child, its number may be another's already. */
+static void send_one(const run_supervisor *run, int signal)
+{
+    if (run->pid_fd >= 0)
+        syscall(SYS_pidfd_send_signal, run->pid_fd, signal, NULL, 0);
+    else
+        kill(run->pid, signal);
 }
 
 void run_send(run_supervisor *run, int signal)
@@ -71,7 +83,7 @@ void run_send(run_supervisor *run, int signal)
     bool ends = run_signal_ends(signal);
     if (ends)
         run_thaw(run, "it is to end");
-    kill(run->pid, signal);
+    send_one(run, signal);
     if (ends && run->wall.kind != RUN_WALL_NONE)
         run_wall_yield(&run->wall);
 }
@@ -87,8 +99,7 @@ void run_kill(run_supervisor *run, const char *why)
     run_thaw(run, "it is killed");
     if (!run_wall_kill(&run->wall))
         run_tree_signal(&run->tree, SIGKILL);
-    if (run->options.pid)
-        kill(run->pid, SIGKILL);
+    send_one(run, SIGKILL);
 }
 
 /* ── triggers ───────────────────────────────────────────────────────────────────────────────────────────────────── */
@@ -166,15 +177,26 @@ static void reach_limit(run_supervisor *run, bool asleep)
     }
 }
 
-/* Asleep at a wall, use is as much as the wall lets in. A wall of version 2 is touched by page cache too, so it counts
- * only where use is near the limit. */
+/* Does the tree sleep at a wall of version 1? What has just been let go on may look so for a moment, so far below the limit
+ * it has to last. */
+static bool is_asleep(run_supervisor *run, bool near)
+{
+    if (run->wall.kind != RUN_WALL_V1 || !(near || run->woken))
+        return false;
+    run->woken = run_wall_is_hit(&run->wall);
+    if (!run->woken)
+        run->asleep_ns = 0;
+    else if (!run->asleep_ns)
+        run->asleep_ns = run->looked_ns;
+    return run->woken && (near || run->looked_ns - run->asleep_ns > ASLEEP_NS);
+}
+
+/* A wall of version 2 is touched by page cache too, so it counts only where use is near the limit. */
 static void watch_limit(run_supervisor *run)
 {
-    bool near = run->use.share > 0.9 || run->woken;
-    bool hit = near && run->wall.kind != RUN_WALL_NONE && run_wall_is_hit(&run->wall);
-    run->woken = false;
-    bool asleep = hit && run->wall.kind == RUN_WALL_V1;
-    bool reached = asleep || run->use.share >= 1 || (hit && run->use.share > 0.98);
+    bool asleep = is_asleep(run, run->use.share > 0.9);
+    bool held = run->wall.kind == RUN_WALL_V2 && run->use.share > 0.98 && run_wall_is_hit(&run->wall);
+    bool reached = asleep || held || run->use.share >= 1;
     if (reached && !run->limit_reached && !run->killed)
         reach_limit(run, asleep);
     else if (!reached && run->use.share < 15.0 / 16)
@@ -195,7 +217,7 @@ void run_decide(run_supervisor *run)
     }
     watch_limit(run);
     if (run->deadline_ns && now_ns < run->deadline_ns)
-        yield(run, now_ns);
+        run_yield(run);
     else if (run->deadline_ns && !run->killed)
         run_kill(run, "grace is over");
 }

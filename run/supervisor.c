@@ -6,7 +6,6 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
@@ -16,8 +15,9 @@
 #include <unistd.h>
 
 #define SECOND_NS RUN_SECOND_NS
-#define ACTIONS_WAIT_NS (2 * SECOND_NS) /* for the actions that still run at the end */
-#define START_NS (SECOND_NS / 2)        /* so long use is looked at more often: a short run has a peak too */
+#define SUPERVISOR_BYTES (UINT64_C(1) << 20) /* what the supervisor still takes after its start, page tables included */
+#define ACTIONS_WAIT_NS (2 * SECOND_NS)      /* for the actions that still run at the end */
+#define START_NS (SECOND_NS / 2)             /* so long use is looked at more often: a short run has a peak too */
 #define START_POLL_NS (SECOND_NS / 200)
 
 /* ── the limit ──────────────────────────────────────────────────────────────────────────────────────────────────── */
@@ -45,16 +45,32 @@ static bool choose_limit(run_supervisor *run)
     return true;
 }
 
-/* How far the wall may be raised while the command is being ended: below the limit around, and by an eighth or 16 MiB at
- * the most. */
-static uint64_t ceiling(const run_supervisor *run)
+/* How far the tree may go without the limit around being met: what else is in the group around, this supervisor too,
+ * has its part of that. Where it is more than a sixteenth of the limit it is not allowed for: it may shrink. */
+static uint64_t room_around(const run_supervisor *run)
 {
-    uint64_t found = run->around->limit_bytes, limit = run->use.limit_bytes;
+    const hr_survey *around = run->around;
+    uint64_t found = around->limit_bytes, slack = SUPERVISOR_BYTES + found / 200;
+    if (found == HR_NONE)
+        return HR_NONE;
+    if (around->cgroup_bytes != HR_NONE)
+        slack += around->cgroup_bytes;
+    return found - (slack < found / 16 ? slack : found / 16);
+}
+
+static uint64_t at_most(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* The wall stands at the limit, or where the room around ends. While the command is being ended it may be raised, by an
+ * eighth of the limit or 16 MiB at the most. */
+static void place_wall(run_supervisor *run)
+{
+    uint64_t limit = run->use.limit_bytes, room = room_around(run);
     uint64_t more = limit / 8 > UINT64_C(16) << 20 ? limit / 8 : UINT64_C(16) << 20;
-    uint64_t most = found == HR_NONE ? HR_NONE : found - found / 100;
-    uint64_t bytes = limit < HR_NONE - more ? limit + more : HR_NONE;
-    bytes = bytes < most ? bytes : most;
-    return bytes > limit ? bytes : limit;
+    uint64_t wall = at_most(limit, room - room / 200);
+    run_wall_make(&run->wall, run->around, wall, at_most(limit + more, room));
 }
 
 /* ── signals ────────────────────────────────────────────────────────────────────────────────────────────────────── */
@@ -179,14 +195,24 @@ static void wait_for_actions(run_supervisor *run)
     }
 }
 
-/* ── from the beginning to the end ──────────────────────────────────────────────────────────────────────────────── */
-
-/* Under pressure around it the supervisor must run at once and from memory that is there. None of this has to succeed. */
-static void make_ready(void)
+/* The command was asked to end and has, and some of what it started has not: left alone it would fill the group around. */
+static void end_rest(run_supervisor *run)
 {
-    prctl(PR_SET_CHILD_SUBREAPER, 1);
-    mlockall(MCL_CURRENT);
+    run_tree_list(&run->tree);
+    if (run->tree.count > 0 && !run->killed)
+        run_tree_signal(&run->tree, SIGTERM);
+    while (run->tree.count > 0 && !run->killed) {
+        struct pollfd file = {.fd = run->signal_fd, .events = POLLIN};
+        run_yield(run);
+        poll(&file, 1, 20);
+        take_signals(run);
+        run_tree_list(&run->tree);
+        if (run->tree.count > 0 && run_now_ns() >= run->deadline_ns)
+            run_kill(run, "grace is over");
+    }
 }
+
+/* ── from the beginning to the end ──────────────────────────────────────────────────────────────────────────────── */
 
 /* Starts the command, or finds the process that runs already. Gives 0 or an exit status. */
 static int begin(run_supervisor *run)
@@ -242,7 +268,7 @@ static void build_wall(run_supervisor *run)
     else if (run->options.pid)
         snprintf(run->wall.why, sizeof run->wall.why, "none: the process has its memory already");
     else
-        run_wall_make(&run->wall, run->around, run->use.limit_bytes, ceiling(run));
+        place_wall(run);
 }
 
 static int supervise(run_supervisor *run)
@@ -252,6 +278,7 @@ static int supervise(run_supervisor *run)
         return status;
     build_wall(run);
     run->begin_ns = run_now_ns();
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
     status = begin(run);
     int error = status ? 0 : run_look_open(run);
     if (error) {
@@ -262,8 +289,9 @@ static int supervise(run_supervisor *run)
     if (status)
         return status;
     run->control_fd = run_control_open(run);
-    make_ready();
     watch(run);
+    if (run->asked && !run->options.pid)
+        end_rest(run);
     run->kills = run_wall_kills(&run->wall);
     run_thaw(run, "its watcher leaves");
     wait_for_actions(run);

@@ -60,6 +60,7 @@ typedef struct run_supervisor {
 
     /* What is being done. */
     bool woken;         /* by the wall */
+    int64_t asleep_ns;  /* since when it holds the tree; 0: it does not */
     bool limit_reached; /* and dealt with */
     bool frozen;
     bool stopped;        /* frozen by SIGSTOP */
@@ -95,6 +96,7 @@ void run_look(run_supervisor *run);
 /* act.c */
 void run_decide(run_supervisor *run);
 void run_send(run_supervisor *run, int signal); /* to the main process, thawed and with room to run if it is to end */
+void run_yield(run_supervisor *run);            /* gives what is asked to end the room that its handlers need */
 void run_thaw(run_supervisor *run, const char *why);
 void run_kill(run_supervisor *run, const char *why);
 

@@ -30,6 +30,18 @@ static void add(run_tree *tree, int pid)
         tree->pids[tree->count++] = pid;
 }
 
+/* The parent of a process, 0 of one that came from elsewhere; -1 where there is no such process. */
+static int parent_of(int pid)
+{
+    char folder[32], text[512];
+    snprintf(folder, sizeof folder, "/proc/%d", pid);
+    if (run_file_read(folder, "stat", text, sizeof text) <= 0)
+        return -1;
+    const char *behind = strrchr(text, ')'); /* the name may hold anything */
+    int parent;
+    return behind && sscanf(behind + 1, " %*c %d", &parent) == 1 ? parent : -1;
+}
+
 /* Adds the children of one process. Gives false where the kernel does not list them. */
 static bool add_children(run_tree *tree, int pid)
 {
@@ -54,18 +66,6 @@ static bool add_children(run_tree *tree, int pid)
     if (threads)
         closedir(threads);
     return known;
-}
-
-/* The parent of a process; 0 where there is none. */
-static int parent_of(int pid)
-{
-    char folder[32], text[512];
-    snprintf(folder, sizeof folder, "/proc/%d", pid);
-    if (run_file_read(folder, "stat", text, sizeof text) <= 0)
-        return 0;
-    const char *behind = strrchr(text, ')'); /* the name may hold anything */
-    int parent;
-    return behind && sscanf(behind + 1, " %*c %d", &parent) == 1 ? parent : 0;
 }
 
 static bool descends(const run_tree *tree, int pid)
@@ -96,10 +96,11 @@ void run_tree_list(run_tree *tree)
 {
     int64_t begin_ns = run_now_ns();
     tree->count = 0;
-    if (tree->with_root)
+    if (tree->with_root && parent_of(tree->root) >= 0)
         add(tree, tree->root);
+    size_t first = tree->count;
     bool known = add_children(tree, tree->root);
-    for (size_t i = tree->with_root ? 1 : 0; known && i < tree->count; i++)
+    for (size_t i = first; known && i < tree->count; i++)
         add_children(tree, tree->pids[i]);
     if (!known)
         scan(tree);
