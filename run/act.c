@@ -13,6 +13,8 @@
 #include <unistd.h>
 
 #define ASLEEP_NS (RUN_SECOND_NS / 2)
+/* What was asked to end and grows on, with no wall that holds it, is killed by the supervisor and not by the kernel. */
+#define KERNEL_LEFT_MIN (UINT64_C(1) << 20)
 #define YIELD_NS (RUN_SECOND_NS / 50)
 
 /* ── frozen and thawed ──────────────────────────────────────────────────────────────────────────────────────────── */
@@ -93,13 +95,13 @@ void run_kill(run_supervisor *run, const char *why)
     char text[RUN_TEXT_BYTES];
     run->killed = true;
     run->deadline_ns = 0;
-    run_note_action(run, why, "SIGKILL");
-    run_tell(run, "%s: %s (%d) and all that it started are killed at %s", why, run->name, run->pid,
-             run_use_text(run, text));
     run_thaw(run, "it is killed");
     if (!run_wall_kill(&run->wall))
         run_tree_signal(&run->tree, SIGKILL);
     send_one(run, SIGKILL);
+    run_note_action(run, why, "SIGKILL");
+    run_tell(run, "%s: %s (%d) and all that it started are killed at %s", why, run->name, run->pid,
+             run_use_text(run, text));
 }
 
 /* ── triggers ───────────────────────────────────────────────────────────────────────────────────────────────────── */
@@ -108,9 +110,9 @@ static void send_signal(run_supervisor *run, const char *why, int signal)
 {
     char text[RUN_TEXT_BYTES], name[RUN_SIGNAL_BYTES];
     run_signal_text(signal, name);
+    run_send(run, signal);
     run_note_action(run, why, name);
     run_tell(run, "%s: %s is sent to %s (%d) at %s", why, name, run->name, run->pid, run_use_text(run, text));
-    run_send(run, signal);
     if (run_signal_ends(signal)) {
         run->asked = signal;
         begin_grace(run);
@@ -220,4 +222,6 @@ void run_decide(run_supervisor *run)
         run_yield(run);
     else if (run->deadline_ns && !run->killed)
         run_kill(run, "grace is over");
+    if (run->deadline_ns && run->wall.kind != RUN_WALL_V1 && run->kernel_left_bytes < KERNEL_LEFT_MIN)
+        run_kill(run, "no room is left for the grace");
 }

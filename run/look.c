@@ -59,12 +59,16 @@ static uint64_t tree_bytes(run_supervisor *run, int64_t now_ns)
 static void weigh_all(run_supervisor *run, run_use *use)
 {
     const hr_survey *survey = run->inside;
+    run->kernel_left_bytes = HR_NONE;
     size_t first = run->wall.kind != RUN_WALL_NONE ? 1 : 0; /* the wall is the tree's own limit */
     weigh(use, use->use_bytes, use->limit_bytes);
     for (size_t i = first; i < survey->ledger_count; i++) {
         const hr_ledger *ledger = &survey->ledgers[i];
-        if (is_group(ledger) && ledger->limit_bytes != HR_NONE && ledger->use_bytes != HR_NONE)
-            weigh(use, ledger->use_bytes, run_limit_below(ledger->limit_bytes));
+        if (!is_group(ledger) || ledger->limit_bytes == HR_NONE || ledger->use_bytes == HR_NONE)
+            continue;
+        weigh(use, ledger->use_bytes, run_limit_below(ledger->limit_bytes));
+        uint64_t left = ledger->use_bytes < ledger->limit_bytes ? ledger->limit_bytes - ledger->use_bytes : 0;
+        run->kernel_left_bytes = at_most(run->kernel_left_bytes, left);
     }
     if (survey->host_available_bytes != HR_NONE)
         weigh(use, use->use_bytes, run_limit_below(use->use_bytes + survey->host_available_bytes));

@@ -50,6 +50,7 @@ typedef struct run_supervisor {
 
     /* The last look. */
     run_use use;
+    uint64_t kernel_left_bytes; /* until the kernel kills in a group around; HR_NONE: there is no limit */
     hr_level level;
     int64_t looked_ns;
     uint64_t peak_bytes;

@@ -3,6 +3,7 @@
  * history file. */
 #include "supervisor.h"
 
+#include <poll.h>
 #include <stdarg.h>
 #include <string.h>
 #include <termios.h>
@@ -19,15 +20,28 @@ static int64_t wall_ns(void)
     return now.tv_sec * RUN_SECOND_NS + now.tv_nsec;
 }
 
+/* Writes where that does not wait: a reader that has stopped must not stop the supervisor. */
+static void write_error(const char *text)
+{
+    struct pollfd file = {.fd = STDERR_FILENO, .events = POLLOUT};
+    if (poll(&file, 1, 0) == 1 && file.revents & POLLOUT && write(STDERR_FILENO, text, strlen(text)) < 0)
+        return; /* nobody is left to tell it to */
+}
+
 void run_tell(run_supervisor *run, const char *format, ...)
 {
+    static const char name[] = "headroom run: ";
     char line[1024];
+    size_t at = sizeof name - 1;
+    memcpy(line, name, at);
     va_list rest;
     va_start(rest, format);
-    vsnprintf(line, sizeof line, format, rest);
+    int length = vsnprintf(line + at, sizeof line - at - 1, format, rest);
     va_end(rest);
+    at += length < 0 ? 0 : (size_t)length < sizeof line - at - 1 ? (size_t)length : sizeof line - at - 2;
+    memcpy(line + at, "\n", 2);
     run_line_clear(run);
-    dprintf(STDERR_FILENO, "headroom run: %s\n", line);
+    write_error(line);
 }
 
 const char *run_use_text(const run_supervisor *run, char text[RUN_TEXT_BYTES])
@@ -91,20 +105,21 @@ static void write_time_until_full(const run_supervisor *run, char *text, size_t 
 
 void run_line_show(run_supervisor *run)
 {
-    char use[RUN_TEXT_BYTES], until[32];
+    char use[RUN_TEXT_BYTES], until[32], line[RUN_TEXT_BYTES + 80];
     if (run->looked_ns - run->lined_ns < LINE_NS || !may_write_line(run))
         return;
     run->lined_ns = run->looked_ns;
     write_time_until_full(run, until, sizeof until);
-    dprintf(STDERR_FILENO, "\r\033[K%s: %s%s\r", run->frozen ? "frozen" : hr_level_text(run->level),
-            run_use_text(run, use), until);
+    snprintf(line, sizeof line, "\r\033[K%s: %s%s\r", run->frozen ? "frozen" : hr_level_text(run->level),
+             run_use_text(run, use), until);
+    write_error(line);
     run->has_line = true;
 }
 
 void run_line_clear(run_supervisor *run)
 {
     if (run->has_line)
-        dprintf(STDERR_FILENO, "\r\033[K");
+        write_error("\r\033[K");
     run->has_line = false;
 }
 

@@ -25,7 +25,7 @@ MIB = 1 << 20
 
 # name, words of headroom run, what is expected of the exit status
 ACTIONS = [
-    ("signal", ["--grace", "10s"], {0, 143}),
+    ("signal", [], {0, 143}),
     ("freeze, then raised", ["--on-limit", "freeze"], {0, 143}),
     ("abort", ["--on-limit", "abort"], {134, 137}),
 ]
@@ -92,7 +92,7 @@ def try_one(headroom, mount, kind, action, words):
         group.fill_cache(folder)
         summary, errors = folder / "summary.json", folder / "errors"
         with errors.open("w") as log:
-            run = subprocess.Popen([headroom, "run", "--summary-json", summary, *words, "--", *command],
+            run = subprocess.Popen([headroom, "run", "--summary-json", summary, *(words or grower.signal_words()), "--", *command],
                                    stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log,
                                    preexec_fn=group.enter)
             lost = ""
@@ -137,7 +137,8 @@ Made by `make programs` (`tests/programs/run.py`); nothing here is written by ha
 Each program stands in a memory cgroup (version 1) of its own with the limit in the table, whose page cache is filled
 first, and grows past it by up to 400 MB/s. Three ways to meet it:
 
-- **signal**: `headroom run -- PROGRAM`, the default: SIGTERM at level critical, SIGKILL after ten seconds.
+- **signal**: `headroom run -- PROGRAM`, the default: SIGTERM at level critical, SIGKILL after ten seconds. (For postgres
+  `--at critical=signal:INT`: after SIGTERM it waits for its clients, by its own rules.)
 - **freeze, then raised**: `--on-limit freeze`; then the group's limit is raised, `headroom limit --set` raises the
   command's, and the program goes on. Servers are asked for all that they had acknowledged, and ended by SIGTERM.
 - **abort**: `--on-limit abort`: SIGABRT at the limit. A handler that needs more memory than there is, such as a crash
