@@ -36,7 +36,7 @@ as_owner := setpriv --reuid=$(firstword $(subst :, ,$(owner))) --regid=$(lastwor
 endif
 cmake := $(as_owner) cmake
 
-.PHONY: release demo test test-asan test-tsan test-release survive test-vm fuzz nightly bench analysis
+.PHONY: release demo test test-asan test-tsan test-release survive test-vm fuzz nightly bench analysis programs
 .PHONY: install uninstall dist packages format clean
 
 release:
@@ -106,6 +106,10 @@ analysis:
 	build/release/tests/report/test_truth --table >build/release/table.md
 	sed -i -e '/<!-- table -->/,/<!-- end -->/{//!d}' -e '/<!-- table -->/r build/release/table.md' docs/analysis.md
 
+programs: release
+	python3 tests/programs/run.py --build build/release --markdown docs/programs.md
+	python3 tests/programs/servers.py --build build/release
+
 # The loader finds a new library only once ldconfig has seen it; a package does that when it is installed.
 install: release
 	DESTDIR="$(DESTDIR)" cmake --install build/release --strip --prefix "$(PREFIX)"
@@ -124,7 +128,7 @@ packages:
 
 format:
 	scripts/setup check
-	find $(wildcard include src cli examples bench fuzz tests) -name '*.c' -o -name '*.h' -o -name '*.cpp' -o -name '*.hpp' | \
+	find $(wildcard include src cli run examples bench fuzz tests) -name '*.c' -o -name '*.h' -o -name '*.cpp' -o -name '*.hpp' | \
 	    xargs clang-format -i
 
 clean:

@@ -14,7 +14,9 @@
 typedef int verb_fn(int argc, char **argv);
 
 verb_fn doctor;
+verb_fn limit;
 verb_fn report;
+verb_fn run;
 
 /* The two forms of the doctor's report. Each gives 0, or a negative errno where it could not be made. */
 int doctor_print_text(const hr_survey *survey, const hr_survey_options *options, FILE *out);

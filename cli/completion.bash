@@ -6,7 +6,7 @@ _headroom() {
     local -a processes
     COMPREPLY=()
     if [ "$COMP_CWORD" -eq 1 ]; then
-        words="doctor report --help --usage --version"
+        words="doctor limit report run --help --usage --version"
     elif [ "${COMP_WORDS[1]}" = doctor ]; then
         case $before in
         --pid)
@@ -25,6 +25,23 @@ _headroom() {
             return
         fi
         words="--csv --json --help --usage --version"
+    elif [ "${COMP_WORDS[1]}" = limit ]; then
+        processes=(/proc/[0-9]*)
+        words="--set --help --usage --version ${processes[*]#/proc/}"
+    elif [ "${COMP_WORDS[1]}" = run ]; then
+        case $before in
+        --at) words="warning= degraded= critical=" ;;
+        --on-limit) words="term freeze abort" ;;
+        --pid)
+            processes=(/proc/[0-9]*)
+            words=${processes[*]#/proc/}
+            ;;
+        *) words="--at --grace --limit --observe --on-limit --pid --quiet --report --summary-json --help --usage --version" ;;
+        esac
+        if [[ $before != --* && $word != -* ]] || [[ $before == --report || $before == --summary-json ]]; then
+            mapfile -t COMPREPLY < <(compgen -c -f -- "$word")
+            return
+        fi
     fi
     mapfile -t COMPREPLY < <(compgen -W "$words" -- "$word")
 }

@@ -13,7 +13,9 @@ static const struct verb {
     verb_fn *run;
 } verbs[] = {
     {"doctor", "shows the memory limits of a process, their use and their source", doctor},
+    {"limit", "gives a program that runs under 'headroom run' another limit", limit},
     {"report", "shows what a history file tells: ledgers, levels, the trend", report},
+    {"run", "starts a command, watches its memory, and acts before the kernel kills", run},
 };
 
 #define VERBS (sizeof verbs / sizeof *verbs)
@@ -54,7 +56,7 @@ static error_t parse(int key, char *value, struct argp_state *state)
             line->verb = &verbs[i];
     }
     if (!line->verb)
-        argp_error(state, "'%s' is no verb: there are doctor and report", value);
+        argp_error(state, "'%s' is no verb: there are doctor, limit, report and run", value);
     line->at = state->next - 1;
     state->next = state->argc; /* the rest is the verb's */
     return 0;
@@ -77,7 +79,7 @@ static void check_output(void)
 
 int main(int argc, char **argv)
 {
-    static const char description[] = "Shows the memory limits of Linux processes, and what came of them.\v";
+    static const char description[] = "Shows the memory limits of Linux processes, keeps programs below them, and tells what came of it.\v";
     static const struct argp argp = {
         .parser = parse, .args_doc = "VERB [OPTION...]", .doc = description, .help_filter = list_verbs};
     static char name[] = "headroom"; /* argp calls the program by its first argument */

@@ -232,6 +232,34 @@ typedef int hr_history_visit_fn(void *context, const hr_history_entry *entry);
 HR_API HR_MUST_CHECK int hr_history_file_visit(const char *path, hr_history_visit_fn *visit, void *context,
                                                hr_history_findings *ret_findings);
 
+/* Writes a history file of somebody else's figures, such as those of another process, entry by entry. */
+typedef struct hr_history_writer hr_history_writer;
+
+/* Opens or makes a history file for writing, as hr_guard_options.history_file does. `bytes` is the most that FILE and
+ * FILE.1 take together; 0: 16 MiB.
+ *
+ * returns  0; -EINVAL; -ENOMEM; -EBUSY if another process writes it, -EBADMSG if it is none (it is left as it is),
+ *          -EPROTONOSUPPORT if it is of another version, -ENOENT, -EACCES, -ENOSPC …
+ * threads  any
+ * memory   allocates
+ * undo     hr_history_writer_free()
+ */
+HR_API HR_MUST_CHECK int hr_history_writer_new(const char *path, uint64_t bytes, hr_history_writer **ret_writer);
+
+/* Appends a sample or an event; its `session` is the writer's.
+ *
+ * returns  0; -EINVAL; a negative errno such as -ENOSPC: then nothing was written, and a later entry may be
+ * threads  any
+ * memory   never allocates
+ */
+HR_API int hr_history_writer_add(hr_history_writer *writer, const hr_history_entry *entry);
+
+/* Closes the file. NULL is fine.
+ *
+ * threads  one, as the last user of the writer
+ */
+HR_API void hr_history_writer_free(hr_history_writer *writer);
+
 /* What a history looks like. */
 typedef enum hr_trend_kind {
     HR_TREND_STEADY,         /* nothing that is more than noise */

@@ -36,10 +36,11 @@ typedef struct hr_ledger {
 
 typedef struct hr_survey_options {
     const char
-        *root; /* the folder under which /proc and /sys/fs/cgroup are read; NULL or "/": the machine itself. Under
+        *root;  /* the folder under which /proc and /sys/fs/cgroup are read; NULL or "/": the machine itself. Under
                          another root only proc/self/cgroup, proc/self/mountinfo, proc/meminfo and sys/fs/cgroup are:
                          there are no resource limits, no resident set, no signals and no allocator then */
-    int pid;   /* whose; 0: this process */
+    int pid;    /* whose; 0: this process */
+    bool stays; /* its files stay open, so that hr_survey_again() can read them */
 } hr_survey_options;
 
 /* A signal of the kernel's that headroom can use, or why it cannot. */
@@ -75,6 +76,7 @@ typedef struct hr_survey {
     size_t unseen_count;
     unsigned lease_processes; /* guarded processes that share the smallest limit of a cgroup; 0: none was found */
     unsigned forked_children; /* that share the process's pages: what is rewritten is copied, and charged without a grant */
+    const char *cgroup_folder; /* where the files of the process's own group are; NULL: they cannot be seen */
 } hr_survey;
 
 /* Looks at everything once. What is absent or unreadable is no error: it is said in the survey.
@@ -86,6 +88,18 @@ typedef struct hr_survey {
  * undo     hr_survey_free()
  */
 HR_API HR_MUST_CHECK int hr_survey_new(const hr_survey_options *options, hr_survey **ret_survey);
+
+/* Reads the gauges again through the files that a survey with `stays` keeps open: its level, use, limits, figures of
+ * groups and of the process, and the ledgers become those of now. Groups that have no limit above the last limited one are
+ * not read: their use stays HR_NONE. The host's figures may be 100 ms old. Signals, the allocator and what could not be
+ * seen stay as they were, and the level has no memory: it is that of the use.
+ *
+ * returns  0; -ESRCH if the process has ended and was waited for; -EINVAL without `stays`
+ * threads  one at a time for a survey
+ * memory   never allocates
+ * cost     10 to 20 microseconds for each group
+ */
+HR_API HR_MUST_CHECK int hr_survey_again(hr_survey *survey);
 
 /* Frees a survey with all its texts. NULL is fine.
  *

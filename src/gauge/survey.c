@@ -25,7 +25,8 @@
 struct survey {
     hr_survey face;
     hri_findings findings;
-    hri_gauge gauge; /* its files are open only while the survey is made */
+    hri_gauge gauge; /* its files are open only while the survey is made, unless it stays */
+    bool stays;
     hri_reading reading;
     hr_ledger ledgers[HRI_LEDGERS_MAX];
     hr_signal signals[SIGNALS];
@@ -115,12 +116,11 @@ static void show_group(hr_survey *face, const hri_reading *reading)
     face->cgroup_cache_bytes = reading->groups[shown].cache_bytes;
 }
 
+/* Weighs what was read. */
 static void weigh(struct survey *survey)
 {
     hr_survey *face = &survey->face;
     hri_reading *reading = &survey->reading;
-    hri_gauge_read(&survey->gauge, HRI_READ_ALL, reading);
-    hri_gauge_read_unlimited(&survey->gauge, reading);
     hri_books books = {.reading = reading, .no_budget = true};
     hri_ledgers ledgers;
     hri_ledgers_compute(&books, &ledgers);
@@ -169,6 +169,8 @@ static int fill(struct survey *survey)
     int error = ask_signals(survey);
     if (error)
         return error;
+    hri_gauge_read(&survey->gauge, HRI_READ_ALL, &survey->reading);
+    hri_gauge_read_unlimited(&survey->gauge, &survey->reading);
     weigh(survey);
     leave_out_absent(survey);
     ask_allocator(survey);
@@ -178,6 +180,7 @@ static int fill(struct survey *survey)
     face->signal_count = SIGNALS;
     face->cgroup_version = survey->findings.cgroup_version;
     face->cgroup_path = survey->findings.cgroup_path;
+    face->cgroup_folder = survey->findings.cgroup_folder;
     face->unseen = (const char *const *)survey->findings.unseen;
     face->unseen_count = survey->findings.unseen_count;
     return survey->findings.shortage;
@@ -203,13 +206,16 @@ int hr_survey_new(const hr_survey_options *options, hr_survey **ret_survey)
     if (!survey)
         return -ENOMEM;
     site.findings = &survey->findings;
+    survey->stays = options->stays;
     error = hri_gauge_open(&survey->gauge, &site, &hri_os_clock);
     if (error)
         goto free_survey;
     error = fill(survey);
     if (!error && hri_process_is_gone(&survey->gauge.process))
-        error = -ESRCH; /* it ended meanwhile: some of what was read by its number may be another's */
-    hri_gauge_shut(&survey->gauge);
+        error = -ESRCH;                 /* it ended meanwhile: some of what was read by its number may be another's */
+    survey->gauge.site.findings = NULL; /* nothing more is found */
+    if (error || !survey->stays)
+        hri_gauge_shut(&survey->gauge);
     if (error) {
         hr_survey_free(&survey->face);
         return error;
@@ -221,6 +227,19 @@ free_survey:
     hri_findings_free(&survey->findings);
     free(survey);
     return error;
+}
+
+int hr_survey_again(hr_survey *face)
+{
+    struct survey *survey = (struct survey *)face;
+    if (!survey || !survey->stays)
+        return -EINVAL;
+    if (hri_process_is_gone(&survey->gauge.process))
+        return -ESRCH;
+    hri_gauge_read(&survey->gauge, HRI_READ_IN_PLACE, &survey->reading);
+    weigh(survey);
+    leave_out_absent(survey);
+    return 0;
 }
 
 void hr_survey_free(hr_survey *face)

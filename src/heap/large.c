@@ -11,6 +11,7 @@
 #include "base/checked.h"
 #include "heap/heap.h"
 #include "os/pages.h"
+#include "os/resident.h"
 
 uint64_t hri_heap_large_sum;
 

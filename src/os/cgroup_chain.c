@@ -369,7 +369,9 @@ static int find_place(const hri_site *site, int version, char *text, hri_cgroup_
     length = hri_file_read_path(site->root, "/proc/self/mountinfo", text, PROC_BYTES);
     if (length < 0 || hri_parse_cgroup_mount(text, version, path, ret_place) != 0)
         return hri_file_shortage((int)length) ? (int)length : -ENOENT;
-    hri_findings_place(site->findings, version, path);
+    char folder[2 * HRI_MOUNT_BYTES];
+    snprintf(folder, sizeof folder, "%s%s", ret_place->mount, ret_place->below);
+    hri_findings_place(site->findings, version, path, ret_place->outside ? NULL : folder);
     return 0;
 }
 

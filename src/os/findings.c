@@ -35,14 +35,16 @@ void hri_findings_say(hri_findings *findings, const char *format, ...)
     findings->unseen = more;
 }
 
-void hri_findings_place(hri_findings *findings, int cgroup_version, const char *path)
+void hri_findings_place(hri_findings *findings, int cgroup_version, const char *path, const char *folder)
 {
     if (!findings)
         return;
     free(findings->cgroup_path);
+    free(findings->cgroup_folder);
     findings->cgroup_version = cgroup_version;
     findings->cgroup_path = strdup(path);
-    if (!findings->cgroup_path)
+    findings->cgroup_folder = folder ? strdup(folder) : NULL;
+    if (!findings->cgroup_path || (folder && !findings->cgroup_folder))
         findings->shortage = -ENOMEM;
 }
 
@@ -52,5 +54,6 @@ void hri_findings_free(hri_findings *findings)
         free(findings->unseen[i]);
     free(findings->unseen);
     free(findings->cgroup_path);
+    free(findings->cgroup_folder);
     *findings = (hri_findings){0};
 }

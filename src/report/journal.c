@@ -190,6 +190,16 @@ void hri_journal_follow(hri_journal *journal, hri_history *history)
     pthread_mutex_unlock(&journal->lock);
 }
 
+int hri_journal_write(hri_journal *journal, const hr_history_entry *entry)
+{
+    hr_history_entry own = *entry;
+    own.session = journal->session;
+    pthread_mutex_lock(&journal->lock);
+    int error = write_entries(journal, &own, 1);
+    pthread_mutex_unlock(&journal->lock);
+    return error;
+}
+
 void hri_journal_read(hri_journal *journal, hr_history_file_figures *ret_figures)
 {
     pthread_mutex_lock(&journal->lock);

@@ -34,6 +34,9 @@ void hri_journal_fork(hri_journal *journal, hri_fork moment);
 /* Writes what is new in the history. */
 void hri_journal_follow(hri_journal *journal, hri_history *history);
 
+/* Writes an entry now. Gives 0 or a negative errno. */
+int hri_journal_write(hri_journal *journal, const hr_history_entry *entry);
+
 void hri_journal_read(hri_journal *journal, hr_history_file_figures *ret_figures);
 
 /* Makes a source of a journal's figures, so that every report says how its file fares. It must not outlive the journal. */

@@ -257,6 +257,31 @@ static void a_guard_lists_the_same_ledgers_after_its_budget(void **state)
     hr_guard_free(guard);
 }
 
+static void a_survey_that_stays_shows_what_has_changed(void **state)
+{
+    (void)state;
+    survey = NULL;
+    int child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        pause();
+        _exit(0);
+    }
+    assert_int_equal(hr_survey_new(&(hr_survey_options){.pid = child}, &survey), 0);
+    assert_int_equal(hr_survey_again(survey), -EINVAL);
+    hr_survey_free(survey);
+    assert_int_equal(hr_survey_again(NULL), -EINVAL);
+    assert_int_equal(hr_survey_new(&(hr_survey_options){.pid = child, .stays = true}, &survey), 0);
+    size_t ledgers = survey->ledger_count;
+    survey->rss_bytes = 0;
+    assert_int_equal(hr_survey_again(survey), 0);
+    assert_int_equal(survey->ledger_count, ledgers);
+    assert_true(survey->rss_bytes > 0);
+    assert_int_equal(kill(child, SIGKILL), 0);
+    assert_int_equal(waitpid(child, NULL, 0), child);
+    assert_int_equal(hr_survey_again(survey), -ESRCH);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void)
@@ -271,6 +296,7 @@ int main(void)
         TEST(this_process_is_seen_whole),
         TEST(another_process_is_seen_from_outside),
         TEST(what_does_not_exist_is_an_error),
+        TEST(a_survey_that_stays_shows_what_has_changed),
         TEST(a_guard_lists_the_same_ledgers_after_its_budget),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -7,6 +7,7 @@
 #include "heap/segment.h"
 #include "heap/span.h"
 #include "os/pages.h"
+#include "os/resident.h"
 #include "os/rseq.h"
 
 #include <errno.h>

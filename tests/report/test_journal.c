@@ -518,6 +518,42 @@ static void a_guard_writes_and_its_child_does_not(void **state)
     assert_int_equal(hr_history_file_read(NULL, &figures), -EINVAL);
 }
 
+/* ── somebody else's figures ────────────────────────────────────────────────────────────────────────────────────── */
+
+static int find_written(void *context, const hr_history_entry *entry)
+{
+    uint64_t *seen = context;
+    assert_int_equal(entry->is_event, *seen == 1);
+    assert_true(entry->is_event ? entry->event.to == HR_WARNING : entry->record.live_bytes == 4711);
+    assert_true(entry->session > 0);
+    (*seen)++;
+    return 0;
+}
+
+static void a_writer_writes_what_it_is_given(void **state)
+{
+    (void)state;
+    hr_history_writer *writer, *second = NULL;
+    hr_history_findings findings;
+    uint64_t seen = 0;
+    assert_int_equal(hr_history_writer_new(NULL, 0, &writer), -EINVAL);
+    assert_int_equal(hr_history_writer_new(path, 1, &writer), -EINVAL);
+    assert_int_equal(hr_history_writer_new(path, 0, &writer), 0);
+    assert_int_equal(hr_history_writer_new(path, 0, &second), -EBUSY);
+    assert_null(second);
+    hr_history_entry entry = {.record.live_bytes = 4711};
+    assert_int_equal(hr_history_writer_add(writer, &entry), 0);
+    entry = (hr_history_entry){.is_event = true, .event = {.kind = HR_EVENT_LEVEL, .to = HR_WARNING}};
+    assert_int_equal(hr_history_writer_add(writer, &entry), 0);
+    assert_int_equal(hr_history_writer_add(writer, NULL), -EINVAL);
+    assert_int_equal(hr_history_writer_add(NULL, &entry), -EINVAL);
+    hr_history_writer_free(writer);
+    hr_history_writer_free(NULL);
+    assert_int_equal(hr_history_file_visit(path, find_written, &seen, &findings), 0);
+    assert_int_equal(seen, 2);
+    assert_int_equal(findings.entries, 2);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void)
@@ -541,6 +577,7 @@ int main(void)
         TEST(a_full_disk_is_said_and_survived),
         TEST(a_filled_file_system_is_in_every_report),
         TEST(a_killed_guard_leaves_a_history),
+        TEST(a_writer_writes_what_it_is_given),
         TEST(a_guard_writes_and_its_child_does_not),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

@@ -7,7 +7,7 @@ tree=${1:-${HEADROOM_SOURCE_DIR:-$(cd "$(dirname "$0")/../.." && pwd)}}
 cd "$tree"
 
 {
-    for folder in src cli examples adapters integrations include; do
+    for folder in src cli run examples adapters integrations include; do
         [ -d "$folder" ] && find "$folder" -name '*.[ch]' -o -name '*.cpp' -path "$folder/*"
     done
 } | sort | xargs -r grep -Hn '^[[:space:]]*#[[:space:]]*include' | awk '

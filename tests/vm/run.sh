@@ -83,6 +83,16 @@ else
     echo "left out: the survival run (the object store is not built)"
 fi
 
+# headroom run behind a wall of v2.
+if [ -x "$build/cli/headroom" ]; then
+    add_program "$build/cli/headroom" /tests/headroom
+    add_program "$build/tests/tools/hog" /tests/hog
+    install "$here/run_wall.sh" "$root/tests/run_wall.sh"
+    tests+=("run_wall sh /tests/run_wall.sh")
+else
+    echo "left out: headroom run (the command is not built)"
+fi
+
 # The cases of tests/kills that hold today, and those that HEADROOM_KILLS names.
 if command -v python3 >/dev/null; then
     add_program "$build/tests/tools/cage" /tests/cage

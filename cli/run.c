@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* headroom run: the words of its command line. */
+#include "cli.h"
+#include "run/run.h"
+
+#include <argp.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum key {
+    LIMIT = 256,
+    AT,
+    GRACE,
+    ON_LIMIT,
+    OBSERVE,
+    PID,
+    REPORT,
+    QUIET,
+    SUMMARY,
+};
+
+static const struct argp_option known[] = {
+    {"limit", LIMIT, "SIZE|N%", 0,
+     "the limit of the command and all that it starts (default: the limit that 'headroom "
+     "doctor' finds, less 2 % and at least 2 MiB); N% is a share of that one",
+     0},
+    {"at", AT, "LEVEL=ACTION", 0,
+     "at each rise to LEVEL (warning, degraded, critical, a size or a per cent) do ACTION: "
+     "signal:NAME, exec:COMMAND, purge, freeze or log; may be repeated",
+     0},
+    {"on-limit", ON_LIMIT, "HOW", 0, "at the limit itself: term (the default), freeze or abort", 0},
+    {"grace", GRACE, "TIME", 0,
+     "after TERM, INT, QUIT or ABRT, all is killed that has not ended in this time (10 s; 0: "
+     "at once)",
+     0},
+    {"observe", OBSERVE, NULL, 0, "look and tell what would be done, and do nothing", 0},
+    {"pid", PID, "PID", 0, "watch a process that runs already, and what it starts, instead of a command", 0},
+    {"report", REPORT, "FILE", 0, "keep a history file, for 'headroom report FILE'", 0},
+    {"summary-json", SUMMARY, "FILE", 0, "write the summary as one JSON object", 0},
+    {"quiet", QUIET, NULL, 0, "no status line and no summary on standard error", 0},
+    {0},
+};
+
+static const char description[] =
+    "Starts a command, watches the memory of it and of all that it starts, and acts before the kernel kills: by "
+    "default "
+    "SIGTERM at level critical, and SIGKILL after the grace."
+    "\v"
+    "Exit status: the command's; 128 + N if it died of signal N; 125 if headroom itself failed, 126 if the command "
+    "cannot be executed, 127 if there is none. A program that is frozen goes on after 'headroom limit --set SIZE PID'.";
+
+static int parse_pid(const char *text, struct argp_state *state)
+{
+    char *end;
+    errno = 0;
+    long pid = strtol(text, &end, 10);
+    if (*text < '0' || *text > '9' || *end || errno || pid < 1 || pid > INT_MAX)
+        argp_error(state, "--pid '%s' is no process: write its number, such as 4711", text);
+    return (int)pid;
+}
+
+static void parse_limit(const char *text, run_options *options, struct argp_state *state)
+{
+    options->limit_bytes = 0;
+    options->limit_share = 0;
+    if (run_share_parse(text, &options->limit_share))
+        return;
+    if (hr_size_parse(text, &options->limit_bytes) != 0 || options->limit_bytes == HR_NONE || !options->limit_bytes)
+        argp_error(state, "--limit '%s' is no limit: write a size such as 400M, or a share such as 90%%", text);
+}
+
+static void parse_at(const char *text, run_options *options, struct argp_state *state)
+{
+    if (options->trigger_count == RUN_TRIGGERS_MAX)
+        argp_error(state, "there are more than %d --at", RUN_TRIGGERS_MAX);
+    const char *error = run_trigger_parse(text, &options->triggers[options->trigger_count++]);
+    if (error)
+        argp_error(state, "--at '%s': %s", text, error);
+}
+
+static void parse_on_limit(const char *text, run_options *options, struct argp_state *state)
+{
+    static const char *const words[] = {
+        [RUN_LIMIT_TERM] = "term", [RUN_LIMIT_FREEZE] = "freeze", [RUN_LIMIT_ABORT] = "abort"};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        if (strcmp(text, words[i]) == 0) {
+            options->on_limit = (run_on_limit)i;
+            return;
+        }
+    }
+    if (strcmp(text, "fail") == 0 || strcmp(text, "wait") == 0)
+        argp_error(state,
+                   "--on-limit %s needs headroom's malloc inside of the command, which this version does not have: "
+                   "there are term, freeze and abort",
+                   text);
+    argp_error(state, "--on-limit '%s' is not known: there are term, freeze and abort", text);
+}
+
+/* Without a word of what is to be done there is a default. */
+static void complete(run_options *options, bool has_on_limit, struct argp_state *state)
+{
+    if (options->pid && options->command)
+        argp_error(state, "--pid watches a process that runs already: there is no command beside it");
+    if (!options->pid && !options->command)
+        argp_error(state, "a command is missing: write for example 'headroom run -- ./server'");
+    if (options->trigger_count == 0 && !has_on_limit)
+        parse_at("critical=signal:TERM", options, state);
+}
+
+struct line {
+    run_options options;
+    bool has_on_limit;
+};
+
+static error_t parse(int key, char *value, struct argp_state *state)
+{
+    struct line *line = state->input;
+    run_options *options = &line->options;
+    switch (key) {
+    case LIMIT:
+        parse_limit(value, options, state);
+        return 0;
+    case AT:
+        parse_at(value, options, state);
+        return 0;
+    case GRACE:
+        if (!run_time_parse(value, &options->grace_ns))
+            argp_error(state, "--grace '%s' is no time: write for example 10s, 500ms or 2m", value);
+        return 0;
+    case ON_LIMIT:
+        parse_on_limit(value, options, state);
+        line->has_on_limit = true;
+        return 0;
+    case OBSERVE:
+        options->observe = true;
+        return 0;
+    case PID:
+        options->pid = parse_pid(value, state);
+        return 0;
+    case REPORT:
+        options->report = value;
+        return 0;
+    case QUIET:
+        options->quiet = true;
+        return 0;
+    case SUMMARY:
+        options->summary = value;
+        return 0;
+    case ARGP_KEY_ARG:
+        options->command = state->argv + state->next - 1;
+        state->next = state->argc; /* the rest is the command's */
+        return 0;
+    case ARGP_KEY_END:
+        complete(options, line->has_on_limit, state);
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+int run(int argc, char **argv)
+{
+    static const struct argp argp = {
+        .options = known, .parser = parse, .args_doc = "[--] COMMAND [ARG...]\n--pid PID", .doc = description};
+    static char name[] = "headroom run"; /* argp calls the program by its first argument */
+    static struct line line = {.options.grace_ns = INT64_C(10000000000)};
+    argv[0] = name;
+    argp_err_exit_status = RUN_EXIT_FAILED;
+    argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &line);
+    return run_supervise(&line.options);
+}

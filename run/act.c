@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is done, and when. Each look ends here: the level follows, triggers fire at their rise, the limit itself is dealt
+ * with, and what was asked to end and did not is killed after the grace.
+ *
+ * A process that sleeps at a wall of version 1, or is frozen, runs no handler. So whatever is to end is thawed first, and
+ * its wall yields a little every 20 ms until it has ended.
+ */
+#include "supervisor.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define ASLEEP_NS (RUN_SECOND_NS / 2)
+/* What was asked to end and grows on, with no wall that holds it, is killed by the supervisor and not by the kernel. */
+#define KERNEL_LEFT_MIN (UINT64_C(1) << 20)
+#define YIELD_NS (RUN_SECOND_NS / 50)
+
+/* ── frozen and thawed ──────────────────────────────────────────────────────────────────────────────────────────── */
+
+/* Stops the tree with all that it holds. At a wall of version 1 that holds it already, there is nothing to do. */
+static void freeze(run_supervisor *run, const char *trigger, bool asleep)
+{
+    char text[RUN_TEXT_BYTES], command[96];
+    if (run->frozen)
+        return;
+    run->frozen = true;
+    if (!asleep && !run_wall_freeze(&run->wall, true)) {
+        run_tree_signal(&run->tree, SIGSTOP);
+        run->stopped = true;
+    }
+    run_note_action(run, trigger, "freeze");
+    if (run->options.pid)
+        snprintf(command, sizeof command, "headroom limit --set SIZE %d", run->pid);
+    else
+        snprintf(command, sizeof command, "headroom limit --set SIZE %d", getpid());
+    run_tell(run, "%s: %s (%d) is frozen at %s; it goes on after '%s'", trigger, run->name, run->pid,
+             run_use_text(run, text), command);
+}
+
+void run_thaw(run_supervisor *run, const char *why)
+{
+    if (!run->frozen)
+        return;
+    run->frozen = false;
+    run->asleep_ns = 0;
+    if (run->wall.frozen)
+        run_wall_freeze(&run->wall, false);
+    if (run->stopped)
+        run_tree_signal(&run->tree, SIGCONT);
+    run->stopped = false;
+    run_note_action(run, why, "thaw");
+    run_tell(run, "%s: %s (%d) goes on", why, run->name, run->pid);
+}
+
+/* ── the end ────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+static void begin_grace(run_supervisor *run)
+{
+    if (!run->deadline_ns)
+        run->deadline_ns = run_now_ns() + run->options.grace_ns;
+}
+
+void run_yield(run_supervisor *run)
+{
+    int64_t now_ns = run_now_ns();
+    if (run->wall.kind == RUN_WALL_NONE || now_ns - run->yielded_ns < YIELD_NS || !run_wall_is_hit(&run->wall))
+        return;
+    run->yielded_ns = now_ns;
+    run_wall_yield(&run->wall);
+}
+
+/* To the main process alone: where it is no child, its number may be another's already. */
+static void send_one(const run_supervisor *run, int signal)
+{
+    if (run->pid_fd >= 0)
+        syscall(SYS_pidfd_send_signal, run->pid_fd, signal, NULL, 0);
+    else
+        kill(run->pid, signal);
+}
+
+void run_send(run_supervisor *run, int signal)
+{
+    bool ends = run_signal_ends(signal);
+    if (ends)
+        run_thaw(run, "it is to end");
+    send_one(run, signal);
+    if (ends && run->wall.kind != RUN_WALL_NONE)
+        run_wall_yield(&run->wall);
+}
+
+void run_kill(run_supervisor *run, const char *why)
+{
+    char text[RUN_TEXT_BYTES];
+    run->killed = true;
+    run->deadline_ns = 0;
+    run_thaw(run, "it is killed");
+    if (!run_wall_kill(&run->wall))
+        run_tree_signal(&run->tree, SIGKILL);
+    send_one(run, SIGKILL);
+    run_note_action(run, why, "SIGKILL");
+    run_tell(run, "%s: %s (%d) and all that it started are killed at %s", why, run->name, run->pid,
+             run_use_text(run, text));
+}
+
+/* ── triggers ───────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+static void send_signal(run_supervisor *run, const char *why, int signal)
+{
+    char text[RUN_TEXT_BYTES], name[RUN_SIGNAL_BYTES];
+    run_signal_text(signal, name);
+    run_send(run, signal);
+    run_note_action(run, why, name);
+    run_tell(run, "%s: %s is sent to %s (%d) at %s", why, name, run->name, run->pid, run_use_text(run, text));
+    if (run_signal_ends(signal)) {
+        run->asked = signal;
+        begin_grace(run);
+    }
+}
+
+static void purge(run_supervisor *run, const char *why)
+{
+    char text[RUN_TEXT_BYTES];
+    int error = run_wall_reclaim(&run->wall, run->use.limit_bytes / 8);
+    run_note_action(run, why, error && error != -EAGAIN ? "purge (not possible)" : "purge");
+    if (error == -ENOTSUP)
+        run_tell(run, "%s: there is no group of its own whose cache could be purged", why);
+    else
+        run_tell(run, "%s: page cache is taken back at %s", why, run_use_text(run, text));
+}
+
+static void fire(run_supervisor *run, const run_trigger *trigger)
+{
+    char text[RUN_TEXT_BYTES];
+    const char *why = trigger->text;
+    if (run->options.observe) {
+        run_note_action(run, why, "nothing (observed)");
+        run_tell(run, "%s would be done at %s", why, run_use_text(run, text));
+        return;
+    }
+    switch (trigger->action) {
+    case RUN_LOG:
+        run_note_action(run, why, "log");
+        run_tell(run, "%s: %s (%d) uses %s", why, run->name, run->pid, run_use_text(run, text));
+        break;
+    case RUN_SIGNAL:
+        send_signal(run, why, trigger->signal);
+        break;
+    case RUN_EXEC:
+        run_note_action(run, why, "exec");
+        if (run_spawn(run, trigger->command) != 0)
+            run_tell(run, "%s: no process can be started for it", why);
+        break;
+    case RUN_PURGE:
+        purge(run, why);
+        break;
+    case RUN_FREEZE:
+        freeze(run, why, false);
+        break;
+    }
+}
+
+/* ── the limit ──────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+static void reach_limit(run_supervisor *run, bool asleep)
+{
+    char text[RUN_TEXT_BYTES];
+    run->limit_reached = true;
+    if (run->options.observe) {
+        run_note_action(run, "limit", "nothing (observed)");
+        run_tell(run, "limit: %s (%d) has reached it: %s", run->name, run->pid, run_use_text(run, text));
+    } else if (run->options.on_limit == RUN_LIMIT_FREEZE && !run->deadline_ns) {
+        freeze(run, "limit", asleep);
+    } else if (run->options.on_limit == RUN_LIMIT_ABORT) {
+        send_signal(run, "limit", SIGABRT);
+    } else if (!run->deadline_ns) {
+        send_signal(run, "limit", SIGTERM);
+    }
+}
+
+/* Does the tree sleep at a wall of version 1? What has just been let go on may look so for a moment, so far below the limit
+ * it has to last. */
+static bool is_asleep(run_supervisor *run, bool near)
+{
+    if (run->wall.kind != RUN_WALL_V1 || !(near || run->woken))
+        return false;
+    run->woken = run_wall_is_hit(&run->wall);
+    if (!run->woken)
+        run->asleep_ns = 0;
+    else if (!run->asleep_ns)
+        run->asleep_ns = run->looked_ns;
+    return run->woken && (near || run->looked_ns - run->asleep_ns > ASLEEP_NS);
+}
+
+/* A wall of version 2 is touched by page cache too, so it counts only where use is near the limit. */
+static void watch_limit(run_supervisor *run)
+{
+    bool asleep = is_asleep(run, run->use.share > 0.9);
+    bool held = run->wall.kind == RUN_WALL_V2 && run->use.share > 0.98 && run_wall_is_hit(&run->wall);
+    bool reached = asleep || held || run->use.share >= 1;
+    if (reached && !run->limit_reached && !run->killed)
+        reach_limit(run, asleep);
+    else if (!reached && run->use.share < 15.0 / 16)
+        run->limit_reached = false;
+}
+
+void run_decide(run_supervisor *run)
+{
+    int64_t now_ns = run_now_ns();
+    hr_level level = run_level_next(run->level, run->use.share);
+    if (level != run->level) {
+        run_note_level(run, run->level, level);
+        run->level = level;
+    }
+    for (size_t i = 0; i < run->options.trigger_count && !run->killed; i++) {
+        if (run_trigger_rises(&run->options.triggers[i], &run->use))
+            fire(run, &run->options.triggers[i]);
+    }
+    watch_limit(run);
+    if (run->deadline_ns && now_ns < run->deadline_ns)
+        run_yield(run);
+    else if (run->deadline_ns && !run->killed)
+        run_kill(run, "grace is over");
+    if (run->deadline_ns && run->wall.kind != RUN_WALL_V1 && run->kernel_left_bytes < KERNEL_LEFT_MIN)
+        run_kill(run, "no room is left for the grace");
+}

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One look: what the tree uses, and what is left of its limit and of those around it.
+ *
+ * Behind a wall the tree's use is that of its group. Without one it is the sum of what its processes have of anonymous
+ * memory, and no more than the use of the group that they are in. The limits around it, those of groups and of the host,
+ * count with the same slack as the default limit: a sidecar that fills the container is seen too. Resource limits refuse
+ * and do not kill, so they decide nothing here.
+ */
+#include "supervisor.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#define RATE_NS (RUN_SECOND_NS / 5)
+
+int run_look_open(run_supervisor *run)
+{
+    hr_survey_options where = {.pid = run->pid, .stays = true};
+    run->tree.root = run->options.pid ? run->pid : getpid();
+    run->tree.with_root = run->options.pid != 0;
+    return hr_survey_new(&where, &run->inside);
+}
+
+static uint64_t at_most(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Takes one limit into account. */
+static void weigh(run_use *use, uint64_t used_bytes, uint64_t limit_bytes)
+{
+    double share = limit_bytes > 0 ? (double)used_bytes / (double)limit_bytes : 1;
+    use->share = share > use->share ? share : use->share;
+    use->left_bytes = at_most(use->left_bytes, used_bytes < limit_bytes ? limit_bytes - used_bytes : 0);
+}
+
+static bool is_group(const hr_ledger *ledger)
+{
+    return strcmp(ledger->name, "cgroup") == 0;
+}
+
+/* The use of the command's own group, HR_NONE where that is not known. */
+static uint64_t own_group_bytes(const hr_survey *survey)
+{
+    bool known = survey->ledger_count > 0 && is_group(&survey->ledgers[0]);
+    return known ? survey->ledgers[0].use_bytes : HR_NONE;
+}
+
+static uint64_t tree_bytes(run_supervisor *run, int64_t now_ns)
+{
+    uint64_t group_bytes = own_group_bytes(run->inside);
+    if (run->wall.kind != RUN_WALL_NONE && group_bytes != HR_NONE)
+        return group_bytes;
+    run_tree_refresh(&run->tree, now_ns);
+    return at_most(run_tree_anonymous(&run->tree), group_bytes);
+}
+
+static void weigh_all(run_supervisor *run, run_use *use)
+{
+    const hr_survey *survey = run->inside;
+    run->kernel_left_bytes = HR_NONE;
+    size_t first = run->wall.kind != RUN_WALL_NONE ? 1 : 0; /* the wall is the tree's own limit */
+    weigh(use, use->use_bytes, use->limit_bytes);
+    for (size_t i = first; i < survey->ledger_count; i++) {
+        const hr_ledger *ledger = &survey->ledgers[i];
+        if (!is_group(ledger) || ledger->limit_bytes == HR_NONE || ledger->use_bytes == HR_NONE)
+            continue;
+        weigh(use, ledger->use_bytes, run_limit_below(ledger->limit_bytes));
+        uint64_t left = ledger->use_bytes < ledger->limit_bytes ? ledger->limit_bytes - ledger->use_bytes : 0;
+        run->kernel_left_bytes = at_most(run->kernel_left_bytes, left);
+    }
+    if (survey->host_available_bytes != HR_NONE)
+        weigh(use, use->use_bytes, run_limit_below(use->use_bytes + survey->host_available_bytes));
+}
+
+static void follow_rate(run_supervisor *run)
+{
+    int64_t span_ns = run->looked_ns - run->rate_ns;
+    if (run->rate_ns && span_ns < RATE_NS)
+        return;
+    if (run->rate_ns)
+        run->rate = ((double)run->use.use_bytes - (double)run->rate_bytes) * RUN_SECOND_NS / (double)span_ns;
+    run->rate_bytes = run->use.use_bytes;
+    run->rate_ns = run->looked_ns;
+}
+
+static void follow_kills(run_supervisor *run)
+{
+    char text[RUN_TEXT_BYTES];
+    uint64_t kills = run_wall_kills(&run->wall);
+    if (kills > run->kills)
+        run_tell(run, "the kernel has killed a process of %s (%d): %s", run->name, run->pid, run_use_text(run, text));
+    run->kills = kills > run->kills ? kills : run->kills;
+}
+
+void run_look(run_supervisor *run)
+{
+    if (hr_survey_again(run->inside) != 0)
+        return; /* it has ended: the last figures stay */
+    run->looked_ns = run_now_ns();
+    run_use use = {.limit_bytes = run->use.limit_bytes, .left_bytes = HR_NONE};
+    use.use_bytes = tree_bytes(run, run->looked_ns);
+    weigh_all(run, &use);
+    run->use = use;
+    if (use.use_bytes > run->peak_bytes)
+        run->peak_bytes = use.use_bytes;
+    follow_rate(run);
+    if (run->wall.kind != RUN_WALL_NONE && use.share > 0.9)
+        follow_kills(run);
+}

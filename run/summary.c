@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What came of it: for people on standard error, and as JSON. */
+#include "supervisor.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* A run that was over before it was looked at: the largest of its processes says something, files included. */
+static uint64_t peak(const run_supervisor *run)
+{
+    uint64_t charged = run_wall_peak(&run->wall), most = run->rss_peak_bytes;
+    bool seen = run->peak_bytes > 0 && run_now_ns() - run->begin_ns > RUN_SECOND_NS / 2;
+    most = charged != HR_NONE && charged < most ? charged : most;
+    return seen || most < run->peak_bytes ? run->peak_bytes : most;
+}
+
+/* How it ended, and by whom. */
+static const char *ended_by(const run_supervisor *run)
+{
+    bool killed = WIFSIGNALED(run->status) && WTERMSIG(run->status) == SIGKILL;
+    if (run->options.pid)
+        return run->has_left ? "nobody: its watcher has left" : "itself";
+    if (run->killed)
+        return "headroom";
+    if (run->asked && !killed)
+        return "itself, asked by headroom";
+    if (killed)
+        return run->kills ? "the kernel, for want of memory" : "SIGKILL from elsewhere, or the kernel";
+    return WIFSIGNALED(run->status) ? "a signal" : "itself";
+}
+
+/* ── JSON ───────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+static json_t *bytes_of(uint64_t bytes)
+{
+    return bytes == HR_NONE ? json_null() : json_integer((json_int_t)(bytes < INT64_MAX ? bytes : INT64_MAX));
+}
+
+static double seconds_of(int64_t ns)
+{
+    return (double)ns / RUN_SECOND_NS;
+}
+
+static void add_notes(const run_supervisor *run, json_t *levels, json_t *actions)
+{
+    for (size_t i = 0; i < run->note_count && i < RUN_NOTES_MAX; i++) {
+        const run_note *note = &run->notes[i];
+        json_t *each = json_pack("{s:f, s:o, s:o}", "time_s", seconds_of(note->time_ns), "use_bytes",
+                                 bytes_of(note->use_bytes), "limit_bytes", bytes_of(note->limit_bytes));
+        if (!each)
+            continue;
+        if (note->action[0]) {
+            json_object_set_new(each, "level", json_string(hr_level_text(note->to)));
+            json_object_set_new(each, "trigger", json_string(note->trigger));
+            json_object_set_new(each, "action", json_string(note->action));
+            json_array_append_new(actions, each);
+        } else {
+            json_object_set_new(each, "from", json_string(hr_level_text(note->from)));
+            json_object_set_new(each, "to", json_string(hr_level_text(note->to)));
+            json_array_append_new(levels, each);
+        }
+    }
+}
+
+static json_t *build(const run_supervisor *run, int status)
+{
+    json_t *levels = json_array(), *actions = json_array(), *command = json_array();
+    for (char **word = run->options.command; word && *word; word++)
+        json_array_append_new(command, json_string(*word) ?: json_string("?"));
+    add_notes(run, levels, actions);
+    uint64_t left_out = run->note_count > RUN_NOTES_MAX ? run->note_count - RUN_NOTES_MAX : 0;
+    return json_pack("{s:o, s:i, s:o, s:s, s:o, s:i, s:o, s:o, s:I, s:I, s:b, s:i, s:s, s:s, s:f}", "command", command,
+                     "pid", run->pid, "limit_bytes", bytes_of(run->use.limit_bytes), "limit_source", run->limit_source,
+                     "peak_bytes", bytes_of(peak(run)), "refusals", 0, "levels", levels, "actions", actions, "left_out",
+                     (json_int_t)left_out, "kernel_kills", (json_int_t)run->kills, "heap", 0, "exit_status", status,
+                     "ended_by", ended_by(run), "wall", run->wall.why, "time_s",
+                     seconds_of(run_now_ns() - run->begin_ns));
+}
+
+static void write_json(run_supervisor *run, int status)
+{
+    const char *path = run->options.summary;
+    json_t *object = build(run, status);
+    int error = !object ? ENOMEM : json_dump_file(object, path, JSON_INDENT(2) | JSON_ENSURE_ASCII) == 0 ? 0 : errno;
+    json_decref(object);
+    if (error)
+        run_tell(run, "--summary-json '%s' cannot be written: %s", path, strerror(error));
+}
+
+/* ── text ───────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+void run_summary_print(run_supervisor *run, int status)
+{
+    char limit[16], most[16];
+    size_t actions = 0;
+    if (run->options.summary)
+        write_json(run, status);
+    if (run->options.quiet)
+        return;
+    for (size_t i = 0; i < run->note_count && i < RUN_NOTES_MAX; i++)
+        actions += run->notes[i].action[0] != '\0';
+    hr_size_format(run->use.limit_bytes, limit, sizeof limit);
+    hr_size_format(peak(run), most, sizeof most);
+    run_tell(run,
+             "%s (%d) ended with status %d after %.1f s, by %s; at most %s of %s (%s), %zu action%s, "
+             "%" PRIu64 " killed by the kernel",
+             run->name, run->pid, status, seconds_of(run_now_ns() - run->begin_ns), ended_by(run), most, limit,
+             run->limit_source, actions, actions == 1 ? "" : "s", run->kills);
+    run_tell(run, "wall: %s", run->wall.why);
+}

@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The loop. One look serves all of it; how long it waits for the next one is decided by what is left. */
+#include "supervisor.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define SECOND_NS RUN_SECOND_NS
+#define SUPERVISOR_BYTES (UINT64_C(1) << 20) /* what the supervisor still takes after its start, page tables included */
+#define ACTIONS_WAIT_NS (2 * SECOND_NS)      /* for the actions that still run at the end */
+#define START_NS (SECOND_NS / 2)             /* so long use is looked at more often: a short run has a peak too */
+#define START_POLL_NS (SECOND_NS / 200)
+
+/* ── the limit ──────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+/* Decides the limit by what is found around. Gives false where there is none. */
+static bool choose_limit(run_supervisor *run)
+{
+    const run_options *options = &run->options;
+    uint64_t found = run->around->limit_bytes;
+    char size[16];
+    if (options->limit_bytes) {
+        run->use.limit_bytes = options->limit_bytes;
+        snprintf(run->limit_source, sizeof run->limit_source, "--limit");
+        return true;
+    }
+    if (found == HR_NONE || found == 0) {
+        run_tell(run, "no limit is known here: give one by --limit");
+        return false;
+    }
+    bool share = options->limit_share > 0;
+    run->use.limit_bytes = share ? (uint64_t)((double)found * options->limit_share) : run_limit_below(found);
+    hr_size_format(found, size, sizeof size);
+    snprintf(run->limit_source, sizeof run->limit_source, "%s %s of %.100s",
+             share ? "--limit, a share of" : "a little below", size, run->around->limit_source);
+    return true;
+}
+
+/* How far the tree may go without the limit around being met: what else is in the group around, this supervisor too,
+ * has its part of that. Where it is more than a sixteenth of the limit it is not allowed for: it may shrink. */
+static uint64_t room_around(const run_supervisor *run)
+{
+    const hr_survey *around = run->around;
+    uint64_t found = around->limit_bytes, slack = SUPERVISOR_BYTES + found / 200;
+    if (found == HR_NONE)
+        return HR_NONE;
+    if (around->cgroup_bytes != HR_NONE)
+        slack += around->cgroup_bytes;
+    return found - (slack < found / 16 ? slack : found / 16);
+}
+
+static uint64_t at_most(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* The wall stands at the limit, or where the room around ends. While the command is being ended it may be raised, by an
+ * eighth of the limit or 16 MiB at the most. */
+static void place_wall(run_supervisor *run)
+{
+    uint64_t limit = run->use.limit_bytes, room = room_around(run);
+    uint64_t more = limit / 8 > UINT64_C(16) << 20 ? limit / 8 : UINT64_C(16) << 20;
+    uint64_t wall = at_most(limit, room - room / 200);
+    run_wall_make(&run->wall, run->around, wall, at_most(limit + more, room));
+}
+
+/* ── signals ────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+/* All that can be sent on are taken by signalfd; faults stay the supervisor's own. */
+static int open_signals(run_supervisor *run)
+{
+    sigset_t taken;
+    sigfillset(&taken);
+    static const int own[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS};
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+        sigdelset(&taken, own[i]);
+    sigprocmask(SIG_SETMASK, &taken, &run->inherited_mask);
+    run->signal_fd = signalfd(-1, &taken, SFD_CLOEXEC | SFD_NONBLOCK);
+    return run->signal_fd < 0 ? -errno : 0;
+}
+
+/* Was it sent by the command or one of its processes, to its own group perhaps? Then it has what it wanted. */
+static bool comes_from_within(run_supervisor *run, uint32_t pid)
+{
+    run_tree_list(&run->tree);
+    for (size_t i = 0; i < run->tree.count; i++) {
+        if ((uint32_t)run->tree.pids[i] == pid)
+            return true;
+    }
+    return false;
+}
+
+/* Sends a signal on, once: those of the terminal have reached the command by themselves. */
+static void forward(run_supervisor *run, const struct signalfd_siginfo *sent)
+{
+    int signal = (int)sent->ssi_signo;
+    if (run->options.pid) { /* somebody else's process: its watcher leaves */
+        if (run_signal_ends(signal) || signal == SIGHUP)
+            run->has_left = signal;
+        return;
+    }
+    if (sent->ssi_code == SI_KERNEL) {
+        if (run_signal_ends(signal))
+            run_thaw(run, "it is to end");
+        return;
+    }
+    if (sent->ssi_pid && comes_from_within(run, sent->ssi_pid))
+        return;
+    run_send(run, signal);
+}
+
+static void take_signals(run_supervisor *run)
+{
+    struct signalfd_siginfo sent;
+    while (read(run->signal_fd, &sent, sizeof sent) == sizeof sent) {
+        if (sent.ssi_signo != SIGCHLD)
+            forward(run, &sent);
+    }
+    run_child_reap(run);
+}
+
+/* ── the loop ───────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+static int64_t pause_ns(const run_supervisor *run, int64_t now_ns)
+{
+    int64_t pause = run_poll_ns(run->use.left_bytes);
+    if (run->frozen)
+        pause = RUN_POLL_MAX_NS;
+    if (now_ns - run->begin_ns < START_NS && pause > START_POLL_NS)
+        pause = START_POLL_NS;
+    if (run->deadline_ns && pause > SECOND_NS / 50)
+        pause = SECOND_NS / 50;
+    if (run->deadline_ns && run->deadline_ns - now_ns < pause)
+        pause = run->deadline_ns > now_ns ? run->deadline_ns - now_ns : 0;
+    return pause;
+}
+
+static void wait_for_something(run_supervisor *run)
+{
+    struct pollfd files[] = {
+        {.fd = run->signal_fd, .events = POLLIN},
+        {.fd = run->control_fd, .events = POLLIN},
+        {.fd = run->pid_fd, .events = POLLIN},
+        {.fd = run->frozen ? -1 : run->wall.event_fd, .events = run->wall.kind == RUN_WALL_V1 ? POLLIN : POLLPRI},
+    };
+    int64_t pause = pause_ns(run, run_now_ns());
+    struct timespec time = {.tv_sec = pause / SECOND_NS, .tv_nsec = pause % SECOND_NS};
+    if (ppoll(files, sizeof files / sizeof *files, &time, NULL) <= 0)
+        return;
+    if (files[0].revents)
+        take_signals(run);
+    if (files[1].revents)
+        run_control_answer(run);
+    if (files[2].revents)
+        run->has_ended = true;
+    uint64_t count;
+    if (files[3].revents) {
+        run->woken = true;
+        if (run->wall.kind == RUN_WALL_V1 && read(run->wall.event_fd, &count, sizeof count) < 0)
+            run->woken = false;
+    }
+}
+
+static void watch(run_supervisor *run)
+{
+    while (!run->has_ended && !run->has_left) {
+        run_look(run);
+        run_decide(run);
+        run_record(run);
+        run_line_show(run);
+        wait_for_something(run);
+    }
+    run_line_clear(run);
+}
+
+/* Actions that still run may be what a person waits for: a mail that is being sent. */
+static void wait_for_actions(run_supervisor *run)
+{
+    int64_t until_ns = run_now_ns() + ACTIONS_WAIT_NS;
+    for (size_t i = 0; i < RUN_SKIPPED_MAX; i++) {
+        while (run->tree.skipped[i] && run_now_ns() < until_ns) {
+            struct pollfd file = {.fd = run->signal_fd, .events = POLLIN};
+            poll(&file, 1, 20);
+            take_signals(run);
+        }
+    }
+}
+
+/* The command was asked to end and has, and some of what it started has not: left alone it would fill the group around. */
+static void end_rest(run_supervisor *run)
+{
+    run_tree_list(&run->tree);
+    if (run->tree.count > 0 && !run->killed)
+        run_tree_signal(&run->tree, SIGTERM);
+    while (run->tree.count > 0 && !run->killed) {
+        struct pollfd file = {.fd = run->signal_fd, .events = POLLIN};
+        run_yield(run);
+        poll(&file, 1, 20);
+        take_signals(run);
+        run_tree_list(&run->tree);
+        if (run->tree.count > 0 && run_now_ns() >= run->deadline_ns)
+            run_kill(run, "grace is over");
+    }
+}
+
+/* ── from the beginning to the end ──────────────────────────────────────────────────────────────────────────────── */
+
+/* Starts the command, or finds the process that runs already. Gives 0 or an exit status. */
+static int begin(run_supervisor *run)
+{
+    if (!run->options.pid)
+        return run_child_start(run);
+    run->pid = run->options.pid;
+    run->pid_fd = (int)syscall(SYS_pidfd_open, run->pid, 0);
+    if (run->pid_fd >= 0)
+        return 0;
+    run_tell(run, "process %d cannot be watched: %s", run->pid, strerror(errno));
+    return RUN_EXIT_FAILED;
+}
+
+static int open_all(run_supervisor *run)
+{
+    hr_survey_options where = {.pid = run->options.pid};
+    int error = hr_survey_new(&where, &run->around);
+    if (error) {
+        run_tell(run, "cannot look: %s", strerror(-error));
+        return RUN_EXIT_FAILED;
+    }
+    if (!choose_limit(run))
+        return RUN_EXIT_FAILED;
+    if (run->options.report) {
+        error = hr_history_writer_new(run->options.report, 0, &run->history);
+        if (error) {
+            run_tell(run, "--report '%s' cannot be written: %s", run->options.report, strerror(-error));
+            return RUN_EXIT_FAILED;
+        }
+    }
+    error = open_signals(run);
+    if (error) {
+        run_tell(run, "signals cannot be taken: %s", strerror(-error));
+        return RUN_EXIT_FAILED;
+    }
+    return 0;
+}
+
+static void close_all(run_supervisor *run)
+{
+    run_wall_remove(&run->wall);
+    hr_history_writer_free(run->history);
+    hr_survey_free(run->around);
+    hr_survey_free(run->inside);
+}
+
+static void build_wall(run_supervisor *run)
+{
+    run->wall = (run_wall){.event_fd = -1};
+    if (run->options.observe)
+        snprintf(run->wall.why, sizeof run->wall.why, "none: it is only observed");
+    else if (run->options.pid)
+        snprintf(run->wall.why, sizeof run->wall.why, "none: the process has its memory already");
+    else
+        place_wall(run);
+}
+
+static int supervise(run_supervisor *run)
+{
+    int status = open_all(run);
+    if (status)
+        return status;
+    build_wall(run);
+    run->begin_ns = run_now_ns();
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
+    status = begin(run);
+    int error = status ? 0 : run_look_open(run);
+    if (error) {
+        run_tell(run, "the command cannot be watched: %s", strerror(-error));
+        kill(run->pid, run->options.pid ? 0 : SIGKILL);
+        status = RUN_EXIT_FAILED;
+    }
+    if (status)
+        return status;
+    run->control_fd = run_control_open(run);
+    watch(run);
+    if (run->asked && !run->options.pid)
+        end_rest(run);
+    run->kills = run_wall_kills(&run->wall);
+    run_thaw(run, "its watcher leaves");
+    wait_for_actions(run);
+    if (run->options.pid)
+        return run->has_left ? 128 + run->has_left : 0;
+    return run_child_exit_status(run);
+}
+
+int run_supervise(const run_options *options)
+{
+    static run_supervisor run; /* large, and there is one */
+    run = (run_supervisor){.options = *options, .signal_fd = -1, .control_fd = -1, .pid_fd = -1};
+    char name[32];
+    snprintf(name, sizeof name, "process");
+    const char *slash = options->command ? strrchr(options->command[0], '/') : NULL;
+    run.name = !options->command ? name : slash && slash[1] ? slash + 1 : options->command[0];
+    run.is_terminal = isatty(STDERR_FILENO);
+    int status = supervise(&run);
+    if (run.inside)
+        run_summary_print(&run, status);
+    close_all(&run);
+    return status;
+}

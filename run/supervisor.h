@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The supervisor: one process, one thread, one loop (supervisor.c). It waits for signals, for the wall, for a word of
+ * `headroom limit --set`, and for the time of the next look; then it looks (look.c), decides and acts (act.c).
+ *
+ * It stays outside of the wall. After the start it allocates nothing, so that it works when memory is short around it.
+ *
+ * Signals: the command stays in the supervisor's process group, so those of the terminal reach it by themselves, and a
+ * pipeline stays one job. All others that reach the supervisor are sent on once. Only the command's own end, or its being
+ * stopped, ends or stops the supervisor.
+ */
+#ifndef RUN_SUPERVISOR_H
+#define RUN_SUPERVISOR_H
+
+#include "run.h"
+#include "tree.h"
+#include "wall.h"
+
+#include <headroom/report.h>
+#include <headroom/survey.h>
+
+#include <signal.h>
+#include <stdio.h>
+
+#define RUN_NOTES_MAX 256
+#define RUN_TEXT_BYTES 256
+
+/* Something that happened, for the summary. */
+typedef struct run_note {
+    int64_t time_ns;
+    hr_level from, to; /* of a change of level; equal for an action */
+    uint64_t use_bytes, limit_bytes;
+    char trigger[96]; /* why it was done: "critical=signal:TERM", "limit", "grace", "limit --set" */
+    char action[96];  /* what was done: "SIGTERM", "freeze", "thaw", "SIGKILL" … ; "" for a change of level */
+} run_note;
+
+typedef struct run_supervisor {
+    run_options options;
+    const char *name; /* of the command, for people */
+    int pid;          /* its main process */
+    sigset_t inherited_mask;
+    int signal_fd, control_fd, pid_fd; /* below 0: none */
+
+    hr_survey *around; /* where the supervisor is */
+    hr_survey *inside; /* where the command is */
+    char limit_source[160];
+    run_wall wall;
+    run_tree tree;
+    hr_history_writer *history;
+    int64_t recorded_ns;
+
+    /* The last look. */
+    run_use use;
+    uint64_t kernel_left_bytes; /* until the kernel kills in a group around; HR_NONE: there is no limit */
+    hr_level level;
+    int64_t looked_ns;
+    uint64_t peak_bytes;
+    double rate; /* bytes a second, signed */
+    uint64_t rate_bytes;
+    int64_t rate_ns;
+    uint64_t kills; /* by the kernel, behind the wall */
+
+    /* What is being done. */
+    bool woken;         /* by the wall */
+    int64_t asleep_ns;  /* since when it holds the tree; 0: it does not */
+    bool limit_reached; /* and dealt with */
+    bool frozen;
+    bool stopped;        /* frozen by SIGSTOP */
+    int asked;           /* by which signal it was asked to end; 0: it was not */
+    int64_t deadline_ns; /* SIGKILL then; 0: no end was asked for */
+    int64_t yielded_ns;  /* when the wall was last raised for that */
+    bool killed;         /* the supervisor has sent SIGKILL to the tree */
+
+    /* What came of it. */
+    bool has_ended;
+    int has_left; /* the signal by which a watcher of somebody else's process left; 0: none */
+    int status;   /* as waitpid() gives it */
+    uint64_t rss_peak_bytes;
+    int64_t begin_ns;
+    run_note notes[RUN_NOTES_MAX];
+    uint64_t note_count; /* those beyond RUN_NOTES_MAX are counted alone */
+
+    bool is_terminal; /* standard error is one */
+    bool has_line;    /* a status line stands there */
+    int64_t lined_ns;
+} run_supervisor;
+
+/* child.c */
+int run_child_start(run_supervisor *run); /* 0, or the exit status that says why not */
+bool run_child_reap(run_supervisor *run); /* takes what has ended or stopped */
+int run_child_exit_status(const run_supervisor *run);
+int run_spawn(run_supervisor *run, const char *command); /* an action's; 0 or a negative errno */
+
+/* look.c */
+int run_look_open(run_supervisor *run);
+void run_look(run_supervisor *run);
+
+/* act.c */
+void run_decide(run_supervisor *run);
+void run_send(run_supervisor *run, int signal); /* to the main process, thawed and with room to run if it is to end */
+void run_yield(run_supervisor *run);            /* gives what is asked to end the room that its handlers need */
+void run_thaw(run_supervisor *run, const char *why);
+void run_kill(run_supervisor *run, const char *why);
+
+/* tell.c */
+void run_tell(run_supervisor *run, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void run_note_action(run_supervisor *run, const char *trigger, const char *action);
+void run_note_level(run_supervisor *run, hr_level from, hr_level to);
+void run_line_show(run_supervisor *run);
+void run_line_clear(run_supervisor *run);
+const char *run_use_text(const run_supervisor *run, char text[RUN_TEXT_BYTES]); /* "93.1 MiB of 98.0 MiB (95.0 %) …" */
+void run_record(run_supervisor *run);
+void run_record_level(run_supervisor *run, hr_level from, hr_level to);
+
+/* summary.c */
+void run_summary_print(run_supervisor *run, int status);
+
+/* control.c */
+int run_control_open(const run_supervisor *run);
+void run_control_answer(run_supervisor *run);
+
+#endif

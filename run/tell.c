@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is told while it runs: lines for people, a status line at a terminal, notes for the summary, samples for the
+ * history file. */
+#include "supervisor.h"
+
+#include <poll.h>
+#include <stdarg.h>
+#include <string.h>
+#include <termios.h>
+#include <time.h>
+#include <unistd.h>
+
+#define RECORD_NS RUN_SECOND_NS
+#define LINE_NS RUN_SECOND_NS
+
+static int64_t wall_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return now.tv_sec * RUN_SECOND_NS + now.tv_nsec;
+}
+
+/* Writes where that does not wait: a reader that has stopped must not stop the supervisor. */
+static void write_error(const char *text)
+{
+    struct pollfd file = {.fd = STDERR_FILENO, .events = POLLOUT};
+    if (poll(&file, 1, 0) == 1 && file.revents & POLLOUT && write(STDERR_FILENO, text, strlen(text)) < 0)
+        return; /* nobody is left to tell it to */
+}
+
+void run_tell(run_supervisor *run, const char *format, ...)
+{
+    static const char name[] = "headroom run: ";
+    char line[1024];
+    size_t at = sizeof name - 1;
+    memcpy(line, name, at);
+    va_list rest;
+    va_start(rest, format);
+    int length = vsnprintf(line + at, sizeof line - at - 1, format, rest);
+    va_end(rest);
+    at += length < 0 ? 0 : (size_t)length < sizeof line - at - 1 ? (size_t)length : sizeof line - at - 2;
+    memcpy(line + at, "\n", 2);
+    run_line_clear(run);
+    write_error(line);
+}
+
+const char *run_use_text(const run_supervisor *run, char text[RUN_TEXT_BYTES])
+{
+    char use[16], limit[16], rate[16];
+    hr_size_format(run->use.use_bytes, use, sizeof use);
+    hr_size_format(run->use.limit_bytes, limit, sizeof limit);
+    double bytes = run->rate < 0 ? -run->rate : run->rate;
+    hr_size_format((uint64_t)bytes, rate, sizeof rate);
+    snprintf(text, RUN_TEXT_BYTES, "%s of %s (%.1f %%), %s by %s/s", use, limit, run->use.share * 100,
+             run->rate < 0 ? "shrinking" : "growing", rate);
+    return text;
+}
+
+/* ── notes ──────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+static void note(run_supervisor *run, const run_note *what)
+{
+    if (run->note_count < RUN_NOTES_MAX) {
+        run_note *new = &run->notes[run->note_count];
+        *new = *what;
+        new->time_ns = run_now_ns() - run->begin_ns;
+        new->use_bytes = run->use.use_bytes;
+        new->limit_bytes = run->use.limit_bytes;
+    }
+    run->note_count++;
+}
+
+void run_note_action(run_supervisor *run, const char *trigger, const char *action)
+{
+    run_note new = {.from = run->level, .to = run->level};
+    snprintf(new.trigger, sizeof new.trigger, "%s", trigger);
+    snprintf(new.action, sizeof new.action, "%s", action);
+    note(run, &new);
+}
+
+void run_note_level(run_supervisor *run, hr_level from, hr_level to)
+{
+    note(run, &(run_note){.from = from, .to = to});
+    run_record_level(run, from, to);
+}
+
+/* ── the status line ────────────────────────────────────────────────────────────────────────────────────────────── */
+
+/* A program that has taken the terminal for itself, such as an editor, is left alone; so is one in the background. */
+static bool may_write_line(const run_supervisor *run)
+{
+    struct termios mode;
+    return run->is_terminal && !run->options.quiet && tcgetpgrp(STDERR_FILENO) == getpgrp() &&
+           tcgetattr(STDERR_FILENO, &mode) == 0 && (mode.c_lflag & ICANON);
+}
+
+static void write_time_until_full(const run_supervisor *run, char *text, size_t size)
+{
+    double seconds = run->rate > 1 ? (double)run->use.left_bytes / run->rate : -1;
+    if (seconds < 0 || seconds > 86400)
+        text[0] = '\0';
+    else
+        snprintf(text, size, ", full in %.0f s", seconds);
+}
+
+void run_line_show(run_supervisor *run)
+{
+    char use[RUN_TEXT_BYTES], until[32], line[RUN_TEXT_BYTES + 80];
+    if (run->looked_ns - run->lined_ns < LINE_NS || !may_write_line(run))
+        return;
+    run->lined_ns = run->looked_ns;
+    write_time_until_full(run, until, sizeof until);
+    snprintf(line, sizeof line, "\r\033[K%s: %s%s\r", run->frozen ? "frozen" : hr_level_text(run->level),
+             run_use_text(run, use), until);
+    write_error(line);
+    run->has_line = true;
+}
+
+void run_line_clear(run_supervisor *run)
+{
+    if (run->has_line)
+        write_error("\r\033[K");
+    run->has_line = false;
+}
+
+/* ── the history file ───────────────────────────────────────────────────────────────────────────────────────────── */
+
+/* The tree's memory is what is live; nothing else is known of it. */
+void run_record(run_supervisor *run)
+{
+    if (!run->history || (run->recorded_ns && run->looked_ns - run->recorded_ns < RECORD_NS))
+        return;
+    run->recorded_ns = run->looked_ns;
+    hr_history_entry entry = {.record = {
+                                  .time_ns = run->looked_ns,
+                                  .wall_ns = wall_ns(),
+                                  .live_bytes = run->use.use_bytes,
+                                  .total_bytes = run->peak_bytes,
+                                  .rss_bytes = HR_NONE,
+                                  .cgroup_bytes = run->inside->cgroup_bytes,
+                                  .cgroup_anonymous_bytes = HR_NONE,
+                                  .cgroup_kernel_bytes = HR_NONE,
+                                  .cgroup_cache_bytes = run->inside->cgroup_cache_bytes,
+                                  .level = run->level,
+                                  .limit_bytes = run->use.limit_bytes,
+                              }};
+    hr_history_writer_add(run->history, &entry); /* a disk that is full ends nothing */
+}
+
+void run_record_level(run_supervisor *run, hr_level from, hr_level to)
+{
+    if (!run->history)
+        return;
+    hr_history_entry entry = {.is_event = true,
+                              .event = {
+                                  .time_ns = run_now_ns(),
+                                  .wall_ns = wall_ns(),
+                                  .kind = HR_EVENT_LEVEL,
+                                  .from = from,
+                                  .to = to,
+                                  .live_bytes = run->use.use_bytes,
+                              }};
+    hr_history_writer_add(run->history, &entry);
+}

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Descendants are found by /proc/PID/task/TID/children, which costs by the size of the tree and not of the machine. A
+ * kernel without it (CONFIG_PROC_CHILDREN) is asked for the parent of every process. */
+#include "tree.h"
+
+#include "files.h"
+
+#include <dirent.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define LISTING_SHARE 400
+#define LIST_AGE_MIN_NS (RUN_SECOND_NS / 100)
+
+static bool is_skipped(const run_tree *tree, int pid)
+{
+    for (size_t i = 0; i < RUN_SKIPPED_MAX; i++) {
+        if (tree->skipped[i] == pid)
+            return true;
+    }
+    return false;
+}
+
+static void add(run_tree *tree, int pid)
+{
+    if (tree->count < RUN_TREE_MAX && pid > 0 && !is_skipped(tree, pid))
+        tree->pids[tree->count++] = pid;
+}
+
+/* The parent of a process, 0 of one that came from elsewhere; -1 where there is no such process. */
+static int parent_of(int pid)
+{
+    char folder[32], text[512];
+    snprintf(folder, sizeof folder, "/proc/%d", pid);
+    if (run_file_read(folder, "stat", text, sizeof text) <= 0)
+        return -1;
+    const char *behind = strrchr(text, ')'); /* the name may hold anything */
+    int parent;
+    return behind && sscanf(behind + 1, " %*c %d", &parent) == 1 ? parent : -1;
+}
+
+/* Adds the children of one process. Gives false where the kernel does not list them. */
+static bool add_children(run_tree *tree, int pid)
+{
+    char folder[64], text[8192], file[288];
+    snprintf(folder, sizeof folder, "/proc/%d/task", pid);
+    DIR *threads = opendir(folder);
+    bool known = !threads; /* it has ended */
+    for (struct dirent *thread = threads ? readdir(threads) : NULL; thread; thread = readdir(threads)) {
+        if (thread->d_name[0] == '.')
+            continue;
+        snprintf(file, sizeof file, "%s/children", thread->d_name);
+        if (run_file_read(folder, file, text, sizeof text) < 0)
+            continue;
+        known = true;
+        for (char *at = text, *end; *at; at = end) {
+            long child = strtol(at, &end, 10);
+            if (end == at)
+                break;
+            add(tree, (int)child);
+        }
+    }
+    if (threads)
+        closedir(threads);
+    return known;
+}
+
+static bool descends(const run_tree *tree, int pid)
+{
+    for (int depth = 0; depth < 64 && pid > 1; depth++) {
+        if (is_skipped(tree, pid))
+            return false;
+        pid = parent_of(pid);
+        if (pid == tree->root)
+            return true;
+    }
+    return false;
+}
+
+static void scan(run_tree *tree)
+{
+    DIR *processes = opendir("/proc");
+    for (struct dirent *each = processes ? readdir(processes) : NULL; each; each = readdir(processes)) {
+        int pid = atoi(each->d_name);
+        if (pid > 0 && pid != tree->root && descends(tree, pid))
+            add(tree, pid);
+    }
+    if (processes)
+        closedir(processes);
+}
+
+void run_tree_list(run_tree *tree)
+{
+    int64_t begin_ns = run_now_ns();
+    tree->count = 0;
+    if (tree->with_root && parent_of(tree->root) >= 0)
+        add(tree, tree->root);
+    size_t first = tree->count;
+    bool known = add_children(tree, tree->root);
+    for (size_t i = first; known && i < tree->count; i++)
+        add_children(tree, tree->pids[i]);
+    if (!known)
+        scan(tree);
+    tree->listed_ns = run_now_ns();
+    tree->listing_ns = tree->listed_ns - begin_ns;
+}
+
+void run_tree_refresh(run_tree *tree, int64_t now_ns)
+{
+    int64_t age_ns = now_ns - tree->listed_ns;
+    if (age_ns >= LIST_AGE_MIN_NS && age_ns >= tree->listing_ns * LISTING_SHARE)
+        run_tree_list(tree);
+}
+
+uint64_t run_tree_anonymous(const run_tree *tree)
+{
+    uint64_t pages = 0;
+    for (size_t i = 0; i < tree->count; i++) {
+        char folder[32], text[128];
+        unsigned long size, resident, shared;
+        snprintf(folder, sizeof folder, "/proc/%d", tree->pids[i]);
+        if (run_file_read(folder, "statm", text, sizeof text) > 0 &&
+            sscanf(text, "%lu %lu %lu", &size, &resident, &shared) == 3 && resident > shared)
+            pages += resident - shared;
+    }
+    return pages * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+void run_tree_signal(run_tree *tree, int signal)
+{
+    for (int round = 0; round < 8; round++) {
+        size_t before = tree->count;
+        run_tree_list(tree);
+        for (size_t i = 0; i < tree->count; i++)
+            kill(tree->pids[i], signal);
+        if (round > 0 && tree->count <= before)
+            return; /* nobody has come since the last round */
+    }
+}

@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "wall.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define RAISE_MIN_BYTES (UINT64_C(64) << 10)
+
+__attribute__((format(printf, 2, 3))) static void say(run_wall *wall, const char *format, ...)
+{
+    va_list rest;
+    va_start(rest, format);
+    vsnprintf(wall->why, sizeof wall->why, format, rest);
+    va_end(rest);
+}
+
+/* ── moving ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+/* Moves all processes of a group into another, and those that they fork meanwhile. */
+static void move_all(const char *from, const char *to)
+{
+    char text[8192];
+    for (int round = 0; round < 8 && run_file_read(from, "cgroup.procs", text, sizeof text) > 0; round++) {
+        for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n"))
+            run_file_write(to, "cgroup.procs", line);
+    }
+}
+
+/* Removes a group with those that its processes have made below it. */
+static int remove_group(const char *folder, const char *refuge)
+{
+    DIR *groups = opendir(folder);
+    for (struct dirent *each = groups ? readdir(groups) : NULL; each; each = readdir(groups)) {
+        char below[RUN_PATH_BYTES];
+        if (each->d_type == DT_DIR && each->d_name[0] != '.')
+            remove_group(run_path(folder, each->d_name, below), refuge);
+    }
+    if (groups)
+        closedir(groups);
+    move_all(folder, refuge);
+    for (int round = 0; rmdir(folder) != 0; round++) {
+        if (errno != EBUSY || round == 50)
+            return -errno;
+        usleep(2000); /* processes that have ended leave a moment later */
+    }
+    return 0;
+}
+
+/* ── version 1 ──────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+/* Arms an eventfd on memory.oom_control. Gives it, or a negative errno. */
+static int arm_v1(const char *folder)
+{
+    char path[RUN_PATH_BYTES], line[64];
+    int control = open(run_path(folder, "memory.oom_control", path), O_RDONLY | O_CLOEXEC);
+    if (control < 0)
+        return -errno;
+    int event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), error = event < 0 ? -errno : 0;
+    if (!error) {
+        snprintf(line, sizeof line, "%d %d", event, control);
+        error = run_file_write(folder, "cgroup.event_control", line);
+    }
+    close(control);
+    if (error && event >= 0)
+        close(event);
+    return error ? error : event;
+}
+
+static int make_v1(run_wall *wall, uint64_t limit_bytes)
+{
+    int error = run_file_write(wall->folder, "memory.oom_control", "1");
+    if (!error)
+        error = run_file_write_number(wall->folder, "memory.limit_in_bytes", limit_bytes);
+    if (!error) {
+        wall->event_fd = arm_v1(wall->folder);
+        error = wall->event_fd < 0 ? wall->event_fd : 0;
+    }
+    if (!error)
+        wall->kind = RUN_WALL_V1;
+    return error;
+}
+
+/* ── version 2 ──────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+/* Makes the group around hand on its memory controller. The root of the machine can; any other only without processes of
+ * its own, so the command moves itself aside, and moves back if it is not the only one. */
+static int hand_on(run_wall *wall)
+{
+    char text[1024], pid[16];
+    if (run_file_read(wall->around, "cgroup.subtree_control", text, sizeof text) >= 0 && strstr(text, "memory"))
+        return 0;
+    if (run_file_write(wall->around, "cgroup.subtree_control", "+memory") == 0)
+        return 0;
+    snprintf(pid, sizeof pid, "%d", getpid());
+    char name[48];
+    snprintf(name, sizeof name, "headroom-%d-self", getpid());
+    run_path(wall->around, name, wall->own);
+    int error = mkdir(wall->own, 0755) == 0 ? 0 : -errno;
+    if (!error)
+        error = run_file_write(wall->own, "cgroup.procs", pid);
+    if (!error)
+        error = run_file_write(wall->around, "cgroup.subtree_control", "+memory");
+    if (error && wall->own[0]) {
+        run_file_write(wall->around, "cgroup.procs", pid);
+        rmdir(wall->own);
+        wall->own[0] = '\0';
+    }
+    return error;
+}
+
+static int make_v2(run_wall *wall, uint64_t limit_bytes)
+{
+    char path[RUN_PATH_BYTES];
+    int error = run_file_write_number(wall->folder, "memory.high", limit_bytes);
+    if (error)
+        return error;
+    wall->event_fd = open(run_path(wall->folder, "memory.events", path), O_RDONLY | O_CLOEXEC);
+    wall->kind = RUN_WALL_V2;
+    return 0;
+}
+
+/* ── both ───────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+void run_wall_make(run_wall *wall, const hr_survey *survey, uint64_t limit_bytes, uint64_t ceiling_bytes)
+{
+    char name[32], size[16];
+    *wall = (run_wall){.event_fd = -1, .now_bytes = limit_bytes, .ceiling_bytes = ceiling_bytes};
+    if (!survey->cgroup_folder) {
+        say(wall, "none: the cgroup that this process is in cannot be seen; looking often is all that holds");
+        return;
+    }
+    snprintf(wall->around, sizeof wall->around, "%s", survey->cgroup_folder);
+    snprintf(name, sizeof name, "headroom-%d", getpid());
+    run_path(wall->around, name, wall->folder);
+    int error = survey->cgroup_version == 2 ? hand_on(wall) : 0;
+    if (!error)
+        error = mkdir(wall->folder, 0755) == 0 ? 0 : -errno;
+    if (!error) {
+        error = survey->cgroup_version == 1 ? make_v1(wall, limit_bytes) : make_v2(wall, limit_bytes);
+        if (error)
+            rmdir(wall->folder);
+    }
+    hr_size_format(limit_bytes, size, sizeof size);
+    if (error)
+        say(wall, "none: no cgroup can be made in %.300s (%s); looking often is all that holds", wall->around,
+            strerror(-error));
+    else if (wall->kind == RUN_WALL_V1)
+        say(wall, "cgroup v1 at %s: the tree sleeps there, the kernel's killer is off", size);
+    else
+        say(wall, "cgroup v2, memory.high at %s: the tree is slowed down there", size);
+}
+
+int run_wall_enter(const run_wall *wall)
+{
+    return wall->kind == RUN_WALL_NONE ? 0 : run_file_write(wall->folder, "cgroup.procs", "0");
+}
+
+bool run_wall_is_hit(run_wall *wall)
+{
+    uint64_t number = 0, before = wall->highs;
+    if (wall->kind == RUN_WALL_V1)
+        return run_file_number(wall->folder, "memory.oom_control", "under_oom", &number) && number > 0;
+    if (wall->kind == RUN_WALL_V2 && run_file_number(wall->folder, "memory.events", "high", &number))
+        wall->highs = number;
+    return wall->highs > before;
+}
+
+int run_wall_set(run_wall *wall, uint64_t bytes)
+{
+    const char *file = wall->kind == RUN_WALL_V1 ? "memory.limit_in_bytes" : "memory.high";
+    int error = wall->kind == RUN_WALL_NONE ? 0 : run_file_write_number(wall->folder, file, bytes);
+    if (!error)
+        wall->now_bytes = bytes;
+    return error;
+}
+
+void run_wall_yield(run_wall *wall)
+{
+    if (wall->now_bytes >= wall->ceiling_bytes)
+        return;
+    uint64_t step = (wall->ceiling_bytes - wall->now_bytes) / 2;
+    if (step >= RAISE_MIN_BYTES)
+        run_wall_set(wall, wall->now_bytes + step);
+}
+
+bool run_wall_freeze(run_wall *wall, bool freeze)
+{
+    if (wall->kind != RUN_WALL_V2 || run_file_write(wall->folder, "cgroup.freeze", freeze ? "1" : "0") != 0)
+        return false;
+    wall->frozen = freeze;
+    return true;
+}
+
+bool run_wall_kill(const run_wall *wall)
+{
+    return wall->kind == RUN_WALL_V2 && run_file_write(wall->folder, "cgroup.kill", "1") == 0;
+}
+
+int run_wall_reclaim(const run_wall *wall, uint64_t bytes)
+{
+    if (wall->kind == RUN_WALL_V2)
+        return run_file_write_number(wall->folder, "memory.reclaim", bytes);
+    return wall->kind == RUN_WALL_V1 ? run_file_write(wall->folder, "memory.force_empty", "0") : -ENOTSUP;
+}
+
+/* Version 1 counts in the group of the process that was killed, version 2 in all above it too. */
+static uint64_t kills_below(const char *folder)
+{
+    uint64_t kills = 0;
+    run_file_number(folder, "memory.oom_control", "oom_kill", &kills);
+    DIR *groups = opendir(folder);
+    for (struct dirent *each = groups ? readdir(groups) : NULL; each; each = readdir(groups)) {
+        char below[RUN_PATH_BYTES];
+        if (each->d_type == DT_DIR && each->d_name[0] != '.')
+            kills += kills_below(run_path(folder, each->d_name, below));
+    }
+    if (groups)
+        closedir(groups);
+    return kills;
+}
+
+uint64_t run_wall_kills(const run_wall *wall)
+{
+    uint64_t kills = 0;
+    if (wall->kind == RUN_WALL_V2)
+        run_file_number(wall->folder, "memory.events", "oom_kill", &kills);
+    else if (wall->kind == RUN_WALL_V1)
+        kills = kills_below(wall->folder);
+    return kills;
+}
+
+uint64_t run_wall_peak(const run_wall *wall)
+{
+    uint64_t peak;
+    const char *file = wall->kind == RUN_WALL_V1 ? "memory.max_usage_in_bytes" : "memory.peak";
+    return wall->kind != RUN_WALL_NONE && run_file_number(wall->folder, file, NULL, &peak) ? peak : HR_NONE;
+}
+
+void run_wall_remove(run_wall *wall)
+{
+    char pid[16];
+    if (wall->kind == RUN_WALL_NONE)
+        return;
+    if (wall->event_fd >= 0)
+        close(wall->event_fd);
+    if (wall->kind == RUN_WALL_V1) { /* what sleeps goes on, and what stays behind is the kernel's again */
+        run_file_write(wall->folder, "memory.limit_in_bytes", "-1");
+        run_file_write(wall->folder, "memory.oom_control", "0");
+    } else {
+        run_file_write(wall->folder, "memory.high", "max");
+        run_file_write(wall->folder, "cgroup.freeze", "0");
+    }
+    remove_group(wall->folder, wall->own[0] ? wall->own : wall->around);
+    if (wall->own[0]) { /* back to where it came from, which has no controller to hand on then */
+        snprintf(pid, sizeof pid, "%d", getpid());
+        run_file_write(wall->around, "cgroup.subtree_control", "-memory");
+        run_file_write(wall->around, "cgroup.procs", pid);
+        remove_group(wall->own, wall->around);
+    }
+    wall->kind = RUN_WALL_NONE;
+}

@@ -1,0 +1,52 @@
+#!/bin/sh
+# In the guest: headroom run behind a wall of cgroup v2, in groups with a limit of 100 MiB. A program that is alone in its
+# group may hand its memory controller on, so the wall is built; beside another process it is not, and looking often holds.
+failed=0
+groups=/sys/fs/cgroup
+echo +memory >$groups/cgroup.subtree_control
+
+# in_group NAME COMMAND...: in place of a shell in the group.
+in_group() {
+    mkdir -p "$groups/$1"
+    echo 100M >"$groups/$1/memory.max"
+    sh -c 'echo 0 >"$0/cgroup.procs"; shift; exec "$@"' "$groups/$1" "$@"
+}
+
+# expect NAME STATUS WALL: what came of the last one.
+expect() {
+    kills=$(awk '$1 == "oom_kill" { print $2 }' "$groups/$1/memory.events")
+    left=$(find "$groups/$1" -mindepth 1 -type d | wc -l)
+    if [ "$status" = "$2" ] && [ "$kills" = 0 ] && [ "$left" = 0 ] && grep -q "wall: $3" /tmp/run.errors; then
+        echo "ok: $1"
+    else
+        echo "FAILED: $1: status $status, $kills kills, $left groups left"
+        sed 's/^/    /' /tmp/run.errors
+        failed=1
+    fi
+}
+
+in_group signal /tests/headroom run -- /tests/hog 200M 2>/tmp/run.errors
+status=$?
+expect signal 143 'cgroup v2'
+
+in_group deaf /tests/headroom run --grace 1s -- /tests/hog 200M --deaf 2>/tmp/run.errors
+status=$?
+expect deaf 137 'cgroup v2'
+
+in_group crowded sh -c 'sleep 300 & /tests/headroom run -- /tests/hog 200M; status=$?; kill $!; exit $status' 2>/tmp/run.errors
+status=$?
+expect crowded 143 none
+
+in_group frozen /tests/headroom run --limit 60M --on-limit freeze -- /tests/hog 80M 2>/tmp/run.errors &
+run=$!
+round=0
+while [ $round -lt 600 ] && ! grep -q 'is frozen at' /tmp/run.errors; do
+    usleep 100000
+    round=$((round + 1))
+done
+grep -q 'frozen 1' $groups/frozen/headroom-*/cgroup.events || { echo "FAILED: its group is not frozen"; failed=1; }
+/tests/headroom limit --set 95M "$(pidof hog)" || failed=1
+wait $run
+status=$?
+expect frozen 0 'cgroup v2'
+exit $failed
