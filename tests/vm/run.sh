@@ -14,7 +14,7 @@ source_dir=$(cd "$here/../.." && pwd)
 build=$(cd "${1:-${HEADROOM_BUILD_DIR:-$here/../../build/release}}" && pwd)
 cache=$build/vm
 disk_mib=512
-programs=(guard/test_guard guard/test_guard_fork os/test_heap os/test_resident)
+programs=(guard/test_guard os/test_heap os/test_resident)
 for program in "$build"/tests/*/test_*_cgroup; do
     [ ! -x "$program" ] || programs+=("${program#"$build"/tests/}")
 done
@@ -53,6 +53,7 @@ add_program() { # program place
 
 root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT
+chmod 755 "$root" # it becomes the guest's /: a process of another user found no cgroup below one of mode 700
 mkdir -p "$root"/{bin,proc,sys,dev,tmp}
 install "$(command -v busybox)" "$root/bin/busybox"
 for program in "${programs[@]}"; do
