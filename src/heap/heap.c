@@ -366,7 +366,10 @@ static uint64_t *word_of(const void *block)
     uint64_t *word = hri_heap_page_word(block);
     if (word && *word)
         return word;
-    return hri_heap_span_has(block) ? hri_heap_front(block) : NULL;
+    hri_heap_lock(); /* a trim may change the span's other pages meanwhile */
+    bool has = hri_heap_span_has(block);
+    hri_heap_unlock();
+    return has ? hri_heap_front(block) : NULL;
 }
 
 static bool find_used(const void *block, uint64_t *word, struct found *ret_found)
