@@ -236,7 +236,7 @@ int hr_survey_again(hr_survey *face)
         return -EINVAL;
     if (hri_process_is_gone(&survey->gauge.process))
         return -ESRCH;
-    hri_gauge_read(&survey->gauge, HRI_READ_IN_PLACE, &survey->reading);
+    hri_gauge_read(&survey->gauge, 0, &survey->reading);
     weigh(survey);
     leave_out_absent(survey);
     return 0;

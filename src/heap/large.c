@@ -55,9 +55,9 @@ static bool delist(hri_heap_slice *slice)
 }
 
 /* Under the lock. */
-static void ask_about(hri_heap_slice *slice)
+static void ask_about(hri_heap_slice *slice, int map)
 {
-    uint64_t absent = hri_pages_absent(hri_heap_slice_address(slice->segment, slice), slice->bytes);
+    uint64_t absent = hri_resident_absent(map, hri_heap_slice_address(slice->segment, slice), slice->bytes);
     set_lazy(slice, hri_min(absent, slice->lazy_bytes));
     hri_heap_list_remove(slice);
     if (absent > 0)
@@ -66,9 +66,10 @@ static void ask_about(hri_heap_slice *slice)
 
 void hri_heap_lazy_measure(unsigned most)
 {
+    int map = hri_resident_open();
     pthread_mutex_lock(&lock);
     for (; most > 0 && lazy.first; most--)
-        ask_about(lazy.first);
+        ask_about(lazy.first, map);
     if (!lazy.first) {
         hri_heap_slice *slice;
         while ((slice = asked.first) != NULL) {
@@ -77,6 +78,7 @@ void hri_heap_lazy_measure(unsigned most)
         }
     }
     pthread_mutex_unlock(&lock);
+    hri_resident_close(map);
 }
 
 void hri_heap_lazy_fork(hri_fork moment)
@@ -180,7 +182,7 @@ static uint64_t give(const hri_heap_run *run, bool resident)
 
 static bool is_resident(const hri_heap_run *run)
 {
-    return hri_pages_absent(hri_heap_run_address(run), run->pages * HRI_HEAP_PAGE) == 0;
+    return hri_resident_absent(-1, hri_heap_run_address(run), run->pages * HRI_HEAP_PAGE) == 0;
 }
 
 uint64_t hri_heap_large_put(void *block)

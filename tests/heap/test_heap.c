@@ -39,7 +39,7 @@ static uint64_t resident_bytes(void)
 {
     uint64_t bytes = 0;
     for (const hri_heap_segment *segment = hri_heap_segment_first(); segment; segment = segment->next)
-        bytes += segment->map_bytes - hri_pages_absent(segment->map, segment->map_bytes);
+        bytes += segment->map_bytes - hri_resident_absent(-1, segment->map, segment->map_bytes);
     return bytes;
 }
 
