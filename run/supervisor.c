@@ -17,6 +17,7 @@
 #define SECOND_NS RUN_SECOND_NS
 #define SUPERVISOR_BYTES (UINT64_C(1) << 20) /* what the supervisor still takes after its start, page tables included */
 #define ACTIONS_WAIT_NS (2 * SECOND_NS)      /* for the actions that still run at the end */
+#define DYING_NS (5 * SECOND_NS)             /* a killed process gives its memory back first */
 #define START_NS (SECOND_NS / 2)             /* so long use is looked at more often: a short run has a peak too */
 #define START_POLL_NS (SECOND_NS / 200)
 
@@ -198,17 +199,19 @@ static void wait_for_actions(run_supervisor *run)
 /* The command was asked to end and has, and some of what it started has not: left alone it would fill the group around. */
 static void end_rest(run_supervisor *run)
 {
+    int64_t until_ns = run_now_ns() + run->options.grace_ns + DYING_NS;
     run_tree_list(&run->tree);
     if (run->tree.count > 0 && !run->killed)
         run_tree_signal(&run->tree, SIGTERM);
-    while (run->tree.count > 0 && !run->killed) {
+    while (run->tree.count > 0 && run_now_ns() < until_ns) {
         struct pollfd file = {.fd = run->signal_fd, .events = POLLIN};
-        run_yield(run);
+        if (!run->killed && run_now_ns() >= run->deadline_ns)
+            run_kill(run, "grace is over");
+        if (!run->killed)
+            run_yield(run);
         poll(&file, 1, 20);
         take_signals(run);
         run_tree_list(&run->tree);
-        if (run->tree.count > 0 && run_now_ns() >= run->deadline_ns)
-            run_kill(run, "grace is over");
     }
 }
 
@@ -290,7 +293,7 @@ static int supervise(run_supervisor *run)
         return status;
     run->control_fd = run_control_open(run);
     watch(run);
-    if (run->asked && !run->options.pid)
+    if ((run->asked || run->killed) && !run->options.pid)
         end_rest(run);
     run->kills = run_wall_kills(&run->wall);
     run_thaw(run, "its watcher leaves");

@@ -47,7 +47,7 @@ static int remove_group(const char *folder, const char *refuge)
         closedir(groups);
     move_all(folder, refuge);
     for (int round = 0; rmdir(folder) != 0; round++) {
-        if (errno != EBUSY || round == 50)
+        if (errno != EBUSY || round == 500)
             return -errno;
         usleep(2000); /* processes that have ended leave a moment later */
     }

@@ -124,8 +124,9 @@ child=$!
 eventually "the command does not begin" test -s "$work/pid"
 kill -KILL $child
 wait $child 2>/dev/null || true
-child=""
 eventually "the command outlives its supervisor" sh -c "! kill -0 $(cat "$work/pid")"
+find /sys/fs/cgroup -name "headroom-$child" -type d -exec rmdir {} + 2>/dev/null || true # nobody is left to do it
+child=""
 
 # Being stopped is seen by who started it; going on, by the command.
 rm "$work/pid"
