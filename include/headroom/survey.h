@@ -22,7 +22,7 @@ extern "C" {
 
 /* One ledger: what is used of one limit. The texts live as long as what they came from. */
 typedef struct hr_ledger {
-    const char *name;     /* "budget", "cgroup", "address space", "data", "host" */
+    const char *name;     /* "budget", "cgroup", "process", "address space", "data", "host" */
     const char *source;   /* the limit: "cgroup v2 /app memory.max", "RLIMIT_AS", "host memory", "limit_bytes" */
     const char *measures; /* what use_bytes counts, in words */
     uint64_t use_bytes;   /* HR_NONE: not known */
