@@ -73,6 +73,9 @@ typedef struct hr_survey {
     size_t signal_count;
     const char *const *unseen; /* what could not be seen, a sentence each */
     size_t unseen_count;
+    uint64_t
+        declared_limit_bytes; /* by HEADROOM_LIMIT in the environment of the process (of the caller under another root);
+                                      HR_NONE: none */
 } hr_survey;
 
 /* Looks at everything once. What is absent or unreadable is no error: it is said in the survey.
