@@ -83,6 +83,7 @@ static void put_figures(json_t *object, const hr_survey *survey, int *error)
     put(object, "use", use(survey), error);
     put(object, "limit_bytes", bytes(survey->limit_bytes), error);
     put(object, "limit_source", text(survey->limit_source), error);
+    put(object, "declared_limit_bytes", bytes(survey->declared_limit_bytes), error);
     put(object, "cgroup_version", survey->cgroup_version ? json_integer(survey->cgroup_version) : json_null(), error);
     put(object, "cgroup_path", text(survey->cgroup_path), error);
     put(object, "cgroup_bytes", bytes(survey->cgroup_bytes), error);

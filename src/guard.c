@@ -253,6 +253,16 @@ static int64_t or_default(int64_t value, int64_t standard)
     return value ? value : standard;
 }
 
+/* The limit on the whole process: the option's, else the environment's. Gives 0, -EINVAL or -ERANGE. */
+static int declare(const hr_guard_options *options, hri_declared *ret_declared)
+{
+    if (options->process_limit_bytes == 0)
+        return hri_declared_parse(getenv(HRI_DECLARED_VARIABLE), ret_declared);
+    if (options->process_limit_bytes != HR_NONE)
+        *ret_declared = (hri_declared){.bytes = options->process_limit_bytes, .source = "process_limit_bytes"};
+    return 0;
+}
+
 static int init_watcher(hr_guard *guard, const hri_environment *environment, const hr_guard_options *options)
 {
     hri_watcher_options watcher = {
@@ -276,7 +286,9 @@ static int init_watcher(hr_guard *guard, const hri_environment *environment, con
     };
     if (watcher.rules.dwell_ns < 0)
         watcher.rules.dwell_ns = 0;
-    int error = hri_level_rules_fit(&watcher.rules);
+    int error = declare(options, &watcher.declared);
+    if (!error)
+        error = hri_level_rules_fit(&watcher.rules);
     return error ? error : hri_watcher_init(&guard->watcher, &watcher);
 }
 

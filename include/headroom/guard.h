@@ -46,11 +46,11 @@ typedef struct hr_figures {
     uint64_t others_bytes;         /* foreign: memory of the cgroup that no budget of this process accounts for */
     uint64_t host_available_bytes; /* what the host could still give */
     double use;                    /* the worst ledger's use ÷ limit, which decides the level */
-    const char *use_source;        /* which ledger that is: "budget", "cgroup", "address space", "data", "host" */
-    uint64_t reliefs;              /* times that relief gave something back */
-    uint64_t relieved_bytes;       /* how much in all */
-    uint64_t cleanups;             /* times that the janitor ran */
-    uint64_t cleaned_bytes;        /* what it gave back in all */
+    const char *use_source;  /* which ledger that is: "budget", "cgroup", "process", "address space", "data", "host" */
+    uint64_t reliefs;        /* times that relief gave something back */
+    uint64_t relieved_bytes; /* how much in all */
+    uint64_t cleanups;       /* times that the janitor ran */
+    uint64_t cleaned_bytes;  /* what it gave back in all */
     uint64_t cleanup_before_bytes; /* the resident set before the last cleanup */
     uint64_t cleanup_after_bytes;  /* and after it */
     uint64_t purges;               /* times that the allocator was asked to return pages */
@@ -121,13 +121,20 @@ typedef struct hr_guard_options {
     /* Guarded processes of one cgroup count their grants together, by a file in /dev/shm that only their user can
      * open: without it each would grant what all of them see free. Negative: this process counts for itself. */
     int share_lease;
+
+    /* A limit on the whole process: its anonymous resident memory, charged or not, as if a cgroup of that size were around
+     * it. It counts in the level, in what is granted, in reports and in the sentence that explains; a smaller limit of the
+     * kernel's still binds. 0: the environment variable HEADROOM_LIMIT, a size such as 512M or a share such as 80% of the
+     * smallest limit that is seen; HR_NONE: none, whatever the environment says. */
+    uint64_t process_limit_bytes;
 } hr_guard_options;
 
 /* Makes a guard, reads the gauges once and starts the monitor thread (unless interval_ns is negative). On glibc it
  * fixes the threshold for mapped blocks at 128 KiB for the whole process, which keeps the heap from fragmenting,
  * unless the environment sets it (MALLOC_MMAP_THRESHOLD_ or GLIBC_TUNABLES).
  *
- * returns  0; -EINVAL for thresholds that contradict each other; -ENOMEM; -EMFILE, -ENFILE; -EAGAIN (no thread); of the
+ * returns  0; -EINVAL for thresholds that contradict each other, or a value of HEADROOM_LIMIT that is no limit (also -ERANGE);
+ *          -ENOMEM; -EMFILE, -ENFILE; -EAGAIN (no thread); of the
  *          history file: -EBUSY if another process writes it, -EBADMSG if it is none (it is left as it is),
  *          -EPROTONOSUPPORT if it is of another version, -ENOENT, -EACCES, -ENOSPC …
  * threads  any

@@ -22,7 +22,7 @@ extern "C" {
 
 /* One ledger: what is used of one limit. The texts live as long as what they came from. */
 typedef struct hr_ledger {
-    const char *name;     /* "budget", "cgroup", "address space", "data", "host" */
+    const char *name;     /* "budget", "cgroup", "process", "address space", "data", "host" */
     const char *source;   /* the limit: "cgroup v2 /app memory.max", "RLIMIT_AS", "host memory", "limit_bytes" */
     const char *measures; /* what use_bytes counts, in words */
     uint64_t use_bytes;   /* HR_NONE: not known */
@@ -77,6 +77,9 @@ typedef struct hr_survey {
     unsigned lease_processes; /* guarded processes that share the smallest limit of a cgroup; 0: none was found */
     unsigned forked_children; /* that share the process's pages: what is rewritten is copied, and charged without a grant */
     const char *cgroup_folder; /* where the files of the process's own group are; NULL: they cannot be seen */
+    uint64_t
+        declared_limit_bytes; /* by HEADROOM_LIMIT in the environment of the process (of the caller under another root);
+                                      HR_NONE: none */
 } hr_survey;
 
 /* Looks at everything once. What is absent or unreadable is no error: it is said in the survey.

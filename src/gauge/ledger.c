@@ -5,7 +5,7 @@
 
 const char *hri_ledger_text(hri_ledger_kind kind)
 {
-    static const char *const names[] = {"budget", "cgroup", "address space", "data", "host"};
+    static const char *const names[] = {"budget", "cgroup", "address space", "data", "host", "process"};
     return names[kind];
 }
 
@@ -97,8 +97,9 @@ struct ledger {
     uint64_t pending_bytes;
 };
 
-/* The ledgers but for the root's own, by index: the process's three, then a cgroup each. */
+/* The ledgers but for the root's own, by index: the process's four, then a cgroup each. */
 enum {
+    DECLARED,
     ADDRESS,
     DATA,
     HOST,
@@ -111,6 +112,7 @@ static struct ledger process_ledger(const hri_books *books, unsigned index)
     const hri_process_reading *process = &books->reading->process;
     uint64_t promised = books->ours.promised_bytes, pending = books->ours.pending_bytes;
     struct ledger ledgers[PROCESS_LEDGERS] = {
+        {HRI_LEDGER_PROCESS, hri_add(process->anonymous_bytes, books->reserve_bytes), HR_NONE, pending},
         {HRI_LEDGER_ADDRESS, process->address_bytes, process->address_limit_bytes, promised},
         {HRI_LEDGER_DATA, process->data_bytes, process->data_limit_bytes, promised},
         {HRI_LEDGER_HOST, process->rss_bytes, hri_add(process->rss_bytes, books->reading->host.available_bytes),
@@ -137,13 +139,44 @@ static unsigned kernel_ledgers(const hri_books *books)
 
 static struct ledger kernel_ledger(const hri_books *books, unsigned index)
 {
-    return index < PROCESS_LEDGERS ? process_ledger(books, index) : group_ledger(books, index - PROCESS_LEDGERS);
+    struct ledger ledger =
+        index < PROCESS_LEDGERS ? process_ledger(books, index) : group_ledger(books, index - PROCESS_LEDGERS);
+    if (index == DECLARED)
+        ledger.limit_bytes = hri_ledgers_declared(books);
+    return ledger;
 }
 
 /* The kernel's limit on what one process may have: the host's is all of its memory, whoever uses it now. */
 static uint64_t hard_limit(const hri_books *books, const struct ledger *ledger)
 {
     return ledger->kind == HRI_LEDGER_HOST ? books->reading->host.total_bytes : ledger->limit_bytes;
+}
+
+uint64_t hri_ledgers_declared(const hri_books *books)
+{
+    const hri_declared *declared = &books->reading->declared;
+    uint64_t least = HR_NONE;
+    if (declared->bytes > 0)
+        return declared->bytes;
+    for (unsigned i = DECLARED + 1; declared->share > 0 && i < kernel_ledgers(books); i++) {
+        struct ledger ledger =
+            i < PROCESS_LEDGERS ? process_ledger(books, i) : group_ledger(books, i - PROCESS_LEDGERS);
+        least = hri_min(least, hard_limit(books, &ledger));
+    }
+    return hri_share(least, declared->share);
+}
+
+uint64_t hri_ledgers_free_of_process(const hri_books *books)
+{
+    uint64_t use = books->reading->process.anonymous_bytes, limit = hri_ledgers_declared(books);
+    if (limit == HR_NONE || use == HR_NONE)
+        return HR_NONE;
+    const hri_lease_terms terms = {
+        .limit_bytes = limit,
+        .use_bytes = hri_add(use, books->reserve_bytes),
+        .pending_bytes = books->ours.pending_bytes,
+    };
+    return hri_lease_free(&terms);
 }
 
 /* The smallest of the kernel's limits; HR_NONE: there is none, and its index is -1. */
@@ -208,9 +241,10 @@ static bool budget_binds(const hri_books *books, const hri_ledgers *ledgers)
     return !books->no_budget && books->accounts.own_limit_bytes <= ledgers->kernel_limit_bytes;
 }
 
-static const char *source_of(unsigned index, const char *const *groups)
+static const char *source_of(const hri_books *books, unsigned index, const char *const *groups)
 {
-    static const char *const sources[PROCESS_LEDGERS] = {"RLIMIT_AS", "RLIMIT_DATA", "host memory"};
+    const char *const sources[PROCESS_LEDGERS] = {books->reading->declared.source, "RLIMIT_AS", "RLIMIT_DATA",
+                                                  "host memory"};
     return index < PROCESS_LEDGERS ? sources[index] : groups[index - PROCESS_LEDGERS];
 }
 
@@ -218,7 +252,7 @@ const char *hri_ledgers_source(const hri_books *books, const hri_ledgers *ledger
 {
     if (budget_binds(books, ledgers))
         return "limit_bytes";
-    return ledgers->kernel_limit_index < 0 ? NULL : source_of((unsigned)ledgers->kernel_limit_index, groups);
+    return ledgers->kernel_limit_index < 0 ? NULL : source_of(books, (unsigned)ledgers->kernel_limit_index, groups);
 }
 
 static hr_ledger describe_budget(const hri_books *books, const hri_ledgers *ledgers, const char *const *groups)
@@ -246,6 +280,9 @@ static const char *what_it_measures(hri_ledger_kind kind)
         return "the process's address space (VmSize), whether it is resident or not";
     case HRI_LEDGER_DATA:
         return "the process's private writable mappings, heap and stack (VmData), resident or not";
+    case HRI_LEDGER_PROCESS:
+        return "the process's anonymous resident memory, whether it is charged or not; the limit is one that was "
+               "declared";
     default:
         return "the process's resident set; its limit is that and what the host could still give";
     }
@@ -259,7 +296,7 @@ static hr_ledger describe(const hri_books *books, const hri_ledgers *ledgers, un
         ledger.limit_bytes = reading->host.total_bytes;
     return (hr_ledger){
         .name = hri_ledger_text(ledger.kind),
-        .source = source_of(index, groups),
+        .source = source_of(books, index, groups),
         .measures = what_it_measures(ledger.kind),
         .use_bytes = ledger.use_bytes,
         .limit_bytes = ledger.limit_bytes,
@@ -279,7 +316,8 @@ size_t hri_ledgers_list(const hri_books *books, const hri_ledgers *ledgers, cons
     for (unsigned i = PROCESS_LEDGERS; i < kernel_ledgers(books); i++)
         ret_list[count++] = describe(books, ledgers, i, groups);
     for (unsigned i = 0; i < PROCESS_LEDGERS; i++)
-        ret_list[count++] = describe(books, ledgers, i, groups);
+        if (i != DECLARED || hri_ledgers_declared(books) != HR_NONE)
+            ret_list[count++] = describe(books, ledgers, i, groups);
     return count;
 }
 

@@ -23,6 +23,7 @@ typedef enum hri_ledger_kind {
     HRI_LEDGER_ADDRESS,
     HRI_LEDGER_DATA,
     HRI_LEDGER_HOST,
+    HRI_LEDGER_PROCESS,
 } hri_ledger_kind;
 
 /* What is ours of a reading: as it was just before it was made. */
@@ -65,8 +66,8 @@ void hri_ledgers_compute(const hri_books *books, hri_ledgers *ret_ledgers);
 const char *hri_ledgers_source(const hri_books *books, const hri_ledgers *ledgers, const char *const *groups);
 
 /* Lists the ledgers of `books` for people, of which `ledgers` was computed: the budget, the groups from the own one
- * upwards, address space, data, host. Gives their number, HRI_LEDGERS_MAX at the most. */
-#define HRI_LEDGERS_MAX (HRI_CGROUP_DEPTH + 4)
+ * upwards, the declared limit where there is one, address space, data, host. Gives their number, HRI_LEDGERS_MAX at the most. */
+#define HRI_LEDGERS_MAX (HRI_CGROUP_DEPTH + 5)
 size_t hri_ledgers_list(const hri_books *books, const hri_ledgers *ledgers, const char *const *groups,
                         hr_ledger ret_list[HRI_LEDGERS_MAX]);
 
@@ -83,5 +84,11 @@ uint64_t hri_ledgers_crossing(const hri_books *books, double threshold);
  * limits, beyond which malloc() fails, are left out. */
 uint64_t hri_ledgers_free_of_groups(const hri_books *books, uint64_t *ret_margin);
 uint64_t hri_ledgers_free_of_host(const hri_books *books);
+
+/* The same of the declared limit, which stands for one that kills. */
+uint64_t hri_ledgers_free_of_process(const hri_books *books);
+
+/* The declared limit; a share is one of the smallest other limit. HR_NONE: there is none. */
+uint64_t hri_ledgers_declared(const hri_books *books);
 
 #endif

@@ -4,6 +4,7 @@
 #define HRI_GAUGE_READING_H
 
 #include "base/clock.h"
+#include "gauge/declared.h"
 #include "os/cgroup.h"
 #include "os/file.h"
 #include "os/process.h"
@@ -51,6 +52,7 @@ typedef struct hri_reading {
     hri_lasting unmapped[HRI_CGROUP_DEPTH];      /* of the groups' unmapped_bytes */
     uint64_t lag_bytes;                          /* by how much the groups' counters may be off */
     int binding;                                 /* the group with the smallest limit; -1: none is limited */
+    hri_declared declared;                       /* set by whoever keeps the reading, and left as it is */
 } hri_reading;
 
 /* Finds and opens the gauges of a site. Gives 0, -ENOMEM, -EMFILE or -ENFILE. */

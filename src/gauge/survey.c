@@ -8,6 +8,7 @@
 #include "gauge/levels.h"
 #include "os/children.h"
 #include "os/clock.h"
+#include "os/environment.h"
 #include "os/feature.h"
 #include "os/file.h"
 #include "os/heap.h"
@@ -116,6 +117,45 @@ static void show_group(hr_survey *face, const hri_reading *reading)
     face->cgroup_cache_bytes = reading->groups[shown].cache_bytes;
 }
 
+/* Reads a variable of the process. NULL: it is not set, or that cannot be found out, which is said then. */
+static char *variable(struct survey *survey, const char *name)
+{
+    char *value = NULL;
+    int error = hri_environment_read(&survey->gauge.site, name, &value);
+    if (error == -ENOMEM || hri_file_shortage(error))
+        survey->findings.shortage = error;
+    else if (error && error != -ENODATA)
+        hri_findings_add(&survey->findings,
+                         "The environment of process %d cannot be read: %s. Whether it has %s is not known.",
+                         survey->gauge.site.pid, strerror(-error), name);
+    return value;
+}
+
+/* What the environment declares, and what it hints at: the last may be no more than what was asked for. */
+static void ask_environment(struct survey *survey)
+{
+    static const char *const platforms[] = {"SLURM_MEM_PER_NODE", "NOMAD_MEMORY_LIMIT",
+                                            "ECS_CONTAINER_METADATA_URI_V4"};
+    char *declared = variable(survey, HRI_DECLARED_VARIABLE);
+    if (hri_declared_parse(declared, &survey->reading.declared) != 0)
+        hri_findings_add(&survey->findings,
+                         HRI_DECLARED_VARIABLE
+                         " is '%s', which is no size such as 512M and no share such as 80%%: it declares "
+                         "nothing, and guards of the process cannot be made.",
+                         declared);
+    free(declared);
+    for (size_t i = 0; i < sizeof platforms / sizeof *platforms && !survey->findings.shortage; i++) {
+        char *value = variable(survey, platforms[i]);
+        if (value)
+            hri_findings_add(
+                &survey->findings,
+                "%s is '%s': the platform may have a limit that cannot be seen from inside. " HRI_DECLARED_VARIABLE
+                " declares it.",
+                platforms[i], value);
+        free(value);
+    }
+}
+
 /* Weighs what was read. */
 static void weigh(struct survey *survey)
 {
@@ -128,6 +168,7 @@ static void weigh(struct survey *survey)
     face->ledgers = survey->ledgers;
     face->use = ledgers.use;
     face->limit_bytes = ledgers.kernel_limit_bytes;
+    face->declared_limit_bytes = hri_ledgers_declared(&books);
     face->limit_source = hri_ledgers_source(&books, &ledgers, survey->gauge.sources);
     face->rss_bytes = reading->process.rss_bytes;
     face->host_total_bytes = reading->host.total_bytes;
@@ -169,6 +210,7 @@ static int fill(struct survey *survey)
     int error = ask_signals(survey);
     if (error)
         return error;
+    ask_environment(survey);
     hri_gauge_read(&survey->gauge, HRI_READ_ALL, &survey->reading);
     hri_gauge_read_unlimited(&survey->gauge, &survey->reading);
     weigh(survey);

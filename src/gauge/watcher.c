@@ -133,6 +133,7 @@ static void issue_lease(hri_watcher *watcher, const hri_books *books, uint64_t s
     if (books->reading->host_time_ns == books->reading->time_ns)
         watcher->host_lease = hri_lease_issue(sample_bytes, hri_ledgers_free_of_host(books), 0);
     free_bytes = hri_min(free_bytes, hri_lease_left(&watcher->host_lease, sample_bytes));
+    free_bytes = hri_min(free_bytes, hri_ledgers_free_of_process(books));
     watcher->lease = hri_lease_issue(sample_bytes, free_bytes, margin_bytes);
     bool alone = sharing->strangers == 0 || free_bytes == HR_NONE;
     if (watcher->shares) /* what may be granted without another reading is as good as granted to strangers */
@@ -403,6 +404,7 @@ int hri_watcher_init(hri_watcher *watcher, const hri_watcher_options *options)
         .host_lease = hri_lease_without_limit(),
         .counter = hri_word_alone,
         .shares = options->shares,
+        .reading = {.declared = options->declared},
     };
     int error = hri_gauge_open(&watcher->gauge, &(hri_site){.root = options->root}, options->clock);
     if (error)

@@ -98,6 +98,7 @@ typedef struct hri_watcher {
 typedef struct hri_watcher_options {
     hri_level_rules rules; /* fitted */
     const char *root;      /* where /proc and /sys are: "" for the machine itself */
+    hri_declared declared;
     const hri_clock *clock;
     hri_budget_tree *tree;
     bool purges; /* see hri_watcher */

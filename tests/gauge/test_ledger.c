@@ -223,6 +223,42 @@ static void charges_call_where_the_budgets_own_threshold_is(void **state)
 
 #define TEST(function) cmocka_unit_test_setup(function, set_up)
 
+/* Prevents memory that nobody charged from being seen in no ledger where no cgroup has a limit. */
+static void a_declared_limit_is_a_ledger_like_any_other(void **state)
+{
+    (void)state;
+    hr_ledger list[HRI_LEDGERS_MAX];
+    static const char *const groups[] = {"group", "parent"};
+    assert_true(hri_ledgers_free_of_process(&books) == HR_NONE);
+    hri_ledgers ledgers = compute();
+    size_t before = hri_ledgers_list(&books, &ledgers, groups, list);
+    reading.declared = (hri_declared){.bytes = 48 * MIB, .source = "HEADROOM_LIMIT"};
+    reading.process.anonymous_bytes = 36 * MIB;
+    books.ours.pending_bytes = 6 * MIB;
+    ledgers = compute();
+    assert_int_equal(ledgers.worst, HRI_LEDGER_PROCESS);
+    assert_true(fabs(ledgers.use - 0.75) < 1e-9);
+    assert_true(ledgers.kernel_limit_bytes == 48 * MIB);
+    assert_string_equal(hri_ledgers_source(&books, &ledgers, groups), "HEADROOM_LIMIT");
+    assert_true(hri_ledgers_free_of_process(&books) == 6 * MIB);
+    assert_int_equal(hri_ledgers_list(&books, &ledgers, groups, list), before + 1);
+    reading.groups[0].limit_bytes = 45 * MIB; /* a smaller limit of the kernel's still binds */
+    ledgers = compute();
+    assert_string_equal(hri_ledgers_source(&books, &ledgers, groups), "group");
+}
+
+static void a_declared_share_is_one_of_the_smallest_limit(void **state)
+{
+    (void)state;
+    reading.declared = (hri_declared){.share = 0.8, .source = "HEADROOM_LIMIT"};
+    assert_true(hri_ledgers_declared(&books) == 80 * MIB);
+    reading.process.data_limit_bytes = 50 * MIB;
+    assert_true(hri_ledgers_declared(&books) == 40 * MIB);
+    nothing_known_is_nothing_used(state);
+    reading.declared = (hri_declared){.share = 0.8, .source = "HEADROOM_LIMIT"};
+    assert_true(hri_ledgers_declared(&books) == HR_NONE);
+}
+
 /* Prevents "host memory" from being named where lxcfs shows a container its own limit as the host's memory. */
 static void of_equal_limits_the_cgroups_is_named(void **state)
 {
@@ -258,6 +294,8 @@ int main(void)
         TEST(a_limit_of_0_is_full),
         TEST(nothing_known_is_nothing_used),
         TEST(the_ceiling_counts_what_is_granted_and_not_yet_touched),
+        TEST(a_declared_limit_is_a_ledger_like_any_other),
+        TEST(a_declared_share_is_one_of_the_smallest_limit),
         TEST(beyond_a_threshold_the_room_is_negative),
         TEST(charges_call_where_the_budgets_own_threshold_is),
         TEST(of_equal_limits_the_cgroups_is_named),

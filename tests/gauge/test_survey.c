@@ -6,6 +6,7 @@
 #include <headroom/headroom.h>
 #include <math.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -52,6 +53,55 @@ static bool is_unseen(const char *words)
             return true;
     }
     return false;
+}
+
+static void a_limit_that_is_declared_is_a_ledger(void **state)
+{
+    (void)state;
+    hrt_world_set_group(&world, 100 * MIB, 40 * MIB, 0);
+    assert_int_equal(setenv("HEADROOM_LIMIT", "60%", 1), 0);
+    assert_int_equal(setenv("NOMAD_MEMORY_LIMIT", "300", 1), 0);
+    look_at_world();
+    unsetenv("HEADROOM_LIMIT");
+    unsetenv("NOMAD_MEMORY_LIMIT");
+    assert_int_equal(survey->declared_limit_bytes, 60 * MIB);
+    assert_int_equal(ledger("HEADROOM_LIMIT")->limit_bytes, 60 * MIB);
+    assert_true(ledger("HEADROOM_LIMIT")->binds);
+    assert_true(is_unseen("NOMAD_MEMORY_LIMIT is '300'"));
+}
+
+static void a_value_that_declares_nothing_is_told(void **state)
+{
+    (void)state;
+    assert_int_equal(setenv("HEADROOM_LIMIT", "much", 1), 0);
+    look_at_world();
+    unsetenv("HEADROOM_LIMIT");
+    assert_true(survey->declared_limit_bytes == HR_NONE);
+    assert_true(is_unseen("'much', which is no size"));
+}
+
+/* Its environment is the one that it was started with, not the caller's. */
+static void another_process_declares_its_own(void **state)
+{
+    (void)state;
+    assert_int_equal(setenv("HEADROOM_LIMIT", "300M", 1), 0);
+    pid_t child = fork();
+    if (child == 0)
+        execlp("sleep", "sleep", "60", (char *)NULL);
+    assert_int_equal(setenv("HEADROOM_LIMIT", "200M", 1), 0);
+    for (int i = 0; i < 1000; i++) { /* until it has its own environment */
+        hr_survey_free(survey);
+        survey = NULL;
+        assert_int_equal(hr_survey_new(&(hr_survey_options){.pid = child}, &survey), 0);
+        if (survey->declared_limit_bytes == 300 * MIB)
+            break;
+        usleep(10000);
+    }
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+    unsetenv("HEADROOM_LIMIT");
+    assert_int_equal(survey->declared_limit_bytes, 300 * MIB);
+    assert_int_equal(ledger("HEADROOM_LIMIT")->limit_bytes, 300 * MIB);
 }
 
 static void another_root_tells_where_a_process_stands_and_no_more(void **state)
@@ -287,6 +337,9 @@ static void a_survey_that_stays_shows_what_has_changed(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(a_limit_that_is_declared_is_a_ledger),
+        TEST(a_value_that_declares_nothing_is_told),
+        TEST(another_process_declares_its_own),
         TEST(another_root_tells_where_a_process_stands_and_no_more),
         TEST(an_ancestor_may_bind),
         TEST(without_a_limited_group_the_host_is_the_limit),

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A limit that is declared: where the platform hides its own (a nested namespace, gVisor, a batch system), or where the
+ * whole process is to stay below a size, whether its memory is charged or not. It is a ledger like the kernel's. */
+#ifndef HRI_GAUGE_DECLARED_H
+#define HRI_GAUGE_DECLARED_H
+
+#include <stdint.h>
+
+#define HRI_DECLARED_VARIABLE "HEADROOM_LIMIT"
+
+typedef struct hri_declared {
+    uint64_t bytes;     /* 0: none, or a share */
+    double share;       /* of the smallest limit that is seen; 0: none */
+    const char *source; /* a constant that names it */
+} hri_declared;
+
+/* Reads a value of HEADROOM_LIMIT: a size such as "512M", or a share such as "80%". NULL, an empty text, "none" and
+ * "unlimited" declare nothing. Gives 0; -EINVAL if the text is neither, or the limit is 0 or over 100 %; -ERANGE. */
+int hri_declared_parse(const char *text, hri_declared *ret_declared);
+
+#endif
