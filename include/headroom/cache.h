@@ -72,7 +72,7 @@ typedef struct hr_cache_options {
 typedef struct hr_cache_ref {
     const void *data; /* aligned for any type, unless it is the caller's own */
     size_t size;
-    void *entry_;           /* the library's, from here on */
+    void *entry_;            /* the library's, from here on */
     struct hr_cache *cache_; /* scope.h */
     uintptr_t seal_;
 } hr_cache_ref;

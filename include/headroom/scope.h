@@ -263,7 +263,8 @@ static inline void hr_deferred_run_(hr_deferred_ *deferred)
         sizeof(((function)((void *)0), 0)) > 0, "a function of a pointer or an integer");                              \
     _Pragma("GCC diagnostic error \"-Wint-conversion\"")                                                               \
         _Pragma("GCC diagnostic error \"-Wincompatible-pointer-types\"") _Static_assert(                               \
-            _Generic((argument), float: 0, double: 0, long double: 0, default: 1) && sizeof((function)(argument), 0),  \
+            _Generic((argument), float : 0, double : 0, long double : 0, default : 1) &&                               \
+                sizeof((function)(argument), 0),                                                                       \
             "a pointer or an integer");                                                                                \
     _Pragma("GCC diagnostic pop")
 

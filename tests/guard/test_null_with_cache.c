@@ -447,8 +447,16 @@ static void no_call_is_forgotten(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(base_and_guard), TEST(budgets), TEST(blocks),  TEST(pools),   TEST(slices),
-        TEST(relief),         TEST(streams), TEST(batches), TEST(reports), TEST(caches),
+        TEST(base_and_guard),
+        TEST(budgets),
+        TEST(blocks),
+        TEST(pools),
+        TEST(slices),
+        TEST(relief),
+        TEST(streams),
+        TEST(batches),
+        TEST(reports),
+        TEST(caches),
         TEST(no_call_is_forgotten),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
