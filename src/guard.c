@@ -21,6 +21,7 @@
 #include <stdlib.h>
 
 #define INTERVAL_NS (1 * HRI_SECOND)
+#define INTERVAL_MIN_NS (1 * HRI_MILLISECOND)
 #define DWELL_NS (1 * HRI_SECOND)
 #define CLEANUP_INTERVAL_NS (30 * HRI_SECOND)
 #define PURGE_INTERVAL_NS (1 * HRI_SECOND)
@@ -248,6 +249,11 @@ static int64_t monitor_round(void *context)
 
 /* ── making and freeing ─────────────────────────────────────────────────────────────────────────────────────────── */
 
+int64_t hri_guard_interval(int64_t asked_ns)
+{
+    return asked_ns > 0 ? hri_later(asked_ns, INTERVAL_MIN_NS) : INTERVAL_NS;
+}
+
 static int64_t or_default(int64_t value, int64_t standard)
 {
     return value ? value : standard;
@@ -434,7 +440,7 @@ int hri_guard_new_in(const hri_environment *environment, const hr_guard_options 
     guard->cleanup_interval_ns = or_default(options->cleanup_interval_ns, CLEANUP_INTERVAL_NS);
     guard->next_cleanup_ns = hri_clock_now(guard->clock) + guard->cleanup_interval_ns;
     atomic_init(&guard->fd, -1);
-    atomic_init(&guard->interval_ns, options->interval_ns > 0 ? options->interval_ns : INTERVAL_NS);
+    atomic_init(&guard->interval_ns, hri_guard_interval(options->interval_ns));
     int error = init(guard, environment, options);
     if (error) {
         free(guard);

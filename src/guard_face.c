@@ -19,11 +19,13 @@ hr_budget *hr_guard_root(hr_guard *guard)
 
 hr_level hr_guard_level(const hr_guard *guard)
 {
-    return hri_level_word_get(&guard->watcher.word);
+    return guard ? hri_level_word_get(&guard->watcher.word) : HR_NORMAL;
 }
 
 hr_level hr_guard_check(hr_guard *guard)
 {
+    if (!guard)
+        return HR_NORMAL;
     hri_watcher_look(&guard->watcher, HRI_LOOK_FRESH | HRI_LOOK_ALL | HRI_LOOK_STRAIGHT);
     hri_relief_act(&guard->relief, HRI_ACTOR_CALLER);
     hri_guard_record(guard);
@@ -160,7 +162,7 @@ int hr_guard_start(hr_guard *guard, int64_t interval_ns)
     if (hri_monitor_is_running(&guard->monitor))
         return -EALREADY;
     if (interval_ns > 0)
-        atomic_store_explicit(&guard->interval_ns, interval_ns, memory_order_relaxed);
+        atomic_store_explicit(&guard->interval_ns, hri_guard_interval(interval_ns), memory_order_relaxed);
     return hri_watcher_start(&guard->watcher, &guard->monitor);
 }
 
@@ -194,17 +196,18 @@ void hr_reclaimer_remove(hr_guard *guard, hr_reclaimer *node)
 
 uint64_t hr_relieve(hr_guard *guard, uint64_t want_bytes)
 {
-    return hri_relief_relieve(&guard->relief, want_bytes);
+    return guard ? hri_relief_relieve(&guard->relief, want_bytes) : 0;
 }
 
 uint64_t hr_cleanup(hr_guard *guard)
 {
-    return hri_relief_clean(&guard->relief);
+    return guard ? hri_relief_clean(&guard->relief) : 0;
 }
 
 hr_verdict hr_admit(hr_guard *guard, const hr_request *request, hr_ticket *ret_ticket)
 {
-    if (!guard || !request || !ret_ticket) {
+    bool foreign = guard && request && request->budget && request->budget->tree != &guard->tree;
+    if (!guard || !request || !ret_ticket || foreign) {
         if (ret_ticket)
             *ret_ticket = (hr_ticket){.limit_name = "", .verdict = HR_REFUSED_NO_BUDGET};
         return HR_REFUSED_NO_BUDGET;

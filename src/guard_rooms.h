@@ -57,6 +57,9 @@ void hri_guard_delist(hr_guard *guard);
 /* Makes the registry of those who can yield, once the rooms that it connects are there. Gives 0 or a negative errno. */
 int hri_guard_init_yielders(hr_guard *guard);
 
+/* The interval that is taken for the one that was asked for: at least 1 ms. */
+int64_t hri_guard_interval(int64_t asked_ns);
+
 /* Adds the figures of this moment to the history, and who holds most. */
 void hri_guard_record(hr_guard *guard);
 void hri_guard_note_holders(hr_guard *guard);

@@ -130,7 +130,7 @@ HR_API HR_MUST_CHECK int hr_budget_charge_wait(hr_budget *budget, uint64_t bytes
 
 /* Gives charged bytes back to the budget and all its ancestors. Never fails. Giving back more than is held is a
  * fault of the caller: debug builds abort, release builds stop at 0 and count it (hr_figures.faults) when the surplus is
- * found, at the latest by the next read. `budget` is not NULL.
+ * found, at the latest by the next read. NULL is fine.
  *
  * threads  any, also another one than charged; signal handlers too, but with a guard that has no monitor thread only where
  *          its callback may run in them
@@ -178,14 +178,14 @@ HR_API int hr_budget_walk(hr_guard *guard, hr_budget_walk_fn *visit, void *conte
 
 /* Names the budget that a budget is below.
  *
- * returns  the parent; NULL for a guard's root
+ * returns  the parent; NULL for a guard's root, and for NULL
  * threads  any
  */
 HR_API hr_budget *hr_budget_parent(const hr_budget *budget);
 
 /* Names a budget: as it was given, "root" for a guard's root.
  *
- * returns  a string that lives as long as the budget
+ * returns  a string that lives as long as the budget; "" for NULL
  * threads  any
  */
 HR_API const char *hr_budget_name(const hr_budget *budget);
@@ -240,12 +240,14 @@ HR_API void hr_free(void *block);
 
 /* As hr_alloc() for a copy of a string.
  *
+ * returns  the copy; NULL with errno as hr_alloc(), EINVAL without a text
  * undo     hr_free()
  */
 HR_API HR_MUST_CHECK char *hr_strdup(hr_budget *budget, const char *text);
 
 /* As hr_alloc() for a copy of `size` bytes.
  *
+ * returns  the copy; NULL with errno as hr_alloc(), EINVAL where there are no bytes to copy
  * undo     hr_free()
  */
 HR_API HR_MUST_CHECK void *hr_memdup(hr_budget *budget, const void *bytes, size_t size);

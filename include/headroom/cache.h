@@ -91,7 +91,9 @@ typedef struct hr_cache_options {
 typedef struct hr_cache_ref {
     void *data;   /* aligned for any type, unless it is the caller's own; written only from reserve to commit */
     size_t size;  /* before a commit it may be made smaller */
-    void *entry_; /* the library's */
+    void *entry_; /* the library's, from here on */
+    struct hr_cache *cache_; /* scope.h */
+    uintptr_t seal_;
 } hr_cache_ref;
 
 /* Since the cache was made; bytes are of this instant. */

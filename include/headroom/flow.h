@@ -387,7 +387,9 @@ HR_API HR_MUST_CHECK int hr_batch_new(const hr_batch_options *options, hr_batch 
 /* Adds an item, then flushes if that fills the batch. While another thread flushes a full batch it waits for that.
  *
  * returns  0: the item is kept or taken; -ENOBUFS: the batch is full since its last flush failed, and the item was not
- *          taken; anything else is the error of a flush, and the item is kept with all others: do not add it again
+ *          taken; anything else is the error of a flush, and the item is kept with all others: do not add it again;
+ *          -EINVAL. An item of the batch's own, which on_flush is shown, may be added while it runs: -ENOBUFS where that
+ *          would have to wait for the flush
  * threads  any
  * memory   never allocates
  */

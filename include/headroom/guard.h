@@ -95,7 +95,8 @@ typedef struct hr_guard_options {
     double recover_below;        /* 0.80: what relief aims at; degraded ends below */
     int64_t dwell_ns;            /* 1 s: how long use must stay low before the level goes down; negative: none. Degraded
                                         and critical end without it below recover_below, if reclaimers freed nothing */
-    int64_t interval_ns;         /* 1 s at rest, faster near the limit; negative: no monitor thread */
+    int64_t interval_ns;         /* 1 s at rest, faster near the limit; at least 1 ms, less is taken for that; negative:
+                                        no monitor thread */
     int64_t cleanup_interval_ns; /* 30 s: the janitor asks reclaimers for what is idle; negative: never */
     int64_t purge_interval_ns;   /* at least between two purges of the allocator; negative: never purge. 0: 1 s,
                                         and as often as a twentieth of the time allows while degraded or worse and the
@@ -153,13 +154,14 @@ HR_API void hr_guard_free(hr_guard *guard);
 
 /* Gives the root budget: its limit is the guard's, all other budgets are below it.
  *
- * returns  the root, which lives as long as the guard
+ * returns  the root, which lives as long as the guard; NULL without a guard
  * threads  any
  */
 HR_API hr_budget *hr_guard_root(hr_guard *guard);
 
 /* Gives the level that was last decided.
  *
+ * returns  the level; normal without a guard
  * threads  any, signal handlers too
  * cost     one relaxed load
  */
@@ -168,7 +170,7 @@ HR_API hr_level hr_guard_level(const hr_guard *guard);
 /* Reads the gauges now and acts now: runs relief where the level asks for it, and falls straight to the level that
  * the figures give, without a dwell.
  *
- * returns  the level after that
+ * returns  the level after that; normal without a guard
  * threads  any; not from a reclaimer
  * memory   never allocates; may run reclaimers, the purge and the callback
  */
@@ -219,7 +221,7 @@ HR_API int hr_guard_wait(hr_guard *guard, hr_level at_most, int64_t timeout_ns);
 HR_API int hr_guard_fd(hr_guard *guard);
 
 /* Starts the monitor thread, for a guard made without one or after hr_guard_stop(). `interval_ns` 0 keeps the guard's
- * interval.
+ * interval; less than 1 ms is taken for 1 ms.
  *
  * returns  0; -EALREADY while it runs; -EINVAL if `interval_ns` is negative; -EAGAIN (no thread); -EMFILE, -ENFILE
  * threads  one at a time with hr_guard_stop()

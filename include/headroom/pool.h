@@ -18,8 +18,8 @@
  * from degraded on all of it. Otherwise the janitor gives back what was not needed since its last visit.
  *
  * Getting and putting take some nanoseconds: they are `static inline` here where restartable sequences can be used (glibc
- * from 2.35 on, x86-64 or arm64, GCC 11 or clang), and calls otherwise, or where HR_NO_INLINE is defined. The functions of
- * the same names exist in any case, for other languages. Pools of many sizes, and slices, are always called; that takes no
+ * from 2.35 on, x86-64 or arm64, GCC 11 or clang), and calls otherwise, without optimization, or where HR_NO_INLINE is
+ * defined. The functions of the same names exist in any case, for other languages. Pools of many sizes, and slices, are always called; that takes no
  * lock either. None of this is for signal handlers: where a thread's own stack of idle blocks is empty or full, or where
  * there is none, locks are taken, which the interrupted code may hold.
  *
@@ -86,14 +86,14 @@ HR_API HR_MUST_CHECK int hr_byte_pool_new(hr_guard *guard, const hr_byte_pool_op
 /* Gives a buffer of at least `size` bytes, whose contents are not defined. More than the pool's largest size is served by
  * the allocator, charged and counted.
  *
- * returns  the buffer; NULL with errno EDQUOT (refused after relief) or ENOMEM
+ * returns  the buffer; NULL with errno EDQUOT (refused after relief), ENOMEM, or EINVAL without a pool
  * threads  any
  * memory   may map; may run reclaimers
  * undo     hr_byte_pool_put()
  */
 HR_INLINE_API HR_MUST_CHECK void *hr_byte_pool_get(hr_byte_pool *pool, size_t size);
 
-/* Takes a buffer back. NULL is fine.
+/* Takes a buffer back. NULL is fine, and nothing happens without a pool.
  *
  * threads  any, also another one than got it
  */
@@ -131,7 +131,8 @@ typedef struct hr_object_pool_options {
     size_t size;       /* of an object, in bytes; at most 1 GiB */
     size_t align;      /* a power of two up to a page; 0: for any type */
     int (*construct)(void *object,
-                     void *context); /* once, when the object is made of zeros; a negative errno refuses it */
+                     void *context); /* once, when the object is made of zeros; a negative errno refuses it, and so
+                                       does a positive result, as -EINVAL */
     void (*reset)(void *object, void *context);   /* each time it comes back */
     void (*destroy)(void *object, void *context); /* before its memory goes back */
     void *context;                                /* for the three */
@@ -152,14 +153,14 @@ HR_API HR_MUST_CHECK int hr_object_pool_new(hr_guard *guard, const hr_object_poo
 
 /* Gives an object: constructed, and as reset() left it.
  *
- * returns  the object; NULL with errno EDQUOT (refused after relief), ENOMEM, or what construct() said
+ * returns  the object; NULL with errno EDQUOT (refused after relief), ENOMEM, EINVAL without a pool, or what construct() said
  * threads  any
  * memory   may map; may run reclaimers
  * undo     hr_object_pool_put()
  */
 HR_INLINE_API HR_MUST_CHECK void *hr_object_pool_get(hr_object_pool *pool);
 
-/* Takes an object back, and resets it before anybody else can get it. NULL is fine.
+/* Takes an object back, and resets it before anybody else can get it: once, also where it is put twice. NULL is fine.
  *
  * threads  any, also another one than got it
  */
@@ -207,7 +208,8 @@ typedef struct hr_slice {
     void *data;           /* the items; moves when it grows */
     size_t length;        /* items that are there */
     size_t capacity;      /* items that there is room for */
-    hr_slice_pool *pool_; /* the library's */
+    hr_slice_pool *pool_; /* the library's, from here on */
+    uintptr_t seal_;      /* scope.h */
 } hr_slice;
 
 /* Makes a pool without slices.
@@ -222,7 +224,7 @@ HR_API HR_MUST_CHECK int hr_slice_pool_new(hr_guard *guard, const hr_slice_pool_
 
 /* Gives an empty slice.
  *
- * returns  0; -EDQUOT (refused after relief), -ENOMEM
+ * returns  0; -EDQUOT (refused after relief), -ENOMEM, -EINVAL
  * threads  any
  * undo     hr_slice_pool_put()
  */
@@ -235,7 +237,7 @@ HR_API HR_MUST_CHECK int hr_slice_pool_get(hr_slice_pool *pool, hr_slice *ret_sl
  */
 HR_API void hr_slice_pool_put(hr_slice_pool *pool, hr_slice *slice);
 
-/* Adds a copy of `item` at the end. Where there is no room the slice grows to twice its capacity: charged before it is
+/* Adds a copy of `item` at the end; it may be an item of the slice itself. Where there is no room the slice grows to twice its capacity: charged before it is
  * made.
  *
  * returns  0; -EDQUOT, -ENOMEM: the slice is as it was; -EINVAL for NULL or a slice of no pool
@@ -279,13 +281,13 @@ HR_API void hr_byte_pool_put_slowly_(hr_byte_pool *pool, void *block);
 HR_API void *hr_object_pool_get_slowly_(hr_object_pool *pool);
 HR_API void hr_object_pool_put_slowly_(hr_object_pool *pool, void *object);
 
-#if defined(HR_POOL_INLINE_) && !defined(HR_NO_INLINE)
+#ifdef HR_POOL_FACE_INLINE_
 
 /* As declared above: with this thread's magazine, as far as that goes. */
 static inline void *hr_byte_pool_get(hr_byte_pool *pool, size_t size)
 {
     void *block;
-    if (size <= hr_pool_face_of_(pool)->size_bytes && hr_pool_pop_any_(pool, &block))
+    if (pool && size <= hr_pool_face_of_(pool)->size_bytes && hr_pool_pop_any_(pool, &block))
         return block;
     return hr_byte_pool_get_slowly_(pool, size);
 }
@@ -293,7 +295,7 @@ static inline void *hr_byte_pool_get(hr_byte_pool *pool, size_t size)
 /* As declared above: with this thread's magazine, as far as that goes. */
 static inline void hr_byte_pool_put(hr_byte_pool *pool, void *block)
 {
-    if (!hr_pool_push_any_(pool, block))
+    if (!pool || !hr_pool_push_any_(pool, block))
         hr_byte_pool_put_slowly_(pool, block);
 }
 
@@ -301,13 +303,13 @@ static inline void hr_byte_pool_put(hr_byte_pool *pool, void *block)
 static inline void *hr_object_pool_get(hr_object_pool *pool)
 {
     void *object;
-    return hr_pool_pop_any_(pool, &object) ? object : hr_object_pool_get_slowly_(pool);
+    return pool && hr_pool_pop_any_(pool, &object) ? object : hr_object_pool_get_slowly_(pool);
 }
 
 /* As declared above: with this thread's magazine, as far as that goes. */
 static inline void hr_object_pool_put(hr_object_pool *pool, void *object)
 {
-    if (!hr_pool_push_any_(pool, object))
+    if (!pool || !hr_pool_push_any_(pool, object))
         hr_object_pool_put_slowly_(pool, object);
 }
 

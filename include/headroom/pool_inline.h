@@ -37,8 +37,10 @@
 #endif
 #endif
 
-/* Before a function that is inline where it can be, and the library's otherwise. */
-#if defined(HR_POOL_INLINE_) && !defined(HR_NO_INLINE)
+/* Before a function that is inline where it can be, and the library's otherwise. Without optimization it would be a function
+ * of its own in the program, and what debug builds of the library take for the caller. */
+#if defined(HR_POOL_INLINE_) && !defined(HR_NO_INLINE) && defined(__OPTIMIZE__)
+#define HR_POOL_FACE_INLINE_ 1
 #define HR_INLINE_API static inline
 #else
 #define HR_INLINE_API HR_API

@@ -27,7 +27,8 @@ extern "C" {
  * can. `want_bytes` 0 is the janitor: give back only what is expired or idle. It runs with no lock of the library
  * held, on any thread, one call at a time; charges that it makes never start relief again.
  *
- * returns  bytes freed (uncharged, if they were charged); 0: nothing left to give
+ * returns  bytes freed (uncharged, if they were charged); 0: nothing left to give; more than 256 TiB, which no process has,
+ *          is taken for 0
  */
 typedef uint64_t hr_reclaim_fn(void *context, uint64_t want_bytes, int64_t deadline_ns);
 
@@ -42,6 +43,7 @@ typedef struct hr_reclaimer {
     uint64_t order_;
     uint64_t calls_;
     uint64_t freed_bytes_;
+    uintptr_t seal_;
 } hr_reclaimer;
 
 /* Work that needs memory, before it starts. */
@@ -76,7 +78,8 @@ typedef struct hr_ticket {
 
 /* Registers a reclaimer; the node must be zero but for the caller's fields.
  *
- * returns  0; -EINVAL without reclaim, or if the budget belongs to another guard; -EEXIST if it is registered
+ * returns  0; -EINVAL without reclaim, or if the budget belongs to another guard; -EEXIST if it is registered,
+ *          with this guard or another
  * threads  any, reclaimers too
  * memory   never allocates
  * undo     hr_reclaimer_remove()
@@ -93,7 +96,7 @@ HR_API void hr_reclaimer_remove(hr_guard *guard, hr_reclaimer *node);
 /* Frees `want_bytes` if that is to be had: all reclaimers in order, then the purge if they freed less (at most one a
  * purge_interval_ns).
  *
- * returns  bytes freed, as far as known; 0 from inside a reclaimer
+ * returns  bytes freed, as far as known; 0 from inside a reclaimer, and without a guard
  * threads  any; do not hold a lock that a reclaimer takes
  * memory   never allocates; may block for as long as the reclaimers and the purge take
  */
@@ -102,7 +105,7 @@ HR_API uint64_t hr_relieve(hr_guard *guard, uint64_t want_bytes);
 /* Runs the janitor now, as the monitor does every cleanup_interval_ns: asks all reclaimers for what is expired or idle,
  * and returns the allocator's free pages to the kernel (at most once a purge_interval_ns).
  *
- * returns  bytes freed, as far as known; 0 from inside a reclaimer
+ * returns  bytes freed, as far as known; 0 from inside a reclaimer, and without a guard
  * threads  any; do not hold a lock that a reclaimer takes
  * memory   never allocates; may block for as long as the reclaimers and the purge take
  */
@@ -127,7 +130,7 @@ HR_API uint64_t hr_purge(void);
  * Requests of 0 bytes always pass. Where no monitor runs, a request that finds the level shut runs relief and the purge.
  *
  * returns  HR_ADMITTED, and the ticket holds the bytes as promised; else a refusal, explained in the ticket; without guard,
- *          request or ticket HR_REFUSED_NO_BUDGET
+ *          request or ticket, or for a budget of another guard, HR_REFUSED_NO_BUDGET
  * threads  any
  * memory   never allocates; may run reclaimers and the callback
  * undo     hr_ticket_release()

@@ -392,7 +392,7 @@ HR_API int hr_report_write(hr_guard *guard, hr_format format, int fd);
 /* Formats that report into a buffer, as snprintf() does: always terminated, cut if it is too small. 16 KiB are enough for
  * a dozen budgets as text or OpenMetrics, 128 KiB for any JSON or CSV.
  *
- * returns  the length that the whole report has; -EINVAL for an unknown format
+ * returns  the length that the whole report has; -EINVAL for an unknown format or no guard; a NULL buffer is not written to
  * threads  any; not from a reclaimer
  * memory   never allocates
  */

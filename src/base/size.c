@@ -84,6 +84,8 @@ int hr_size_parse(const char *text, uint64_t *ret_bytes)
 char *hr_size_format(uint64_t bytes, char *buffer, size_t size)
 {
     static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
+    if (!buffer || size == 0)
+        return buffer;
     if (bytes == HR_NONE) {
         snprintf(buffer, size, "none");
         return buffer;

@@ -364,11 +364,13 @@ void *hr_realloc(hr_budget *budget, void *block, size_t size)
 
 void *hr_memdup(hr_budget *budget, const void *bytes, size_t size)
 {
+    if (!bytes && size)
+        return refuse(-EINVAL);
     void *copy = hr_alloc(budget, size);
     return copy && size ? memcpy(copy, bytes, size) : copy;
 }
 
 char *hr_strdup(hr_budget *budget, const char *text)
 {
-    return hr_memdup(budget, text, strlen(text) + 1);
+    return text ? hr_memdup(budget, text, strlen(text) + 1) : refuse(-EINVAL);
 }

@@ -372,7 +372,7 @@ static __attribute__((noinline)) void give_slowly(hr_budget *budget, uint64_t by
 void hr_budget_uncharge(hr_budget *budget, uint64_t bytes)
 {
     HRI_NOTE_CALLER();
-    if (!hri_cells_give(hri_stock_place(budget), bytes))
+    if (budget && !hri_cells_give(hri_stock_place(budget), bytes))
         give_slowly(budget, bytes, 0);
 }
 

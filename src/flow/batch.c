@@ -9,6 +9,7 @@
  */
 #include "flow/batch.h"
 
+#include "base/answer.h"
 #include "base/checked.h"
 #include "base/uncancelled.h"
 #include "base/wait.h"
@@ -91,7 +92,7 @@ static int flush(hr_batch *batch)
         batch->flushing_count = count;
         batch->flushing_bytes = bytes;
         pthread_mutex_unlock(&batch->lock);
-        error = batch->options.on_flush(batch->options.context, batch->items, count);
+        error = hri_answer(batch->options.on_flush(batch->options.context, batch->items, count));
         pthread_mutex_lock(&batch->lock);
         batch->flushing = false;
         if (batch->inherited) {
@@ -186,13 +187,20 @@ static void append(hr_batch *batch, const void *item, uint64_t bytes)
     }
 }
 
+/* An item of the batch itself, which on_flush was shown: it is another one when the flush is done. */
+static bool is_own(const hr_batch *batch, const void *item)
+{
+    uintptr_t offset = (uintptr_t)item - (uintptr_t)batch->items;
+    return offset < batch->count * batch->options.item_bytes;
+}
+
 int hr_batch_add_sized(hr_batch *batch, const void *item, uint64_t bytes)
 {
     if (!batch || !item)
         return -EINVAL;
     int error = 0;
     pthread_mutex_lock(&batch->lock);
-    while (is_full(batch) && batch->flushing && !is_flusher(batch))
+    while (is_full(batch) && batch->flushing && !is_flusher(batch) && !is_own(batch, item))
         hri_wait_on(&batch->flushed, &batch->lock);
     if (is_full(batch)) {
         batch->figures.refused++;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "flow/source.h"
 
+#include "base/answer.h"
 #include "base/checked.h"
 #include "flow/cancel.h"
 #include "flow/folder.h"
@@ -58,7 +59,7 @@ static ssize_t read_file(hr_reader *reader, hri_wake wake, void *buffer, size_t 
 static ssize_t read_custom(hr_reader *reader, void *buffer, size_t size, bool *ret_end)
 {
     ssize_t got = reader->read_(reader->self_, buffer, size, ret_end);
-    return got > 0 && (size_t)got > size ? -EINVAL : got;
+    return got < -HRI_ERRNO_MAX || (got > 0 && (size_t)got > size) ? -EINVAL : got;
 }
 
 /* What a reader can do that has no hri_input open. */

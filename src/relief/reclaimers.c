@@ -19,6 +19,9 @@
 /* So often pools are asked again where nothing was found. */
 #define POOLS_AGAIN 2
 
+/* No process has more to give: what says so has not counted. */
+#define FREED_MAX ((uint64_t)256 << 40)
+
 static __attribute__((tls_model("initial-exec"))) _Thread_local bool reclaiming;
 
 bool hri_reclaiming(void)
@@ -32,8 +35,22 @@ int hri_reclaimers_init(hri_reclaimers *reclaimers, const hri_clock *clock)
     return hri_wait_init(&reclaimers->lock, &reclaimers->returned);
 }
 
+/* Says in a node that it is in a list, of whichever guard: with its own address, so that a copy of the node is in none. */
+static uintptr_t seal_of(const hr_reclaimer *node)
+{
+    return ~(uintptr_t)node;
+}
+
+static void unseal(hr_reclaimer *node)
+{
+    __atomic_store_n(&node->seal_, 0, __ATOMIC_RELEASE);
+}
+
+/* Nodes that are left may be added to another guard. */
 void hri_reclaimers_destroy(hri_reclaimers *reclaimers)
 {
+    for (hr_reclaimer *node = reclaimers->first; node; node = node->next_)
+        unseal(node);
     hri_wait_destroy(&reclaimers->lock, &reclaimers->returned);
 }
 
@@ -52,22 +69,19 @@ void hri_reclaimers_fork(hri_reclaimers *reclaimers, hri_fork moment)
 
 int hri_reclaimers_add(hri_reclaimers *reclaimers, hr_reclaimer *node)
 {
+    if (__atomic_exchange_n(&node->seal_, seal_of(node), __ATOMIC_ACQ_REL) == seal_of(node))
+        return -EEXIST;
     pthread_mutex_lock(&reclaimers->lock);
     hr_reclaimer **at = &reclaimers->first;
-    int error = 0;
-    for (hr_reclaimer *old = reclaimers->first; old && !error; old = old->next_)
-        error = old == node ? -EEXIST : 0;
-    if (!error) {
-        while (*at && (*at)->priority <= node->priority)
-            at = &(*at)->next_;
-        node->order_ = reclaimers->next_order++;
-        node->calls_ = node->freed_bytes_ = 0;
-        node->next_ = *at;
-        *at = node;
-        hri_budget_use(node->budget);
-    }
+    while (*at && (*at)->priority <= node->priority)
+        at = &(*at)->next_;
+    node->order_ = reclaimers->next_order++;
+    node->calls_ = node->freed_bytes_ = 0;
+    node->next_ = *at;
+    *at = node;
+    hri_budget_use(node->budget);
     pthread_mutex_unlock(&reclaimers->lock);
-    return error;
+    return 0;
 }
 
 bool hri_reclaimers_any(hri_reclaimers *reclaimers)
@@ -93,6 +107,7 @@ void hri_reclaimers_remove(hri_reclaimers *reclaimers, hr_reclaimer *node)
     for (hr_reclaimer **at = &reclaimers->first; *at; at = &(*at)->next_) {
         if (*at == node) {
             *at = node->next_;
+            unseal(node);
             hri_budget_leave(node->budget);
             break;
         }
@@ -148,6 +163,8 @@ static uint64_t call_node(hri_reclaimers *reclaimers, hr_reclaimer *node, uint64
     pthread_mutex_unlock(&reclaimers->lock);
     reclaiming = true;
     uint64_t freed = node->reclaim(node->context, want_bytes, deadline_ns);
+    if (freed > FREED_MAX)
+        freed = 0;
     reclaiming = false;
     pthread_mutex_lock(&reclaimers->lock);
     hri_reclaim_call **at = &reclaimers->calls;

@@ -8,6 +8,7 @@
  */
 #include "store/cache.h"
 
+#include "base/answer.h"
 #include "base/clock.h"
 #include "base/uncancelled.h"
 #include "base/wait.h"
@@ -212,7 +213,7 @@ int hri_cache_load(hr_cache *cache, hri_cache_shard *shard, const hri_cache_item
     hr_cache_loading loading = {.cache = cache, .item = item};
     int64_t begin_ns = hri_cache_now();
     HRI_UNCANCELLED; /* others wait for this flight */
-    int error = cache->load(cache->context, item->key, item->key_size, &loading);
+    int error = hri_answer(cache->load(cache->context, item->key, item->key_size, &loading));
     if (!error && !loading.entry)
         error = loading.error ? loading.error : -ENOENT;
     loading.error = error;

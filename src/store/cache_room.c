@@ -173,6 +173,8 @@ void hri_cache_room_give(hr_cache *cache, uint64_t bytes)
 
 uint64_t hr_cache_make_room(hr_cache *cache, uint64_t bytes)
 {
+    if (!cache)
+        return 0;
     hri_cache_cause cause;
     uint64_t before = load(&cache->bytes), over = hri_min(price(cache, before, bytes, &cause), before);
     return over ? hri_cache_evict(cache, NULL, over, cause) : 0;

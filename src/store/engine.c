@@ -7,6 +7,7 @@
  */
 #include "store/engine.h"
 
+#include "base/answer.h"
 #include "base/assert.h"
 #include "base/lock.h"
 #include "base/uncancelled.h"
@@ -124,7 +125,7 @@ static void *make_block(hri_engine *engine, bool needed)
         return refuse(engine, -ENOMEM);
     }
     HRI_UNCANCELLED; /* the block is nobody's yet */
-    error = options->construct ? options->construct(block, options->context) : 0;
+    error = options->construct ? hri_answer(options->construct(block, options->context)) : 0;
     if (!error)
         return block;
     unmake(engine, block);

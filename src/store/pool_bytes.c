@@ -202,6 +202,10 @@ static __attribute__((noinline)) void *get_locked(hr_byte_pool *pool, size_t siz
 static void *get(hr_byte_pool *pool, size_t size)
 {
     void *block = NULL;
+    if (!pool) {
+        errno = EINVAL;
+        return NULL;
+    }
     if (size - 1 < pool->max_bytes) {
         const hri_way *way = &pool->ways[engine_for(pool, size)];
         block = hri_place_pop(way->place, hr_pool_used_(pool), way->own_pages);
@@ -246,6 +250,8 @@ static __attribute__((noinline)) void put_slowly(hr_byte_pool *pool, const hri_s
 
 void hri_byte_pool_put(hr_byte_pool *pool, void *block)
 {
+    if (!pool)
+        return;
     const hri_spot spot = spot_of(pool, block);
     if (pool->wipe || !spot.engine || !spot.engine->place || !hri_spot_push(&spot, hr_pool_used_(pool)))
         put_slowly(pool, &spot, block);
@@ -261,7 +267,7 @@ void *hr_byte_pool_get(hr_byte_pool *pool, size_t size)
 {
 #ifdef HR_POOL_INLINE_
     void *block;
-    if (size <= pool->face.size_bytes && hr_pool_pop_any_(pool, &block))
+    if (pool && size <= pool->face.size_bytes && hr_pool_pop_any_(pool, &block))
         return block;
 #endif
     HRI_NOTE_CALLER();
@@ -271,7 +277,7 @@ void *hr_byte_pool_get(hr_byte_pool *pool, size_t size)
 void hr_byte_pool_put(hr_byte_pool *pool, void *block)
 {
 #ifdef HR_POOL_INLINE_
-    if (hr_pool_push_any_(pool, block))
+    if (pool && hr_pool_push_any_(pool, block))
         return;
 #endif
     HRI_NOTE_CALLER();

@@ -90,11 +90,11 @@ int hr_object_pool_free(hr_object_pool *pool)
 
 static void *get(hr_object_pool *pool)
 {
-    hri_engine *engine = &pool->engine;
-    if (!hri_handle_is_open(&pool->handle)) {
+    if (!pool || !hri_handle_is_open(&pool->handle)) {
         errno = EINVAL;
         return NULL;
     }
+    hri_engine *engine = &pool->engine;
     void *object = hri_place_pop(engine->place, engine->used, engine->own_pages);
     return object ? object : hri_engine_get(engine, true);
 }
@@ -115,7 +115,7 @@ static void reset(const hr_object_pool *pool, void *object)
 
 static void put(hr_object_pool *pool, void *object)
 {
-    if (!object || !hri_handle_is_open(&pool->handle))
+    if (!pool || !object || !hri_handle_is_open(&pool->handle))
         return;
     const hri_spot spot = hri_engine_find(object);
     if (spot.engine != &pool->engine) {
@@ -140,7 +140,7 @@ void *hr_object_pool_get(hr_object_pool *pool)
 {
 #ifdef HR_POOL_INLINE_
     void *object;
-    if (hr_pool_pop_any_(pool, &object))
+    if (pool && hr_pool_pop_any_(pool, &object))
         return object;
 #endif
     HRI_NOTE_CALLER();
@@ -150,7 +150,7 @@ void *hr_object_pool_get(hr_object_pool *pool)
 void hr_object_pool_put(hr_object_pool *pool, void *object)
 {
 #ifdef HR_POOL_INLINE_
-    if (hr_pool_push_any_(pool, object))
+    if (pool && hr_pool_push_any_(pool, object))
         return;
 #endif
     HRI_NOTE_CALLER();

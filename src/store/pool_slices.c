@@ -105,11 +105,12 @@ void hr_slice_pool_put(hr_slice_pool *pool, hr_slice *slice)
     *slice = (hr_slice){0};
 }
 
-/* The slice is one of a pool. */
-static int reserve(hr_slice *slice, size_t capacity)
+/* The slice is one of a pool. `ret_old` is its array before, which the caller puts; NULL: it is the same. */
+static int reserve(hr_slice *slice, size_t capacity, void **ret_old)
 {
     hr_slice_pool *pool = slice->pool_;
     size_t bytes;
+    *ret_old = NULL;
     if (capacity <= slice->capacity)
         return 0;
     if (__builtin_mul_overflow(capacity, pool->item_size, &bytes))
@@ -118,7 +119,7 @@ static int reserve(hr_slice *slice, size_t capacity)
     if (!array)
         return -errno;
     memcpy(array, slice->data, slice->length * pool->item_size);
-    hri_byte_pool_put(pool->arrays, slice->data);
+    *ret_old = slice->data;
     slice->data = array;
     slice->capacity = capacity;
     return 0;
@@ -127,22 +128,31 @@ static int reserve(hr_slice *slice, size_t capacity)
 int hr_slice_reserve(hr_slice *slice, size_t capacity)
 {
     HRI_NOTE_CALLER();
-    return is_a_pools(slice) ? reserve(slice, capacity) : -EINVAL;
+    if (!is_a_pools(slice))
+        return -EINVAL;
+    void *old;
+    int error = reserve(slice, capacity, &old);
+    if (old)
+        hri_byte_pool_put(slice->pool_->arrays, old);
+    return error;
 }
 
 int hr_slice_push(hr_slice *slice, const void *item)
 {
     HRI_NOTE_CALLER();
-    if (!is_a_pools(slice))
+    if (!is_a_pools(slice) || !item)
         return -EINVAL;
+    void *old = NULL;
     if (slice->length == slice->capacity) {
-        int error = reserve(slice, slice->capacity > SIZE_MAX / 2 ? SIZE_MAX : slice->capacity * 2);
+        int error = reserve(slice, slice->capacity > SIZE_MAX / 2 ? SIZE_MAX : slice->capacity * 2, &old);
         if (error)
             return error;
     }
     size_t size = slice->pool_->item_size;
     memcpy((char *)slice->data + slice->length * size, item, size);
     slice->length++;
+    if (old) /* not before: the item may lie in it */
+        hri_byte_pool_put(slice->pool_->arrays, old);
     return 0;
 }
 

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What callbacks answer: 0 or a negative errno. Anything else is not an answer, and is taken for -EINVAL. */
+#ifndef HRI_BASE_ANSWER_H
+#define HRI_BASE_ANSWER_H
+
+#include <errno.h>
+
+#define HRI_ERRNO_MAX 4095
+
+static inline int hri_answer(int answer)
+{
+    return answer > 0 || answer < -HRI_ERRNO_MAX ? -EINVAL : answer;
+}
+
+#endif
