@@ -79,7 +79,8 @@ static void check_output(void)
 
 int main(int argc, char **argv)
 {
-    static const char description[] = "Shows the memory limits of Linux processes, keeps programs below them, and tells what came of it.\v";
+    static const char description[] =
+        "Shows the memory limits of Linux processes, keeps programs below them, and tells what came of it.\v";
     static const struct argp argp = {
         .parser = parse, .args_doc = "VERB [OPTION...]", .doc = description, .help_filter = list_verbs};
     static char name[] = "headroom"; /* argp calls the program by its first argument */

@@ -339,7 +339,7 @@ typedef struct hr_batch hr_batch;
 /* Takes `count` items, oldest first, as one array of item_bytes each. Runs with no lock held, one call at a time a batch;
  * on which thread hr_batch_new() says. It may add to the batch as long as it is not full, and not flush it.
  *
- * returns  0: all are taken; anything else: none is, they stay in their order
+ * returns  0: all are taken; a negative errno: none is, they stay in their order. A positive number is taken for -EINVAL
  */
 typedef int hr_flush_fn(void *context, const void *items, size_t count);
 

@@ -75,7 +75,8 @@ typedef struct hr_survey {
     const char *const *unseen; /* what could not be seen, a sentence each */
     size_t unseen_count;
     unsigned lease_processes; /* guarded processes that share the smallest limit of a cgroup; 0: none was found */
-    unsigned forked_children; /* that share the process's pages: what is rewritten is copied, and charged without a grant */
+    unsigned
+        forked_children; /* that share the process's pages: what is rewritten is copied, and charged without a grant */
     const char *cgroup_folder; /* where the files of the process's own group are; NULL: they cannot be seen */
     uint64_t
         declared_limit_bytes; /* by HEADROOM_LIMIT in the environment of the process (of the caller under another root);

@@ -9,6 +9,10 @@
 
 #if defined(__aarch64__)
 
+#if defined(__clang__) || __GNUC__ >= 11 /* else an asm goto has no outputs */
+#define HRI_SEQUENCE_STACKS 1
+#endif
+
 #include "os/cell.h"
 #include "os/rseq.h"
 
@@ -73,8 +77,7 @@ slow:
     return false;
 }
 
-#if defined(__clang__) || __GNUC__ >= 11 /* else an asm goto has no outputs */
-#define HRI_SEQUENCE_STACKS 1
+#ifdef HRI_SEQUENCE_STACKS
 
 static inline bool hri_sequence_pop(hri_cell *cell, void **ret_block)
 {

@@ -20,6 +20,10 @@
 
 #if defined(__x86_64__)
 
+#if defined(__clang__) || __GNUC__ >= 11 /* else an asm goto has no outputs */
+#define HRI_SEQUENCE_STACKS 1
+#endif
+
 #include "os/cell.h"
 #include "os/rseq.h"
 
@@ -77,8 +81,7 @@ slow:
     return false;
 }
 
-#if defined(__clang__) || __GNUC__ >= 11 /* else an asm goto has no outputs */
-#define HRI_SEQUENCE_STACKS 1
+#ifdef HRI_SEQUENCE_STACKS
 
 static inline bool hri_sequence_pop(hri_cell *cell, void **ret_block)
 {

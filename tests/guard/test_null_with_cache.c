@@ -90,6 +90,10 @@ static void base_and_guard(void **state)
     EXPECT(hr_guard_check, (NULL), HR_NORMAL);
     INVALID(hr_guard_read, (NULL, &figures));
     INVALID(hr_guard_read, (guard, NULL));
+    char text[512];
+    assert_int_equal(hr_guard_read(guard, &figures), 0);
+    INVALID(hr_figures_text, (NULL, text, sizeof text));
+    INVALID(hr_figures_text, (&figures, NULL, 1));
     INVALID(hr_guard_ledgers, (NULL, &ledger, 1, &count));
     INVALID(hr_guard_ledgers, (guard, NULL, 1, &count));
     INVALID(hr_guard_ledgers, (guard, &ledger, 1, NULL));
@@ -239,6 +243,9 @@ static void relief(void **state)
     INVALID(hr_ticket_spend, (NULL, 1));
     NOTHING(hr_ticket_alloc, (NULL, 1));
     HARMLESS(hr_ticket_return, (NULL, 1));
+    char text[512];
+    INVALID(hr_ticket_text, (NULL, text, sizeof text));
+    INVALID(hr_ticket_text, (&ticket, NULL, 1));
     HARMLESS(hr_ticket_release, (NULL));
 }
 
@@ -352,6 +359,14 @@ static void reports(void **state)
     INVALID(hr_history_file_visit, (NULL, visit_history, NULL, &findings));
     INVALID(hr_history_file_visit, ("/dev/null", NULL, NULL, &findings));
     assert_true(hr_history_file_visit("/dev/null", visit_history, NULL, NULL) <= 0);
+    INVALID(hr_history_record, (NULL));
+    INVALID(hr_refusals_format, (NULL, text, sizeof text));
+    INVALID(hr_refusals_format, (&(hr_history_view){0}, NULL, 1));
+    hr_history_writer *writer;
+    INVALID(hr_history_writer_new, (NULL, 0, &writer));
+    INVALID(hr_history_writer_new, ("/dev/null", 0, NULL));
+    INVALID(hr_history_writer_add, (NULL, &(hr_history_entry){0}));
+    HARMLESS(hr_history_writer_free, (NULL));
     INVALID(hr_trend_compute, (NULL, 3, 1, &trend));
     INVALID(hr_trend_compute, (&record, 1, 1, NULL));
     INVALID(hr_trend_compute_buckets, (NULL, 3, 1, &trend));
@@ -369,6 +384,7 @@ static void reports(void **state)
     assert_int_equal(hr_survey_new(NULL, &survey), 0);
     hr_survey_free(survey);
     HARMLESS(hr_survey_free, (NULL));
+    INVALID(hr_survey_again, (NULL));
 }
 
 static int visit_entry(void *context, const void *key, size_t key_size, const hr_cache_ref *value)
@@ -395,6 +411,11 @@ static void caches(void **state)
     INVALID(hr_cache_put_held, (NULL, "k", 1, &held));
     INVALID(hr_cache_put_held, (cache, NULL, 1, &held));
     INVALID(hr_cache_put_held, (cache, "k", 1, NULL));
+    INVALID(hr_cache_reserve, (NULL, "k", 1, 1, 0, &ref));
+    INVALID(hr_cache_reserve, (cache, NULL, 1, 1, 0, &ref));
+    INVALID(hr_cache_reserve, (cache, "k", 1, 1, 0, NULL));
+    INVALID(hr_cache_commit, (NULL, &ref));
+    INVALID(hr_cache_commit, (cache, NULL));
     EXPECT(hr_cache_make_room, (NULL, 1), 0);
     INVALID(hr_cache_get, (NULL, "k", 1, &ref));
     INVALID(hr_cache_get, (cache, NULL, 1, &ref));
@@ -418,8 +439,8 @@ static void caches(void **state)
 static void no_call_is_forgotten(void **state)
 {
     (void)state;
-    static const char without_pointers[] =
-        " hr_level_text hr_version hr_purge hr_verdict_text hr_history_ledger_text hr_trend_kind_text hr_reader_fd ";
+    static const char without_pointers[] = " hr_level_text hr_version hr_purge hr_verdict_text hr_history_ledger_text "
+                                           "hr_trend_kind_text hr_reader_fd hr_alloc_cost ";
     char path[4096], line[200], name[202], missing[4096] = "";
     const char *source = getenv("HEADROOM_SOURCE_DIR");
     if (!source) {

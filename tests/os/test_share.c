@@ -97,7 +97,7 @@ static void know_of_each_other(void)
     hri_share_sum sum = hri_share_read();
     MUST(sum.processes == 3 && sum.strangers == 0 && sum.pending_bytes == 130);
     MUST(hri_share_count(limit_fd) == 3); /* whoever asks */
-    end_other(first); /* nothing is left to repair, */
+    end_other(first);                     /* nothing is left to repair, */
     sum = hri_share_read();
     MUST(sum.processes == 2 && sum.pending_bytes == 30);
     MUST(hri_lease_granted(&word) - before == 130); /* and no grant is taken back */

@@ -61,6 +61,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     (void)state;
+    reclaimers.first = NULL; /* the nodes lay on the stack of the case, which has ended */
     hri_reclaimers_destroy(&reclaimers);
     return 0;
 }

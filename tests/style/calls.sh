@@ -12,14 +12,15 @@ export LC_ALL=C
 
 # By malloc()'s own door, asked with no lock held: os/heap.c.
 allocators='MallocExtension_\w+ mallctl mi_collect mi_is_in_heap_region'
-# Of a FILE of the caller's, which may allocate its buffer: os/input.c, on a thread that reads. Of debug builds, which abort.
-streams='clearerr feof fileno fread fprintf fwrite vfprintf fputs fputc stderr abort dladdr'
+# Of a FILE of the caller's, which may allocate its buffer: os/input.c, on a thread that reads. Of the environment of a process,
+# before a guard is made and in surveys: os/environment.c. Of debug builds, which abort.
+streams='clearerr fclose fdopen ferror getdelim feof fileno fread fprintf fwrite vfprintf fputs fputc stderr abort dladdr'
 harmless='__\w+ _\w+ access clock_gettime close connect eventfd_read eventfd_write explicit_bzero fcntl flock fstat fstatat
     ftruncate getauxval getenv geteuid getpid link lseek lstat madvise memccpy mem(chr|cmp|cpy|move|rchr|set) mincore munmap
     nanosleep poll posix_fadvise ppoll pread prlimit process_vm_readv pthread_(attr|cond|condattr|mutex|mutexattr)_\w+
     pthread_(equal|join|once|self|setcancelstate|sigmask|testcancel) pwrite read readlink rename
     sched_(getaffinity|setaffinity|yield) sigfillset sn?printf vsnprintf socket stat strcasecmp strchr strcmp strcspn strlen
-    strncasecmp strncmp strncpy strrchr strspn strstr syscall sysconf ioctl timerfd_settime toupper unlink unlinkat write readdir strtoul strtol strtoull'
+    strncasecmp strncmp strncpy strnlen strrchr strspn strstr syscall sysconf ioctl timerfd_settime toupper unlink unlinkat write readdir strtoul strtol strtoull'
 wrapped=$(sed -nE '/^set\((fault|malloc)_calls/,/\)/{s/^set\(\w+//;s/\)//;p}' tests/CMakeLists.txt 2>/dev/null || true)
 
 # shellcheck disable=SC2086 # lists of words
