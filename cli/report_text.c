@@ -149,7 +149,7 @@ static void put_level(const hr_event *event, FILE *out)
     fprintf(out, "%s, was %s, with %s held", hr_level_text(event->to), hr_level_text(event->from),
             hr_size_format(event->live_bytes, size, sizeof size));
     if (*event->decided_by)
-        fprintf(out, "; decided by %s, %.1f %% full", event->decided_by, event->use * 100);
+        fprintf(out, ",\n%25sdecided by %s, %.1f %% full", "", event->decided_by, event->use * 100);
     fputc('\n', out);
 }
 

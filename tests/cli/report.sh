@@ -188,7 +188,7 @@ if [ -e /dev/full ]; then
     says errors "standard output"
 fi
 
-[ "$(completes 'headroom r')" = report ] || bad "'headroom r' is not completed"
+[ "$(completes 'headroom re')" = report ] || bad "'headroom re' is not completed"
 [ "$(completes 'headroom report --c')" = --csv ] || bad "'headroom report --c' is not completed"
 cd "$work"
 [ "$(completes 'headroom report hist')" = history ] || bad "files are not offered"
