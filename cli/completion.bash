@@ -6,18 +6,27 @@ _headroom() {
     local -a processes
     COMPREPLY=()
     if [ "$COMP_CWORD" -eq 1 ]; then
-        words="doctor report --help --usage --version"
+        words="doctor limit report --help --usage --version"
     elif [ "${COMP_WORDS[1]}" = doctor ]; then
         case $before in
         --pid)
             processes=(/proc/[0-9]*)
             words=${processes[*]#/proc/}
             ;;
-        --root)
+        --root | --collect)
             mapfile -t COMPREPLY < <(compgen -d -- "$word")
             return
             ;;
-        *) words="--json --pid --root --help --usage --version" ;;
+        *) words="--collect --json --pid --root --watch --help --usage --version" ;;
+        esac
+    elif [ "${COMP_WORDS[1]}" = limit ]; then
+        case $before in
+        --pid)
+            processes=(/proc/[0-9]*)
+            words=${processes[*]#/proc/}
+            ;;
+        --unit) words="B KiB MiB GiB" ;;
+        *) words="--percent --pid --unit --help --usage --version" ;;
         esac
     elif [ "${COMP_WORDS[1]}" = report ]; then
         if [[ $word != -* ]]; then

@@ -13,6 +13,7 @@ static const struct verb {
     verb_fn *run;
 } verbs[] = {
     {"doctor", "shows the memory limits of a process, their use and their source", doctor},
+    {"limit", "prints the smallest memory limit of a process as one number", limit},
     {"report", "shows what a history file tells: ledgers, levels, the trend", report},
 };
 
@@ -54,7 +55,7 @@ static error_t parse(int key, char *value, struct argp_state *state)
             line->verb = &verbs[i];
     }
     if (!line->verb)
-        argp_error(state, "'%s' is no verb: there are doctor and report", value);
+        argp_error(state, "'%s' is no verb: there are doctor, limit and report", value);
     line->at = state->next - 1;
     state->next = state->argc; /* the rest is the verb's */
     return 0;

@@ -99,6 +99,9 @@ int hr_guard_read(hr_guard *guard, hr_figures *ret_figures)
         .pending_bytes = sight.pending.bytes,
         .lease_bytes = sight.lease_bytes,
         .lease_processes = sight.sharing.processes,
+        .swap_bytes = sight.binding.swap_bytes,
+        .dirty_bytes = sight.binding.use_bytes == HR_NONE ? HR_NONE : sight.binding.dirty_bytes,
+        .stalled_share = sight.stalls.full.avg10 / 100,
     };
     if (counts.stalled_ns > 0)
         name_holder(guard, &sight, ret_figures);

@@ -71,6 +71,11 @@ typedef struct hr_figures {
     uint64_t
         lease_bytes; /* what the kernel's limits still left for grants when the figures were read; HR_NONE: no limit */
     uint64_t lease_processes; /* that share this lease, this one included */
+
+    uint64_t swap_bytes;  /* of the binding cgroup: what of it is swapped out */
+    uint64_t dirty_bytes; /* and its page cache that is dirty or under writeback, which cannot be dropped at once */
+    double stalled_share; /* of the last ten seconds all tasks of the own cgroup stood still for memory (PSI, full);
+                             at least 0.20 is degraded, 0.60 critical, whatever is used; 0 where it is not known */
 } hr_figures;
 
 /* Called after each change of level, in the order of the changes, with no lock held. */
@@ -166,7 +171,7 @@ HR_API hr_level hr_guard_check(hr_guard *guard);
  */
 HR_API int hr_guard_read(hr_guard *guard, hr_figures *ret_figures);
 
-#define HR_LEDGERS_MAX 24 /* what hr_guard_ledgers() gives at most */
+#define HR_LEDGERS_MAX 48 /* what hr_guard_ledgers() gives at most */
 
 /* Lists the ledgers that decide the level, the budget's first: at most `capacity`, of which there are never more than
  * HR_LEDGERS_MAX. Their texts live as long as the guard.

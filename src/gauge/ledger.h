@@ -13,6 +13,7 @@
 
 #include "budget/budget.h"
 #include "gauge/reading.h"
+#include "gauge/strain.h"
 #include "os/share.h"
 
 #include <headroom/survey.h>
@@ -60,14 +61,15 @@ const char *hri_ledger_text(hri_ledger_kind kind);
 
 void hri_ledgers_compute(const hri_books *books, hri_ledgers *ret_ledgers);
 
-/* Names the limit that binds: "limit_bytes", one of `groups` (the reading's groups by name), "RLIMIT_AS" and so on. NULL
+/* Names the limit that binds: "limit_bytes", one of `groups` (the limits of the reading's groups by name), "RLIMIT_AS" and so on. NULL
  * where there is none. */
-const char *hri_ledgers_source(const hri_books *books, const hri_ledgers *ledgers, const char *const *groups);
+const char *hri_ledgers_source(const hri_books *books, const hri_ledgers *ledgers, const hri_group_names *groups);
 
 /* Lists the ledgers of `books` for people, of which `ledgers` was computed: the budget, the groups from the own one
- * upwards, address space, data, host. Gives their number, HRI_LEDGERS_MAX at the most. */
-#define HRI_LEDGERS_MAX (HRI_CGROUP_DEPTH + 4)
-size_t hri_ledgers_list(const hri_books *books, const hri_ledgers *ledgers, const char *const *groups,
+ * upwards, address space, data, host. Of a group with two limits both are there, the one that binds first. Gives their
+ * number, HRI_LEDGERS_MAX at the most. */
+#define HRI_LEDGERS_MAX (2 * HRI_CGROUP_DEPTH + 4)
+size_t hri_ledgers_list(const hri_books *books, const hri_ledgers *ledgers, const hri_group_names *groups,
                         hr_ledger ret_list[HRI_LEDGERS_MAX]);
 
 /* The use of the root up to which no ledger would pass `threshold` once all that is granted is touched: what an
@@ -82,5 +84,12 @@ uint64_t hri_ledgers_crossing(const hri_books *books, double threshold);
  * limits, beyond which malloc() fails, are left out. */
 uint64_t hri_ledgers_free_of_groups(const hri_books *books, uint64_t *ret_margin);
 uint64_t hri_ledgers_free_of_host(const hri_books *books);
+
+/* What the host could still give, by its own figures or, where those are of a container whose page cache they count as
+ * used, not known. */
+uint64_t hri_ledgers_host_available(const hri_reading *reading);
+
+/* What strain is judged by, of the group that binds. */
+hri_strain_input hri_ledgers_strain(const hri_books *books);
 
 #endif

@@ -82,6 +82,7 @@ static void settle(hri_level_state *state, hr_level level)
 hr_level hri_level_next(const hri_level_rules *rules, hri_level_state *state, const hri_level_input *input)
 {
     hr_level up = called_up(rules, input);
+    up = up < input->strain ? input->strain : up;
     if (up > state->level) {
         settle(state, up);
         return state->level;

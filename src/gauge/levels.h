@@ -9,6 +9,7 @@
  *                relief has run and use is still > degrade_at, or
  *                a limit was met and use is >= recover_below, or
  *                refuse_until_recovered: relief has run, use >= recover_below
+ *     any        the strain calls for it                                 the strain has ended
  *
  * Up at once, by any number of levels. Down after the dwell, to the highest level that was called for during it: so at
  * most one way down per dwell, whatever the input.
@@ -38,9 +39,10 @@ typedef struct hri_level_state {
 typedef struct hri_level_input {
     double use;
     int64_t now_ns;
-    bool relieved; /* relief has just run, as far as it goes */
-    bool met;      /* a limit has just refused a charge */
-    bool straight; /* fall without the dwell */
+    bool relieved;   /* relief has just run, as far as it goes */
+    bool met;        /* a limit has just refused a charge */
+    bool straight;   /* fall without the dwell */
+    hr_level strain; /* at least this, whatever is used: see gauge/strain.h */
 } hri_level_input;
 
 /* Fits the thresholds that are not given (0) to those that are, by their defaults. Gives 0, or -EINVAL if the given

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -88,6 +89,39 @@ ssize_t hri_file_read_path(const char *root, const char *path, char *buffer, siz
     hri_file_close(fd);
     buffer[length] = '\0';
     return got < 0 ? got : (ssize_t)length;
+}
+
+#define WHOLE_BYTES (16 * 1024) /* at first */
+
+int hri_file_read_whole(const char *root, const char *path, char **ret_text)
+{
+    int fd = hri_file_open(root, path);
+    if (fd < 0)
+        return fd;
+    char *text = NULL;
+    size_t size = 0, length = 0;
+    ssize_t got = 1;
+    while (got > 0) {
+        if (size - length < 2) {
+            size = size ? size * 2 : WHOLE_BYTES;
+            char *more = realloc(text, size);
+            if (!more) {
+                got = -ENOMEM;
+                break;
+            }
+            text = more;
+        }
+        got = read_at(fd, text + length, size - 1 - length, length);
+        length += got > 0 ? (size_t)got : 0;
+    }
+    hri_file_close(fd);
+    if (got < 0) {
+        free(text);
+        return (int)got;
+    }
+    text[length] = '\0';
+    *ret_text = text;
+    return 0;
 }
 
 ssize_t hri_file_read_on(int fd, char *buffer, size_t size)

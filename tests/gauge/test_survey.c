@@ -54,10 +54,10 @@ static bool is_unseen(const char *words)
     return false;
 }
 
-static void another_root_tells_where_a_process_stands_and_no_more(void **state)
+static void another_root_tells_what_a_copy_has(void **state)
 {
     (void)state;
-    hrt_world_set_process(&world, 10 * MIB, 1000 * MIB); /* its statm is not to be read */
+    hrt_world_set_process(&world, 10 * MIB, 1000 * MIB);
     hrt_world_set_group(&world, 100 * MIB, 85 * MIB, 5 * MIB);
     look_at_world();
     assert_int_equal(survey->level, HR_WARNING);
@@ -68,13 +68,13 @@ static void another_root_tells_where_a_process_stands_and_no_more(void **state)
     assert_string_equal(survey->cgroup_path, "/app");
     assert_true(survey->cgroup_bytes == 85 * MIB);
     assert_true(survey->cgroup_cache_bytes == 5 * MIB);
-    assert_true(survey->rss_bytes == HR_NONE);
+    assert_true(survey->rss_bytes == 10 * MIB);
     assert_true(survey->host_total_bytes == 16384 * MIB);
     assert_true(survey->host_available_bytes == 1000 * MIB);
     assert_null(survey->allocator);
     for (size_t i = 0; i < survey->signal_count; i++)
         assert_false(survey->signals[i].known);
-    assert_int_equal(survey->ledger_count, 2); /* no resource limits */
+    assert_int_equal(survey->ledger_count, 4); /* with two resource limits that are none */
     const hr_ledger *group = &survey->ledgers[0];
     assert_string_equal(group->name, "cgroup");
     assert_true(group->binds && group->decides);
@@ -262,7 +262,7 @@ static void a_guard_lists_the_same_ledgers_after_its_budget(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(another_root_tells_where_a_process_stands_and_no_more),
+        TEST(another_root_tells_what_a_copy_has),
         TEST(an_ancestor_may_bind),
         TEST(without_a_limited_group_the_host_is_the_limit),
         TEST(a_limit_of_0_is_full),
