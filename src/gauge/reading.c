@@ -255,8 +255,11 @@ static void weigh_beside_use(const hri_gauge *gauge, unsigned how, hri_reading *
     if (memory->swap.since_ns == 0) /* what was there before is no news */
         memory->swap = (hri_lasting){.since_ns = reading->time_ns, .least_bytes = swap, .before_bytes = swap};
     uint64_t swapped = swap - hri_lasting_look(&memory->swap, swap, HRI_SWAPPED_NS, reading->time_ns);
+    /* A file system that does not come along with what it writes keeps as much behind it waiting. */
+    uint64_t written = hri_min(group->dirty_bytes, hri_mul(group->written_bytes, 2));
+    written = hri_lasting_look(&memory->written, written, HRI_WRITTEN_NS, reading->time_ns);
     uint64_t dirty = hri_lasting_look(&memory->dirty, group->dirty_bytes, HRI_DIRTY_NS, reading->time_ns);
-    group->lasting_bytes = hri_add(group->lasting_bytes, hri_add(dirty, swapped));
+    group->lasting_bytes = hri_add(group->lasting_bytes, hri_add(hri_max(dirty, written), swapped));
     group->stuck_bytes = hri_add(group->stuck_bytes, hri_add(group->dirty_bytes, swapped));
 }
 

@@ -48,16 +48,18 @@ typedef struct hri_lasting {
 
 uint64_t hri_lasting_look(hri_lasting *lasting, uint64_t bytes, int64_t window_ns, int64_t now_ns);
 
-/* How long unmapped pages are taken for such as are just being given back; how long dirty pages have to be there to count
- * in the level; and for how long what went into swap is still use: it went there for want of memory, which is no relief. */
+/* How long unmapped pages are taken for such as are just being given back; how long pages have to be under writeback to
+ * count in the level, and how long dirty ones, which the kernel begins to write after 30 to 35 seconds; and for how long
+ * what went into swap is still use: it went there for want of memory, which is no relief. */
 #define HRI_LEAVING_NS (100 * HRI_MILLISECOND)
-#define HRI_DIRTY_NS (1 * HRI_SECOND)
+#define HRI_WRITTEN_NS (1 * HRI_SECOND)
+#define HRI_DIRTY_NS (40 * HRI_SECOND)
 #define HRI_SWAPPED_NS (10 * HRI_SECOND)
 
 /* Of a group, over many readings. */
 typedef struct hri_group_memory {
     hri_lasting unmapped;
-    hri_lasting dirty;
+    hri_lasting dirty, written;
     hri_lasting swap;
     uint64_t doubtful_bytes; /* when the pins were looked up */
 } hri_group_memory;

@@ -99,10 +99,11 @@ static uint64_t unlisted(const char *text, bool v1, uint64_t listed_bytes, uint6
 
 static void parse_beside_use(const char *text, bool v1, hri_cgroup_reading *reading)
 {
-    uint64_t dirty =
-        hri_add(key(text, v1 ? "total_dirty" : "file_dirty"), key(text, v1 ? "total_writeback" : "file_writeback"));
+    uint64_t written = key(text, v1 ? "total_writeback" : "file_writeback");
+    uint64_t dirty = hri_add(key(text, v1 ? "total_dirty" : "file_dirty"), written);
     uint64_t refaults = hri_add(key(text, "workingset_refault_file"), key(text, "workingset_refault_anon"));
     reading->dirty_bytes = hri_min(dirty, reading->cache_bytes);
+    reading->written_bytes = hri_min(written, reading->cache_bytes);
     reading->refault_bytes =
         hri_mul(hri_max(refaults, key(text, v1 ? "total_workingset_refault" : "workingset_refault")), PAGE_BYTES);
     reading->doubtful_bytes = v1 ? 0 : key(text, "slab_reclaimable");

@@ -74,6 +74,7 @@ typedef struct hri_cgroup_reading {
 
     hri_cgroup_limits limits;
     uint64_t swap_bytes;     /* swapped out; HR_NONE: not known */
+    uint64_t written_bytes;  /* the part of dirty_bytes that is under writeback */
     uint64_t dirty_bytes;    /* page cache that is dirty or under writeback, which cannot be dropped at once */
     uint64_t doubtful_bytes; /* kernel memory that counts as reclaimable and need not be: not in use_bytes */
     uint64_t refault_bytes;  /* pages that were read back soon after they were dropped, ever */
