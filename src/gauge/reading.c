@@ -239,6 +239,17 @@ static void sort_doubtful(const hri_gauge *gauge, const hri_reading *reading, un
     group->stuck_bytes = hri_min(doubtful, stuck);
 }
 
+/* Of clean page cache, pages that are just being read and those that a CPU keeps cannot be dropped at this moment. At most
+ * this part of the limit is taken for such. */
+#define BUSY_CACHE_SHARE 8
+#define BUSY_LIMIT_SHARE 16
+
+static uint64_t busy_cache(const hri_cgroup_reading *group)
+{
+    uint64_t clean = hri_sub(group->cache_bytes, group->dirty_bytes);
+    return hri_min(clean / BUSY_CACHE_SHARE, group->limit_bytes / BUSY_LIMIT_SHARE);
+}
+
 /* What counts beside use: dirty pages, what went into swap of late, and pinned kernel memory. */
 static void weigh_beside_use(const hri_gauge *gauge, unsigned how, hri_reading *reading, unsigned index)
 {
@@ -260,7 +271,7 @@ static void weigh_beside_use(const hri_gauge *gauge, unsigned how, hri_reading *
     written = hri_lasting_look(&memory->written, written, HRI_WRITTEN_NS, reading->time_ns);
     uint64_t dirty = hri_lasting_look(&memory->dirty, group->dirty_bytes, HRI_DIRTY_NS, reading->time_ns);
     group->lasting_bytes = hri_add(group->lasting_bytes, hri_add(hri_max(dirty, written), swapped));
-    group->stuck_bytes = hri_add(group->stuck_bytes, hri_add(group->dirty_bytes, swapped));
+    group->stuck_bytes = hri_add(group->stuck_bytes, hri_add(group->dirty_bytes, hri_add(busy_cache(group), swapped)));
 }
 
 static bool is_limited(const hri_cgroup_reading *group)
