@@ -48,8 +48,8 @@ static wide less(wide a, wide b)
 static wide unlisted(const char *text, bool v1, wide listed, wide cache)
 {
     uint64_t anonymous, shared, file;
-    if (!hrf_key(text, v1 ? "total_rss" : "anon", &anonymous) || !hrf_key(text, v1 ? "total_shmem" : "shmem", &shared) ||
-        !hrf_key(text, v1 ? "total_cache" : "file", &file))
+    if (!hrf_key(text, v1 ? "total_rss" : "anon", &anonymous) ||
+        !hrf_key(text, v1 ? "total_shmem" : "shmem", &shared) || !hrf_key(text, v1 ? "total_cache" : "file", &file))
         return 0;
     wide all = narrow((wide)anonymous + shared);
     return less(less(all, less(narrow(cache), less(file, shared))), narrow(listed));
