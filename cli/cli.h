@@ -20,6 +20,22 @@ verb_fn run;
 
 /* The two forms of the doctor's report. Each gives 0, or a negative errno where it could not be made. */
 int doctor_print_text(const hr_survey *survey, const hr_survey_options *options, FILE *out);
-int doctor_print_json(const hr_survey *survey, FILE *out);
+int doctor_print_json(const hr_survey *survey, bool one_line, FILE *out);
+
+/* One line, of `columns` at the most where that is not 0: what binds, what is used, pressure and events. */
+void doctor_print_line(const hr_survey *survey, int columns, FILE *out);
+
+/* Looks once a second until it is interrupted or the process has ended; gives an exit status. */
+int doctor_watch(const hr_survey_options *options, bool json);
+
+/* Gives the program that `headroom run` watches another limit; gives an exit status. */
+int limit_set(int pid, uint64_t limit_bytes);
+
+/* A process by its number, for an option --pid; says what is wrong through argp. */
+struct argp_state;
+int parse_pid(const char *text, struct argp_state *state);
+
+/* Says why there is no survey, as `command`. */
+void complain_of_survey(const char *command, const hr_survey_options *options, int error);
 
 #endif

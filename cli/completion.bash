@@ -13,11 +13,21 @@ _headroom() {
             processes=(/proc/[0-9]*)
             words=${processes[*]#/proc/}
             ;;
-        --root)
+        --root | --collect)
             mapfile -t COMPREPLY < <(compgen -d -- "$word")
             return
             ;;
-        *) words="--json --pid --root --help --usage --version" ;;
+        *) words="--collect --json --pid --root --watch --help --usage --version" ;;
+        esac
+    elif [ "${COMP_WORDS[1]}" = limit ]; then
+        if [ "$COMP_CWORD" -ge 4 ] && [ "${COMP_WORDS[COMP_CWORD - 2]}" = --set ]; then before=--pid; fi
+        case $before in
+        --pid)
+            processes=(/proc/[0-9]*)
+            words=${processes[*]#/proc/}
+            ;;
+        --unit) words="B KiB MiB GiB" ;;
+        *) words="--percent --pid --set --unit --help --usage --version" ;;
         esac
     elif [ "${COMP_WORDS[1]}" = report ]; then
         if [[ $word != -* ]]; then
@@ -25,9 +35,6 @@ _headroom() {
             return
         fi
         words="--csv --json --help --usage --version"
-    elif [ "${COMP_WORDS[1]}" = limit ]; then
-        processes=(/proc/[0-9]*)
-        words="--set --help --usage --version ${processes[*]#/proc/}"
     elif [ "${COMP_WORDS[1]}" = run ]; then
         case $before in
         --at) words="warning= degraded= critical=" ;;

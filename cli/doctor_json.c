@@ -67,6 +67,65 @@ static json_t *signal(const hr_signal *from, int *error)
     return object;
 }
 
+static json_t *finding(const hr_finding *from, int *error)
+{
+    json_t *object = json_object();
+    put(object, "id", text(from->id), error);
+    put(object, "text", text(from->text), error);
+    put(object, "advice", text(from->advice), error);
+    return object;
+}
+
+static json_t *huge_pages(const hr_hugetlb *from, int *error)
+{
+    json_t *object = json_object();
+    put(object, "source", text(from->source), error);
+    put(object, "use_bytes", bytes(from->use_bytes), error);
+    put(object, "limit_bytes", bytes(from->limit_bytes), error);
+    return object;
+}
+
+static json_t *thresholds(const hr_threshold_bytes *from, int *error)
+{
+    json_t *object = json_object();
+    put(object, "warn_at", bytes(from->warn_at), error);
+    put(object, "warn_below", bytes(from->warn_below), error);
+    put(object, "degrade_at", bytes(from->degrade_at), error);
+    put(object, "critical_at", bytes(from->critical_at), error);
+    put(object, "recover_below", bytes(from->recover_below), error);
+    return object;
+}
+
+static json_t *pressure(const hr_pressure *from, int *error)
+{
+    if (!from->known)
+        return json_null();
+    json_t *object = json_object();
+    put(object, "some_avg10", json_real(from->some_avg10), error);
+    put(object, "some_avg60", json_real(from->some_avg60), error);
+    put(object, "some_avg300", json_real(from->some_avg300), error);
+    put(object, "some_total_us", bytes(from->some_total_us), error);
+    put(object, "full_avg10", json_real(from->full_avg10), error);
+    put(object, "full_avg60", json_real(from->full_avg60), error);
+    put(object, "full_avg300", json_real(from->full_avg300), error);
+    put(object, "full_total_us", bytes(from->full_total_us), error);
+    return object;
+}
+
+static json_t *events(const hr_events *from, int *error)
+{
+    if (from->max == HR_NONE)
+        return json_null();
+    json_t *object = json_object();
+    put(object, "low", bytes(from->low), error);
+    put(object, "high", bytes(from->high), error);
+    put(object, "max", bytes(from->max), error);
+    put(object, "oom", bytes(from->oom), error);
+    put(object, "oom_kill", bytes(from->oom_kill), error);
+    put(object, "oom_group_kill", bytes(from->oom_group_kill), error);
+    return object;
+}
+
 /* The ratio, where a ledger decides it. */
 static json_t *use(const hr_survey *survey)
 {
@@ -88,6 +147,11 @@ static void put_figures(json_t *object, const hr_survey *survey, int *error)
     put(object, "cgroup_path", text(survey->cgroup_path), error);
     put(object, "cgroup_bytes", bytes(survey->cgroup_bytes), error);
     put(object, "cgroup_cache_bytes", bytes(survey->cgroup_cache_bytes), error);
+    put(object, "swap_bytes", bytes(survey->swap_bytes), error);
+    put(object, "dirty_bytes", bytes(survey->dirty_bytes), error);
+    put(object, "thresholds_bytes", thresholds(&survey->thresholds, error), error);
+    put(object, "pressure", pressure(&survey->pressure, error), error);
+    put(object, "events", events(&survey->events, error), error);
     put(object, "rss_bytes", bytes(survey->rss_bytes), error);
     put(object, "host_total_bytes", bytes(survey->host_total_bytes), error);
     put(object, "host_available_bytes", bytes(survey->host_available_bytes), error);
@@ -97,22 +161,35 @@ static void put_figures(json_t *object, const hr_survey *survey, int *error)
     put(object, "forked_children", json_integer((json_int_t)survey->forked_children), error);
 }
 
-int doctor_print_json(const hr_survey *survey, FILE *out)
+static void put_lists(json_t *object, const hr_survey *survey, int *error)
+{
+    json_t *findings = json_array(), *hugetlb = json_array(), *ledgers = json_array(), *signals = json_array(),
+           *unseen = json_array();
+    for (size_t i = 0; i < survey->finding_count; i++)
+        append(findings, finding(&survey->findings[i], error), error);
+    for (size_t i = 0; i < survey->hugetlb_count; i++)
+        append(hugetlb, huge_pages(&survey->hugetlb[i], error), error);
+    for (size_t i = 0; i < survey->ledger_count; i++)
+        append(ledgers, ledger(&survey->ledgers[i], error), error);
+    for (size_t i = 0; i < survey->signal_count; i++)
+        append(signals, signal(&survey->signals[i], error), error);
+    for (size_t i = 0; i < survey->unseen_count; i++)
+        append(unseen, text(survey->unseen[i]), error);
+    put(object, "findings", findings, error);
+    put(object, "hugetlb", hugetlb, error);
+    put(object, "ledgers", ledgers, error);
+    put(object, "signals", signals, error);
+    put(object, "unseen", unseen, error);
+}
+
+int doctor_print_json(const hr_survey *survey, bool one_line, FILE *out)
 {
     int error = 0;
     json_object_seed(1); /* all keys are ours: no need to ask the machine for a random one */
-    json_t *object = json_object(), *ledgers = json_array(), *signals = json_array(), *unseen = json_array();
+    json_t *object = json_object();
     put_figures(object, survey, &error);
-    for (size_t i = 0; i < survey->ledger_count; i++)
-        append(ledgers, ledger(&survey->ledgers[i], &error), &error);
-    for (size_t i = 0; i < survey->signal_count; i++)
-        append(signals, signal(&survey->signals[i], &error), &error);
-    for (size_t i = 0; i < survey->unseen_count; i++)
-        append(unseen, text(survey->unseen[i]), &error);
-    put(object, "ledgers", ledgers, &error);
-    put(object, "signals", signals, &error);
-    put(object, "unseen", unseen, &error);
-    if (!error && (json_dumpf(object, out, JSON_INDENT(2)) != 0 || fputc('\n', out) == EOF))
+    put_lists(object, survey, &error);
+    if (!error && (json_dumpf(object, out, one_line ? JSON_COMPACT : JSON_INDENT(2)) != 0 || fputc('\n', out) == EOF))
         error = -EIO;
     json_decref(object);
     return error;

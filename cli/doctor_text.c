@@ -169,6 +169,61 @@ static void put_limits(const struct page *page, const hr_survey *survey)
         fputs("  B binds: no limit is smaller. D decides the level: nearest to its limit.\n", page->out);
 }
 
+static void put_thresholds(const struct page *page, const hr_survey *survey)
+{
+    const struct {
+        const char *name, *from, *until;
+        uint64_t from_bytes, until_bytes;
+    } levels[] = {
+        {"warning", "from", "until below", survey->thresholds.warn_at, survey->thresholds.warn_below},
+        {"degraded", "over", "until below", survey->thresholds.degrade_at, survey->thresholds.recover_below},
+        {"critical", "over", "until below", survey->thresholds.critical_at, survey->thresholds.recover_below},
+    };
+    if (survey->limit_bytes == HR_NONE)
+        return;
+    head(page, "Levels, by the limit that binds");
+    for (size_t i = 0; i < sizeof levels / sizeof *levels; i++) {
+        char from[16], until[16], text[80];
+        snprintf(text, sizeof text, "%s %s, %s %s", levels[i].from, size_of(levels[i].from_bytes, "?", from),
+                 levels[i].until, size_of(levels[i].until_bytes, "?", until));
+        line(page, levels[i].name, text);
+    }
+}
+
+static void put_findings(const struct page *page, const hr_survey *survey)
+{
+    if (survey->finding_count == 0)
+        return;
+    head(page, "What to know, and what to do");
+    for (size_t i = 0; i < survey->finding_count; i++) {
+        fprintf(page->out, "  %s\n    ", survey->findings[i].id);
+        put_wrapped(page, 4, 4, survey->findings[i].text);
+        fputs("    -> ", page->out);
+        put_wrapped(page, 7, 7, survey->findings[i].advice);
+    }
+}
+
+static void put_pressure(const struct page *page, const hr_survey *survey)
+{
+    char text[256];
+    const hr_pressure *pressure = &survey->pressure;
+    const hr_events *events = &survey->events;
+    if (pressure->known) {
+        snprintf(text, sizeof text,
+                 "tasks stood still for memory: some for %.1f %%, all for %.1f %% of the last 10 s; %.1f and "
+                 "%.1f %% of the last minute",
+                 pressure->some_avg10, pressure->full_avg10, pressure->some_avg60, pressure->full_avg60);
+        line(page, "pressure", text);
+    }
+    if (events->max != HR_NONE) {
+        snprintf(text, sizeof text, "high %llu, max %llu, oom %llu, killed %llu",
+                 (unsigned long long)(events->high == HR_NONE ? 0 : events->high), (unsigned long long)events->max,
+                 (unsigned long long)(events->oom == HR_NONE ? 0 : events->oom),
+                 (unsigned long long)(events->oom_kill == HR_NONE ? 0 : events->oom_kill));
+        line(page, "events", text);
+    }
+}
+
 static void put_measures(const struct page *page, const hr_survey *survey)
 {
     if (survey->ledger_count == 0)
@@ -198,6 +253,19 @@ static void put_process(const struct page *page, const hr_survey *survey)
                                                                                          : "cgroup");
         line(page, "page cache", text);
     }
+    if (survey->dirty_bytes != HR_NONE && survey->dirty_bytes > 0) {
+        snprintf(text, sizeof text, "%s of it, which is counted as used", size_of(survey->dirty_bytes, "?", size));
+        line(page, "dirty", text);
+    }
+    if (survey->swap_bytes != HR_NONE && survey->swap_bytes > 0)
+        line(page, "swapped out", size_of(survey->swap_bytes, "?", size));
+    for (size_t i = 0; i < survey->hugetlb_count; i++) {
+        char of[16];
+        snprintf(text, sizeof text, "%s of %s, %s", size_of(survey->hugetlb[i].use_bytes, "?", size),
+                 size_of(survey->hugetlb[i].limit_bytes, "?", of), survey->hugetlb[i].source);
+        line(page, "huge pages", text);
+    }
+    put_pressure(page, survey);
     line(page, "resident set", size_of(survey->rss_bytes, "not known", size));
     if (survey->allocator) {
         snprintf(text, sizeof text, "%s%s%s", survey->allocator, survey->allocator_purge ? ", purged by " : "",
@@ -265,11 +333,34 @@ int doctor_print_text(const hr_survey *survey, const hr_survey_options *options,
 {
     struct page page = {.out = out, .colours = wants_colours(out)};
     put_verdict(&page, survey);
+    put_findings(&page, survey);
     put_limits(&page, survey);
+    put_thresholds(&page, survey);
     put_process(&page, survey);
     put_signals(&page, survey);
     put_measures(&page, survey);
     put_unseen(&page, survey);
     put_origin(&page, options);
     return 0;
+}
+
+void doctor_print_line(const hr_survey *survey, int columns, FILE *out)
+{
+    struct page page = {.out = out};
+    char text[4096], verdict[2048], cache[16];
+    describe(survey, verdict, sizeof verdict);
+    int length = snprintf(text, sizeof text, "%s: %s; cache %s", hr_level_text(survey->level), verdict,
+                          size_of(survey->cgroup_cache_bytes, "?", cache));
+    if (survey->pressure.known && length < (int)sizeof text)
+        length +=
+            snprintf(text + length, sizeof text - (size_t)length, "; stalled %.1f %%", survey->pressure.full_avg10);
+    if (survey->events.max != HR_NONE && length < (int)sizeof text)
+        length += snprintf(text + length, sizeof text - (size_t)length, "; limit met %llu, killed %llu",
+                           (unsigned long long)survey->events.max,
+                           (unsigned long long)(survey->events.oom_kill == HR_NONE ? 0 : survey->events.oom_kill));
+    for (size_t i = 0; i < survey->finding_count && length < (int)sizeof text; i++)
+        length += snprintf(text + length, sizeof text - (size_t)length, "; %s", survey->findings[i].id);
+    if (columns > 0 && (size_t)columns < strlen(text))
+        text[columns] = '\0';
+    put(&page, text, strlen(text));
 }

@@ -13,7 +13,7 @@ static const struct verb {
     verb_fn *run;
 } verbs[] = {
     {"doctor", "shows the memory limits of a process, their use and their source", doctor},
-    {"limit", "gives a program that runs under 'headroom run' another limit", limit},
+    {"limit", "prints the smallest memory limit of a process, or sets that of 'headroom run'", limit},
     {"report", "shows what a history file tells: ledgers, levels, the trend", report},
     {"run", "starts a command, watches its memory, and acts before the kernel kills", run},
 };

@@ -51,16 +51,6 @@ static const char description[] =
     "Exit status: the command's; 128 + N if it died of signal N; 125 if headroom itself failed, 126 if the command "
     "cannot be executed, 127 if there is none. A program that is frozen goes on after 'headroom limit --set SIZE PID'.";
 
-static int parse_pid(const char *text, struct argp_state *state)
-{
-    char *end;
-    errno = 0;
-    long pid = strtol(text, &end, 10);
-    if (*text < '0' || *text > '9' || *end || errno || pid < 1 || pid > INT_MAX)
-        argp_error(state, "--pid '%s' is no process: write its number, such as 4711", text);
-    return (int)pid;
-}
-
 static void parse_limit(const char *text, run_options *options, struct argp_state *state)
 {
     options->limit_bytes = 0;

@@ -39,6 +39,22 @@ static uint64_t narrow(wide value)
     return value > UINT64_MAX ? UINT64_MAX : (uint64_t)value;
 }
 
+static wide less(wide a, wide b)
+{
+    return a > b ? a - b : 0;
+}
+
+/* What is mapped and on no list, but for what was given back with MADV_FREE: that is on the lists of files. */
+static wide unlisted(const char *text, bool v1, wide listed, wide cache)
+{
+    uint64_t anonymous, shared, file;
+    if (!hrf_key(text, v1 ? "total_rss" : "anon", &anonymous) ||
+        !hrf_key(text, v1 ? "total_shmem" : "shmem", &shared) || !hrf_key(text, v1 ? "total_cache" : "file", &file))
+        return 0;
+    wide all = narrow((wide)anonymous + shared);
+    return less(less(all, less(narrow(cache), less(file, shared))), narrow(listed));
+}
+
 /* The oracle: docs/design.md's table in numbers that cannot overflow. */
 static bool expect(const char *text, int version, uint64_t *ret_use, uint64_t *ret_cache)
 {
@@ -56,6 +72,8 @@ static bool expect(const char *text, int version, uint64_t *ret_use, uint64_t *r
     use += figure(&known, v1 ? "total_unevictable" : "unevictable");
     wide cache = figure(&known, v1 ? "total_active_file" : "active_file");
     cache += figure(&known, v1 ? "total_inactive_file" : "inactive_file");
+    use += unlisted(text, v1, use, cache);
+    use += v1 ? 0 : optional(text, "hugetlb");
     if (!v1 && has_kernel) {
         wide kernel = value, slab = figure(&known, "slab_reclaimable");
         use += kernel > slab ? kernel - slab : 0;
@@ -77,8 +95,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     char *text = hrf_text(data, size);
     for (int version = 1; version <= 2; version++) {
-        hri_cgroup_reading reading = {UNTOUCHED, UNTOUCHED, UNTOUCHED, UNTOUCHED,
-                                      UNTOUCHED, UNTOUCHED, UNTOUCHED, UNTOUCHED};
+        hri_cgroup_reading reading = {
+            .limit_bytes = UNTOUCHED,
+            .use_bytes = UNTOUCHED,
+            .cache_bytes = UNTOUCHED,
+            .charged_bytes = UNTOUCHED,
+            .current_bytes = UNTOUCHED,
+            .anonymous_bytes = UNTOUCHED,
+        };
         uint64_t use = UNTOUCHED, cache = UNTOUCHED;
         int error = hri_cgroup_parse_stat(text, version, &reading);
         HRF_CHECK(error == 0 || error == -ENODATA);
@@ -87,6 +111,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         HRF_CHECK(error ? reading.anonymous_bytes == UNTOUCHED : reading.anonymous_bytes <= use);
         HRF_CHECK(reading.limit_bytes == UNTOUCHED && reading.charged_bytes == UNTOUCHED);
         HRF_CHECK(reading.current_bytes == UNTOUCHED);
+        HRF_CHECK(error || reading.dirty_bytes <= cache);
     }
     free(text);
     return 0;

@@ -104,6 +104,9 @@ int hr_guard_read(hr_guard *guard, hr_figures *ret_figures)
         .wall_ns = hri_os_wall_ns() - (hri_clock_now(guard->clock) - sight.time_ns),
         .refusals_degraded = accounts.refusals_degraded,
         .refusals_critical = accounts.refusals_critical,
+        .swap_bytes = sight.binding.swap_bytes,
+        .dirty_bytes = sight.binding.use_bytes == HR_NONE ? HR_NONE : sight.binding.dirty_bytes,
+        .stalled_share = sight.stalls.full.avg10 / 100,
     };
     if (counts.stalled_ns > 0)
         name_holder(guard, &sight, ret_figures);

@@ -78,6 +78,10 @@ typedef struct hr_figures {
     int64_t wall_ns;            /* the moment of time_ns by CLOCK_REALTIME */
     uint64_t refusals_degraded; /* of the refusals: a grant would have led beyond degrade_at */
     uint64_t refusals_critical; /* of the refusals: the level was critical. The rest was refused by limits */
+    uint64_t swap_bytes;        /* of the binding cgroup: what of it is swapped out */
+    uint64_t dirty_bytes; /* and its page cache that is dirty or under writeback, which cannot be dropped at once */
+    double stalled_share; /* of the last ten seconds all tasks of the own cgroup stood still for memory (PSI, full);
+                             at least 0.20 is degraded, 0.60 critical, whatever is used; 0 where it is not known */
 } hr_figures;
 
 /* Called after each change of level, in the order of the changes, with no lock held. */
@@ -193,7 +197,7 @@ HR_API int hr_guard_read(hr_guard *guard, hr_figures *ret_figures);
  */
 HR_API int hr_figures_text(const hr_figures *figures, char *text, size_t size);
 
-#define HR_LEDGERS_MAX 24 /* what hr_guard_ledgers() gives at most */
+#define HR_LEDGERS_MAX 49 /* what hr_guard_ledgers() gives at most */
 
 /* Lists the ledgers that decide the level, the budget's first: at most `capacity`, of which there are never more than
  * HR_LEDGERS_MAX. Their texts live as long as the guard.

@@ -37,10 +37,13 @@ typedef struct hr_ledger {
 typedef struct hr_survey_options {
     const char
         *root;  /* the folder under which /proc and /sys/fs/cgroup are read; NULL or "/": the machine itself. Under
-                         another root only proc/self/cgroup, proc/self/mountinfo, proc/meminfo and sys/fs/cgroup are:
-                         there are no resource limits, no resident set, no signals and no allocator then */
+                         another root only what hr_survey_new() itself copied there is read (`collect`), or a tree like
+                         it: there are no signals and no allocator then */
     int pid;    /* whose; 0: this process */
     bool stays; /* its files stay open, so that hr_survey_again() can read them */
+    const char *collect; /* a folder, which is made: each file that is read is copied into it, as proc/self/… and
+                            sys/fs/cgroup/…, so that it can be the root of another survey. Nothing else is; of mounts
+                            only those of cgroups, without names of hosts or people. NULL: nothing is copied */
 } hr_survey_options;
 
 /* A signal of the kernel's that headroom can use, or why it cannot. */
@@ -50,6 +53,42 @@ typedef struct hr_signal {
     bool usable;        /* present, and it works */
     const char *detail; /* the file or feature that is used, or why it is not */
 } hr_signal;
+
+/* What is worth knowing of these limits, and what to do about it: "memory-high-binds", "throttled-at-high", "thrashing",
+ * "dirty-pages", "hugetlb-limit", "pod-limit-equal", "oom-group", "host-not-known", "limit-not-visible", "kernel-memory",
+ * "swap-used", "files-limit". */
+typedef struct hr_finding {
+    const char *id;
+    const char *text;   /* one sentence or two */
+    const char *advice; /* what to do about it */
+} hr_finding;
+
+/* A limit on huge pages, which are not in memory.current. */
+typedef struct hr_hugetlb {
+    const char *source; /* "cgroup v2 /app hugetlb.2MB.max" */
+    uint64_t use_bytes; /* HR_NONE: not known */
+    uint64_t limit_bytes;
+} hr_hugetlb;
+
+/* For how much of the time tasks of the own cgroup stood still because memory was short: per cent of the last 10, 60 and
+ * 300 seconds, and microseconds in all. `some`: at least one task did; `full`: all of them. */
+typedef struct hr_pressure {
+    bool known; /* false: the group has no memory.pressure, or it is the host's */
+    double some_avg10, some_avg60, some_avg300;
+    double full_avg10, full_avg60, full_avg300;
+    uint64_t some_total_us, full_total_us;
+} hr_pressure;
+
+/* memory.events of the group that binds, or of the own one: how often each happened since the group was made. HR_NONE: not
+ * known, as on v1. */
+typedef struct hr_events {
+    uint64_t low, high, max, oom, oom_kill, oom_group_kill;
+} hr_events;
+
+/* Where each level begins and ends, in bytes of the limit that binds. */
+typedef struct hr_threshold_bytes {
+    uint64_t warn_at, warn_below, degrade_at, critical_at, recover_below;
+} hr_threshold_bytes;
 
 /* What was found. Counts of bytes are HR_NONE, texts NULL and versions 0 where there is nothing. */
 typedef struct hr_survey {
@@ -81,12 +120,22 @@ typedef struct hr_survey {
     uint64_t
         declared_limit_bytes; /* by HEADROOM_LIMIT in the environment of the process (of the caller under another root);
                                       HR_NONE: none */
+
+    const hr_finding *findings;
+    size_t finding_count;
+    hr_threshold_bytes thresholds; /* by the default rules */
+    hr_pressure pressure;
+    hr_events events;
+    uint64_t swap_bytes;  /* of the group that cgroup_bytes is of: what of it is swapped out */
+    uint64_t dirty_bytes; /* and the part of its page cache that is dirty or under writeback */
+    const hr_hugetlb *hugetlb;
+    size_t hugetlb_count;
 } hr_survey;
 
 /* Looks at everything once. What is absent or unreadable is no error: it is said in the survey.
  *
  * returns  0; -ESRCH if there is no such process; -ENOENT, -ENOTDIR, -EACCES if the root is no folder to look into;
- *          -EINVAL; -ENOMEM, -EMFILE, -ENFILE
+ *          -EINVAL; -ENOMEM, -EMFILE, -ENFILE; with `collect` whatever keeps a file from being written there
  * threads  any
  * memory   allocates
  * undo     hr_survey_free()

@@ -58,7 +58,8 @@ uint64_t hri_ledgers_free_of_groups(const hri_books *books, uint64_t *ret_margin
             continue;
         const hri_lease_terms terms = {
             .limit_bytes = group->limit_bytes,
-            .use_bytes = hri_add(whole_use(group), hri_add(group->leaving_bytes, books->reserve_bytes)),
+            .use_bytes = hri_add(hri_add(whole_use(group), group->stuck_bytes),
+                                 hri_add(group->leaving_bytes, books->reserve_bytes)),
             .pending_bytes = hri_add(books->ours.pending_bytes, books->ours.sharing.pending_bytes),
             .margin_bytes = margin(books, group),
         };
@@ -71,9 +72,25 @@ uint64_t hri_ledgers_free_of_groups(const hri_books *books, uint64_t *ret_margin
     return least;
 }
 
+/* lxcfs shows a container its own limit as the host's memory; some of its versions count page cache as used, so that
+ * nearly nothing is available. Figures of that kind are known by a total that is a group's limit, and by less than half of
+ * what that group has left: the group's ledger decides alone then. */
+uint64_t hri_ledgers_host_available(const hri_reading *reading)
+{
+    const hri_host_reading *host = &reading->host;
+    for (unsigned i = 0; i < reading->group_count; i++) {
+        const hri_cgroup_reading *group = &reading->groups[i];
+        bool shown = group->limits.max_bytes != HR_NONE && host->total_bytes / 1024 == group->limits.max_bytes / 1024;
+        if (shown && group->use_bytes != HR_NONE &&
+            host->available_bytes < hri_sub(group->limits.max_bytes, whole_use(group)) / 2)
+            return HR_NONE;
+    }
+    return host->available_bytes;
+}
+
 uint64_t hri_ledgers_free_of_host(const hri_books *books)
 {
-    uint64_t available = books->reading->host.available_bytes;
+    uint64_t available = hri_ledgers_host_available(books->reading);
     return available == HR_NONE ? HR_NONE : hri_sub(available, books->ours.pending_bytes);
 }
 
@@ -107,15 +124,18 @@ enum {
     BUDGET = PROCESS_LEDGERS + HRI_CGROUP_DEPTH, /* the root's own */
 };
 
+/* Address space that is reserved and never backed raises no level: an arena of glibc's reserves 64 MiB for 132 KiB. Where it
+ * runs out a mapping fails with ENOMEM, which kills nobody. */
 static struct ledger process_ledger(const hri_books *books, unsigned index)
 {
     const hri_process_reading *process = &books->reading->process;
     uint64_t promised = books->ours.promised_bytes, pending = books->ours.pending_bytes;
     struct ledger ledgers[PROCESS_LEDGERS] = {
         {HRI_LEDGER_PROCESS, hri_add(process->anonymous_bytes, books->reserve_bytes), HR_NONE, pending},
-        {HRI_LEDGER_ADDRESS, process->address_bytes, process->address_limit_bytes, promised},
-        {HRI_LEDGER_DATA, process->data_bytes, process->data_limit_bytes, promised},
-        {HRI_LEDGER_HOST, process->rss_bytes, hri_add(process->rss_bytes, books->reading->host.available_bytes),
+        {HRI_LEDGER_ADDRESS, hri_min(process->address_bytes, process->rss_bytes), process->address_limit_bytes,
+         promised},
+        {HRI_LEDGER_DATA, hri_min(process->data_bytes, process->anonymous_bytes), process->data_limit_bytes, promised},
+        {HRI_LEDGER_HOST, process->rss_bytes, hri_add(process->rss_bytes, hri_ledgers_host_available(books->reading)),
          pending},
     };
     return ledgers[index];
@@ -128,7 +148,7 @@ static struct ledger group_ledger(const hri_books *books, unsigned index)
 {
     const hri_cgroup_reading *group = &books->reading->groups[index];
     uint64_t use = hri_max(group->use_bytes, hri_sub(group->charged_bytes, books->reading->lag_bytes));
-    use = hri_add(use, books->reserve_bytes); /* HR_NONE stays HR_NONE */
+    use = hri_add(use, hri_add(group->lasting_bytes, books->reserve_bytes)); /* HR_NONE stays HR_NONE */
     return (struct ledger){HRI_LEDGER_CGROUP, use, group->limit_bytes, books->ours.pending_bytes};
 }
 
@@ -241,21 +261,35 @@ static bool budget_binds(const hri_books *books, const hri_ledgers *ledgers)
     return !books->no_budget && books->accounts.own_limit_bytes <= ledgers->kernel_limit_bytes;
 }
 
-static const char *source_of(const hri_books *books, unsigned index, const char *const *groups)
+static const hri_cgroup_limits *limits_of(const hri_books *books, unsigned index)
+{
+    return &books->reading->groups[index - PROCESS_LEDGERS].limits;
+}
+
+/* Is the second of a group's limits the smaller one? */
+static bool second_binds(const hri_books *books, unsigned index)
+{
+    return index >= PROCESS_LEDGERS && limits_of(books, index)->second_bytes < limits_of(books, index)->max_bytes;
+}
+
+static const char *source_of(const hri_books *books, unsigned index, const hri_group_names *groups)
 {
     const char *const sources[PROCESS_LEDGERS] = {books->reading->declared.source, "RLIMIT_AS", "RLIMIT_DATA",
                                                   "host memory"};
-    return index < PROCESS_LEDGERS ? sources[index] : groups[index - PROCESS_LEDGERS];
+    if (index < PROCESS_LEDGERS)
+        return sources[index];
+    const hri_group_names *names = &groups[index - PROCESS_LEDGERS];
+    return second_binds(books, index) ? names->second : names->max;
 }
 
-const char *hri_ledgers_source(const hri_books *books, const hri_ledgers *ledgers, const char *const *groups)
+const char *hri_ledgers_source(const hri_books *books, const hri_ledgers *ledgers, const hri_group_names *groups)
 {
     if (budget_binds(books, ledgers))
         return "limit_bytes";
     return ledgers->kernel_limit_index < 0 ? NULL : source_of(books, (unsigned)ledgers->kernel_limit_index, groups);
 }
 
-static hr_ledger describe_budget(const hri_books *books, const hri_ledgers *ledgers, const char *const *groups)
+static hr_ledger describe_budget(const hri_books *books, const hri_ledgers *ledgers, const hri_group_names *groups)
 {
     return (hr_ledger){
         .name = hri_ledger_text(HRI_LEDGER_BUDGET),
@@ -275,11 +309,14 @@ static const char *what_it_measures(hri_ledger_kind kind)
     switch (kind) {
     case HRI_LEDGER_CGROUP:
         return "anonymous, shared and locked memory of all processes in the group and below it, kernel memory that "
-               "cannot be reclaimed, and sockets; page cache is shown beside it and does not count";
+               "cannot be reclaimed, sockets, and page cache that is dirty; clean page cache is shown beside it and "
+               "does "
+               "not count";
     case HRI_LEDGER_ADDRESS:
-        return "the process's address space (VmSize), whether it is resident or not";
+        return "the part of the process's address space (VmSize) that is resident: what is reserved and never backed "
+               "does not count";
     case HRI_LEDGER_DATA:
-        return "the process's private writable mappings, heap and stack (VmData), resident or not";
+        return "the resident part of the process's private writable mappings, heap and stack (VmData)";
     case HRI_LEDGER_PROCESS:
         return "the process's anonymous resident memory, whether it is charged or not; the limit is one that was "
                "declared";
@@ -288,7 +325,8 @@ static const char *what_it_measures(hri_ledger_kind kind)
     }
 }
 
-static hr_ledger describe(const hri_books *books, const hri_ledgers *ledgers, unsigned index, const char *const *groups)
+static hr_ledger describe(const hri_books *books, const hri_ledgers *ledgers, unsigned index,
+                          const hri_group_names *groups)
 {
     struct ledger ledger = kernel_ledger(books, index);
     const hri_reading *reading = books->reading;
@@ -307,18 +345,42 @@ static hr_ledger describe(const hri_books *books, const hri_ledgers *ledgers, un
     };
 }
 
-size_t hri_ledgers_list(const hri_books *books, const hri_ledgers *ledgers, const char *const *groups,
+size_t hri_ledgers_list(const hri_books *books, const hri_ledgers *ledgers, const hri_group_names *groups,
                         hr_ledger ret_list[HRI_LEDGERS_MAX])
 {
     size_t count = 0;
     if (!books->no_budget)
         ret_list[count++] = describe_budget(books, ledgers, groups);
-    for (unsigned i = PROCESS_LEDGERS; i < kernel_ledgers(books); i++)
-        ret_list[count++] = describe(books, ledgers, i, groups);
+    for (unsigned i = PROCESS_LEDGERS; i < kernel_ledgers(books); i++) {
+        ret_list[count] = describe(books, ledgers, i, groups);
+        if (second_binds(books, i) && limits_of(books, i)->max_bytes != HR_NONE) {
+            ret_list[count + 1] = ret_list[count];
+            count++;
+            ret_list[count].source = groups[i - PROCESS_LEDGERS].max;
+            ret_list[count].limit_bytes = limits_of(books, i)->max_bytes;
+            ret_list[count].binds = ret_list[count].decides = false;
+        }
+        count++;
+    }
     for (unsigned i = 0; i < PROCESS_LEDGERS; i++)
         if (i != DECLARED || hri_ledgers_declared(books) != HR_NONE)
             ret_list[count++] = describe(books, ledgers, i, groups);
     return count;
+}
+
+hri_strain_input hri_ledgers_strain(const hri_books *books)
+{
+    const hri_reading *reading = books->reading;
+    hri_strain_input input = {.stalls = &reading->stalls, .max_events = HR_NONE, .now_ns = reading->time_ns};
+    if (reading->binding < 0 || reading->groups[reading->binding].use_bytes == HR_NONE)
+        return input;
+    const hri_cgroup_reading *group = &reading->groups[reading->binding];
+    struct ledger ledger = group_ledger(books, (unsigned)reading->binding);
+    input.max_events = reading->events.max;
+    input.refault_bytes = group->refault_bytes;
+    input.cache_bytes = group->cache_bytes;
+    input.use = ledger.limit_bytes ? (double)ledger.use_bytes / (double)ledger.limit_bytes : 1;
+    return input;
 }
 
 /* ── for charges and admissions ─────────────────────────────────────────────────────────────────────────────────── */

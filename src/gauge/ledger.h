@@ -13,6 +13,7 @@
 
 #include "budget/budget.h"
 #include "gauge/reading.h"
+#include "gauge/strain.h"
 #include "os/share.h"
 
 #include <headroom/survey.h>
@@ -61,14 +62,15 @@ const char *hri_ledger_text(hri_ledger_kind kind);
 
 void hri_ledgers_compute(const hri_books *books, hri_ledgers *ret_ledgers);
 
-/* Names the limit that binds: "limit_bytes", one of `groups` (the reading's groups by name), "RLIMIT_AS" and so on. NULL
+/* Names the limit that binds: "limit_bytes", one of `groups` (the limits of the reading's groups by name), "RLIMIT_AS" and so on. NULL
  * where there is none. */
-const char *hri_ledgers_source(const hri_books *books, const hri_ledgers *ledgers, const char *const *groups);
+const char *hri_ledgers_source(const hri_books *books, const hri_ledgers *ledgers, const hri_group_names *groups);
 
 /* Lists the ledgers of `books` for people, of which `ledgers` was computed: the budget, the groups from the own one
- * upwards, the declared limit where there is one, address space, data, host. Gives their number, HRI_LEDGERS_MAX at the most. */
-#define HRI_LEDGERS_MAX (HRI_CGROUP_DEPTH + 5)
-size_t hri_ledgers_list(const hri_books *books, const hri_ledgers *ledgers, const char *const *groups,
+ * upwards, the declared limit where there is one, address space, data, host. Of a group with two limits both are there,
+ * the one that binds first. Gives their number, HRI_LEDGERS_MAX at the most. */
+#define HRI_LEDGERS_MAX (2 * HRI_CGROUP_DEPTH + 5)
+size_t hri_ledgers_list(const hri_books *books, const hri_ledgers *ledgers, const hri_group_names *groups,
                         hr_ledger ret_list[HRI_LEDGERS_MAX]);
 
 /* Up to where no ledger would pass `threshold` once all that is granted is touched: what an admission may lead to. Of
@@ -90,5 +92,11 @@ uint64_t hri_ledgers_free_of_process(const hri_books *books);
 
 /* The declared limit; a share is one of the smallest other limit. HR_NONE: there is none. */
 uint64_t hri_ledgers_declared(const hri_books *books);
+/* What the host could still give, by its own figures or, where those are of a container whose page cache they count as
+ * used, not known. */
+uint64_t hri_ledgers_host_available(const hri_reading *reading);
+
+/* What strain is judged by, of the group that binds. */
+hri_strain_input hri_ledgers_strain(const hri_books *books);
 
 #endif

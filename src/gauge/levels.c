@@ -87,6 +87,7 @@ static bool needs_no_dwell(const hri_level_state *state, const hri_level_input *
 hr_level hri_level_next(const hri_level_rules *rules, hri_level_state *state, const hri_level_input *input)
 {
     hr_level up = called_up(rules, input);
+    up = up < input->strain ? input->strain : up;
     if (up > state->level) {
         settle(state, up);
         return state->level;

@@ -9,6 +9,7 @@
  *                a limit was hit and use is >= recover_below, or         (with refuse_until_recovered: below
  *                refuse_until_recovered: relief has run,                 recover_below)
  *                use >= recover_below
+ *     any        the strain calls for it                                 the strain has ended
  *
  * Up at once, by any number of levels. Down after the dwell, to the highest level that was called for during it: so at
  * most one way down per dwell, whatever the input. Degraded is a state to live in: a program whose memory cannot be
@@ -43,10 +44,11 @@ typedef struct hri_level_state {
 typedef struct hri_level_input {
     double use;
     int64_t now_ns;
-    bool relieved; /* relief has just run, as far as it goes */
-    bool met;      /* a limit has just refused a charge */
-    bool unaided;  /* no reclaimer has freed anything since the level rose */
-    bool straight; /* fall without the dwell */
+    bool relieved;   /* relief has just run, as far as it goes */
+    bool met;        /* a limit has just refused a charge */
+    bool unaided;    /* no reclaimer has freed anything since the level rose */
+    bool straight;   /* fall without the dwell */
+    hr_level strain; /* at least this, whatever is used: see gauge/strain.h */
 } hri_level_input;
 
 /* Fits the thresholds that are not given (0) to those that are, by their defaults. Gives 0, or -EINVAL if the given

@@ -39,19 +39,29 @@ static const char *keep(hri_gauge *gauge, const char *name)
     return text;
 }
 
-_Static_assert(HRI_CGROUP_NAME_BYTES <= TEXTS_BYTES - sizeof(hri_texts), "each name finds room in a page");
+/* The name of a group's second limit, whose file stands beside the first one. */
+static const char *keep_second(hri_gauge *gauge, const char *name, int version)
+{
+    char second[HRI_CGROUP_NAME_BYTES + 64];
+    snprintf(second, sizeof second, "%.*s %s", (int)(strrchr(name, ' ') - name), name,
+             hri_cgroup_file_names[version - 1][HRI_FILE_SECOND]);
+    return keep(gauge, second);
+}
+
+_Static_assert(HRI_CGROUP_NAME_BYTES + 64 <= TEXTS_BYTES - sizeof(hri_texts), "each name finds room in a page");
 
 /* Opens the chain with its names. Gives 0 or a shortage; then the gauge's chain is as it was. */
 static int open_chain(hri_gauge *gauge)
 {
     hri_cgroup_chain chain;
-    const char *sources[HRI_CGROUP_DEPTH];
+    hri_group_names sources[HRI_CGROUP_DEPTH];
     int error = hri_cgroup_open(&chain, &gauge->site);
     if (error)
         return error;
     for (unsigned i = 0; i < chain.count; i++) {
-        sources[i] = keep(gauge, chain.groups[i].name);
-        if (!sources[i]) {
+        sources[i].max = keep(gauge, chain.groups[i].name);
+        sources[i].second = keep_second(gauge, chain.groups[i].name, chain.version);
+        if (!sources[i].max || !sources[i].second) {
             hri_cgroup_close(&chain);
             return -ENOMEM;
         }
@@ -59,7 +69,7 @@ static int open_chain(hri_gauge *gauge)
     hri_cgroup_close(&gauge->chain);
     gauge->chain = chain;
     memcpy(gauge->sources, sources, chain.count * sizeof *sources);
-    gauge->limit_mark = hri_file_mark_of(chain.count ? chain.groups[0].limit_fd : -1);
+    gauge->limit_mark = hri_file_mark_of(chain.count ? chain.groups[0].fds[HRI_FILE_LIMIT] : -1);
     return 0;
 }
 
@@ -67,7 +77,7 @@ static int open_chain(hri_gauge *gauge)
 static bool owns_its_files(const hri_gauge *gauge)
 {
     return hri_file_is(gauge->process.statm_fd, &gauge->process.mark) &&
-           hri_file_is(gauge->chain.count ? gauge->chain.groups[0].limit_fd : -1, &gauge->limit_mark);
+           hri_file_is(gauge->chain.count ? gauge->chain.groups[0].fds[HRI_FILE_LIMIT] : -1, &gauge->limit_mark);
 }
 
 /* Forgets files that the program has closed: their numbers may be those of its own files now. */
@@ -81,7 +91,7 @@ static void abandon_lost(hri_gauge *gauge)
 
 int hri_gauge_open(hri_gauge *gauge, const hri_site *site, const hri_clock *clock)
 {
-    *gauge = (hri_gauge){.clock = clock, .site = *site, .lag_bytes = LAG_BYTES_MIN};
+    *gauge = (hri_gauge){.clock = clock, .site = *site, .lag_bytes = LAG_BYTES_MIN, .chain = {.pressure_fd = -1}};
     if (!site->only_place) /* the processors are this machine's */
         gauge->lag_bytes = hri_max(LAG_PAGES * hri_page_size() * hri_cpu_count(), LAG_BYTES_MIN);
     int error = hri_process_open(&gauge->process, site);
@@ -148,9 +158,22 @@ static void read_host(const hri_gauge *gauge, bool all, hri_reading *reading)
     reading->host_time_ns = reading->time_ns;
 }
 
-uint64_t hri_lasting_look(hri_lasting *lasting, uint64_t bytes, int64_t now_ns)
+static void read_stalls(const hri_gauge *gauge, hri_reading *reading)
 {
-    if (now_ns - lasting->since_ns >= HRI_LASTING_NS) {
+    int64_t age_ns = reading->time_ns - reading->stalls_time_ns;
+    if (reading->stalls_time_ns != 0 && age_ns < HRI_STALLS_AGE_NS)
+        return;
+    unsigned group = reading->binding >= 0 ? (unsigned)reading->binding : 0;
+    hri_stalls_read(gauge->chain.pressure_fd, &reading->stalls);
+    reading->events = (hr_events){HR_NONE, HR_NONE, HR_NONE, HR_NONE, HR_NONE, HR_NONE};
+    if (group < reading->group_count)
+        hri_cgroup_read_events(&gauge->chain, group, &reading->events);
+    reading->stalls_time_ns = reading->time_ns;
+}
+
+uint64_t hri_lasting_look(hri_lasting *lasting, uint64_t bytes, int64_t window_ns, int64_t now_ns)
+{
+    if (now_ns - lasting->since_ns >= window_ns) {
         lasting->before_bytes = lasting->least_bytes;
         lasting->least_bytes = bytes;
         lasting->since_ns = now_ns;
@@ -180,6 +203,83 @@ static void tell_unmapped(const hri_gauge *gauge, hri_cgroup_reading *group)
         group->charged_bytes = hri_add(group->charged_bytes, used);
 }
 
+/* Kernel memory that counts as reclaimable is looked into from this share of the limit on. */
+#define DOUBTFUL_SHARE 64
+#define PINS_AGE_NS (100 * HRI_MILLISECOND)
+#define PINS_REST 64 /* looking takes one part in so many of a processor at most */
+
+/* Looks up what pins kernel memory, where a group has much that may be pinned. */
+static void read_pins(hri_gauge *gauge, hri_reading *reading)
+{
+    bool wanted = false, here = gauge->site.root[0] == '\0';
+    for (unsigned i = 0; i < reading->group_count; i++)
+        wanted |= reading->groups[i].doubtful_bytes > reading->groups[i].limit_bytes / DOUBTFUL_SHARE;
+    int64_t rest_ns = hri_later(PINS_AGE_NS, gauge->pins_cost_ns * PINS_REST);
+    if (!wanted || !here || (gauge->pins_time_ns && reading->time_ns - gauge->pins_time_ns < rest_ns))
+        return;
+    hri_pins_read(&gauge->pins);
+    gauge->pins_time_ns = reading->time_ns;
+    gauge->pins_cost_ns = hri_clock_now(gauge->clock) - reading->time_ns;
+    for (unsigned i = 0; i < reading->group_count; i++)
+        reading->memory[i].doubtful_bytes = reading->groups[i].doubtful_bytes;
+}
+
+/* Of a group's doubtful kernel memory, sorts out what cannot be had. That files on a tmpfs pin counts in the level. The lease
+ * leaves out what grew since the pins were looked up, too, and on v1, which does not tell slab from the rest, all that is
+ * not known to be idle. */
+static void sort_doubtful(const hri_gauge *gauge, const hri_reading *reading, unsigned index, hri_cgroup_reading *group)
+{
+    bool v1 = gauge->chain.version == 1;
+    uint64_t doubtful = group->doubtful_bytes, host = reading->host.reclaimable_bytes;
+    if (v1 && host != HR_NONE) { /* no group can have more of it than the host */
+        uint64_t sure = hri_sub(doubtful, host);
+        group->use_bytes = hri_add(group->use_bytes, sure);
+        group->doubtful_bytes = doubtful -= sure;
+    }
+    uint64_t pinned = hri_mul(gauge->pins.tmpfs_files, v1 ? HRI_PIN_FILE_BYTES : HRI_PIN_NAME_BYTES);
+    uint64_t grown = gauge->pins_time_ns ? hri_sub(doubtful, reading->memory[index].doubtful_bytes) : 0;
+    uint64_t stuck = hri_add(pinned, grown);
+    if (v1)
+        stuck = hri_max(stuck, hri_sub(doubtful, gauge->pins.idle_bytes));
+    group->lasting_bytes = hri_min(doubtful, pinned);
+    group->stuck_bytes = hri_min(doubtful, stuck);
+}
+
+/* Of clean page cache, pages that are just being read and those that a CPU keeps cannot be dropped at this moment. At most
+ * this part of the limit is taken for such. */
+#define BUSY_CACHE_SHARE 8
+#define BUSY_LIMIT_SHARE 16
+
+static uint64_t busy_cache(const hri_cgroup_reading *group)
+{
+    uint64_t clean = hri_sub(group->cache_bytes, group->dirty_bytes);
+    return hri_min(clean / BUSY_CACHE_SHARE, group->limit_bytes / BUSY_LIMIT_SHARE);
+}
+
+/* What counts beside use: dirty pages, what went into swap of late, and pinned kernel memory. */
+static void weigh_beside_use(const hri_gauge *gauge, unsigned how, hri_reading *reading, unsigned index)
+{
+    hri_cgroup_reading *group = &reading->groups[index];
+    hri_group_memory *memory = &reading->memory[index];
+    if (group->use_bytes == HR_NONE)
+        return;
+    sort_doubtful(gauge, reading, index, group);
+    uint64_t swap = group->swap_bytes == HR_NONE ? 0 : group->swap_bytes;
+    if (how & HRI_READ_ONCE) {
+        group->lasting_bytes = hri_add(group->lasting_bytes, group->dirty_bytes);
+        return;
+    }
+    if (memory->swap.since_ns == 0) /* what was there before is no news */
+        memory->swap = (hri_lasting){.since_ns = reading->time_ns, .least_bytes = swap, .before_bytes = swap};
+    uint64_t swapped = swap - hri_lasting_look(&memory->swap, swap, HRI_SWAPPED_NS, reading->time_ns);
+    /* A file system that does not come along with what it writes keeps as much behind it waiting. */
+    uint64_t written = hri_min(group->dirty_bytes, hri_mul(group->written_bytes, 2));
+    written = hri_lasting_look(&memory->written, written, HRI_WRITTEN_NS, reading->time_ns);
+    uint64_t dirty = hri_lasting_look(&memory->dirty, group->dirty_bytes, HRI_DIRTY_NS, reading->time_ns);
+    group->lasting_bytes = hri_add(group->lasting_bytes, hri_add(hri_max(dirty, written), swapped));
+    group->stuck_bytes = hri_add(group->stuck_bytes, hri_add(group->dirty_bytes, hri_add(busy_cache(group), swapped)));
+}
+
 static bool is_limited(const hri_cgroup_reading *group)
 {
     return group->limit_bytes != HR_NONE;
@@ -187,7 +287,7 @@ static bool is_limited(const hri_cgroup_reading *group)
 
 /* What was known of the groups before a reading. */
 typedef struct known {
-    uint64_t limit_bytes[HRI_CGROUP_DEPTH];
+    hri_cgroup_limits limits[HRI_CGROUP_DEPTH];
     bool use[HRI_CGROUP_DEPTH]; /* not only the limit */
 } known;
 
@@ -196,7 +296,7 @@ static known known_before(const hri_gauge *gauge, const hri_reading *reading)
     known before = {0};
     unsigned count = gauge->place_hash == reading->place_hash ? reading->group_count : 0;
     for (unsigned i = 0; i < HRI_CGROUP_DEPTH; i++) {
-        before.limit_bytes[i] = i < count ? reading->groups[i].limit_bytes : HR_NONE;
+        before.limits[i] = i < count ? reading->groups[i].limits : (hri_cgroup_limits){HR_NONE, HR_NONE};
         before.use[i] = i < count && reading->groups[i].use_bytes != HR_NONE;
     }
     return before;
@@ -212,10 +312,11 @@ static unsigned read_limits(const hri_gauge *gauge, hri_reading *reading, const 
     for (unsigned i = 0; i < reading->group_count; i++) {
         hri_cgroup_reading *group = &reading->groups[i];
         *group = hri_cgroup_unknown;
-        int error = hri_cgroup_read_limit(&gauge->chain, i, &group->limit_bytes);
+        int error = hri_cgroup_read_limits(&gauge->chain, i, &group->limits);
         *ret_whole &= !hri_cgroup_is_gone(error);
         if (error && !hri_cgroup_is_gone(error))
-            group->limit_bytes = before->limit_bytes[i];
+            group->limits = before->limits[i];
+        group->limit_bytes = hri_cgroup_limit(&group->limits);
         count = is_limited(group) ? i + 1 : count;
     }
     return count;
@@ -224,7 +325,7 @@ static unsigned read_limits(const hri_gauge *gauge, hri_reading *reading, const 
 /* Returns false if the chain has to be found anew: a group has been removed, which none is that the process is in, or
  * (`ret_lost`) a group's use cannot be read any more, for which the program may have closed the file. Without its use a
  * group would have no lease. */
-static bool read_groups(const hri_gauge *gauge, hri_reading *reading, bool *ret_lost)
+static bool read_groups(const hri_gauge *gauge, unsigned how, hri_reading *reading, bool *ret_lost)
 {
     bool whole = true;
     const known before = known_before(gauge, reading);
@@ -236,7 +337,9 @@ static bool read_groups(const hri_gauge *gauge, hri_reading *reading, bool *ret_
         int error = hri_cgroup_read(&gauge->chain, i, group);
         tell_unmapped(gauge, group);
         group->leaving_bytes =
-            group->unmapped_bytes - hri_lasting_look(&reading->unmapped[i], group->unmapped_bytes, reading->time_ns);
+            group->unmapped_bytes -
+            hri_lasting_look(&reading->memory[i].unmapped, group->unmapped_bytes, HRI_LEAVING_NS, reading->time_ns);
+        weigh_beside_use(gauge, how, reading, i);
         *ret_lost |= limited && before.use[i] && group->use_bytes == HR_NONE;
         whole &= !hri_cgroup_is_gone(error);
         if (!limited || hri_cgroup_is_gone(error))
@@ -256,13 +359,15 @@ void hri_gauge_read(hri_gauge *gauge, unsigned how, hri_reading *reading)
     reading->lag_bytes = gauge->lag_bytes;
     hri_process_read(&gauge->process, &reading->process);
     read_host(gauge, how & HRI_READ_ALL, reading);
-    bool lost = false, whole = read_groups(gauge, reading, &lost);
+    bool lost = false, whole = read_groups(gauge, how, reading, &lost);
     if (lost)
         hri_cgroup_abandon(&gauge->chain); /* the numbers of its files may be those of the program's */
     /* By a number that was given to another process it would find that one's groups. */
     if (!whole && !hri_process_is_gone(&gauge->process) && open_chain(gauge) == 0)
-        read_groups(gauge, reading, &lost);
+        read_groups(gauge, how, reading, &lost);
     reading->place_hash = gauge->place_hash;
+    read_pins(gauge, reading);
+    read_stalls(gauge, reading);
 }
 
 void hri_gauge_read_unlimited(const hri_gauge *gauge, hri_reading *reading)
@@ -270,12 +375,7 @@ void hri_gauge_read_unlimited(const hri_gauge *gauge, hri_reading *reading)
     for (unsigned i = 0; i < reading->group_count; i++) {
         hri_cgroup_reading *group = &reading->groups[i];
         if (group->limit_bytes == HR_NONE && hri_cgroup_read(&gauge->chain, i, group) != 0)
-            *group = (hri_cgroup_reading){
-                .limit_bytes = HR_NONE,
-                .use_bytes = HR_NONE,
-                .cache_bytes = HR_NONE,
-                .anonymous_bytes = HR_NONE,
-            };
+            *group = hri_cgroup_unknown;
     }
 }
 
@@ -284,6 +384,6 @@ int hri_gauge_limit_fd(const hri_gauge *gauge, const hri_reading *reading)
     bool here = gauge->site.root[0] == '\0' && !gauge->site.pid;
     for (unsigned i = 0; here && i < reading->group_count; i++)
         if (is_limited(&reading->groups[i]))
-            return gauge->chain.groups[i].limit_fd;
+            return gauge->chain.groups[i].fds[HRI_FILE_LIMIT];
     return -1;
 }

@@ -7,7 +7,9 @@
 #include "gauge/declared.h"
 #include "os/cgroup.h"
 #include "os/file.h"
+#include "os/pins.h"
 #include "os/process.h"
+#include "os/stalls.h"
 
 /* Texts that live as long as their gauge: one after the other, in pages that are mapped for them. They are kept with a
  * lock held under which nothing of malloc()'s may be called (base/lock.h). */
@@ -16,6 +18,12 @@ typedef struct hri_texts {
     size_t used; /* of `bytes` */
     char bytes[];
 } hri_texts;
+
+/* A group's limits by name. */
+typedef struct hri_group_names {
+    const char *max;    /* "cgroup v2 /app memory.max" */
+    const char *second; /* "cgroup v2 /app memory.high" */
+} hri_group_names;
 
 typedef struct hri_gauge {
     const hri_clock *clock;
@@ -27,19 +35,37 @@ typedef struct hri_gauge {
     uint64_t place_hash;      /* where the process was when the chain was opened, */
     int64_t place_time_ns;    /* and when that was last looked up */
     uint64_t splits;          /* of huge pages, when it was made; HR_NONE: not known */
-    const char *sources[HRI_CGROUP_DEPTH]; /* the names of the chain's groups, for those who keep them */
-    hri_texts *named;                      /* all that there have been */
+    hri_group_names sources[HRI_CGROUP_DEPTH]; /* the names of the chain's limits, for those who keep them */
+    hri_texts *named;                          /* all that there have been */
+    hri_pins pins;                             /* what pins kernel memory, */
+    int64_t pins_time_ns;                      /* when that was looked up, */
+    int64_t pins_cost_ns;                      /* and how long it took */
 } hri_gauge;
 
-/* What a figure never fell below, for at least HRI_LASTING_NS and less than twice that. */
-#define HRI_LASTING_NS (100 * HRI_MILLISECOND)
+/* What a figure never fell below, for at least `window_ns` and less than twice that. */
 typedef struct hri_lasting {
     int64_t since_ns;
     uint64_t least_bytes;  /* since then */
     uint64_t before_bytes; /* and in the time before */
 } hri_lasting;
 
-uint64_t hri_lasting_look(hri_lasting *lasting, uint64_t bytes, int64_t now_ns);
+uint64_t hri_lasting_look(hri_lasting *lasting, uint64_t bytes, int64_t window_ns, int64_t now_ns);
+
+/* How long unmapped pages are taken for such as are just being given back; how long pages have to be under writeback to
+ * count in the level, and how long dirty ones, which the kernel begins to write after 30 to 35 seconds; and for how long
+ * what went into swap is still use: it went there for want of memory, which is no relief. */
+#define HRI_LEAVING_NS (100 * HRI_MILLISECOND)
+#define HRI_WRITTEN_NS (1 * HRI_SECOND)
+#define HRI_DIRTY_NS (40 * HRI_SECOND)
+#define HRI_SWAPPED_NS (10 * HRI_SECOND)
+
+/* Of a group, over many readings. */
+typedef struct hri_group_memory {
+    hri_lasting unmapped;
+    hri_lasting dirty, written;
+    hri_lasting swap;
+    uint64_t doubtful_bytes; /* when the pins were looked up */
+} hri_group_memory;
 
 typedef struct hri_reading {
     int64_t time_ns;
@@ -49,10 +75,13 @@ typedef struct hri_reading {
     uint64_t place_hash;  /* where the process was then */
     unsigned group_count;
     hri_cgroup_reading groups[HRI_CGROUP_DEPTH]; /* unlimited ones may have no other figure; the own group is first */
-    hri_lasting unmapped[HRI_CGROUP_DEPTH];      /* of the groups' unmapped_bytes */
-    uint64_t lag_bytes;                          /* by how much the groups' counters may be off */
-    int binding;                                 /* the group with the smallest limit; -1: none is limited */
-    hri_declared declared;                       /* set by whoever keeps the reading, and left as it is */
+    hri_group_memory memory[HRI_CGROUP_DEPTH];
+    hri_stalls stalls;      /* of the own group */
+    hr_events events;       /* of the group that binds, or the own one */
+    int64_t stalls_time_ns; /* when these two were read: they may be older than the rest */
+    uint64_t lag_bytes;     /* by how much the groups' counters may be off */
+    int binding;            /* the group with the smallest limit; -1: none is limited */
+    hri_declared declared;  /* set by whoever keeps the reading, and left as it is */
 } hri_reading;
 
 /* Finds and opens the gauges of a site. Gives 0, -ENOMEM, -EMFILE or -ENFILE. */
@@ -68,7 +97,8 @@ void hri_gauge_reopen(hri_gauge *gauge);
 
 /* How to read. */
 enum {
-    HRI_READ_ALL = 1, /* the host's figures too, however young they are */
+    HRI_READ_ALL = 1,  /* the host's figures too, however young they are */
+    HRI_READ_ONCE = 2, /* there is no other reading: what is there now is taken for lasting */
 };
 
 /* Reads again what `reading` holds (at first {0}). Where the program has closed the gauge's files, or the process has
@@ -77,6 +107,7 @@ enum {
  * HRI_HOST_AGE_NS old, or use more than half of what the host can give, or HRI_READ_ALL asks for them. Maps memory at the
  * most, and calls nothing of malloc()'s. */
 #define HRI_HOST_AGE_NS (100 * HRI_MILLISECOND)
+#define HRI_STALLS_AGE_NS (100 * HRI_MILLISECOND)
 #define HRI_PLACE_AGE_NS (100 * HRI_MILLISECOND)
 void hri_gauge_read(hri_gauge *gauge, unsigned how, hri_reading *reading);
 

@@ -4,8 +4,10 @@
  */
 #include <headroom/survey.h>
 
+#include "base/checked.h"
 #include "gauge/ledger.h"
 #include "gauge/levels.h"
+#include "gauge/survey_notes.h"
 #include "os/children.h"
 #include "os/clock.h"
 #include "os/environment.h"
@@ -26,6 +28,7 @@
 struct survey {
     hr_survey face;
     hri_findings findings;
+    hri_copy copy;
     hri_gauge gauge; /* its files are open only while the survey is made, unless it stays */
     bool stays;
     hri_reading reading;
@@ -98,23 +101,54 @@ static void ask_allocator(struct survey *survey)
     survey->face.allocator_purge = hri_allocator_purge_text(allocator);
 }
 
-static void decide_level(hr_survey *face, int64_t now_ns)
+static uint64_t share_of(uint64_t limit_bytes, double share)
+{
+    return limit_bytes == HR_NONE ? HR_NONE : hri_share(limit_bytes, share);
+}
+
+static void decide_level(hr_survey *face, hr_level strained, int64_t now_ns)
 {
     hri_level_rules rules = {0};
     hri_level_state state = {0};
-    if (hri_level_rules_fit(&rules) == 0)
-        face->level = hri_level_next(&rules, &state, &(hri_level_input){.use = face->use, .now_ns = now_ns});
+    if (hri_level_rules_fit(&rules) != 0)
+        return;
+    face->level =
+        hri_level_next(&rules, &state, &(hri_level_input){.use = face->use, .now_ns = now_ns, .strain = strained});
+    face->thresholds = (hr_threshold_bytes){
+        .warn_at = share_of(face->limit_bytes, rules.warn_at),
+        .warn_below = share_of(face->limit_bytes, rules.warn_below),
+        .degrade_at = share_of(face->limit_bytes, rules.degrade_at),
+        .critical_at = share_of(face->limit_bytes, rules.critical_at),
+        .recover_below = share_of(face->limit_bytes, rules.recover_below),
+    };
 }
 
-/* The group that binds, or the own one where none is limited. */
-static void show_group(hr_survey *face, const hri_reading *reading)
+/* The group that binds, or the own one where none is limited; below 0: there is none. */
+static int shown_group(const hri_reading *reading)
 {
-    unsigned shown = reading->binding >= 0 ? (unsigned)reading->binding : 0;
-    face->cgroup_bytes = face->cgroup_cache_bytes = HR_NONE;
-    if (shown >= reading->group_count)
-        return;
-    face->cgroup_bytes = reading->groups[shown].use_bytes;
-    face->cgroup_cache_bytes = reading->groups[shown].cache_bytes;
+    return reading->binding >= 0 ? reading->binding : (reading->group_count ? 0 : -1);
+}
+
+static void show_group(hr_survey *face, const hri_reading *reading, int shown)
+{
+    const hri_cgroup_reading *group = shown < 0 ? &hri_cgroup_unknown : &reading->groups[shown];
+    face->cgroup_bytes = group->use_bytes;
+    face->cgroup_cache_bytes = group->cache_bytes;
+    face->swap_bytes = group->swap_bytes;
+    face->dirty_bytes = group->use_bytes == HR_NONE ? HR_NONE : group->dirty_bytes;
+    face->events = reading->events;
+    const hri_stalls *stalls = &reading->stalls;
+    face->pressure = (hr_pressure){
+        .known = stalls->known,
+        .some_avg10 = stalls->some.avg10,
+        .some_avg60 = stalls->some.avg60,
+        .some_avg300 = stalls->some.avg300,
+        .full_avg10 = stalls->full.avg10,
+        .full_avg60 = stalls->full.avg60,
+        .full_avg300 = stalls->full.avg300,
+        .some_total_us = stalls->some.total_us,
+        .full_total_us = stalls->full.total_us,
+    };
 }
 
 /* Reads a variable of the process. NULL: it is not set, or that cannot be found out, which is said then. */
@@ -173,8 +207,18 @@ static void weigh(struct survey *survey)
     face->rss_bytes = reading->process.rss_bytes;
     face->host_total_bytes = reading->host.total_bytes;
     face->host_available_bytes = reading->host.available_bytes;
-    show_group(face, reading);
-    decide_level(face, reading->time_ns);
+    hri_strain_input strain = hri_ledgers_strain(&books);
+    strain.once = true;
+    const hri_survey_facts facts = {
+        .books = &books,
+        .ledgers = &ledgers,
+        .shown = shown_group(reading),
+        .strained = hri_strain_look(&(hri_strain){0}, &strain),
+        .files_limit = hri_process_read_files_limit(&survey->gauge.process),
+    };
+    show_group(face, reading, facts.shown);
+    decide_level(face, facts.strained, reading->time_ns);
+    hri_survey_note(&facts, &survey->findings);
 }
 
 /* What else grants memory of the same limit, or takes it without a grant. */
@@ -186,12 +230,12 @@ static void ask_company(struct survey *survey)
         return;
     for (unsigned i = 0; i < reading->group_count && !survey->face.lease_processes; i++)
         if (reading->groups[i].limit_bytes != HR_NONE)
-            survey->face.lease_processes = hri_share_count(gauge->chain.groups[i].limit_fd);
+            survey->face.lease_processes = hri_share_count(gauge->chain.groups[i].fds[HRI_FILE_LIMIT]);
     int children = hri_children_count(gauge->site.pid);
     survey->face.forked_children = children > 0 ? (unsigned)children : 0;
 }
 
-/* Under another root there are no resource limits and there is no process: those ledgers are left out. */
+/* Where a copy has no resource limits or no process, those ledgers are left out. */
 static void leave_out_absent(struct survey *survey)
 {
     size_t count = 0;
@@ -211,7 +255,7 @@ static int fill(struct survey *survey)
     if (error)
         return error;
     ask_environment(survey);
-    hri_gauge_read(&survey->gauge, HRI_READ_ALL, &survey->reading);
+    hri_gauge_read(&survey->gauge, HRI_READ_ALL | HRI_READ_ONCE, &survey->reading);
     hri_gauge_read_unlimited(&survey->gauge, &survey->reading);
     weigh(survey);
     leave_out_absent(survey);
@@ -225,6 +269,10 @@ static int fill(struct survey *survey)
     face->cgroup_folder = survey->findings.cgroup_folder;
     face->unseen = (const char *const *)survey->findings.unseen;
     face->unseen_count = survey->findings.unseen_count;
+    face->findings = survey->findings.notes;
+    face->finding_count = survey->findings.note_count;
+    face->hugetlb = survey->findings.hugetlb;
+    face->hugetlb_count = survey->findings.hugetlb_count;
     return survey->findings.shortage;
 }
 
@@ -233,7 +281,8 @@ int hr_survey_new(const hr_survey_options *options, hr_survey **ret_survey)
     static const hr_survey_options defaults;
     if (!options)
         options = &defaults;
-    if (!ret_survey || options->pid < 0 || (options->root && !options->root[0]))
+    if (!ret_survey || options->pid < 0 || (options->root && !options->root[0]) ||
+        (options->collect && !options->collect[0]))
         return -EINVAL;
     bool elsewhere = options->root && strcmp(options->root, "/") != 0;
     hri_site site = {
@@ -249,13 +298,18 @@ int hr_survey_new(const hr_survey_options *options, hr_survey **ret_survey)
         return -ENOMEM;
     site.findings = &survey->findings;
     survey->stays = options->stays;
+    survey->copy.folder = options->collect;
+    site.copy = options->collect ? &survey->copy : NULL;
     error = hri_gauge_open(&survey->gauge, &site, &hri_os_clock);
     if (error)
         goto free_survey;
     error = fill(survey);
     if (!error && hri_process_is_gone(&survey->gauge.process))
-        error = -ESRCH;                 /* it ended meanwhile: some of what was read by its number may be another's */
-    survey->gauge.site.findings = NULL; /* nothing more is found */
+        error = -ESRCH; /* it ended meanwhile: some of what was read by its number may be another's */
+    if (!error)
+        error = survey->copy.error;
+    survey->gauge.site.findings = NULL; /* nothing more is found, nor copied */
+    survey->gauge.site.copy = NULL;
     if (error || !survey->stays)
         hri_gauge_shut(&survey->gauge);
     if (error) {

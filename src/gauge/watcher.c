@@ -254,7 +254,12 @@ static void look(hri_watcher *watcher, unsigned how)
         share(watcher);
     }
     hri_ledgers_compute(&books, &watcher->ledgers);
+    if (fresh) {
+        hri_strain_input strain = hri_ledgers_strain(&books);
+        watcher->strained = hri_strain_look(&watcher->strain, &strain);
+    }
     hri_level_input input = {
+        .strain = watcher->strained,
         .use = watcher->ledgers.use,
         .now_ns = now_ns,
         .relieved = how & HRI_LOOK_RELIEVED,
@@ -338,6 +343,8 @@ void hri_watcher_read(hri_watcher *watcher, hri_sight *ret_sight)
         .host = watcher->reading.host,
         .binding = binding >= 0 ? watcher->reading.groups[binding] : hri_cgroup_unknown,
         .resident_bytes = watcher->ours.resident_bytes,
+        .stalls = watcher->reading.stalls,
+        .strained = watcher->strained,
         .pending = watcher->pending,
         .sharing = watcher->ours.sharing,
         .lease_bytes = watcher->lease.free_bytes,

@@ -15,6 +15,7 @@
 #include "gauge/levels.h"
 #include "gauge/monitor.h"
 #include "gauge/rate.h"
+#include "gauge/strain.h"
 
 /* How to look. */
 enum {
@@ -86,6 +87,8 @@ typedef struct hri_watcher {
     uint64_t retained_bytes;  /* that, less what was held at the last look */
     hri_rate released;
     hri_ledgers ledgers;
+    hri_strain strain;
+    hr_level strained; /* what it called for at the last look */
     hri_level_state state;
     const char *limit_source;
     struct {
@@ -136,6 +139,8 @@ typedef struct hri_sight {
     hri_host_reading host;
     hri_cgroup_reading binding; /* limit_bytes HR_NONE: no cgroup binds */
     uint64_t resident_bytes;    /* of what is held */
+    hri_stalls stalls;
+    hr_level strained; /* the level that the own group's strain calls for */
     hri_pending pending;
     hri_share_sum sharing;
     uint64_t lease_bytes;    /* what was left of the lease when it was issued; HR_NONE: no end */

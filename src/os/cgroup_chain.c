@@ -6,7 +6,7 @@
  * the own group, those with the smallest limits, and then the nearest. What it has to leave out, and what cannot be
  * read, goes to the site's findings.
  */
-#include "os/cgroup.h"
+#include "os/cgroup_way.h"
 
 #include "base/checked.h"
 #include "os/file.h"
@@ -21,46 +21,20 @@
 #define NUMBER_BYTES 64
 #define STAT_BYTES 8192
 
-static const char *limit_file(int version)
-{
-    return version == 1 ? "memory.limit_in_bytes" : "memory.max";
-}
-
 /* ── one group ──────────────────────────────────────────────────────────────────────────────────────────────────── */
 
 static void close_group(const hri_cgroup *group)
 {
-    hri_file_close(group->limit_fd);
-    hri_file_close(group->stat_fd);
-    hri_file_close(group->charged_fd);
-    hri_file_close(group->kernel_fd);
-    hri_file_close(group->sockets_fd);
-}
-
-/* The way from the mount point down. */
-struct way {
-    hri_cgroup_chain *chain;
-    const hri_site *site;
-    const hri_cgroup_place *place;
-    int folder;                        /* where the way has come to */
-    int length;                        /* of place->below up to there */
-    bool own;                          /* the process's own group */
-    bool met;                          /* a group has been found on the way */
-    uint64_t limits[HRI_CGROUP_DEPTH]; /* of the groups in the table */
-};
-
-/* The path that people know a group by. */
-static const char *path_of(const struct way *way, char path[HRI_MOUNT_BYTES])
-{
-    snprintf(path, HRI_MOUNT_BYTES, "%.*s", way->length, way->place->below);
-    return path[0] ? path : "/";
+    for (unsigned i = 0; i < HRI_CGROUP_FILES; i++)
+        hri_file_close(group->fds[i]);
 }
 
 /* A long path keeps its end, which tells groups apart. */
-static void name_group(const struct way *way, hri_cgroup *group)
+static void name_group(const hri_cgroup_way *way, hri_cgroup *group)
 {
     char whole[HRI_MOUNT_BYTES];
-    const char *path = path_of(way, whole), *file = limit_file(way->chain->version), *cut = "";
+    const char *path = hri_cgroup_way_path(way, whole), *cut = "";
+    const char *file = hri_cgroup_file_names[way->chain->version - 1][HRI_FILE_LIMIT];
     size_t room = sizeof group->name - sizeof "cgroup v1 …  " - strlen(file);
     if (strlen(path) > room) {
         path += strlen(path) - room;
@@ -69,39 +43,26 @@ static void name_group(const struct way *way, hri_cgroup *group)
     snprintf(group->name, sizeof group->name, "cgroup v%d %s%s %s", way->chain->version, cut, path, file);
 }
 
-/* Says that a file of the group could not be read. One that is not there is no news, unless it has to be. */
-static void tell_unreadable(const struct way *way, const char *file, int error, bool needed)
-{
-    char path[HRI_MOUNT_BYTES];
-    if (error < 0 && (needed || error != -ENOENT))
-        hri_findings_add(way->site->findings, "%s of the cgroup %s cannot be read: %s.", file, path_of(way, path),
-                         strerror(-error));
-}
-
-#define FILES 5
-
 /* Opens one group's files. Gives 0, -ENOENT where it has no limit that can be read (v2's root has none), or a shortage. */
-static int open_group(const struct way *way, hri_cgroup *group)
+static int open_group(const hri_cgroup_way *way, hri_cgroup *group)
 {
-    static const char *const names[2][FILES] = {
-        {"memory.limit_in_bytes", "memory.stat", "memory.usage_in_bytes", "memory.kmem.usage_in_bytes",
-         "memory.kmem.tcp.usage_in_bytes"},
-        {"memory.max", "memory.stat", "memory.current", NULL, NULL},
-    };
-    int fds[FILES] = {-1, -1, -1, -1, -1};
     int error = 0;
-    for (unsigned i = 0; i < FILES && names[way->chain->version - 1][i] && !error; i++) {
-        const char *name = names[way->chain->version - 1][i];
-        fds[i] = hri_file_open_in(way->folder, name);
-        if (hri_file_shortage(fds[i]))
-            error = fds[i];
-        else if (fds[i] < 0)
-            tell_unreadable(way, name, fds[i], i == 1);
-        if (i == 0 && fds[i] < 0 && !error)
+    *group = (hri_cgroup){0};
+    for (unsigned i = 0; i < HRI_CGROUP_FILES; i++)
+        group->fds[i] = -1;
+    for (unsigned i = 0; i < HRI_CGROUP_FILES && !error; i++) {
+        const char *name = hri_cgroup_file_names[way->chain->version - 1][i];
+        if (!name)
+            continue;
+        group->fds[i] = hri_file_open_in(way->folder, name);
+        hri_cgroup_copy(way, name, group->fds[i]);
+        if (hri_file_shortage(group->fds[i]))
+            error = group->fds[i];
+        else if (group->fds[i] < 0)
+            hri_cgroup_tell_unreadable(way, name, group->fds[i], i == HRI_FILE_STAT);
+        if (i == HRI_FILE_LIMIT && group->fds[i] < 0 && !error)
             error = -ENOENT;
     }
-    *group = (hri_cgroup){
-        .limit_fd = fds[0], .stat_fd = fds[1], .charged_fd = fds[2], .kernel_fd = fds[3], .sockets_fd = fds[4]};
     if (error)
         close_group(group);
     else
@@ -109,93 +70,11 @@ static int open_group(const struct way *way, hri_cgroup *group)
     return error;
 }
 
-/* ── what cannot be seen of it ──────────────────────────────────────────────────────────────────────────────────── */
-
-static bool read_number_in(const struct way *way, const char *name, uint64_t *ret_value)
-{
-    char text[NUMBER_BYTES];
-    int fd = hri_file_open_in(way->folder, name);
-    if (hri_file_shortage(fd))
-        way->site->findings->shortage = fd;
-    bool known = hri_file_read(fd, text, sizeof text) >= 0 && hri_parse_number(text, ret_value) == 0;
-    hri_file_close(fd);
-    return known;
-}
-
-/* Limits of another kind, which are in no ledger. */
-static void tell_other_limits(const struct way *way, uint64_t limit_bytes)
-{
-    hri_findings *findings = way->site->findings;
-    char whole[HRI_MOUNT_BYTES], size[16], other[16];
-    const char *path = path_of(way, whole);
-    uint64_t value;
-    if (way->chain->version == 2 && read_number_in(way, "memory.high", &value) && value < limit_bytes)
-        hri_findings_add(findings,
-                         "memory.high of the cgroup %s is %s, below its memory.max (%s): above it the kernel slows the "
-                         "group down and reclaims; it does not kill. It is in no ledger.",
-                         path, hr_size_format(value, size, sizeof size),
-                         hr_size_format(limit_bytes, other, sizeof other));
-    if (way->chain->version == 2 && read_number_in(way, "memory.swap.max", &value) && value > 0 && value != HR_NONE)
-        hri_findings_add(findings, "Swap of the cgroup %s is limited to %s (memory.swap.max). It is in no ledger.",
-                         path, hr_size_format(value, size, sizeof size));
-    if (way->chain->version == 1 && read_number_in(way, "memory.memsw.limit_in_bytes", &value) &&
-        value < HRI_CGROUP_V1_UNLIMITED && value != limit_bytes)
-        hri_findings_add(findings,
-                         "Memory and swap of the cgroup %s are together limited to %s (memory.memsw.limit_in_bytes). "
-                         "That is in no ledger.",
-                         path, hr_size_format(value, size, sizeof size));
-}
-
-/* Says what a group keeps to itself. `group` stands in a chain of its own. */
-static void tell_of(const struct way *way, const hri_cgroup_chain *alone, int limit_error, uint64_t limit_bytes)
-{
-    hri_cgroup_reading reading;
-    if (!way->site->findings)
-        return;
-    char path[HRI_MOUNT_BYTES];
-    if (limit_error == -EINVAL)
-        hri_findings_add(way->site->findings, "%s of the cgroup %s says no number: its limit is not known.",
-                         limit_file(alone->version), path_of(way, path));
-    else
-        tell_unreadable(way, limit_file(alone->version), limit_error, true);
-    bool legible = alone->groups[0].stat_fd >= 0;
-    if (!limit_error && legible && hri_cgroup_read(alone, 0, &reading) == 0 && reading.use_bytes == HR_NONE)
-        hri_findings_add(way->site->findings,
-                         "memory.stat of the cgroup %s is empty or cut short, or a figure beside it cannot be read: "
-                         "what the group uses is not known.",
-                         path_of(way, path));
-    if (!limit_error)
-        tell_other_limits(way, limit_bytes);
-}
-
-/* The topmost group that can be seen may stand below others. v1 tells each group the smallest limit of all that contain
- * it; v2's true root is the only group without a limit file. */
-static void tell_above(const struct way *way, const hri_cgroup *top, uint64_t limit_bytes)
-{
-    char text[STAT_BYTES], size[16];
-    uint64_t above;
-    const char *mount = way->place->mount;
-    bool told = hri_file_read(top->stat_fd, text, sizeof text) >= 0 &&
-                hri_parse_key(text, "hierarchical_memory_limit", &above) == 0;
-    bool root = way->length == 0;
-    if (top->hidden)
-        hri_findings_add(way->site->findings,
-                         "A cgroup above %s, which cannot be seen from here, has a limit of %s: it is taken for the "
-                         "group's own, and what others use of it is not known.",
-                         mount, hr_size_format(limit_bytes, size, sizeof size));
-    else if (root && (way->chain->version == 2 || (way->place->partial && !told)))
-        hri_findings_add(
-            way->site->findings,
-            "Limits above %s cannot be seen from here: what is mounted there is only a part of the tree of "
-            "cgroups.",
-            mount);
-}
-
 /* ── the table ──────────────────────────────────────────────────────────────────────────────────────────────────── */
 
 /* Which group is worth the least: the farthest without a limit, else the one with the largest limit. HRI_CGROUP_DEPTH
  * stands for the newcomer, which is the nearest of all. */
-static unsigned least_of(const struct way *way, uint64_t newcomer_limit_bytes)
+static unsigned least_of(const hri_cgroup_way *way, uint64_t newcomer_limit_bytes)
 {
     unsigned least = HRI_CGROUP_DEPTH;
     for (unsigned i = HRI_CGROUP_DEPTH; i-- > 0;) {
@@ -207,7 +86,7 @@ static unsigned least_of(const struct way *way, uint64_t newcomer_limit_bytes)
     return least;
 }
 
-static void take_in(struct way *way, const hri_cgroup *group, uint64_t limit_bytes)
+static void take_in(hri_cgroup_way *way, const hri_cgroup *group, uint64_t limit_bytes)
 {
     hri_cgroup_chain *chain = way->chain;
     if (chain->count == HRI_CGROUP_DEPTH) {
@@ -237,34 +116,36 @@ static void turn_round(hri_cgroup_chain *chain)
 /* ── the way ────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
 /* Looks at the group of this folder. Gives 0 or a shortage. */
-static int look_around(struct way *way)
+static int look_around(hri_cgroup_way *way)
 {
     hri_cgroup_chain alone = {.version = way->chain->version, .count = 1};
     hri_cgroup *group = &alone.groups[0];
     int error = open_group(way, group);
     if (error)
         return hri_file_shortage(error);
-    uint64_t limit, with_hidden;
-    error = hri_cgroup_read_limit(&alone, 0, &limit);
+    hri_cgroup_limits limits = {HR_NONE, HR_NONE}, with_hidden;
+    error = hri_cgroup_read_limits(&alone, 0, &limits);
     if (hri_cgroup_is_gone(error)) { /* gone since: so is the process */
         close_group(group);
         return 0;
     }
-    tell_of(way, &alone, error, error ? HR_NONE : limit);
+    hri_cgroup_tell_of(way, &alone, error, &limits);
     if (!error && !way->met && alone.version == 1) {
         group->hidden = true;
-        group->hidden = hri_cgroup_read_limit(&alone, 0, &with_hidden) == 0 && with_hidden < limit;
-        limit = hri_min(limit, with_hidden);
+        group->hidden =
+            hri_cgroup_read_limits(&alone, 0, &with_hidden) == 0 && with_hidden.max_bytes < limits.max_bytes;
+        if (group->hidden)
+            limits = with_hidden;
     }
     if (!error && !way->met)
-        tell_above(way, group, limit);
+        hri_cgroup_tell_above(way, group, limits.max_bytes);
     way->met = true;
-    take_in(way, group, error ? HR_NONE : limit);
+    take_in(way, group, hri_cgroup_limit(&limits));
     return 0;
 }
 
 /* Goes into the next folder. Gives 1, 0 at the end of the way or where it is barred, or a shortage. */
-static int step_down(struct way *way)
+static int step_down(hri_cgroup_way *way)
 {
     const char *next = way->place->below + way->length;
     if (!*next)
@@ -283,7 +164,7 @@ static int step_down(struct way *way)
         hri_findings_add(way->site->findings,
                          "The cgroup %s cannot be opened: %s. Its own limit and what is below it "
                          "are not known.",
-                         path_of(way, path), strerror(-folder));
+                         hri_cgroup_way_path(way, path), strerror(-folder));
         return hri_file_shortage(folder);
     }
     hri_file_close(way->folder);
@@ -293,7 +174,7 @@ static int step_down(struct way *way)
 }
 
 /* A way that found no group and nothing in its way either has come through a tree without memory limits. */
-static void tell_no_controller(const struct way *way, size_t told_before)
+static void tell_no_controller(const hri_cgroup_way *way, size_t told_before)
 {
     hri_findings *findings = way->site->findings;
     char path[HRI_MOUNT_BYTES];
@@ -301,13 +182,25 @@ static void tell_no_controller(const struct way *way, size_t told_before)
         hri_findings_add(findings,
                          "Neither the cgroup %s nor any above it has a file %s: the memory controller is not enabled "
                          "there.",
-                         path_of(way, path), limit_file(way->chain->version));
+                         hri_cgroup_way_path(way, path),
+                         hri_cgroup_file_names[way->chain->version - 1][HRI_FILE_LIMIT]);
+}
+
+/* Opens memory.pressure of the own group, whose folder the way has come to. v2's true root, which alone has no limit, shows
+ * the host's there, which would blame this process for its neighbours. Gives 0 or a shortage. */
+static int open_pressure(const hri_cgroup_way *way)
+{
+    bool root = way->place->below[0] == '\0' && !way->met;
+    int fd = root ? -1 : hri_file_open_in(way->folder, "memory.pressure");
+    hri_cgroup_copy(way, "memory.pressure", fd);
+    way->chain->pressure_fd = fd < 0 ? -1 : fd;
+    return hri_file_shortage(fd);
 }
 
 static int open_chain(hri_cgroup_chain *chain, const hri_site *site, const hri_cgroup_place *place)
 {
     size_t told_before = site->findings ? site->findings->unseen_count : 0;
-    struct way way = {.chain = chain, .site = site, .place = place, .own = place->below[0] == '\0'};
+    hri_cgroup_way way = {.chain = chain, .site = site, .place = place, .own = place->below[0] == '\0'};
     if (place->outside)
         hri_findings_add(
             site->findings,
@@ -326,6 +219,8 @@ static int open_chain(hri_cgroup_chain *chain, const hri_site *site, const hri_c
         if (!result)
             result = step_down(&way);
     } while (result > 0);
+    if (!result && way.own)
+        result = open_pressure(&way);
     hri_file_close(way.folder);
     if (!result)
         tell_no_controller(&way, told_before);
@@ -335,71 +230,90 @@ static int open_chain(hri_cgroup_chain *chain, const hri_site *site, const hri_c
 
 /* ── where it begins ────────────────────────────────────────────────────────────────────────────────────────────── */
 
-/* Texts of /proc have no upper bound: as much as fits is read; a line that is cut is passed over. */
-#define PROC_BYTES (64 * 1024)
+/* The two lists of /proc that say where the process is. They have no upper bound: 1.3 MB of mounts were seen. */
+struct lists {
+    char *groups; /* NULL: it cannot be read */
+    char *mounts;
+    size_t groups_size, mounts_size; /* of the pages that they are in */
+    int groups_error, mounts_error;
+};
 
-/* Reads one of /proc's texts, for the findings. Gives 0 or a negative errno. */
-static int read_proc(const hri_site *site, const char *file, char *text)
+static void read_lists(const hri_site *site, struct lists *lists)
 {
-    ssize_t length = hri_file_read_path(site->root, file, text, PROC_BYTES);
-    if (length >= 0)
-        return 0;
-    if (hri_file_shortage((int)length))
-        site->findings->shortage = (int)length;
-    hri_findings_add(site->findings, "%s cannot be read: %s.", file, strerror((int)-length));
-    text[0] = '\0';
-    return (int)length;
+    char path[HRI_SITE_PATH_BYTES];
+    *lists = (struct lists){0};
+    lists->groups_error =
+        hri_file_read_whole(site->root, hri_site_path(site, "cgroup", path), &lists->groups, &lists->groups_size);
+    lists->mounts_error = hri_file_read_whole(site->root, "/proc/self/mountinfo", &lists->mounts, &lists->mounts_size);
+    if (lists->groups)
+        hri_copy_text(site->copy, "/proc/self/cgroup", lists->groups, strlen(lists->groups));
+    if (lists->mounts)
+        hri_copy_mounts(site->copy, "/proc/self/mountinfo", lists->mounts);
 }
 
-static void tell_cut(const hri_site *site, const char *file, const char *text)
+static void free_lists(struct lists *lists)
 {
-    size_t length = strlen(text);
-    if (length > 0 && text[length - 1] != '\n')
-        hri_findings_add(site->findings, "%s is cut short: what stands behind its first %zu bytes is not known.", file,
-                         length);
+    if (lists->groups)
+        hri_pages_unmap(lists->groups, lists->groups_size);
+    if (lists->mounts)
+        hri_pages_unmap(lists->mounts, lists->mounts_size);
 }
 
-/* Finds where this process's group of a version is mounted. Gives 0, -ENOENT, or a shortage. */
-static int find_place(const hri_site *site, int version, char *text, hri_cgroup_place *ret_place)
+static int lists_shortage(const struct lists *lists)
 {
-    char path[HRI_MOUNT_BYTES], file[HRI_SITE_PATH_BYTES];
-    ssize_t length = hri_file_read_path(site->root, hri_site_path(site, "cgroup", file), text, PROC_BYTES);
-    if (length < 0 || hri_parse_cgroup_path(text, version, path, sizeof path) != 0)
-        return hri_file_shortage((int)length) ? (int)length : -ENOENT;
-    length = hri_file_read_path(site->root, "/proc/self/mountinfo", text, PROC_BYTES);
-    if (length < 0 || hri_parse_cgroup_mount(text, version, path, ret_place) != 0)
-        return hri_file_shortage((int)length) ? (int)length : -ENOENT;
+    int error = hri_file_shortage(lists->groups_error);
+    return error ? error : hri_file_shortage(lists->mounts_error);
+}
+
+/* Finds where this process's group of a version is mounted. Gives 0 or -ENOENT. */
+static int find_place(const hri_site *site, int version, const struct lists *lists, hri_cgroup_place *ret_place)
+{
+    char path[HRI_MOUNT_BYTES];
+    if (!lists->groups || hri_parse_cgroup_path(lists->groups, version, path, sizeof path) != 0)
+        return -ENOENT;
+    if (!lists->mounts || hri_parse_cgroup_mount(lists->mounts, version, path, ret_place) != 0)
+        return -ENOENT;
     char folder[2 * HRI_MOUNT_BYTES];
     snprintf(folder, sizeof folder, "%s%s", ret_place->mount, ret_place->below);
     hri_findings_place(site->findings, version, path, ret_place->outside ? NULL : folder);
     return 0;
 }
 
+/* Says that a list cannot be read, or ends within a line. Gives whether there is one. */
+static bool tell_list(const hri_site *site, const char *file, const char *text, int error)
+{
+    size_t length = text ? strlen(text) : 0;
+    if (!text)
+        hri_findings_add(site->findings, "%s cannot be read: %s.", file, strerror(-error));
+    else if (length > 0 && text[length - 1] != '\n')
+        hri_findings_add(site->findings, "%s is cut short: what stands behind its first %zu bytes is not known.", file,
+                         length);
+    return text != NULL;
+}
+
 /* Says why no place was found. */
-static void tell_lost(const hri_site *site, char *text)
+static void tell_lost(const hri_site *site, const struct lists *lists)
 {
     char file[HRI_SITE_PATH_BYTES], path[HRI_MOUNT_BYTES];
     if (!site->findings)
         return;
+    site->findings->limits_hidden = true;
     hri_site_path(site, "cgroup", file);
-    if (read_proc(site, file, text) != 0)
+    if (!tell_list(site, file, lists->groups, lists->groups_error))
         return;
-    tell_cut(site, file, text);
-    bool named = hri_parse_cgroup_path(text, 1, path, sizeof path) == 0 ||
-                 hri_parse_cgroup_path(text, 2, path, sizeof path) == 0;
+    bool named = hri_parse_cgroup_path(lists->groups, 1, path, sizeof path) == 0 ||
+                 hri_parse_cgroup_path(lists->groups, 2, path, sizeof path) == 0;
     if (!named) {
         hri_findings_add(site->findings, "%s names no memory cgroup: its limits, if there are any, are not known.",
                          file);
         return;
     }
-    if (read_proc(site, "/proc/self/mountinfo", text) != 0)
-        return;
-    tell_cut(site, "/proc/self/mountinfo", text);
-    hri_findings_add(
-        site->findings,
-        "No memory cgroup is mounted (/proc/self/mountinfo shows none for %s): its limits, if there are any, "
-        "are not known.",
-        path);
+    if (tell_list(site, "/proc/self/mountinfo", lists->mounts, lists->mounts_error))
+        hri_findings_add(
+            site->findings,
+            "No memory cgroup is mounted (/proc/self/mountinfo shows none for %s): its limits, if there are any, "
+            "are not known.",
+            path);
 }
 
 static void tell_left_out(const hri_cgroup_chain *chain, const hri_site *site)
@@ -413,48 +327,72 @@ static void tell_left_out(const hri_cgroup_chain *chain, const hri_site *site)
             chain->left_out, chain->left_out + chain->count, HRI_CGROUP_DEPTH);
 }
 
-int hri_cgroup_open(hri_cgroup_chain *chain, const hri_site *site)
+/* Where memory is on v1, the process may be in a group of v2 too, which has no memory controller but tells of pressure.
+ * Gives 0 or a shortage. */
+static int open_pressure_beside(hri_cgroup_chain *chain, const hri_site *site, const struct lists *lists)
 {
-    *chain = (hri_cgroup_chain){0};
-    void *text; /* no block of malloc()'s: a guard finds its groups anew with a lock held */
-    int error = hri_pages_map(PROC_BYTES, &text);
-    if (error)
-        return error;
+    char path[HRI_MOUNT_BYTES], whole[2 * HRI_MOUNT_BYTES + 32];
+    hri_cgroup_place place = {0};
+    if (chain->version != 1 || hri_parse_cgroup_path(lists->groups, 2, path, sizeof path) != 0 ||
+        hri_parse_cgroup_mount(lists->mounts, 2, path, &place) != 0 || place.outside || !place.below[0])
+        return 0;
+    snprintf(whole, sizeof whole, "%s%s/memory.pressure", place.mount, place.below);
+    int fd = hri_file_open(site->root, whole);
+    hri_copy_file(site->copy, whole, fd);
+    chain->pressure_fd = fd < 0 ? -1 : fd;
+    return hri_file_shortage(fd);
+}
+
+static int open_by_lists(hri_cgroup_chain *chain, const hri_site *site, const struct lists *lists)
+{
     bool placed = false;
-    for (int version = 1; version <= 2 && chain->count == 0 && !hri_file_shortage(error); version++) {
+    for (int version = 1; version <= 2 && chain->count == 0; version++) {
         hri_cgroup_place place = {0};
-        error = find_place(site, version, text, &place);
-        if (error)
+        if (find_place(site, version, lists, &place) != 0)
             continue;
         placed = true;
         chain->version = version;
-        error = open_chain(chain, site, &place);
+        int error = open_chain(chain, site, &place);
         if (!error)
-            tell_left_out(chain, site);
+            error = open_pressure_beside(chain, site, lists);
+        if (error)
+            return error;
+        tell_left_out(chain, site);
     }
-    if (!placed && !hri_file_shortage(error))
-        tell_lost(site, text);
-    hri_pages_unmap(text, PROC_BYTES);
-    if (hri_file_shortage(error)) {
-        hri_cgroup_close(chain);
-        return error;
-    }
+    if (!placed)
+        tell_lost(site, lists);
     if (chain->count == 0)
         chain->version = 0;
     return 0;
+}
+
+int hri_cgroup_open(hri_cgroup_chain *chain, const hri_site *site)
+{
+    *chain = (hri_cgroup_chain){.pressure_fd = -1};
+    struct lists lists;
+    read_lists(site, &lists);
+    int error = lists_shortage(&lists);
+    if (!error)
+        error = open_by_lists(chain, site, &lists);
+    free_lists(&lists);
+    if (error)
+        hri_cgroup_close(chain);
+    return error;
 }
 
 void hri_cgroup_close(hri_cgroup_chain *chain)
 {
     for (unsigned i = 0; i < chain->count; i++)
         close_group(&chain->groups[i]);
-    *chain = (hri_cgroup_chain){0};
+    hri_file_close(chain->pressure_fd);
+    *chain = (hri_cgroup_chain){.pressure_fd = -1};
 }
 
 void hri_cgroup_abandon(hri_cgroup_chain *chain)
 {
+    chain->pressure_fd = -1;
     for (unsigned i = 0; i < chain->count; i++) {
-        hri_cgroup *group = &chain->groups[i];
-        group->limit_fd = group->stat_fd = group->charged_fd = group->kernel_fd = group->sockets_fd = -1;
+        for (unsigned file = 0; file < HRI_CGROUP_FILES; file++)
+            chain->groups[i].fds[file] = -1;
     }
 }

@@ -3,11 +3,14 @@
 #include "os/file.h"
 
 #include "base/uncancelled.h"
+#include "os/pages.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -88,6 +91,50 @@ ssize_t hri_file_read_path(const char *root, const char *path, char *buffer, siz
     hri_file_close(fd);
     buffer[length] = '\0';
     return got < 0 ? got : (ssize_t)length;
+}
+
+#define WHOLE_BYTES (16 * 1024) /* at first */
+
+/* Twice as many pages as before, with the same text. Gives 0 or a negative errno; then all is as it was. */
+static int grow(char **text, size_t *size)
+{
+    void *more;
+    size_t new_size = *size ? *size * 2 : WHOLE_BYTES;
+    int error = hri_pages_map(new_size, &more);
+    if (error)
+        return error;
+    if (*text) {
+        memcpy(more, *text, *size);
+        hri_pages_unmap(*text, *size);
+    }
+    *text = more;
+    *size = new_size;
+    return 0;
+}
+
+int hri_file_read_whole(const char *root, const char *path, char **ret_text, size_t *ret_size)
+{
+    int fd = hri_file_open(root, path);
+    if (fd < 0)
+        return fd;
+    char *text = NULL;
+    size_t size = 0, length = 0;
+    ssize_t got = 1;
+    while (got > 0) {
+        int error = size - length < 2 ? grow(&text, &size) : 0;
+        got = error ? error : read_at(fd, text + length, size - 1 - length, length);
+        length += got > 0 ? (size_t)got : 0;
+    }
+    hri_file_close(fd);
+    if (got < 0) {
+        if (text)
+            hri_pages_unmap(text, size);
+        return (int)got;
+    }
+    text[length] = '\0';
+    *ret_text = text;
+    *ret_size = size;
+    return 0;
 }
 
 ssize_t hri_file_read_on(int fd, char *buffer, size_t size)

@@ -30,6 +30,10 @@ int hri_file_shortage(int result);
 /* Opens, reads to the end and closes: for lists such as mountinfo, which come a page at a time. */
 ssize_t hri_file_read_path(const char *root, const char *path, char *buffer, size_t size);
 
+/* The same for a list of any length. Gives 0 and a text in pages of its own, to be unmapped: a guard reads such lists with
+ * a lock held, and takes no block of malloc()'s then. Or a negative errno, of which -ENOMEM may be for want of memory here. */
+int hri_file_read_whole(const char *root, const char *path, char **ret_text, size_t *ret_size);
+
 /* Reads the next piece of a file, as much as one call gives, and terminates it. Gives its length, 0 at the end, or a
  * negative errno. */
 ssize_t hri_file_read_on(int fd, char *buffer, size_t size);

@@ -35,6 +35,46 @@ void hri_findings_say(hri_findings *findings, const char *format, ...)
     findings->unseen = more;
 }
 
+static bool is_noted(const hri_findings *findings, const char *id)
+{
+    for (size_t i = 0; i < findings->note_count; i++) {
+        if (strcmp(findings->notes[i].id, id) == 0)
+            return true;
+    }
+    return false;
+}
+
+void hri_findings_note(hri_findings *findings, const char *id, const char *advice, const char *format, ...)
+{
+    if (!findings || is_noted(findings, id))
+        return;
+    va_list arguments;
+    va_start(arguments, format);
+    char *text = format_anew(format, arguments);
+    va_end(arguments);
+    hr_finding *more = text ? realloc(findings->notes, (findings->note_count + 1) * sizeof *more) : NULL;
+    if (!more) {
+        free(text);
+        findings->shortage = -ENOMEM;
+        return;
+    }
+    more[findings->note_count++] = (hr_finding){.id = id, .text = text, .advice = advice};
+    findings->notes = more;
+}
+
+void hri_findings_hugetlb(hri_findings *findings, const char *source, uint64_t use_bytes, uint64_t limit_bytes)
+{
+    char *text = strdup(source);
+    hr_hugetlb *more = text ? realloc(findings->hugetlb, (findings->hugetlb_count + 1) * sizeof *more) : NULL;
+    if (!more) {
+        free(text);
+        findings->shortage = -ENOMEM;
+        return;
+    }
+    more[findings->hugetlb_count++] = (hr_hugetlb){.source = text, .use_bytes = use_bytes, .limit_bytes = limit_bytes};
+    findings->hugetlb = more;
+}
+
 void hri_findings_place(hri_findings *findings, int cgroup_version, const char *path, const char *folder)
 {
     if (!findings)
@@ -53,6 +93,12 @@ void hri_findings_free(hri_findings *findings)
     for (size_t i = 0; i < findings->unseen_count; i++)
         free(findings->unseen[i]);
     free(findings->unseen);
+    for (size_t i = 0; i < findings->note_count; i++)
+        free((char *)findings->notes[i].text);
+    free(findings->notes);
+    for (size_t i = 0; i < findings->hugetlb_count; i++)
+        free((char *)findings->hugetlb[i].source);
+    free(findings->hugetlb);
     free(findings->cgroup_path);
     free(findings->cgroup_folder);
     *findings = (hri_findings){0};

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE
 #include "os/parse.h"
 
 #include <headroom/base.h>
@@ -40,18 +41,33 @@ static const char *next_line(const char *line)
     return end ? end + 1 : NULL;
 }
 
-int hri_parse_key(const char *text, const char *key, uint64_t *ret_value)
+static bool is_blank(char character)
+{
+    return character == ' ' || character == '\t';
+}
+
+int hri_parse_key_field(const char *text, const char *key, unsigned index, uint64_t *ret_value)
 {
     size_t length = strlen(key);
     for (const char *line = text; line && *line; line = next_line(line)) {
-        if (strncmp(line, key, length) != 0 || (line[length] != ' ' && line[length] != '\t'))
+        if (strncmp(line, key, length) != 0 || !is_blank(line[length]))
             continue;
         const char *value = line + length;
-        while (*value == ' ' || *value == '\t')
-            value++;
-        return read_digits(value, " \n", ret_value);
+        for (;; index--) {
+            while (is_blank(*value))
+                value++;
+            if (index == 0)
+                return read_digits(value, " \n", ret_value);
+            while (*value && *value != '\n' && !is_blank(*value))
+                value++;
+        }
     }
     return -ENOENT;
+}
+
+int hri_parse_key(const char *text, const char *key, uint64_t *ret_value)
+{
+    return hri_parse_key_field(text, key, 0, ret_value);
 }
 
 int hri_parse_field(const char *text, unsigned index, uint64_t *ret_value)
@@ -244,6 +260,7 @@ int hri_parse_cgroup_mount(const char *text, int version, const char *path, hri_
         found = true;
         best = below;
         ret_place->partial = !below || strcmp(root, "/") != 0;
+        ret_place->of_pod = strstr(root, "/kubepods") != NULL;
         ret_place->outside = !below;
     }
     if (!found)
@@ -251,4 +268,34 @@ int hri_parse_cgroup_mount(const char *text, int version, const char *path, hri_
     if (!best)
         best = "";
     return copy_span(best, best + strlen(best), ret_place->below, HRI_MOUNT_BYTES);
+}
+
+static bool begins(const char *start, const char *end, const char *word)
+{
+    size_t length = strlen(word);
+    return (size_t)(end - start) >= length && memcmp(start, word, length) == 0;
+}
+
+size_t hri_parse_mount_without_secrets(const char *line, const char *end, char *ret_line)
+{
+    struct mount_line mount;
+    if (!split_mount(line, end, &mount))
+        return 0;
+    size_t length = (size_t)(end - line);
+    if (begins(mount.type, mount.type_end, "cgroup")) {
+        memcpy(ret_line, line, length + 1);
+        return length + 1;
+    }
+    bool on_the_way = mount.point_end - mount.point == 1 || begins(mount.point, mount.point_end, "/proc") ||
+                      begins(mount.point, mount.point_end, "/sys");
+    if (!on_the_way)
+        return 0;
+    char *to = ret_line;
+    to = mempcpy(to, mount.id, (size_t)(mount.root - mount.id)); /* the root of a bind mount is a path of the host's */
+    to = mempcpy(to, "/ ", 2);
+    to = mempcpy(to, mount.point, (size_t)(mount.point_end - mount.point));
+    to = mempcpy(to, " - ", 3);
+    to = mempcpy(to, mount.type, (size_t)(mount.type_end - mount.type));
+    to = mempcpy(to, " -\n", 3);
+    return (size_t)(to - ret_line);
 }

@@ -16,6 +16,9 @@ int hri_parse_number(const char *text, uint64_t *ret_value);
  * where the key carries its colon and the unit is the caller's to know). */
 int hri_parse_key(const char *text, const char *key, uint64_t *ret_value);
 
+/* The `index`th number behind `key`, as in ZFS's arcstats ("size  4  1073741824"); from 0. */
+int hri_parse_key_field(const char *text, const char *key, unsigned index, uint64_t *ret_value);
+
 /* The `index`th number of a line of numbers, as in statm; from 0. */
 int hri_parse_field(const char *text, unsigned index, uint64_t *ret_value);
 
@@ -31,11 +34,17 @@ typedef struct hri_cgroup_place {
     char below[HRI_MOUNT_BYTES]; /* the group's path below it: "" for the mount point itself, also where the group lies
                                     outside of what is mounted, as in some containers */
     bool partial;                /* what is mounted is only a part of the tree */
+    bool of_pod;                 /* that part is in a pod of Kubernetes */
     bool outside;                /* and the group is not in it */
 } hri_cgroup_place;
 
 /* Where a hierarchy is mounted, by /proc/self/mountinfo. Of several mounts that can be seen the one that shows most
  * groups above `path` is taken: each may be limited. */
 int hri_parse_cgroup_mount(const char *text, int version, const char *path, hri_cgroup_place *ret_place);
+
+/* Writes what may be shown of a line of mountinfo: one of a cgroup file system as it is; of a mount in /proc or on the way
+ * to one in /sys without its source and options, in which people and hosts are named; nothing of others. `line` ends at
+ * `end`, where its line end is. Gives the length, at most twice the line's with its end. */
+size_t hri_parse_mount_without_secrets(const char *line, const char *end, char *ret_line);
 
 #endif

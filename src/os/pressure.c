@@ -199,7 +199,7 @@ static bool candidate(const hri_site *site, const hri_cgroup_chain *chain, unsig
     static const char *const of_group[] = {"memory.pressure", "memory.events"};
     if (index < 2)
         return chain->version == 2 && chain->count > 0 &&
-               find_sibling(chain->groups[0].stat_fd, of_group[index], ret_path, size);
+               find_sibling(chain->groups[0].fds[HRI_FILE_STAT], of_group[index], ret_path, size);
     return (size_t)snprintf(ret_path, size, "%s/proc/pressure/memory", site->root) < size;
 }
 

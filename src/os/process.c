@@ -15,20 +15,51 @@
 #include <unistd.h>
 
 #define MEMINFO_BYTES 4096
+#define ARCSTATS_BYTES (16 * 1024)
 #define STATM_BYTES 256
+
+#define ARCSTATS "/proc/spl/kstat/zfs/arcstats"
+
+/* Says what is wrong with the host's figures, and copies what was read. */
+static void tell_host(const hri_process *process, const hri_site *site)
+{
+    hri_host_reading host = {0};
+    char path[HRI_SITE_PATH_BYTES];
+    if (process->meminfo_fd >= 0)
+        hri_process_read_host(process, &host);
+    if (host.absurd)
+        hri_findings_note(
+            site->findings, "host-not-known",
+            "Set a limit in the cgroup, or declare one with HEADROOM_LIMIT; an lxcfs that shows such "
+            "figures should be updated.",
+            "/proc/meminfo shows figures that cannot be true: the memory of the host is not known, and is "
+            "no limit.");
+    else if (host.total_bytes == HR_NONE || host.available_bytes == HR_NONE)
+        hri_findings_add(site->findings, "/proc/meminfo does not say what the host has: its memory is not known.");
+    hri_site own = *site;
+    own.pid = 0; /* the copy is of one process, which is its own "self" */
+    hri_copy_file(site->copy, "/proc/meminfo", process->meminfo_fd);
+    hri_copy_file(site->copy, ARCSTATS, process->arcstats_fd);
+    hri_copy_file(site->copy, hri_site_path(&own, "statm", path), process->statm_fd);
+    int limits = hri_file_open(site->root, hri_site_path(site, "limits", path));
+    hri_copy_file(site->copy, hri_site_path(&own, "limits", path), limits);
+    hri_file_close(limits);
+}
 
 int hri_process_open(hri_process *process, const hri_site *site)
 {
     char path[HRI_SITE_PATH_BYTES];
-    process->statm_fd = site->only_place ? -1 : hri_file_open(site->root, hri_site_path(site, "statm", path));
+    bool here = !site->only_place && !site->pid, own = site->root[0] == '\0' && !site->pid;
     process->meminfo_fd = hri_file_open(site->root, "/proc/meminfo");
-    bool here = !site->only_place && !site->pid;
+    process->arcstats_fd = hri_file_open(site->root, ARCSTATS);
+    process->limits_fd = own ? -1 : hri_file_open(site->root, hri_site_path(site, "limits", path));
+    process->statm_fd = hri_file_open(site->root, hri_site_path(site, "statm", path));
     process->status_fd = here ? hri_file_open(site->root, "/proc/self/status") : -1;
     process->place_fd = here ? hri_file_open(site->root, "/proc/self/cgroup") : -1;
     process->vmstat_fd = here ? hri_file_open(site->root, "/proc/vmstat") : -1;
     process->mark = hri_file_mark_of(process->statm_fd);
     process->pid = site->pid;
-    process->rlimits = site->root[0] == '\0';
+    process->own = own;
     bool absent = process->statm_fd == -ENOENT || process->statm_fd == -ESRCH;
     int error = site->pid && absent ? -ESRCH : hri_file_shortage(process->statm_fd);
     if (!error)
@@ -43,11 +74,8 @@ int hri_process_open(hri_process *process, const hri_site *site)
     if (process->meminfo_fd < 0)
         hri_findings_add(site->findings, "/proc/meminfo cannot be read: %s. The memory of the host is not known.",
                          strerror(-process->meminfo_fd));
-    hri_host_reading host = {0, 0};
-    if (site->findings && process->meminfo_fd >= 0)
-        hri_process_read_host(process, &host);
-    if (host.total_bytes == HR_NONE || host.available_bytes == HR_NONE)
-        hri_findings_add(site->findings, "/proc/meminfo does not say what the host has: its memory is not known.");
+    if (site->findings)
+        tell_host(process, site);
     return 0;
 }
 
@@ -78,6 +106,8 @@ void hri_process_close(hri_process *process)
     }
     hri_file_close(process->statm_fd);
     hri_file_close(process->meminfo_fd);
+    hri_file_close(process->limits_fd);
+    hri_file_close(process->arcstats_fd);
     hri_file_close(process->status_fd);
     hri_file_close(process->place_fd);
     hri_file_close(process->vmstat_fd);
@@ -86,6 +116,7 @@ void hri_process_close(hri_process *process)
 
 void hri_process_abandon(hri_process *process)
 {
+    process->limits_fd = process->arcstats_fd = -1;
     process->statm_fd = process->meminfo_fd = process->status_fd = process->place_fd = process->vmstat_fd = -1;
     process->mark = (hri_file_mark){0};
 }
@@ -96,21 +127,44 @@ static uint64_t pages_field(const char *statm, unsigned index)
     return hri_parse_field(statm, index, &pages) == 0 ? hri_mul(pages, hri_page_size()) : HR_NONE;
 }
 
-static uint64_t meminfo_key(const char *meminfo, const char *key)
+/* "unlimited", or no such line: none. */
+static uint64_t limits_key(const char *limits, const char *key)
 {
-    uint64_t kibibytes;
-    return hri_parse_key(meminfo, key, &kibibytes) == 0 ? hri_mul(kibibytes, 1024) : HR_NONE;
+    uint64_t value;
+    return hri_parse_key(limits, key, &value) == 0 ? value : HR_NONE;
+}
+
+/* Reads a resource limit of this process, or of another by what /proc says of it. */
+static uint64_t read_limit(const hri_process *process, const char *limits, int resource, const char *key)
+{
+    struct rlimit limit; /* an unlimited one is RLIM_INFINITY, which is HR_NONE */
+    if (!process->own)
+        return limits_key(limits, key);
+    return prlimit(0, resource, NULL, &limit) == 0 ? limit.rlim_cur : HR_NONE;
+}
+
+#define TEXT_BYTES 8192
+
+static const char *read_limits_text(const hri_process *process, char *text)
+{
+    if (hri_file_read(process->limits_fd, text, TEXT_BYTES) <= 0)
+        text[0] = '\0';
+    return text;
+}
+
+uint64_t hri_process_read_files_limit(const hri_process *process)
+{
+    char limits[TEXT_BYTES];
+    return read_limit(process, read_limits_text(process, limits), RLIMIT_NOFILE, "Max open files");
 }
 
 void hri_process_read(const hri_process *process, hri_process_reading *ret_reading)
 {
     hri_process_reading reading = {HR_NONE, HR_NONE, HR_NONE, HR_NONE, HR_NONE, HR_NONE};
-    char statm[STATM_BYTES];
-    struct rlimit limit; /* an unlimited one is RLIM_INFINITY, which is HR_NONE */
-    if (process->rlimits && prlimit(process->pid, RLIMIT_AS, NULL, &limit) == 0)
-        reading.address_limit_bytes = limit.rlim_cur;
-    if (process->rlimits && prlimit(process->pid, RLIMIT_DATA, NULL, &limit) == 0)
-        reading.data_limit_bytes = limit.rlim_cur;
+    char statm[STATM_BYTES], limits[TEXT_BYTES];
+    read_limits_text(process, limits);
+    reading.address_limit_bytes = read_limit(process, limits, RLIMIT_AS, "Max address space");
+    reading.data_limit_bytes = read_limit(process, limits, RLIMIT_DATA, "Max data size");
     if (hri_file_read(process->statm_fd, statm, sizeof statm) > 0) {
         reading.address_bytes = pages_field(statm, 0);
         reading.rss_bytes = pages_field(statm, 1);
@@ -132,16 +186,12 @@ bool hri_process_is_gone(const hri_process *process)
 
 void hri_process_read_host(const hri_process *process, hri_host_reading *ret_reading)
 {
-    hri_host_reading reading = {HR_NONE, HR_NONE};
-    char meminfo[MEMINFO_BYTES];
-    if (hri_file_read(process->meminfo_fd, meminfo, sizeof meminfo) > 0) {
-        reading.total_bytes = meminfo_key(meminfo, "MemTotal:");
-        reading.available_bytes = meminfo_key(meminfo, "MemAvailable:");
-    }
-    *ret_reading = reading;
+    char meminfo[MEMINFO_BYTES], arcstats[ARCSTATS_BYTES];
+    if (hri_file_read(process->meminfo_fd, meminfo, sizeof meminfo) <= 0)
+        meminfo[0] = '\0';
+    bool zfs = process->arcstats_fd >= 0 && hri_file_read(process->arcstats_fd, arcstats, sizeof arcstats) > 0;
+    hri_host_parse(meminfo, zfs ? arcstats : NULL, ret_reading);
 }
-
-#define TEXT_BYTES 8192
 
 uint64_t hri_process_read_shared(const hri_process *process)
 {

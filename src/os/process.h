@@ -7,6 +7,7 @@
 #define HRI_OS_PROCESS_H
 
 #include "os/file.h"
+#include "os/host.h"
 #include "os/site.h"
 
 #include <headroom/base.h>
@@ -15,12 +16,14 @@
 typedef struct hri_process {
     int statm_fd;
     int meminfo_fd;
-    int status_fd; /* this and the next two: of this process on this machine only */
+    int limits_fd;   /* resource limits of another process, or under another root */
+    int arcstats_fd; /* ZFS's cache */
+    int status_fd;   /* this and the next two: of this process on this machine only */
     int place_fd;
     int vmstat_fd;
     hri_file_mark mark; /* of statm: as long as that is its own, all are */
     int pid;            /* 0: this process */
-    bool rlimits;       /* false under another root: resource limits belong to this machine */
+    bool own;           /* this process on this machine */
 } hri_process;
 
 /* Bytes; HR_NONE where a figure is absent or a limit is none. */
@@ -32,11 +35,6 @@ typedef struct hri_process_reading {
     uint64_t data_bytes;          /* VmData with the stack, as statm has it */
     uint64_t data_limit_bytes;    /* RLIMIT_DATA */
 } hri_process_reading;
-
-typedef struct hri_host_reading {
-    uint64_t total_bytes;
-    uint64_t available_bytes;
-} hri_host_reading;
 
 /* Gives 0; -ENOENT, -ENOTDIR or -EACCES for a root that is no folder to look into; -ESRCH if there is no such process; or
  * a shortage. */
@@ -67,6 +65,9 @@ uint64_t hri_process_read_place(const hri_process *process);
 /* How many huge pages were ever queued to be split because a part of them was unmapped; HR_NONE where the kernel does
  * not say. Of the whole machine. */
 uint64_t hri_process_read_splits(const hri_process *process);
+
+/* The soft limit on open files; HR_NONE: none, or not known. */
+uint64_t hri_process_read_files_limit(const hri_process *process);
 
 /* The host's figures cost as much as all others together. */
 void hri_process_read_host(const hri_process *process, hri_host_reading *ret_reading);

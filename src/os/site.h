@@ -3,6 +3,7 @@
 #ifndef HRI_OS_SITE_H
 #define HRI_OS_SITE_H
 
+#include "os/copy.h"
 #include "os/findings.h"
 
 #include <stdbool.h>
@@ -11,9 +12,9 @@
 typedef struct hri_site {
     const char *root;       /* where /proc and /sys are: "" for the machine itself */
     int pid;                /* 0: this process */
-    bool only_place;        /* read where the process stands and nothing of the process itself: a copied tree of files
-                               says who wrote it, not who is meant */
+    bool only_place;        /* a copied tree of files: nothing of this machine, or of a process that runs, is asked */
     hri_findings *findings; /* NULL: nobody wants to know what cannot be seen */
+    hri_copy *copy;         /* what is read is copied there; NULL: nowhere */
 } hri_site;
 
 #define HRI_SITE_PATH_BYTES 64

@@ -5,26 +5,29 @@ build=${HEADROOM_BUILD_DIR:?} source=${HEADROOM_SOURCE_DIR:?}
 headroom=$build/cli/headroom
 command -v jq >/dev/null || { echo "skipped: no jq"; exit 77; }
 
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
 failed=0
 count=0
-for layout in "$source"/tests/fixtures/layouts/*/; do
-    name=$(basename "$layout")
+for layout in "$source"/tests/fixtures/layouts/*.layout; do
+    name=$(basename "$layout" .layout)
     count=$((count + 1))
-    if ! "$headroom" doctor --json --root "${layout}root" >"$build/layout.json" 2>"$build/layout.err"; then
+    "$source/tests/fixtures/unpack" "$layout" "$work/$name"
+    if ! "$headroom" doctor --json --root "$work/$name" >"$work/got.json" 2>"$work/errors"; then
         echo "$name: doctor failed:"
-        sed 's/^/    /' "$build/layout.err"
+        sed 's/^/    /' "$work/errors"
         failed=1
         continue
     fi
-    # What is expected is a part of what the doctor says.
-    if ! wrong=$(jq -r --slurpfile expected "$layout/expected.json" \
-        '. as $got | $expected[0] | to_entries[] | select($got[.key] != .value) |
-         "\(.key) is \($got[.key]), and must be \(.value)"' "$build/layout.json") || [ -n "$wrong" ]; then
+    # What is expected is a part of what the doctor says. Of findings it is their names.
+    if ! wrong=$(jq -r --slurpfile expected "$work/$name/expected.json" \
+        '.findings |= map(.id) | . as $got | $expected[0] | to_entries[] | select($got[.key] != .value) |
+         "\(.key) is \($got[.key]), and must be \(.value)"' "$work/got.json") || [ -n "$wrong" ]; then
         echo "$name: ${wrong:-no JSON}"
         failed=1
     fi
 done
-if [ "$count" -lt 18 ]; then
+if [ "$count" -lt 48 ]; then
     echo "only $count layouts were found"
     failed=1
 fi

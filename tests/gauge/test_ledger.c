@@ -48,16 +48,75 @@ static void the_worst_ledger_decides_and_is_named(void **state)
     ledgers = compute();
     assert_int_equal(ledgers.worst, HRI_LEDGER_BUDGET);
     assert_true(fabs(ledgers.use - 0.50) < 1e-9);
-    reading.process.address_limit_bytes = 60 * MIB;
+    reading.process.address_limit_bytes = 15 * MIB;
     ledgers = compute();
     assert_int_equal(ledgers.worst, HRI_LEDGER_ADDRESS);
-    assert_true(ledgers.kernel_limit_bytes == 60 * MIB);
-    reading.process.data_limit_bytes = 21 * MIB;
+    assert_true(ledgers.kernel_limit_bytes == 15 * MIB);
+    reading.process.data_limit_bytes = 11 * MIB;
     assert_int_equal(compute().worst, HRI_LEDGER_DATA);
     reading.host.available_bytes = 0;
     ledgers = compute();
     assert_int_equal(ledgers.worst, HRI_LEDGER_HOST);
     assert_true(ledgers.use == 1.0);
+}
+
+/* Prevents: 16 arenas of glibc's reserve 1 GiB of address space, and under RLIMIT_AS the level was critical for ever. */
+static void address_space_that_is_never_backed_raises_no_level(void **state)
+{
+    (void)state;
+    reading.process.address_limit_bytes = 51 * MIB;
+    reading.process.data_limit_bytes = 21 * MIB;
+    hri_ledgers ledgers = compute();
+    assert_true(ledgers.use < 0.5);
+    assert_true(ledgers.kernel_limit_bytes == 21 * MIB);
+}
+
+/* Prevents a group from being throttled at memory.high with a level that looks at memory.max. */
+static void the_smaller_of_two_limits_binds_and_both_are_listed(void **state)
+{
+    (void)state;
+    static const hri_group_names names[2] = {{"max", "high"}, {"max 2", "high 2"}};
+    hr_ledger list[HRI_LEDGERS_MAX];
+    reading.groups[0].limits = (hri_cgroup_limits){100 * MIB, 50 * MIB};
+    reading.groups[0].limit_bytes = 50 * MIB;
+    hri_ledgers ledgers = compute();
+    assert_true(fabs(ledgers.use - 0.80) < 1e-9);
+    books.no_budget = true;
+    assert_string_equal(hri_ledgers_source(&books, &ledgers, names), "high");
+    assert_int_equal(hri_ledgers_list(&books, &ledgers, names, list), 6);
+    assert_string_equal(list[0].source, "high");
+    assert_true(list[0].binds && list[0].decides && list[0].limit_bytes == 50 * MIB);
+    assert_string_equal(list[1].source, "max");
+    assert_true(!list[1].binds && !list[1].decides && list[1].limit_bytes == 100 * MIB);
+    assert_string_equal(list[2].source, "max 2");
+}
+
+/* Prevents a kill by pages that cannot be dropped at once: they are in no use, and the lease left them out. */
+static void what_is_stuck_is_not_left_and_what_lasts_raises_the_level(void **state)
+{
+    (void)state;
+    uint64_t margin_bytes, before = hri_ledgers_free_of_groups(&books, &margin_bytes);
+    reading.groups[0].stuck_bytes = 30 * MIB;
+    assert_true(before - hri_ledgers_free_of_groups(&books, &margin_bytes) == 30 * MIB);
+    assert_true(fabs(compute().use - 0.40) < 1e-9);
+    reading.groups[0].lasting_bytes = 30 * MIB;
+    assert_true(fabs(compute().use - 0.70) < 1e-9);
+}
+
+/* Prevents: an old lxcfs counts page cache as used, and a guard refused everything at the level normal. */
+static void a_container_that_shows_its_own_limit_as_the_hosts_is_judged_by_its_group(void **state)
+{
+    (void)state;
+    reading.process.rss_bytes = 20 * MIB;
+    reading.groups[0].limits = (hri_cgroup_limits){100 * MIB, HR_NONE};
+    reading.host = (hri_host_reading){.total_bytes = 100 * MIB, .available_bytes = 1 * MIB};
+    hri_ledgers ledgers = compute();
+    assert_int_equal(ledgers.worst, HRI_LEDGER_CGROUP);
+    assert_true(hri_ledgers_free_of_host(&books) == HR_NONE);
+    reading.host.available_bytes = 50 * MIB; /* it may well be */
+    assert_true(hri_ledgers_free_of_host(&books) == 50 * MIB);
+    reading.host = (hri_host_reading){.total_bytes = 200 * MIB, .available_bytes = 1 * MIB}; /* a host that is full */
+    assert_int_equal(compute().worst, HRI_LEDGER_HOST);
 }
 
 static void what_others_take_is_use_less_what_is_ours(void **state)
@@ -134,19 +193,21 @@ static void the_host_leaves_what_is_available(void **state)
     assert_true(hri_ledgers_free_of_host(&books) == HR_NONE);
 }
 
+#define WINDOW_NS HRI_LEAVING_NS
+
 /* Prevents a moment's reading from passing for what lasts: a page that is given back is charged for a while. */
 static void what_lasts_was_there_all_the_time(void **state)
 {
     (void)state;
     hri_lasting lasting = {0};
     int64_t now_ns = HRI_SECOND;
-    assert_true(hri_lasting_look(&lasting, 10, now_ns) == 0);
-    assert_true(hri_lasting_look(&lasting, 12, now_ns + HRI_LASTING_NS) == 10);
-    assert_true(hri_lasting_look(&lasting, 30, now_ns + 2 * HRI_LASTING_NS - 1) == 10);
-    assert_true(hri_lasting_look(&lasting, 30, now_ns + 2 * HRI_LASTING_NS) == 12);
-    assert_true(hri_lasting_look(&lasting, 3, now_ns + 2 * HRI_LASTING_NS + 1) == 3); /* it falls at once */
-    assert_true(hri_lasting_look(&lasting, 30, now_ns + 3 * HRI_LASTING_NS) == 3);
-    assert_true(hri_lasting_look(&lasting, 30, now_ns + 4 * HRI_LASTING_NS) == 30);
+    assert_true(hri_lasting_look(&lasting, 10, WINDOW_NS, now_ns) == 0);
+    assert_true(hri_lasting_look(&lasting, 12, WINDOW_NS, now_ns + WINDOW_NS) == 10);
+    assert_true(hri_lasting_look(&lasting, 30, WINDOW_NS, now_ns + 2 * WINDOW_NS - 1) == 10);
+    assert_true(hri_lasting_look(&lasting, 30, WINDOW_NS, now_ns + 2 * WINDOW_NS) == 12);
+    assert_true(hri_lasting_look(&lasting, 3, WINDOW_NS, now_ns + 2 * WINDOW_NS + 1) == 3); /* it falls at once */
+    assert_true(hri_lasting_look(&lasting, 30, WINDOW_NS, now_ns + 3 * WINDOW_NS) == 3);
+    assert_true(hri_lasting_look(&lasting, 30, WINDOW_NS, now_ns + 4 * WINDOW_NS) == 30);
 }
 
 static void an_ancestor_that_is_short_decides_but_does_not_set_the_limit(void **state)
@@ -228,7 +289,7 @@ static void a_declared_limit_is_a_ledger_like_any_other(void **state)
 {
     (void)state;
     hr_ledger list[HRI_LEDGERS_MAX];
-    static const char *const groups[] = {"group", "parent"};
+    static const hri_group_names groups[] = {{"group", "group high"}, {"parent", "parent high"}};
     assert_true(hri_ledgers_free_of_process(&books) == HR_NONE);
     hri_ledgers ledgers = compute();
     size_t before = hri_ledgers_list(&books, &ledgers, groups, list);
@@ -284,6 +345,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(the_worst_ledger_decides_and_is_named),
+        TEST(address_space_that_is_never_backed_raises_no_level),
+        TEST(the_smaller_of_two_limits_binds_and_both_are_listed),
+        TEST(what_is_stuck_is_not_left_and_what_lasts_raises_the_level),
+        TEST(a_container_that_shows_its_own_limit_as_the_hosts_is_judged_by_its_group),
         TEST(what_others_take_is_use_less_what_is_ours),
         TEST(a_dropped_reserve_still_counts),
         TEST(the_lease_is_what_is_left_once_all_that_is_granted_is_touched),

@@ -104,10 +104,10 @@ static void another_process_declares_its_own(void **state)
     assert_int_equal(ledger("HEADROOM_LIMIT")->limit_bytes, 300 * MIB);
 }
 
-static void another_root_tells_where_a_process_stands_and_no_more(void **state)
+static void another_root_tells_what_a_copy_has(void **state)
 {
     (void)state;
-    hrt_world_set_process(&world, 10 * MIB, 1000 * MIB); /* its statm is not to be read */
+    hrt_world_set_process(&world, 10 * MIB, 1000 * MIB);
     hrt_world_set_group(&world, 100 * MIB, 85 * MIB, 5 * MIB);
     look_at_world();
     assert_int_equal(survey->level, HR_WARNING);
@@ -118,13 +118,13 @@ static void another_root_tells_where_a_process_stands_and_no_more(void **state)
     assert_string_equal(survey->cgroup_path, "/app");
     assert_true(survey->cgroup_bytes == 85 * MIB);
     assert_true(survey->cgroup_cache_bytes == 5 * MIB);
-    assert_true(survey->rss_bytes == HR_NONE);
+    assert_true(survey->rss_bytes == 10 * MIB);
     assert_true(survey->host_total_bytes == 16384 * MIB);
     assert_true(survey->host_available_bytes == 1000 * MIB);
     assert_null(survey->allocator);
     for (size_t i = 0; i < survey->signal_count; i++)
         assert_false(survey->signals[i].known);
-    assert_int_equal(survey->ledger_count, 2); /* no resource limits */
+    assert_int_equal(survey->ledger_count, 4); /* with two resource limits that are none */
     const hr_ledger *group = &survey->ledgers[0];
     assert_string_equal(group->name, "cgroup");
     assert_true(group->binds && group->decides);
@@ -340,7 +340,7 @@ int main(void)
         TEST(a_limit_that_is_declared_is_a_ledger),
         TEST(a_value_that_declares_nothing_is_told),
         TEST(another_process_declares_its_own),
-        TEST(another_root_tells_where_a_process_stands_and_no_more),
+        TEST(another_root_tells_what_a_copy_has),
         TEST(an_ancestor_may_bind),
         TEST(without_a_limited_group_the_host_is_the_limit),
         TEST(a_limit_of_0_is_full),

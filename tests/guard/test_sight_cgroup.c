@@ -216,7 +216,7 @@ static int fill_page_cache(void *context)
 
 static int stay_normal_beside_page_cache(void *context)
 {
-    (void)context;
+    bool dirty = context != NULL;
     hr_guard *guard;
     HRT_CAGED_CHECK(hr_guard_new(NULL, &guard) == 0);
     hr_budget *root = hr_guard_root(guard);
@@ -233,10 +233,15 @@ static int stay_normal_beside_page_cache(void *context)
     HRT_CAGED_CHECK(figures.cgroup_cache_bytes > LIMIT / 4);
     HRT_CAGED_CHECK(figures.cgroup_bytes < LIMIT / 2);
     hr_ticket ticket;
-    HRT_CAGED_CHECK(hr_admit(guard, &(hr_request){.bytes = 16 * MIB}, &ticket) == HR_ADMITTED);
-    char *more = hr_ticket_alloc(&ticket, 15 * MIB); /* and the kernel does give it */
+    if (dirty) { /* of what cannot be dropped at once nothing is granted: nobody is killed for it */
+        HRT_CAGED_CHECK(figures.dirty_bytes > LIMIT / 4);
+        HRT_CAGED_CHECK(figures.lease_bytes < LIMIT - 16 * MIB - figures.dirty_bytes);
+    }
+    uint64_t bytes = dirty ? 2 * MIB : 16 * MIB;
+    HRT_CAGED_CHECK(hr_admit(guard, &(hr_request){.bytes = bytes}, &ticket) == HR_ADMITTED);
+    char *more = hr_ticket_alloc(&ticket, bytes - MIB); /* and the kernel does give it */
     HRT_CAGED_CHECK(more != NULL);
-    memset(more, 1, 15 * MIB);
+    memset(more, 1, bytes - MIB);
     hr_free(more);
     hr_ticket_release(&ticket);
     reach(3);
@@ -251,7 +256,7 @@ static void play_beside_page_cache(void *dirty)
         skip();
     hrt_cgroup group;
     assert_int_equal(hrt_cgroup_new("cache", LIMIT, &group), 0);
-    pid_t server = hrt_cgroup_start(&group, stay_normal_beside_page_cache, NULL);
+    pid_t server = hrt_cgroup_start(&group, stay_normal_beside_page_cache, dirty);
     pid_t writer = hrt_cgroup_start(&group, fill_page_cache, dirty);
     assert_well(server, &group);
     assert_well(writer, &group);

@@ -115,7 +115,7 @@ static void v1_is_read_by_its_total_fields(void **state)
     hrt_world_write(&world, "/cg/app/memory.kmem.tcp.usage_in_bytes", "200\n");
     hri_cgroup_chain chain;
     hri_cgroup_reading reading;
-    uint64_t limit;
+    hri_cgroup_limits limits;
     assert_int_equal(hri_cgroup_open(&chain, &(hri_site){.root = world.root}), 0);
     assert_int_equal(chain.version, 1);
     assert_int_equal(chain.count, 2);
@@ -123,8 +123,8 @@ static void v1_is_read_by_its_total_fields(void **state)
     assert_int_equal(reading.limit_bytes, 100 * MIB);
     assert_int_equal(reading.use_bytes, 30 + 20 + 4 + 1000 + 200);
     assert_int_equal(reading.cache_bytes, 65);
-    assert_int_equal(hri_cgroup_read_limit(&chain, 1, &limit), 0);
-    assert_true(limit == HR_NONE); /* v1's huge number */
+    assert_int_equal(hri_cgroup_read_limits(&chain, 1, &limits), 0);
+    assert_true(hri_cgroup_limit(&limits) == HR_NONE); /* v1's huge number */
     assert_string_equal(chain.groups[0].name, "cgroup v1 /app memory.limit_in_bytes");
     hri_cgroup_close(&chain);
     hrt_world_free(&world);
@@ -154,6 +154,65 @@ static void a_hidden_ancestors_limit_is_found_on_v1(void **state)
     hrt_world_free(&world);
 }
 
+/* Prevents a group from being throttled to a crawl at memory.high while the guard waits for memory.max. */
+static void memory_high_is_a_limit(void **state)
+{
+    (void)state;
+    hrt_world world;
+    hrt_world_new(&world);
+    hrt_world_set_group(&world, 100 * MIB, 10 * MIB, 0);
+    hrt_world_write(&world, "/sys/fs/cgroup/app/memory.high", "83886080\n");
+    hri_cgroup_chain chain;
+    hri_cgroup_reading reading;
+    assert_int_equal(hri_cgroup_open(&chain, &(hri_site){.root = world.root}), 0);
+    assert_int_equal(hri_cgroup_read(&chain, 0, &reading), 0);
+    assert_true(reading.limit_bytes == 80 * MIB && reading.limits.max_bytes == 100 * MIB);
+    hrt_world_write(&world, "/sys/fs/cgroup/app/memory.high", "max\n");
+    assert_int_equal(hri_cgroup_read(&chain, 0, &reading), 0);
+    assert_true(reading.limit_bytes == 100 * MIB && reading.limits.second_bytes == HR_NONE);
+    hri_cgroup_close(&chain);
+    hrt_world_free(&world);
+}
+
+/* Prevents: with 60 MiB in memory and 60 swapped out, 120 MiB for both are full, and memory.limit_in_bytes does not say. */
+static void v1s_limit_on_memory_and_swap_leaves_what_is_not_swapped_out(void **state)
+{
+    (void)state;
+    hrt_world world;
+    hrt_world_new(&world);
+    hrt_world_write(&world, "/proc/self/cgroup", "4:memory:/app\n");
+    hrt_world_write(&world, "/proc/self/mountinfo", "34 30 0:31 / /cg rw - cgroup cgroup rw,memory\n");
+    hrt_world_write(&world, "/cg/app/memory.limit_in_bytes", "104857600\n");
+    hrt_world_write(&world, "/cg/app/memory.usage_in_bytes", "62914560\n");
+    hrt_world_write(&world, "/cg/app/memory.memsw.limit_in_bytes", "125829120\n");
+    hrt_world_write(&world, "/cg/app/memory.memsw.usage_in_bytes", "104857600\n");
+    hri_cgroup_chain chain;
+    hri_cgroup_reading reading;
+    assert_int_equal(hri_cgroup_open(&chain, &(hri_site){.root = world.root}), 0);
+    assert_int_equal(hri_cgroup_read(&chain, 0, &reading), 0);
+    assert_true(reading.swap_bytes == 40 * MIB && reading.limit_bytes == 80 * MIB);
+    hri_cgroup_close(&chain);
+    hrt_world_free(&world);
+}
+
+/* Prevents use from being shown below rss: a CPU keeps pages to itself before they are on a list. */
+static void pages_on_no_list_are_use_and_those_that_were_freed_are_not(void **state)
+{
+    (void)state;
+    hri_cgroup_reading reading = {0};
+    static const char format[] = "anon 100\nshmem 10\nfile %d\ninactive_anon 40\nactive_anon 0\nunevictable 5\n"
+                                 "inactive_file 70\nactive_file 0\nkernel 0\nslab_reclaimable 0\nfile_dirty 50\n"
+                                 "file_writeback 30\n";
+    char text[512];
+    snprintf(text, sizeof text, format, 80); /* the lists of files hold files alone */
+    assert_int_equal(hri_cgroup_parse_stat(text, 2, &reading), 0);
+    assert_int_equal(reading.use_bytes, 110);
+    assert_int_equal(reading.dirty_bytes, 70); /* never more than the cache */
+    snprintf(text, sizeof text, format, 30);   /* 50 of them are anonymous: MADV_FREE */
+    assert_int_equal(hri_cgroup_parse_stat(text, 2, &reading), 0);
+    assert_int_equal(reading.use_bytes, 60);
+}
+
 static void limits_are_read_again_and_0_means_0(void **state)
 {
     (void)state;
@@ -161,16 +220,16 @@ static void limits_are_read_again_and_0_means_0(void **state)
     hrt_world_new(&world);
     hrt_world_set_group(&world, 100 * MIB, 0, 0);
     hri_cgroup_chain chain;
-    uint64_t limit = 1;
+    hri_cgroup_limits limits = {1, 1};
     assert_int_equal(hri_cgroup_open(&chain, &(hri_site){.root = world.root}), 0);
     assert_int_equal(chain.version, 2);
     assert_int_equal(chain.count, 1); /* the root of v2 has no memory.max */
     hrt_world_write(&world, "/sys/fs/cgroup/app/memory.max", "0\n");
-    assert_int_equal(hri_cgroup_read_limit(&chain, 0, &limit), 0);
-    assert_int_equal(limit, 0);
+    assert_int_equal(hri_cgroup_read_limits(&chain, 0, &limits), 0);
+    assert_int_equal(limits.max_bytes, 0);
     hrt_world_write(&world, "/sys/fs/cgroup/app/memory.max", "max\n");
-    assert_int_equal(hri_cgroup_read_limit(&chain, 0, &limit), 0);
-    assert_true(limit == HR_NONE);
+    assert_int_equal(hri_cgroup_read_limits(&chain, 0, &limits), 0);
+    assert_true(hri_cgroup_limit(&limits) == HR_NONE);
     hri_cgroup_close(&chain);
     hrt_world_free(&world);
 }
@@ -199,6 +258,9 @@ int main(void)
         cmocka_unit_test(v1_is_read_by_its_total_fields),
         cmocka_unit_test(a_hidden_ancestors_limit_is_found_on_v1),
         cmocka_unit_test(limits_are_read_again_and_0_means_0),
+        cmocka_unit_test(memory_high_is_a_limit),
+        cmocka_unit_test(v1s_limit_on_memory_and_swap_leaves_what_is_not_swapped_out),
+        cmocka_unit_test(pages_on_no_list_are_use_and_those_that_were_freed_are_not),
         cmocka_unit_test(no_cgroup_is_no_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -33,7 +33,7 @@ static int set_up(void **state)
     (void)state;
     hrt_world_new(&world);
     hrt_world_write(&world, "/proc/self/mountinfo", "24 30 0:22 / /cg rw - cgroup2 cgroup2 rw\n");
-    chain = (hri_cgroup_chain){0};
+    chain = (hri_cgroup_chain){.pressure_fd = -1};
     findings = (hri_findings){0};
     path[0] = '\0';
     depth = 0;
@@ -96,9 +96,9 @@ static void open_chain(void)
 
 static uint64_t limit_of(unsigned index)
 {
-    uint64_t limit;
-    assert_int_equal(hri_cgroup_read_limit(&chain, index, &limit), 0);
-    return limit;
+    hri_cgroup_limits limits;
+    assert_int_equal(hri_cgroup_read_limits(&chain, index, &limits), 0);
+    return hri_cgroup_limit(&limits);
 }
 
 static bool is_found(const char *words)
@@ -204,8 +204,34 @@ static void limits_of_another_kind_are_told(void **state)
     hrt_world_write(&world, "/cg/g/memory.high", "33554432\n");
     hrt_world_write(&world, "/cg/g/memory.swap.max", "1048576\n");
     open_chain();
-    assert_true(is_found("memory.high of the cgroup /g is 32.0 MiB"));
+    assert_int_equal(findings.note_count, 1);
+    assert_string_equal(findings.notes[0].id, "memory-high-binds");
+    assert_non_null(strstr(findings.notes[0].text, "memory.high of the cgroup /g is 32.0 MiB"));
     assert_true(is_found("Swap of the cgroup /g is limited to 1.0 MiB"));
+}
+
+/* Prevents: of 1.3 MB of mounts, of which the cgroup's line was the last, the first 64 KiB were read, and the host's limit
+ * was taken. */
+static void a_long_list_of_mounts_is_read_to_its_end(void **state)
+{
+    (void)state;
+    enum {
+        MOUNTS = 1800,
+        LINE = 6200
+    };
+    char *text = malloc((size_t)MOUNTS * LINE + 256);
+    assert_non_null(text);
+    size_t length = 0;
+    for (int i = 0; i < MOUNTS; i++)
+        length += (size_t)sprintf(text + length, "%d 1 0:%d / /m/%d rw - overlay overlay rw,lowerdir=/%0*d\n", i + 100,
+                                  i, i, i % 100 ? 600 : 6100, i);
+    strcpy(text + length, "24 30 0:22 / /cg rw - cgroup2 cgroup2 rw\n");
+    nest(64 * MIB);
+    hrt_world_write(&world, "/proc/self/mountinfo", text);
+    free(text);
+    open_chain();
+    assert_int_equal(chain.count, 1);
+    assert_true(limit_of(0) == 64 * MIB);
 }
 
 static void a_namespace_hides_what_is_above_it(void **state)
@@ -282,6 +308,7 @@ int main(void)
         TEST(a_path_of_the_longest_length_is_followed),
         TEST(what_bars_the_way_is_said),
         TEST(limits_of_another_kind_are_told),
+        TEST(a_long_list_of_mounts_is_read_to_its_end),
         TEST(a_namespace_hides_what_is_above_it),
         TEST(a_group_outside_of_the_mount_is_told),
         TEST(texts_that_say_nothing_are_told),

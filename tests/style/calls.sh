@@ -19,7 +19,7 @@ harmless='__\w+ _\w+ access clock_gettime close connect eventfd_read eventfd_wri
     ftruncate getauxval getenv geteuid getpid link lseek lstat madvise memccpy mem(chr|cmp|cpy|move|rchr|set) mincore munmap
     nanosleep poll posix_fadvise ppoll pread prlimit process_vm_readv pthread_(attr|cond|condattr|mutex|mutexattr)_\w+
     pthread_(equal|join|once|self|setcancelstate|sigmask|testcancel) pwrite read readlink rename
-    sched_(getaffinity|setaffinity|yield) sigfillset sn?printf vsnprintf socket stat strcasecmp strchr strcmp strcspn strlen
+    mempcpy mkdir statfs sched_(getaffinity|setaffinity|yield) sigfillset sn?printf vsnprintf socket stat strcasecmp strchr strcmp strcspn strlen
     strncasecmp strncmp strncpy strnlen strrchr strspn strstr syscall sysconf ioctl timerfd_settime toupper unlink unlinkat write readdir strtoul strtol strtoull'
 wrapped=$(sed -nE '/^set\((fault|malloc)_calls/,/\)/{s/^set\(\w+//;s/\)//;p}' tests/CMakeLists.txt 2>/dev/null || true)
 

@@ -11,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define FILE_BYTES (64 * 1024)
+#define LAYOUT_BYTES (256 * 1024)
 
 static size_t read_whole(const char *path, char *buffer, size_t size)
 {
@@ -58,14 +58,47 @@ static void text_of(const char *json, const char *key, char *ret_text, size_t si
     ret_text[length] = '\0';
 }
 
-static void load(const char *folder, const char *name, hrt_layout *ret_layout)
+/* The words of a list, with a space between two. */
+static void list_of(const char *json, const char *key, char *ret_text, size_t size)
 {
-    char path[PATH_MAX], json[4096];
-    *ret_layout = (hrt_layout){0};
-    snprintf(ret_layout->name, sizeof ret_layout->name, "%.63s", name);
-    snprintf(ret_layout->root, sizeof ret_layout->root, "%s/%s/root", folder, name);
-    snprintf(path, sizeof path, "%s/%s/expected.json", folder, name);
-    read_whole(path, json, sizeof json);
+    size_t length = 0;
+    const char *at = value_of(json, key);
+    for (bool inside = false; at && *at && *at != ']' && length + 1 < size; at++) {
+        inside ^= *at == '"';
+        if (inside && *at == '"' && length > 0)
+            ret_text[length++] = ' ';
+        else if (inside && *at != '"')
+            ret_text[length++] = *at;
+    }
+    ret_text[length] = '\0';
+}
+
+#define MARK "@@@ "
+
+/* Finds the next line that begins a file, from a line's start on. */
+static char *next_mark(char *line)
+{
+    if (strncmp(line, MARK, strlen(MARK)) == 0)
+        return line;
+    char *end = strstr(line, "\n" MARK);
+    return end ? end + 1 : NULL;
+}
+
+/* Splits off the file that begins at `mark`: terminates its path and its text. Gives the next mark. */
+static char *split(char *mark, char **ret_path, char **ret_text)
+{
+    *ret_path = mark + strlen(MARK);
+    char *end = *ret_path + strcspn(*ret_path, "\n");
+    *ret_text = *end ? end + 1 : end;
+    *end = '\0';
+    char *next = next_mark(*ret_text);
+    if (next)
+        *next = '\0';
+    return next;
+}
+
+static void take(const char *json, hrt_layout *ret_layout)
+{
     ret_layout->limit_bytes = number_of(json, "limit_bytes");
     text_of(json, "limit_source", ret_layout->limit_source, sizeof ret_layout->limit_source);
     uint64_t version = number_of(json, "cgroup_version");
@@ -74,11 +107,42 @@ static void load(const char *folder, const char *name, hrt_layout *ret_layout)
     ret_layout->cgroup_bytes = number_of(json, "cgroup_bytes");
     ret_layout->cgroup_cache_bytes = number_of(json, "cgroup_cache_bytes");
     text_of(json, "level", ret_layout->level, sizeof ret_layout->level);
+    list_of(json, "findings", ret_layout->findings, sizeof ret_layout->findings);
+}
+
+/* Calls `take` or writes, for each file of a layout. */
+static void each_file(const char *layout_path, hrt_layout *layout, const hrt_world *world)
+{
+    static char whole[LAYOUT_BYTES];
+    read_whole(layout_path, whole, sizeof whole);
+    for (char *mark = next_mark(whole); mark;) {
+        char *path, *text, *next = split(mark, &path, &text);
+        if (layout && strcmp(path, "expected.json") == 0)
+            take(text, layout);
+        if (world && path[0] == '/')
+            hrt_world_write(world, path, text);
+        if (next)
+            *next = MARK[0];
+        mark = next;
+    }
+}
+
+static void load(const char *folder, const char *name, hrt_layout *ret_layout)
+{
+    *ret_layout = (hrt_layout){0};
+    snprintf(ret_layout->name, sizeof ret_layout->name, "%.*s", (int)strcspn(name, "."), name);
+    snprintf(ret_layout->path, sizeof ret_layout->path, "%s/%s", folder, name);
+    each_file(ret_layout->path, ret_layout, NULL);
+    if (!ret_layout->level[0]) {
+        fprintf(stderr, "%s has no expected.json\n", ret_layout->path);
+        abort();
+    }
 }
 
 static int is_layout(const struct dirent *entry)
 {
-    return entry->d_name[0] != '.' && !strchr(entry->d_name, '.'); /* not README.md */
+    const char *dot = strrchr(entry->d_name, '.');
+    return dot && strcmp(dot, ".layout") == 0;
 }
 
 unsigned hrt_layouts_each(void (*visit)(const hrt_layout *layout))
@@ -99,32 +163,17 @@ unsigned hrt_layouts_each(void (*visit)(const hrt_layout *layout))
     return count < 0 ? 0 : (unsigned)count;
 }
 
+void hrt_layout_unpack(const hrt_layout *layout, const hrt_world *world)
+{
+    each_file(layout->path, NULL, world);
+}
+
 /* nftw() has no context. */
 static struct {
     size_t prefix;
-    const hrt_world *world; /* where to copy to */
     hrt_file_fn *visit;
     void *context;
 } walk;
-
-static int copy_one(const char *path, const struct stat *status, int kind, struct FTW *at)
-{
-    static char text[FILE_BYTES];
-    (void)status, (void)at;
-    if (kind != FTW_F)
-        return 0;
-    read_whole(path, text, sizeof text);
-    hrt_world_write(walk.world, path + walk.prefix, text);
-    return 0;
-}
-
-void hrt_layout_copy(const hrt_layout *layout, const hrt_world *world)
-{
-    walk.prefix = strlen(layout->root);
-    walk.world = world;
-    if (nftw(layout->root, copy_one, 16, FTW_PHYS) != 0)
-        abort();
-}
 
 static int visit_one(const char *path, const struct stat *status, int kind, struct FTW *at)
 {

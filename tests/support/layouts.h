@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The trees of tests/fixtures/layouts: machines and containers as their /proc and /sys describe them, and the figures
- * that must come out. */
+ * that must come out. Each is one text file; its README has the format. */
 #ifndef HRT_SUPPORT_LAYOUTS_H
 #define HRT_SUPPORT_LAYOUTS_H
 
@@ -15,7 +15,7 @@
 /* What expected.json says. Counts that are null are HR_NONE, texts "", the version 0. */
 typedef struct hrt_layout {
     char name[64];
-    char root[PATH_MAX];
+    char path[PATH_MAX];
     uint64_t limit_bytes;
     char limit_source[HRT_TEXT_BYTES];
     uint64_t cgroup_version;
@@ -23,13 +23,14 @@ typedef struct hrt_layout {
     uint64_t cgroup_bytes;
     uint64_t cgroup_cache_bytes;
     char level[16];
+    char findings[HRT_TEXT_BYTES]; /* their names, with a space between two */
 } hrt_layout;
 
 /* Calls `visit` for each layout. Gives their number. */
 unsigned hrt_layouts_each(void (*visit)(const hrt_layout *layout));
 
-/* Copies a layout's tree into a world. */
-void hrt_layout_copy(const hrt_layout *layout, const hrt_world *world);
+/* Unpacks a layout's tree into a world. */
+void hrt_layout_unpack(const hrt_layout *layout, const hrt_world *world);
 
 /* Calls `visit` for each file of a world, with its path in the world and its size. */
 typedef void hrt_file_fn(const char *path, size_t size, void *context);

@@ -59,7 +59,8 @@ static void collect(const char *path, size_t size, void *context)
     hrt_world_read(&cut.world, path, text, sizeof text);
     const char *name = strrchr(path, '/') + 1;
     const char *hierarchical = strstr(text, "hierarchical_memory_limit ");
-    if (strcmp(name, "memory.max") == 0 || strcmp(name, "memory.limit_in_bytes") == 0)
+    if (strcmp(name, "memory.max") == 0 || strcmp(name, "memory.high") == 0 ||
+        strcmp(name, "memory.limit_in_bytes") == 0)
         may_be(strtoull(text, NULL, 10)); /* "max" gives a 0 too many, which no file here is the head of */
     else if (strcmp(name, "memory.stat") == 0 && hierarchical)
         may_be(strtoull(strchr(hierarchical, ' '), NULL, 10));
@@ -80,7 +81,9 @@ static bool is_true_use(const hri_cgroup_reading *group)
         return true; /* nobody can tell it from a kernel that has fewer lines */
     for (unsigned i = 0; i < cut.truth.whole.group_count; i++) {
         const hri_cgroup_reading *whole = &cut.truth.whole.groups[i];
-        if (whole->use_bytes == group->use_bytes && whole->cache_bytes == group->cache_bytes)
+        /* What the host says is reclaimable sorts one from the other; their sum is the group's. */
+        if (whole->use_bytes + whole->doubtful_bytes == group->use_bytes + group->doubtful_bytes &&
+            whole->cache_bytes == group->cache_bytes)
             return true;
     }
     return group->use_bytes == HR_NONE || group->limit_bytes == HR_NONE;
@@ -143,7 +146,7 @@ static void cut_one(const char *path, size_t size, void *context)
 static void set_up(const hrt_layout *layout)
 {
     hrt_world_new(&cut.world);
-    hrt_layout_copy(layout, &cut.world);
+    hrt_layout_unpack(layout, &cut.world);
     cut.layout = layout;
     cut.truth = (struct truth){0};
     hrt_world_each(&cut.world, collect, NULL);

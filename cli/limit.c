@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* headroom limit: the smallest memory limit of a process as one number, for start scripts. */
+#include "cli.h"
+
+#include <argp.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum key {
+    PID = 256,
+    PERCENT,
+    UNIT,
+    SET,
+};
+
+static const struct argp_option known[] = {
+    {"pid", PID, "PID", 0, "the limit of this process (default: headroom itself, which has its caller's limits)", 0},
+    {"percent", PERCENT, "N", 0, "N per cent of the limit, from 1 to 100 (default 100)", 0},
+    {"unit", UNIT, "UNIT", 0, "count in B, KiB, MiB or GiB, rounded down (default B)", 0},
+    {"set", SET, "SIZE", 0, "give the program that 'headroom run' watches as PID this limit, such as 400M", 0},
+    {0},
+};
+
+static const char description[] =
+    "Prints the smallest memory limit that holds for a process as one whole number, for start scripts:\n\n"
+    "  redis-server --maxmemory $(headroom limit --percent 75)\n\n"
+    "With --set it gives a program that runs under 'headroom run' another limit. PID is the supervisor or any process "
+    "that it watches. A program that is frozen goes on."
+    "\v"
+    "It is the limit_bytes of 'headroom doctor --json'. Where nothing but the host's memory is seen and a platform may "
+    "hide "
+    "a smaller limit, a sentence on standard error says so. Exit status: 0 if there is a number, or if the "
+    "limit was set; 1 if no limit can be known, if nobody watches PID, or if the limit was refused, with the reason; 2 "
+    "for a wrong option.";
+
+static const struct unit {
+    const char *name;
+    uint64_t bytes;
+} units[] = {
+    {"B", 1},
+    {"KiB", UINT64_C(1) << 10},
+    {"MiB", UINT64_C(1) << 20},
+    {"GiB", UINT64_C(1) << 30},
+};
+
+struct options {
+    hr_survey_options survey;
+    unsigned percent;
+    uint64_t unit_bytes;
+    uint64_t set_bytes; /* 0: print */
+    bool counts;        /* --percent or --unit was given */
+};
+
+static unsigned parse_percent(const char *text, struct argp_state *state)
+{
+    char *end;
+    errno = 0;
+    unsigned long value = strtoul(text, &end, 10);
+    if (*text < '0' || *text > '9' || *end || errno || value < 1 || value > 100)
+        argp_error(state, "--percent '%s': write a whole number from 1 to 100", text);
+    return (unsigned)value;
+}
+
+static uint64_t parse_unit(const char *text, struct argp_state *state)
+{
+    for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
+        if (strcmp(units[i].name, text) == 0)
+            return units[i].bytes;
+    }
+    argp_error(state, "--unit '%s': write B, KiB, MiB or GiB", text);
+    return 0;
+}
+
+static error_t parse(int key, char *value, struct argp_state *state)
+{
+    struct options *options = state->input;
+    switch (key) {
+    case PID:
+        options->survey.pid = parse_pid(value, state);
+        return 0;
+    case PERCENT:
+        options->percent = parse_percent(value, state);
+        options->counts = true;
+        return 0;
+    case UNIT:
+        options->unit_bytes = parse_unit(value, state);
+        options->counts = true;
+        return 0;
+    case SET:
+        if (hr_size_parse(value, &options->set_bytes) != 0 || !options->set_bytes || options->set_bytes == HR_NONE)
+            argp_error(state, "--set '%s' is no limit: write a size such as 400M", value);
+        return 0;
+    case ARGP_KEY_ARG:
+        if (!options->set_bytes || options->survey.pid)
+            argp_error(state, "'%s' is not expected: write --percent 75, or --set 400M PID", value);
+        options->survey.pid = parse_pid(value, state);
+        return 0;
+    case ARGP_KEY_END:
+        if (options->set_bytes && (!options->survey.pid || options->counts))
+            argp_error(state,
+                       "--set SIZE takes a process and nothing else, for example 'headroom limit --set 400M 4711'");
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static const hr_finding *find(const hr_survey *survey, const char *id)
+{
+    for (size_t i = 0; i < survey->finding_count; i++) {
+        if (strcmp(survey->findings[i].id, id) == 0)
+            return &survey->findings[i];
+    }
+    return NULL;
+}
+
+static int print(const hr_survey *survey, const struct options *options)
+{
+    const hr_finding *hidden = find(survey, "limit-not-visible");
+    if (survey->limit_bytes == HR_NONE) {
+        const hr_finding *why = hidden ? hidden : find(survey, "host-not-known");
+        fprintf(stderr, "headroom limit: no limit is known%s%s\n", why ? ": " : "", why ? why->text : "");
+        return EXIT_FAILED;
+    }
+    if (hidden)
+        fprintf(stderr, "headroom limit: %s %s\n", hidden->text, hidden->advice);
+    /* in this order, so that no product overflows */
+    uint64_t bytes = survey->limit_bytes / 100 * options->percent + survey->limit_bytes % 100 * options->percent / 100;
+    printf("%" PRIu64 "\n", bytes / options->unit_bytes);
+    return 0;
+}
+
+int limit(int argc, char **argv)
+{
+    static const struct argp argp = {
+        .options = known, .parser = parse, .args_doc = "[--set SIZE PID]", .doc = description};
+    static char name[] = "headroom limit"; /* argp calls the program by its first argument */
+    struct options options = {.percent = 100, .unit_bytes = 1};
+    argv[0] = name;
+    argp_parse(&argp, argc, argv, 0, NULL, &options);
+    if (options.set_bytes)
+        return limit_set(options.survey.pid, options.set_bytes);
+    hr_survey *survey;
+    int error = hr_survey_new(&options.survey, &survey);
+    if (error) {
+        complain_of_survey("limit", &options.survey, error);
+        return EXIT_FAILED;
+    }
+    int status = print(survey, &options);
+    hr_survey_free(survey);
+    return status;
+}

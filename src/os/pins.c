@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE
+#include "os/pins.h"
+
+#include "base/checked.h"
+#include "base/uncancelled.h"
+#include "os/file.h"
+#include "os/parse.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/statfs.h>
+
+#define PIECE_BYTES 4096
+#define POINT_BYTES 256
+#define TYPE " - tmpfs "
+
+#define NAME_BYTES 192
+#define INODE_BYTES 592
+
+/* Counts the files on the tmpfs that a line of mountinfo says of: "id parent dev root point …". */
+static void add_mount(const char *line, hri_pins *pins)
+{
+    char point[POINT_BYTES];
+    struct statfs facts;
+    if (!strstr(line, TYPE) || sscanf(line, "%*s %*s %*s %*s %255s", point) != 1 || statfs(point, &facts) != 0)
+        return;
+    pins->tmpfs_files = hri_add(pins->tmpfs_files, hri_sub(facts.f_files, facts.f_ffree));
+}
+
+/* Reads a line at a time; of one that is longer than a piece only the front is looked at. */
+static void read_mounts(hri_pins *pins)
+{
+    char piece[PIECE_BYTES];
+    size_t length = 0;
+    int fd = hri_file_open("", "/proc/self/mountinfo");
+    ssize_t got;
+    while (fd >= 0 && (got = hri_file_read_on(fd, piece + length, sizeof piece - length)) > 0) {
+        length += (size_t)got;
+        char *line = piece, *end;
+        while ((end = memchr(line, '\n', length - (size_t)(line - piece)))) {
+            *end = '\0';
+            add_mount(line, pins);
+            line = end + 1;
+        }
+        length -= (size_t)(line - piece);
+        memmove(piece, line, length);
+        if (length >= sizeof piece - 1)
+            length = 0;
+    }
+    hri_file_close(fd);
+}
+
+/* The `index`th number of a file that is a line of numbers. */
+static uint64_t number_in(const char *path, unsigned index)
+{
+    char text[PIECE_BYTES];
+    uint64_t value;
+    if (hri_file_read_path("", path, text, sizeof text) <= 0)
+        return 0;
+    for (char *at = text; *at; at++)
+        *at = *at == '\t' ? ' ' : *at;
+    return hri_parse_field(text, index, &value) == 0 ? value : 0;
+}
+
+void hri_pins_read(hri_pins *ret_pins)
+{
+    HRI_UNCANCELLED;
+    hri_pins pins = {0};
+    read_mounts(&pins);
+    pins.idle_bytes = hri_add(hri_mul(number_in("/proc/sys/fs/dentry-state", 1), NAME_BYTES),
+                              hri_mul(number_in("/proc/sys/fs/inode-state", 1), INODE_BYTES));
+    *ret_pins = pins;
+}
