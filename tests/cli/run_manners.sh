@@ -130,8 +130,11 @@ child=""
 
 # Being stopped is seen by who started it; going on, by the command.
 rm "$work/pid"
+# In a group of its own below this shell: the kernel drops SIGTSTP in a group that nobody in its session could continue.
+set -m
 "$headroom" run --quiet --limit 1G -- sh -c 'echo $$ >"$0"; while :; do sleep 0.1; done' "$work/pid" &
 child=$!
+set +m
 eventually "the command does not begin" test -s "$work/pid"
 state_is() { grep -q "^State:.$2" "/proc/$1/status"; }
 kill -TSTP $child
