@@ -140,12 +140,6 @@ static void issue_lease(hri_watcher *watcher, const hri_books *books, uint64_t s
         hri_share_say(hri_add(watcher->pending.bytes, alone ? 0 : watcher->lease.look_bytes));
 }
 
-static void set_gate(hri_watcher *watcher, hri_gate_kind kind, hri_ceiling ceiling)
-{
-    atomic_store_explicit(&watcher->gates[kind].used_bytes, ceiling.used_bytes, memory_order_relaxed);
-    atomic_store_explicit(&watcher->gates[kind].granted_bytes, ceiling.granted_bytes, memory_order_relaxed);
-}
-
 hri_ceiling hri_watcher_ceiling(const hri_watcher *watcher, hri_gate_kind kind)
 {
     return (hri_ceiling){
@@ -162,6 +156,20 @@ static uint64_t stock_ceiling(const hri_watcher *watcher, const hri_ceiling *cei
         return ceiling->used_bytes;
     uint64_t room = ceiling->granted_bytes > sample_bytes ? (uint64_t)(ceiling->granted_bytes - sample_bytes) : 0;
     return hri_min(ceiling->used_bytes, hri_add(watcher->ours.used_bytes, room));
+}
+
+static void set_gate(hri_watcher *watcher, hri_gate_kind kind, hri_ceiling ceiling)
+{
+    hri_gate *gate = &watcher->gates[kind];
+    uint64_t left_bytes = hri_sub(stock_ceiling(watcher, &ceiling), watcher->ours.used_bytes);
+    atomic_store_explicit(&gate->used_bytes, ceiling.used_bytes, memory_order_relaxed);
+    atomic_store_explicit(&gate->granted_bytes, ceiling.granted_bytes, memory_order_relaxed);
+    atomic_store_explicit(&gate->left_bytes, left_bytes, memory_order_relaxed);
+}
+
+uint64_t hri_watcher_left(const hri_watcher *watcher, hri_gate_kind kind)
+{
+    return atomic_load_explicit(&watcher->gates[kind].left_bytes, memory_order_relaxed);
 }
 
 /* Lets the tree know what the kernel leaves it, and from where on it has to call. */

@@ -48,6 +48,7 @@ typedef enum hri_gate_kind {
 typedef struct hri_gate {
     _Atomic uint64_t used_bytes;
     _Atomic int64_t granted_bytes;
+    _Atomic uint64_t left_bytes; /* below it at the last reading */
 } hri_gate;
 
 typedef struct hri_watcher {
@@ -125,6 +126,9 @@ hr_level hri_watcher_look(hri_watcher *watcher, unsigned how);
 
 /* Takes no lock. */
 hri_ceiling hri_watcher_ceiling(const hri_watcher *watcher, hri_gate_kind kind);
+
+/* How much the last reading left below a ceiling; some of it may have been granted since. */
+uint64_t hri_watcher_left(const hri_watcher *watcher, hri_gate_kind kind);
 
 /* Is the last reading too old to rely on where no monitor reads? Takes no lock. */
 bool hri_watcher_is_stale(const hri_watcher *watcher);

@@ -21,6 +21,9 @@ const char *hr_verdict_text(hr_verdict verdict)
 /* The largest request that passes while relief achieves nothing, however large those are that degraded serves. */
 #define PROBE_BYTES_MAX 1024
 
+/* Longer than a thread waits for its turn on a busy processor. */
+#define TURN_NS (100 * HRI_MILLISECOND)
+
 #define RETRY_MIN_NS (1 * HRI_MILLISECOND)
 #define RETRY_MAX_NS (60 * HRI_SECOND)
 
@@ -66,9 +69,19 @@ static int promise(hri_relief *relief, struct asking *asking)
     return error;
 }
 
-/* Frees what stands in the way of a request, where the budget that bound allows it. */
-static bool make_room(hri_relief *relief, const hri_shortage *shortage, hri_patience *patience)
+/* Did the last reading leave room? Between a reading and the next attempt other threads may be granted all of that, and
+ * give it back before the next reading: then the attempt has failed although the bytes are there. */
+static bool has_room(hri_relief *relief, const struct asking *asking)
 {
+    uint64_t left = hri_watcher_left(relief->watcher, asking->small ? HRI_GATE_DEGRADE : HRI_GATE_ADMIT);
+    return asking->request->bytes <= left && hri_clock_now(relief->clock) < asking->patience.deadline_ns + TURN_NS;
+}
+
+/* Frees what stands in the way of a request, where the budget that bound allows it. */
+static bool make_room(hri_relief *relief, struct asking *asking)
+{
+    const hri_shortage *shortage = &asking->shortage;
+    hri_patience *patience = &asking->patience;
     if (patience->deadline_ns == 0 && (shortage->ceiling || shortage->narrowed)) {
         hri_relief_begin(relief, patience);
         hri_watcher_look(relief->watcher, HRI_LOOK_FRESH | HRI_LOOK_DUE);
@@ -76,6 +89,10 @@ static bool make_room(hri_relief *relief, const hri_shortage *shortage, hri_pati
     }
     if (!shortage->ceiling)
         return hri_relief_shortage(relief, shortage, patience);
+    if (has_room(relief, asking)) {
+        hri_watcher_look(relief->watcher, HRI_LOOK_FRESH | HRI_LOOK_DUE);
+        return true;
+    }
     if (hri_relief_purge_for(relief, shortage, patience))
         return true;
     hri_shortage all = *shortage;
@@ -87,7 +104,7 @@ static bool make_room(hri_relief *relief, const hri_shortage *shortage, hri_pati
                                                                hri_share(shortage->limit_bytes, rules->recover_below)));
     bool freed = hri_relief_shortage(relief, &all, patience);
     hri_watcher_look(relief->watcher, HRI_LOOK_FRESH);
-    return freed;
+    return freed || has_room(relief, asking);
 }
 
 /* When it makes sense to ask again: once as much has been given back as stands in the way, at the rate of late, and
@@ -197,7 +214,7 @@ hr_verdict hri_relief_admit(hri_relief *relief, const hr_request *request, hr_ti
     } else {
         do
             error = promise(relief, &asking);
-        while (error && !asking.shortage.hopeless && make_room(relief, &asking.shortage, &asking.patience));
+        while (error && !asking.shortage.hopeless && make_room(relief, &asking));
     }
     if (error)
         return refuse(relief, level, &asking, ret_ticket);
