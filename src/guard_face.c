@@ -115,6 +115,35 @@ int hr_guard_read(hr_guard *guard, hr_figures *ret_figures)
 
 static_assert(HRI_LEDGERS_MAX <= HR_LEDGERS_MAX, "what guard.h promises");
 
+static uint64_t threshold_bytes(uint64_t limit_bytes, double share)
+{
+    return limit_bytes == HR_NONE ? HR_NONE : hri_share(limit_bytes, share);
+}
+
+int hr_guard_thresholds(hr_guard *guard, hr_thresholds *ret_thresholds)
+{
+    if (!guard || !ret_thresholds)
+        return -EINVAL;
+    hri_accounts accounts;
+    hri_budget_tree_glance(&guard->tree, &accounts);
+    const hri_level_rules *rules = &guard->watcher.rules;
+    uint64_t limit_bytes = accounts.limit_bytes;
+    *ret_thresholds = (hr_thresholds){
+        .warn_at = rules->warn_at,
+        .warn_below = rules->warn_below,
+        .degrade_at = rules->degrade_at,
+        .critical_at = rules->critical_at,
+        .recover_below = rules->recover_below,
+        .limit_bytes = limit_bytes,
+        .warn_at_bytes = threshold_bytes(limit_bytes, rules->warn_at),
+        .warn_below_bytes = threshold_bytes(limit_bytes, rules->warn_below),
+        .degrade_at_bytes = threshold_bytes(limit_bytes, rules->degrade_at),
+        .critical_at_bytes = threshold_bytes(limit_bytes, rules->critical_at),
+        .recover_below_bytes = threshold_bytes(limit_bytes, rules->recover_below),
+    };
+    return 0;
+}
+
 int hr_guard_ledgers(hr_guard *guard, hr_ledger *ledgers, size_t capacity, size_t *ret_count)
 {
     if (!guard || (!ledgers && capacity) || !ret_count)
@@ -202,9 +231,14 @@ uint64_t hr_relieve(hr_guard *guard, uint64_t want_bytes)
     return guard ? hri_relief_relieve(&guard->relief, want_bytes) : 0;
 }
 
-uint64_t hr_cleanup(hr_guard *guard)
+uint64_t hr_guard_cleanup(hr_guard *guard)
 {
     return guard ? hri_relief_clean(&guard->relief) : 0;
+}
+
+uint64_t hr_cleanup(hr_guard *guard)
+{
+    return hr_guard_cleanup(guard);
 }
 
 hr_verdict hr_admit(hr_guard *guard, const hr_request *request, hr_ticket *ret_ticket)

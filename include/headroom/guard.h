@@ -188,6 +188,21 @@ HR_API hr_level hr_guard_check(hr_guard *guard);
  */
 HR_API int hr_guard_read(hr_guard *guard, hr_figures *ret_figures);
 
+/* A guard's thresholds as they were fitted, as shares and in bytes of the smallest limit that was last seen. */
+typedef struct hr_thresholds {
+    double warn_at, warn_below, degrade_at, critical_at, recover_below;
+    uint64_t limit_bytes; /* HR_NONE: no limit is known, and neither are the next five */
+    uint64_t warn_at_bytes, warn_below_bytes, degrade_at_bytes, critical_at_bytes, recover_below_bytes;
+} hr_thresholds;
+
+/* Reads back the thresholds of a guard.
+ *
+ * returns  0; -EINVAL
+ * threads  any
+ * memory   never allocates
+ */
+HR_API int hr_guard_thresholds(hr_guard *guard, hr_thresholds *ret_thresholds);
+
 /* Says figures in one line: "warning: 81.2 MiB of 100.0 MiB held (limit_bytes), budget 81.2 % full, rss 90.1 MiB, …". The
  * text is always written: terminated, and cut if it is too long; 512 bytes are enough.
  *

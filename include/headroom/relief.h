@@ -109,6 +109,13 @@ HR_API uint64_t hr_relieve(hr_guard *guard, uint64_t want_bytes);
  * threads  any; do not hold a lock that a reclaimer takes
  * memory   never allocates; may block for as long as the reclaimers and the purge take
  */
+HR_API uint64_t hr_guard_cleanup(hr_guard *guard);
+
+/* hr_guard_cleanup() by its old name, which goes with version 0.2.
+ *
+ * returns  as hr_guard_cleanup()
+ * threads  any; do not hold a lock that a reclaimer takes
+ */
 HR_API uint64_t hr_cleanup(hr_guard *guard);
 
 /* Gives the allocator's free pages back to the kernel: malloc_trim (glibc), arenas' purge (jemalloc), mi_collect

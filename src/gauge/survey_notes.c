@@ -92,6 +92,18 @@ static void note_group(const hri_survey_facts *facts, hri_findings *findings)
             hr_size_format(group->doubtful_bytes, size, sizeof size));
 }
 
+static void note_declared(const hri_survey_facts *facts, hri_findings *findings)
+{
+    char size[16];
+    uint64_t declared_bytes = hri_ledgers_declared(facts->books);
+    if (declared_bytes != HR_NONE)
+        hri_findings_note(findings, "declared-limit",
+                          "Keep it in step with the limit of the platform: where the kernel has a smaller one, that "
+                          "one binds.",
+                          "%s declares a limit of %s.", facts->books->reading->declared.source,
+                          hr_size_format(declared_bytes, size, sizeof size));
+}
+
 /* Nothing binds but the host, and there may be a limit that nobody here can see. */
 static void note_hidden(const hri_survey_facts *facts, hri_findings *findings)
 {
@@ -117,5 +129,6 @@ void hri_survey_note(const hri_survey_facts *facts, hri_findings *findings)
             "Set a smaller one, such as ulimit -n 65536: some programs make a table of as many entries, or "
             "close each after a fork.",
             "The limit on open files (RLIMIT_NOFILE) is %llu.", (unsigned long long)facts->files_limit);
+    note_declared(facts, findings);
     note_hidden(facts, findings);
 }

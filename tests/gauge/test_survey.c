@@ -68,6 +68,9 @@ static void a_limit_that_is_declared_is_a_ledger(void **state)
     assert_int_equal(ledger("HEADROOM_LIMIT")->limit_bytes, 60 * MIB);
     assert_true(ledger("HEADROOM_LIMIT")->binds);
     assert_true(is_unseen("NOMAD_MEMORY_LIMIT is '300'"));
+    assert_int_equal(survey->finding_count, 1);
+    assert_string_equal(survey->findings[0].id, "declared-limit");
+    assert_non_null(strstr(survey->findings[0].text, "HEADROOM_LIMIT declares a limit of 60.0 MiB"));
 }
 
 static void a_value_that_declares_nothing_is_told(void **state)

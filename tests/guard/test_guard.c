@@ -52,6 +52,26 @@ static void defaults_find_the_machines_limit(void **state)
     hr_guard_free(NULL);
 }
 
+static void thresholds_are_read_back_as_they_were_fitted(void **state)
+{
+    (void)state;
+    hr_thresholds got;
+    hr_guard *guard = make_guard((hr_guard_options){.limit_bytes = 10 * MIB, .degrade_at = 0.96, .interval_ns = -1});
+    assert_int_equal(hr_guard_thresholds(guard, &got), 0);
+    assert_true(got.warn_at == 0.80 && got.warn_below == 0.75 && got.degrade_at == 0.96 && got.recover_below == 0.80);
+    assert_true(got.critical_at > 0.9799 && got.critical_at < 0.9801); /* half way to 1 */
+    assert_int_equal(got.limit_bytes, 10 * MIB);
+    assert_int_equal(got.warn_at_bytes, 8 * MIB);
+    assert_in_range(got.degrade_at_bytes, 96 * MIB / 10 - 1, 96 * MIB / 10 + 1);
+    assert_true(got.critical_at_bytes > got.degrade_at_bytes && got.critical_at_bytes < got.limit_bytes);
+    assert_int_equal(got.recover_below_bytes, 8 * MIB);
+    assert_in_range(got.warn_below_bytes, 75 * MIB / 10 - 1, 75 * MIB / 10 + 1);
+    assert_int_equal(hr_budget_set_limit(hr_guard_root(guard), 5 * MIB), 0);
+    assert_int_equal(hr_guard_thresholds(guard, &got), 0);
+    assert_int_equal(got.warn_at_bytes, 4 * MIB);
+    hr_guard_free(guard);
+}
+
 static void contradictions_are_refused(void **state)
 {
     (void)state;
@@ -425,6 +445,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(defaults_find_the_machines_limit),
+        cmocka_unit_test(thresholds_are_read_back_as_they_were_fitted),
         cmocka_unit_test(contradictions_are_refused),
         cmocka_unit_test(a_limit_above_the_kernels_is_the_kernels),
         cmocka_unit_test(source_10_the_monitor_starts_stops_and_starts_again),

@@ -94,6 +94,9 @@ static void base_and_guard(void **state)
     assert_int_equal(hr_guard_read(guard, &figures), 0);
     INVALID(hr_figures_text, (NULL, text, sizeof text));
     INVALID(hr_figures_text, (&figures, NULL, 1));
+    hr_thresholds thresholds;
+    INVALID(hr_guard_thresholds, (NULL, &thresholds));
+    INVALID(hr_guard_thresholds, (guard, NULL));
     INVALID(hr_guard_ledgers, (NULL, &ledger, 1, &count));
     INVALID(hr_guard_ledgers, (guard, NULL, 1, &count));
     INVALID(hr_guard_ledgers, (guard, &ledger, 1, NULL));
@@ -237,6 +240,7 @@ static void relief(void **state)
     HARMLESS(hr_reclaimer_remove, (guard, NULL));
     EXPECT(hr_relieve, (NULL, 1), 0);
     EXPECT(hr_cleanup, (NULL), 0);
+    EXPECT(hr_guard_cleanup, (NULL), 0);
     EXPECT(hr_admit, (NULL, &request, &ticket), HR_REFUSED_NO_BUDGET);
     EXPECT(hr_admit, (guard, NULL, &ticket), HR_REFUSED_NO_BUDGET);
     EXPECT(hr_admit, (guard, &request, NULL), HR_REFUSED_NO_BUDGET);
