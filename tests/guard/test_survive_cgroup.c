@@ -139,6 +139,7 @@ static int cache_fills_the_group(void *context)
     HRT_CAGED_CHECK(fd >= 0 && unlink(path) == 0);
     for (int i = 0; i < 100; i++)
         HRT_CAGED_CHECK(write(fd, block, BLOCK) == (ssize_t)BLOCK);
+    HRT_CAGED_CHECK(fdatasync(fd) == 0); /* dirty pages cannot be dropped at once, and do count */
     HRT_CAGED_CHECK(hr_guard_check(guard) == HR_NORMAL);
     HRT_CAGED_CHECK(hr_guard_read(guard, &figures) == 0);
     HRT_CAGED_CHECK(figures.cgroup_bytes < LIMIT / 2);
