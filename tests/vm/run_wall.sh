@@ -33,6 +33,7 @@ in_group deaf /tests/headroom run --grace 1s -- /tests/hog 200M --deaf 2>/tmp/ru
 status=$?
 expect deaf 137 'cgroup v2'
 
+# shellcheck disable=SC2016 # they are the inner shell's
 in_group crowded sh -c 'sleep 300 & /tests/headroom run -- /tests/hog 200M; status=$?; kill $!; exit $status' 2>/tmp/run.errors
 status=$?
 expect crowded 143 none
