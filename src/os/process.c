@@ -134,37 +134,40 @@ static uint64_t limits_key(const char *limits, const char *key)
     return hri_parse_key(limits, key, &value) == 0 ? value : HR_NONE;
 }
 
-/* Reads a resource limit of this process, or of another by what /proc says of it. */
-static uint64_t read_limit(const hri_process *process, const char *limits, int resource, const char *key)
+static uint64_t own_limit(int error, const struct rlimit *limit)
 {
-    struct rlimit limit; /* an unlimited one is RLIM_INFINITY, which is HR_NONE */
-    if (!process->own)
-        return limits_key(limits, key);
-    return prlimit(0, resource, NULL, &limit) == 0 ? limit.rlim_cur : HR_NONE;
+    return error ? HR_NONE : limit->rlim_cur; /* an unlimited one is RLIM_INFINITY, which is HR_NONE */
 }
+
+/* Reads a resource limit of this process, or of another by what /proc says of it. A macro, since the type of `resource`
+ * is an enumeration in one libc and an int in another. `room` is a struct rlimit to work in. */
+#define READ_LIMIT(process, limits, resource, key, room)                                                               \
+    ((process)->own ? own_limit(prlimit(0, (resource), NULL, (room)), (room)) : limits_key((limits), (key)))
 
 #define TEXT_BYTES 8192
 
-static const char *read_limits_text(const hri_process *process, char *text)
+static void read_limits_text(const hri_process *process, char *text)
 {
     if (hri_file_read(process->limits_fd, text, TEXT_BYTES) <= 0)
         text[0] = '\0';
-    return text;
 }
 
 uint64_t hri_process_read_files_limit(const hri_process *process)
 {
     char limits[TEXT_BYTES];
-    return read_limit(process, read_limits_text(process, limits), RLIMIT_NOFILE, "Max open files");
+    struct rlimit room;
+    read_limits_text(process, limits);
+    return READ_LIMIT(process, limits, RLIMIT_NOFILE, "Max open files", &room);
 }
 
 void hri_process_read(const hri_process *process, hri_process_reading *ret_reading)
 {
     hri_process_reading reading = {HR_NONE, HR_NONE, HR_NONE, HR_NONE, HR_NONE, HR_NONE};
     char statm[STATM_BYTES], limits[TEXT_BYTES];
+    struct rlimit room;
     read_limits_text(process, limits);
-    reading.address_limit_bytes = read_limit(process, limits, RLIMIT_AS, "Max address space");
-    reading.data_limit_bytes = read_limit(process, limits, RLIMIT_DATA, "Max data size");
+    reading.address_limit_bytes = READ_LIMIT(process, limits, RLIMIT_AS, "Max address space", &room);
+    reading.data_limit_bytes = READ_LIMIT(process, limits, RLIMIT_DATA, "Max data size", &room);
     if (hri_file_read(process->statm_fd, statm, sizeof statm) > 0) {
         reading.address_bytes = pages_field(statm, 0);
         reading.rss_bytes = pages_field(statm, 1);

@@ -19,7 +19,7 @@ static int set_up(void **state)
     (void)state;
     reading = (hri_reading){
         .process = {10 * MIB, 10 * MIB, 50 * MIB, HR_NONE, 20 * MIB, HR_NONE},
-        .host = {16384 * MIB, 8192 * MIB},
+        .host = {.total_bytes = 16384 * MIB, .available_bytes = 8192 * MIB},
         .group_count = 2,
         .groups = {{.limit_bytes = 100 * MIB, .use_bytes = 40 * MIB, .cache_bytes = 7 * MIB}, {.limit_bytes = HR_NONE}},
         .binding = 0,
@@ -230,8 +230,9 @@ static void a_limit_of_0_is_full(void **state)
 static void nothing_known_is_nothing_used(void **state)
 {
     (void)state;
-    reading = (hri_reading){
-        .process = {HR_NONE, HR_NONE, HR_NONE, HR_NONE, HR_NONE, HR_NONE}, .host = {HR_NONE, HR_NONE}, .binding = -1};
+    reading = (hri_reading){.process = {HR_NONE, HR_NONE, HR_NONE, HR_NONE, HR_NONE, HR_NONE},
+                            .host = {.total_bytes = HR_NONE, .available_bytes = HR_NONE},
+                            .binding = -1};
     hri_ledgers ledgers = compute();
     assert_true(ledgers.use == 0);
     assert_true(free_of_groups() == HR_NONE);
