@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/ioctl.h>
+#include <sys/syscall.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -114,10 +115,11 @@ static int64_t scan(int map, uintptr_t at, uintptr_t end)
             .category_mask = IS_PRESENT | IS_ZERO,
             .return_mask = IS_PRESENT,
         };
-        int count = ioctl(map, SCAN, &asked);
+        /* Its own wrapper takes an int in one libc and an unsigned long in another. */
+        long count = syscall(SYS_ioctl, map, (unsigned long)SCAN, &asked);
         if (count < 0)
             return -errno;
-        for (int i = 0; i < count; i++)
+        for (long i = 0; i < count; i++)
             bytes += (int64_t)(regions[i].end - regions[i].start);
         if (asked.walk_end <= at)
             return -EIO;
