@@ -55,23 +55,21 @@ typedef struct hri_watcher {
     /* Constant once made. */
     hri_level_rules rules;
     hri_budget_tree *tree;
-    bool purges; /* sooner or later the allocator is asked to return what it retains */
-    bool shares; /* the lease, with other processes */
     hri_changed_fn *changed;
     void *context;
+    bool purges; /* sooner or later the allocator is asked to return what it retains */
+    bool shares; /* the lease, with other processes */
 
+    _Atomic bool purged; /* since the last look: the allocator retains nothing of ours */
+    _Atomic bool aided;  /* reclaimers have freed something since the level rose to degraded */
     hri_level_word word;
     hri_gate gates[HRI_GATES];
-    _Atomic uint64_t reserve_bytes; /* the dropped reserve, see hri_books */
-    _Atomic bool purged;            /* since the last look: the allocator retains nothing of ours */
-    _Atomic bool aided;             /* reclaimers have freed something since the level rose to degraded */
-
+    _Atomic uint64_t reserve_bytes;  /* the dropped reserve, see hri_books */
     _Atomic uint64_t released_per_s; /* bytes that all budgets give back in a second, of late */
     _Atomic int64_t looked_ns;       /* when the gauges were last read */
 
     pthread_mutex_t lock; /* guards the rest; the tree's lock may be taken under it */
     hri_gauge gauge;
-    bool inherited; /* the gauges are the parent's, before a fork */
     hri_reading reading;
     hri_ours ours;            /* of the reading */
     hri_pending pending;      /* likewise */
@@ -80,8 +78,6 @@ typedef struct hri_watcher {
     hri_surprise surprise;    /* of what the groups leave */
     uint64_t margin_bytes;    /* that the groups' lease left for what their counters may hide */
     hri_lease host_lease;     /* what the host left when its figures were read, which may have been before */
-    bool purge_unread;        /* the allocator was purged since the reading before it */
-    bool measured;            /* few blocks count as untouched that are not */
     int64_t measured_ns;      /* when untouched pages were last counted, */
     int64_t measuring_ns;     /* and how long it took */
     uint64_t held_peak_bytes; /* the most that looks saw held of the allocator since the last purge */
@@ -89,14 +85,17 @@ typedef struct hri_watcher {
     hri_rate released;
     hri_ledgers ledgers;
     hri_strain strain;
-    hr_level strained; /* what it called for at the last look */
     hri_level_state state;
     const char *limit_source;
     struct {
         hr_level from, to;
     } changes[HRI_CHANGES_MAX]; /* not told yet */
     unsigned change_count;
+    hr_level strained; /* what the strain called for at the last look */
     bool telling;
+    bool inherited;    /* the gauges are the parent's, before a fork */
+    bool purge_unread; /* the allocator was purged since the reading before it */
+    bool measured;     /* few blocks count as untouched that are not */
 } hri_watcher;
 
 typedef struct hri_watcher_options {

@@ -120,16 +120,18 @@ int hri_file_read_whole(const char *root, const char *path, char **ret_text, siz
     char *text = NULL;
     size_t size = 0, length = 0;
     ssize_t got = 1;
+    int error = 0;
     while (got > 0) {
-        int error = size - length < 2 ? grow(&text, &size) : 0;
-        got = error ? error : read_at(fd, text + length, size - 1 - length, length);
+        if (size - length < 2 && (error = grow(&text, &size)) != 0)
+            break;
+        got = read_at(fd, text + length, size - 1 - length, length);
         length += got > 0 ? (size_t)got : 0;
     }
     hri_file_close(fd);
-    if (got < 0) {
+    if (error || got < 0) {
         if (text)
             hri_pages_unmap(text, size);
-        return (int)got;
+        return error ? error : (int)got;
     }
     text[length] = '\0';
     *ret_text = text;

@@ -154,6 +154,7 @@ void *hri_engine_get(hri_engine *engine, bool needed)
 bool hri_engine_claim(const hri_spot *spot, void *block)
 {
     hri_engine *engine = spot->engine;
+    HRI_ASSERT(engine);
     hri_mark used = engine->used;
     if (__atomic_compare_exchange_n(hri_hook_mark(spot->hook), &used, HRI_MARK_NONE, false, __ATOMIC_RELAXED,
                                     __ATOMIC_RELAXED))
