@@ -286,9 +286,11 @@ size_t hri_parse_mount_without_secrets(const char *line, const char *end, char *
         memcpy(ret_line, line, length + 1);
         return length + 1;
     }
-    bool on_the_way = mount.point_end - mount.point == 1 || begins(mount.point, mount.point_end, "/proc") ||
-                      begins(mount.point, mount.point_end, "/sys");
-    if (!on_the_way)
+    bool is_root = mount.point_end - mount.point == 1 && *mount.point == '/';
+    bool on_the_way =
+        is_root || begins(mount.point, mount.point_end, "/proc") || begins(mount.point, mount.point_end, "/sys");
+    /* Numbers stand before the root. A line that has a path there is none of the kernel's. */
+    if (!on_the_way || memchr(mount.id, '/', (size_t)(mount.root - mount.id)))
         return 0;
     char *to = ret_line;
     to = mempcpy(to, mount.id, (size_t)(mount.root - mount.id)); /* the root of a bind mount is a path of the host's */

@@ -27,7 +27,7 @@ static bool take_share(const char **at, const char *name, double *ret_per_cent)
         value = value * 10 + (*text - '0');
         digit *= behind_point ? 10 : 1;
     }
-    if (*text != ' ' || value / digit > 100)
+    if (*text != ' ' || !(value / digit <= 100)) /* of very many digits it is no number */
         return false;
     *ret_per_cent = value / digit;
     *at = text + 1;
@@ -39,7 +39,8 @@ static bool take_line(const char *text, const char *kind, hri_stalled_time *ret_
     size_t length = strlen(kind);
     while (text && strncmp(text, kind, length) != 0) {
         text = strchr(text, '\n');
-        text += text != NULL;
+        if (text)
+            text++;
     }
     if (!text)
         return false;
