@@ -68,7 +68,7 @@ CASES = [
     Case("small_limits_16", SMALL_LIMITS, limit="16MiB"),
     Case("vmsplice_unmapped", "vmsplice_unmapped 20", quick=2),
     Case("shared_charged", "shared_charged", quick=2),
-    Case("shared_charged_private", "shared_charged private", quick=1),
+    Case("shared_charged_private", "shared_charged private", quick=1, open_v2=V2),
     # An allocator that copies needs both blocks; one that grows in place does not.
     Case("realloc_large", "realloc_copies 1 36000000 8000000", quick=2),
     Case("realloc_large_4", "realloc_copies 4 9000000 4000000"),
@@ -121,7 +121,7 @@ CASES = [
     *[Case(f"page_cache_{mode}", f"page_cache {mode} 4 {{seed}}", seconds=90, open_=BUSY if mode in ("read", "map", "map-read") else "")
       for mode in ("write", "sync", "read", "map", "map-read", "lock", "shm")],
     Case("rlimit_as", "rlimit_as 1024 16", quick=2),
-    Case("tmpfs_dentries", "tmpfs_dentries 25000", quick=1),
+    Case("tmpfs_dentries", "tmpfs_dentries 25000", quick=1, open_v2=V2),
 ]
 
 # The storm: churn with random parameters. The limits and numbers of threads are in run.py.
