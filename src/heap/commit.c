@@ -19,6 +19,7 @@
 hri_heap_counts hri_heap_counted;
 static _Atomic uint64_t in_flight_bytes; /* granted, and not committed yet or not counted as lazy */
 static hri_heap_hooks hooks;
+static __attribute__((tls_model("initial-exec"))) _Thread_local bool asks_less_next;
 
 void hri_heap_hook(const hri_heap_hooks *to)
 {
@@ -34,6 +35,11 @@ bool hri_heap_ask(uint64_t bytes)
         return true;
     atomic_fetch_sub_explicit(&in_flight_bytes, bytes, memory_order_relaxed);
     return false;
+}
+
+bool hri_heap_ask_is_final(void)
+{
+    return !asks_less_next;
 }
 
 void hri_heap_tell(uint64_t bytes)
@@ -82,7 +88,10 @@ bool hri_heap_grow(unsigned class)
     hri_heap_lock();
     bytes = hri_heap_growth_bytes(class, &least);
     hri_heap_unlock();
-    if (!hri_heap_ask(bytes)) {
+    asks_less_next = bytes > least;
+    bool granted = hri_heap_ask(bytes);
+    asks_less_next = false;
+    if (!granted) {
         if (bytes == least || !hri_heap_ask(least))
             return false;
         bytes = least;

@@ -48,6 +48,11 @@ void hri_heap_unlock(void)
     inside = false;
 }
 
+bool hri_heap_is_inside(void)
+{
+    return inside;
+}
+
 void hri_heap_busy_begin(void)
 {
     hri_heap_lock();
@@ -107,6 +112,7 @@ void hri_heap_read(hri_heap_figures *ret_figures)
     hri_heap_figures figures = {
         .committed_bytes = pages->committed_bytes + pages->own_bytes,
         .in_use_bytes = away - idle - magazines,
+        .large_bytes = hri_heap_large_sum,
         .idle_bytes = idle + hri_heap_idle_pages(),
         .own_bytes = pages->own_bytes + magazines,
         .reserved_bytes = pages->reserved_bytes,

@@ -28,6 +28,15 @@ typedef struct hri_heap_hooks {
  * ones: so they are set while no block is made, and outlive the calls. */
 void hri_heap_hook(const hri_heap_hooks *hooks);
 
+/* For commit(): is there no smaller question behind this one? A refusal is the block's then. */
+bool hri_heap_ask_is_final(void);
+
+/* Is this thread in here, or was it when a signal came? Then it must not come in again. */
+bool hri_heap_is_inside(void);
+
+/* At most so many bytes of pages are idle at any time, beyond what the README says; UINT64_MAX at first. */
+void hri_heap_set_idle_most(uint64_t bytes);
+
 /* ── blocks: any thread
  * ─────────────────────────────────────────────────────────────────────────────────────────── */
 
@@ -83,6 +92,10 @@ static inline bool hri_heap_put(void *block, hri_heap_block *ret_block)
     return hri_heap_put_slowly(block, ret_block);
 }
 
+/* Changes the size of a block by moving its pages to another address, where it has a mapping of its own and keeps one.
+ * Gives NULL, and the block as it was, where that is not possible. */
+void *hri_heap_regrow(void *block, size_t size);
+
 /* Says what a block is, without taking it back; `ret_usable` (NULL is fine) how many of its bytes its user has. Gives
  * false, and a fault, as above. */
 bool hri_heap_look(const void *block, hri_heap_block *ret_block, size_t *ret_usable);
@@ -102,6 +115,7 @@ typedef struct hri_heap_figures {
     uint64_t gap_bytes;                                        /* idle, on pages that are in use */
     uint64_t own_bytes;                                        /* records, the page map, magazines */
     uint64_t reserved_bytes;                                   /* address space */
+    uint64_t large_bytes;                                      /* in use, as large blocks */
     uint64_t lazy_bytes;                                       /* committed for large blocks, and not seen touched */
     uint64_t pending_bytes;                                    /* these, and commits that are under way */
     uint64_t commits, commit_bytes, decommits, decommit_bytes; /* ever; of large blocks too */
