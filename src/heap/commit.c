@@ -52,7 +52,10 @@ void hri_heap_asked(uint64_t granted_bytes, uint64_t committed_bytes)
 {
     HRI_ASSERT(committed_bytes <= granted_bytes);
     atomic_fetch_sub_explicit(&in_flight_bytes, granted_bytes, memory_order_release);
-    hri_heap_tell(granted_bytes - committed_bytes);
+    if (hooks.unneeded && granted_bytes > committed_bytes)
+        hooks.unneeded(hooks.context, granted_bytes - committed_bytes);
+    else
+        hri_heap_tell(granted_bytes - committed_bytes);
 }
 
 uint64_t hri_heap_pending_bytes(void)
@@ -96,7 +99,7 @@ bool hri_heap_grow(unsigned class)
             return false;
         bytes = least;
     }
-    hri_heap_lock();
+    hri_heap_lock_to_be_busy();
     own = hri_heap_pages_sum.own_bytes;
     bool grown = hri_heap_growth_begin(class, bytes, &growth);
     own = hri_heap_pages_sum.own_bytes - own;
@@ -122,7 +125,7 @@ uint64_t hri_heap_decommit(uint64_t want_bytes)
     while (gone < want_bytes && !error) {
         hri_heap_growth growth;
         uint64_t most = hri_min((want_bytes - gone - 1) / HRI_HEAP_PAGE + 1, DECOMMIT_BYTES / HRI_HEAP_PAGE);
-        hri_heap_lock();
+        hri_heap_lock_to_be_busy();
         bool found = hri_heap_growth_begin_going((unsigned)most, &growth);
         hri_heap_busy += found;
         hri_heap_unlock();

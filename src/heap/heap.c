@@ -25,6 +25,7 @@ static pthread_mutex_t lock = PTHREAD_ADAPTIVE_MUTEX_INITIALIZER_NP;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 #endif
 unsigned hri_heap_busy;
+static bool fork_waits; /* for the end of busy times: no other begins. Else threads in turn would keep it waiting */
 static _Atomic bool begun;
 
 /* Is this thread in here? A signal handler of it that comes in too would never get out. */
@@ -53,9 +54,19 @@ bool hri_heap_is_inside(void)
     return inside;
 }
 
-void hri_heap_busy_begin(void)
+void hri_heap_lock_to_be_busy(void)
 {
     hri_heap_lock();
+    while (fork_waits) {
+        hri_heap_unlock();
+        sched_yield();
+        hri_heap_lock();
+    }
+}
+
+void hri_heap_busy_begin(void)
+{
+    hri_heap_lock_to_be_busy();
     hri_heap_busy++;
     hri_heap_unlock();
 }
@@ -193,7 +204,8 @@ void hri_heap_check(void)
 
 static void before_fork(void)
 {
-    hri_heap_lock();
+    hri_heap_lock_to_be_busy();
+    fork_waits = true;
     while (hri_heap_busy > 0) {
         hri_heap_unlock();
         sched_yield();
@@ -209,6 +221,7 @@ void hri_heap_fork(hri_fork moment)
         return;
     }
     hri_heap_lazy_fork(moment);
+    fork_waits = false;
     hri_heap_commit_fork(moment);
     if (moment == HRI_FORK_CHILD)
         hri_heap_magazines_drain(HRI_HEAP_ALL, true);

@@ -21,6 +21,8 @@ typedef struct hri_heap_hooks {
     bool (*commit)(void *context, uint64_t bytes);
     /* So many bytes went back to the kernel, or were granted and not needed. */
     void (*decommitted)(void *context, uint64_t bytes);
+    /* NULL: decommitted() is told of these too. Else it is told of those alone that went back to the kernel. */
+    void (*unneeded)(void *context, uint64_t bytes);
     void *context;
 } hri_heap_hooks;
 
@@ -152,7 +154,8 @@ void hri_heap_lock(void);
 void hri_heap_unlock(void);
 
 /* Around the time in which a thread changes pages without the lock: a fork waits for its end. The count is for those
- * that have the lock anyway. */
+ * that have the lock anyway: they took it when no fork waited. */
+void hri_heap_lock_to_be_busy(void);
 extern __attribute__((visibility("hidden"))) unsigned hri_heap_busy;
 void hri_heap_busy_begin(void);
 void hri_heap_busy_end(void);

@@ -134,15 +134,20 @@ static uint64_t refill(uint64_t bytes)
     return more;
 }
 
-void hri_account_uncharge(uint64_t bytes)
+void hri_account_return(uint64_t bytes)
 {
     hri_malloc_page *p = hri_account_page();
     if (!p || bytes == 0)
         return;
-    bytes -= take(&inherited_bytes, bytes);
     bytes -= refill(bytes);
     if (bytes > 0)
         uncharge(p, bytes);
+}
+
+void hri_account_uncharge(uint64_t bytes)
+{
+    if (hri_account_page())
+        hri_account_return(bytes - take(&inherited_bytes, bytes));
 }
 
 /* ── at the limit ───────────────────────────────────────────────────────────────────────────────────────────────── */

@@ -3,7 +3,7 @@
  * That is the kernel's own rule for what a process may touch without asking. Exceptions, which are the kernel's too:
  * MAP_NORESERVE says that most of it will never be touched, so it counts from a later mprotect() on.
  *
- * It ceases to count when it is unmapped, when another mapping replaces it, or when it is closed to all access and the
+ * It ceases to count when it is unmapped, when another mapping replaces it, or when it is closed to writing and the
  * kernel has none of its pages: runtimes give memory back by madvise(MADV_DONTNEED) with mprotect(PROT_NONE) before or
  * after. MADV_DONTNEED alone changes nothing, since the program may touch the pages again without a call.
  *
@@ -20,13 +20,11 @@
 #include "malloc/ranges.h"
 #include "malloc/raw.h"
 #include "malloc/within.h"
-#include "os/pages.h"
 #include "os/resident.h"
 
 #include <errno.h>
 #include <stdarg.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #define EXPORT __attribute__((visibility("default")))
@@ -62,10 +60,14 @@ static bool ask(uint64_t bytes)
     return granted;
 }
 
-static void give(uint64_t bytes)
+/* Gives back what counted; and what was asked for in vain. */
+static void give(uint64_t gone, uint64_t unused)
 {
     int saved = errno;
-    hri_account_uncharge(bytes);
+    hri_within_begin();
+    hri_account_uncharge(gone);
+    hri_account_return(unused);
+    hri_within_end();
     errno = saved;
 }
 
@@ -99,7 +101,7 @@ EXPORT void *mmap(void *address, size_t size, int protection, int flags, int fd,
     hri_range_state state = state_of(protection, flags);
     if ((state == HRI_RANGE_NONE && !(flags & MAP_FIXED)) || hri_within())
         return hri_raw_mmap(address, size, protection, flags, fd, offset);
-    uint64_t bytes = state == HRI_RANGE_COUNTED ? end_of(0, size) : 0, gone = bytes;
+    uint64_t bytes = state == HRI_RANGE_COUNTED ? end_of(0, size) : 0, gone = 0;
     if (!ask(bytes))
         return MAP_FAILED;
     take_lock();
@@ -107,7 +109,7 @@ EXPORT void *mmap(void *address, size_t size, int protection, int flags, int fd,
     if (mapped != MAP_FAILED)
         gone = set(mapped, size, state);
     leave_lock();
-    give(gone);
+    give(gone, mapped == MAP_FAILED ? bytes : 0);
     return mapped;
 }
 
@@ -124,21 +126,20 @@ EXPORT int munmap(void *address, size_t size)
     if (result == 0)
         gone = set(address, size, HRI_RANGE_NONE);
     leave_lock();
-    give(gone);
+    give(gone, 0);
     return result;
 }
 
 /* ── mprotect and madvise ───────────────────────────────────────────────────────────────────────────────────────── */
 
-/* What is closed and has no pages is no longer counted. Under the lock; gives the bytes. */
-static uint64_t forget_if_absent(uintptr_t from, uintptr_t to)
+/* Under the lock. */
+static void turn(uintptr_t from, uintptr_t to, hri_range_state before, hri_range_state after)
 {
-    uint64_t counted = hri_ranges_sum(&ranges, from, to, HRI_RANGE_COUNTED);
-    if (counted == 0 || hri_resident_absent(-1, (void *)from, to - from) != to - from)
-        return 0;
-    return hri_ranges_turn(&ranges, from, to, HRI_RANGE_COUNTED, HRI_RANGE_RESERVED) ? counted : 0;
+    if (!hri_ranges_turn(&ranges, from, to, before, after) && after == HRI_RANGE_COUNTED)
+        unlisted_bytes += to - from;
 }
 
+/* What was reserved counts from now on; what was closed never ceased to. */
 static int open_for_writing(void *address, size_t size, int protection)
 {
     uintptr_t from = (uintptr_t)address, to = end_of(from, size);
@@ -150,51 +151,55 @@ static int open_for_writing(void *address, size_t size, int protection)
     take_lock();
     int result = hri_raw_mprotect(address, size, protection);
     if (result == 0) {
-        bytes = hri_ranges_sum(&ranges, from, to, HRI_RANGE_RESERVED);
-        bytes = hri_min(bytes, asked); /* another thread has reserved more meanwhile: that stays reserved */
-        if (bytes == asked && !hri_ranges_turn(&ranges, from, to, HRI_RANGE_RESERVED, HRI_RANGE_COUNTED))
-            unlisted_bytes += bytes;
+        /* Another thread may have changed it meanwhile: what was not asked for stays uncounted. */
+        bytes = hri_min(asked, hri_ranges_sum(&ranges, from, to, HRI_RANGE_RESERVED));
+        if (bytes == asked)
+            turn(from, to, HRI_RANGE_RESERVED, HRI_RANGE_COUNTED);
+        turn(from, to, HRI_RANGE_CLOSED, HRI_RANGE_COUNTED);
     }
     leave_lock();
-    give(asked - bytes);
+    give(0, asked - bytes);
+    return result;
+}
+
+static int close_to_writing(void *address, size_t size, int protection)
+{
+    uintptr_t from = (uintptr_t)address, to = end_of(from, size);
+    uint64_t gone = 0;
+    take_lock();
+    int result = hri_raw_mprotect(address, size, protection);
+    if (result == 0 && hri_ranges_sum(&ranges, from, to, HRI_RANGE_COUNTED) > 0) {
+        turn(from, to, HRI_RANGE_COUNTED, HRI_RANGE_CLOSED);
+        if (hri_resident_absent(-1, address, to - from) == to - from) {
+            gone = hri_ranges_sum(&ranges, from, to, HRI_RANGE_CLOSED);
+            turn(from, to, HRI_RANGE_CLOSED, HRI_RANGE_RESERVED);
+        }
+    }
+    leave_lock();
+    give(gone, 0);
     return result;
 }
 
 EXPORT int mprotect(void *address, size_t size, int protection)
 {
-    if (hri_within() || (protection != PROT_NONE && !(protection & PROT_WRITE)))
+    if (hri_within())
         return hri_raw_mprotect(address, size, protection);
-    if (protection & PROT_WRITE)
-        return open_for_writing(address, size, protection);
-    uintptr_t from = (uintptr_t)address;
-    uint64_t gone = 0;
-    take_lock();
-    int result = hri_raw_mprotect(address, size, protection);
-    if (result == 0)
-        gone = forget_if_absent(from, end_of(from, size));
-    leave_lock();
-    give(gone);
-    return result;
-}
-
-/* Closed to all access? The kernel says so when it is asked to read there. */
-static bool is_closed(const void *address)
-{
-    return !hri_pages_are_readable(address, 1);
+    return protection & PROT_WRITE ? open_for_writing(address, size, protection)
+                                   : close_to_writing(address, size, protection);
 }
 
 EXPORT int madvise(void *address, size_t size, int advice)
 {
-    int result = (int)syscall(SYS_madvise, address, size, advice);
+    int result = hri_raw_madvise(address, size, advice);
     if (result != 0 || advice != MADV_DONTNEED || hri_within())
         return result;
     uintptr_t from = (uintptr_t)address, to = end_of(from, size);
-    uint64_t gone = 0;
     take_lock();
-    if (hri_ranges_sum(&ranges, from, to, HRI_RANGE_COUNTED) > 0 && is_closed(address))
-        gone = forget_if_absent(from, to);
+    uint64_t gone = hri_ranges_sum(&ranges, from, to, HRI_RANGE_CLOSED);
+    if (gone > 0)
+        turn(from, to, HRI_RANGE_CLOSED, HRI_RANGE_RESERVED);
     leave_lock();
-    give(gone);
+    give(gone, 0);
     return result;
 }
 
@@ -225,10 +230,12 @@ EXPORT void *mremap(void *old, size_t old_size, size_t size, int flags, ...)
     bool leaves = !(flags & 4 /* MREMAP_DONTUNMAP */);
     take_lock();
     hri_range_state state = hri_ranges_at(&ranges, (uintptr_t)old);
-    uint64_t before = hri_ranges_sum(&ranges, (uintptr_t)old, end_of((uintptr_t)old, old_size), HRI_RANGE_COUNTED);
+    uint64_t before = hri_ranges_sum(&ranges, (uintptr_t)old, end_of((uintptr_t)old, old_size), state);
     leave_lock();
-    uint64_t after = state == HRI_RANGE_COUNTED ? end_of(0, size) : 0;
-    uint64_t more = leaves ? hri_sub(after, before) : after, gone = more;
+    bool counts = state == HRI_RANGE_COUNTED || state == HRI_RANGE_CLOSED;
+    uint64_t after = counts ? end_of(0, size) : 0;
+    before = counts ? before : 0;
+    uint64_t more = leaves ? hri_sub(after, before) : after, gone = 0;
     if (!ask(more))
         return MAP_FAILED;
     take_lock();
@@ -236,7 +243,7 @@ EXPORT void *mremap(void *old, size_t old_size, size_t size, int flags, ...)
     if (moved != MAP_FAILED) /* all that counted before is taken out, and `after` stays: `more` is the rest of that */
         gone = follow(old, old_size, moved, size, leaves, state) + more - after;
     leave_lock();
-    give(gone);
+    give(gone, moved == MAP_FAILED ? more : 0);
     return moved;
 }
 
@@ -255,13 +262,13 @@ EXPORT void *sbrk(intptr_t more)
     void *before = __sbrk(more);
     bool failed = before == (void *)-1; // NOLINT(performance-no-int-to-ptr)
     if (failed)
-        give(bytes);
+        give(0, bytes);
     else if (more > 0)
         atomic_fetch_add(&brk_bytes, bytes);
     else { /* of the end that others have grown nothing is charged */
         uint64_t gone = hri_min(atomic_load(&brk_bytes), (uint64_t)-more);
         atomic_fetch_sub(&brk_bytes, gone);
-        give(gone);
+        give(gone, 0);
     }
     return before;
 }

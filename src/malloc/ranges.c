@@ -93,7 +93,8 @@ bool hri_ranges_set(hri_ranges *ranges, uintptr_t from, uintptr_t to, hri_range_
     HRI_ASSERT(count <= sizeof few / sizeof *few);
     if (!make_room(ranges, ranges->count - (last - first) + count))
         return false;
-    *ret_counted = hri_ranges_sum(ranges, from, to, HRI_RANGE_COUNTED);
+    *ret_counted =
+        hri_ranges_sum(ranges, from, to, HRI_RANGE_COUNTED) + hri_ranges_sum(ranges, from, to, HRI_RANGE_CLOSED);
     memmove(ranges->all + first + count, ranges->all + last, (ranges->count - last) * sizeof *few);
     memcpy(ranges->all + first, few, count * sizeof *few);
     ranges->count += count;

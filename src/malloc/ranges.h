@@ -9,8 +9,9 @@
 
 typedef enum hri_range_state {
     HRI_RANGE_NONE,     /* not mapped anonymously by the program */
-    HRI_RANGE_RESERVED, /* mapped, and was never writable: holds nothing */
+    HRI_RANGE_RESERVED, /* mapped, not writable, and holds nothing */
     HRI_RANGE_COUNTED,  /* writable */
+    HRI_RANGE_CLOSED,   /* not writable any more, and may hold pages: counted too */
 } hri_range_state;
 
 typedef struct hri_range {
@@ -23,7 +24,7 @@ typedef struct hri_ranges {
     size_t count, capacity;
 } hri_ranges;
 
-/* Gives [from, to) a state, and how many bytes of it were counted before. Gives false, with nothing changed, where the
+/* Gives [from, to) a state, and how many bytes of it were counted or closed before. Gives false, with nothing changed, where the
  * array cannot grow. */
 bool hri_ranges_set(hri_ranges *ranges, uintptr_t from, uintptr_t to, hri_range_state state, uint64_t *ret_counted);
 

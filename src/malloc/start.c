@@ -31,6 +31,12 @@ static void decommitted(void *context, uint64_t bytes)
     hri_account_uncharge(bytes);
 }
 
+static void unneeded(void *context, uint64_t bytes)
+{
+    (void)context;
+    hri_account_return(bytes);
+}
+
 static bool read_limit(const char *text, uint64_t *ret_bytes)
 {
     uint64_t bytes;
@@ -101,7 +107,7 @@ static void open_account(void)
                 HRI_MALLOC_SLOTS);
         return;
     }
-    const hri_heap_hooks hooks = {.commit = commit, .decommitted = decommitted};
+    const hri_heap_hooks hooks = {.commit = commit, .decommitted = decommitted, .unneeded = unneeded};
     hri_heap_hook(&hooks);
     if (page)
         hri_link_enter();
