@@ -93,8 +93,10 @@ static void complete(run_options *options, bool has_on_limit, struct argp_state 
         argp_error(state, "a command is missing: write for example 'headroom run -- ./server'");
     bool by_heap = options->on_limit == RUN_LIMIT_FAIL || options->on_limit == RUN_LIMIT_WAIT;
     if (by_heap && (options->pid || options->observe))
-        argp_error(state, "--on-limit %s is done in the command from its start: it goes with a command, and without "
-                   "--pid and --observe", run_on_limit_text(options->on_limit));
+        argp_error(state,
+                   "--on-limit %s is done in the command from its start: it goes with a command, and without "
+                   "--pid and --observe",
+                   run_on_limit_text(options->on_limit));
     if (options->trigger_count == 0 && !has_on_limit)
         parse_at("critical=signal:TERM", options, state);
 }

@@ -86,7 +86,8 @@ static const char *judge_elf(const char *bytes, size_t size, const Elf64_Ehdr *o
     return strstr(loader, "musl") ? "it is linked to musl" : NULL;
 }
 
-bool run_image_judge(const void *bytes, size_t size, const void *machine_of, char *ret_interpreter, const char **ret_why)
+bool run_image_judge(const void *bytes, size_t size, const void *machine_of, char *ret_interpreter,
+                     const char **ret_why)
 {
     const char *text = bytes;
     ret_interpreter[0] = '\0';
@@ -133,7 +134,8 @@ static const char *judge_rights(const char *path)
     char capability[64];
     if (stat(path, &state) != 0)
         return NULL;
-    if ((state.st_mode & S_ISUID && state.st_uid != geteuid()) || (state.st_mode & S_ISGID && state.st_gid != getegid()))
+    if ((state.st_mode & S_ISUID && state.st_uid != geteuid()) ||
+        (state.st_mode & S_ISGID && state.st_gid != getegid()))
         return "it runs with another user's rights (set-user-ID)";
     if (geteuid() != 0 && getxattr(path, "security.capability", capability, sizeof capability) > 0)
         return "it has capabilities of its file";

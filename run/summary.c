@@ -91,10 +91,11 @@ static json_t *build(const run_supervisor *run, int status)
         json_array_append_new(command, json_string(*word) ?: json_string("?"));
     add_notes(run, levels, actions);
     uint64_t left_out = run->note_count > RUN_NOTES_MAX ? run->note_count - RUN_NOTES_MAX : 0;
-    return json_pack("{s:o, s:i, s:o, s:s, s:o, s:I, s:o, s:o, s:I, s:I, s:b, s:o, s:i, s:s, s:s, s:f}", "command", command,
-                     "pid", run->pid, "limit_bytes", bytes_of(run->use.limit_bytes), "limit_source", run->limit_source,
-                     "peak_bytes", bytes_of(peak(run)), "refusals", refusals(run), "levels", levels, "actions", actions, "left_out",
-                     (json_int_t)left_out, "kernel_kills", (json_int_t)run->kills, "heap", run->heap.entered > 0, "heap_figures", heap_figures(run), "exit_status", status,
+    return json_pack("{s:o, s:i, s:o, s:s, s:o, s:I, s:o, s:o, s:I, s:I, s:b, s:o, s:i, s:s, s:s, s:f}", "command",
+                     command, "pid", run->pid, "limit_bytes", bytes_of(run->use.limit_bytes), "limit_source",
+                     run->limit_source, "peak_bytes", bytes_of(peak(run)), "refusals", refusals(run), "levels", levels,
+                     "actions", actions, "left_out", (json_int_t)left_out, "kernel_kills", (json_int_t)run->kills,
+                     "heap", run->heap.entered > 0, "heap_figures", heap_figures(run), "exit_status", status,
                      "ended_by", ended_by(run), "wall", run->wall.why, "time_s",
                      seconds_of(run_now_ns() - run->begin_ns));
 }

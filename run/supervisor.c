@@ -103,9 +103,9 @@ static int open_heap(run_supervisor *run)
         options->on_limit = RUN_LIMIT_TERM;
         return 0;
     }
-    int error = run_heap_open(&run->heap, run->use.limit_bytes,
-                              options->on_limit == RUN_LIMIT_WAIT ? HRI_MALLOC_WAIT : HRI_MALLOC_FAIL,
-                              options->grace_ns);
+    int error =
+        run_heap_open(&run->heap, run->use.limit_bytes,
+                      options->on_limit == RUN_LIMIT_WAIT ? HRI_MALLOC_WAIT : HRI_MALLOC_FAIL, options->grace_ns);
     if (error) {
         run_tell(run, "--on-limit %s: the shared page cannot be made: %s", run_on_limit_text(options->on_limit),
                  strerror(-error));

@@ -58,9 +58,11 @@ const char *run_use_text(const run_supervisor *run, char text[RUN_TEXT_BYTES])
 
 const char *run_on_limit_text(run_on_limit on_limit)
 {
-    static const char *const words[] = {
-        [RUN_LIMIT_TERM] = "term", [RUN_LIMIT_FREEZE] = "freeze", [RUN_LIMIT_ABORT] = "abort",
-        [RUN_LIMIT_FAIL] = "fail", [RUN_LIMIT_WAIT] = "wait"};
+    static const char *const words[] = {[RUN_LIMIT_TERM] = "term",
+                                        [RUN_LIMIT_FREEZE] = "freeze",
+                                        [RUN_LIMIT_ABORT] = "abort",
+                                        [RUN_LIMIT_FAIL] = "fail",
+                                        [RUN_LIMIT_WAIT] = "wait"};
     return (size_t)on_limit < sizeof words / sizeof *words ? words[on_limit] : NULL;
 }
 
