@@ -48,6 +48,10 @@ if(TARGET headroom_compressed)
     configure_file(cmake/headroom-compressed.pc.in headroom-compressed.pc @ONLY)
     install(FILES ${CMAKE_CURRENT_BINARY_DIR}/headroom-compressed.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 endif()
+# Programs load it and do not link it: so it has no link name, no headers and no pkg-config file.
+if(TARGET headroom_malloc)
+    install(TARGETS headroom_malloc LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} NAMELINK_SKIP)
+endif()
 # The licence, and what the man pages point at.
 file(GLOB documents CONFIGURE_DEPENDS docs/*.md)
 install(FILES LICENSE README.md CHANGELOG.md ${documents} DESTINATION ${CMAKE_INSTALL_DOCDIR})
