@@ -200,7 +200,7 @@ class Server(Grower):
 
 class Redis(Server):
     name = "redis-server"
-    fails = {134, 139}
+    fails = {134, 137, 139}
     mib = 140
 
     def __init__(self, folder):
