@@ -181,6 +181,9 @@ def main():
             continue
         cells, kills, lost = [], 0, []
         for action, words, expected in ACTIONS:
+            if kind.only and action not in kind.only:
+                cells.append("-")
+                continue
             if expected is None:
                 expected = kind.fails
                 words = ["--limit", f"{kind.limit_mib * 3 // 4}M", *words]
