@@ -137,8 +137,16 @@ void hri_heap_fork(hri_fork moment);
 void hri_heap_lock(void);
 void hri_heap_unlock(void);
 
-/* Around the time in which a thread changes pages without the lock: a fork waits for its end. */
+/* Around the time in which a thread changes pages without the lock: a fork waits for its end. The count is for those
+ * that have the lock anyway. */
+extern __attribute__((visibility("hidden"))) unsigned hri_heap_busy;
 void hri_heap_busy_begin(void);
 void hri_heap_busy_end(void);
+
+/* Before the first pages are committed, and not under the lock: libc may allocate for it. */
+void hri_heap_begin(void);
+
+/* Idle pages that no block lies on. Under the lock. */
+uint64_t hri_heap_idle_pages(void);
 
 #endif
