@@ -87,18 +87,16 @@ bool hri_heap_grow(unsigned class)
             return false;
         bytes = least;
     }
-    hri_heap_lock();
+    hri_heap_lock_busy();
     own = hri_heap_pages_sum.own_bytes;
     bool grown = hri_heap_growth_begin(class, bytes, &growth);
     own = hri_heap_pages_sum.own_bytes - own;
-    hri_heap_busy += growth.bytes > 0;
     hri_heap_unlock();
     int error = growth.bytes > 0 ? hri_heap_growth_commit(&growth) : 0;
     hri_heap_lock();
-    if (growth.bytes > 0) {
+    if (growth.bytes > 0)
         hri_heap_growth_end(&growth, error);
-        hri_heap_busy--;
-    }
+    hri_heap_busy--;
     uint64_t committed = own + (error ? 0 : growth.bytes);
     hri_heap_count_commit(committed);
     hri_heap_unlock();
@@ -113,9 +111,10 @@ uint64_t hri_heap_decommit(uint64_t want_bytes)
     while (gone < want_bytes && !error) {
         hri_heap_growth growth;
         uint64_t most = hri_min((want_bytes - gone - 1) / HRI_HEAP_PAGE + 1, DECOMMIT_BYTES / HRI_HEAP_PAGE);
-        hri_heap_lock();
+        hri_heap_lock_busy();
         bool found = hri_heap_growth_begin_going((unsigned)most, &growth);
-        hri_heap_busy += found;
+        if (!found)
+            hri_heap_busy--;
         hri_heap_unlock();
         if (!found)
             break;

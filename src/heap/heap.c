@@ -25,6 +25,7 @@ static pthread_mutex_t lock = PTHREAD_ADAPTIVE_MUTEX_INITIALIZER_NP;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 #endif
 unsigned hri_heap_busy;
+static unsigned forks_waiting; /* for the end of busy times */
 static _Atomic bool begun;
 
 /* Is this thread in here? A signal handler of it that comes in too would never get out. */
@@ -48,10 +49,21 @@ void hri_heap_unlock(void)
     inside = false;
 }
 
-void hri_heap_busy_begin(void)
+/* No busy time begins while a fork waits: three threads that commit in turn would make it wait for ever. */
+void hri_heap_lock_busy(void)
 {
     hri_heap_lock();
+    while (forks_waiting > 0) {
+        hri_heap_unlock();
+        sched_yield();
+        hri_heap_lock();
+    }
     hri_heap_busy++;
+}
+
+void hri_heap_busy_begin(void)
+{
+    hri_heap_lock_busy();
     hri_heap_unlock();
 }
 
@@ -182,17 +194,18 @@ void hri_heap_check(void)
     hri_heap_unlock();
 }
 
-/* ── fork
- * ───────────────────────────────────────────────────────────────────────────────────────────────────────── */
+/* ── fork ───────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
 static void before_fork(void)
 {
     hri_heap_lock();
+    forks_waiting++;
     while (hri_heap_busy > 0) {
         hri_heap_unlock();
         sched_yield();
         hri_heap_lock();
     }
+    forks_waiting--; /* with the lock held until the fork is over, nobody begins */
     hri_heap_lazy_fork(HRI_FORK_BEFORE);
 }
 
@@ -204,7 +217,9 @@ void hri_heap_fork(hri_fork moment)
     }
     hri_heap_lazy_fork(moment);
     hri_heap_commit_fork(moment);
-    if (moment == HRI_FORK_CHILD)
+    if (moment == HRI_FORK_CHILD) {
+        forks_waiting = 0; /* other threads that were about to fork are not here */
         hri_heap_magazines_drain(HRI_HEAP_ALL, true);
+    }
     hri_heap_unlock();
 }

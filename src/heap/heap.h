@@ -131,15 +131,16 @@ void hri_heap_check(void);
 
 void hri_heap_fork(hri_fork moment);
 
-/* ── for the files of this room
- * ─────────────────────────────────────────────────────────────────────────────────── */
+/* ── for the files of this room ─────────────────────────────────────────────────────────────────────────────────── */
 
 void hri_heap_lock(void);
 void hri_heap_unlock(void);
 
-/* Around the time in which a thread changes pages without the lock: a fork waits for its end. The count is for those
- * that have the lock anyway. */
+/* Around the time in which a thread changes pages without the lock: a fork waits for its end, and it waits for a fork. So
+ * these times do not nest. A time that begins with the lock held is begun by hri_heap_lock_busy(), which takes it; one that
+ * ends so lowers the count. */
 extern __attribute__((visibility("hidden"))) unsigned hri_heap_busy;
+void hri_heap_lock_busy(void);
 void hri_heap_busy_begin(void);
 void hri_heap_busy_end(void);
 
