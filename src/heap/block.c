@@ -234,10 +234,18 @@ static hri_heap_block block_of(const struct found *found)
     return (hri_heap_block){hri_heap_word_owner(*found->word), bytes};
 }
 
+static _Atomic uint64_t idle_most = UINT64_MAX;
+
+void hri_heap_set_idle_most(uint64_t bytes)
+{
+    atomic_store_explicit(&idle_most, bytes, memory_order_relaxed);
+}
+
 /* Gives back half of what is too much. */
 static void shed(uint64_t idle_bytes, uint64_t committed_bytes)
 {
     uint64_t most = hri_max(IDLE_MAX, committed_bytes / 4);
+    most = hri_min(most, atomic_load_explicit(&idle_most, memory_order_relaxed));
     if (idle_bytes > most)
         hri_heap_decommit(idle_bytes - most / 2);
 }
@@ -338,4 +346,28 @@ bool hri_heap_resize(void *block, size_t size)
     if (HRI_HEAP_TRAILER)
         hri_poison_block_resized(block, done ? size : old_size, usable);
     return done;
+}
+
+void *hri_heap_regrow(void *block, size_t size)
+{
+    struct found found;
+    uint64_t bytes = hri_heap_large_cost(size);
+    if (!find(block, &found) || found.class != HRI_HEAP_LARGE || bytes == UINT64_MAX)
+        return NULL;
+    uint64_t more = hri_add(hri_sub(bytes, found.usable), HRI_HEAP_RECORDS_BYTES);
+    hri_heap_change change;
+    if (!hri_heap_large_moves(block, bytes) || !hri_heap_ask(more))
+        return NULL;
+    check_end(block, found.usable);
+    size_t old_size = size_of(&found);
+    void *moved = hri_heap_large_move(block, bytes, &change);
+    hri_heap_lock();
+    hri_heap_count_commit(change.committed_bytes);
+    hri_heap_count_decommit(change.gone_bytes);
+    hri_heap_unlock();
+    hri_heap_asked(more, hri_sub(change.committed_bytes, change.gone_bytes));
+    hri_heap_tell(hri_sub(change.gone_bytes, change.committed_bytes));
+    void *now = moved ? moved : block;
+    set_end(now, moved ? size : old_size, hri_heap_large_bytes(now));
+    return moved;
 }

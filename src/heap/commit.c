@@ -19,6 +19,7 @@
 hri_heap_counts hri_heap_counted;
 static _Atomic uint64_t in_flight_bytes; /* granted, and not committed yet or not counted as lazy */
 static hri_heap_hooks hooks;
+static __attribute__((tls_model("initial-exec"))) _Thread_local bool asks_less_next;
 
 void hri_heap_hook(const hri_heap_hooks *to)
 {
@@ -36,6 +37,11 @@ bool hri_heap_ask(uint64_t bytes)
     return false;
 }
 
+bool hri_heap_ask_is_final(void)
+{
+    return !asks_less_next;
+}
+
 void hri_heap_tell(uint64_t bytes)
 {
     if (bytes > 0 && hooks.decommitted)
@@ -46,7 +52,10 @@ void hri_heap_asked(uint64_t granted_bytes, uint64_t committed_bytes)
 {
     HRI_ASSERT(committed_bytes <= granted_bytes);
     atomic_fetch_sub_explicit(&in_flight_bytes, granted_bytes, memory_order_release);
-    hri_heap_tell(granted_bytes - committed_bytes);
+    if (hooks.unneeded && granted_bytes > committed_bytes)
+        hooks.unneeded(hooks.context, granted_bytes - committed_bytes);
+    else
+        hri_heap_tell(granted_bytes - committed_bytes);
 }
 
 uint64_t hri_heap_pending_bytes(void)
@@ -82,21 +91,26 @@ bool hri_heap_grow(unsigned class)
     hri_heap_lock();
     bytes = hri_heap_growth_bytes(class, &least);
     hri_heap_unlock();
-    if (!hri_heap_ask(bytes)) {
+    asks_less_next = bytes > least;
+    bool granted = hri_heap_ask(bytes);
+    asks_less_next = false;
+    if (!granted) {
         if (bytes == least || !hri_heap_ask(least))
             return false;
         bytes = least;
     }
-    hri_heap_lock_busy();
+    hri_heap_lock_to_be_busy();
     own = hri_heap_pages_sum.own_bytes;
     bool grown = hri_heap_growth_begin(class, bytes, &growth);
     own = hri_heap_pages_sum.own_bytes - own;
+    hri_heap_busy += growth.bytes > 0;
     hri_heap_unlock();
     int error = growth.bytes > 0 ? hri_heap_growth_commit(&growth) : 0;
     hri_heap_lock();
-    if (growth.bytes > 0)
+    if (growth.bytes > 0) {
         hri_heap_growth_end(&growth, error);
-    hri_heap_busy--;
+        hri_heap_busy--;
+    }
     uint64_t committed = own + (error ? 0 : growth.bytes);
     hri_heap_count_commit(committed);
     hri_heap_unlock();
@@ -111,10 +125,9 @@ uint64_t hri_heap_decommit(uint64_t want_bytes)
     while (gone < want_bytes && !error) {
         hri_heap_growth growth;
         uint64_t most = hri_min((want_bytes - gone - 1) / HRI_HEAP_PAGE + 1, DECOMMIT_BYTES / HRI_HEAP_PAGE);
-        hri_heap_lock_busy();
+        hri_heap_lock_to_be_busy();
         bool found = hri_heap_growth_begin_going((unsigned)most, &growth);
-        if (!found)
-            hri_heap_busy--;
+        hri_heap_busy += found;
         hri_heap_unlock();
         if (!found)
             break;

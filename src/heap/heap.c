@@ -25,7 +25,7 @@ static pthread_mutex_t lock = PTHREAD_ADAPTIVE_MUTEX_INITIALIZER_NP;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 #endif
 unsigned hri_heap_busy;
-static unsigned forks_waiting; /* for the end of busy times */
+static bool fork_waits; /* for the end of busy times: no other begins. Else threads in turn would keep it waiting */
 static _Atomic bool begun;
 
 /* Is this thread in here? A signal handler of it that comes in too would never get out. */
@@ -49,21 +49,25 @@ void hri_heap_unlock(void)
     inside = false;
 }
 
-/* No busy time begins while a fork waits: three threads that commit in turn would make it wait for ever. */
-void hri_heap_lock_busy(void)
+bool hri_heap_is_inside(void)
+{
+    return inside;
+}
+
+void hri_heap_lock_to_be_busy(void)
 {
     hri_heap_lock();
-    while (forks_waiting > 0) {
+    while (fork_waits) {
         hri_heap_unlock();
         sched_yield();
         hri_heap_lock();
     }
-    hri_heap_busy++;
 }
 
 void hri_heap_busy_begin(void)
 {
-    hri_heap_lock_busy();
+    hri_heap_lock_to_be_busy();
+    hri_heap_busy++;
     hri_heap_unlock();
 }
 
@@ -119,6 +123,7 @@ void hri_heap_read(hri_heap_figures *ret_figures)
     hri_heap_figures figures = {
         .committed_bytes = pages->committed_bytes + pages->own_bytes,
         .in_use_bytes = away - idle - magazines,
+        .large_bytes = hri_heap_large_sum,
         .idle_bytes = idle + hri_heap_idle_pages(),
         .own_bytes = pages->own_bytes + magazines,
         .reserved_bytes = pages->reserved_bytes,
@@ -194,18 +199,18 @@ void hri_heap_check(void)
     hri_heap_unlock();
 }
 
-/* ── fork ───────────────────────────────────────────────────────────────────────────────────────────────────────── */
+/* ── fork
+ * ───────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
 static void before_fork(void)
 {
-    hri_heap_lock();
-    forks_waiting++;
+    hri_heap_lock_to_be_busy();
+    fork_waits = true;
     while (hri_heap_busy > 0) {
         hri_heap_unlock();
         sched_yield();
         hri_heap_lock();
     }
-    forks_waiting--; /* with the lock held until the fork is over, nobody begins */
     hri_heap_lazy_fork(HRI_FORK_BEFORE);
 }
 
@@ -216,10 +221,9 @@ void hri_heap_fork(hri_fork moment)
         return;
     }
     hri_heap_lazy_fork(moment);
+    fork_waits = false;
     hri_heap_commit_fork(moment);
-    if (moment == HRI_FORK_CHILD) {
-        forks_waiting = 0; /* other threads that were about to fork are not here */
+    if (moment == HRI_FORK_CHILD)
         hri_heap_magazines_drain(HRI_HEAP_ALL, true);
-    }
     hri_heap_unlock();
 }
