@@ -42,6 +42,26 @@ foreach(section RANGE 1 8)
     endif()
 endforeach()
 
+# The pages of section 3 are made from the comments of the headers.
+find_package(Python3 QUIET COMPONENTS Interpreter)
+if(Python3_FOUND)
+    file(GLOB reference_headers CONFIGURE_DEPENDS include/headroom/*.h adapters/*/include/headroom/*.h)
+    list(FILTER reference_headers EXCLUDE REGEX "/(headroom|pool_inline)\\.h$")
+    set(reference_dir ${PROJECT_BINARY_DIR}/man3)
+    string(TIMESTAMP reference_date "%Y-%m-%d" UTC)
+    add_custom_command(OUTPUT ${reference_dir}/made
+        COMMAND ${CMAKE_COMMAND} -E rm -rf ${reference_dir}
+        COMMAND ${Python3_EXECUTABLE} ${PROJECT_SOURCE_DIR}/scripts/reference --man ${reference_dir}
+            --date ${reference_date} ${reference_headers}
+        COMMAND ${CMAKE_COMMAND} -E touch ${reference_dir}/made
+        DEPENDS ${reference_headers} scripts/reference
+        COMMENT "Making the man pages of section 3" VERBATIM)
+    add_custom_target(headroom-man ALL DEPENDS ${reference_dir}/made)
+    install(DIRECTORY ${reference_dir}/ DESTINATION ${CMAKE_INSTALL_MANDIR}/man3 FILES_MATCHING PATTERN "*.3")
+else()
+    headroom_left_out("the man pages of section 3" python3)
+endif()
+
 if(TARGET headroom_compressed)
     install(TARGETS headroom_compressed EXPORT headroom-targets LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
     install(DIRECTORY adapters/compressed/include/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.h")
