@@ -2,7 +2,7 @@
 // Charts over time, by uPlot. They share one cursor; the main one shows all of the time and has the brush.
 import uPlot from "uplot";
 import { eventKinds, levels } from "./data.js";
-import { element, moment, size } from "./format.js";
+import { element, mark, moment, size } from "./format.js";
 
 const cursors = uPlot.sync("headroom");
 
@@ -67,8 +67,8 @@ function axes(run, small) {
     const grid = { stroke: color("grid"), width: 1 };
     return [
         {
-            stroke: color("muted"), grid, ticks: grid, size: small ? 22 : 30, show: true,
-            values: run.relative ? (plot, splits) => splits.map(value => `${+value.toFixed(3)} s`) : undefined,
+            stroke: color("muted"), grid, ticks: grid, size: 30, space: 60,
+            values: (plot, splits, axis, space, step) => splits.map(value => mark(value, step, run.relative)),
         },
         {
             stroke: color("muted"), grid, ticks: grid, size: 74, space: small ? 26 : 40,

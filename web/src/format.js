@@ -38,6 +38,15 @@ export function moment(x, relative) {
     return `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
 }
 
+// A mark of the axis, as fine as the step from one to the next.
+export function mark(x, step, relative) {
+    if (relative) return `${+x.toFixed(3)} s`;
+    const text = new Date(x * 1000).toLocaleString("sv");
+    if (step >= 86400) return text.slice(5, 10);
+    if (step >= 60) return text.slice(11, 16);
+    return step >= 1 ? text.slice(11, 19) : `${text.slice(17, 19)}.${String(Math.round(x * 1000) % 1000).padStart(3, "0")}`;
+}
+
 export function date(x) {
     return new Date(x * 1000).toLocaleString("sv");
 }

@@ -191,7 +191,7 @@ function smallLine(run, view, key, line, options = {}) {
         plot = null;
         if (figure.closest("details:not([open])")) return;
         plot = chart(box, run, [{ ...line, fill: true, color: options.color ?? "use" }], {
-            height: options.height ?? 86, small: true,
+            height: options.height ?? 92, small: true,
             onCursor: plot => (reading.textContent = size(plot.cursor.idx == null ? last : line.values[plot.cursor.idx])),
         });
         zoom();
@@ -271,7 +271,7 @@ function budgets(run, place, view) {
 function refused(run, place, view) {
     const reasons = refusals(run);
     const lines = [
-        { name: "by limits", values: reasons.limits, color: "limit", step: true },
+        { name: "by limits", values: reasons.limits, color: "accent", step: true },
         { name: "degraded", values: reasons.degraded, color: "degraded", step: true },
         { name: "critical", values: reasons.critical, color: "critical", step: true },
     ];
