@@ -280,6 +280,12 @@ uint64_t hri_cache_yield(void *context, uint64_t want_bytes, int64_t deadline_ns
     return freed;
 }
 
+uint64_t hri_cache_spare(void *context)
+{
+    const hr_cache *cache = context;
+    return load(&cache->bytes);
+}
+
 uint64_t hr_cache_trim(hr_cache *cache, uint64_t want_bytes)
 {
     return cache ? hri_cache_evict(cache, NULL, want_bytes, HRI_CACHE_RELIEF) : 0;
