@@ -81,7 +81,7 @@ static uint64_t over_the_line(hr_cache *cache, uint64_t bytes)
         restrain(cache, now_bytes, now_bytes);
     atomic_store_explicit(&cache->grown_ns, hri_cache_now(), memory_order_relaxed);
     hr_budget_read(&cache->budget->tree->root, &root);
-    return hri_min(bytes, hri_sub(hri_add(root.used_bytes, bytes), load(&cache->yielders->warning_bytes)));
+    return hri_min(bytes, hri_sub(hri_add(root.used_bytes, bytes), hri_yielders_line(cache->yielders)));
 }
 
 /* How much the cache has to evict for `bytes` to come to `before_bytes`; and why. */
