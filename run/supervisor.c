@@ -368,13 +368,19 @@ static int supervise(run_supervisor *run)
 
 int run_supervise(const run_options *options)
 {
-    static run_supervisor run; /* large, and there is one */
+    static run_supervisor run;                        /* large, and there is one */
+    const char *observe = getenv("HEADROOM_OBSERVE"); /* as for a guard */
     run = (run_supervisor){.options = *options, .signal_fd = -1, .control_fd = -1, .pid_fd = -1};
     char name[32];
     snprintf(name, sizeof name, "process");
     const char *slash = options->command ? strrchr(options->command[0], '/') : NULL;
     run.name = !options->command ? name : slash && slash[1] ? slash + 1 : options->command[0];
     run.is_terminal = isatty(STDERR_FILENO);
+    if (observe && *observe && strcmp(observe, "0") != 0 && strcmp(observe, "1") != 0) {
+        run_tell(&run, "HEADROOM_OBSERVE is '%.32s': write 1 to look and tell and do nothing, or 0", observe);
+        return RUN_EXIT_FAILED;
+    }
+    run.options.observe |= observe && strcmp(observe, "1") == 0;
     int status = supervise(&run);
     if (run.inside)
         run_summary_print(&run, status);
