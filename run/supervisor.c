@@ -177,6 +177,7 @@ static void watch(run_supervisor *run)
         run_look(run);
         run_decide(run);
         run_record(run);
+        run_say_status(run);
         run_line_show(run);
         wait_for_something(run);
     }
@@ -271,6 +272,7 @@ static void close_all(run_supervisor *run)
     if (run->server)
         run->options.server->stop(run->server);
     run_serve_free(run->serve);
+    hr_status_page_free(run->status_page);
     hr_history_writer_free(run->history);
     hr_survey_free(run->around);
     hr_survey_free(run->inside);
@@ -305,6 +307,8 @@ static int supervise(run_supervisor *run)
     if (status)
         return status;
     run->control_fd = run_control_open(run);
+    if (hr_status_page_new(run->pid, &run->status_page) != 0)
+        run->status_page = NULL; /* it has a guard that says more itself, or there is no /dev/shm */
     watch(run);
     if ((run->asked || run->killed) && !run->options.pid)
         end_rest(run);

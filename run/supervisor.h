@@ -16,6 +16,7 @@
 #include "wall.h"
 
 #include <headroom/report.h>
+#include <headroom/status.h>
 #include <headroom/survey.h>
 
 #include <signal.h>
@@ -48,7 +49,8 @@ typedef struct run_supervisor {
     hr_history_writer *history;
     run_serve *serve; /* NULL: there is no page */
     void *server;
-    int64_t recorded_ns;
+    hr_status_page *status_page; /* for headroom top; NULL: it cannot be said */
+    int64_t recorded_ns, said_ns;
 
     /* The last look. */
     run_use use;
@@ -113,6 +115,7 @@ const char *run_use_text(const run_supervisor *run, char text[RUN_TEXT_BYTES]); 
 void run_record(run_supervisor *run);
 void run_record_level(run_supervisor *run, hr_level from, hr_level to);
 void run_record_kills(run_supervisor *run);
+void run_say_status(run_supervisor *run);
 
 /* summary.c */
 void run_summary_print(run_supervisor *run, int status);

@@ -189,3 +189,20 @@ void run_record_kills(run_supervisor *run)
     hr_event event = {.kind = HR_EVENT_KERNEL_KILL, .from = run->level, .to = run->level, .kills = run->kills};
     record_event(run, event);
 }
+
+void run_say_status(run_supervisor *run)
+{
+    if (!run->status_page || (run->said_ns && run->looked_ns - run->said_ns < RECORD_NS / 2))
+        return;
+    run->said_ns = run->looked_ns;
+    hr_status status = {
+        .watched = true,
+        .level = run->level,
+        .use_bytes = run->use.use_bytes,
+        .limit_bytes = run->use.limit_bytes,
+        .peak_bytes = run->peak_bytes,
+        .refusals = HR_NONE,
+    };
+    snprintf(status.name, sizeof status.name, "%s", run->name);
+    hr_status_page_set(run->status_page, &status);
+}
