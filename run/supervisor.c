@@ -295,6 +295,8 @@ static int supervise(run_supervisor *run)
     if (status)
         return status;
     build_wall(run);
+    if (run->wall.kind == RUN_WALL_NONE && run->around->cgroup_folder)
+        run->kills_before = run_group_kills((unsigned)run->around->cgroup_version, run->around->cgroup_folder);
     run->begin_ns = run_now_ns();
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     status = begin(run);
@@ -307,6 +309,7 @@ static int supervise(run_supervisor *run)
     if (status)
         return status;
     run->control_fd = run_control_open(run);
+    run_record_kills(run); /* none yet: that they are seen at all */
     if (hr_status_page_new(run->pid, &run->status_page) != 0)
         run->status_page = NULL; /* it has a guard that says more itself, or there is no /dev/shm */
     watch(run);
