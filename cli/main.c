@@ -16,6 +16,7 @@ static const struct verb {
     {"limit", "prints the smallest memory limit of a process, or sets that of 'headroom run'", limit},
     {"report", "shows what a history file tells: ledgers, levels, the trend", report},
     {"run", "starts a command, watches its memory, and acts before the kernel kills", run},
+    {"top", "shows guarded and watched processes of this machine, live", top},
 };
 
 #define VERBS (sizeof verbs / sizeof *verbs)
@@ -56,7 +57,7 @@ static error_t parse(int key, char *value, struct argp_state *state)
             line->verb = &verbs[i];
     }
     if (!line->verb)
-        argp_error(state, "'%s' is no verb: there are doctor, limit, report and run", value);
+        argp_error(state, "'%s' is no verb: there are doctor, limit, report, run and top", value);
     line->at = state->next - 1;
     state->next = state->argc; /* the rest is the verb's */
     return 0;

@@ -223,6 +223,7 @@ static void watch(run_supervisor *run)
         run_heap_tidy(&run->heap, run->looked_ns);
         run_decide(run);
         run_record(run);
+        run_say_status(run);
         run_line_show(run);
         wait_for_something(run);
     }
@@ -317,6 +318,7 @@ static void close_all(run_supervisor *run)
     if (run->server)
         run->options.server->stop(run->server);
     run_serve_free(run->serve);
+    hr_status_page_free(run->status_page);
     hr_history_writer_free(run->history);
     hr_survey_free(run->around);
     hr_survey_free(run->inside);
@@ -342,6 +344,8 @@ static int supervise(run_supervisor *run)
     if (status)
         return status;
     build_wall(run);
+    if (run->wall.kind == RUN_WALL_NONE && run->around->cgroup_folder)
+        run->kills_before = run_group_kills((unsigned)run->around->cgroup_version, run->around->cgroup_folder);
     run->begin_ns = run_now_ns();
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     status = begin(run);
@@ -354,6 +358,9 @@ static int supervise(run_supervisor *run)
     if (status)
         return status;
     run->control_fd = run_control_open(run);
+    run_record_kills(run); /* none yet: that they are seen at all */
+    if (hr_status_page_new(run->pid, &run->status_page) != 0)
+        run->status_page = NULL; /* it has a guard that says more itself, or there is no /dev/shm */
     watch(run);
     if ((run->asked || run->killed) && !run->options.pid)
         end_rest(run);

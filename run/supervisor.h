@@ -17,6 +17,7 @@
 #include "wall.h"
 
 #include <headroom/report.h>
+#include <headroom/status.h>
 #include <headroom/survey.h>
 
 #include <signal.h>
@@ -51,7 +52,8 @@ typedef struct run_supervisor {
     hr_history_writer *history;
     run_serve *serve; /* NULL: there is no page */
     void *server;
-    int64_t recorded_ns;
+    hr_status_page *status_page; /* for headroom top; NULL: it cannot be said */
+    int64_t recorded_ns, said_ns;
 
     /* The last look. */
     run_use use;
@@ -63,6 +65,7 @@ typedef struct run_supervisor {
     uint64_t rate_bytes;
     int64_t rate_ns;
     uint64_t kills; /* by the kernel, behind the wall */
+    uint64_t kills_before; /* without a wall: in the command's group, before it began */
 
     /* What is being done. */
     bool woken;         /* by the wall */
@@ -119,6 +122,7 @@ const char *run_use_text(const run_supervisor *run, char text[RUN_TEXT_BYTES]); 
 void run_record(run_supervisor *run);
 void run_record_level(run_supervisor *run, hr_level from, hr_level to);
 void run_record_kills(run_supervisor *run);
+void run_say_status(run_supervisor *run);
 
 /* summary.c */
 void run_summary_print(run_supervisor *run, int status);

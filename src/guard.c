@@ -21,6 +21,8 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 #define INTERVAL_NS (1 * HRI_SECOND)
 #define INTERVAL_MIN_NS (1 * HRI_MILLISECOND)
@@ -28,6 +30,8 @@
 #define CLEANUP_INTERVAL_NS (30 * HRI_SECOND)
 #define PURGE_INTERVAL_NS (1 * HRI_SECOND)
 #define DEGRADED_REQUEST_BYTES 1024
+#define STATUS_INTERVAL_NS (HRI_SECOND / 2)
+#define STATUS_RETRY_NS (30 * HRI_SECOND)
 
 /* ── hooks ──────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
@@ -240,6 +244,31 @@ static void follow_level(hr_guard *guard)
         hri_yielders_follow(&guard->yielders, level, false);
 }
 
+/* Says how the process is to whoever lists them. Where it cannot be said now, perhaps because another guard of this process
+ * says it, it is tried again later. */
+static void say_status(hr_guard *guard, int64_t now_ns)
+{
+    if (!guard->says_status || now_ns < guard->next_status_ns)
+        return;
+    guard->next_status_ns = now_ns + STATUS_INTERVAL_NS;
+    if (!guard->status.file && hri_status_open(&guard->status, getpid()) != 0) {
+        guard->next_status_ns = now_ns + STATUS_RETRY_NS;
+        return;
+    }
+    hr_figures figures;
+    hr_guard_read(guard, &figures);
+    bool of_cgroup = strcmp(figures.use_source, "cgroup") == 0;
+    hr_status status = {
+        .level = figures.level,
+        .use_bytes = of_cgroup ? figures.cgroup_bytes : figures.live_bytes + figures.promised_bytes,
+        .limit_bytes = of_cgroup ? figures.cgroup_limit_bytes : figures.limit_bytes,
+        .peak_bytes = figures.peak_bytes,
+        .refusals = figures.refusals,
+    };
+    snprintf(status.name, sizeof status.name, "%s", program_invocation_short_name);
+    hri_status_put(&guard->status, &status, now_ns);
+}
+
 /* One round of the monitor. */
 static int64_t monitor_round(void *context)
 {
@@ -266,6 +295,7 @@ static int64_t monitor_round(void *context)
         hri_guard_record(guard);
         hri_journal_follow(&guard->history_file, &guard->history);
     }
+    say_status(guard, now_ns);
     return pause_ns;
 }
 
@@ -482,6 +512,7 @@ int hri_guard_new_in(const hri_environment *environment, const hr_guard_options 
     if (!guard)
         return -ENOMEM;
     guard->clock = environment->clock;
+    guard->says_status = environment->clock == &hri_os_clock && !*environment->root;
     guard->on_level = options->on_level;
     guard->context = options->context;
     guard->cleanup_interval_ns = or_default(options->cleanup_interval_ns, CLEANUP_INTERVAL_NS);
@@ -515,6 +546,7 @@ void hr_guard_free(hr_guard *guard)
     if (!guard)
         return;
     hri_monitor_stop(&guard->monitor);
+    hri_status_close(&guard->status);
     hr_budget_figures root;
     hr_budget_read(&guard->tree.root, &root);
     const char *yielder = hri_yielders_left(&guard->yielders);
