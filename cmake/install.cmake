@@ -71,6 +71,7 @@ endif()
 # The licence, and what the man pages point at.
 file(GLOB documents CONFIGURE_DEPENDS docs/*.md)
 install(FILES LICENSE README.md CHANGELOG.md ${documents} DESTINATION ${CMAKE_INSTALL_DOCDIR})
+install(DIRECTORY docs/strategies DESTINATION ${CMAKE_INSTALL_DOCDIR} FILES_MATCHING PATTERN "*.md")
 file(GLOB example_sources CONFIGURE_DEPENDS examples/*.c examples/*.cpp)
 install(FILES ${example_sources} DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples)
 install(DIRECTORY examples/store/ DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples/store
