@@ -18,6 +18,9 @@ verb_fn limit;
 verb_fn report;
 verb_fn run;
 
+/* The page of `headroom run --http`, where it was built. */
+extern const struct run_server run_http;
+
 /* The two forms of the doctor's report. Each gives 0, or a negative errno where it could not be made. */
 int doctor_print_text(const hr_survey *survey, const hr_survey_options *options, FILE *out);
 int doctor_print_json(const hr_survey *survey, bool one_line, FILE *out);

@@ -73,11 +73,10 @@ static void put_record(const hr_record *record, FILE *out)
 
 static void put_event(const hr_event *event, FILE *out)
 {
-    static const char *const kinds[] = {"level", "relief", "purge", "refusals"};
     fprintf(out,
             "{\"time_ns\": %" PRId64 ", \"wall_ns\": %" PRId64
             ", \"kind\": \"%s\", \"from\": \"%s\", \"to\": \"%s\", \"freed_bytes\": %" PRIu64 ", ",
-            event->time_ns, event->wall_ns, kinds[event->kind], hr_level_text(event->from), hr_level_text(event->to),
+            event->time_ns, event->wall_ns, hr_event_kind_text(event->kind), hr_level_text(event->from), hr_level_text(event->to),
             event->freed_bytes);
     put_decision(event->use, event->decided_by, out);
     if (event->kind == HR_EVENT_REFUSALS) {
@@ -86,6 +85,12 @@ static void put_event(const hr_event *event, FILE *out)
         fprintf(out, ", \"refused_by_limit\": %" PRIu64 ", \"refused_by_level\": %" PRIu64 ", \"span_ns\": %" PRId64,
                 event->refused_by_limit, event->refused_by_level, event->span_ns);
     }
+    if (event->kind == HR_EVENT_ACTION) {
+        fputs(", \"action\": ", out);
+        put_name(event->budget, out);
+    }
+    if (event->kind == HR_EVENT_KERNEL_KILL)
+        fprintf(out, ", \"kills\": %" PRIu64, event->kills);
     fputc('}', out);
 }
 

@@ -32,7 +32,7 @@ else()
     set(UTHASH_MISSING uthash-dev)
 endif()
 
-if(HEADROOM_TESTS OR HEADROOM_EXAMPLES OR HEADROOM_CLI OR HEADROOM_FUZZ)
+if(HEADROOM_TESTS OR HEADROOM_EXAMPLES OR HEADROOM_CLI OR HEADROOM_HTTP OR HEADROOM_FUZZ)
     find_package(PkgConfig QUIET)
     if(NOT PKG_CONFIG_FOUND)
         headroom_left_out("whatever is found by pkg-config" pkg-config)

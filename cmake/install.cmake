@@ -68,6 +68,12 @@ if(TARGET headroom_compressed)
     configure_file(cmake/headroom-compressed.pc.in headroom-compressed.pc @ONLY)
     install(FILES ${CMAKE_CURRENT_BINARY_DIR}/headroom-compressed.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 endif()
+if(TARGET headroom_http)
+    install(TARGETS headroom_http EXPORT headroom-targets LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+    install(DIRECTORY adapters/http/include/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.h")
+    configure_file(cmake/headroom-http.pc.in headroom-http.pc @ONLY)
+    install(FILES ${CMAKE_CURRENT_BINARY_DIR}/headroom-http.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+endif()
 # The licence, and what the man pages point at.
 file(GLOB documents CONFIGURE_DEPENDS docs/*.md)
 install(FILES LICENSE README.md CHANGELOG.md ${documents} DESTINATION ${CMAKE_INSTALL_DOCDIR})
@@ -77,7 +83,7 @@ install(FILES ${example_sources} DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples)
 install(DIRECTORY examples/store/ DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples/store
     FILES_MATCHING PATTERN "*.c" PATTERN "*.h" PATTERN "CMakeLists.txt" PATTERN "*.md")
 # The schema of reports, and alerts for Prometheus.
-install(FILES schemas/report.schema.json integrations/prometheus/alerts.yml
+install(FILES schemas/report.schema.json integrations/prometheus/alerts.yml integrations/grafana/headroom.json
     DESTINATION ${CMAKE_INSTALL_DATADIR}/headroom)
 
 # The command, and what a shell needs to complete its words.

@@ -252,12 +252,25 @@ static int open_all(run_supervisor *run)
         run_tell(run, "signals cannot be taken: %s", strerror(-error));
         return RUN_EXIT_FAILED;
     }
+    /* Its thread takes no signals: they are blocked by now. */
+    if (run->options.http) {
+        error = run_serve_new(run->name, run->options.command, &run->serve);
+        if (error)
+            run_tell(run, "--http: %s", strerror(-error));
+        else
+            run->server = run->options.server->start(run->options.http, run->serve);
+        if (!run->server)
+            return RUN_EXIT_FAILED;
+    }
     return 0;
 }
 
 static void close_all(run_supervisor *run)
 {
     run_wall_remove(&run->wall);
+    if (run->server)
+        run->options.server->stop(run->server);
+    run_serve_free(run->serve);
     hr_history_writer_free(run->history);
     hr_survey_free(run->around);
     hr_survey_free(run->inside);
@@ -296,6 +309,7 @@ static int supervise(run_supervisor *run)
     if ((run->asked || run->killed) && !run->options.pid)
         end_rest(run);
     run->kills = run_wall_kills(&run->wall);
+    run_record_kills(run);
     run_thaw(run, "its watcher leaves");
     wait_for_actions(run);
     if (run->options.pid)

@@ -46,6 +46,8 @@ typedef struct run_supervisor {
     run_wall wall;
     run_tree tree;
     hr_history_writer *history;
+    run_serve *serve; /* NULL: there is no page */
+    void *server;
     int64_t recorded_ns;
 
     /* The last look. */
@@ -110,6 +112,7 @@ void run_line_clear(run_supervisor *run);
 const char *run_use_text(const run_supervisor *run, char text[RUN_TEXT_BYTES]); /* "93.1 MiB of 98.0 MiB (95.0 %) …" */
 void run_record(run_supervisor *run);
 void run_record_level(run_supervisor *run, hr_level from, hr_level to);
+void run_record_kills(run_supervisor *run);
 
 /* summary.c */
 void run_summary_print(run_supervisor *run, int status);

@@ -56,6 +56,8 @@ const char *run_use_text(const run_supervisor *run, char text[RUN_TEXT_BYTES])
     return text;
 }
 
+static void record_action(run_supervisor *run, const char *trigger, const char *action);
+
 /* ── notes ──────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
 static void note(run_supervisor *run, const run_note *what)
@@ -76,6 +78,7 @@ void run_note_action(run_supervisor *run, const char *trigger, const char *actio
     snprintf(new.trigger, sizeof new.trigger, "%s", trigger);
     snprintf(new.action, sizeof new.action, "%s", action);
     note(run, &new);
+    record_action(run, trigger, action);
 }
 
 void run_note_level(run_supervisor *run, hr_level from, hr_level to)
@@ -128,7 +131,7 @@ void run_line_clear(run_supervisor *run)
 /* The tree's memory is what is live; nothing else is known of it. */
 void run_record(run_supervisor *run)
 {
-    if (!run->history || (run->recorded_ns && run->looked_ns - run->recorded_ns < RECORD_NS))
+    if ((!run->history && !run->serve) || (run->recorded_ns && run->looked_ns - run->recorded_ns < RECORD_NS))
         return;
     run->recorded_ns = run->looked_ns;
     hr_history_entry entry = {.record = {
@@ -143,22 +146,46 @@ void run_record(run_supervisor *run)
                                   .cgroup_cache_bytes = run->inside->cgroup_cache_bytes,
                                   .level = run->level,
                                   .limit_bytes = run->use.limit_bytes,
+                                  .refusals = HR_NONE,
+                                  .refusals_degraded = HR_NONE,
+                                  .refusals_critical = HR_NONE,
                               }};
-    hr_history_writer_add(run->history, &entry); /* a disk that is full ends nothing */
+    if (run->history)
+        hr_history_writer_add(run->history, &entry); /* a disk that is full ends nothing */
+    if (run->serve)
+        run_serve_sample(run->serve, &entry.record, run->wall.kind == RUN_WALL_NONE ? HR_NONE : run->kills,
+                         run->limit_source);
+}
+
+/* Completes an event and hands it to file and page. */
+static void record_event(run_supervisor *run, hr_event event)
+{
+    event.time_ns = run_now_ns();
+    event.wall_ns = wall_ns();
+    event.live_bytes = run->use.use_bytes;
+    if (run->history)
+        hr_history_writer_add(run->history, &(hr_history_entry){.is_event = true, .event = event});
+    if (run->serve)
+        run_serve_event(run->serve, &event);
 }
 
 void run_record_level(run_supervisor *run, hr_level from, hr_level to)
 {
-    if (!run->history)
+    record_event(run, (hr_event){.kind = HR_EVENT_LEVEL, .from = from, .to = to});
+}
+
+static void record_action(run_supervisor *run, const char *trigger, const char *action)
+{
+    hr_event event = {.kind = HR_EVENT_ACTION, .from = run->level, .to = run->level};
+    snprintf(event.budget, sizeof event.budget, "%s (%s)", action, trigger);
+    record_event(run, event);
+}
+
+/* Without a wall nobody counts them. */
+void run_record_kills(run_supervisor *run)
+{
+    if (run->wall.kind == RUN_WALL_NONE)
         return;
-    hr_history_entry entry = {.is_event = true,
-                              .event = {
-                                  .time_ns = run_now_ns(),
-                                  .wall_ns = wall_ns(),
-                                  .kind = HR_EVENT_LEVEL,
-                                  .from = from,
-                                  .to = to,
-                                  .live_bytes = run->use.use_bytes,
-                              }};
-    hr_history_writer_add(run->history, &entry);
+    hr_event event = {.kind = HR_EVENT_KERNEL_KILL, .from = run->level, .to = run->level, .kills = run->kills};
+    record_event(run, event);
 }

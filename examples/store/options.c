@@ -24,6 +24,7 @@ enum key {
     PINNED_SHARE,
     MAX_CONNECTIONS,
     HISTORY,
+    PAGE,
     BODIES,
     UNGUARDED,
 };
@@ -41,6 +42,8 @@ static const struct argp_option known[] = {
     {"max-connections", MAX_CONNECTIONS, "N", 0, "connections served at a time; more wait (default 512)", 0},
     {"history", HISTORY, "FILE", 0,
      "append what happens to this file; 'headroom report FILE' reads it, also after a kill", 0},
+    {"page", PAGE, "HOST:PORT", 0,
+     "serve the guard's page there, live; elsewhere than on loopback only with a token in HEADROOM_HTTP_TOKEN", 0},
     {"bodies", BODIES, "pool|malloc", 0, "what keeps bodies: a byte pool (default), or malloc, to compare", 0},
     {"unguarded", UNGUARDED, NULL, 0, "the same server without headroom: no limit, no refusals, no eviction", 0},
     {0},
@@ -130,7 +133,7 @@ static const char *needs_guard(const struct options *options)
         return "--limit is";
     if (shares || options->recover_below > 0)
         return "thresholds are";
-    return options->history ? "--history is" : NULL;
+    return options->history ? "--history is" : options->page ? "--page is" : NULL;
 }
 
 static error_t parse(int key, char *value, struct argp_state *state)
@@ -148,6 +151,8 @@ static error_t parse(int key, char *value, struct argp_state *state)
         parse_connections(value, state, &options->max_connections);
     else if (key == HISTORY)
         parse_history(value, state, &options->history);
+    else if (key == PAGE)
+        options->page = value;
     else if (key == BODIES)
         parse_bodies(value, state, &options->bodies_by_malloc);
     else if (key == UNGUARDED)

@@ -2,7 +2,7 @@
 /* One table names every figure of a guard once; the formats walk it. All names are ours and need no escaping, but for
  * limit_source, which may carry the path of a cgroup, and holder, which may carry the name of a budget.
  */
-#include "report/format.h"
+#include "report/page.h"
 
 #include <errno.h>
 #include <string.h>
@@ -71,6 +71,11 @@ int hri_report_put(const hri_report *report, hr_format format, hri_text *text)
         return 0;
     case HR_OPENMETRICS:
         hri_report_put_metrics(report, text);
+        return 0;
+    case HR_HTML:
+        return hri_report_put_html(report, text);
+    case HR_PAGE_DATA:
+        hri_report_put_page_data(report, true, text);
         return 0;
     default:
         return -EINVAL;

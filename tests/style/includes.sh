@@ -20,6 +20,7 @@ BEGIN {
     may["gauge"] = "base os budget gauge"
     may["relief"] = "base os budget gauge relief"
     may["store"] = "base os budget store"
+    may["malloc"] = "base os heap malloc"
     may["flow"] = "base os budget store flow"
     may["report"] = "base os budget gauge report"
     # Public headers belong to the room that they are the face of. guard.h, survey.h and base.h are types and declarations
