@@ -209,17 +209,19 @@ static int write_to(const char *path, int (*print)(const struct history *, FILE 
     if (path && out && (ferror(out) | fclose(out)) && !error)
         error = errno ? -errno : -EIO;
     if (error == -ENOTSUP)
-        fprintf(stderr, "headroom report: --html: this headroom was built without npm, which bundles the page: install it "
-                        "(Debian: apt-get install npm) and build again\n");
+        fprintf(stderr,
+                "headroom report: --html: this headroom was built without npm, which bundles the page: install it "
+                "(Debian: apt-get install npm) and build again\n");
     else if (error)
-        fprintf(stderr, "headroom report: %s%s%s could not be written: %s\n", path ? "'" : "", path ? path : "the report",
-                path ? "'" : "", strerror(-error));
+        fprintf(stderr, "headroom report: %s%s%s could not be written: %s\n", path ? "'" : "",
+                path ? path : "the report", path ? "'" : "", strerror(-error));
     return error;
 }
 
 int report(int argc, char **argv)
 {
-    static const struct argp argp = {.options = known, .parser = parse, .args_doc = "FILE", .doc = description};
+    static const struct argp argp = {
+        .options = known, .parser = parse, .children = short_help_children, .args_doc = "FILE", .doc = description};
     static char name[] = "headroom report"; /* argp calls the program by its first argument */
     static struct history history;
     static int (*const print[])(const struct history *, FILE *) = {report_print_text, report_print_json,

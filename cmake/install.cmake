@@ -90,6 +90,14 @@ install(FILES schemas/report.schema.json integrations/prometheus/alerts.yml inte
 if(TARGET headroom-command)
     install(TARGETS headroom-command RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
     install(FILES cli/completion.bash DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions RENAME headroom)
+    install(FILES cli/completion.fish DESTINATION ${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d
+        RENAME headroom.fish)
+    # Debian's zsh looks for those of packages beside those of the administrator.
+    set(zsh_dir site-functions)
+    if(CMAKE_INSTALL_PREFIX STREQUAL "/usr")
+        set(zsh_dir vendor-completions)
+    endif()
+    install(FILES cli/completion.zsh DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/${zsh_dir} RENAME _headroom)
 endif()
 
 # The object store of examples/store is of use by itself.
