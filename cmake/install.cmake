@@ -77,6 +77,7 @@ endif()
 # The licence, and what the man pages point at.
 file(GLOB documents CONFIGURE_DEPENDS docs/*.md)
 install(FILES LICENSE README.md CHANGELOG.md ${documents} DESTINATION ${CMAKE_INSTALL_DOCDIR})
+install(DIRECTORY docs/strategies DESTINATION ${CMAKE_INSTALL_DOCDIR} FILES_MATCHING PATTERN "*.md")
 file(GLOB example_sources CONFIGURE_DEPENDS examples/*.c examples/*.cpp)
 install(FILES ${example_sources} DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples)
 install(DIRECTORY examples/store/ DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples/store
@@ -89,6 +90,14 @@ install(FILES schemas/report.schema.json integrations/prometheus/alerts.yml inte
 if(TARGET headroom-command)
     install(TARGETS headroom-command RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
     install(FILES cli/completion.bash DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions RENAME headroom)
+    install(FILES cli/completion.fish DESTINATION ${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d
+        RENAME headroom.fish)
+    # Debian's zsh looks for those of packages beside those of the administrator.
+    set(zsh_dir site-functions)
+    if(CMAKE_INSTALL_PREFIX STREQUAL "/usr")
+        set(zsh_dir vendor-completions)
+    endif()
+    install(FILES cli/completion.zsh DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/${zsh_dir} RENAME _headroom)
 endif()
 
 # The object store of examples/store is of use by itself.

@@ -12,13 +12,19 @@ failed=0
 # An alias names the page as it will lie once it is installed.
 mandoc -T lint -W warning docs/man/*.[1-8] "$made"/headroom_*.3 || failed=1
 
-while IFS= read -r name; do
-    page=$(sed -n 's,^\.so man3/,,p' "$made/$name.3" 2>/dev/null || true)
-    if [ -z "$page" ] || ! grep -qx ".SS $name" "$made/$page"; then
-        echo "$name has no man page: the comment above its declaration makes it"
+exported=$(grep -oE '^ *hr_[a-z0-9_]*[a-z0-9];' src/headroom.map | tr -d ' ;' | sort)
+documented=$(grep -hoE '^\.SS hr_\w+$' "$made"/headroom_*.3 | cut -c 5- | sort -u)
+for name in $(LC_ALL=C comm -23 <(echo "$exported" | LC_ALL=C sort) <(echo "$documented" | LC_ALL=C sort)); do
+    echo "$name is in no man page: the comment above its declaration makes it"
+    failed=1
+done
+for name in $documented; do
+    # Types have a heading in the page of their header, and no page of their own.
+    if grep -qx "    $name;" src/headroom.map && [ ! -e "$made/$name.3" ]; then
+        echo "$name.3 is missing, so 'man $name' opens nothing"
         failed=1
     fi
-done < <(grep -oE '^ *hr_[a-z0-9_]*[a-z0-9];' src/headroom.map | tr -d ' ;' | grep -v '^hr_pool_face')
+done
 
 for page in docs/man/*.1; do
     grep -qx '\.SH EXIT STATUS' "$page" || { echo "$page does not say with which status its command ends"; failed=1; }
