@@ -46,7 +46,9 @@ struct hr_guard {
     _Atomic int fd;          /* below 0: nobody has asked for it yet */
     hri_file_mark fd_mark;
 
-    int64_t next_cleanup_ns; /* the monitor's own */
+    bool tightens;        /* the heap: the level that was told last is above normal */
+    int64_t next_rest_ns; /* of the heap; the monitor's own, as the others */
+    int64_t next_cleanup_ns;
     int64_t next_record_ns;
 };
 

@@ -82,6 +82,11 @@ typedef struct hr_figures {
     uint64_t dirty_bytes; /* and its page cache that is dirty or under writeback, which cannot be dropped at once */
     double stalled_share; /* of the last ten seconds all tasks of the own cgroup stood still for memory (PSI, full);
                              at least 0.20 is degraded, 0.60 critical, whatever is used; 0 where it is not known */
+
+    /* The library's heap, one for the process, at this moment: what hr_alloc() and its kin, tickets, caches and the
+     * books of pools have of the kernel. */
+    uint64_t committed_bytes; /* in all: in use, idle, gaps between blocks, and the heap's own records */
+    uint64_t idle_bytes;      /* of that, idle: handed out again at once, or given back when anybody is short */
 } hr_figures;
 
 /* Called after each change of level, in the order of the changes, with no lock held. */

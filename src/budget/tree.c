@@ -82,8 +82,8 @@ static void read_root(hri_budget_tree *tree, uint64_t stocks_bytes, hri_accounts
         .refusals = tree->refusals.all,
         .refusals_degraded = tree->refusals.degraded,
         .refusals_critical = tree->refusals.critical,
-        .mapped_bytes = hri_min(atomic_load_explicit(&tree->mapped_bytes, memory_order_relaxed), held),
         .block_bytes = hri_min(hri_sub(blocks, freed), held),
+        .pooled_bytes = atomic_load_explicit(&tree->pooled_bytes, memory_order_relaxed),
         .stocks_bytes = stocks_bytes,
         .waited_for = tree->first_waiter != NULL,
     };

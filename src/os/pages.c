@@ -31,6 +31,11 @@ int hri_pages_map(size_t size, void **ret_pages)
     return 0;
 }
 
+int hri_pages_move(void *pages, size_t size, void *to, size_t to_size)
+{
+    return mremap(pages, size, to_size, MREMAP_MAYMOVE | MREMAP_FIXED, to) == MAP_FAILED ? -errno : 0;
+}
+
 void hri_pages_keep_small(void *pages, size_t size)
 {
     madvise(pages, size, MADV_NOHUGEPAGE);
