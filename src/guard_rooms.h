@@ -50,6 +50,8 @@ struct hr_guard {
     hri_status status;       /* the monitor's own, as what follows */
     bool says_status; /* a guard of this machine, and not of a test's world */
     int64_t next_status_ns;
+    bool tightens;        /* the heap: the level that was told last is above normal */
+    int64_t next_rest_ns; /* of the heap; the monitor's own, as the others */
     int64_t next_cleanup_ns;
     int64_t next_record_ns;
 };
