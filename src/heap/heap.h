@@ -21,9 +21,9 @@ typedef struct hri_heap_hooks {
     bool (*commit)(void *context, uint64_t bytes);
     /* So many bytes went back to the kernel, or were granted and not needed. */
     void (*decommitted)(void *context, uint64_t bytes);
+    void *context;
     /* NULL: decommitted() is told of these too. Else it is told of those alone that went back to the kernel. */
     void (*unneeded)(void *context, uint64_t bytes);
-    void *context;
     /* As commit(), where less would do, or nothing: with no more effort than to look. NULL: commit() is asked. */
     bool (*try_commit)(void *context, uint64_t bytes);
 } hri_heap_hooks;

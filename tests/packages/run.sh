@@ -68,7 +68,7 @@ use() {
     [ -n "$library" ] || complain "the example is not linked to the shared library"
     package=$(dpkg-query -S "$(realpath "$library")" | cut -d: -f1)
     [ "$package" = libheadroom0 ] || complain "the library that programs load is of package '$package'"
-    dpkg --purge headroom headroom-store libheadroom-dev libheadroom-compressed0 libheadroom0 >/tmp/log 2>&1 ||
+    dpkg --purge headroom headroom-store libheadroom-dev libheadroom-malloc0 libheadroom-compressed0 libheadroom0 >/tmp/log 2>&1 ||
         { cat /tmp/log; complain "they are not purged"; }
     after=$(files)
     [ "$before" = "$after" ] || { diff <(echo "$before") <(echo "$after") || true; complain "purging leaves a trace"; }
