@@ -65,8 +65,10 @@ static error_t parse(int key, char *value, struct argp_state *state)
         return 0;
     case ARGP_KEY_END:
         if (options->path_count > 1 && options->form != AS_HTML)
-            argp_error(state, "'%s' is one file too many: a report is of one, and finds its older part itself; --html shows "
-                              "several side by side", options->paths[1]);
+            argp_error(state,
+                       "'%s' is one file too many: a report is of one, and finds its older part itself; --html shows "
+                       "several side by side",
+                       options->paths[1]);
         return 0;
     case ARGP_KEY_NO_ARGS:
         argp_error(state, "a file is missing: write for example 'headroom report /var/lib/shop/history'");
@@ -217,11 +219,12 @@ static int write_to(const char *path, int (*print)(const struct history *, FILE 
     if (path && out && (ferror(out) | fclose(out)) && !error)
         error = errno ? -errno : -EIO;
     if (error == -ENOTSUP)
-        fprintf(stderr, "headroom report: --html: this headroom was built without npm, which bundles the page: install it "
-                        "(Debian: apt-get install npm) and build again\n");
+        fprintf(stderr,
+                "headroom report: --html: this headroom was built without npm, which bundles the page: install it "
+                "(Debian: apt-get install npm) and build again\n");
     else if (error)
-        fprintf(stderr, "headroom report: %s%s%s could not be written: %s\n", path ? "'" : "", path ? path : "the report",
-                path ? "'" : "", strerror(-error));
+        fprintf(stderr, "headroom report: %s%s%s could not be written: %s\n", path ? "'" : "",
+                path ? path : "the report", path ? "'" : "", strerror(-error));
     return error;
 }
 

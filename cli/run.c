@@ -40,7 +40,8 @@ static const struct argp_option known[] = {
     {"pid", PID, "PID", 0, "watch a process that runs already, and what it starts, instead of a command", 0},
     {"report", REPORT, "FILE", 0, "keep a history file, for 'headroom report FILE'", 0},
     {"http", HTTP, "HOST:PORT", 0,
-     "serve a live page, metrics and health there, such as 127.0.0.1:9464; elsewhere than on loopback only with a token in "
+     "serve a live page, metrics and health there, such as 127.0.0.1:9464; elsewhere than on loopback only with a "
+     "token in "
      "HEADROOM_HTTP_TOKEN",
      0},
     {"summary-json", SUMMARY, "FILE", 0, "write the summary as one JSON object", 0},

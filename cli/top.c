@@ -24,12 +24,13 @@ static const struct argp_option known[] = {
     {0},
 };
 
-static const char description[] =
-    "Shows the guarded processes of this machine, and those that 'headroom run' watches: what they use, of what, at which "
-    "level, how fast that grows, and when it will be full."
-    "\v"
-    "Processes are found by what they write to /dev/shm, which their own user and root can read. Live it obeys keys: s sorts "
-    "by the next column, r turns the order, / filters, q ends.";
+static const char description[] = "Shows the guarded processes of this machine, and those that 'headroom run' watches: "
+                                  "what they use, of what, at which "
+                                  "level, how fast that grows, and when it will be full."
+                                  "\v"
+                                  "Processes are found by what they write to /dev/shm, which their own user and root "
+                                  "can read. Live it obeys keys: s sorts "
+                                  "by the next column, r turns the order, / filters, q ends.";
 
 static const char *const orders[] = {
     [BY_SHARE] = "share", [BY_USE] = "use",   [BY_RATE] = "rate", [BY_FULL] = "full",

@@ -90,10 +90,10 @@ typedef struct hr_bucket {
 } hr_bucket;
 
 typedef enum hr_event_kind {
-    HR_EVENT_LEVEL,    /* the level changed */
-    HR_EVENT_RELIEF,   /* reclaimers gave something back */
-    HR_EVENT_PURGE,    /* the allocator returned pages to the kernel */
-    HR_EVENT_REFUSALS, /* a budget was refused bytes, once or often: told when it is over, or after ten seconds */
+    HR_EVENT_LEVEL,       /* the level changed */
+    HR_EVENT_RELIEF,      /* reclaimers gave something back */
+    HR_EVENT_PURGE,       /* the allocator returned pages to the kernel */
+    HR_EVENT_REFUSALS,    /* a budget was refused bytes, once or often: told when it is over, or after ten seconds */
     HR_EVENT_ACTION,      /* of `headroom run`; `budget` says which: "critical=signal:TERM: SIGTERM" */
     HR_EVENT_KERNEL_KILL, /* `headroom run` has seen the kernel kill; `kills` says how many so far */
 } hr_event_kind;
@@ -121,7 +121,7 @@ typedef enum hr_format {
     HR_CSV,  /* tables with an empty line between them: a line of names, a line of values; then budgets, history */
     HR_OPENMETRICS, /* for Prometheus and its kin, with the closing # EOF */
     HR_HTML,        /* one page with charts that needs no other file and no network */
-    HR_PAGE_DATA,   /* the data of a page that is live, as JSON, with fewer points: what /history.json answers (http.h) */
+    HR_PAGE_DATA, /* the data of a page that is live, as JSON, with fewer points: what /history.json answers (http.h) */
 } hr_format;
 
 /* Copies the newest records, at most `capacity` of them, oldest first.
@@ -435,7 +435,8 @@ typedef struct hr_page_run {
 typedef struct hr_page {
     const hr_page_run *runs;
     size_t run_count;
-    bool live; /* the page asks for history.json beside it each second; it has at most 1,000 points a series then, else 4,000 */
+    bool
+        live; /* the page asks for history.json beside it each second; it has at most 1,000 points a series then, else 4,000 */
 } hr_page;
 
 /* Writes a page as one HTML file, in pieces of some 4 KiB. Of more samples than points the least and the most of each
