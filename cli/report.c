@@ -247,7 +247,8 @@ static int read_history(struct history *history, const char *path)
 
 int report(int argc, char **argv)
 {
-    static const struct argp argp = {.options = known, .parser = parse, .args_doc = "FILE...", .doc = description};
+    static const struct argp argp = {
+        .options = known, .parser = parse, .children = short_help_children, .args_doc = "FILE...", .doc = description};
     static char name[] = "headroom report"; /* argp calls the program by its first argument */
     static struct history histories[PATHS_MAX];
     static int (*const print[])(const struct history *, FILE *) = {report_print_text, report_print_json,

@@ -282,7 +282,8 @@ static int stream(struct top *top)
 
 int top(int argc, char **argv)
 {
-    static const struct argp argp = {.options = known, .parser = parse, .doc = description};
+    static const struct argp argp = {
+        .options = known, .parser = parse, .children = short_help_children, .doc = description};
     static char name[] = "headroom top"; /* argp calls the program by its first argument */
     struct options options = {0};
     argv[0] = name;

@@ -11,6 +11,7 @@
 #ifndef RUN_SUPERVISOR_H
 #define RUN_SUPERVISOR_H
 
+#include "heap.h"
 #include "run.h"
 #include "tree.h"
 #include "wall.h"
@@ -45,6 +46,8 @@ typedef struct run_supervisor {
     hr_survey *inside; /* where the command is */
     char limit_source[160];
     run_wall wall;
+    run_heap heap;      /* without a page unless the command has headroom's malloc */
+    double limit_share; /* use of the limit at which the watch steps in: above 1 where the heap holds it */
     run_tree tree;
     hr_history_writer *history;
     run_serve *serve; /* NULL: there is no page */
@@ -94,6 +97,9 @@ int run_child_start(run_supervisor *run); /* 0, or the exit status that says why
 bool run_child_reap(run_supervisor *run); /* takes what has ended or stopped */
 int run_child_exit_status(const run_supervisor *run);
 int run_spawn(run_supervisor *run, const char *command); /* an action's; 0 or a negative errno */
+
+/* supervisor.c */
+uint64_t run_wall_bytes(const run_supervisor *run, uint64_t limit); /* where the wall stands for a limit */
 
 /* look.c */
 int run_look_open(run_supervisor *run);

@@ -58,6 +58,16 @@ const char *run_use_text(const run_supervisor *run, char text[RUN_TEXT_BYTES])
 
 static void record_action(run_supervisor *run, const char *trigger, const char *action);
 
+const char *run_on_limit_text(run_on_limit on_limit)
+{
+    static const char *const words[] = {[RUN_LIMIT_TERM] = "term",
+                                        [RUN_LIMIT_FREEZE] = "freeze",
+                                        [RUN_LIMIT_ABORT] = "abort",
+                                        [RUN_LIMIT_FAIL] = "fail",
+                                        [RUN_LIMIT_WAIT] = "wait"};
+    return (size_t)on_limit < sizeof words / sizeof *words ? words[on_limit] : NULL;
+}
+
 /* ── notes ──────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
 static void note(run_supervisor *run, const run_note *what)

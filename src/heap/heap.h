@@ -21,12 +21,23 @@ typedef struct hri_heap_hooks {
     bool (*commit)(void *context, uint64_t bytes);
     /* So many bytes went back to the kernel, or were granted and not needed. */
     void (*decommitted)(void *context, uint64_t bytes);
+    /* NULL: decommitted() is told of these too. Else it is told of those alone that went back to the kernel. */
+    void (*unneeded)(void *context, uint64_t bytes);
     void *context;
 } hri_heap_hooks;
 
 /* Sets the hooks from now on, or none with NULL. Bytes that were granted by the ones before come back to the new
  * ones: so they are set while no block is made, and outlive the calls. */
 void hri_heap_hook(const hri_heap_hooks *hooks);
+
+/* For commit(): is there no smaller question behind this one? A refusal is the block's then. */
+bool hri_heap_ask_is_final(void);
+
+/* Is this thread in here, or was it when a signal came? Then it must not come in again. */
+bool hri_heap_is_inside(void);
+
+/* At most so many bytes of pages are idle at any time, beyond what the README says; UINT64_MAX at first. */
+void hri_heap_set_idle_most(uint64_t bytes);
 
 /* ── blocks: any thread
  * ─────────────────────────────────────────────────────────────────────────────────────────── */
@@ -83,6 +94,10 @@ static inline bool hri_heap_put(void *block, hri_heap_block *ret_block)
     return hri_heap_put_slowly(block, ret_block);
 }
 
+/* Changes the size of a block by moving its pages to another address, where it has a mapping of its own and keeps one.
+ * Gives NULL, and the block as it was, where that is not possible. */
+void *hri_heap_regrow(void *block, size_t size);
+
 /* Says what a block is, without taking it back; `ret_usable` (NULL is fine) how many of its bytes its user has. Gives
  * false, and a fault, as above. */
 bool hri_heap_look(const void *block, hri_heap_block *ret_block, size_t *ret_usable);
@@ -102,6 +117,7 @@ typedef struct hri_heap_figures {
     uint64_t gap_bytes;                                        /* idle, on pages that are in use */
     uint64_t own_bytes;                                        /* records, the page map, magazines */
     uint64_t reserved_bytes;                                   /* address space */
+    uint64_t large_bytes;                                      /* in use, as large blocks */
     uint64_t lazy_bytes;                                       /* committed for large blocks, and not seen touched */
     uint64_t pending_bytes;                                    /* these, and commits that are under way */
     uint64_t commits, commit_bytes, decommits, decommit_bytes; /* ever; of large blocks too */
@@ -137,8 +153,17 @@ void hri_heap_fork(hri_fork moment);
 void hri_heap_lock(void);
 void hri_heap_unlock(void);
 
-/* Around the time in which a thread changes pages without the lock: a fork waits for its end. */
+/* Around the time in which a thread changes pages without the lock: a fork waits for its end. The count is for those
+ * that have the lock anyway: they took it when no fork waited. */
+void hri_heap_lock_to_be_busy(void);
+extern __attribute__((visibility("hidden"))) unsigned hri_heap_busy;
 void hri_heap_busy_begin(void);
 void hri_heap_busy_end(void);
+
+/* Before the first pages are committed, and not under the lock: libc may allocate for it. */
+void hri_heap_begin(void);
+
+/* Idle pages that no block lies on. Under the lock. */
+uint64_t hri_heap_idle_pages(void);
 
 #endif

@@ -251,3 +251,58 @@ bool hri_heap_large_resize(void *block, size_t bytes, hri_heap_change *ret_chang
     hri_heap_unlock();
     return done;
 }
+
+/* ── moving
+ * ──────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+bool hri_heap_large_moves(const void *block, size_t bytes)
+{
+    const hri_heap_segment *segment = hri_heap_segment_find(block);
+    return segment->whole && bytes > HRI_HEAP_WHOLE_MIN;
+}
+
+/* Maps the segment that a block moves to. Gives its slice, and the bytes that its records took. */
+static hri_heap_slice *new_home(const hri_heap_slice *slice, size_t bytes, uint64_t *ret_own)
+{
+    uint64_t absent;
+    hri_heap_lock();
+    uint64_t own = hri_heap_pages_sum.own_bytes;
+    hri_heap_slice *home = take_whole(bytes, HRI_HEAP_CHUNK, &absent);
+    if (home) {
+        void *address = hri_heap_slice_address(home->segment, home);
+        home->bytes = bytes;
+        home->list = NULL;
+        home->lazy_bytes = 0;
+        home->words[0] = hri_heap_word(address, hri_heap_word_owner(slice->words[0]), HRI_HEAP_LARGE);
+        hri_heap_large_sum += bytes;
+    }
+    *ret_own = hri_heap_pages_sum.own_bytes - own;
+    hri_heap_unlock();
+    return home;
+}
+
+/* The pages go first. The old segment goes with the hole that they left. */
+void *hri_heap_large_move(void *block, size_t bytes, hri_heap_change *ret_change)
+{
+    hri_heap_slice *slice = slice_of(block);
+    uint64_t own, old_bytes = slice->bytes;
+    *ret_change = (hri_heap_change){0};
+    hri_heap_busy_begin();
+    hri_heap_slice *home = new_home(slice, bytes, &own);
+    void *moved = home ? hri_heap_slice_address(home->segment, home) : NULL;
+    if (moved && hri_pages_move(block, hri_min(old_bytes, bytes), moved) != 0) {
+        own -= hri_min(own, put_whole(home->segment) - bytes);
+        moved = NULL;
+    }
+    ret_change->committed_bytes = own;
+    if (moved) {
+        uint64_t absent = slice->lazy_bytes + hri_sub(bytes, old_bytes);
+        delist(slice);
+        if (absent > 0)
+            enlist(home, hri_min(absent, bytes));
+        ret_change->committed_bytes += bytes;
+        ret_change->gone_bytes = put_whole(slice->segment);
+    }
+    hri_heap_busy_end();
+    return moved;
+}

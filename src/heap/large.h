@@ -38,6 +38,12 @@ typedef struct hri_heap_change {
  * heap's lock. */
 bool hri_heap_large_resize(void *block, size_t bytes, hri_heap_change *ret_change);
 
+/* Moves a block to another address with its pages, and changes its size to `bytes`; both sizes are above
+ * HRI_HEAP_WHOLE_MIN, which hri_heap_large_moves() says. Gives NULL, with the block as it was, where that is not
+ * possible. Takes the heap's lock. */
+bool hri_heap_large_moves(const void *block, size_t bytes);
+void *hri_heap_large_move(void *block, size_t bytes, hri_heap_change *ret_change);
+
 /* Bytes of large blocks that were not touched, when the kernel was asked last; an upper bound. Any time. */
 uint64_t hri_heap_lazy_bytes(void);
 

@@ -82,6 +82,14 @@ int hri_pages_populate(void *pages, size_t size)
     return error;
 }
 
+int hri_pages_move(void *pages, size_t size, void *to)
+{
+    int saved = errno;
+    int error = mremap(pages, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, to) == MAP_FAILED ? -errno : 0;
+    errno = saved;
+    return error;
+}
+
 int hri_pages_decommit(void *pages, size_t size)
 {
     int saved = errno, error = madvise(pages, size, MADV_DONTNEED) == 0 ? 0 : -errno;

@@ -28,6 +28,10 @@ void hri_pages_touch(void *bytes, size_t size);
  * limit the kernel kills the process and gives no error. */
 int hri_pages_populate(void *pages, size_t size);
 
+/* Moves whole pages to another mapping of ours, whose own pages go. Gives 0, and the old addresses are not mapped; or
+ * a negative errno, and all is as it was. */
+int hri_pages_move(void *pages, size_t size, void *to);
+
 /* Gives whole pages back to the kernel and keeps their addresses. Gives 0, and they read as zeros; or a negative
  * errno, and they are as they were (-EINVAL: they are locked). */
 int hri_pages_decommit(void *pages, size_t size);

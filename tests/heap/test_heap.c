@@ -354,7 +354,7 @@ static void hooks_are_told_to_the_byte(void **state)
     };
     static void *blocks[BLOCKS];
     hri_heap_trim(UINT64_MAX);
-    hri_heap_hook(&(hri_heap_hooks){may_commit, decommitted, &granted});
+    hri_heap_hook(&(hri_heap_hooks){.commit = may_commit, .decommitted = decommitted, .context = &granted});
     granted = given_back = 0;
     allowed = 64 << 20;
     uint64_t before = figures().committed_bytes;
@@ -383,7 +383,7 @@ static void a_refused_commit_is_a_refused_block_and_idle_ones_still_serve(void *
     (void)state;
     hri_heap_trim(UINT64_MAX);
     void *first = hri_heap_get(3000, OWNER);
-    hri_heap_hook(&(hri_heap_hooks){may_commit, decommitted, &granted});
+    hri_heap_hook(&(hri_heap_hooks){.commit = may_commit, .decommitted = decommitted, .context = &granted});
     allowed = 0;
     granted = given_back = 0;
     put(first);
