@@ -21,8 +21,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 #define INTERVAL_NS (1 * HRI_SECOND)
 #define INTERVAL_MIN_NS (1 * HRI_MILLISECOND)
@@ -30,8 +28,6 @@
 #define CLEANUP_INTERVAL_NS (30 * HRI_SECOND)
 #define PURGE_INTERVAL_NS (1 * HRI_SECOND)
 #define DEGRADED_REQUEST_BYTES 1024
-#define STATUS_INTERVAL_NS (HRI_SECOND / 2)
-#define STATUS_RETRY_NS (30 * HRI_SECOND)
 #define HEAP_REST_NS (1 * HRI_SECOND) /* how often the monitor looks after what the heap has idle */
 
 /* ── hooks ──────────────────────────────────────────────────────────────────────────────────────────────────────── */
@@ -258,31 +254,6 @@ static void follow_level(hr_guard *guard)
         hri_yielders_follow(&guard->yielders, level, false);
 }
 
-/* Says how the process is to whoever lists them. Where it cannot be said now, perhaps because another guard of this process
- * says it, it is tried again later. */
-static void say_status(hr_guard *guard, int64_t now_ns)
-{
-    if (!guard->says_status || now_ns < guard->next_status_ns)
-        return;
-    guard->next_status_ns = now_ns + STATUS_INTERVAL_NS;
-    if (!guard->status.file && hri_status_open(&guard->status, getpid()) != 0) {
-        guard->next_status_ns = now_ns + STATUS_RETRY_NS;
-        return;
-    }
-    hr_figures figures;
-    hr_guard_read(guard, &figures);
-    bool of_cgroup = strcmp(figures.use_source, "cgroup") == 0;
-    hr_status status = {
-        .level = figures.level,
-        .use_bytes = of_cgroup ? figures.cgroup_bytes : figures.live_bytes + figures.promised_bytes,
-        .limit_bytes = of_cgroup ? figures.cgroup_limit_bytes : figures.limit_bytes,
-        .peak_bytes = figures.peak_bytes,
-        .refusals = figures.refusals,
-    };
-    snprintf(status.name, sizeof status.name, "%s", program_invocation_short_name);
-    hri_status_put(&guard->status, &status, now_ns);
-}
-
 /* One round of the monitor. */
 static int64_t monitor_round(void *context)
 {
@@ -313,7 +284,7 @@ static int64_t monitor_round(void *context)
         hri_guard_record(guard);
         hri_journal_follow(&guard->history_file, &guard->history);
     }
-    say_status(guard, now_ns);
+    hri_guard_say_status(guard, now_ns);
     return pause_ns;
 }
 

@@ -70,9 +70,9 @@ typedef struct hri_page_rows {
 typedef struct hri_page_run {
     hr_page_run said; /* its texts, level, kills, trend and events; its records are in `rows` */
     hri_page_rows rows;
-    bool of_cgroup;             /* the ledger that binds is the cgroup, and not the budget */
-    bool counts_total;          /* HRI_PAGE_TOTAL is all that was ever held */
-    const hr_figures *figures;  /* a guard's; NULL: what its rows say */
+    bool of_cgroup;            /* the ledger that binds is the cgroup, and not the budget */
+    bool counts_total;         /* HRI_PAGE_TOTAL is all that was ever held */
+    const hr_figures *figures; /* a guard's; NULL: what its rows say */
     hri_figure_registry *registry;
 } hri_page_run;
 

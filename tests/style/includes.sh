@@ -36,6 +36,7 @@ BEGIN {
     face["cache"] = "store"
     face["flow"] = "flow"
     face["report"] = "report"
+    face["status"] = "report"
 }
 
 function offence(text) {
