@@ -43,7 +43,7 @@ class Group:
     def fill_cache(self, folder):
         """Files that the group is charged with, half again as much as its limit."""
         size = int((self.path / "memory.limit_in_bytes").read_text()) * 3 // 2
-        subprocess.run(["sh", "-c", f'head -c {size} /dev/zero >"$0"; sync "$0"; cat "$0" >/dev/null', folder / "cache"],
+        subprocess.run(["sh", "-c", f'head -c {size} /dev/zero >"$0"; sync "$0"; cat "$0" >/dev/null', folder / "filler"],
                        check=True, preexec_fn=self.enter)
 
     def kills(self):
