@@ -46,6 +46,7 @@ class Grower:
     limit_mib = 100
     mib = 180
     ends = "TERM"  # the signal by which it ends at once and in order
+    aborts = {134, 137}  # how it ends by SIGABRT
 
     def __init__(self, folder):
         self.folder = pathlib.Path(folder)
@@ -119,6 +120,7 @@ int main(int argc, char **argv)
 
 class Go(Grower):
     name = "Go program"
+    aborts = {2}  # its runtime writes what every goroutine does, and exits
     source = """package main
 
 import (
