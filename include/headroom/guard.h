@@ -98,6 +98,12 @@ typedef struct hr_figures {
 /* Called after each change of level, in the order of the changes, with no lock held. */
 typedef void hr_level_fn(void *context, hr_level from, hr_level to, const hr_figures *figures);
 
+/* The thresholds that hold where none are given; critical begins half way from HR_DEGRADE_AT to 1. */
+#define HR_WARN_AT 0.80
+#define HR_WARN_BELOW 0.75
+#define HR_DEGRADE_AT 0.90
+#define HR_RECOVER_BELOW 0.80
+
 /* Zero means default everywhere; HR_NONE in a count of bytes means none. Thresholds are shares of a limit. The ones
  * that are not given are fitted to those that are; given ones that contradict each other are -EINVAL:
  * warn_below < warn_at <= degrade_at < critical_at <= 1 and recover_below < degrade_at. */
