@@ -2,8 +2,8 @@
 /* The server: one thread of libmicrohttpd's that polls, and two buffers that are there from the start.
  *
  * An answer that is formatted stands in a buffer until its last byte is sent; where both are in use, another request is
- * told to come again. Everything else that is answered is a constant. What libmicrohttpd allocates for connections is at
- * most CONNECTIONS times CONNECTION_BYTES; that is charged with the buffers, so that no grant takes the room for it.
+ * told to come again. Everything else that is answered is a constant. What libmicrohttpd allocates for connections is
+ * at most CONNECTIONS times CONNECTION_BYTES; that is charged with the buffers, so that no grant takes the room for it.
  *
  * Locking: none. Handlers run on the one thread; it alone takes buffers, and gives them back.
  */
@@ -56,8 +56,9 @@ static const struct {
                           "Bearer"},
     [ROUTINE_HOST] = {403, "this Host is not answered: use an address, or localhost\n", NULL, NULL},
     [ROUTINE_ORIGIN] = {403, "another origin is not answered\n", NULL, NULL},
-    [ROUTINE_NO_PAGE] = {501, "this headroom was built without npm, which bundles the page; /metrics and /history.json are "
-                              "there\n",
+    [ROUTINE_NO_PAGE] = {501,
+                         "this headroom was built without npm, which bundles the page; /metrics and /history.json are "
+                         "there\n",
                          NULL, NULL},
     [ROUTINE_FAILED] = {500, "the answer could not be made\n", NULL, NULL},
 };
@@ -179,8 +180,9 @@ static enum MHD_Result answer_formatted(hr_http *http, struct MHD_Connection *co
         return answer(http, connection, ROUTINE_FAILED);
     }
     struct MHD_Response *response =
-        as_page ? make_page(http, buffer, (size_t)length)
-                : MHD_create_response_from_buffer_with_free_callback_cls((size_t)length, buffer->text, give_buffer, buffer);
+        as_page
+            ? make_page(http, buffer, (size_t)length)
+            : MHD_create_response_from_buffer_with_free_callback_cls((size_t)length, buffer->text, give_buffer, buffer);
     if (!response) {
         give_buffer(buffer);
         return answer(http, connection, ROUTINE_BUSY);
@@ -288,7 +290,8 @@ static int charge(hr_http *http)
 /* Maps the buffers and touches them. */
 static int make_buffers(hr_http *http)
 {
-    void *pages = mmap(NULL, BUFFERS * BUFFER_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+    void *pages =
+        mmap(NULL, BUFFERS * BUFFER_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
     if (pages == MAP_FAILED)
         return -errno;
     http->pages = pages;
@@ -339,8 +342,8 @@ int hr_http_start(hr_guard *guard, const hr_http_options *options, hr_http **ret
     if (!http)
         return -ENOMEM;
     http->guard = guard;
-    http->source = options->source ? *options->source
-                                   : (hr_http_source){guard_page_data, guard_metrics, guard_level, guard};
+    http->source =
+        options->source ? *options->source : (hr_http_source){guard_page_data, guard_metrics, guard_level, guard};
     int error = http_address_parse(options->address ? options->address : "127.0.0.1:9464", &http->address);
     if (!error && !http->address.is_loopback && !options->token)
         error = -EACCES;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Reports: what happened. A guard's history, and its figures as text for people and programs.
  *
- * A guard keeps its last HR_HISTORY_RECORDS samples, its last HR_HISTORY_EVENTS events, and tiers: the smallest, largest
- * and mean use of every ledger by the second, the minute and the hour. All of it has a fixed room, which is taken when
- * the guard is made (hr_guard_options.history_bytes: 256 KiB by default, which is seven minutes of seconds, twelve
- * hours of minutes and two days of hours).
+ * A guard keeps its last HR_HISTORY_RECORDS samples, its last HR_HISTORY_EVENTS events, and tiers: the smallest,
+ * largest and mean use of every ledger by the second, the minute and the hour. All of it has a fixed room, which is
+ * taken when the guard is made (hr_guard_options.history_bytes: 256 KiB by default, which is seven minutes of seconds,
+ * twelve hours of minutes and two days of hours).
  *
  * Nothing here allocates: it all works when memory has run out.
  */
@@ -90,10 +90,10 @@ typedef struct hr_bucket {
 } hr_bucket;
 
 typedef enum hr_event_kind {
-    HR_EVENT_LEVEL,    /* the level changed */
-    HR_EVENT_RELIEF,   /* reclaimers gave something back */
-    HR_EVENT_PURGE,    /* the allocator returned pages to the kernel */
-    HR_EVENT_REFUSALS, /* a budget was refused bytes, once or often: told when it is over, or after ten seconds */
+    HR_EVENT_LEVEL,       /* the level changed */
+    HR_EVENT_RELIEF,      /* reclaimers gave something back */
+    HR_EVENT_PURGE,       /* the allocator returned pages to the kernel */
+    HR_EVENT_REFUSALS,    /* a budget was refused bytes, once or often: told when it is over, or after ten seconds */
     HR_EVENT_ACTION,      /* of `headroom run`; `budget` says which: "critical=signal:TERM: SIGTERM" */
     HR_EVENT_KERNEL_KILL, /* `headroom run` has seen the kernel kill; `kills` says how many so far */
 } hr_event_kind;
@@ -121,7 +121,8 @@ typedef enum hr_format {
     HR_CSV,  /* tables with an empty line between them: a line of names, a line of values; then budgets, history */
     HR_OPENMETRICS, /* for Prometheus and its kin, with the closing # EOF */
     HR_HTML,        /* one page with charts that needs no other file and no network */
-    HR_PAGE_DATA,   /* the data of a page that is live, as JSON, with fewer points: what /history.json answers (http.h) */
+    HR_PAGE_DATA,   /* the data of a page that is live, as JSON, with fewer points: what /history.json answers
+                       (http.h) */
 } hr_format;
 
 /* Copies the newest records, at most `capacity` of them, oldest first.
@@ -171,8 +172,8 @@ typedef struct hr_history_view {
  *     5,821 requests were refused between 2026-03-01 12:03:07 and 12:03:10 UTC: 5,790 because the level was critical, 31 by
  *     limits; by budget "uploads" 5,802
  *
- * Times are those of the records around. Several spells are counted, and the last one is named. Where nothing was refused
- * the sentence says that.
+ * Times are those of the records around. Several spells are counted, and the last one is named. Where nothing was
+ * refused the sentence says that.
  *
  * returns  the length that the whole sentence has; -EINVAL
  * threads  any
@@ -320,10 +321,10 @@ typedef struct hr_trend {
 
 /* Says what records show: growth with its uncertainty, what kind it is, and when the limit will be met.
  *
- * It reads the live ledger; one that is 0 throughout is absent, and then the resident set is read, or the cgroup. Use is
- * looked at by its low points in up to 60 stretches of time, so that what comes and goes does not count; their line is
- * that of Theil and Sen with Sen's interval of 95 % (src/report/fit.h has the sources), from the last change on. Leaks
- * are suspected only where the line is certain at 99.9 %, an hour old and half of the history, and has grown by a
+ * It reads the live ledger; one that is 0 throughout is absent, and then the resident set is read, or the cgroup. Use
+ * is looked at by its low points in up to 60 stretches of time, so that what comes and goes does not count; their line
+ * is that of Theil and Sen with Sen's interval of 95 % (src/report/fit.h has the sources), from the last change on.
+ * Leaks are suspected only where the line is certain at 99.9 %, an hour old and half of the history, and has grown by a
  * hundredth of the limit. The forecast is for the typical high point; its interval reaches from the highest one at the
  * steepest slope to the low ones at the flattest.
  *
@@ -346,8 +347,8 @@ HR_API HR_MUST_CHECK int hr_trend_compute(const hr_record *records, size_t count
 HR_API HR_MUST_CHECK int hr_trend_compute_buckets(const hr_bucket *buckets, size_t count, uint64_t limit_bytes,
                                                   hr_trend *ret_trend);
 
-/* Says what a guard's own history shows, against its limit of now: by the minute where there is half an hour of it, else
- * by the second, else by the sample.
+/* Says what a guard's own history shows, against its limit of now: by the minute where there is half an hour of it,
+ * else by the second, else by the sample.
  *
  * returns  0; -ENODATA; -EINVAL
  * threads  any
@@ -392,19 +393,18 @@ HR_API ssize_t hr_trend_format(const hr_trend *trend, char *buffer, size_t size)
  */
 HR_API ssize_t hr_report_explain(hr_guard *guard, const hr_refusal *refusal, char *buffer, size_t size);
 
-/* Writes a report of this moment to a descriptor: the figures, the trend, the 48 largest budgets, and in JSON and CSV of
- * history the last 60 seconds and minutes and all hours. It is written in pieces of some 4 KiB.
+/* Writes a report of this moment to a descriptor: the figures, the trend, the 48 largest budgets, and in JSON and CSV
+ * of history the last 60 seconds and minutes and all hours. It is written in pieces of some 4 KiB.
  *
- * returns  0; -EINVAL for an unknown format; -ENOTSUP for HR_HTML in a library that was built without npm, which bundles
- *          the page; the negative errno of write()
+ * returns  0; -EINVAL for an unknown format; -ENOTSUP for HR_HTML in a library that was built without npm, which
+ *          bundles the page; the negative errno of write()
  * threads  any; not from a reclaimer
  * memory   never allocates
  */
 HR_API int hr_report_write(hr_guard *guard, hr_format format, int fd);
 
-/* Formats that report into a buffer, as snprintf() does: always terminated, cut if it is too small. 16 KiB are enough for
- * a dozen budgets as text or OpenMetrics, 128 KiB for any JSON or CSV; a page takes up to
- * 2 MiB.
+/* Formats that report into a buffer, as snprintf() does: always terminated, cut if it is too small. 16 KiB are enough
+ * for a dozen budgets as text or OpenMetrics, 128 KiB for any JSON or CSV; a page takes up to 2 MiB.
  *
  * returns  the length that the whole report has; -EINVAL for an unknown format or no guard; -ENOTSUP as
  *          hr_report_write(); a NULL buffer is not written to
@@ -435,13 +435,15 @@ typedef struct hr_page_run {
 typedef struct hr_page {
     const hr_page_run *runs;
     size_t run_count;
-    bool live; /* the page asks for history.json beside it each second; it has at most 1,000 points a series then, else 4,000 */
+    bool live; /* the page asks for history.json beside it each second; it has at most 1,000 points a series then, else
+                  4,000 */
 } hr_page;
 
 /* Writes a page as one HTML file, in pieces of some 4 KiB. Of more samples than points the least and the most of each
  * stretch are drawn.
  *
- * returns  0; -EINVAL; -ENOTSUP if the library was built without npm, which bundles the page; the negative errno of write()
+ * returns  0; -EINVAL; -ENOTSUP if the library was built without npm, which bundles the page; the negative errno of
+ *          write()
  * threads  any
  * memory   never allocates
  */

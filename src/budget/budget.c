@@ -93,7 +93,7 @@ bool hri_demand_fits(const hri_demand *demand, hri_shortage *ret_shortage)
         return true;
     if (!hri_stock_is_out(top))
         return false;
-    hri_stock_drain(top);                      /* also where no drain can help: what a refusal says is left is exact */
+    hri_stock_drain(top);                      /* even where no drain can help: what a refusal says is left is exact */
     hri_section_collect(demand->budget->tree); /* after the drain: what was handed in late before it counts */
     return fits(demand, ret_shortage, &top);
 }
@@ -351,8 +351,8 @@ static void give(hr_budget *budget, uint64_t bytes, uint64_t mapped_bytes)
 }
 
 /* Gives back what a thread's stock has no place for. A signal handler may have called: it passes the gate, and leaves
- * the bytes for the next section where it cannot get in. Above normal the watcher is told, outside of the gate, since that
- * may run callbacks. */
+ * the bytes for the next section where it cannot get in. Above normal the watcher is told, outside of the gate, since
+ * that may run callbacks. */
 static __attribute__((noinline)) void give_slowly(hr_budget *budget, uint64_t bytes, uint64_t mapped_bytes)
 {
     const hri_budget_tree *tree = budget->tree;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The tree of budgets, as the rooms above see it. README.md in this folder has the idea.
  *
- * What the budget cannot decide itself it asks through hooks, which guard.c connects; they are called with no lock held.
+ * What the budget cannot decide itself it asks through hooks, which guard.c connects; they are called with no lock
+ * held.
  */
 #ifndef HRI_BUDGET_BUDGET_H
 #define HRI_BUDGET_BUDGET_H
@@ -54,8 +55,9 @@ typedef struct hri_budget_hooks {
 } hri_budget_hooks;
 
 /* What an admission may lead to: the root's use, against its own limit; and the word that the lease is counted by,
- * against the kernel's. Bytes that come back lower the use, but not the word before the next reading, because their pages
- * may stay with an allocator. A word beyond the ceiling says that a threshold of the kernel's limit is passed already. */
+ * against the kernel's. Bytes that come back lower the use, but not the word before the next reading, because their
+ * pages may stay with an allocator. A word beyond the ceiling says that a threshold of the kernel's limit is passed
+ * already. */
 typedef struct hri_ceiling {
     uint64_t used_bytes;   /* HR_NONE: any */
     int64_t granted_bytes; /* INT64_MAX: any */
@@ -63,7 +65,7 @@ typedef struct hri_ceiling {
 
 typedef struct hri_budget_tree hri_budget_tree;
 
-/* Fields are guarded by the tree's lock, those of a young budget also by its own; but for the atomics. */
+/* Fields are guarded by the tree's lock, those of a young budget also by its own; except for the atomics. */
 struct hr_budget {
     _Atomic uint32_t place; /* of its stocks' cells; 0: it has none */
     _Atomic bool young;     /* one counter, fed from the parent's stock in one thread: see young.c */
@@ -102,7 +104,7 @@ struct hri_waiter;   /* wait.c */
 struct hri_yielders; /* base/yield.h */
 
 struct hri_budget_tree {
-    pthread_mutex_t lock; /* a leaf, but for the locks of os/cells */
+    pthread_mutex_t lock; /* a leaf, except for the locks of os/cells */
     hr_budget root;
     hri_budget_hooks hooks;
     hr_budget *first_stocked;
@@ -151,9 +153,9 @@ void hri_budget_tree_destroy(hri_budget_tree *tree);
 
 void hri_budget_tree_fork(hri_budget_tree *tree, hri_fork moment);
 
-/* Says of bytes that are charged to be, or of bytes that were uncharged, that they lie in mappings of their own: those go
- * back to the kernel at once, while what else is uncharged may be retained by the allocator. Before the charge, and after
- * the uncharge: in between the allocator then seems to have less, never more. */
+/* Says of bytes that are charged to be, or of bytes that were uncharged, that they lie in mappings of their own: those
+ * go back to the kernel at once, while what else is uncharged may be retained by the allocator. Before the charge, and
+ * after the uncharge: in between the allocator then seems to have less, never more. */
 static inline void hri_budget_map(hr_budget *budget, uint64_t bytes)
 {
     atomic_fetch_add_explicit(&budget->tree->mapped_bytes, bytes, memory_order_relaxed);
@@ -253,8 +255,8 @@ int hri_budget_promise(hr_budget *budget, uint64_t bytes, const hri_ceiling *cei
 /* What is left of the root below a ceiling. */
 uint64_t hri_budget_left_below(hri_budget_tree *tree, const hri_ceiling *ceiling);
 
-/* Counts a promise's final refusal with the limit that bound, and leaves it for hr_budget_refusal(); or one that no limit
- * made but a level, HR_DEGRADED or HR_CRITICAL, of a request to `budget`. */
+/* Counts a promise's final refusal with the limit that bound, and leaves it for hr_budget_refusal(); or one that no
+ * limit made but a level, HR_DEGRADED or HR_CRITICAL, of a request to `budget`. */
 void hri_budget_refuse(const hri_shortage *shortage);
 void hri_budget_refuse_by_level(hr_budget *budget, const hri_shortage *shortage, hr_level level);
 

@@ -2,8 +2,8 @@
 /* What this process was granted and has not touched yet.
  *
  * The kernel's figures are the process's, so this is too: a process may have several guards. It sums, over all budget
- * trees, promises, stocks, the blocks that are listed as untouched (untouched.h), and the bytes that are charged by hand
- * and do not show in the resident set yet (base/lease.h).
+ * trees, promises, stocks, the blocks that are listed as untouched (untouched.h), and the bytes that are charged by
+ * hand and do not show in the resident set yet (base/lease.h).
  *
  * Locking: a lock of its own, under which trees' locks are taken.
  */
@@ -13,7 +13,8 @@
 #include "base/fork.h"
 #include "budget/budget.h"
 
-/* The accounts of all trees, read before the kernel's files: bytes that are touched in between count twice, not never. */
+/* The accounts of all trees, read before the kernel's files: bytes that are touched in between count twice, not
+ * never. */
 typedef struct hri_pending_accounts {
     uint64_t promised_bytes;
     uint64_t stocks_bytes;

@@ -173,8 +173,8 @@ uint64_t hri_heap_most(size_t size)
     return hri_add(bytes, hri_heap_allocator() == HRI_ALLOCATOR_GLIBC ? GRAIN : hri_add(bytes, 4096));
 }
 
-/* In glibc the usable size of a block tells where it lies: blocks in a heap begin and end one word before a grain, mapped
- * ones begin on a grain and end with their page. */
+/* In glibc the usable size of a block tells where it lies: blocks in a heap begin and end one word before a grain,
+ * mapped ones begin on a grain and end with their page. */
 static bool is_mapped(size_t usable_bytes)
 {
     return usable_bytes % GRAIN == 0 && hri_heap_allocator() == HRI_ALLOCATOR_GLIBC;

@@ -107,7 +107,8 @@ static void estimates_are_never_far_below_the_footprint(void **state)
     assert_true(hri_heap_estimate(SIZE_MAX) >= SIZE_MAX / 4096 * 4096);
 }
 
-/* Regression: a mapped block has two words of the allocator's own, and 8 bytes less were counted than were asked for. */
+/* Regression: a mapped block has two words of the allocator's own, and 8 bytes less were counted than were asked
+ * for. */
 static void the_footprint_of_a_mapped_block_is_what_was_estimated(void **state)
 {
     (void)state;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Histories on disk: whole after a kill at any byte, bounded, one writer, and honest about full disks and foreign files. */
+/* Histories on disk: whole after a kill at any byte, bounded, one writer, and honest about full disks and foreign
+ * files. */
 #include "support/cmocka.h"
 
 #include "report/codec.h"
@@ -209,7 +210,8 @@ static void a_file_of_the_first_version_is_read(void **state)
     assert_int_equal(counts[1], 4);
 }
 
-/* Regression: a kill between the two renames of a turning file left FILE and FILE.1 as one, and everything counted twice. */
+/* Regression: a kill between the two renames of a turning file left FILE and FILE.1 as one, and everything counted
+ * twice. */
 static void a_kill_while_the_file_turns_counts_nothing_twice(void **state)
 {
     (void)state;
@@ -410,8 +412,8 @@ static void a_filled_file_system_is_in_every_report(void **state)
     assert_int_equal(umount2(folder, MNT_DETACH), 0);
 }
 
-/* A limit on files' size stands for the disk that is full: nothing that is in the file is lost, and what the rings still
- * hold is written once there is room again. */
+/* A limit on files' size stands for the disk that is full: nothing that is in the file is lost, and what the rings
+ * still hold is written once there is room again. */
 static void a_full_disk_is_said_and_survived(void **state)
 {
     (void)state;
