@@ -49,7 +49,8 @@ demo:
 	scripts/setup build demo
 	$(cmake) --preset release
 	$(cmake) --build --preset release --parallel $(JOBS) --target product
-	HEADROOM_BUILD_DIR="$(CURDIR)/build/release" TUNED="$(TUNED)" SEED="$(SEED)" bash examples/store/demo.sh
+	HEADROOM_BUILD_DIR="$(CURDIR)/build/release" HEADROOM_DEMO_PAGE="$(CURDIR)/build/demo.html" TUNED="$(TUNED)" SEED="$(SEED)" \
+	    bash examples/store/demo.sh
 
 test:
 	scripts/setup build demo test

@@ -21,6 +21,7 @@ verb_fn doctor;
 verb_fn limit;
 verb_fn report;
 verb_fn run;
+verb_fn top;
 
 /* The page of `headroom run --http`, where it was built. */
 extern const struct run_server run_http;

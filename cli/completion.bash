@@ -40,7 +40,7 @@ _headroom() {
     elif [ "${COMP_WORDS[1]}" = run ]; then
         case $before in
         --at) words="warning= degraded= critical=" ;;
-        --on-limit) words="term freeze abort" ;;
+        --on-limit) words="term freeze abort fail wait" ;;
         --pid)
             processes=(/proc/[0-9]*)
             words=${processes[*]#/proc/}

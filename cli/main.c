@@ -19,6 +19,7 @@ static const struct verb {
     {"limit", "prints the smallest limit of a process, or sets a running one's", limit},
     {"report", "shows what a history file tells: ledgers, levels, the trend", report},
     {"run", "starts a command, and acts before the kernel kills it", run},
+    {"top", "shows guarded and watched processes of this machine, live", top},
 };
 
 #define VERBS (sizeof verbs / sizeof *verbs)

@@ -30,8 +30,11 @@ static const char description[] =
     "by a "
     "kill or damaged is passed over and said. Exit status: 0 if there is a report, 1 if not, 2 for a wrong option.";
 
+#define PATHS_MAX 4
+
 struct options {
-    const char *path;
+    const char *paths[PATHS_MAX];
+    size_t path_count;
     enum {
         AS_TEXT,
         AS_JSON,
@@ -56,9 +59,16 @@ static error_t parse(int key, char *value, struct argp_state *state)
         options->output = value;
         return 0;
     case ARGP_KEY_ARG:
-        if (options->path)
-            argp_error(state, "'%s' is one file too many: a report is of one, and finds its older part itself", value);
-        options->path = value;
+        if (options->path_count == PATHS_MAX)
+            argp_error(state, "'%s' is one file too many: a page shows %d side by side at most", value, PATHS_MAX);
+        options->paths[options->path_count++] = value;
+        return 0;
+    case ARGP_KEY_END:
+        if (options->path_count > 1 && options->form != AS_HTML)
+            argp_error(state,
+                       "'%s' is one file too many: a report is of one, and finds its older part itself; --html shows "
+                       "several side by side",
+                       options->paths[1]);
         return 0;
     case ARGP_KEY_NO_ARGS:
         argp_error(state, "a file is missing: write for example 'headroom report /var/lib/shop/history'");
@@ -218,30 +228,42 @@ static int write_to(const char *path, int (*print)(const struct history *, FILE 
     return error;
 }
 
+/* Reads a file. Gives 0, or a negative errno that is said. */
+static int read_history(struct history *history, const char *path)
+{
+    history->path = path;
+    int error = hr_history_file_visit(path, keep, history, &history->findings);
+    const hr_history_findings *findings = &history->findings;
+    if (!error && findings->entries + findings->damaged + findings->unknown == 0)
+        error = -ENODATA; /* a head and nothing behind it */
+    if (error) {
+        complain(path, error);
+        return error;
+    }
+    warn(history);
+    find_trend(history);
+    return 0;
+}
+
 int report(int argc, char **argv)
 {
     static const struct argp argp = {
-        .options = known, .parser = parse, .children = short_help_children, .args_doc = "FILE", .doc = description};
+        .options = known, .parser = parse, .children = short_help_children, .args_doc = "FILE...", .doc = description};
     static char name[] = "headroom report"; /* argp calls the program by its first argument */
-    static struct history history;
+    static struct history histories[PATHS_MAX];
     static int (*const print[])(const struct history *, FILE *) = {report_print_text, report_print_json,
                                                                    report_print_csv, report_print_html};
     struct options options = {0};
     argv[0] = name;
     argp_parse(&argp, argc, argv, 0, NULL, &options);
-    history.path = options.path;
-    int error = hr_history_file_visit(options.path, keep, &history, &history.findings);
-    const hr_history_findings *findings = &history.findings;
-    if (!error && findings->entries + findings->damaged + findings->unknown == 0)
-        error = -ENODATA; /* a head and nothing behind it */
-    if (error) {
-        complain(options.path, error);
-        free(history.records);
-        return EXIT_FAILED;
+    int error = 0;
+    for (size_t i = 0; i < options.path_count && !error; i++) {
+        error = read_history(&histories[i], options.paths[i]);
+        histories[i].next = i + 1 < options.path_count ? &histories[i + 1] : NULL;
     }
-    warn(&history);
-    find_trend(&history);
-    error = write_to(options.output, print[options.form], &history);
-    free(history.records);
+    if (!error)
+        error = write_to(options.output, print[options.form], &histories[0]);
+    for (size_t i = 0; i < options.path_count; i++)
+        free(histories[i].records);
     return error ? EXIT_FAILED : 0;
 }

@@ -13,6 +13,7 @@
 #define SESSIONS_MAX 256
 
 struct history {
+    struct history *next; /* another file, beside it on a page */
     const char *path;
     hr_history_findings findings;
     hr_record *records;

@@ -50,29 +50,52 @@ static hr_event *copy_events(const struct history *history)
     return events;
 }
 
-int report_print_html(const struct history *history, FILE *out)
-{
+/* What a run on the page points to. */
+struct side {
     char left_out[SENTENCES_BYTES], source[512];
+    hr_event *events;
+};
+
+static int describe(const struct history *history, struct side *side, hr_page_run *ret_run)
+{
     const char *slash = strrchr(history->path, '/');
-    hr_event *events = copy_events(history);
-    if (!events)
+    side->events = copy_events(history);
+    if (!side->events)
         return -ENOMEM;
-    write_left_out(history, left_out);
-    snprintf(source, sizeof source, "history file %s%s", history->path, history->findings.older ? " and its older part" : "");
-    hr_page_run run = {
+    write_left_out(history, side->left_out);
+    snprintf(side->source, sizeof side->source, "history file %s%s", history->path,
+             history->findings.older ? " and its older part" : "");
+    *ret_run = (hr_page_run){
         .title = slash ? slash + 1 : history->path,
-        .source = source,
-        .left_out = left_out,
-        .history = {history->records, history->count, events, events_kept(history)},
+        .source = side->source,
+        .left_out = side->left_out,
+        .history = {history->records, history->count, side->events, events_kept(history)},
         .begins = history->begins,
         .begin_count = history->begin_count,
         .level = history->count ? history->records[history->count - 1].level : HR_NORMAL,
         .kernel_kills = kills_of(history),
         .trend = history->has_trend && !history->trend_is_earlier ? &history->trend : NULL,
     };
-    hr_page page = {.runs = &run, .run_count = 1};
-    fflush(out);
-    int error = hr_page_write(&page, fileno(out));
-    free(events);
+    return 0;
+}
+
+int report_print_html(const struct history *history, FILE *out)
+{
+    size_t count = 0, made = 0;
+    for (const struct history *each = history; each; each = each->next)
+        count++;
+    struct side *sides = calloc(count, sizeof *sides);
+    hr_page_run *runs = calloc(count, sizeof *runs);
+    int error = sides && runs ? 0 : -ENOMEM;
+    for (; !error && made < count; made++, history = history->next)
+        error = describe(history, &sides[made], &runs[made]);
+    if (!error) {
+        fflush(out);
+        error = hr_page_write(&(hr_page){.runs = runs, .run_count = count}, fileno(out));
+    }
+    for (size_t i = 0; i < made; i++)
+        free(sides[i].events);
+    free(sides);
+    free(runs);
     return error;
 }

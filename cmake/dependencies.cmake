@@ -38,8 +38,10 @@ if(HEADROOM_TESTS OR HEADROOM_EXAMPLES OR HEADROOM_CLI OR HEADROOM_HTTP OR HEADR
         headroom_left_out("whatever is found by pkg-config" pkg-config)
     endif()
     headroom_find(CMOCKA cmocka libcmocka-dev)
+    headroom_find(FUSE fuse3 libfuse3-dev)
     headroom_find(JANSSON jansson libjansson-dev)
     headroom_find(LIBMICROHTTPD libmicrohttpd>=0.9.74 libmicrohttpd-dev)
+    headroom_find(NCURSES ncursesw libncurses-dev)
     headroom_find(LIBCURL libcurl libcurl4-openssl-dev)
     headroom_find(LIBXXHASH libxxhash libxxhash-dev)
     # A part of glibc that other libcs have beside them, without a module of pkg-config's.

@@ -15,6 +15,7 @@ int run_serve_new(const char *title, char *const *command, run_serve **ret_serve
     memset(serve->samples, 0, sizeof serve->samples); /* touched: it is there when memory is short */
     pthread_mutex_init(&serve->lock, NULL);
     serve->every = 1;
+    serve->kills = HR_NONE;
     snprintf(serve->title, sizeof serve->title, "%s", title);
     for (size_t at = 0; command && *command && at < sizeof serve->command; command++)
         at += (size_t)snprintf(serve->command + at, sizeof serve->command - at, "%s%s", at ? " " : "", *command);
@@ -40,11 +41,10 @@ static void halve(run_serve *serve)
     serve->every *= 2;
 }
 
-void run_serve_sample(run_serve *serve, const hr_record *record, uint64_t kills, const char *limit_source)
+void run_serve_sample(run_serve *serve, const hr_record *record, const char *limit_source)
 {
     pthread_mutex_lock(&serve->lock);
     snprintf(serve->limit_source, sizeof serve->limit_source, "%s", limit_source);
-    serve->kills = kills;
     serve->peak_bytes = record->live_bytes > serve->peak_bytes ? record->live_bytes : serve->peak_bytes;
     if (serve->sample_count == RUN_SAMPLES_MAX)
         halve(serve);
@@ -55,6 +55,13 @@ void run_serve_sample(run_serve *serve, const hr_record *record, uint64_t kills,
         *at = *record;
     serve->sample_count += !goes_on;
     serve->passed = (serve->passed + 1) % serve->every;
+    pthread_mutex_unlock(&serve->lock);
+}
+
+void run_serve_kills(run_serve *serve, uint64_t kills)
+{
+    pthread_mutex_lock(&serve->lock);
+    serve->kills = kills;
     pthread_mutex_unlock(&serve->lock);
 }
 

@@ -21,7 +21,8 @@ typedef struct run_serve {
     hr_event events[RUN_EVENTS_MAX];
     size_t event_count;
     uint64_t events_lost;
-    uint64_t kills, actions;
+    uint64_t kills; /* by the kernel; HR_NONE: they are not seen */
+    uint64_t actions;
     uint64_t peak_bytes;
     char title[64], command[RUN_SERVE_TEXT_BYTES], limit_source[160];
 } run_serve;
@@ -37,7 +38,8 @@ typedef struct run_server {
 int run_serve_new(const char *title, char *const *command, run_serve **ret_serve);
 void run_serve_free(run_serve *serve);
 
-void run_serve_sample(run_serve *serve, const hr_record *record, uint64_t kills, const char *limit_source);
+void run_serve_sample(run_serve *serve, const hr_record *record, const char *limit_source);
+void run_serve_kills(run_serve *serve, uint64_t kills);
 void run_serve_event(run_serve *serve, const hr_event *event);
 
 /* For the server's thread; they format as snprintf() does. */

@@ -15,10 +15,14 @@
 #include "os/event.h"
 #include "os/file.h"
 #include "os/heap.h"
+#include "os/message.h"
+#include "report/text.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 #define INTERVAL_NS (1 * HRI_SECOND)
 #define INTERVAL_MIN_NS (1 * HRI_MILLISECOND)
@@ -26,6 +30,8 @@
 #define CLEANUP_INTERVAL_NS (30 * HRI_SECOND)
 #define PURGE_INTERVAL_NS (1 * HRI_SECOND)
 #define DEGRADED_REQUEST_BYTES 1024
+#define STATUS_INTERVAL_NS (HRI_SECOND / 2)
+#define STATUS_RETRY_NS (30 * HRI_SECOND)
 
 /* ── hooks ──────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
@@ -57,6 +63,9 @@ static void record(hr_guard *guard, bool last)
         .refusals = figures.refusals,
         .refusals_degraded = figures.refusals_degraded,
         .refusals_critical = figures.refusals_critical,
+        .would_have_refused = figures.would_have_refused,
+        .would_have_refused_degraded = figures.would_have_refused_degraded,
+        .would_have_refused_critical = figures.would_have_refused_critical,
         .use = figures.use,
     };
     hri_refusers refusers;
@@ -95,6 +104,22 @@ static void relieved(void *context, bool purge, uint64_t bytes)
                                       });
 }
 
+/* Relief was not asked for so much, since the guard only observes. */
+static void spared(void *context, uint64_t want_bytes)
+{
+    hr_guard *guard = context;
+    hr_level level = hri_level_word_get(&guard->watcher.word);
+    hri_history_note(&guard->history, &(hr_event){
+                                          .time_ns = hri_clock_now(guard->clock),
+                                          .wall_ns = hri_os_wall_ns(),
+                                          .kind = HR_EVENT_WOULD_RELIEVE,
+                                          .from = level,
+                                          .to = level,
+                                          .freed_bytes = want_bytes,
+                                          .live_bytes = HR_NONE,
+                                      });
+}
+
 static void note_level(hr_guard *guard, hr_level from, hr_level to)
 {
     hr_figures figures;
@@ -126,7 +151,8 @@ static void level_changed(void *context, hr_level from, hr_level to)
     hri_relief_level_changed(&guard->relief, to);
     if (from == HR_NORMAL)
         note_where_warning_began(guard);
-    hri_yielders_follow(&guard->yielders, to, true);
+    if (!guard->tree.observes)
+        hri_yielders_follow(&guard->yielders, to, true);
     hri_guard_record(guard);
     note_level(guard, from, to);
     hri_event_signal_own(atomic_load_explicit(&guard->fd, memory_order_relaxed), &guard->fd_mark);
@@ -215,8 +241,33 @@ static void wake_monitor(void *context)
 static void follow_level(hr_guard *guard)
 {
     hr_level level = hri_level_word_get(&guard->watcher.word);
-    if (level > HR_NORMAL)
+    if (level > HR_NORMAL && !guard->tree.observes)
         hri_yielders_follow(&guard->yielders, level, false);
+}
+
+/* Says how the process is to whoever lists them. Where it cannot be said now, perhaps because another guard of this process
+ * says it, it is tried again later. */
+static void say_status(hr_guard *guard, int64_t now_ns)
+{
+    if (!guard->says_status || now_ns < guard->next_status_ns)
+        return;
+    guard->next_status_ns = now_ns + STATUS_INTERVAL_NS;
+    if (!guard->status.file && hri_status_open(&guard->status, getpid()) != 0) {
+        guard->next_status_ns = now_ns + STATUS_RETRY_NS;
+        return;
+    }
+    hr_figures figures;
+    hr_guard_read(guard, &figures);
+    bool of_cgroup = strcmp(figures.use_source, "cgroup") == 0;
+    hr_status status = {
+        .level = figures.level,
+        .use_bytes = of_cgroup ? figures.cgroup_bytes : figures.live_bytes + figures.promised_bytes,
+        .limit_bytes = of_cgroup ? figures.cgroup_limit_bytes : figures.limit_bytes,
+        .peak_bytes = figures.peak_bytes,
+        .refusals = figures.refusals,
+    };
+    snprintf(status.name, sizeof status.name, "%s", program_invocation_short_name);
+    hri_status_put(&guard->status, &status, now_ns);
 }
 
 /* One round of the monitor. */
@@ -245,6 +296,7 @@ static int64_t monitor_round(void *context)
         hri_guard_record(guard);
         hri_journal_follow(&guard->history_file, &guard->history);
     }
+    say_status(guard, now_ns);
     return pause_ns;
 }
 
@@ -260,11 +312,26 @@ static int64_t or_default(int64_t value, int64_t standard)
     return value ? value : standard;
 }
 
+/* Says which variable of the environment is wrong, for no result of hr_guard_new() can. Gives the error. */
+static int complain(const char *variable, const char *right, int error)
+{
+    char sentence[256], value[64];
+    hri_text text = {.buffer = sentence, .size = sizeof sentence};
+    snprintf(value, sizeof value, "%s", getenv(variable));
+    hri_text_put(&text, "no guard is made: the environment variable %s is '", variable);
+    hri_text_put_name(&text, value);
+    hri_text_put(&text, "'; %s", right);
+    hri_message_say(sentence);
+    return error;
+}
+
 /* The limit on the whole process: the option's, else the environment's. Gives 0, -EINVAL or -ERANGE. */
 static int declare(const hr_guard_options *options, hri_declared *ret_declared)
 {
-    if (options->process_limit_bytes == 0)
-        return hri_declared_parse(getenv(HRI_DECLARED_VARIABLE), ret_declared);
+    if (options->process_limit_bytes == 0) {
+        int error = hri_declared_parse(getenv(HRI_DECLARED_VARIABLE), ret_declared);
+        return error ? complain(HRI_DECLARED_VARIABLE, HRI_DECLARED_RIGHT, error) : 0;
+    }
     if (options->process_limit_bytes != HR_NONE)
         *ret_declared = (hri_declared){.bytes = options->process_limit_bytes, .source = "process_limit_bytes"};
     return 0;
@@ -299,8 +366,9 @@ static int init_watcher(hr_guard *guard, const hri_environment *environment, con
     return error ? error : hri_watcher_init(&guard->watcher, &watcher);
 }
 
-static int init_tree(hr_guard *guard, uint64_t limit_bytes)
+static int init_tree(hr_guard *guard, const hr_guard_options *options)
 {
+    bool observes = options->observe_only;
     hri_budget_hooks hooks = {
         .shortage = budget_shortage,
         .renew = budget_renew,
@@ -309,7 +377,14 @@ static int init_tree(hr_guard *guard, uint64_t limit_bytes)
         .met = budget_met,
         .context = guard,
     };
-    return hri_budget_tree_init(&guard->tree, limit_bytes ? limit_bytes : HR_NONE, &hooks);
+    int error = observes ? 0 : hri_observe_parse(getenv(HRI_OBSERVE_VARIABLE), &observes);
+    if (error)
+        complain(HRI_OBSERVE_VARIABLE, HRI_OBSERVE_RIGHT, error);
+    else
+        error = hri_budget_tree_init(&guard->tree, options->limit_bytes ? options->limit_bytes : HR_NONE, &hooks);
+    if (!error)
+        guard->tree.observes = observes;
+    return error;
 }
 
 static int init_relief(hr_guard *guard, const hr_guard_options *options)
@@ -326,6 +401,7 @@ static int init_relief(hr_guard *guard, const hr_guard_options *options)
         .purge_interval_ns = or_default(options->purge_interval_ns, PURGE_INTERVAL_NS),
         .urgent_purge_interval_ns = options->purge_interval_ns, /* 0: as its cost allows */
         .relieved = relieved,
+        .spared = spared,
         .context = guard,
     };
     return hri_relief_init(&guard->relief, &relief);
@@ -333,15 +409,16 @@ static int init_relief(hr_guard *guard, const hr_guard_options *options)
 
 static int init_history(hr_guard *guard, uint64_t bytes)
 {
-    if (bytes == HR_NONE)
-        return hri_history_init(&guard->history, 0);
-    return hri_history_init(&guard->history, bytes ? bytes : HRI_HISTORY_BYTES);
+    uint64_t room = bytes ? bytes : HRI_HISTORY_BYTES;
+    int error = hri_history_init(&guard->history, bytes == HR_NONE ? 0 : room);
+    guard->history.observes = guard->tree.observes;
+    return error;
 }
 
 /* Makes the rooms from the bottom up; on failure takes down what was made. */
 static int init(hr_guard *guard, const hri_environment *environment, const hr_guard_options *options)
 {
-    int error = init_tree(guard, options->limit_bytes);
+    int error = init_tree(guard, options);
     if (error)
         return error;
     error = init_watcher(guard, environment, options);
@@ -436,6 +513,7 @@ int hri_guard_new_in(const hri_environment *environment, const hr_guard_options 
     if (!guard)
         return -ENOMEM;
     guard->clock = environment->clock;
+    guard->says_status = environment->clock == &hri_os_clock && !*environment->root;
     guard->on_level = options->on_level;
     guard->context = options->context;
     guard->cleanup_interval_ns = or_default(options->cleanup_interval_ns, CLEANUP_INTERVAL_NS);
@@ -469,6 +547,7 @@ void hr_guard_free(hr_guard *guard)
     if (!guard)
         return;
     hri_monitor_stop(&guard->monitor);
+    hri_status_close(&guard->status);
     hr_budget_figures root;
     hr_budget_read(&guard->tree.root, &root);
     const char *yielder = hri_yielders_left(&guard->yielders);

@@ -107,6 +107,10 @@ int hr_guard_read(hr_guard *guard, hr_figures *ret_figures)
         .swap_bytes = sight.binding.swap_bytes,
         .dirty_bytes = sight.binding.use_bytes == HR_NONE ? HR_NONE : sight.binding.dirty_bytes,
         .stalled_share = sight.stalls.full.avg10 / 100,
+        .would_have_refused = accounts.would_have_refused,
+        .would_have_refused_degraded = accounts.would_have_refused_degraded,
+        .would_have_refused_critical = accounts.would_have_refused_critical,
+        .would_have_relieved = counts.would_have_relieved,
     };
     if (counts.stalled_ns > 0)
         name_holder(guard, &sight, ret_figures);
@@ -161,6 +165,8 @@ int hr_guard_wait(hr_guard *guard, hr_level at_most, int64_t timeout_ns)
     if (!guard)
         return -EINVAL;
     int64_t start_ns = hri_clock_now(&hri_os_clock);
+    if (guard->tree.observes)
+        return 0;
     for (;;) {
         pthread_testcancel(); /* here nothing is held */
         if (!hri_monitor_is_running(&guard->monitor))
@@ -206,6 +212,11 @@ int hr_guard_stop(hr_guard *guard)
 hri_duties *hri_guard_duties(hr_guard *guard)
 {
     return &guard->duties;
+}
+
+hr_level hri_guard_level_to_follow(const hr_guard *guard)
+{
+    return hri_yielders_level(&guard->yielders);
 }
 
 int hr_budget_walk(hr_guard *guard, hr_budget_walk_fn *visit, void *context)

@@ -10,6 +10,7 @@
 #include "relief/relief.h"
 #include "report/journal.h"
 #include "report/history.h"
+#include "report/status.h"
 
 #include <headroom/guard.h>
 
@@ -46,7 +47,10 @@ struct hr_guard {
     _Atomic int fd;          /* below 0: nobody has asked for it yet */
     hri_file_mark fd_mark;
 
-    int64_t next_cleanup_ns; /* the monitor's own */
+    hri_status status;       /* the monitor's own, as what follows */
+    bool says_status; /* a guard of this machine, and not of a test's world */
+    int64_t next_status_ns;
+    int64_t next_cleanup_ns;
     int64_t next_record_ns;
 };
 

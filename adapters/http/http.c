@@ -336,7 +336,8 @@ int hr_http_start(hr_guard *guard, const hr_http_options *options, hr_http **ret
 {
     const hr_http_options standard = {0};
     options = options ? options : &standard;
-    if (!ret_http || (!guard && !options->source) || (options->token && strlen(options->token) < HR_HTTP_TOKEN_BYTES))
+    const char *token = options->token && *options->token ? options->token : NULL;
+    if (!ret_http || (!guard && !options->source) || (token && strlen(token) < HR_HTTP_TOKEN_BYTES))
         return -EINVAL;
     hr_http *http = calloc(1, sizeof *http);
     if (!http)
@@ -345,14 +346,14 @@ int hr_http_start(hr_guard *guard, const hr_http_options *options, hr_http **ret
     http->source =
         options->source ? *options->source : (hr_http_source){guard_page_data, guard_metrics, guard_level, guard};
     int error = http_address_parse(options->address ? options->address : "127.0.0.1:9464", &http->address);
-    if (!error && !http->address.is_loopback && !options->token)
+    if (!error && !http->address.is_loopback && !token)
         error = -EACCES;
     if (!error)
         error = charge(http);
     if (!error)
         error = make_buffers(http);
     if (!error)
-        error = copy_texts(http, options->token);
+        error = copy_texts(http, token);
     if (!error && !make_routines(http))
         error = -ENOMEM;
     if (!error)

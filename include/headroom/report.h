@@ -48,6 +48,9 @@ typedef struct hr_record {
     uint64_t refusals_critical;      /* of them: the level was critical */
     double use;                      /* of the ledger that decided the level: use ÷ limit */
     char decided_by[HR_LEDGER_NAME_BYTES]; /* which that is: "budget", "cgroup" …; "" where it is not known */
+    uint64_t would_have_refused; /* so far, with hr_guard_options.observe_only; 0 in a file of an older version */
+    uint64_t would_have_refused_degraded; /* of them: a grant led beyond degrade_at */
+    uint64_t would_have_refused_critical; /* of them: the level was critical */
 } hr_record;
 
 /* The ledgers of which history keeps account by the second, the minute and the hour. */
@@ -85,18 +88,29 @@ typedef struct hr_bucket {
     uint32_t reliefs;
     uint64_t relieved_bytes;
     hr_bytes_range ledgers[HR_HISTORY_LEDGERS];
-    uint64_t refusals;          /* made between the sample before the bucket and its last one */
-    uint64_t refusals_by_level; /* of them, not by a limit */
+    uint64_t refusals;           /* made between the sample before the bucket and its last one */
+    uint64_t refusals_by_level;  /* of them, not by a limit */
+    uint64_t would_have_refused; /* likewise, with hr_guard_options.observe_only */
 } hr_bucket;
 
 typedef enum hr_event_kind {
-    HR_EVENT_LEVEL,       /* the level changed */
-    HR_EVENT_RELIEF,      /* reclaimers gave something back */
-    HR_EVENT_PURGE,       /* the allocator returned pages to the kernel */
-    HR_EVENT_REFUSALS,    /* a budget was refused bytes, once or often: told when it is over, or after ten seconds */
-    HR_EVENT_ACTION,      /* of `headroom run`; `budget` says which: "critical=signal:TERM: SIGTERM" */
-    HR_EVENT_KERNEL_KILL, /* `headroom run` has seen the kernel kill; `kills` says how many so far */
+    HR_EVENT_LEVEL,         /* the level changed */
+    HR_EVENT_RELIEF,        /* reclaimers gave something back */
+    HR_EVENT_PURGE,         /* the allocator returned pages to the kernel */
+    HR_EVENT_REFUSALS,      /* a budget was refused bytes, once or often: told when it is over, or after ten seconds */
+    HR_EVENT_ACTION,        /* of `headroom run`; `budget` says which: "critical=signal:TERM: SIGTERM" */
+    HR_EVENT_KERNEL_KILL,   /* `headroom run` has seen the kernel kill; `kills` says how many so far */
+    HR_EVENT_WOULD_REFUSE,  /* refusals of a guard that only observes: the budget would have been refused bytes */
+    HR_EVENT_WOULD_RELIEVE, /* relief would have been asked for freed_bytes: once a second at most */
 } hr_event_kind;
+
+/* Names a kind of event: "level", "relief", "purge", "refusals", "action", "kernel kill", "would refuse",
+ * "would relieve".
+ *
+ * returns  a constant string; "unknown" for any other value
+ * threads  any, signal handlers too
+ */
+HR_API const char *hr_event_kind_text(hr_event_kind kind);
 
 typedef struct hr_event {
     int64_t time_ns; /* CLOCK_MONOTONIC */
@@ -121,8 +135,7 @@ typedef enum hr_format {
     HR_CSV,  /* tables with an empty line between them: a line of names, a line of values; then budgets, history */
     HR_OPENMETRICS, /* for Prometheus and its kin, with the closing # EOF */
     HR_HTML,        /* one page with charts that needs no other file and no network */
-    HR_PAGE_DATA,   /* the data of a page that is live, as JSON, with fewer points: what /history.json answers
-                       (http.h) */
+    HR_PAGE_DATA, /* the data of a page that is live, as JSON, with fewer points: what /history.json answers (http.h) */
 } hr_format;
 
 /* Copies the newest records, at most `capacity` of them, oldest first.
@@ -172,21 +185,16 @@ typedef struct hr_history_view {
  *     5,821 requests were refused between 2026-03-01 12:03:07 and 12:03:10 UTC: 5,790 because the level was critical, 31 by
  *     limits; by budget "uploads" 5,802
  *
- * Times are those of the records around. Several spells are counted, and the last one is named. Where nothing was
- * refused the sentence says that.
+ * With hr_guard_options.observe_only it says "41 requests would have been refused between 2026-03-01 12:03:07 and …".
+ *
+ * Times are those of the records around. Several spells are counted, and the last one is named. Where nothing was refused
+ * the sentence says that.
  *
  * returns  the length that the whole sentence has; -EINVAL
  * threads  any
  * memory   never allocates
  */
 HR_API ssize_t hr_refusals_format(const hr_history_view *view, char *buffer, size_t size);
-
-/* Names a kind of event: "level", "relief", "purge", "refusals", "action", "kernel kill".
- *
- * returns  a constant string; "unknown" for any other value
- * threads  any, signal handlers too
- */
-HR_API const char *hr_event_kind_text(hr_event_kind kind);
 
 /* Names a ledger of history: "live", "rss", "cgroup anonymous", "cgroup kernel", "cgroup cache".
  *
@@ -435,8 +443,8 @@ typedef struct hr_page_run {
 typedef struct hr_page {
     const hr_page_run *runs;
     size_t run_count;
-    bool live; /* the page asks for history.json beside it each second; it has at most 1,000 points a series then, else
-                  4,000 */
+    bool
+        live; /* the page asks for history.json beside it each second; it has at most 1,000 points a series then, else 4,000 */
 } hr_page;
 
 /* Writes a page as one HTML file, in pieces of some 4 KiB. Of more samples than points the least and the most of each

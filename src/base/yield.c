@@ -8,6 +8,7 @@
  */
 #include "base/yield.h"
 
+#include "base/checked.h"
 #include "base/uncancelled.h"
 #include "base/wait.h"
 
@@ -69,6 +70,18 @@ void hri_yielders_each(hri_yielders *yielders, const hri_yielder_kind *kind, hri
         visit(visitor, yielder->name, values);
     }
     pthread_mutex_unlock(&yielders->lock);
+}
+
+uint64_t hri_yielders_spare(hri_yielders *yielders, bool (*is_inside)(const hr_budget *budget, const hr_budget *top),
+                            const hr_budget *top)
+{
+    uint64_t bytes = 0;
+    pthread_mutex_lock(&yielders->lock);
+    for (hri_yielder *yielder = yielders->first; yielder; yielder = yielder->next)
+        if (yielder->spare && is_inside(yielder->budget, top))
+            bytes = hri_add(bytes, yielder->spare(yielder->context));
+    pthread_mutex_unlock(&yielders->lock);
+    return bytes;
 }
 
 const char *hri_yielders_left(hri_yielders *yielders)

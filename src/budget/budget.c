@@ -43,6 +43,15 @@ static uint64_t left_below(const hri_budget_tree *tree, const hri_ceiling *ceili
     return ceiling->granted_bytes > granted ? hri_min(left, (uint64_t)(ceiling->granted_bytes - granted)) : 0;
 }
 
+/* By how much a budget, or the lease of its tree, is exceeded. In a section. */
+static uint64_t over(const hr_budget *budget)
+{
+    const hri_budget_tree *tree = budget->tree;
+    uint64_t bytes = hri_sub(budget->claimed_bytes, hri_budget_limit(budget));
+    uint64_t spent = hri_lease_spent(&tree->lease, hri_lease_granted(&tree->word));
+    return budget->parent ? bytes : hri_max(bytes, hri_sub(spent, tree->lease.free_bytes));
+}
+
 static hri_shortage shortage_at(hr_budget *budget, const hri_demand *demand, uint64_t claim)
 {
     uint64_t left = left_for(budget, demand);
@@ -51,6 +60,7 @@ static hri_shortage shortage_at(hr_budget *budget, const hri_demand *demand, uin
         .asked_bytes = demand->bytes,
         .left_bytes = left,
         .limit_bytes = hri_budget_limit(budget),
+        .over_bytes = over(budget),
         .hopeless = demand->bytes > hri_budget_limit(budget),
         .narrowed = claim > left && claim <= hri_budget_left_of_limit(budget),
     };
@@ -80,6 +90,7 @@ static bool fits(const hri_demand *demand, hri_shortage *ret_shortage, hr_budget
     if (!*ret_top && demand->bytes > below_ceiling) {
         *ret_shortage = shortage_at(budget, demand, claim);
         ret_shortage->left_bytes = below_ceiling;
+        ret_shortage->over_bytes = hri_sub(budget->used_bytes, demand->ceiling->used_bytes);
         ret_shortage->ceiling = true;
         *ret_top = budget;
     }
@@ -106,10 +117,20 @@ static bool is_due(const hri_demand *demand)
            hri_lease_is_due(&tree->lease, hri_lease_granted(&tree->word), demand->bytes);
 }
 
-bool hri_demand_take(const hri_demand *demand, hri_shortage *ret_shortage)
+/* Takes a demand that fits, or whose tree grants it whatever the limits. */
+static void book(const hri_demand *demand)
 {
     hri_budget_tree *tree = demand->budget->tree;
     uint64_t bytes = demand->promise ? 0 : demand->bytes, promised = demand->promise ? demand->bytes : 0;
+    hri_path_take(demand->budget, demand->bytes);
+    hri_path_count(demand->budget, bytes, promised);
+    if (demand->block)
+        atomic_fetch_add_explicit(&tree->block_bytes, bytes, memory_order_relaxed);
+}
+
+bool hri_demand_take(const hri_demand *demand, hri_shortage *ret_shortage)
+{
+    hri_budget_tree *tree = demand->budget->tree;
     bool due = is_due(demand);
     if (due || (!demand->moved && !hri_lease_spend(&tree->lease, &tree->word, demand->bytes))) {
         *ret_shortage = shortage_at(&tree->root, demand, demand->bytes);
@@ -117,10 +138,7 @@ bool hri_demand_take(const hri_demand *demand, hri_shortage *ret_shortage)
         ret_shortage->due = due;
         return false;
     }
-    hri_path_take(demand->budget, demand->bytes);
-    hri_path_count(demand->budget, bytes, promised);
-    if (demand->block)
-        atomic_fetch_add_explicit(&tree->block_bytes, bytes, memory_order_relaxed);
+    book(demand);
     return true;
 }
 
@@ -146,6 +164,15 @@ static bool take(const hri_demand *demand, const hri_section *section, hri_short
     return true;
 }
 
+/* What is known of a block as soon as it is granted. */
+static void note_block(const hri_demand *demand)
+{
+    if (demand->mapped_bytes)
+        hri_budget_map(demand->budget, demand->mapped_bytes);
+    if (demand->listed_bytes)
+        hri_untouched_expect(demand->listed_bytes);
+}
+
 /* Grants a demand or says why not. `ret_crossed` says whether the watcher wants to know. */
 static bool grant(const hri_demand *demand, hri_shortage *ret_shortage, bool *ret_crossed)
 {
@@ -159,12 +186,27 @@ static bool grant(const hri_demand *demand, hri_shortage *ret_shortage, bool *re
         hri_stock_count(budget, demand->block ? HRI_STOCK_BLOCKS : HRI_STOCK_TAKEN, demand->bytes);
     else
         granted = take(demand, &section, ret_shortage, ret_crossed);
-    if (granted && demand->mapped_bytes)
-        hri_budget_map(budget, demand->mapped_bytes);
-    if (granted && demand->listed_bytes)
-        hri_untouched_expect(demand->listed_bytes);
+    if (granted)
+        note_block(demand);
     hri_section_leave(&section);
     return granted;
+}
+
+/* Grants a demand whatever the limits; not what the accounts cannot count. `ret_crossed` as grant()'s. */
+static bool grant_anyway(const hri_demand *demand, bool *ret_crossed)
+{
+    hri_section section = hri_section_enter(demand->budget);
+    hri_budget_tree *tree = section.tree;
+    bool countable = demand->bytes <= INT64_MAX - hri_min(tree->root.claimed_bytes, INT64_MAX);
+    HRI_ASSERT(tree->observes);
+    if (countable) {
+        hri_lease_force(&tree->word, demand->bytes);
+        book(demand);
+        note_block(demand);
+        *ret_crossed = crosses(tree);
+    }
+    hri_section_leave(&section);
+    return countable;
 }
 
 /* Grants a demand after the gauges were read, where the lease asks for it. */
@@ -204,6 +246,8 @@ static void refuse(hr_budget *budget, const hri_shortage *shortage, hr_level lev
     const char *name = budget->parent ? budget->name : section.tree->limit_name;
     strncpy(refusal.limit_name, level ? hri_budget_level_name(level) : name, sizeof refusal.limit_name - 1);
     hri_section_leave(&section);
+    if (budget->tree->observes) /* nothing was refused */
+        return;
     last.refusal = refusal;
     last.known = true;
 }
@@ -218,6 +262,28 @@ void hri_budget_refuse_by_level(hr_budget *budget, const hri_shortage *shortage,
 {
     HRI_ASSERT(level >= HR_DEGRADED);
     refuse(budget, shortage, level);
+}
+
+/* Tells of a refusal by the root's limit. */
+static void tell_met(const hri_shortage *shortage, bool quiet)
+{
+    const hri_budget_hooks *hooks = &shortage->budget->tree->hooks;
+    if (!shortage->budget->parent && !shortage->hopeless && !quiet && hooks->met)
+        hooks->met(hooks->context);
+}
+
+/* In a tree that observes: grants what would have been refused, and counts it, unless relief could have made room. A
+ * block that is asked for quietly serves the library itself, such as a larger table: its refusal is nobody's. */
+static bool observe(const hri_demand *demand, bool quiet, const hri_shortage *shortage, bool *ret_crossed)
+{
+    const hri_budget_hooks *hooks = &demand->budget->tree->hooks;
+    hri_patience patience = {0};
+    bool helps = !quiet && !shortage->hopeless && hooks->shortage, own = quiet && demand->block;
+    if (!own && (!helps || !hooks->shortage(hooks->context, shortage, &patience))) {
+        hri_budget_refuse(shortage);
+        tell_met(shortage, quiet);
+    }
+    return grant_anyway(demand, ret_crossed);
 }
 
 /* Grants a charge, with all that may be tried first: a new lease, then relief. */
@@ -242,16 +308,17 @@ static __attribute__((noinline)) int charge_slowly(hri_demand *demand, bool quie
     hri_shortage shortage = {.budget = budget};
     hri_patience patience = {0};
     bool crossed, granted = grant_with_look(demand, quiet, &shortage, &crossed);
-    for (bool go_on = !quiet && hooks->shortage; go_on && !granted && !shortage.hopeless;) {
+    bool observes = budget->tree->observes;
+    if (!granted && observes)
+        granted = observe(demand, quiet, &shortage, &crossed);
+    for (bool go_on = !quiet && !observes && hooks->shortage; go_on && !granted && !shortage.hopeless;) {
         go_on = hooks->shortage(hooks->context, &shortage, &patience);
         if (go_on || patience.ran_ns) /* it took time: others may have freed something */
             granted = grant_with_look(demand, true, &shortage, &crossed);
     }
     if (!granted) {
         hri_budget_refuse(&shortage);
-        bool met = !shortage.budget->parent && !shortage.hopeless;
-        if (met && !quiet && hooks->met)
-            hooks->met(hooks->context);
+        tell_met(&shortage, quiet);
         return -EDQUOT;
     }
     if (crossed && hooks->crossed)
@@ -316,6 +383,19 @@ int hri_budget_promise(hr_budget *budget, uint64_t bytes, const hri_ceiling *cei
         return 0;
     hri_stock_prepare(budget);
     if (!grant_with_look(&demand, false, ret_shortage, &crossed))
+        return -EDQUOT;
+    if (crossed && hooks->crossed)
+        hooks->crossed(hooks->context, false);
+    return 0;
+}
+
+int hri_budget_promise_anyway(hr_budget *budget, uint64_t bytes)
+{
+    hri_demand demand = {.budget = budget, .bytes = bytes, .promise = true};
+    const hri_budget_hooks *hooks = &budget->tree->hooks;
+    bool crossed;
+    hri_stock_prepare(budget);
+    if (!grant_anyway(&demand, &crossed))
         return -EDQUOT;
     if (crossed && hooks->crossed)
         hooks->crossed(hooks->context, false);
@@ -441,11 +521,11 @@ static int move(hr_budget *from, hr_budget *to, uint64_t bytes, hri_shortage *re
     if (bytes > from->own_bytes)
         return -EINVAL;
     hri_path_give(from, bytes);
-    bool granted = hri_demand_fits(&demand, ret_shortage);
+    bool fits = hri_demand_fits(&demand, ret_shortage), granted = fits || to->tree->observes;
     hri_path_take(granted ? to : from, bytes);
     for (hr_budget *at = to; granted && at && !hri_budget_is_inside(from, at); at = at->parent)
         at->total_bytes += bytes;
-    return granted ? 0 : -EDQUOT;
+    return fits ? 0 : -EDQUOT;
 }
 
 int hr_budget_transfer(hr_budget *from, hr_budget *to, uint64_t bytes)
@@ -468,7 +548,7 @@ int hr_budget_transfer(hr_budget *from, hr_budget *to, uint64_t bytes)
         section.tree->hooks.renew(section.tree->hooks.context, true);
     if (error == -EDQUOT)
         hri_budget_refuse(&shortage);
-    return error;
+    return error == -EDQUOT && to->tree->observes ? 0 : error;
 }
 
 /* ── waiting, and explaining ────────────────────────────────────────────────────────────────────────────────────── */

@@ -29,6 +29,7 @@ typedef struct hri_shortage {
     uint64_t asked_bytes; /* what was demanded */
     uint64_t left_bytes;  /* what was left there */
     uint64_t limit_bytes; /* the limit that bound */
+    uint64_t over_bytes;  /* by which it is exceeded already: it was lowered, or the tree observes */
     bool hopeless;        /* larger than the limit: no relief can help */
     bool narrowed;        /* the limit would do; the lease is spent */
     bool due;             /* it may fit: the gauges are to be read before it is granted */
@@ -114,7 +115,8 @@ struct hri_budget_tree {
     hri_lease_word word;          /* that it is counted by */
     uint64_t stock_ceiling_bytes; /* the root's use up to which stocks are handed out */
     const char *limit_name;       /* where the root's limit comes from, for refusals */
-    hri_refusals refusals;        /* of all budgets */
+    hri_refusals refusals;        /* of all budgets; of a tree that observes, those that would have been made */
+    bool observes;                /* grants what it would refuse, and counts it; set once, before the first charge */
     struct hri_waiter *first_waiter;
     struct hri_yielders *yielders; /* for whoever keeps memory in these budgets; NULL: nobody asks them */
     _Atomic uint64_t cross_bytes;  /* above this use of the root, charges call crossed() */
@@ -140,6 +142,9 @@ typedef struct hri_accounts {
     uint64_t refusals;
     uint64_t refusals_degraded; /* of them, by a level, see hri_refusals */
     uint64_t refusals_critical;
+    uint64_t would_have_refused; /* the same of a tree that observes, which refuses nothing */
+    uint64_t would_have_refused_degraded;
+    uint64_t would_have_refused_critical;
     uint64_t mapped_bytes; /* of what is held, in mappings of its own: no allocator retains it */
     uint64_t block_bytes;  /* of what is held, for blocks that the library handed out: the rest is charged by hand */
     uint64_t stocks_bytes; /* beside that: charged in advance */
@@ -251,6 +256,10 @@ bool hri_budget_is_inside(const hr_budget *budget, const hr_budget *ancestor);
 /* Promises bytes on the whole path or nowhere, and nowhere either if that would pass the ceiling (NULL: none). One
  * attempt, without relief. Gives 0, or -EDQUOT and why. */
 int hri_budget_promise(hr_budget *budget, uint64_t bytes, const hri_ceiling *ceiling, hri_shortage *ret_shortage);
+
+/* Promises bytes on the whole path whatever the limits, in a tree that observes. Gives 0, or -EDQUOT for more than the
+ * accounts can count. */
+int hri_budget_promise_anyway(hr_budget *budget, uint64_t bytes);
 
 /* What is left of the root below a ceiling. */
 uint64_t hri_budget_left_below(hri_budget_tree *tree, const hri_ceiling *ceiling);

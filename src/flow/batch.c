@@ -13,6 +13,7 @@
 #include "base/checked.h"
 #include "base/uncancelled.h"
 #include "base/wait.h"
+#include "base/yield.h"
 #include "os/clock.h"
 #include "os/file.h"
 #include "os/timer.h"
@@ -30,7 +31,7 @@ static uint64_t shrink(const hr_batch *batch, uint64_t most)
 {
     if (!batch->options.guard || most == HR_NONE)
         return most;
-    return hri_max(1, most >> (unsigned)hr_guard_level(batch->options.guard));
+    return hri_max(1, most >> (unsigned)hri_guard_level_to_follow(batch->options.guard));
 }
 
 static bool is_full(const hr_batch *batch)

@@ -18,6 +18,7 @@
 #include "base/checked.h"
 #include "base/clock.h"
 #include "base/uncancelled.h"
+#include "base/yield.h"
 #include "flow/cancel.h"
 #include "os/clock.h"
 
@@ -39,7 +40,7 @@ _Static_assert(sizeof(hri_slot) <= 512 && sizeof(hr_stream) <= 1024, "flow.h say
 
 static hr_level level_of(const hr_stream *stream)
 {
-    return stream->options.guard ? hr_guard_level(stream->options.guard) : HR_NORMAL;
+    return stream->options.guard ? hri_guard_level_to_follow(stream->options.guard) : HR_NORMAL;
 }
 
 unsigned hri_stream_allowed(const hr_stream *stream)

@@ -21,8 +21,8 @@ void *hri_early_get(size_t align, size_t size)
         at = (from + sizeof size + align - 1) & ~(align - 1);
         if (at + size > HRI_EARLY_BYTES)
             return NULL;
-    } while (!atomic_compare_exchange_weak_explicit(&taken, &from, at + size, memory_order_relaxed,
-                                                    memory_order_relaxed));
+    } while (
+        !atomic_compare_exchange_weak_explicit(&taken, &from, at + size, memory_order_relaxed, memory_order_relaxed));
     memcpy(bytes + at - sizeof size, &size, sizeof size);
     return bytes + at;
 }

@@ -106,8 +106,7 @@ static hri_malloc_page *map_page(int fd)
     struct stat state;
     if (fstat(fd, &state) != 0 || state.st_size < (off_t)sizeof(hri_malloc_page))
         return NULL;
-    hri_malloc_page *page =
-        hri_raw_mmap(NULL, sizeof(hri_malloc_page), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    hri_malloc_page *page = hri_raw_mmap(NULL, sizeof(hri_malloc_page), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (page == MAP_FAILED)
         return NULL;
     if (page->magic == HRI_MALLOC_MAGIC)

@@ -205,15 +205,21 @@ EXPORT int madvise(void *address, size_t size, int advice)
 
 /* ── mremap ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
+struct move {
+    void *old, *moved;
+    size_t old_size, size;
+    bool leaves; /* the old addresses are no longer mapped */
+};
+
 /* Under the lock, after the kernel has done it. Gives the bytes that no longer count. */
-static uint64_t follow(void *old, size_t old_size, void *moved, size_t size, bool leaves, hri_range_state state)
+static uint64_t follow(const struct move *move, hri_range_state state)
 {
     uint64_t gone = 0;
-    if (moved != old && leaves)
-        gone += set(old, old_size, HRI_RANGE_NONE);
-    else if (moved == old && size < old_size)
-        gone += set((char *)old + size, old_size - size, HRI_RANGE_NONE);
-    return gone + set(moved, size, state);
+    if (move->moved != move->old && move->leaves)
+        gone += set(move->old, move->old_size, HRI_RANGE_NONE);
+    else if (move->moved == move->old && move->size < move->old_size)
+        gone += set((char *)move->old + move->size, move->old_size - move->size, HRI_RANGE_NONE);
+    return gone + set(move->moved, move->size, state);
 }
 
 EXPORT void *mremap(void *old, size_t old_size, size_t size, int flags, ...)
@@ -241,7 +247,7 @@ EXPORT void *mremap(void *old, size_t old_size, size_t size, int flags, ...)
     take_lock();
     void *moved = hri_raw_mremap(old, old_size, size, flags, where);
     if (moved != MAP_FAILED) /* all that counted before is taken out, and `after` stays: `more` is the rest of that */
-        gone = follow(old, old_size, moved, size, leaves, state) + more - after;
+        gone = follow(&(struct move){old, moved, old_size, size, leaves}, state) + more - after;
     leave_lock();
     give(gone, moved == MAP_FAILED ? more : 0);
     return moved;

@@ -7,6 +7,7 @@
 
 #include "base/checked.h"
 #include "base/lock.h"
+#include "base/yield.h"
 #include "os/clock.h"
 
 /* How long a demand, or a round of the emergency, may spend in reclaimers; half a millisecond is what a request pays at
@@ -43,6 +44,7 @@ int hri_relief_init(hri_relief *relief, const hri_relief_options *options)
         .monitor = options->monitor,
         .degraded_request_bytes = options->degraded_request_bytes,
         .relieved = options->relieved,
+        .spared = options->spared,
         .context = options->context,
         .acting = ATOMIC_FLAG_INIT,
     };
@@ -93,6 +95,7 @@ void hri_relief_read(hri_relief *relief, hri_relief_counts *ret_counts)
     hri_relief_counts counts = {
         .reliefs = load(&relief->reliefs),
         .relieved_bytes = load(&relief->relieved_bytes),
+        .would_have_relieved = load(&relief->would_have_relieved),
         .cleanups = load(&relief->cleanups),
         .cleaned_bytes = load(&relief->cleaned_bytes),
         .cleanup_before_bytes = load(&relief->cleanup_before_bytes),
@@ -235,6 +238,8 @@ int64_t hri_relief_patience(const hri_relief *relief)
 void hri_relief_note_progress(hri_relief *relief)
 {
     hri_sight sight;
+    if (relief->tree->observes) /* it is not relief that achieves nothing */
+        return;
     hri_watcher_read(relief->watcher, &sight);
     hri_stall_input input = {
         .level = hri_level_word_get(&relief->watcher->word),
@@ -306,6 +311,8 @@ bool hri_relief_shortage(hri_relief *relief, const hri_shortage *shortage, hri_p
 {
     if (hri_reclaiming())
         return false;
+    if (relief->tree->observes)
+        return hri_relief_observe(relief, shortage);
     if (patience->deadline_ns == 0)
         hri_relief_begin(relief, patience);
     bool may_purge = shortage->narrowed;
@@ -339,6 +346,38 @@ uint64_t hri_relief_excess(hri_relief *relief)
     if (sight.ledgers.worst == HRI_LEDGER_BUDGET)
         return over;
     return hri_sub(over, hri_min(kept_bytes(relief, &sight), sight.retained_bytes));
+}
+
+/* ── observing ──────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+#define SPARED_INTERVAL_NS (1 * HRI_SECOND)
+
+/* Counts a relief that did not run. */
+static void spare(hri_relief *relief, uint64_t want_bytes)
+{
+    int64_t now_ns = hri_clock_now(relief->clock);
+    int64_t told_ns = atomic_load_explicit(&relief->spared_ns, memory_order_relaxed);
+    bool first = load(&relief->would_have_relieved) == 0;
+    count(&relief->would_have_relieved, 1);
+    if ((!first && now_ns - told_ns < SPARED_INTERVAL_NS) || !relief->spared ||
+        !atomic_compare_exchange_strong(&relief->spared_ns, &told_ns, now_ns))
+        return;
+    relief->spared(relief->context, want_bytes);
+}
+
+bool hri_relief_observe(hri_relief *relief, const hri_shortage *shortage)
+{
+    uint64_t want = hri_add(hri_sub(shortage->asked_bytes, shortage->left_bytes), shortage->over_bytes);
+    if (!hri_reclaimers_any(&relief->reclaimers))
+        return false;
+    spare(relief, want);
+    return hri_yielders_spare(relief->tree->yielders, hri_budget_is_inside, shortage->budget) >= want;
+}
+
+bool hri_relief_could_recover(hri_relief *relief)
+{
+    const hr_budget *root = &relief->tree->root;
+    return hri_yielders_spare(relief->tree->yielders, hri_budget_is_inside, root) >= hri_relief_excess(relief);
 }
 
 /* Before a purge the kernel's ledgers cannot show what was freed. */
@@ -376,8 +415,14 @@ void hri_relief_act(hri_relief *relief, hri_actor actor)
         atomic_flag_test_and_set_explicit(&relief->acting, memory_order_acquire))
         return;
     unsigned how = HRI_LOOK_FRESH;
-    if (hri_relief_excess(relief) > 0 || actor != HRI_ACTOR_REQUEST || !hri_monitor_is_running(relief->monitor))
+    if (relief->tree->observes) {
+        uint64_t excess = hri_relief_excess(relief);
+        if (excess > 0)
+            spare(relief, excess);
+    } else if (hri_relief_excess(relief) > 0 || actor != HRI_ACTOR_REQUEST ||
+               !hri_monitor_is_running(relief->monitor)) {
         how |= act_once(relief, actor);
+    }
     if (actor == HRI_ACTOR_CALLER)
         how |= HRI_LOOK_STRAIGHT;
     atomic_flag_clear_explicit(&relief->acting, memory_order_release);
@@ -389,6 +434,8 @@ void hri_relief_level_changed(hri_relief *relief, hr_level to)
 {
     uint64_t dropped;
     hri_relief_note_progress(relief);
+    if (relief->tree->observes)
+        return;
     if (to == HR_CRITICAL)
         dropped = hri_reserve_drop(&relief->reserve);
     else if (to <= HR_WARNING)
@@ -403,6 +450,8 @@ void hri_relief_trim(hri_relief *relief)
     hri_sight sight;
     hri_accounts accounts;
     bool wanted = atomic_exchange_explicit(&relief->narrowed, false, memory_order_relaxed);
+    if (relief->tree->observes)
+        return;
     hri_budget_tree_glance(relief->tree, &accounts);
     if (!wanted && !accounts.waited_for && hri_level_word_get(&relief->watcher->word) == HR_NORMAL)
         return;
@@ -421,7 +470,7 @@ static uint64_t resident_now(hri_relief *relief)
 
 uint64_t hri_relief_clean(hri_relief *relief)
 {
-    if (hri_reclaiming())
+    if (hri_reclaiming() || relief->tree->observes)
         return 0;
     uint64_t before = resident_now(relief);
     hri_reclaim_goal goal = {.deadline_ns = hri_clock_now(relief->clock) + CLEAN_DEADLINE_NS};
@@ -438,6 +487,10 @@ uint64_t hri_relief_relieve(hri_relief *relief, uint64_t want_bytes)
 {
     if (hri_reclaiming() || want_bytes == 0)
         return 0;
+    if (relief->tree->observes) {
+        spare(relief, want_bytes);
+        return 0;
+    }
     hri_reclaim_goal goal = {.want_bytes = want_bytes, .deadline_ns = INT64_MAX};
     uint64_t freed = hri_relief_run(relief, &goal);
     uint64_t purged = freed < want_bytes ? purge(relief) : 0;

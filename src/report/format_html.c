@@ -96,7 +96,7 @@ static bool read_row(const void *context, size_t index, hri_page_row *ret_row)
 /* The program's words, as ps shows them. */
 static const char *read_command(char *text, size_t size)
 {
-    ssize_t length = hri_file_read_path(NULL, "/proc/self/cmdline", text, size);
+    ssize_t length = hri_file_read_path("", "/proc/self/cmdline", text, size);
     if (length <= 0)
         return NULL;
     for (ssize_t i = 0; i + 1 < length; i++)

@@ -56,8 +56,9 @@ static void put_bucket(const hr_bucket *bucket, hri_text *text)
                  hr_level_text(bucket->worst_level));
     hri_text_put(text, "\"level_changes\": %u, \"reliefs\": %u, \"relieved_bytes\": %llu", bucket->level_changes,
                  bucket->reliefs, (unsigned long long)bucket->relieved_bytes);
-    hri_text_put(text, ", \"refusals\": %llu, \"refusals_by_level\": %llu", (unsigned long long)bucket->refusals,
-                 (unsigned long long)bucket->refusals_by_level);
+    hri_text_put(text, ", \"refusals\": %llu, \"refusals_by_level\": %llu, \"would_have_refused\": %llu",
+                 (unsigned long long)bucket->refusals, (unsigned long long)bucket->refusals_by_level,
+                 (unsigned long long)bucket->would_have_refused);
     for (unsigned i = 0; i < HR_HISTORY_LEDGERS; i++) {
         const hr_bytes_range *range = &bucket->ledgers[i];
         hri_text_put(text, ", \"%s\": ", names[i]);
@@ -102,7 +103,7 @@ static void put_history(hri_history *history, hri_text *text)
         hri_text_put(text, ", \"from\": \"%s\", \"to\": \"%s\", \"freed_bytes\": %llu", hr_level_text(events[i].from),
                      hr_level_text(events[i].to), (unsigned long long)events[i].freed_bytes);
         hri_text_put(text, ", \"use\": %.6f, \"decided_by\": \"%s\"", events[i].use, events[i].decided_by);
-        if (events[i].kind == HR_EVENT_REFUSALS)
+        if (events[i].kind == HR_EVENT_REFUSALS || events[i].kind == HR_EVENT_WOULD_REFUSE)
             put_refusals(&events[i], text);
         hri_text_put(text, "}");
     }

@@ -73,7 +73,7 @@ static void tell_spell(hri_history *history, const hr_record *record)
         hr_event event = {
             .time_ns = spell->end_ns,
             .wall_ns = record->wall_ns - (record->time_ns - spell->end_ns),
-            .kind = HR_EVENT_REFUSALS,
+            .kind = history->observes ? HR_EVENT_WOULD_REFUSE : HR_EVENT_REFUSALS,
             .from = record->level,
             .to = record->level,
             .live_bytes = record->live_bytes,
@@ -242,8 +242,9 @@ int hri_history_trend(hri_history *history, uint64_t limit_bytes, hr_trend *ret_
 
 const char *hr_event_kind_text(hr_event_kind kind)
 {
-    static const char *const texts[] = {"level", "relief", "purge", "refusals", "action", "kernel kill"};
-    return (unsigned)kind <= HR_EVENT_KERNEL_KILL ? texts[kind] : "unknown";
+    static const char *const texts[] = {"level",  "relief",      "purge",        "refusals",
+                                        "action", "kernel kill", "would refuse", "would relieve"};
+    return (unsigned)kind <= HR_EVENT_WOULD_RELIEVE ? texts[kind] : "unknown";
 }
 
 const char *hr_history_ledger_text(hr_history_ledger ledger)

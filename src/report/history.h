@@ -35,7 +35,8 @@ typedef struct hri_history {
     hri_tiers tiers;
     hri_holders holders;
     hri_spell spell;
-    void *pages; /* of the tiers' buckets; NULL: there are none */
+    bool observes; /* spells are of what would have been refused */
+    void *pages;   /* of the tiers' buckets; NULL: there are none */
     size_t pages_bytes;
 } hri_history;
 

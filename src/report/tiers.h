@@ -20,6 +20,7 @@ typedef struct hri_bucket {
     uint64_t relieved_bytes;
     uint32_t refusals; /* at most what 32 bits hold, as the counts below */
     uint32_t refusals_by_level;
+    uint32_t would_have_refused;
     uint32_t reliefs;
     uint32_t level_changes;
     uint32_t samples;
@@ -40,6 +41,7 @@ typedef struct hri_tier {
 typedef struct hri_tiers {
     uint64_t refusals; /* until the last sample */
     uint64_t refusals_by_level;
+    uint64_t would_have_refused;
     hri_tier tiers[HR_TIERS];
 } hri_tiers;
 

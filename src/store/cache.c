@@ -328,6 +328,7 @@ static int init(hr_cache *cache, const hr_cache_options *options)
         .priority = options->priority,
         .budget = cache->budget,
         .yield = hri_cache_yield,
+        .spare = hri_cache_spare,
         .fork = fork_locks,
         .context = cache,
     };
@@ -381,8 +382,9 @@ int hri_cache_new(hr_budget *budget, hri_yielders *yielders, const hr_cache_opti
     cache->load_wait_ns = options->load_wait_ns ? options->load_wait_ns : LOAD_WAIT_NS;
     cache->failed_ttl_ns = options->failed_ttl_ns;
     cache->context = options->context;
-    cache->follows_budget = budget && !options->max_bytes;
-    atomic_init(&cache->max_bytes, max_bytes);
+    bool by_budget = budget && !options->max_bytes, observes = budget && budget->tree->observes;
+    cache->follows_budget = by_budget && !observes;
+    atomic_init(&cache->max_bytes, by_budget && observes ? HR_NONE : max_bytes); /* the limit is only observed */
     atomic_init(&cache->growth_bytes, HR_NONE);
     error = init(cache, options);
     if (!error)

@@ -383,6 +383,7 @@ uint64_t hri_cache_evict(hr_cache *cache, const hri_cache_shard *shard, uint64_t
 
 /* The yielder's callback. */
 uint64_t hri_cache_yield(void *context, uint64_t want_bytes, int64_t deadline_ns);
+uint64_t hri_cache_spare(void *context);
 
 /* Reads anew how large the budget lets it be. */
 void hri_cache_room_follow(hr_cache *cache);

@@ -81,7 +81,7 @@ static uint64_t over_the_line(hr_cache *cache, uint64_t bytes)
         restrain(cache, now_bytes, now_bytes);
     atomic_store_explicit(&cache->grown_ns, hri_cache_now(), memory_order_relaxed);
     hr_budget_read(&cache->budget->tree->root, &root);
-    return hri_min(bytes, hri_sub(hri_add(root.used_bytes, bytes), load(&cache->yielders->warning_bytes)));
+    return hri_min(bytes, hri_sub(hri_add(root.used_bytes, bytes), hri_yielders_line(cache->yielders)));
 }
 
 /* How much the cache has to evict for `bytes` to come to `before_bytes`; and why. */
@@ -278,6 +278,12 @@ uint64_t hri_cache_yield(void *context, uint64_t want_bytes, int64_t deadline_ns
     } while (got && freed < want_bytes && hri_cache_now() < deadline_ns);
     restrain(cache, load(&cache->bytes), before);
     return freed;
+}
+
+uint64_t hri_cache_spare(void *context)
+{
+    const hr_cache *cache = context;
+    return load(&cache->bytes);
 }
 
 uint64_t hr_cache_trim(hr_cache *cache, uint64_t want_bytes)

@@ -42,7 +42,9 @@ static void the_library_is_loaded(void **state)
 static void every_size_is_aligned_usable_and_apart(void **state)
 {
     (void)state;
-    enum { COUNT = 400 };
+    enum {
+        COUNT = 400
+    };
     static unsigned char *blocks[COUNT];
     size_t sizes[COUNT];
     for (size_t i = 0; i < COUNT; i++) {

@@ -54,7 +54,9 @@ static unsigned random_below(unsigned *seed, unsigned end)
 /* Allocates and frees all sizes; gives whether it could. */
 static bool work(unsigned seed)
 {
-    enum { COUNT = 64 };
+    enum {
+        COUNT = 64
+    };
     void *blocks[COUNT] = {0};
     for (unsigned i = 0; i < 2000; i++) {
         unsigned at = random_below(&seed, COUNT);
@@ -100,7 +102,9 @@ static void a_forked_child_goes_on(void **state)
 static void children_of_busy_threads_go_on(void **state)
 {
     (void)state;
-    enum { THREADS = 4 };
+    enum {
+        THREADS = 4
+    };
     pthread_t threads[THREADS];
     atomic_bool stop = false;
     alarm(60);
@@ -213,7 +217,9 @@ static void threads_that_end_leave_nothing(void **state)
 static void many_keys_need_blocks(void **state)
 {
     (void)state;
-    enum { KEYS = 200 };
+    enum {
+        KEYS = 200
+    };
     pthread_key_t keys[KEYS];
     for (int i = 0; i < KEYS; i++)
         assert_int_equal(pthread_key_create(&keys[i], free), 0);
@@ -267,7 +273,9 @@ static void *free_all(void *all)
 static void blocks_pass_between_threads(void **state)
 {
     (void)state;
-    enum { COUNT = 20000 };
+    enum {
+        COUNT = 20000
+    };
     static void *blocks[COUNT + 1];
     size_t before = held();
     for (int round = 0; round < 5; round++) {
@@ -286,16 +294,11 @@ int main(int argc, char **argv)
         return !(hide(malloc(1000)) && held() == 1040 && work(3));
     assert_true(readlink("/proc/self/exe", program, sizeof program - 1) > 0);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(many_keys_need_blocks),
-        cmocka_unit_test(a_forked_child_goes_on),
-        cmocka_unit_test(children_of_busy_threads_go_on),
-        cmocka_unit_test(a_child_of_vfork_is_a_guest),
-        cmocka_unit_test(spawned_programs_run_with_it),
-        cmocka_unit_test(exec_begins_anew),
-        cmocka_unit_test(libraries_come_and_go),
-        cmocka_unit_test(threads_that_end_leave_nothing),
-        cmocka_unit_test(handlers_may_allocate_and_free),
-        cmocka_unit_test(blocks_pass_between_threads),
+        cmocka_unit_test(many_keys_need_blocks),          cmocka_unit_test(a_forked_child_goes_on),
+        cmocka_unit_test(children_of_busy_threads_go_on), cmocka_unit_test(a_child_of_vfork_is_a_guest),
+        cmocka_unit_test(spawned_programs_run_with_it),   cmocka_unit_test(exec_begins_anew),
+        cmocka_unit_test(libraries_come_and_go),          cmocka_unit_test(threads_that_end_leave_nothing),
+        cmocka_unit_test(handlers_may_allocate_and_free), cmocka_unit_test(blocks_pass_between_threads),
     };
     (void)argv;
     return cmocka_run_group_tests(tests, NULL, NULL);

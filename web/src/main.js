@@ -43,7 +43,8 @@ function verdict(run) {
     const word = killed ? "killed by the kernel" : level;
     return element("p", { class: `verdict ${killed ? "critical" : level}` },
         element("strong", { class: "level" }, word), " ",
-        element("span", {}, `${size(run.use_bytes)} used (${share(run.use_bytes, run.limit_bytes)}); ${limit}.`),
+        element("span", {}, data.live || run.is_guard ? `${size(run.use_bytes)} used (${share(run.use_bytes, run.limit_bytes)}); ${limit}.`
+            : `${size(run.peak_bytes)} used at most (${share(run.peak_bytes, run.limit_bytes)}), ${size(run.use_bytes)} at the end; ${limit}.`),
         run.explanation && element("small", {}, run.explanation));
 }
 
@@ -135,6 +136,8 @@ function mainLine(run, place, view) {
         if (plot) forget(plot);
         plot = chart(box, run, lines, { height: view.narrow() ? 200 : 280, main: true, onCursor });
         box.append(tip);
+        const [min, max] = run.span;
+        plot.setScale("x", { min, max });
         show = brush(plot, box, run, () => state.range, setRange, point);
         show();
     });
@@ -179,7 +182,7 @@ function smallLine(run, view, key, line, options = {}) {
     const last = line.values.reduce((kept, value) => value ?? kept, null);
     const zoom = () => {
         if (!plot) return;
-        const all = [run.x[0], run.end], range = state.range ?? all;
+        const range = state.range ?? run.span;
         const [from, to] = within(run.x, range);
         if (from > to || range[0] >= range[1]) return;
         plot.batch(() => {
@@ -281,8 +284,8 @@ function refused(run, place, view) {
     const sum = element("p", { class: "hint" });
     let plot;
     const zoom = () => {
-        if (plot && state.range) plot.setScale("x", { min: state.range[0], max: state.range[1] });
-        else if (plot && run.x.length) plot.setScale("x", { min: run.x[0], max: run.end });
+        const [min, max] = state.range ?? run.span;
+        plot?.setScale("x", { min, max });
     };
     if (any)
         view.draw.push(() => {
@@ -353,12 +356,11 @@ function otherLimit(run, place, view) {
             set(at(event));
         });
         over.addEventListener("pointermove", event => event.buttons && set(at(event)));
-        if (state.range) plot.setScale("x", { min: state.range[0], max: state.range[1] });
     });
     view.sized.push(() => plot);
     view.moved.push(() => {
-        if (plot && run.x.length)
-            plot.setScale("x", { min: state.range?.[0] ?? run.x[0], max: state.range?.[1] ?? run.end });
+        const [min, max] = state.range ?? run.span;
+        plot?.setScale("x", { min, max });
         say();
     });
     return element("div", { class: "group" }, element("h3", {}, "What would have been refused at another limit"),
@@ -398,6 +400,9 @@ function show() {
     const inMain = document.activeElement?.classList.contains("main");
     state.views.forEach(old => old.forget());
     state.runs = data.runs.map(run => readRun(run, data.runs.length > 1));
+    // Side by side all have the same time.
+    const longest = Math.max(...state.runs.map(run => run.end));
+    for (const run of state.runs) run.span = run.relative ? [0, longest] : [run.x[0], run.end];
     state.views = state.runs.map(view);
     const board = document.getElementById("board");
     board.textContent = "";

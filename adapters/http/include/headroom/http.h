@@ -47,7 +47,7 @@ typedef struct hr_http_source {
 /* Zero means default everywhere. */
 typedef struct hr_http_options {
     const char *address; /* "127.0.0.1:9464": HOST:PORT, [::1]:PORT or :PORT (on loopback); port 0: any that is free */
-    const char *token;   /* at least HR_HTTP_TOKEN_BYTES; without one it listens on loopback alone */
+    const char *token;   /* at least HR_HTTP_TOKEN_BYTES; without one (NULL or "") it listens on loopback alone */
     const hr_http_source *source; /* copied; NULL: the guard */
 } hr_http_options;
 
