@@ -1,5 +1,5 @@
-# What is not ours. The library needs threads and nothing else; the command, tests and examples use what is found here, as
-# PkgConfig::CMOCKA and so on, and what is missing is left out and said at the end of the configure output.
+# What is not ours. The library needs threads and nothing else; the command, tests and examples use what is found here,
+# as PkgConfig::CMOCKA and so on, and what is missing is left out and said at the end of the configure output.
 set(THREADS_PREFER_PTHREAD_FLAG ON)
 find_package(Threads REQUIRED)
 
@@ -21,8 +21,8 @@ macro(headroom_find name module package)
     endif()
 endmacro()
 
-# A header alone, for the object store and a peer of the benchmarks. It is copied, so that the folder that it is in, which may be that of
-# another libc, is not searched for anything else.
+# A header alone, for the object store and a peer of the benchmarks. It is copied, so that the folder that it is in,
+# which may be that of another libc, is not searched for anything else.
 find_path(UTHASH_FOUND_DIR uthash.h)
 set(UTHASH_MISSING "")
 if(UTHASH_FOUND_DIR)

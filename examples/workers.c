@@ -2,8 +2,8 @@
 /* A guarded thread pool: a task is admitted before it is queued, and carries its memory with it.
  *
  * The producer asks hr_admit() for all that a task will need, and the ticket travels with the task. A worker never
- * finds that its memory is gone, and a queue of any length cannot promise more than there is. Refused tasks are answered
- * before any work was done. The usual bound is a number of threads, which says nothing of memory. */
+ * finds that its memory is gone, and a queue of any length cannot promise more than there is. Refused tasks are
+ * answered before any work was done. The usual bound is a number of threads, which says nothing of memory. */
 #include <headroom/headroom.h>
 #include <pthread.h>
 #include <semaphore.h>

@@ -2,8 +2,8 @@
 /* Wires the rooms: budget, watcher, monitor, relief and history become one guard. The rooms do not see each other
  * upwards; what they would call there they call through the hooks that are connected here.
  *
- * Locking: none of its own but `fd_lock`. The rooms' locks are leaves, but for the watcher's, under which the tree's is
- * taken. Hooks are called, and call, with none held.
+ * Locking: none of its own but `fd_lock`. The rooms' locks are leaves, except for the watcher's, under which the tree's
+ * is taken. Hooks are called, and call, with none held.
  */
 #include "guard_environment.h"
 #include "guard_rooms.h"
@@ -246,7 +246,8 @@ static void wake_monitor(void *context)
     hri_monitor_wake(&guard->monitor);
 }
 
-/* What comes back into pools while the level stays up would keep it there: nobody asks for it once relief has enough. */
+/* What comes back into pools while the level stays up would keep it there: nobody asks for it once relief has
+ * enough. */
 static void follow_level(hr_guard *guard)
 {
     hr_level level = hri_level_word_get(&guard->watcher.word);

@@ -2,9 +2,10 @@
 /* Guards across fork(). The child goes on with a copy of each guard: the accounts as they were, figures of its own, and
  * no monitor thread, since threads do not come along.
  *
- * Locking: before a fork all locks of all guards are taken, in the order in which the rooms nest them, so that the child
- * finds every account whole. Calls that a signal handler may make are kept out before that, by the gate (budget/gate.h):
- * a handler that has interrupted malloc() would wait for these locks, and libc's part of the fork for malloc()'s.
+ * Locking: before a fork all locks of all guards are taken, in the order in which the rooms nest them, so that the
+ * child finds every account whole. Calls that a signal handler may make are kept out before that, by the gate
+ * (budget/gate.h): a handler that has interrupted malloc() would wait for these locks, and libc's part of the fork for
+ * malloc()'s.
  */
 #include "guard_rooms.h"
 

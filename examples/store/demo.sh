@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The same server, the same load, the same limit of the kernel: once without headroom, once with it; and some times more,
-# with bodies from the pool and from malloc, to say what the pool is worth.
+# The same server, the same load, the same limit of the kernel: once without headroom, once with it; and some times
+# more, with bodies from the pool and from malloc, to say what the pool is worth.
 #
 #   demo.sh        environment: SEED=n repeats a run; TUNED=1 moves the thresholds close to the limit;
 #                  HEADROOM_BUILD_DIR is where the programs are (default build/release); NO_COLOR=1;

@@ -14,7 +14,7 @@
 
 struct memory memory;
 
-/* From this share of the limit on no body is admitted: where degraded begins, as far as that is known. */
+/* From this share of the limit on no body is admitted: where degraded begins, if that is known. */
 static double body_share = 1;
 
 /* Says each change of level; stderr has no buffer that would take memory. */

@@ -14,7 +14,8 @@
 #   cage            which cage it was                     server_exit     its exit status, 137 if it was killed
 #   limit_bytes     of the cage                           kernel_kills    the cage's own count (- where it has none)
 #   server_seconds  how long the server lived             peak_bytes      the most that the cage held (- likewise)
-# Exit status: 0 the trial took place, whatever came of it; 77 there is no such cage here; 1 it could not be carried out.
+# Exit status: 0 the trial took place, whatever came of it; 77 there is no such cage here; 1 it could not be carried
+# out.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -57,7 +58,7 @@ alive() {
     kill -0 "$1" 2>/dev/null
 }
 
-# Waits until a process is gone, for at most so many tenths of a second.
+# Waits until a process is gone, for at most the given tenths of a second.
 gone_within() { # pid tenths
     local i
     for ((i = 0; i < $2; i++)); do

@@ -6,9 +6,9 @@
  * doubles from 0 to 1. Outputs come last, are called ret_…, and are untouched on failure unless their
  * comment says "always written". Names given to the library are copied.
  *
- * NULL: every call answers it and none crashes. Without something that it needs a call does nothing: it returns -EINVAL, or
- * NULL with errno EINVAL where it gives memory, 0 where it counts bytes; what takes something back or frees it accepts NULL.
- * A comment says where it is otherwise. Options may be NULL where all defaults make sense.
+ * NULL: every call answers it and none crashes. Without something that it needs a call does nothing: it returns
+ * -EINVAL, or NULL with errno EINVAL where it gives memory, 0 where it counts bytes; what takes something back or frees
+ * it accepts NULL. A comment says where it is otherwise. Options may be NULL where all defaults make sense.
  *
  * Cancellation: a thread may be cancelled (pthread_cancel(), deferred) while it is in the library. Three calls are
  * cancellation points, and leave nothing behind: hr_budget_charge_wait() while it sleeps (what was granted meanwhile is
@@ -77,7 +77,7 @@ HR_API HR_MUST_CHECK int hr_size_parse(const char *text, uint64_t *ret_bytes);
 
 /* Writes a size for people: "100.0 MiB", "512 B", "none". Always terminated; 16 bytes are enough for any value.
  *
- * returns  `buffer`, also where it is NULL
+ * returns  `buffer`, even where it is NULL
  * threads  any
  * memory   never allocates
  */

@@ -61,11 +61,11 @@ typedef struct hr_refusal {
 HR_API HR_MUST_CHECK int hr_budget_new(hr_budget *parent, const char *name, uint64_t limit_bytes,
                                        hr_budget **ret_budget);
 
-/* Frees a budget that holds nothing, has no children, and is named by no pool, cache or reclaimer. NULL is fine; the root
- * belongs to its guard.
+/* Frees a budget that holds nothing, has no children, and is named by no pool, cache or reclaimer. NULL is fine; the
+ * root belongs to its guard.
  *
- * returns  0; -EBUSY while bytes or children are held, somebody waits, or a pool, cache or reclaimer of it is there; -EINVAL
- *          for a guard's root: nothing is freed then
+ * returns  0; -EBUSY while bytes or children are held, somebody waits, or a pool, cache or reclaimer of it is there;
+ *          -EINVAL for a guard's root: nothing is freed then
  * threads  any, as the last user of this budget
  */
 HR_API int hr_budget_free(hr_budget *budget);
@@ -81,7 +81,8 @@ HR_API int hr_budget_free(hr_budget *budget);
  *
  * returns  0; -EDQUOT if a limit refused after relief was tried (hr_budget_refusal() says which); -EAGAIN in a signal
  *          handler that has interrupted the library in the midst of the accounts
- * threads  any; not for signal handlers, since relief runs reclaimers and calls the allocator: use hr_budget_try_charge()
+ * threads  any; not for signal handlers, since relief runs reclaimers and calls the allocator: use
+ *          hr_budget_try_charge()
  * memory   never allocates (a thread's first charges may map 64 KiB of address space); may run reclaimers and the
  *          guard's callback
  * cost     some nanoseconds from this thread's stock; some ten without one
@@ -92,8 +93,8 @@ HR_API HR_MUST_CHECK int hr_budget_charge(hr_budget *budget, uint64_t bytes);
 /* As hr_budget_charge(), but runs no relief and no callback: safe while the caller holds locks that its own
  * reclaimers or callbacks take.
  *
- * While another thread forks it waits for the end of that, 100 ms at the most and once for each fork: a handler that has
- * interrupted malloc() may be what the fork waits for.
+ * While another thread forks it waits for the end of that, 100 ms at the most and once for each fork: a handler that
+ * has interrupted malloc() may be what the fork waits for.
  *
  * returns  0; -EDQUOT; -EAGAIN in a signal handler that has interrupted the library in the midst of the accounts, and
  *          where another thread's fork() lasts: nothing is charged, and a later call may be granted
@@ -128,18 +129,18 @@ HR_API HR_MUST_CHECK int hr_budget_transfer(hr_budget *from, hr_budget *to, uint
  */
 HR_API HR_MUST_CHECK int hr_budget_charge_wait(hr_budget *budget, uint64_t bytes, int64_t timeout_ns);
 
-/* Gives charged bytes back to the budget and all its ancestors. Never fails. Giving back more than is held is a
- * fault of the caller: debug builds abort, release builds stop at 0 and count it (hr_figures.faults) when the surplus is
+/* Gives charged bytes back to the budget and all its ancestors. Never fails. Giving back more than is held is a fault
+ * of the caller: debug builds abort, release builds stop at 0 and count it (hr_figures.faults) when the surplus is
  * found, at the latest by the next read. NULL is fine.
  *
- * threads  any, also another one than charged; signal handlers too, but with a guard that has no monitor thread only where
- *          its callback may run in them
+ * threads  any, also another one than charged; signal handlers too, but with a guard that has no monitor thread only
+ *          where its callback may run in them
  * memory   never allocates; above normal it may read the gauges, and without a monitor thread run the guard's callback
  */
 HR_API void hr_budget_uncharge(hr_budget *budget, uint64_t bytes);
 
-/* Changes the limit, also to less than is used: nothing is taken back, and charges are refused until use is below. A reserve
- * above it stays aside in the parent all the same.
+/* Changes the limit, also to less than is used: nothing is taken back, and charges are refused until use is below. A
+ * reserve above it stays aside in the parent all the same.
  *
  * returns  0; -EINVAL without a budget
  * threads  any

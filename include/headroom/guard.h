@@ -12,12 +12,13 @@
  *
  * Levels go up at once and down only after use has stayed below the lower threshold for `dwell_ns`. Critical is reached
  * over `critical_at`, or when the root's limit has refused a charge while use was over `recover_below`; it ends at
- * `critical_at`. Degraded is a state to live in: small requests are served, the share that is shed grows with use (relief.h).
+ * `critical_at`. Degraded is a state to live in: small requests are served, the share that is shed grows with use
+ * (relief.h).
  *
- * A fork leaves the child a guard of its own: the accounts as they were, figures that are the child's, no monitor thread
- * until hr_guard_start(), and another descriptor for hr_guard_fd(). What other threads of the parent held or were
- * promised stays in the child's accounts. Pages that either of them rewrites are charged without a grant: while a child
- * lives that has not called exec, the parent's monitor reads the gauges every 10 ms.
+ * A fork leaves the child a guard of its own: the accounts as they were, figures that are the child's, no monitor
+ * thread until hr_guard_start(), and another descriptor for hr_guard_fd(). What other threads of the parent held or
+ * were promised stays in the child's accounts. Pages that either of them rewrites are charged without a grant: while a
+ * child lives that has not called exec, the parent's monitor reads the gauges every 10 ms.
  */
 #ifndef HEADROOM_GUARD_H
 #define HEADROOM_GUARD_H
@@ -119,10 +120,10 @@ typedef struct hr_guard_options {
     int64_t interval_ns;         /* 1 s at rest, faster near the limit; at least 1 ms, less is taken for that; negative:
                                         no monitor thread */
     int64_t cleanup_interval_ns; /* 30 s: the janitor asks reclaimers for what is idle; negative: never */
-    int64_t purge_interval_ns;   /* at least between two purges of the allocator; negative: never purge. 0: 1 s,
-                                        and as often as a twentieth of the time allows while degraded or worse and the
-                                        allocator keeps much of what relief gave back, and where a charge would be refused
-                                        for that; for a large charge (128 KiB) at once */
+    int64_t purge_interval_ns;   /* at least between two purges of the allocator; negative: never purge. 0: 1 s, and as
+                                    often as a twentieth of the time allows while degraded or worse and the allocator
+                                    keeps much of what relief gave back, and where a charge would be refused for that;
+                                    for a large charge (128 KiB) at once */
     uint64_t reserve_bytes;      /* emergency reserve, resident until critical; default none */
     uint64_t degraded_request_bytes; /* 1,024: the largest request served when degraded; HR_NONE: any */
     bool refuse_until_recovered;     /* where relief did not get use below recover_below: critical until it is; else
@@ -130,13 +131,14 @@ typedef struct hr_guard_options {
     hr_level_fn *on_level;
     void *context; /* for on_level */
 
-    /* 256 KiB: what history takes in all, resident from the start (report.h). HR_NONE: no tiers, and the last records and
-     * events alone, some 35 KiB. */
+    /* 256 KiB: what history takes in all, resident from the start (report.h). HR_NONE: no tiers, and the last records
+     * and events alone, some 35 KiB. */
     uint64_t history_bytes;
 
-    /* A file to which samples and events are appended: readable after SIGKILL, also by `headroom report FILE`. When it is
-     * half as large as history_file_bytes (16 MiB by default, 64 KiB at least) it becomes FILE.1, and a new one begins.
-     * One process writes a file at a time. A disk that is full is said (hr_history_file_read()) and not fatal. */
+    /* A file to which samples and events are appended: readable after SIGKILL, also by `headroom report FILE`. When it
+     * is half as large as history_file_bytes (16 MiB by default, 64 KiB at least) it becomes FILE.1, and a new one
+     * begins. One process writes a file at a time. A disk that is full is said (hr_history_file_read()) and not
+     * fatal. */
     const char *history_file;
     uint64_t history_file_bytes;
 
@@ -144,10 +146,10 @@ typedef struct hr_guard_options {
      * open: without it each would grant what all of them see free. Negative: this process counts for itself. */
     int share_lease;
 
-    /* A limit on the whole process: its anonymous resident memory, charged or not, as if a cgroup of that size were around
-     * it. It counts in the level, in what is granted, in reports and in the sentence that explains; a smaller limit of the
-     * kernel's still binds. 0: the environment variable HEADROOM_LIMIT, a size such as 512M or a share such as 80% of the
-     * smallest limit that is seen; HR_NONE: none, whatever the environment says. */
+    /* A limit on the whole process: its anonymous resident memory, charged or not, as if a cgroup of that size were
+     * around it. It counts in the level, in what is granted, in reports and in the sentence that explains; a smaller
+     * limit of the kernel's still binds. 0: the environment variable HEADROOM_LIMIT, a size such as 512M or a share
+     * such as 80% of the smallest limit that is seen; HR_NONE: none, whatever the environment says. */
     uint64_t process_limit_bytes;
 
     /* Look and tell, and do nothing: to see what a limiter would do before it is switched on. Nothing is refused, evicted
@@ -230,8 +232,8 @@ typedef struct hr_thresholds {
  */
 HR_API int hr_guard_thresholds(hr_guard *guard, hr_thresholds *ret_thresholds);
 
-/* Says figures in one line: "warning: 81.2 MiB of 100.0 MiB held (limit_bytes), budget 81.2 % full, rss 90.1 MiB, …". The
- * text is always written: terminated, and cut if it is too long; 512 bytes are enough.
+/* Says figures in one line: "warning: 81.2 MiB of 100.0 MiB held (limit_bytes), budget 81.2 % full, rss 90.1 MiB, …".
+ * The text is always written: terminated, and cut if it is too long; 512 bytes are enough.
  *
  * returns  0; -ENOBUFS if it was cut; -EINVAL without figures or a buffer
  * threads  any

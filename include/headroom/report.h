@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Reports: what happened. A guard's history, and its figures as text for people and programs.
  *
- * A guard keeps its last HR_HISTORY_RECORDS samples, its last HR_HISTORY_EVENTS events, and tiers: the smallest, largest
- * and mean use of every ledger by the second, the minute and the hour. All of it has a fixed room, which is taken when
- * the guard is made (hr_guard_options.history_bytes: 256 KiB by default, which is seven minutes of seconds, twelve
- * hours of minutes and two days of hours).
+ * A guard keeps its last HR_HISTORY_RECORDS samples, its last HR_HISTORY_EVENTS events, and tiers: the smallest,
+ * largest and mean use of every ledger by the second, the minute and the hour. All of it has a fixed room, which is
+ * taken when the guard is made (hr_guard_options.history_bytes: 256 KiB by default, which is seven minutes of seconds,
+ * twelve hours of minutes and two days of hours).
  *
  * Nothing here allocates: it all works when memory has run out.
  */
@@ -329,10 +329,10 @@ typedef struct hr_trend {
 
 /* Says what records show: growth with its uncertainty, what kind it is, and when the limit will be met.
  *
- * It reads the live ledger; one that is 0 throughout is absent, and then the resident set is read, or the cgroup. Use is
- * looked at by its low points in up to 60 stretches of time, so that what comes and goes does not count; their line is
- * that of Theil and Sen with Sen's interval of 95 % (src/report/fit.h has the sources), from the last change on. Leaks
- * are suspected only where the line is certain at 99.9 %, an hour old and half of the history, and has grown by a
+ * It reads the live ledger; one that is 0 throughout is absent, and then the resident set is read, or the cgroup. Use
+ * is looked at by its low points in up to 60 stretches of time, so that what comes and goes does not count; their line
+ * is that of Theil and Sen with Sen's interval of 95 % (src/report/fit.h has the sources), from the last change on.
+ * Leaks are suspected only where the line is certain at 99.9 %, an hour old and half of the history, and has grown by a
  * hundredth of the limit. The forecast is for the typical high point; its interval reaches from the highest one at the
  * steepest slope to the low ones at the flattest.
  *
@@ -355,8 +355,8 @@ HR_API HR_MUST_CHECK int hr_trend_compute(const hr_record *records, size_t count
 HR_API HR_MUST_CHECK int hr_trend_compute_buckets(const hr_bucket *buckets, size_t count, uint64_t limit_bytes,
                                                   hr_trend *ret_trend);
 
-/* Says what a guard's own history shows, against its limit of now: by the minute where there is half an hour of it, else
- * by the second, else by the sample.
+/* Says what a guard's own history shows, against its limit of now: by the minute where there is half an hour of it,
+ * else by the second, else by the sample.
  *
  * returns  0; -ENODATA; -EINVAL
  * threads  any
@@ -401,19 +401,18 @@ HR_API ssize_t hr_trend_format(const hr_trend *trend, char *buffer, size_t size)
  */
 HR_API ssize_t hr_report_explain(hr_guard *guard, const hr_refusal *refusal, char *buffer, size_t size);
 
-/* Writes a report of this moment to a descriptor: the figures, the trend, the 48 largest budgets, and in JSON and CSV of
- * history the last 60 seconds and minutes and all hours. It is written in pieces of some 4 KiB.
+/* Writes a report of this moment to a descriptor: the figures, the trend, the 48 largest budgets, and in JSON and CSV
+ * of history the last 60 seconds and minutes and all hours. It is written in pieces of some 4 KiB.
  *
- * returns  0; -EINVAL for an unknown format; -ENOTSUP for HR_HTML in a library that was built without npm, which bundles
- *          the page; the negative errno of write()
+ * returns  0; -EINVAL for an unknown format; -ENOTSUP for HR_HTML in a library that was built without npm, which
+ *          bundles the page; the negative errno of write()
  * threads  any; not from a reclaimer
  * memory   never allocates
  */
 HR_API int hr_report_write(hr_guard *guard, hr_format format, int fd);
 
-/* Formats that report into a buffer, as snprintf() does: always terminated, cut if it is too small. 16 KiB are enough for
- * a dozen budgets as text or OpenMetrics, 128 KiB for any JSON or CSV; a page takes up to
- * 2 MiB.
+/* Formats that report into a buffer, as snprintf() does: always terminated, cut if it is too small. 16 KiB are enough
+ * for a dozen budgets as text or OpenMetrics, 128 KiB for any JSON or CSV; a page takes up to 2 MiB.
  *
  * returns  the length that the whole report has; -EINVAL for an unknown format or no guard; -ENOTSUP as
  *          hr_report_write(); a NULL buffer is not written to
@@ -451,7 +450,8 @@ typedef struct hr_page {
 /* Writes a page as one HTML file, in pieces of some 4 KiB. Of more samples than points the least and the most of each
  * stretch are drawn.
  *
- * returns  0; -EINVAL; -ENOTSUP if the library was built without npm, which bundles the page; the negative errno of write()
+ * returns  0; -EINVAL; -ENOTSUP if the library was built without npm, which bundles the page; the negative errno of
+ *          write()
  * threads  any
  * memory   never allocates
  */

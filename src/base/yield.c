@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The list is only for what concerns all yielders at once, a level, a fork and the guard's end; whom to ask for memory, when
- * and for how much is relief's business, which has a list of its own.
+/* The list is only for what concerns all yielders at once, a level, a fork and the guard's end; whom to ask for memory,
+ * when and for how much is relief's business, which has a list of its own.
  *
  * Following a level may run the user's callbacks, which may make and free pools or read a report: the lock is not held
- * meanwhile. The next yielder is found by the order of the one before, since the list may change; and who removes one waits
- * for the calls of it that are running.
+ * meanwhile. The next yielder is found by the order of the one before, since the list may change; and who removes one
+ * waits for the calls of it that are running.
  */
 #include "base/yield.h"
 

@@ -12,7 +12,7 @@
 #include "base/fork.h"
 #include "base/level_word.h"
 
-/* The order in which they are asked, lowest first: what costs nobody anything, then what can be had again. A program's
+/* The order in which they are asked, lowest first: what costs nobody anything, then what can be made again. A program's
  * own reclaimers stand between and behind, by the priorities that it gives them. */
 enum {
     HRI_YIELD_IDLE = -1000000, /* free blocks of pools */
@@ -34,7 +34,7 @@ typedef struct hri_yielder {
     int priority;
     hr_budget *budget; /* where its memory is charged */
 
-    /* Gives back at least `want_bytes` if that is to be had before `deadline_ns` (CLOCK_MONOTONIC); 0 is the janitor,
+    /* Gives back at least `want_bytes` if that much is there before `deadline_ns` (CLOCK_MONOTONIC); 0 is the janitor,
      * who wants what is expired or idle. On any thread, one call at a time, with no lock of the library's held. Gives
      * the bytes freed; 0: nothing left to give. */
     uint64_t (*yield)(void *context, uint64_t want_bytes, int64_t deadline_ns);
@@ -43,8 +43,8 @@ typedef struct hri_yielder {
     uint64_t (*spare)(void *context);
 
     /* Follows the level, up and down, and while it is above normal at each of the monitor's samples, where it has not
-     * `changed`; NULL: it does not. On whatever thread has found it, several at once perhaps, with no lock of the library's
-     * held: it may run the user's callbacks. */
+     * `changed`; NULL: it does not. On whatever thread has found it, several at once perhaps, with no lock of the
+     * library's held: it may run the user's callbacks. */
     void (*level)(void *context, hr_level level, bool changed);
 
     /* Takes its locks through a fork; NULL: it has none. The tree's locks nest inside them. */

@@ -104,7 +104,7 @@ bool hri_demand_fits(const hri_demand *demand, hri_shortage *ret_shortage)
         return true;
     if (!hri_stock_is_out(top))
         return false;
-    hri_stock_drain(top);                      /* also where no drain can help: what a refusal says is left is exact */
+    hri_stock_drain(top);                      /* even where no drain can help: what a refusal says is left is exact */
     hri_section_collect(demand->budget->tree); /* after the drain: what was handed in late before it counts */
     return fits(demand, ret_shortage, &top);
 }

@@ -14,7 +14,8 @@
 #include "base/fork.h"
 #include "budget/budget.h"
 
-/* The accounts of all trees, read before the kernel's files: bytes that are touched in between count twice, not never. */
+/* The accounts of all trees, read before the kernel's files: bytes that are touched in between count twice, not
+ * never. */
 typedef struct hri_pending_accounts {
     uint64_t promised_bytes;
     uint64_t stocks_bytes;

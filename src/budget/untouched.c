@@ -169,7 +169,7 @@ static void turn(hri_shard *shard)
         set_link(shard->first, &shard->first);
 }
 
-/* Asks about a shard's, as far as `*most` goes. Gives whether that was all of them. */
+/* Asks about a shard's, `*most` of them at most. Gives whether that was all of them. */
 static bool measure(hri_shard *shard, int map, unsigned *most)
 {
     hri_inner_lock(&shard->lock);

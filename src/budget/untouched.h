@@ -41,8 +41,8 @@ typedef struct hri_untouched_node {
 
 void hri_untouched_fork(hri_fork moment);
 
-/* Says of bytes that were just charged that they are for a block of the list; and that it is in the list, or will not be.
- * Nobody reads in between that they are touched. */
+/* Says of bytes that were just charged that they are for a block of the list; and that it is in the list, or will not
+ * be. Nobody reads in between that they are touched. */
 void hri_untouched_expect(uint64_t bytes);
 void hri_untouched_arrive(uint64_t bytes);
 
@@ -53,9 +53,9 @@ void hri_untouched_remove(hri_untouched_node *node);
 /* How many bytes have no page, at most. Takes no lock. */
 uint64_t hri_untouched_bytes(void);
 
-/* Asks the kernel about what is in the list, those first that were not asked about for longest: HRI_UNTOUCHED_ASKED
- * at the most, so that it takes some milliseconds. Of these the bound is exact then, but for what changes meanwhile. One
- * system call for each (and each 4 MiB), some 5 ns for each page. One thread at a time. */
+/* Asks the kernel about what is in the list, those first that were not asked about for longest: HRI_UNTOUCHED_ASKED at
+ * the most, so that it takes some milliseconds. Of these the bound is exact then, except for what changes meanwhile.
+ * One system call for each (and each 4 MiB), some 5 ns for each page. One thread at a time. */
 #define HRI_UNTOUCHED_ASKED 8192u
 void hri_untouched_measure(void);
 

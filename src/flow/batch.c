@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A batch: an array that is filled at its end and handed on from its front.
  *
- * While on_flush has the first `flushing_count` items, others are added behind them; then those that were taken are moved
- * out. One flush runs at a time, so items leave in the order in which they came, and a flush that failed has changed
- * nothing.
+ * While on_flush has the first `flushing_count` items, others are added behind them; then those that were taken are
+ * moved out. One flush runs at a time, so items leave in the order in which they came, and a flush that failed has
+ * changed nothing.
  *
  * Locking: `lock` guards everything; on_flush runs without it. The duties' lock is taken under it.
  */

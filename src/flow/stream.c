@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The stream: slots that are filled and handed on.
  *
- * Its buffers are a byte pool of just as many as it has slots. A slot has one from when it is to be filled, and it goes back
- * into the pool when the thread that runs the stream has no use for it: there whoever is short of memory finds it.
+ * Its buffers are a byte pool of just as many as it has slots. A slot has one from when it is to be filled, and it goes
+ * back into the pool when the thread that runs the stream has no use for it: there whoever is short of memory finds it.
  *
- * A slot's buffer is filled until the splitter finds a chunk in it. What stands behind the chunk is the *rest*: it moves
- * to the front of the slot that is filled next. So every byte is in one slot at a time, in the order of the input, and a
- * stream that stops for want of anything but a callback has lost none.
+ * A slot's buffer is filled until the splitter finds a chunk in it. What stands behind the chunk is the *rest*: it
+ * moves to the front of the slot that is filled next. So every byte is in one slot at a time, in the order of the
+ * input, and a stream that stops for want of anything but a callback has lost none.
  *
  * Invariant: stream->offset is the offset of the rest's first byte, or of the next to be read.
  *

@@ -26,8 +26,8 @@ const char *hri_allocator_text(hri_allocator allocator);
 /* By what call it gives pages back; NULL: by none. */
 const char *hri_allocator_purge_text(hri_allocator allocator);
 
-/* What malloc most likely is in another process: by the libraries that it has mapped, of which it may not use each. Gives
- * 0, a negative errno where that cannot be read. */
+/* What malloc most likely is in another process: by the libraries that it has mapped, of which it may not use each.
+ * Gives 0, a negative errno where that cannot be read. */
 int hri_heap_find(const hri_site *site, hri_allocator *ret_allocator);
 
 /* Gives free pages back to the kernel. Can take long; the allocator is locked meanwhile. */

@@ -36,7 +36,7 @@ int hri_pages_populate(void *pages, size_t size);
  * errno, and they are as they were (-EINVAL: they are locked). */
 int hri_pages_decommit(void *pages, size_t size);
 
-/* Gives the pages back to the kernel and keeps their addresses. They read as zeros then, also where the kernel keeps
+/* Gives the pages back to the kernel and keeps their addresses. They read as zeros then, even where the kernel keeps
  * them since they are locked (mlockall()). `pages` is where a page begins. */
 void hri_pages_drop(void *pages, size_t size);
 

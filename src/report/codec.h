@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* History as bytes of a file: pure. A head of HRI_HEAD_BYTES, then entries of HRI_ENTRY_BYTES, all numbers little-endian:
+/* History as bytes of a file: pure. A head of HRI_HEAD_BYTES, then entries of HRI_ENTRY_BYTES, all numbers
+ * little-endian:
  *
  *     head    magic "HRHIST\r\n" · u32 version · u32 bytes of an entry · i64 wall_ns · zeros · u32 checksum of the rest
  *     entry   u32 checksum of the rest · u8 kind · u8 level · u8 from · u8 event · i64 session · i64 time_ns · i64 wall_ns
@@ -32,8 +33,8 @@ int hri_head_decode(const unsigned char head[HRI_HEAD_BYTES], unsigned *ret_vers
 
 void hri_entry_encode(const hr_history_entry *entry, unsigned char ret_bytes[HRI_ENTRY_BYTES]);
 
-/* Decodes an entry of a known version. Gives 0; -EBADMSG if it is damaged; -ENOMSG if it is whole and of a kind that is not
- * known. */
+/* Decodes an entry of a known version. Gives 0; -EBADMSG if it is damaged; -ENOMSG if it is whole and of a kind that is
+ * not known. */
 int hri_entry_decode(const unsigned char *bytes, unsigned version, hr_history_entry *ret_entry);
 
 uint32_t hri_crc32(const void *bytes, size_t size);

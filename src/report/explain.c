@@ -61,7 +61,7 @@ static void put_refusal(const hr_refusal *refusal, hri_text *text)
     hri_text_put(text, "; the level is ");
 }
 
-/* How what is held changes, as far as that is certain. */
+/* How the held bytes change, where that is certain. */
 static void put_change(const hr_trend *trend, hri_text *text)
 {
     double rate = trend->slope_bytes_per_s, size = rate < 0 ? -rate : rate;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One table names every figure of a guard once; the formats walk it. All names are ours and need no escaping, but for
- * limit_source, which may carry the path of a cgroup, and holder, which may carry the name of a budget.
+/* One table names every figure of a guard once; the formats walk it. All names are ours and need no escaping, except
+ * for limit_source, which may carry the path of a cgroup, and holder, which may carry the name of a budget.
  */
 #include "report/page.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* For people, at a terminal of 80 columns: the level, what explains it, the trend in words, a sparkline of each ledger, who
- * holds most, and every figure. */
+/* For people, at a terminal of 80 columns: the level, what explains it, the trend in words, a sparkline of each ledger,
+ * who holds most, and every figure. */
 #include "report/format.h"
 #include "report/refused.h"
 
@@ -246,7 +246,7 @@ static void put_level(const hri_report *report, hri_text *text)
     }
 }
 
-/* Which requests were refused, as far as history goes back. */
+/* Which requests were refused, within the history. */
 static void put_refused(hri_history *history, hri_text *text)
 {
     char sentence[1536];

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The page: one HTML file with its data in it. web/ has the page itself, which the build bundles into constants; this room
- * puts the data between them, as JSON that web/src/data.js reads.
+/* The page: one HTML file with its data in it. web/ has the page itself, which the build bundles into constants; this
+ * room puts the data between them, as JSON that web/src/data.js reads.
  *
- * A run is a table of rows, one for each sample, and its columns share one time. Where there are more rows than points may
- * be drawn, they are taken together in stretches of equal number: of each stretch and column stay the least and the most
- * value, in the order in which they were. So peaks stay, and so does the way from one to the next. */
+ * A run is a table of rows, one for each sample, and its columns share one time. Where there are more rows than points
+ * may be drawn, they are taken together in stretches of equal number: of each stretch and column stay the least and the
+ * most value, in the order in which they were. So peaks stay, and so does the way from one to the next. */
 #ifndef HRI_REPORT_PAGE_H
 #define HRI_REPORT_PAGE_H
 
@@ -29,13 +29,13 @@ typedef struct hri_page_bundle {
 
 extern const hri_page_bundle hri_page;
 
-/* So many points of a series a page has at most. */
+/* The most points of a series that a page has. */
 #define HRI_PAGE_POINTS 4000
 
 /* And a page that asks again each second. */
 #define HRI_PAGE_LIVE_POINTS 1000
 
-/* The columns of a row, but for its time; page.c names them. */
+/* The columns of a row, except for its time; page.c names them. */
 typedef enum hri_page_column {
     HRI_PAGE_LEVEL,
     HRI_PAGE_USE,   /* of the ledger that binds */

@@ -18,7 +18,7 @@ typedef struct hri_bucket {
     int64_t time_ns; /* of its first sample */
     int64_t wall_ns;
     uint64_t relieved_bytes;
-    uint32_t refusals; /* as far as 32 bits reach, as the counts below */
+    uint32_t refusals; /* at most what 32 bits hold, as the counts below */
     uint32_t refusals_by_level;
     uint32_t would_have_refused;
     uint32_t reliefs;

@@ -3,8 +3,8 @@
  * for that one.
  *
  * A flight is on the stack of who loads, a waiter on the stack of who waits; both are in the shard's lists, under its
- * lock. Who lands hands the entry to each waiter, borrowed for it, and forgets them; a waiter that gives up takes itself
- * out. So nothing is allocated for it, and a waiter never looks at a flight that has landed.
+ * lock. Who lands hands the entry to each waiter, borrowed for it, and forgets them; a waiter that gives up takes
+ * itself out. So nothing is allocated for it, and a waiter never looks at a flight that has landed.
  */
 #include "store/cache.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Values that are written in place: an entry is made in no shard, borrowed by its writer, and put into its shard when it is
- * whole. It is charged, and counted among the cache's bytes, from the first of the two steps on.
+/* Values that are written in place: an entry is made in no shard, borrowed by its writer, and put into its shard when
+ * it is whole. It is charged, and counted among the cache's bytes, from the first of the two steps on.
  *
  * Nobody else has a pointer to a reserved entry, so its state, its size and its address may change without a lock.
  */

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* How much a cache may hold, and how it gives back.
  *
- * While the level is normal it may grow up to max_bytes. From warning on each put first evicts its own bytes, or as many
- * of them as would lift use above where warning began: what evictions have freed beyond what they had to, entries being
- * of different sizes, is there for the next ones, or the cache would get smaller with each put. Once it had to give, it
- * is held to what was left, and in normal times that rises by a step in each interval, until it is where it was before:
- * else it would take back at once what was freed for somebody else.
+ * While the level is normal it may grow up to max_bytes. From warning on each put first evicts its own bytes, or as
+ * many of them as would lift use above where warning began: what evictions have freed beyond what they had to, entries
+ * being of different sizes, is there for the next ones, or the cache would get smaller with each put. Once it had to
+ * give, it is held to what was left, and in normal times that rises by a step in each interval, until it is where it
+ * was before: else it would take back at once what was freed for somebody else.
  *
  * `bytes` counts what is coming too, so that puts at the same time do not all find the same room.
  */

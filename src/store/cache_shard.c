@@ -18,7 +18,7 @@
 #include <stdlib.h>
 
 #define SEEN_TO_STAY 2 /* in the small queue */
-#define SMALL_PARTS 10 /* one of so many parts is the small queue's */
+#define SMALL_PARTS 10 /* one of this many parts is the small queue's */
 
 /* How many entries are given another round in search of one to evict; then the oldest goes, whatever it was. */
 #define LOOKS_MAX 256
@@ -95,7 +95,7 @@ static void ghost_put(hri_cache_ghosts *ghosts, struct hri_cache_ghost ghost)
     *oldest = ghost;
 }
 
-/* Makes room for as many ghosts as the main queue has entries, as far as that is granted. */
+/* Makes room for as many ghosts as the main queue has entries, or as many as are granted. */
 static void ghosts_fit(hri_cache_shard *shard)
 {
     hri_cache_ghosts *ghosts = &shard->ghosts, larger = *ghosts;

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A shard's table: chains of entries in buckets, found by the lower bits of the hash.
  *
- * A table is an array: two words of its own, then a power of two of buckets. The first one lies in the shard, so an entry
- * can always be added: an upload that is whole is never lost for want of a table. A table grows when it has as many
- * entries as buckets. Where no memory is granted for a larger one, chains get longer, and it is asked for again after
- * DENIED_ADDS entries. A table that becomes empty is given back.
+ * A table is an array: two words of its own, then a power of two of buckets. The first one lies in the shard, so an
+ * entry can always be added: an upload that is whole is never lost for want of a table. A table grows when it has as
+ * many entries as buckets. Where no memory is granted for a larger one, chains get longer, and it is asked for again
+ * after DENIED_ADDS entries. A table that becomes empty is given back.
  *
- * All changes are made under the shard's lock. Readers follow the chains without it, so each step leaves chains that end,
- * and a table that is no longer used is freed when no reader looks into it. Tables are charged without relief, which
- * would come back here.
+ * All changes are made under the shard's lock. Readers follow the chains without it, so each step leaves chains that
+ * end, and a table that is no longer used is freed when no reader looks into it. Tables are charged without relief,
+ * which would come back here.
  */
 #include "store/cache.h"
 

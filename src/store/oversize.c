@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A hash table of the addresses, chained through what stands before each block. It doubles when there are as many blocks as
- * buckets; where there is no memory for that, chains get longer.
+/* A hash table of the addresses, chained through what stands before each block. It doubles when there are as many
+ * blocks as buckets; where there is no memory for that, chains get longer.
  */
 #include "store/oversize.h"
 

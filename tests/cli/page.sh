@@ -29,7 +29,7 @@ head -c 100 "$work/file.html" | grep -q '<!doctype html>' || bad "it is no HTML"
 for licence in uplot d3-hierarchy; do
     grep -q "^$licence [0-9]" "$work/file.html" || bad "the licence of $licence is missing"
 done
-# Nothing in it points elsewhere, but for links in comments of licences.
+# Nothing in it points elsewhere, except for links in comments of licences.
 ! grep -oE '(src|href|action)="[^"]*"' "$work/file.html" | grep -v '"data:,"' || bad "the above points outside"
 
 browser=$(command -v chromium || command -v chromium-browser || command -v google-chrome || true)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# headroom run at real limits: who is ended and how, what sleeps and goes on, whole trees, and that the kernel kills nobody.
-# Each case stands in a cgroup of its own (version 1) whose limit is the kernel's.
+# headroom run at real limits: who is ended and how, what sleeps and goes on, whole trees, and that the kernel kills
+# nobody. Each case stands in a cgroup of its own (version 1) whose limit is the kernel's.
 #
 # shellcheck disable=SC2016 # what is in single quotes is for another shell
 # shellcheck disable=SC2317 # what a trap calls looks unreachable

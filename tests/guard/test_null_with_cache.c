@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Each public call with each of its pointers NULL: it answers as its header says, and crashes nowhere. A call that stands in
- * src/headroom.map and not here fails the last test. HEADROOM_SOURCE_DIR is where that is.
+/* Each public call with each of its pointers NULL: it answers as its header says, and crashes nowhere. A call that
+ * stands in src/headroom.map and not here fails the last test. HEADROOM_SOURCE_DIR is where that is.
  */
 #define HR_NO_INLINE 1
 #include "support/cmocka.h"

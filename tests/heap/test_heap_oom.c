@@ -26,7 +26,7 @@ static void decommitted(void *context, uint64_t bytes)
     given_back += bytes;
 }
 
-/* Sizes of all kinds, so many that there is a new segment in each run; what is idle goes back each time, so that all
+/* Sizes of all kinds, as many that there is a new segment in each run; what is idle goes back each time, so that all
  * of it is committed again. */
 static void get_and_put(void *context)
 {

@@ -162,8 +162,8 @@ static void the_longest_fits(void **state)
     assert_true(strlen(buffer) < sizeof buffer - 1);
 }
 
-/* Regression: of 100 KiB that had been there for ten seconds, "growing by 158.1 MiB/s" was said right after a burst, and
- * "shrinking by 50.3 KiB/s" later, while the trend said 0. */
+/* Regression: of 100 KiB that had been there for ten seconds, "growing by 158.1 MiB/s" was said right after a burst,
+ * and "shrinking by 50.3 KiB/s" later, while the trend said 0. */
 static void a_burst_is_no_rate(void **state)
 {
     (void)state;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Histories on disk: whole after a kill at any byte, bounded, one writer, and honest about full disks and foreign files. */
+/* Histories on disk: whole after a kill at any byte, bounded, one writer, and honest about full disks and foreign
+ * files. */
 #include "support/cmocka.h"
 
 #include "report/codec.h"
@@ -450,8 +451,8 @@ static void a_filled_file_system_is_in_every_report(void **state)
     assert_int_equal(umount2(folder, MNT_DETACH), 0);
 }
 
-/* A limit on files' size stands for the disk that is full: nothing that is in the file is lost, and what the rings still
- * hold is written once there is room again. */
+/* A limit on files' size stands for the disk that is full: nothing that is in the file is lost, and what the rings
+ * still hold is written once there is room again. */
 static void a_full_disk_is_said_and_survived(void **state)
 {
     (void)state;

@@ -90,8 +90,8 @@ static void their_refusals_are_counted(void **state)
     assert_int_equal(read_pool().unpooled, 0);
 }
 
-/* A put that is inlined knows the pool's own blocks by their marks, so a large one slows no other put down. Debug builds inline
- * nothing: the place is 0 in them. */
+/* A put that is inlined knows the pool's own blocks by their marks, so a large one slows no other put down. Debug
+ * builds inline nothing: the place is 0 in them. */
 static void puts_stay_fast_while_some_are_out(void **state)
 {
     (void)state;

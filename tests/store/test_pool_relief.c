@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Pools among others that yield: what a cache lets go of waits in a pool, and is free only when the pool has given it back
- * too. And what the janitor leaves. */
+/* Pools among others that yield: what a cache lets go of waits in a pool, and is free only when the pool has given it
+ * back too. And what the janitor leaves. */
 #include "support/cmocka.h"
 
 #include "base/assert.h"
@@ -37,7 +37,7 @@ static uint64_t cost(void)
     return figures.in_use_bytes / figures.in_use;
 }
 
-/* Keeps a buffer in the cache; false if there is none to be had. */
+/* Keeps a buffer in the cache; false if there is none. */
 static bool keep_one(unsigned number)
 {
     char key[16];
@@ -81,8 +81,8 @@ static uint64_t used(void)
     return figures.used_bytes;
 }
 
-/* Before, pools were asked first and once: what the cache gave back lay in one, charged, and the next round of relief had
- * the cache give as much again. */
+/* Before, pools were asked first and once: what the cache gave back lay in one, charged, and the next round of relief
+ * had the cache give as much again. */
 static void relief_reaches_what_a_cache_let_go_into_a_pool(void **state)
 {
     (void)state;
@@ -116,8 +116,8 @@ static void use_many_and_put_them_back(void)
         hr_byte_pool_put(pool, blocks[i]);
 }
 
-/* What was taken and put since its last visit is the working set, also where figures are read before it, and where there
- * are no magazines. */
+/* What was taken and put since its last visit is the working set, even where figures are read before it, and where
+ * there are no magazines. */
 static void the_janitor_leaves_what_was_needed(void **state)
 {
     (void)state;

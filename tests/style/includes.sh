@@ -24,8 +24,8 @@ BEGIN {
     may["store"] = "base os heap budget alloc store"
     may["flow"] = "base os heap budget alloc store flow"
     may["report"] = "base os budget gauge report"
-    # Public headers belong to the room that they are the face of. guard.h, survey.h and base.h are types and declarations
-    # that need nothing else, so every room but base may name a guard.
+    # Public headers belong to the room that they are the face of. guard.h, survey.h and base.h are types and
+    # declarations that need nothing else, so every room but base may name a guard.
     face["base"] = "base"
     face["guard"] = "base"
     face["survey"] = "base"

@@ -2,10 +2,12 @@
 """The words around the code: line length, phrases that are not to be used, and the length of sentences.
 
     words.py TREE       prints each offence as PATH:LINE: text, and ends with 1 if there is one
+    words.py TREE list  prints what tests/style/words.excused would have to be
 
 Prose is the comments of sources and scripts, the paragraphs of documents, and the text of man pages. Code, tables and
-headings are no prose. A file that is named in tests/style/words.excused may have long sentences. It was there before
-the rule, and leaves the list once it has none.
+headings are no prose. Four rules: columns, phrases, subjects and sentences. A file that was there before them may be
+named in tests/style/words.excused, with the rules that it still breaks: the list may shrink, and a rule that a file
+keeps by now has to leave it.
 """
 import pathlib
 import re
@@ -30,7 +32,6 @@ DENIED = [
     (r"\b(?:may|can|could|to) be had\b", "is available"),
     (r"\bthe same of\b", "repeat the noun"),
     (r"\bspoken for\b", "granted"),
-    (r"\b(?:is|are|was|were) (?:said|told) to\b", "name who says it"),
     (r"\blimits? (?:is|are|was|were) met\b", "a limit hit: a charge was refused by this limit"),
     (r"\bfrom there on also\b", "from then on"),
 ]
@@ -39,12 +40,19 @@ NOUN = re.compile(r"^(What|Who|Whoever)\b(?! (?:if|about)\b)")
 END = re.compile(r"[.!?](?:[\"')\]]*)(?=\s|$)")
 
 bad = False
+broken = {}   # rules by file, whether excused or not
+excused = {}  # the same, from the list
 
 
-def complain(path, number, text):
+def complain(path, number, text, rule=None):
     global bad
+    if rule:
+        broken.setdefault(str(path), set()).add(rule)
+        if rule in excused.get(str(path), ()):
+            return
     bad = True
-    print(f"{path}:{number}: {text}")
+    if sys.argv[2:] != ["list"]:
+        print(f"{path}:{number}: {text}")
 
 
 def comment_paragraphs(rows):
@@ -153,56 +161,51 @@ def kind_of(path):
 def check_lines(path, text):
     for number, line in enumerate(text.split("\n"), 1):
         if len(line) > COLUMNS and not (path.suffix == ".md" and line.lstrip().startswith("|")):
-            complain(path, number, f"{len(line)} columns: {COLUMNS} at most")
+            complain(path, number, f"{len(line)} columns: {COLUMNS} at most", "columns")
 
 
-def check_prose(path, paragraphs, excused):
-    """The number of sentences that are too long."""
-    count = 0
+def check_prose(path, paragraphs):
     for number, text in paragraphs:
         text = re.sub(r"`[^`]*`", "CODE", text)
         text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", text)
         for pattern, instead in DENIED:
             match = re.search(pattern, text, re.I)
             if match:
-                complain(path, number, f"\"{match.group(0)}\" is not plain: {instead}")
+                complain(path, number, f"\"{match.group(0)}\" is not plain: {instead}", "phrases")
         at = 0
         for end in list(END.finditer(text)) + [None]:
             sentence = text[at : end.end() if end else len(text)].strip()
             at = end.end() if end else len(text)
             words = [word for word in sentence.split() if re.search(r"\w", word)]
+            begins = " ".join(words[:5])
             if NOUN.match(sentence) and sentence[-1:] != "?" and len(words) > 3:
-                complain(path, number, f"\"{' '.join(words[:4])} …\" names no subject: say which thing or which thread")
+                complain(path, number, f"\"{begins} …\" names no subject: say which thing or which thread", "subjects")
             if len(words) > WORDS:
-                count += 1
-                if not excused:
-                    complain(path, number, f"a sentence of {len(words)} words, {WORDS} at most: "
-                                           f"\"{' '.join(words[:6])} …\"")
-    return count
+                complain(path, number, f"a sentence of {len(words)} words, {WORDS} at most: \"{begins} …\"", "sentences")
 
 
 def main(tree):
-    excused_path = pathlib.Path(tree) / "tests/style/words.excused"
-    excused = set()
-    if excused_path.exists():
-        excused = {line.strip() for line in excused_path.read_text().split("\n") if line and line[0] != "#"}
+    path = pathlib.Path(tree) / "tests/style/words.excused"
+    for line in path.read_text().split("\n") if path.exists() else []:
+        if line and line[0] != "#":
+            excused[line.split()[0]] = set(line.split()[1:])
     files = [path for path in pathlib.Path(tree).glob("*") if path.is_file()]
     for folder in FOLDERS:
         files += [path for path in (pathlib.Path(tree) / folder).rglob("*") if path.is_file()]
-    seen = set()
     for path in sorted(files):
         name = path.relative_to(tree)
         kind = kind_of(name)
-        if not kind or NOT_OURS.search(str(name)):
-            continue
-        seen.add(str(name))
-        text = path.read_text()
-        check_lines(name, text)
-        long_ones = check_prose(name, kind(text), str(name) in excused)
-        if str(name) in excused and not long_ones:
-            complain("tests/style/words.excused", 1, f"{name} has no long sentence any more: take it out")
-    for name in sorted(excused - seen):
-        complain("tests/style/words.excused", 1, f"{name} is not there any more: take it out")
+        if kind and not NOT_OURS.search(str(name)):
+            text = path.read_text()
+            check_lines(name, text)
+            check_prose(name, kind(text))
+    if sys.argv[2:] == ["list"]:
+        for name, rules in sorted(broken.items()):
+            print(name, *sorted(rules))
+        return 0
+    for name, rules in sorted(excused.items()):
+        for rule in sorted(rules - broken.get(name, set())):
+            complain("tests/style/words.excused", 1, f"{name} keeps the rule of {rule} by now: take that out")
     return 1 if bad else 0
 
 

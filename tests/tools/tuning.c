@@ -3,9 +3,9 @@
  *
  *     cage 64MiB 60 tuning [NAME=VALUE]...      NAME: warn_at … dwell_ms, request_bytes, plain, large_bytes
  *
- * Requests come every millisecond and hold their memory for 100 to 500 ms; together they want three times the limit. With
- * plain=1 they are hr_alloc()ed, else admitted first. It says which share of the limit the requests held on average in
- * the last two thirds of the run, which share of them was refused, and how often the level changed. */
+ * Requests come every millisecond and hold their memory for 100 to 500 ms; together they want three times the limit.
+ * With plain=1 they are hr_alloc()ed, else admitted first. It says which share of the limit the requests held on
+ * average in the last two thirds of the run, which share of them was refused, and how often the level changed. */
 #include <errno.h>
 #include <headroom/headroom.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A guard's page, live over HTTP. A library of its own (-lheadroom-http, headroom::http) on GNU libmicrohttpd, so that the
- * others need no web server.
+/* A guard's page, live over HTTP. A library of its own (-lheadroom-http, headroom::http) on GNU libmicrohttpd, so that
+ * the others need no web server.
  *
  *     hr_http *http;
  *     int error = hr_http_start(guard, &(hr_http_options){.address = "127.0.0.1:9464"}, &http);
@@ -18,9 +18,9 @@
  * localhost, an address, or the host that it listens on: so no web page can reach it by a name of its own that it makes
  * point here. A request of another origin is refused.
  *
- * What answers take is charged to a budget "http" from the start and touched: it answers at critical too. Two long answers
- * are sent at a time, to sixteen connections; further ones are 503 with Retry-After. After a fork the server is the parent's
- * alone: the child must not call hr_http_stop().
+ * What answers take is charged to a budget "http" from the start and touched: it answers at critical too. Two long
+ * answers are sent at a time, to sixteen connections; further ones are 503 with Retry-After. After a fork the server is
+ * the parent's alone: the child must not call hr_http_stop().
  */
 #ifndef HEADROOM_HTTP_H
 #define HEADROOM_HTTP_H
@@ -35,8 +35,8 @@ extern "C" {
 /* The shortest token. */
 #define HR_HTTP_TOKEN_BYTES 16
 
-/* Where answers come from if not from a guard. Each is called on the server's thread. The first two format as snprintf()
- * does; a negative errno of theirs is answered by 500. */
+/* Where answers come from if not from a guard. Each is called on the server's thread. The first two format as
+ * snprintf() does; a negative errno of theirs is answered by 500. */
 typedef struct hr_http_source {
     ssize_t (*page_data)(void *context, char *buffer, size_t size); /* JSON, as hr_page_format() gives it */
     ssize_t (*metrics)(void *context, char *buffer, size_t size);   /* OpenMetrics */
@@ -55,8 +55,8 @@ typedef struct hr_http hr_http;
 
 /* Starts a thread that serves. The guard may be NULL where there is a source; then nothing is charged.
  *
- * returns  0; -EINVAL for an address that is none, a token that is too short, or neither guard nor source; -EACCES for an
- *          address beyond loopback without a token; -EDQUOT if the guard has no room for the reserve; -EADDRINUSE,
+ * returns  0; -EINVAL for an address that is none, a token that is too short, or neither guard nor source; -EACCES for
+ *          an address beyond loopback without a token; -EDQUOT if the guard has no room for the reserve; -EADDRINUSE,
  *          -EADDRNOTAVAIL, -ENOMEM, -EAGAIN, -EMFILE …
  * threads  any
  * memory   allocates
