@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Charged blocks of 64 bytes, and of 16 KiB that are filled, beside the same from glibc and from whatever allocators are installed. hr_alloc() stands
- * on this process's malloc, so what is above glibc's figure is the price of the account.
+/* Charged blocks of 64 bytes, and of 16 KiB that are filled, beside the same from glibc and from whatever allocators
+ * are installed. hr_alloc() stands on this process's malloc, so what is above glibc's figure is the price of the
+ * account.
  */
 #include "bench.h"
 #include "heaps.h"

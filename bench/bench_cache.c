@@ -94,8 +94,8 @@ static void read_theirs(void *context, unsigned thread, uint64_t count)
     bench_require(found, "lru_map_get");
 }
 
-/* The same few keys on all threads, or others on each: if a hit writes no memory that another thread reads, both take the
- * same time. `apart` is how far their keys are apart. */
+/* The same few keys on all threads, or others on each: if a hit writes no memory that another thread reads, both take
+ * the same time. `apart` is how far their keys are apart. */
 #define HOT_KEYS 16
 
 static void read_hot(void *apart, unsigned thread, uint64_t count)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How long it takes to take back what other threads have in stock: while they run, and while they sleep. Reading a budget
- * does just that.
+/* How long it takes to take back what other threads have in stock: while they run, and while they sleep. Reading a
+ * budget does just that.
  */
 #include "bench.h"
 

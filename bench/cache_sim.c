@@ -27,7 +27,7 @@
 struct node {
     uint32_t older, newer;
     uint8_t queue; /* 0: in none */
-    uint8_t seen;  /* how often it was asked for, as far as the method counts */
+    uint8_t seen;  /* how often it was asked for, up to what the method counts */
 };
 
 struct queue {

@@ -16,7 +16,7 @@ struct trace {
     double scanned;        /* share of requests that belong to scans: runs of objects that nobody else asks for */
     uint32_t scan_objects; /* how long one is */
     double once;           /* share of requests for objects that are asked for once */
-    uint32_t shift_every;  /* after so many requests a part of the popular objects is replaced; 0: never */
+    uint32_t shift_every;  /* a part of the popular objects is replaced after this many requests; 0: never */
 };
 
 extern const struct trace traces[];

@@ -10,8 +10,8 @@
 
 typedef int zlib_uncompress(uint8_t *to, unsigned long *size, const uint8_t *from, unsigned long length);
 
-/* A function of zlib's by its name; NULL where there is no zlib. It is loaded by those who need it: linked, it would count
- * as memory of all. */
+/* A function of zlib's by its name; NULL where there is no zlib. It is loaded by those who need it: linked, it would
+ * count as memory of all. */
 void *zlib_function(const char *name);
 
 /* Writes the records; nothing without zlib. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A peer of streams: counts the lines of its standard input, read by io_uring as fast as that can be: a registered file,
- * registered buffers, and the next reads under way while a buffer is counted. Of what cannot seek one read is under way, since
- * the kernel does not promise the order of two.
+/* A peer of streams: counts the lines of its standard input, read by io_uring as fast as that can be: a registered
+ * file, registered buffers, and the next reads under way while a buffer is counted. Of what cannot seek one read is
+ * under way, since the kernel does not promise the order of two.
  */
 #include "bench.h"
 #include "flow_lines.h"

@@ -9,7 +9,7 @@ typedef struct bench_heap {
     const char *name;
     void *(*allocate)(size_t size);
     void (*release)(void *block);
-    void (*purge)(void); /* gives free pages back to the kernel, as far as it can be asked to */
+    void (*purge)(void); /* gives free pages back to the kernel, if it can be asked to */
 } bench_heap;
 
 /* This process's own malloc first, then what is installed; what is not is said by bench_missing().

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What people write themselves: a table of uthash and a lock, the least recently used goes first. The peer of hr_cache. */
+/* What people write themselves: a table of uthash and a lock, the least recently used goes first. The peer of
+ * hr_cache. */
 #ifndef BENCH_LRU_MAP_H
 #define BENCH_LRU_MAP_H
 

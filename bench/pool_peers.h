@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Peers of the pools that are programs of their own and time themselves: Go's sync.Pool, compiled where Go is installed;
- * DPDK's rte_mempool (pool_dpdk.c), built where DPDK was when headroom was configured.
+/* Peers of the pools that are programs of their own and time themselves: Go's sync.Pool, compiled where Go is
+ * installed; DPDK's rte_mempool (pool_dpdk.c), built where DPDK was when headroom was configured.
  */
 #ifndef BENCH_POOL_PEERS_H
 #define BENCH_POOL_PEERS_H
 
 #include <stdbool.h>
 
-/* Makes ready a peer; false, and said by bench_missing(), where it is not to be had. */
+/* Makes ready a peer; false, and said by bench_missing(), where it is not there. */
 bool bench_pool_go(void);
 bool bench_pool_dpdk(void);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The doctor's report for people, who paste it into bug reports: 80 columns, but for paths that are longer, and no
+/* The doctor's report for people, who paste it into bug reports: 80 columns, except for paths that are longer, and no
  * colours unless it is a terminal that wants them. Names of cgroups come from others, so what is no printable character
  * does not reach the terminal. */
 #include "cli.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* headroom doctor --watch: a survey a second, a line each. At a terminal a line takes the place of the one before it; in a
- * pipe or a file each stays. */
+/* headroom doctor --watch: a survey a second, a line each. At a terminal a line takes the place of the one before it;
+ * in a pipe or a file each stays. */
 #define _GNU_SOURCE
 #include "cli.h"
 

@@ -26,6 +26,9 @@ static const struct column {
     {"refusals", offsetof(hr_record, refusals)},
     {"refusals_degraded", offsetof(hr_record, refusals_degraded)},
     {"refusals_critical", offsetof(hr_record, refusals_critical)},
+    {"would_have_refused", offsetof(hr_record, would_have_refused)},
+    {"would_have_refused_degraded", offsetof(hr_record, would_have_refused_degraded)},
+    {"would_have_refused_critical", offsetof(hr_record, would_have_refused_critical)},
 };
 
 #define COLUMNS (sizeof columns / sizeof *columns)
@@ -73,19 +76,24 @@ static void put_record(const hr_record *record, FILE *out)
 
 static void put_event(const hr_event *event, FILE *out)
 {
-    static const char *const kinds[] = {"level", "relief", "purge", "refusals"};
     fprintf(out,
             "{\"time_ns\": %" PRId64 ", \"wall_ns\": %" PRId64
             ", \"kind\": \"%s\", \"from\": \"%s\", \"to\": \"%s\", \"freed_bytes\": %" PRIu64 ", ",
-            event->time_ns, event->wall_ns, kinds[event->kind], hr_level_text(event->from), hr_level_text(event->to),
-            event->freed_bytes);
+            event->time_ns, event->wall_ns, hr_event_kind_text(event->kind), hr_level_text(event->from),
+            hr_level_text(event->to), event->freed_bytes);
     put_decision(event->use, event->decided_by, out);
-    if (event->kind == HR_EVENT_REFUSALS) {
+    if (event->kind == HR_EVENT_REFUSALS || event->kind == HR_EVENT_WOULD_REFUSE) {
         fputs(", \"budget\": ", out);
         put_name(event->budget, out);
         fprintf(out, ", \"refused_by_limit\": %" PRIu64 ", \"refused_by_level\": %" PRIu64 ", \"span_ns\": %" PRId64,
                 event->refused_by_limit, event->refused_by_level, event->span_ns);
     }
+    if (event->kind == HR_EVENT_ACTION) {
+        fputs(", \"action\": ", out);
+        put_name(event->budget, out);
+    }
+    if (event->kind == HR_EVENT_KERNEL_KILL)
+        fprintf(out, ", \"kills\": %" PRIu64, event->kills);
     fputc('}', out);
 }
 

@@ -156,15 +156,29 @@ static void put_level(const hr_event *event, FILE *out)
 static void put_spell(const hr_event *event, FILE *out)
 {
     unsigned long long by_limit = event->refused_by_limit, by_level = event->refused_by_level;
+    const char *verb = event->kind == HR_EVENT_REFUSALS ? "refused" : "would have been refused";
     fputs(*event->budget ? "budget \"" : "other budgets: ", out);
     for (const char *at = event->budget; *at; at++)
         fputc(iscntrl((unsigned char)*at) ? '?' : *at, out);
     fputs(*event->budget ? "\": " : "", out);
     if (by_level)
-        fprintf(out, "%llu refused by level%s", by_level, by_limit ? ", " : "");
+        fprintf(out, "%llu %s by level%s", by_level, verb, by_limit ? ", " : "");
     if (by_limit)
-        fprintf(out, "%llu refused by its limit", by_limit);
+        fprintf(out, "%llu %s by its limit", by_limit, verb);
     fprintf(out, " within %.0f s\n", (double)event->span_ns / 1e9);
+}
+
+/* What `headroom run` did, or the kernel. */
+static void put_deed(const hr_event *event, FILE *out)
+{
+    if (event->kind == HR_EVENT_KERNEL_KILL) {
+        fprintf(out, "the kernel had killed %llu by then\n", (unsigned long long)event->kills);
+        return;
+    }
+    fputs("headroom run: ", out);
+    for (const char *at = event->budget; *at; at++)
+        fputc(iscntrl((unsigned char)*at) ? '?' : *at, out);
+    fputc('\n', out);
 }
 
 static void put_events(const struct history *history, FILE *out)
@@ -180,8 +194,13 @@ static void put_events(const struct history *history, FILE *out)
         fprintf(out, "  %s  ", write_date(event->wall_ns, date));
         if (event->kind == HR_EVENT_LEVEL)
             put_level(event, out);
-        else if (event->kind == HR_EVENT_REFUSALS)
+        else if (event->kind == HR_EVENT_REFUSALS || event->kind == HR_EVENT_WOULD_REFUSE)
             put_spell(event, out);
+        else if (event->kind == HR_EVENT_ACTION || event->kind == HR_EVENT_KERNEL_KILL)
+            put_deed(event, out);
+        else if (event->kind == HR_EVENT_WOULD_RELIEVE)
+            fprintf(out, "relief would have been asked for %s\n",
+                    hr_size_format(event->freed_bytes, size, sizeof size));
         else
             fprintf(out, "%s gave back %s\n", event->kind == HR_EVENT_RELIEF ? "relief" : "a purge",
                     hr_size_format(event->freed_bytes, size, sizeof size));

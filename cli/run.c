@@ -19,6 +19,7 @@ enum key {
     REPORT,
     QUIET,
     SUMMARY,
+    HTTP,
 };
 
 static const struct argp_option known[] = {
@@ -41,6 +42,11 @@ static const struct argp_option known[] = {
     {"observe", OBSERVE, NULL, 0, "look and tell what would be done, and do nothing", 0},
     {"pid", PID, "PID", 0, "watch a process that runs already, and what it starts, instead of a command", 0},
     {"report", REPORT, "FILE", 0, "keep a history file, for 'headroom report FILE'", 0},
+    {"http", HTTP, "HOST:PORT", 0,
+     "serve a live page, metrics and health there, such as 127.0.0.1:9464; elsewhere than on loopback only with a "
+     "token in "
+     "HEADROOM_HTTP_TOKEN",
+     0},
     {"summary-json", SUMMARY, "FILE", 0, "write the summary as one JSON object", 0},
     {"quiet", QUIET, NULL, 0, "no status line and no summary on standard error", 0},
     {0},
@@ -134,6 +140,15 @@ static error_t parse(int key, char *value, struct argp_state *state)
     case REPORT:
         options->report = value;
         return 0;
+    case HTTP:
+#ifndef HEADROOM_HAS_HTTP
+        argp_error(state, "--http: this headroom was built without libmicrohttpd: install it (Debian: apt-get install "
+                          "libmicrohttpd-dev) and build again");
+#else
+        options->server = &run_http;
+#endif
+        options->http = value;
+        return 0;
     case QUIET:
         options->quiet = true;
         return 0;
@@ -154,8 +169,11 @@ static error_t parse(int key, char *value, struct argp_state *state)
 
 int run(int argc, char **argv)
 {
-    static const struct argp argp = {
-        .options = known, .parser = parse, .args_doc = "[--] COMMAND [ARG...]\n--pid PID", .doc = description};
+    static const struct argp argp = {.options = known,
+                                     .parser = parse,
+                                     .children = short_help_children,
+                                     .args_doc = "[--] COMMAND [ARG...]\n--pid PID",
+                                     .doc = description};
     static char name[] = "headroom run"; /* argp calls the program by its first argument */
     static struct line line = {.options.grace_ns = INT64_C(10000000000)};
     argv[0] = name;

@@ -1,5 +1,5 @@
-# What is not ours. The library needs threads and nothing else; the command, tests and examples use what is found here, as
-# PkgConfig::CMOCKA and so on, and what is missing is left out and said at the end of the configure output.
+# What is not ours. The library needs threads and nothing else; the command, tests and examples use what is found here,
+# as PkgConfig::CMOCKA and so on, and what is missing is left out and said at the end of the configure output.
 set(THREADS_PREFER_PTHREAD_FLAG ON)
 find_package(Threads REQUIRED)
 
@@ -21,8 +21,8 @@ macro(headroom_find name module package)
     endif()
 endmacro()
 
-# A header alone, for the object store and a peer of the benchmarks. It is copied, so that the folder that it is in, which may be that of
-# another libc, is not searched for anything else.
+# A header alone, for the object store and a peer of the benchmarks. It is copied, so that the folder that it is in,
+# which may be that of another libc, is not searched for anything else.
 find_path(UTHASH_FOUND_DIR uthash.h)
 set(UTHASH_MISSING "")
 if(UTHASH_FOUND_DIR)
@@ -32,14 +32,16 @@ else()
     set(UTHASH_MISSING uthash-dev)
 endif()
 
-if(HEADROOM_TESTS OR HEADROOM_EXAMPLES OR HEADROOM_CLI OR HEADROOM_FUZZ)
+if(HEADROOM_TESTS OR HEADROOM_EXAMPLES OR HEADROOM_CLI OR HEADROOM_HTTP OR HEADROOM_FUZZ)
     find_package(PkgConfig QUIET)
     if(NOT PKG_CONFIG_FOUND)
         headroom_left_out("whatever is found by pkg-config" pkg-config)
     endif()
     headroom_find(CMOCKA cmocka libcmocka-dev)
+    headroom_find(FUSE fuse3 libfuse3-dev)
     headroom_find(JANSSON jansson libjansson-dev)
     headroom_find(LIBMICROHTTPD libmicrohttpd>=0.9.74 libmicrohttpd-dev)
+    headroom_find(NCURSES ncursesw libncurses-dev)
     headroom_find(LIBCURL libcurl libcurl4-openssl-dev)
     headroom_find(LIBXXHASH libxxhash libxxhash-dev)
     # A part of glibc that other libcs have beside them, without a module of pkg-config's.

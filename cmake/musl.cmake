@@ -1,7 +1,7 @@
 # A toolchain for Debian's musl-gcc (package musl-tools): cmake --preset musl
 #
-# musl-gcc searches no kernel headers, and /usr/include as a whole would bring in glibc's. So the folders of the kernel's
-# headers alone are linked into one that the compiler searches last.
+# musl-gcc searches no kernel headers, and /usr/include as a whole would bring in glibc's. So the folders of the
+# kernel's headers alone are linked into one that the compiler searches last.
 set(CMAKE_C_COMPILER musl-gcc)
 set(kernel_headers ${CMAKE_BINARY_DIR}/kernel-headers)
 if(CMAKE_BINARY_DIR MATCHES "CMakeScratch|CMakeTmp" OR NOT EXISTS /usr/include/linux/membarrier.h)

@@ -44,7 +44,7 @@ static wide less(wide a, wide b)
     return a > b ? a - b : 0;
 }
 
-/* What is mapped and on no list, but for what was given back with MADV_FREE: that is on the lists of files. */
+/* What is mapped and on no list, except for what was given back with MADV_FREE: that is on the lists of files. */
 static wide unlisted(const char *text, bool v1, wide listed, wide cache)
 {
     uint64_t anonymous, shared, file;

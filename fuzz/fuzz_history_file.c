@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A history file: the input is one. A reader finds the entries that a second, slower checksum finds, and each comes out of
- * the encoder as it was; a writer takes the file up and leaves it whole, or leaves it as it is. */
+/* A history file: the input is one. A reader finds the entries that a second, slower checksum finds, and each comes out
+ * of the encoder as it was; a writer takes the file up and leaves it whole, or leaves it as it is. */
 #include "fuzz.h"
 
 #include "report/codec.h"
@@ -101,7 +101,7 @@ static void check_reading(const uint8_t *data, size_t size)
     HRF_CHECK((error == 0 || error == -EPROTONOSUPPORT) == head);
     if (error)
         return;
-    size_t entry = number(data + 8) == 1 ? 128 : HRI_ENTRY_BYTES;
+    size_t entry = hri_entry_bytes(number(data + 8));
     uint64_t damaged = 0, whole = expected(data, size, entry, &damaged);
     HRF_CHECK(findings.entries == visited && findings.entries + findings.unknown == whole);
     HRF_CHECK(findings.damaged == damaged && findings.torn_bytes == (size - HRI_HEAD_BYTES) % entry);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* hri_parse_mount_without_secrets(): the lines of mountinfo that are collected say the same of cgroups, and nothing of the
- * options and sources of others. */
+/* hri_parse_mount_without_secrets(): the lines of mountinfo that are collected agree about cgroups, and nothing of
+ * the options and sources of others. */
 #include "fuzz.h"
 
 #include "os/parse.h"

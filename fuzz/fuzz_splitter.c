@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* hri_splitter_cut(): records, however the input is cut by reads and buffers. The input's first byte is the way in which
- * records end, the second the buffer's size, the third the seed by which reads are cut; the rest is the stream.
+/* hri_splitter_cut(): records, however the input is cut by reads and buffers. The input's first byte is the way in
+ * which records end, the second the buffer's size, the third the seed by which reads are cut; the rest is the stream.
  *
  * The oracle splits the whole stream at once.
  */

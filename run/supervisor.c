@@ -223,6 +223,7 @@ static void watch(run_supervisor *run)
         run_heap_tidy(&run->heap, run->looked_ns);
         run_decide(run);
         run_record(run);
+        run_say_status(run);
         run_line_show(run);
         wait_for_something(run);
     }
@@ -298,12 +299,26 @@ static int open_all(run_supervisor *run)
         run_tell(run, "signals cannot be taken: %s", strerror(-error));
         return RUN_EXIT_FAILED;
     }
+    /* Its thread takes no signals: they are blocked by now. */
+    if (run->options.http) {
+        error = run_serve_new(run->name, run->options.command, &run->serve);
+        if (error)
+            run_tell(run, "--http: %s", strerror(-error));
+        else
+            run->server = run->options.server->start(run->options.http, run->serve);
+        if (!run->server)
+            return RUN_EXIT_FAILED;
+    }
     return 0;
 }
 
 static void close_all(run_supervisor *run)
 {
     run_wall_remove(&run->wall);
+    if (run->server)
+        run->options.server->stop(run->server);
+    run_serve_free(run->serve);
+    hr_status_page_free(run->status_page);
     hr_history_writer_free(run->history);
     hr_survey_free(run->around);
     hr_survey_free(run->inside);
@@ -329,6 +344,8 @@ static int supervise(run_supervisor *run)
     if (status)
         return status;
     build_wall(run);
+    if (run->wall.kind == RUN_WALL_NONE && run->around->cgroup_folder)
+        run->kills_before = run_group_kills((unsigned)run->around->cgroup_version, run->around->cgroup_folder);
     run->begin_ns = run_now_ns();
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     status = begin(run);
@@ -341,10 +358,14 @@ static int supervise(run_supervisor *run)
     if (status)
         return status;
     run->control_fd = run_control_open(run);
+    run_record_kills(run); /* none yet: that they are seen at all */
+    if (hr_status_page_new(run->pid, &run->status_page) != 0)
+        run->status_page = NULL; /* it has a guard that says more itself, or there is no /dev/shm */
     watch(run);
     if ((run->asked || run->killed) && !run->options.pid)
         end_rest(run);
     run->kills = run_wall_kills(&run->wall);
+    run_record_kills(run);
     run_thaw(run, "its watcher leaves");
     wait_for_actions(run);
     if (run->options.pid)
@@ -354,13 +375,19 @@ static int supervise(run_supervisor *run)
 
 int run_supervise(const run_options *options)
 {
-    static run_supervisor run; /* large, and there is one */
+    static run_supervisor run;                        /* large, and there is one */
+    const char *observe = getenv("HEADROOM_OBSERVE"); /* as for a guard */
     run = (run_supervisor){.options = *options, .signal_fd = -1, .control_fd = -1, .pid_fd = -1};
     char name[32];
     snprintf(name, sizeof name, "process");
     const char *slash = options->command ? strrchr(options->command[0], '/') : NULL;
     run.name = !options->command ? name : slash && slash[1] ? slash + 1 : options->command[0];
     run.is_terminal = isatty(STDERR_FILENO);
+    if (observe && *observe && strcmp(observe, "0") != 0 && strcmp(observe, "1") != 0) {
+        run_tell(&run, "HEADROOM_OBSERVE is '%.32s': write 1 to look and tell and do nothing, or 0", observe);
+        return RUN_EXIT_FAILED;
+    }
+    run.options.observe |= observe && strcmp(observe, "1") == 0;
     int status = supervise(&run);
     if (run.inside)
         run_summary_print(&run, status);

@@ -17,6 +17,7 @@
 #include "wall.h"
 
 #include <headroom/report.h>
+#include <headroom/status.h>
 #include <headroom/survey.h>
 
 #include <signal.h>
@@ -49,7 +50,10 @@ typedef struct run_supervisor {
     double limit_share; /* use of the limit at which the watch steps in: above 1 where the heap holds it */
     run_tree tree;
     hr_history_writer *history;
-    int64_t recorded_ns;
+    run_serve *serve; /* NULL: there is no page */
+    void *server;
+    hr_status_page *status_page; /* for headroom top; NULL: it cannot be said */
+    int64_t recorded_ns, said_ns;
 
     /* The last look. */
     run_use use;
@@ -60,7 +64,8 @@ typedef struct run_supervisor {
     double rate; /* bytes a second, signed */
     uint64_t rate_bytes;
     int64_t rate_ns;
-    uint64_t kills; /* by the kernel, behind the wall */
+    uint64_t kills;        /* by the kernel, behind the wall */
+    uint64_t kills_before; /* without a wall: in the command's group, before it began */
 
     /* What is being done. */
     bool woken;         /* by the wall */
@@ -116,6 +121,8 @@ void run_line_clear(run_supervisor *run);
 const char *run_use_text(const run_supervisor *run, char text[RUN_TEXT_BYTES]); /* "93.1 MiB of 98.0 MiB (95.0 %) …" */
 void run_record(run_supervisor *run);
 void run_record_level(run_supervisor *run, hr_level from, hr_level to);
+void run_record_kills(run_supervisor *run);
+void run_say_status(run_supervisor *run);
 
 /* summary.c */
 void run_summary_print(run_supervisor *run, int status);

@@ -2,8 +2,8 @@
 /* Wires the rooms: budget, watcher, monitor, relief and history become one guard. The rooms do not see each other
  * upwards; what they would call there they call through the hooks that are connected here.
  *
- * Locking: none of its own but `fd_lock`. The rooms' locks are leaves, but for the watcher's, under which the tree's is
- * taken. Hooks are called, and call, with none held.
+ * Locking: none of its own but `fd_lock`. The rooms' locks are leaves, except for the watcher's, under which the tree's
+ * is taken. Hooks are called, and call, with none held.
  */
 #include "guard_environment.h"
 #include "guard_rooms.h"
@@ -11,10 +11,12 @@
 #include "base/assert.h"
 #include "base/lock.h"
 #include "budget/figures.h"
+#include "heap/heap.h"
 #include "os/clock.h"
 #include "os/event.h"
 #include "os/file.h"
-#include "os/heap.h"
+#include "os/message.h"
+#include "report/text.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -26,6 +28,7 @@
 #define CLEANUP_INTERVAL_NS (30 * HRI_SECOND)
 #define PURGE_INTERVAL_NS (1 * HRI_SECOND)
 #define DEGRADED_REQUEST_BYTES 1024
+#define HEAP_REST_NS (1 * HRI_SECOND) /* how often the monitor looks after what the heap has idle */
 
 /* ── hooks ──────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
@@ -57,6 +60,9 @@ static void record(hr_guard *guard, bool last)
         .refusals = figures.refusals,
         .refusals_degraded = figures.refusals_degraded,
         .refusals_critical = figures.refusals_critical,
+        .would_have_refused = figures.would_have_refused,
+        .would_have_refused_degraded = figures.would_have_refused_degraded,
+        .would_have_refused_critical = figures.would_have_refused_critical,
         .use = figures.use,
     };
     hri_refusers refusers;
@@ -95,6 +101,22 @@ static void relieved(void *context, bool purge, uint64_t bytes)
                                       });
 }
 
+/* Relief was not asked for so much, since the guard only observes. */
+static void spared(void *context, uint64_t want_bytes)
+{
+    hr_guard *guard = context;
+    hr_level level = hri_level_word_get(&guard->watcher.word);
+    hri_history_note(&guard->history, &(hr_event){
+                                          .time_ns = hri_clock_now(guard->clock),
+                                          .wall_ns = hri_os_wall_ns(),
+                                          .kind = HR_EVENT_WOULD_RELIEVE,
+                                          .from = level,
+                                          .to = level,
+                                          .freed_bytes = want_bytes,
+                                          .live_bytes = HR_NONE,
+                                      });
+}
+
 static void note_level(hr_guard *guard, hr_level from, hr_level to)
 {
     hr_figures figures;
@@ -120,13 +142,27 @@ static void note_where_warning_began(hr_guard *guard)
                           memory_order_relaxed);
 }
 
+/* The process has one heap: it is tight while any guard's level is above normal. */
+static void tighten_heap(hr_guard *guard, bool tight)
+{
+    static _Atomic unsigned tight_guards;
+    if (tight == guard->tightens)
+        return;
+    guard->tightens = tight;
+    unsigned before = tight ? atomic_fetch_add(&tight_guards, 1) : atomic_fetch_sub(&tight_guards, 1);
+    if (before == !tight)
+        hri_heap_tighten(tight);
+}
+
 static void level_changed(void *context, hr_level from, hr_level to)
 {
     hr_guard *guard = context;
+    tighten_heap(guard, to > HR_NORMAL);
     hri_relief_level_changed(&guard->relief, to);
     if (from == HR_NORMAL)
         note_where_warning_began(guard);
-    hri_yielders_follow(&guard->yielders, to, true);
+    if (!guard->tree.observes)
+        hri_yielders_follow(&guard->yielders, to, true);
     hri_guard_record(guard);
     note_level(guard, from, to);
     hri_event_signal_own(atomic_load_explicit(&guard->fd, memory_order_relaxed), &guard->fd_mark);
@@ -210,11 +246,12 @@ static void wake_monitor(void *context)
     hri_monitor_wake(&guard->monitor);
 }
 
-/* What comes back into pools while the level stays up would keep it there: nobody asks for it once relief has enough. */
+/* What comes back into pools while the level stays up would keep it there: nobody asks for it once relief has
+ * enough. */
 static void follow_level(hr_guard *guard)
 {
     hr_level level = hri_level_word_get(&guard->watcher.word);
-    if (level > HR_NORMAL)
+    if (level > HR_NORMAL && !guard->tree.observes)
         hri_yielders_follow(&guard->yielders, level, false);
 }
 
@@ -229,6 +266,10 @@ static int64_t monitor_round(void *context)
     follow_level(guard);
     int64_t due_ns = hri_duties_run(&guard->duties);
     int64_t now_ns = hri_clock_now(guard->clock);
+    if (now_ns >= guard->next_rest_ns) {
+        guard->next_rest_ns = now_ns + HEAP_REST_NS;
+        hri_heap_rest();
+    }
     int64_t pause_ns = hri_watcher_pause(&guard->watcher, interval_ns);
     if (due_ns != HRI_NEVER)
         pause_ns = hri_earlier(pause_ns, hri_later(0, due_ns - now_ns));
@@ -244,6 +285,7 @@ static int64_t monitor_round(void *context)
         hri_guard_record(guard);
         hri_journal_follow(&guard->history_file, &guard->history);
     }
+    hri_guard_say_status(guard, now_ns);
     return pause_ns;
 }
 
@@ -259,11 +301,26 @@ static int64_t or_default(int64_t value, int64_t standard)
     return value ? value : standard;
 }
 
+/* Says which variable of the environment is wrong, for no result of hr_guard_new() can. Gives the error. */
+static int complain(const char *variable, const char *right, int error)
+{
+    char sentence[256], value[64];
+    hri_text text = {.buffer = sentence, .size = sizeof sentence};
+    snprintf(value, sizeof value, "%s", getenv(variable));
+    hri_text_put(&text, "no guard is made: the environment variable %s is '", variable);
+    hri_text_put_name(&text, value);
+    hri_text_put(&text, "'; %s", right);
+    hri_message_say(sentence);
+    return error;
+}
+
 /* The limit on the whole process: the option's, else the environment's. Gives 0, -EINVAL or -ERANGE. */
 static int declare(const hr_guard_options *options, hri_declared *ret_declared)
 {
-    if (options->process_limit_bytes == 0)
-        return hri_declared_parse(getenv(HRI_DECLARED_VARIABLE), ret_declared);
+    if (options->process_limit_bytes == 0) {
+        int error = hri_declared_parse(getenv(HRI_DECLARED_VARIABLE), ret_declared);
+        return error ? complain(HRI_DECLARED_VARIABLE, HRI_DECLARED_RIGHT, error) : 0;
+    }
     if (options->process_limit_bytes != HR_NONE)
         *ret_declared = (hri_declared){.bytes = options->process_limit_bytes, .source = "process_limit_bytes"};
     return 0;
@@ -298,8 +355,9 @@ static int init_watcher(hr_guard *guard, const hri_environment *environment, con
     return error ? error : hri_watcher_init(&guard->watcher, &watcher);
 }
 
-static int init_tree(hr_guard *guard, uint64_t limit_bytes)
+static int init_tree(hr_guard *guard, const hr_guard_options *options)
 {
+    bool observes = options->observe_only;
     hri_budget_hooks hooks = {
         .shortage = budget_shortage,
         .renew = budget_renew,
@@ -308,7 +366,14 @@ static int init_tree(hr_guard *guard, uint64_t limit_bytes)
         .met = budget_met,
         .context = guard,
     };
-    return hri_budget_tree_init(&guard->tree, limit_bytes ? limit_bytes : HR_NONE, &hooks);
+    int error = observes ? 0 : hri_observe_parse(getenv(HRI_OBSERVE_VARIABLE), &observes);
+    if (error)
+        complain(HRI_OBSERVE_VARIABLE, HRI_OBSERVE_RIGHT, error);
+    else
+        error = hri_budget_tree_init(&guard->tree, options->limit_bytes ? options->limit_bytes : HR_NONE, &hooks);
+    if (!error)
+        guard->tree.observes = observes;
+    return error;
 }
 
 static int init_relief(hr_guard *guard, const hr_guard_options *options)
@@ -325,6 +390,7 @@ static int init_relief(hr_guard *guard, const hr_guard_options *options)
         .purge_interval_ns = or_default(options->purge_interval_ns, PURGE_INTERVAL_NS),
         .urgent_purge_interval_ns = options->purge_interval_ns, /* 0: as its cost allows */
         .relieved = relieved,
+        .spared = spared,
         .context = guard,
     };
     return hri_relief_init(&guard->relief, &relief);
@@ -332,15 +398,16 @@ static int init_relief(hr_guard *guard, const hr_guard_options *options)
 
 static int init_history(hr_guard *guard, uint64_t bytes)
 {
-    if (bytes == HR_NONE)
-        return hri_history_init(&guard->history, 0);
-    return hri_history_init(&guard->history, bytes ? bytes : HRI_HISTORY_BYTES);
+    uint64_t room = bytes ? bytes : HRI_HISTORY_BYTES;
+    int error = hri_history_init(&guard->history, bytes == HR_NONE ? 0 : room);
+    guard->history.observes = guard->tree.observes;
+    return error;
 }
 
 /* Makes the rooms from the bottom up; on failure takes down what was made. */
 static int init(hr_guard *guard, const hri_environment *environment, const hr_guard_options *options)
 {
-    int error = init_tree(guard, options->limit_bytes);
+    int error = init_tree(guard, options);
     if (error)
         return error;
     error = init_watcher(guard, environment, options);
@@ -406,6 +473,7 @@ destroy_tree:
 static void destroy(hr_guard *guard)
 {
     hri_guard_delist(guard);
+    tighten_heap(guard, false);
     hri_monitor_destroy(&guard->monitor);
     hri_file_close_own(atomic_load_explicit(&guard->fd, memory_order_relaxed), &guard->fd_mark);
     hri_yielders_destroy(&guard->yielders);
@@ -430,11 +498,11 @@ int hri_guard_new_in(const hri_environment *environment, const hr_guard_options 
         return -EINVAL;
     if (!options)
         options = &defaults;
-    hri_heap_settle();
     hr_guard *guard = calloc(1, sizeof *guard);
     if (!guard)
         return -ENOMEM;
     guard->clock = environment->clock;
+    guard->says_status = environment->clock == &hri_os_clock && !*environment->root;
     guard->on_level = options->on_level;
     guard->context = options->context;
     guard->cleanup_interval_ns = or_default(options->cleanup_interval_ns, CLEANUP_INTERVAL_NS);
@@ -468,6 +536,7 @@ void hr_guard_free(hr_guard *guard)
     if (!guard)
         return;
     hri_monitor_stop(&guard->monitor);
+    hri_status_close(&guard->status);
     hr_budget_figures root;
     hr_budget_read(&guard->tree.root, &root);
     const char *yielder = hri_yielders_left(&guard->yielders);

@@ -4,6 +4,7 @@
 
 #include "base/assert.h"
 #include "base/checked.h"
+#include "heap/heap.h"
 #include "os/clock.h"
 #include "os/event.h"
 
@@ -50,7 +51,7 @@ static void name_holder(hr_guard *guard, const hri_sight *sight, hr_figures *fig
     if (sight->ledgers.worst == HRI_LEDGER_BUDGET)
         return;
     uint64_t anonymous = sight->process.anonymous_bytes;
-    uint64_t unbudgeted = anonymous == HR_NONE ? 0 : hri_sub(anonymous, figures->live_bytes);
+    uint64_t unbudgeted = anonymous == HR_NONE ? 0 : hri_sub(anonymous, sight->resident_bytes);
     name_if_larger(figures, "this process, in no budget", unbudgeted);
     name_if_larger(figures, "others in the cgroup", hri_sub(sight->ledgers.others_bytes, unbudgeted));
 }
@@ -65,6 +66,8 @@ int hr_guard_read(hr_guard *guard, hr_figures *ret_figures)
     hri_watcher_read(&guard->watcher, &sight);
     hri_relief_counts counts;
     hri_relief_read(&guard->relief, &counts);
+    hri_heap_figures heap;
+    hri_heap_read(&heap);
     *ret_figures = (hr_figures){
         .level = hr_guard_level(guard),
         .limit_bytes = accounts.limit_bytes,
@@ -107,6 +110,12 @@ int hr_guard_read(hr_guard *guard, hr_figures *ret_figures)
         .swap_bytes = sight.binding.swap_bytes,
         .dirty_bytes = sight.binding.use_bytes == HR_NONE ? HR_NONE : sight.binding.dirty_bytes,
         .stalled_share = sight.stalls.full.avg10 / 100,
+        .would_have_refused = accounts.would_have_refused,
+        .would_have_refused_degraded = accounts.would_have_refused_degraded,
+        .would_have_refused_critical = accounts.would_have_refused_critical,
+        .would_have_relieved = counts.would_have_relieved,
+        .committed_bytes = heap.committed_bytes,
+        .idle_bytes = heap.idle_bytes,
     };
     if (counts.stalled_ns > 0)
         name_holder(guard, &sight, ret_figures);
@@ -161,6 +170,8 @@ int hr_guard_wait(hr_guard *guard, hr_level at_most, int64_t timeout_ns)
     if (!guard)
         return -EINVAL;
     int64_t start_ns = hri_clock_now(&hri_os_clock);
+    if (guard->tree.observes)
+        return 0;
     for (;;) {
         pthread_testcancel(); /* here nothing is held */
         if (!hri_monitor_is_running(&guard->monitor))
@@ -206,6 +217,11 @@ int hr_guard_stop(hr_guard *guard)
 hri_duties *hri_guard_duties(hr_guard *guard)
 {
     return &guard->duties;
+}
+
+hr_level hri_guard_level_to_follow(const hr_guard *guard)
+{
+    return hri_yielders_level(&guard->yielders);
 }
 
 int hr_budget_walk(hr_guard *guard, hr_budget_walk_fn *visit, void *context)

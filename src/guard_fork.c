@@ -2,9 +2,10 @@
 /* Guards across fork(). The child goes on with a copy of each guard: the accounts as they were, figures of its own, and
  * no monitor thread, since threads do not come along.
  *
- * Locking: before a fork all locks of all guards are taken, in the order in which the rooms nest them, so that the child
- * finds every account whole. Calls that a signal handler may make are kept out before that, by the gate (budget/gate.h):
- * a handler that has interrupted malloc() would wait for these locks, and libc's part of the fork for malloc()'s.
+ * Locking: before a fork all locks of all guards are taken, in the order in which the rooms nest them, so that the
+ * child finds every account whole. Calls that a signal handler may make are kept out before that, by the gate
+ * (budget/gate.h): a handler that has interrupted malloc() would wait for these locks, and libc's part of the fork for
+ * malloc()'s.
  */
 #include "guard_rooms.h"
 
@@ -17,6 +18,7 @@
 #include "os/resident.h"
 #include "os/share.h"
 #include "store/engine.h"
+#include "store/region.h"
 
 #include <errno.h>
 
@@ -37,6 +39,7 @@ static void each_above(hri_fork moment)
         hri_history_fork(&guard->history, moment);
         hri_watcher_fork(&guard->watcher, moment);
         hri_monitor_fork(&guard->monitor, moment);
+        hri_status_fork(&guard->status, moment);
         if (moment == HRI_FORK_CHILD) /* the eventfd is shared with the parent: each is to have its own */
             hri_file_close_own(atomic_exchange_explicit(&guard->fd, -1, memory_order_relaxed), &guard->fd_mark);
     }
@@ -69,6 +72,7 @@ static void before(void)
     hri_engines_fork(HRI_FORK_BEFORE);
     each(HRI_FORK_BEFORE);
     hri_heap_fork(HRI_FORK_BEFORE);
+    hri_regions_fork(HRI_FORK_BEFORE);
     hri_cells_fork(HRI_FORK_BEFORE);
     hri_resident_fork(HRI_FORK_BEFORE);
 }
@@ -80,6 +84,7 @@ static void in_parent(void)
     for (hr_guard *guard = first; guard; guard = guard->next)
         hri_monitor_wake(&guard->monitor);
     hri_cells_fork(HRI_FORK_PARENT);
+    hri_regions_fork(HRI_FORK_PARENT);
     hri_heap_fork(HRI_FORK_PARENT);
     each(HRI_FORK_PARENT);
     hri_engines_fork(HRI_FORK_PARENT);
@@ -92,6 +97,7 @@ static void in_child(void)
 {
     hri_resident_fork(HRI_FORK_CHILD);
     hri_cells_fork(HRI_FORK_CHILD);
+    hri_regions_fork(HRI_FORK_CHILD);
     hri_heap_fork(HRI_FORK_CHILD);
     each(HRI_FORK_CHILD);
     hri_engines_fork(HRI_FORK_CHILD);

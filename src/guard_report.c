@@ -78,6 +78,13 @@ static bool read_trend_to_tell(hr_guard *guard, hr_trend *ret_trend)
     return true;
 }
 
+/* Page cache that cannot be dropped at once, where a cgroup decides and it is a sixteenth of its limit at least. */
+static uint64_t dirty_to_tell(const hr_figures *figures, const hri_sight *sight)
+{
+    bool decides = sight->ledgers.worst == HRI_LEDGER_CGROUP && figures->dirty_bytes != HR_NONE;
+    return decides && figures->dirty_bytes >= figures->cgroup_limit_bytes / 16 ? figures->dirty_bytes : 0;
+}
+
 ssize_t hr_report_explain(hr_guard *guard, const hr_refusal *refusal, char *buffer, size_t size)
 {
     hr_figures figures;
@@ -87,12 +94,17 @@ ssize_t hr_report_explain(hr_guard *guard, const hr_refusal *refusal, char *buff
     int error = hr_guard_read(guard, &figures);
     if (error || (!buffer && size))
         return -EINVAL;
+    hri_sight sight;
+    hri_watcher_read(&guard->watcher, &sight);
     hri_guard_note_holders(guard);
     bool held = hri_history_largest(&guard->history, &largest);
     hri_story story = {
         .refusal = refusal,
         .level = figures.level,
         .ledger = deciding(guard),
+        .dirty_bytes = dirty_to_tell(&figures, &sight),
+        .strained = sight.strained,
+        .stalled_share = figures.stalled_share,
         .holder = held ? &largest.holder : NULL,
         .holding = held && hri_track_trend(&largest, &holding) == 0 ? &holding : NULL,
         .reliefs = figures.reliefs,

@@ -43,6 +43,8 @@ int hr_figures_text(const hr_figures *figures, char *text, size_t size)
     put_part(&line, ", cgroup ", figures->cgroup_bytes, "");
     put_part(&line, " of ", figures->cgroup_limit_bytes, "");
     hri_text_put(&line, ", %llu refused", (unsigned long long)figures->refusals);
+    if (figures->would_have_refused)
+        hri_text_put(&line, ", %llu would have been refused", (unsigned long long)figures->would_have_refused);
     if (figures->reliefs)
         put_part(&line, ", relief gave back ", figures->relieved_bytes, "");
     return finish(&line);

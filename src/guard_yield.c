@@ -58,8 +58,10 @@ static void disconnect_yielder(void *context, hri_yielder *yielder)
 
 int hri_guard_init_yielders(hr_guard *guard)
 {
+    static const hri_level_word normal; /* where the guard only observes, nobody yields */
     guard->yielders = (hri_yielders){
-        .level = &guard->watcher.word,
+        .level = guard->tree.observes ? &normal : &guard->watcher.word,
+        .warn_bytes = &guard->watcher.warn_bytes,
         .connect = connect_yielder,
         .disconnect = disconnect_yielder,
         .context = guard,

@@ -33,8 +33,8 @@ typedef struct engine_memory {
 typedef struct engine {
     /* Gives a state; NULL: the memory says why. */
     void *(*open)(engine_memory *memory, const hr_decoder_options *options);
-    /* Unpacks what it can. `*ret_ended` says whether that came to the end of a whole. Gives 0, or a negative errno with what
-     * is wrong in words; what was unpacked before stands in `io` then, too. */
+    /* Unpacks what it can. `*ret_ended` says whether that came to the end of a whole. Gives 0, or a negative errno with
+     * what is wrong in words; what was unpacked before stands in `io` then, too. */
     int (*decode)(void *state, engine_io *io, bool *ret_ended, const char **ret_text);
     void (*close)(void *state);
 } engine;

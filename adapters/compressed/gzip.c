@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* gzip and zlib. Zeros behind a whole are padding, as of tapes and `dd conv=sync`, and are passed over, as gzip(1) does. */
+/* gzip and zlib. Zeros behind a whole are padding, as of tapes and `dd conv=sync`, and are passed over, as gzip(1)
+ * does. */
 #include "engine.h"
 
 #include <errno.h>

@@ -29,7 +29,7 @@ struct load_options {
     uint64_t total_bytes; /* offered by writes, then the load ends */
     double max_seconds;
     uint64_t seed;
-    uint64_t rate_bytes; /* each connection sends at most so many a second; 0: as it can */
+    uint64_t rate_bytes; /* each connection sends at most this a second; 0: as it can */
     double vanish;       /* probability that a client disappears in the middle of a body */
     bool burst;          /* no pause after a refusal */
     bool no_length;      /* bodies do not announce their length */

@@ -14,7 +14,7 @@
 
 struct memory memory;
 
-/* From this share of the limit on no body is admitted: where degraded begins, as far as that is known. */
+/* From this share of the limit on no body is admitted: where degraded begins, if that is known. */
 static double body_share = 1;
 
 /* Says each change of level; stderr has no buffer that would take memory. */
@@ -45,6 +45,7 @@ int memory_open(const struct options *options)
         .reserve_bytes = RESERVE_BYTES,
         .on_level = on_level,
         .history_file = options->history,
+        .interval_ns = options->interval_ns,
     };
     int error = hr_guard_new(&guard_options, &memory.guard);
     if (error)

@@ -31,6 +31,8 @@ struct options {
     double pinned_share;
     unsigned max_connections;
     const char *history; /* a file to append to; NULL: none */
+    int64_t interval_ns; /* between two samples at rest; 0: the library's default */
+    const char *page;    /* where the guard's page is served; NULL: nowhere */
     bool bodies_by_malloc;
     bool unguarded;
 };
@@ -72,9 +74,9 @@ void memory_give(void *block);
 
 /* ── objects.c: what is kept ────────────────────────────────────────────────────────────────────────────────────── */
 
-/* A body is a chain of blocks of one size, from a pool; only the last is smaller, and malloc's, once its size is known. A
- * store that keeps each body in one piece tears its heap to shreds: the hole that a 900 KiB body leaves does not fit one
- * of 901 KiB. In blocks of one size any hole fits any body, and the process stays as large as what it keeps. */
+/* A body is a chain of blocks of one size, from a pool; only the last is smaller, and malloc's, once its size is known.
+ * A store that keeps each body in one piece tears its heap to shreds: the hole that a 900 KiB body leaves does not fit
+ * one of 901 KiB. In blocks of one size any hole fits any body, and the process stays as large as what it keeps. */
 struct block {
     struct block *next;
     uint32_t room; /* bytes that fit */
@@ -101,8 +103,8 @@ struct object {
     char key[];
 };
 
-/* The objects of one class, by key: in a cache of headroom's, from which they may be evicted, or in a table of uthash's,
- * in which they stay. */
+/* The objects of one class, by key: in a cache of headroom's, from which they may be evicted, or in a table of
+ * uthash's, in which they stay. */
 struct shelf {
     const char *name;
     hr_budget *budget;
@@ -127,7 +129,8 @@ enum {
 
 extern struct shelf shelves[SHELF_COUNT];
 
-/* Prepares the shelves, which are empty; the guard asks the cache to yield from now on. Returns 0 or a negative errno. */
+/* Prepares the shelves, which are empty; the guard asks the cache to yield from now on. Returns 0 or a negative
+ * errno. */
 int shelves_open(const struct options *options);
 
 void shelves_close(void);
@@ -144,10 +147,10 @@ struct idle {
     uint64_t left_bytes;
 };
 
-/* Takes full blocks for so much of a body that wait in the pool. What is of no use for it goes back to the kernel: blocks of
- * other shelves, and all where the body has no full ones. So what was evicted for one is there for the next, or gone; else
- * each would have the cache evict anew. That is for the time in which caches may not grow: below, there is room, and above,
- * nothing waits. */
+/* Takes full blocks for so much of a body that wait in the pool. What is of no use for it goes back to the kernel:
+ * blocks of other shelves, and all where the body has no full ones. So what was evicted for one is there for the next,
+ * or gone; else each would have the cache evict anew. That is for the time in which caches may not grow: below, there
+ * is room, and above, nothing waits. */
 struct block *shelf_take_idle(const struct shelf *shelf, uint64_t size_bytes, struct idle *ret_idle);
 
 /* Gives what waits back to the kernel, unless there is room for it. */
@@ -172,8 +175,8 @@ void object_fit(struct object *object, hr_ticket *ticket);
 /* Gives back what was made. NULL is fine. */
 void object_release(struct object *object);
 
-/* Puts an object on the shelf, which takes it over, in the place of one with the same key. Returns 0; 1 if there was one;
- * -ENOMEM or -EDQUOT if it is still the writer's. */
+/* Puts an object on the shelf, which takes it over, in the place of one with the same key. Returns 0; 1 if there was
+ * one; -ENOMEM or -EDQUOT if it is still the writer's. */
 int shelf_put(struct shelf *shelf, struct object *object);
 
 /* An object that is read: of a cached one, each reader has a reference of its own. */

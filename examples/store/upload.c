@@ -10,7 +10,7 @@
 
 /* What is admitted at a time of a body without a length. */
 #define STEP_BYTES (4 * BLOCK_ROOM)
-/* Told to those whose block could not be had: they were admitted, so something else moved in. */
+/* Told to those for whose block there was no memory: they were admitted, so something else moved in. */
 #define RETRY_NS INT64_C(1000000000)
 
 uint64_t upload_verdicts[HR_REFUSED_NO_BUDGET + 1];

@@ -6,9 +6,9 @@
  * doubles from 0 to 1. Outputs come last, are called ret_…, and are untouched on failure unless their
  * comment says "always written". Names given to the library are copied.
  *
- * NULL: every call answers it and none crashes. Without something that it needs a call does nothing: it returns -EINVAL, or
- * NULL with errno EINVAL where it gives memory, 0 where it counts bytes; what takes something back or frees it accepts NULL.
- * A comment says where it is otherwise. Options may be NULL where all defaults make sense.
+ * NULL: every call answers it and none crashes. Without something that it needs a call does nothing: it returns
+ * -EINVAL, or NULL with errno EINVAL where it gives memory, 0 where it counts bytes; what takes something back or frees
+ * it accepts NULL. A comment says where it is otherwise. Options may be NULL where all defaults make sense.
  *
  * Cancellation: a thread may be cancelled (pthread_cancel(), deferred) while it is in the library. Three calls are
  * cancellation points, and leave nothing behind: hr_budget_charge_wait() while it sleeps (what was granted meanwhile is
@@ -77,11 +77,23 @@ HR_API HR_MUST_CHECK int hr_size_parse(const char *text, uint64_t *ret_bytes);
 
 /* Writes a size for people: "100.0 MiB", "512 B", "none". Always terminated; 16 bytes are enough for any value.
  *
- * returns  `buffer`, also where it is NULL
+ * returns  `buffer`, even where it is NULL
  * threads  any
  * memory   never allocates
  */
 HR_API char *hr_size_format(uint64_t bytes, char *buffer, size_t size);
+
+/* Takes a sentence for the person who runs the program: one line, without a full stop. */
+typedef void hr_message_fn(void *context, const char *sentence);
+
+/* Sets for the whole process where such sentences go. There is one kind so far: a value of an environment variable of
+ * ours is none that it can have, and hr_guard_new() answers -EINVAL, which alone would not say which and why. With NULL,
+ * as from the start, a sentence is written to standard error, once; everything else the library leaves to its results.
+ *
+ * threads  any; `take` is called on the thread that makes the guard, with no lock held
+ * memory   never allocates
+ */
+HR_API void hr_message_set(hr_message_fn *take, void *context);
 
 #ifdef __cplusplus
 }

@@ -7,7 +7,7 @@
  *
  *     hr_budget *cache;
  *     int error = hr_budget_new(hr_guard_root(guard), "cache", 64u << 20, &cache);
- *     void *block = hr_alloc(cache, 4096);      // charged with its whole footprint
+ *     void *block = hr_alloc(cache, 4096);      // charged with what it takes
  *     if (!block) ...                           // errno is EDQUOT (our limit) or ENOMEM (the machine's)
  *     hr_free(block);                           // any thread may
  *
@@ -61,11 +61,11 @@ typedef struct hr_refusal {
 HR_API HR_MUST_CHECK int hr_budget_new(hr_budget *parent, const char *name, uint64_t limit_bytes,
                                        hr_budget **ret_budget);
 
-/* Frees a budget that holds nothing, has no children, and is named by no pool, cache or reclaimer. NULL is fine; the root
- * belongs to its guard.
+/* Frees a budget that holds nothing, has no children, and is named by no pool, cache or reclaimer. NULL is fine; the
+ * root belongs to its guard.
  *
- * returns  0; -EBUSY while bytes or children are held, somebody waits, or a pool, cache or reclaimer of it is there; -EINVAL
- *          for a guard's root: nothing is freed then
+ * returns  0; -EBUSY while bytes or children are held, somebody waits, or a pool, cache or reclaimer of it is there;
+ *          -EINVAL for a guard's root: nothing is freed then
  * threads  any, as the last user of this budget
  */
 HR_API int hr_budget_free(hr_budget *budget);
@@ -81,7 +81,8 @@ HR_API int hr_budget_free(hr_budget *budget);
  *
  * returns  0; -EDQUOT if a limit refused after relief was tried (hr_budget_refusal() says which); -EAGAIN in a signal
  *          handler that has interrupted the library in the midst of the accounts
- * threads  any; not for signal handlers, since relief runs reclaimers and calls the allocator: use hr_budget_try_charge()
+ * threads  any; not for signal handlers, since relief runs reclaimers and calls the allocator: use
+ *          hr_budget_try_charge()
  * memory   never allocates (a thread's first charges may map 64 KiB of address space); may run reclaimers and the
  *          guard's callback
  * cost     some nanoseconds from this thread's stock; some ten without one
@@ -92,8 +93,8 @@ HR_API HR_MUST_CHECK int hr_budget_charge(hr_budget *budget, uint64_t bytes);
 /* As hr_budget_charge(), but runs no relief and no callback: safe while the caller holds locks that its own
  * reclaimers or callbacks take.
  *
- * While another thread forks it waits for the end of that, 100 ms at the most and once for each fork: a handler that has
- * interrupted malloc() may be what the fork waits for.
+ * While another thread forks it waits for the end of that, 100 ms at the most and once for each fork: a handler that
+ * has interrupted malloc() may be what the fork waits for.
  *
  * returns  0; -EDQUOT; -EAGAIN in a signal handler that has interrupted the library in the midst of the accounts, and
  *          where another thread's fork() lasts: nothing is charged, and a later call may be granted
@@ -128,18 +129,18 @@ HR_API HR_MUST_CHECK int hr_budget_transfer(hr_budget *from, hr_budget *to, uint
  */
 HR_API HR_MUST_CHECK int hr_budget_charge_wait(hr_budget *budget, uint64_t bytes, int64_t timeout_ns);
 
-/* Gives charged bytes back to the budget and all its ancestors. Never fails. Giving back more than is held is a
- * fault of the caller: debug builds abort, release builds stop at 0 and count it (hr_figures.faults) when the surplus is
+/* Gives charged bytes back to the budget and all its ancestors. Never fails. Giving back more than is held is a fault
+ * of the caller: debug builds abort, release builds stop at 0 and count it (hr_figures.faults) when the surplus is
  * found, at the latest by the next read. NULL is fine.
  *
- * threads  any, also another one than charged; signal handlers too, but with a guard that has no monitor thread only where
- *          its callback may run in them
+ * threads  any, also another one than charged; signal handlers too, but with a guard that has no monitor thread only
+ *          where its callback may run in them
  * memory   never allocates; above normal it may read the gauges, and without a monitor thread run the guard's callback
  */
 HR_API void hr_budget_uncharge(hr_budget *budget, uint64_t bytes);
 
-/* Changes the limit, also to less than is used: nothing is taken back, and charges are refused until use is below. A reserve
- * above it stays aside in the parent all the same.
+/* Changes the limit, also to less than is used: nothing is taken back, and charges are refused until use is below. A
+ * reserve above it stays aside in the parent all the same.
  *
  * returns  0; -EINVAL without a budget
  * threads  any
@@ -199,12 +200,13 @@ HR_API const char *hr_budget_name(const hr_budget *budget);
  */
 HR_API int hr_budget_refusal(hr_refusal *ret_refusal);
 
-/* Allocates `size` bytes, aligned for any type, and charges the whole footprint: the block, the library's header
- * of 32 bytes and the allocator's own overhead. Size 0 gives a block of its own.
+/* Allocates `size` bytes, aligned for any type, from the library's own heap, and charges what the block takes of it:
+ * hr_alloc_cost(size). Size 0 gives a block of its own. Memory that the heap has already is handed out without asking
+ * the kernel; for more, the kernel's limits are looked at first.
  *
  * returns  the block; NULL with errno EDQUOT (refused after relief), ENOMEM, or EINVAL without a budget
- * threads  any
- * memory   allocates; may run reclaimers
+ * threads  any; not in signal handlers
+ * memory   never calls malloc; may run reclaimers
  * undo     hr_free()
  */
 HR_API HR_MUST_CHECK void *hr_alloc(hr_budget *budget, size_t size);
@@ -222,19 +224,19 @@ HR_API HR_MUST_CHECK void *hr_calloc(hr_budget *budget, size_t n, size_t size);
 HR_API HR_MUST_CHECK void *hr_alloc_aligned(hr_budget *budget, size_t align, size_t size);
 
 /* Changes the size of a block, keeping its contents and its alignment. The growth is charged before it is made: a
- * block that has to be copied is charged twice, old and new, until the old one is freed. Blocks of 128 KiB and more
- * grow in place with glibc. A NULL `block` is hr_alloc(); size 0 keeps a block of its own. A block of another budget
- * moves to `budget`.
+ * block that has to be copied is charged twice, old and new, until the old one is freed. Blocks of more than 4 MiB are
+ * not copied, and smaller ones of 128 KiB and more grow in place where there is room behind them. A NULL `block` is
+ * hr_alloc(); size 0 keeps a block of its own. A block of another budget moves to `budget`.
  *
  * returns  the block, perhaps elsewhere; NULL with errno EDQUOT, ENOMEM or EINVAL: the old block is untouched
- * threads  any, one at a time a block
+ * threads  any, one at a time a block; not in signal handlers
  * undo     hr_free()
  */
 HR_API HR_MUST_CHECK void *hr_realloc(hr_budget *budget, void *block, size_t size);
 
 /* Frees a block of the hr_alloc() family and uncharges what it was charged. NULL is fine. Keeps errno.
  *
- * threads  any
+ * threads  any; not in signal handlers, which may uncharge (hr_budget_uncharge()) and leave the freeing to others
  */
 HR_API void hr_free(void *block);
 
@@ -252,14 +254,14 @@ HR_API HR_MUST_CHECK char *hr_strdup(hr_budget *budget, const char *text);
  */
 HR_API HR_MUST_CHECK void *hr_memdup(hr_budget *budget, const void *bytes, size_t size);
 
-/* Says how many bytes of a block may be used: at least what was asked for. The charge is the whole footprint.
+/* Says how many bytes of a block may be used: at least what was asked for. The charge is what the block takes.
  *
  * returns  bytes; 0 for NULL
  * threads  any
  */
 HR_API size_t hr_alloc_size(const void *block);
 
-/* Says what hr_alloc() of `size` bytes charges, at most: the block, what the library and the allocator keep of it, and
+/* Says what hr_alloc() of `size` bytes charges, to the byte: the block, 8 bytes that the library keeps of it, and
  * rounding. For those who must name what a block costs: hr_cache_held.bytes, the bytes of a ticket, a table of tenants.
  *
  * returns  bytes; SIZE_MAX for a size that no block can have

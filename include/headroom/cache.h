@@ -13,9 +13,9 @@
  *
  * Keys and values are bytes, and copied. Each entry is charged to the cache's budget with all that it costs, and so are
  * the tables. How large a cache gets is not a size that somebody has to guess: it grows while the guard's level is
- * normal; from warning on it does not grow, each put evicts as much as it brings in; and when memory is short, the guard
- * asks it, and it evicts what is coldest, never what is borrowed. After that it grows again in steps, so that what it
- * gave is not taken back at once. `max_bytes`, or a budget with a limit, bounds it besides.
+ * normal; from warning on it does not grow, each put evicts as much as it brings in; and when memory is short, the
+ * guard asks it, and it evicts what is coldest, never what is borrowed. After that it grows again in steps, so that
+ * what it gave is not taken back at once. `max_bytes`, or a budget with a limit, bounds it besides.
  *
  * ── loading ────────────────────────────────────────────────────────────────────────────────────────────────────────
  * With `load` a get that misses loads. One thread loads a key, the others that want it wait for that one:
@@ -30,8 +30,9 @@
  * What there is no room to keep is still handed out, and gone once it is released.
  *
  * ── large values ───────────────────────────────────────────────────────────────────────────────────────────────────
- * A put has the value twice for a moment: in the caller's buffer, and in the cache. An upload is better written where it
- * will stay. It is reserved with the length that the client names, filled as it comes, and committed when it is whole:
+ * A put has the value twice for a moment: in the caller's buffer, and in the cache. An upload is better written where
+ * it will stay. It is reserved with the length that the client names, filled as it comes, and committed when it is
+ * whole:
  *
  *     hr_cache_ref body;
  *     error = hr_cache_reserve(cache, key, key_size, length, 0, &body);     // -EDQUOT: answer 507, before the body
@@ -44,8 +45,8 @@
  *
  * ── values that are the caller's ───────────────────────────────────────────────────────────────────────────────────
  * hr_cache_put_held() takes a pointer instead of bytes: an object with references of its own, a file, a chain of
- * buffers. Its bytes are charged by the caller; the cache says when it lets go. What hr_alloc() has charged for an object,
- * hr_alloc_cost() says:
+ * buffers. Its bytes are charged by the caller; the cache says when it lets go. What hr_alloc() has charged for an
+ * object, hr_alloc_cost() says:
  *
  *     void *object = hr_alloc(budget, size);
  *     hr_cache_held held = {.data = object, .size = size, .bytes = hr_alloc_cost(size), .drop = free_object};
@@ -66,8 +67,8 @@ extern "C" {
 typedef struct hr_cache hr_cache;
 typedef struct hr_cache_loading hr_cache_loading;
 
-/* Finds the value of a key that is missing, and gives it to hr_cache_supply(). It runs on the thread that asked, with no
- * lock held; it may use the cache, but not get the key that it loads (-EDEADLK).
+/* Finds the value of a key that is missing, and gives it to hr_cache_supply(). It runs on the thread that asked, with
+ * no lock held; it may use the cache, but not get the key that it loads (-EDEADLK).
  *
  * returns  0; -ENOENT or another negative errno, which the get returns
  */
@@ -78,7 +79,7 @@ typedef struct hr_cache_options {
     const char *name;       /* for reports; "cache" */
     hr_budget *budget;      /* who pays; NULL: the root */
     uint64_t max_bytes;     /* what its entries may cost in all; 0: the budget's own limit; HR_NONE: any */
-    int64_t ttl_ns;         /* how long an entry may be had; 0: until it is evicted */
+    int64_t ttl_ns;         /* how long an entry may be found; 0: until it is evicted */
     unsigned shards;        /* parts with a lock each, a power of two up to 256; 0: by processors and size */
     int priority;           /* among the guard's reclaimers: lowest is asked first */
     hr_cache_load_fn *load; /* NULL: a miss is -ENOENT */
@@ -154,14 +155,15 @@ HR_API int hr_cache_free(hr_cache *cache);
 HR_API HR_MUST_CHECK int hr_cache_put(hr_cache *cache, const void *key, size_t key_size, const void *value,
                                       size_t value_size, int64_t ttl_ns);
 
-/* Reserves room for a value of `value_size` bytes under a key: `ret_ref->data` is writable, and nobody else sees it. The
- * bytes are charged now. What is under the key stays there until the commit. `ttl_ns` is as for hr_cache_put(), and
+/* Reserves room for a value of `value_size` bytes under a key: `ret_ref->data` is writable, and nobody else sees it.
+ * The bytes are charged now. What is under the key stays there until the commit. `ttl_ns` is as for hr_cache_put(), and
  * begins with the commit. Clearing the cache leaves reservations alone; hr_cache_free() is -EBUSY while there are any.
  *
  * An upload is refused only where there is no room for it. From warning on the cache evicts as much as it brings, if it
  * has that much; from degraded on a cache that has less refuses it.
  *
- * returns  0; -E2BIG and -EDQUOT as hr_cache_put(), and then what is under the key stays; -ENOMEM; -EINVAL without a key
+ * returns  0; -E2BIG and -EDQUOT as hr_cache_put(), and then what is under the key stays; -ENOMEM; -EINVAL without a
+ *          key
  * threads  any; several may write values for one key, and the last one that commits stays
  * memory   allocates; may run reclaimers and the guard's callback, and so not under a lock that they take
  * undo     hr_cache_release(), or hr_cache_commit() and hr_cache_release()
@@ -169,9 +171,9 @@ HR_API HR_MUST_CHECK int hr_cache_put(hr_cache *cache, const void *key, size_t k
 HR_API HR_MUST_CHECK int hr_cache_reserve(hr_cache *cache, const void *key, size_t key_size, size_t value_size,
                                           int64_t ttl_ns, hr_cache_ref *ret_ref);
 
-/* Publishes a reserved value, in the place of what is under its key. `ref->size` says how many bytes of it were written:
- * made smaller than what was reserved, the rest is given back, and `ref->data` may have moved. The value is not written
- * any more; it stays borrowed, as after a get, until hr_cache_release().
+/* Publishes a reserved value, in the place of what is under its key. `ref->size` says how many bytes of it were
+ * written: made smaller than what was reserved, the rest is given back, and `ref->data` may have moved. The value is
+ * not written any more; it stays borrowed, as after a get, until hr_cache_release().
  *
  * returns  0; -EALREADY: it was committed before, or never reserved; -EINVAL: it is larger than what was reserved, or
  *          an empty reference. It never fails for want of memory
@@ -217,7 +219,8 @@ HR_API uint64_t hr_cache_make_room(hr_cache *cache, uint64_t bytes);
  * threads  any; a load runs on this one
  * memory   allocates only to load
  * cost     a hash of the key; for a hit no lock, no atomic, and nothing written that another thread reads, with at most
- *          five references of a thread at a time (and restartable sequences: `headroom doctor` says whether there are any)
+ *          five references of a thread at a time (and restartable sequences: `headroom doctor` says whether there are
+ *          any)
  * undo     hr_cache_release(); once for each get: a copy of a reference is the same reference
  */
 HR_API HR_MUST_CHECK int hr_cache_get(hr_cache *cache, const void *key, size_t key_size, hr_cache_ref *ret_ref);
@@ -239,8 +242,8 @@ HR_API HR_MUST_CHECK int hr_cache_supply(hr_cache_loading *loading, const void *
 
 /* Takes an entry out. Who has borrowed it keeps it. A load of the key that is under way is not kept.
  *
- * While several threads read, up to 64 entries of 16 KiB together that were removed, replaced or evicted stay charged until
- * it is known that nobody looks at them: until the next ones go, the janitor comes, or memory is short.
+ * While several threads read, up to 64 entries of 16 KiB together that were removed, replaced or evicted stay charged
+ * until it is known that nobody looks at them: until the next ones go, the janitor comes, or memory is short.
  *
  * returns  0; -ENOENT; -EINVAL
  * threads  any

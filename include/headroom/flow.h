@@ -18,19 +18,19 @@
  * have the same size, .on_frame where a header says it. A record that does not fit into a buffer with its delimiter is
  * -EMSGSIZE at its offset, or comes in pieces (.long_records_in_pieces).
  *
- * Short of memory: with .guard the buffers are charged to it. They are a byte pool (pool.h; in reports "stream"): those that
- * wait for their next use are given to whoever is short. At warning half of them are used, at degraded one, and at
+ * Short of memory: with .guard the buffers are charged to it. They are a byte pool (pool.h; in reports "stream"): those
+ * that wait for their next use are given to whoever is short. At warning half of them are used, at degraded one, and at
  * critical the stream pauses until the level falls, .pause_max_ns at the longest (-ETIMEDOUT). hr_stream_new() and
  * hr_stream_continue() then go on from there, also from a pipe.
  *
  * Threads: by default there are none but the caller's: it reads, then calls back; nothing is faster where the callback
- * takes less time than the read. Where it takes more, .workers call back while the caller's thread reads ahead; it waits
- * when all buffers are full. With .ordered the calls of on_chunk come in the order of the input, one at a time, and
- * on_work, if given, runs before each of them on several at once:
+ * takes less time than the read. Where it takes more, .workers call back while the caller's thread reads ahead; it
+ * waits when all buffers are full. With .ordered the calls of on_chunk come in the order of the input, one at a time,
+ * and on_work, if given, runs before each of them on several at once:
  *
  *     .workers = 4, .ordered = true, .on_work = compress, .on_chunk = write_out
  *
- * A *batch* collects items from any thread and hands them on in groups: so many, so many bytes, or so old.
+ * A *batch* collects items from any thread and hands them on in groups, by number, bytes or age.
  *
  *     hr_batch_options options = {.item_bytes = sizeof(struct row), .items_max = 500, .age_max_ns = 200000000,
  *                                 .on_flush = insert_rows, .guard = guard};
@@ -52,9 +52,9 @@ extern "C" {
 /* ── readers ────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
 /* Reads up to `size` bytes (never 0) into `buffer`. `*ret_end`, false at the call, is set at the end of the input, with
- * the last bytes or with none: what comes together with the end is processed. 0 bytes without the end means "ask again".
- * Give as much as is there: without records each read that brings something is a chunk, so a reader that gives a byte at a
- * time makes a callback of each byte, and with workers a hand-over between threads.
+ * the last bytes or with none: what comes together with the end is processed. 0 bytes without the end means "ask
+ * again". Give as much as is there: without records each read that brings something is a chunk, so a reader that gives
+ * a byte at a time makes a callback of each byte, and with workers a hand-over between threads.
  *
  * returns  bytes, or a negative errno
  */
@@ -75,9 +75,10 @@ typedef struct hr_reader {
 } hr_reader;
 
 /* Reads a descriptor: file, pipe, socket, terminal; blocking or not. It stays the caller's. A stream begins where it
- * stands; at its end a file that can seek stands at the offset reached. A pipe is made to hold 256 KiB,
- * where the kernel allows it. A file or device that was opened with O_DIRECT can be read where chunks may end anywhere, from
- * an offset that is a multiple of its blocks; records of one are -ENOTSUP (hr_stream_new()), since their reads end anywhere.
+ * stands; at its end a file that can seek stands at the offset reached. A pipe is made to hold 256 KiB, where the
+ * kernel allows it. A file or device that was opened with O_DIRECT can be read where chunks may end anywhere, from an
+ * offset that is a multiple of its blocks; records of one are -ENOTSUP (hr_stream_new()), since their reads end
+ * anywhere.
  *
  * threads  any
  */
@@ -118,9 +119,10 @@ HR_API HR_MUST_CHECK int hr_folder_new(const char *path, hr_folder **ret_folder)
 HR_API void hr_folder_free(hr_folder *folder);
 
 /* Reads a folder's files one after another, in the order in which the kernel lists them. The end of a file ends its
- * last record; chunks never hold bytes of two files and name theirs (hr_chunk.name). Symbolic links are followed. A file
- * that vanishes before its turn is passed over; one that cannot be opened or read is an error, which names it
- * (hr_stream_result.name), and hr_stream_continue() tries that file again. A folder can be read once: then it is -ESTALE.
+ * last record; chunks never hold bytes of two files and name theirs (hr_chunk.name). Symbolic links are followed. A
+ * file that vanishes before its turn is passed over; one that cannot be opened or read is an error, which names it
+ * (hr_stream_result.name), and hr_stream_continue() tries that file again. A folder can be read once: then it is
+ * -ESTALE.
  *
  * threads  any
  */
@@ -129,8 +131,8 @@ HR_API hr_reader hr_reader_folder(hr_folder *folder);
 /* Reads once from a reader, as a stream does: for readers that stand on other readers, such as one that decompresses.
  * Interrupted calls are repeated, and where a descriptor has nothing yet it waits for it. `cancel` may be NULL.
  *
- * returns  bytes, 0 at the end (`*ret_end`, written on success) or where the reader has nothing yet; -EINVAL for a reader
- *          that was not made; -ECANCELED; what the reader says
+ * returns  bytes, 0 at the end (`*ret_end`, written on success) or where the reader has nothing yet; -EINVAL for a
+ *          reader that was not made; -ECANCELED; what the reader says
  * threads  one at a time a reader
  */
 HR_API HR_MUST_CHECK ssize_t hr_reader_read(hr_reader *reader, hr_cancel *cancel, void *buffer, size_t size,
@@ -139,8 +141,8 @@ HR_API HR_MUST_CHECK ssize_t hr_reader_read(hr_reader *reader, hr_cancel *cancel
 /* ── cancellation ───────────────────────────────────────────────────────────────────────────────────────────────── */
 
 /* Makes a handle that stops streams: between two chunks, while they pause, and while they wait for a pipe or socket. A
- * callback, or the reader of a FILE or of the caller's, is let finish. pthread_cancel() does not stop them. A forked child
- * makes handles of its own: setting one of the parent's may end a wait there, too.
+ * callback, or the reader of a FILE or of the caller's, is let finish. pthread_cancel() does not stop them. A forked
+ * child makes handles of its own: setting one of the parent's may end a wait there, too.
  *
  * returns  0; -EINVAL; -ENOMEM; -EMFILE, -ENFILE
  * threads  any
@@ -198,30 +200,30 @@ typedef struct hr_chunk {
  */
 typedef int hr_chunk_fn(void *context, const hr_chunk *chunk);
 
-/* Works on a chunk before on_chunk gets it; runs on several threads at once. It may leave something in chunk->result, and
- * change data and size to what on_chunk is to get instead.
+/* Works on a chunk before on_chunk gets it; runs on several threads at once. It may leave something in chunk->result,
+ * and change data and size to what on_chunk is to get instead.
  *
  * returns  0; anything else stops the stream, and neither on_chunk nor on_drop is called for this chunk
  */
 typedef int hr_work_fn(void *context, hr_chunk *chunk);
 
-/* Lets go of what on_work left in chunk->result: each chunk for which on_work returned 0 goes either to on_chunk, whatever
- * that returns, or to this, where another chunk's error came first or there is no on_chunk. Runs on the thread that on_work
- * ran on, on several at once, before hr_stream_run() or hr_stream_continue() returns.
+/* Lets go of what on_work left in chunk->result: each chunk for which on_work returned 0 goes either to on_chunk,
+ * whatever that returns, or to this, where another chunk's error came first or there is no on_chunk. Runs on the thread
+ * that on_work ran on, on several at once, before hr_stream_run() or hr_stream_continue() returns.
  */
 typedef void hr_drop_fn(void *context, const hr_chunk *chunk);
 
 /* Says how long the record is that begins at `data`, of which `size` bytes (at least 1) are there.
  *
- * returns  its whole length, which may be more than `size`; 0 where more bytes are needed to tell; a negative errno stops
- *          the stream
+ * returns  its whole length, which may be more than `size`; 0 where more bytes are needed to tell; a negative errno
+ *          stops the stream
  */
 typedef ssize_t hr_frame_fn(void *context, const void *data, size_t size);
 
 /* How far a stream is. */
 typedef struct hr_progress {
     uint64_t bytes;     /* handed on so far */
-    uint64_t chunks;    /* in so many chunks */
+    uint64_t chunks;    /* by which they were handed on */
     uint64_t offset;    /* of the next byte */
     double bytes_per_s; /* since the last report; in the last one of the whole run */
     double share;       /* of the input's size, 0 to 1; negative where that is not known */
@@ -236,22 +238,24 @@ typedef void hr_progress_fn(void *context, const hr_progress *progress);
 
 /* Zero means default everywhere.
  *
- * drop_behind: the kernel is told, 8 MiB after 8 MiB and when a run ends, however it ends, that the file's pages are not
- * needed. It does not ask who brought them: what others had in the cache of what is read goes too, and so may up to 4 MiB
- * before where the run began and 32 MiB behind where it ended, since the kernel reads ahead. Pages that somebody has mapped
- * or has written and that are not on the disk yet stay, and so do those that the disk is still bringing when the run ends.
+ * drop_behind: the kernel is told, 8 MiB after 8 MiB and when a run ends, however it ends, that the file's pages are
+ * not needed. It does not ask who brought them: what others had in the cache of what is read goes too, and so may up to
+ * 4 MiB before where the run began and 32 MiB behind where it ended, since the kernel reads ahead. Pages that somebody
+ * has mapped or has written and that are not on the disk yet stay, and so do those that the disk is still bringing when
+ * the run ends.
  */
 typedef struct hr_stream_options {
     hr_reader reader;
-    size_t buffer_bytes;   /* 1 MiB; rounded up to whole pages */
-    unsigned buffers;      /* 1, with workers 2 more than those; HR_BUFFERS_MAX at most */
-    unsigned workers;      /* none: all on the caller's thread. HR_WORKERS_MAX at most; fewer if none can be had */
-    bool ordered;          /* on_chunk is called in the order of the input, one call at a time */
-    int delimiter;         /* the byte that ends a record, 1 to 255, or HR_DELIMITER_NUL; 0: see below */
-    size_t record_bytes;   /* all records have this size; 0: see below */
-    hr_frame_fn *on_frame; /* says how long a record is. None of the three: no records, chunks end anywhere */
+    size_t buffer_bytes;         /* 1 MiB; rounded up to whole pages */
+    unsigned buffers;            /* 1, with workers 2 more than those; HR_BUFFERS_MAX at most */
+    unsigned workers;            /* none: all on the caller's thread. HR_WORKERS_MAX at most; fewer if no thread can be
+                              made */
+    bool ordered;                /* on_chunk is called in the order of the input, one call at a time */
+    int delimiter;               /* the byte that ends a record, 1 to 255, or HR_DELIMITER_NUL; 0: see below */
+    size_t record_bytes;         /* all records have this size; 0: see below */
+    hr_frame_fn *on_frame;       /* says how long a record is. None of the three: no records, chunks end anywhere */
     bool long_records_in_pieces; /* a record larger than a buffer comes in pieces, in chunks of its own */
-    uint64_t offset;             /* passes over so many bytes first: to go on where another run had come to */
+    uint64_t offset;             /* passes over this many bytes first: to go on where another run had come to */
     uint64_t size_bytes;         /* of the input, for on_progress, where the reader does not know */
     bool drop_behind;            /* the page cache of a file is dropped once read: see above */
     hr_guard *guard;             /* whose level is answered to, and whose root pays; NULL: neither */
@@ -270,7 +274,7 @@ typedef struct hr_stream_options {
  * hr_reader_folder(); it is valid until the next run or until the folder is freed. */
 typedef struct hr_stream_result {
     uint64_t bytes;              /* handed on, and taken by on_chunk */
-    uint64_t chunks;             /* in so many chunks */
+    uint64_t chunks;             /* by which they were handed on */
     uint64_t offset;             /* reached: everything before it was taken; unordered workers may have taken more */
     uint64_t buffers_peak_bytes; /* the most that buffers held at once */
     uint64_t pauses;             /* at critical */
@@ -287,11 +291,11 @@ typedef struct hr_stream_result {
  * The first error stops everything: chunks that wait are not handed on. After an error of the reader, and a pause that
  * took too long, those that were read before are.
  *
- * returns  0; what a callback or the reader returned; what hr_stream_new() does; -ECANCELED; -ETIMEDOUT after a pause of
- *          pause_max_ns; -EMSGSIZE for a record larger than a buffer, once a buffer is full of it, and -EBADMSG where the
- *          input ends inside a record of known length before that: both at its offset, but where pieces of it were handed
- *          on, -EBADMSG at the end of the input; -ERANGE where the input ends before options.offset: at that end; -EDQUOT
- *          or -ENOMEM where not even one buffer can be had
+ * returns  0; what a callback or the reader returned; what hr_stream_new() does; -ECANCELED; -ETIMEDOUT after a pause
+ *          of pause_max_ns; -EMSGSIZE for a record larger than a buffer, once a buffer is full of it, and -EBADMSG
+ *          where the input ends inside a record of known length before that: both at its offset, but where pieces of it
+ *          were handed on, -EBADMSG at the end of the input; -ERANGE where the input ends before options.offset: at
+ *          that end; -EDQUOT or -ENOMEM where there is not even one buffer
  * threads  any; callbacks come on the caller's thread, with workers on theirs
  * memory   buffers × buffer_bytes, charged; beside them a page, 4 KiB and half a KiB a buffer; the workers' stacks
  */
@@ -309,9 +313,9 @@ typedef struct hr_stream hr_stream;
  */
 HR_API HR_MUST_CHECK int hr_stream_new(const hr_stream_options *options, hr_stream **ret_stream);
 
-/* Runs a stream as hr_stream_run() does, from where it is. After -ETIMEDOUT, an error of the reader and a cancelled wait
- * nothing that was read is lost, and it can be continued. After an error of a callback it cannot: -ESTALE; but with a
- * reader that can seek another stream may begin there. The figures of `ret_result` are of all runs together.
+/* Runs a stream as hr_stream_run() does, from where it is. After -ETIMEDOUT, an error of the reader and a cancelled
+ * wait nothing that was read is lost, and it can be continued. After an error of a callback it cannot: -ESTALE; but
+ * with a reader that can seek another stream may begin there. The figures of `ret_result` are of all runs together.
  *
  * returns  as hr_stream_run(); 0 after the end; -ESTALE
  * threads  one at a time
@@ -336,15 +340,16 @@ HR_API ssize_t hr_frame_length32(void *context, const void *data, size_t size);
 
 typedef struct hr_batch hr_batch;
 
-/* Takes `count` items, oldest first, as one array of item_bytes each. Runs with no lock held, one call at a time a batch;
- * on which thread hr_batch_new() says. It may add to the batch as long as it is not full, and not flush it.
+/* Takes `count` items, oldest first, as one array of item_bytes each. Runs with no lock held, one call at a time a
+ * batch; on which thread hr_batch_new() says. It may add to the batch as long as it is not full, and not flush it.
  *
- * returns  0: all are taken; a negative errno: none is, they stay in their order. A positive number is taken for -EINVAL
+ * returns  0: all are taken; a negative errno: none is, they stay in their order. A positive number is taken for
+ *          -EINVAL
  */
 typedef int hr_flush_fn(void *context, const void *items, size_t count);
 
-/* Zero means default everywhere. A batch is flushed at whichever comes first; above normal sooner: at half as many items
- * and bytes when warning, a quarter when degraded, an eighth when critical. */
+/* Zero means default everywhere. A batch is flushed at whichever comes first; above normal sooner: at half as many
+ * items and bytes when warning, a quarter when degraded, an eighth when critical. */
 typedef struct hr_batch_options {
     size_t item_bytes;  /* size of an item; it is copied. Required */
     size_t items_max;   /* as many as bytes_max allows, 1,024 without it: never more than these are kept */
@@ -370,12 +375,12 @@ typedef struct hr_batch_figures {
 } hr_batch_figures;
 
 /* Makes a batch. on_flush is called on the thread that adds the item which fills it, that calls hr_batch_flush() or
- * hr_batch_flush_aged(), or that frees it; and, where there is a guard whose monitor thread runs, on that thread for what
- * has grown too old: there it should be quick, since it keeps the guard from looking. Without a guard, or to keep it off
- * that thread, leave `guard` NULL and watch hr_batch_fd() in a loop of your own.
+ * hr_batch_flush_aged(), or that frees it; and, where there is a guard whose monitor thread runs, on that thread for
+ * what has grown too old: there it should be quick, since it keeps the guard from looking. Without a guard, or to keep
+ * it off that thread, leave `guard` NULL and watch hr_batch_fd() in a loop of your own.
  *
- * That thread has all signals blocked and a stack of 256 KiB. Free a batch before its guard. After a fork
- * what it keeps is the parent's to flush; the child has an empty one, and opens a descriptor of its own by hr_batch_fd().
+ * That thread has all signals blocked and a stack of 256 KiB. Free a batch before its guard. After a fork what it keeps
+ * is the parent's to flush; the child has an empty one, and opens a descriptor of its own by hr_batch_fd().
  *
  * returns  0; -EINVAL; -ENOMEM; -EDQUOT
  * threads  any
@@ -388,8 +393,8 @@ HR_API HR_MUST_CHECK int hr_batch_new(const hr_batch_options *options, hr_batch 
  *
  * returns  0: the item is kept or taken; -ENOBUFS: the batch is full since its last flush failed, and the item was not
  *          taken; anything else is the error of a flush, and the item is kept with all others: do not add it again;
- *          -EINVAL. An item of the batch's own, which on_flush is shown, may be added while it runs: -ENOBUFS where that
- *          would have to wait for the flush
+ *          -EINVAL. An item of the batch's own, which on_flush is shown, may be added while it runs: -ENOBUFS where
+ *          that would have to wait for the flush
  * threads  any
  * memory   never allocates
  */
@@ -417,8 +422,8 @@ HR_API int hr_batch_flush(hr_batch *batch);
 HR_API int hr_batch_flush_aged(hr_batch *batch);
 
 /* Gives a timerfd that is readable from when the oldest item has reached age_max_ns: then call hr_batch_flush_aged(),
- * which clears it. After a failed flush it is readable again after another age_max_ns. The first call opens it; it belongs
- * to the batch.
+ * which clears it. After a failed flush it is readable again after another age_max_ns. The first call opens it; it
+ * belongs to the batch.
  *
  * returns  the descriptor; -EINVAL without age_max_ns; -EMFILE, -ENFILE, -ENOMEM
  * threads  any

@@ -12,12 +12,13 @@
  *
  * Levels go up at once and down only after use has stayed below the lower threshold for `dwell_ns`. Critical is reached
  * over `critical_at`, or when the root's limit has refused a charge while use was over `recover_below`; it ends at
- * `critical_at`. Degraded is a state to live in: small requests are served, the share that is shed grows with use (relief.h).
+ * `critical_at`. Degraded is a state to live in: small requests are served, the share that is shed grows with use
+ * (relief.h).
  *
- * A fork leaves the child a guard of its own: the accounts as they were, figures that are the child's, no monitor thread
- * until hr_guard_start(), and another descriptor for hr_guard_fd(). What other threads of the parent held or were
- * promised stays in the child's accounts. Pages that either of them rewrites are charged without a grant: while a child
- * lives that has not called exec, the parent's monitor reads the gauges every 10 ms.
+ * A fork leaves the child a guard of its own: the accounts as they were, figures that are the child's, no monitor
+ * thread until hr_guard_start(), and another descriptor for hr_guard_fd(). What other threads of the parent held or
+ * were promised stays in the child's accounts. Pages that either of them rewrites are charged without a grant: while a
+ * child lives that has not called exec, the parent's monitor reads the gauges every 10 ms.
  */
 #ifndef HEADROOM_GUARD_H
 #define HEADROOM_GUARD_H
@@ -82,10 +83,27 @@ typedef struct hr_figures {
     uint64_t dirty_bytes; /* and its page cache that is dirty or under writeback, which cannot be dropped at once */
     double stalled_share; /* of the last ten seconds all tasks of the own cgroup stood still for memory (PSI, full);
                              at least 0.20 is degraded, 0.60 critical, whatever is used; 0 where it is not known */
+
+    /* With observe_only: charges and requests that were granted, and would have been refused. */
+    uint64_t would_have_refused;
+    uint64_t would_have_refused_degraded; /* of these: a grant led beyond degrade_at */
+    uint64_t would_have_refused_critical; /* of these: the level was critical */
+    uint64_t would_have_relieved;         /* times that relief would have been asked for memory */
+
+    /* The library's heap, one for the process, at this moment: what hr_alloc() and its kin, tickets, caches and the
+     * books of pools have of the kernel. */
+    uint64_t committed_bytes; /* in all: in use, idle, gaps between blocks, and the heap's own records */
+    uint64_t idle_bytes;      /* of that, idle: handed out again at once, or given back when anybody is short */
 } hr_figures;
 
 /* Called after each change of level, in the order of the changes, with no lock held. */
 typedef void hr_level_fn(void *context, hr_level from, hr_level to, const hr_figures *figures);
+
+/* The thresholds that hold where none are given; critical begins half way from HR_DEGRADE_AT to 1. */
+#define HR_WARN_AT 0.80
+#define HR_WARN_BELOW 0.75
+#define HR_DEGRADE_AT 0.90
+#define HR_RECOVER_BELOW 0.80
 
 /* Zero means default everywhere; HR_NONE in a count of bytes means none. Thresholds are shares of a limit. The ones
  * that are not given are fitted to those that are; given ones that contradict each other are -EINVAL:
@@ -102,10 +120,10 @@ typedef struct hr_guard_options {
     int64_t interval_ns;         /* 1 s at rest, faster near the limit; at least 1 ms, less is taken for that; negative:
                                         no monitor thread */
     int64_t cleanup_interval_ns; /* 30 s: the janitor asks reclaimers for what is idle; negative: never */
-    int64_t purge_interval_ns;   /* at least between two purges of the allocator; negative: never purge. 0: 1 s,
-                                        and as often as a twentieth of the time allows while degraded or worse and the
-                                        allocator keeps much of what relief gave back, and where a charge would be refused
-                                        for that; for a large charge (128 KiB) at once */
+    int64_t purge_interval_ns;   /* at least between two purges of the allocator; negative: never purge. 0: 1 s, and as
+                                    often as a twentieth of the time allows while degraded or worse and the allocator
+                                    keeps much of what relief gave back, and where a charge would be refused for that;
+                                    for a large charge (128 KiB) at once */
     uint64_t reserve_bytes;      /* emergency reserve, resident until critical; default none */
     uint64_t degraded_request_bytes; /* 1,024: the largest request served when degraded; HR_NONE: any */
     bool refuse_until_recovered;     /* where relief did not get use below recover_below: critical until it is; else
@@ -113,13 +131,14 @@ typedef struct hr_guard_options {
     hr_level_fn *on_level;
     void *context; /* for on_level */
 
-    /* 256 KiB: what history takes in all, resident from the start (report.h). HR_NONE: no tiers, and the last records and
-     * events alone, some 35 KiB. */
+    /* 256 KiB: what history takes in all, resident from the start (report.h). HR_NONE: no tiers, and the last records
+     * and events alone, some 35 KiB. */
     uint64_t history_bytes;
 
-    /* A file to which samples and events are appended: readable after SIGKILL, also by `headroom report FILE`. When it is
-     * half as large as history_file_bytes (16 MiB by default, 64 KiB at least) it becomes FILE.1, and a new one begins.
-     * One process writes a file at a time. A disk that is full is said (hr_history_file_read()) and not fatal. */
+    /* A file to which samples and events are appended: readable after SIGKILL, also by `headroom report FILE`. When it
+     * is half as large as history_file_bytes (16 MiB by default, 64 KiB at least) it becomes FILE.1, and a new one
+     * begins. One process writes a file at a time. A disk that is full is said (hr_history_file_read()) and not
+     * fatal. */
     const char *history_file;
     uint64_t history_file_bytes;
 
@@ -127,18 +146,28 @@ typedef struct hr_guard_options {
      * open: without it each would grant what all of them see free. Negative: this process counts for itself. */
     int share_lease;
 
-    /* A limit on the whole process: its anonymous resident memory, charged or not, as if a cgroup of that size were around
-     * it. It counts in the level, in what is granted, in reports and in the sentence that explains; a smaller limit of the
-     * kernel's still binds. 0: the environment variable HEADROOM_LIMIT, a size such as 512M or a share such as 80% of the
-     * smallest limit that is seen; HR_NONE: none, whatever the environment says. */
+    /* A limit on the whole process: its anonymous resident memory, charged or not, as if a cgroup of that size were
+     * around it. It counts in the level, in what is granted, in reports and in the sentence that explains; a smaller
+     * limit of the kernel's still binds. 0: the environment variable HEADROOM_LIMIT, a size such as 512M or a share
+     * such as 80% of the smallest limit that is seen; HR_NONE: none, whatever the environment says. */
     uint64_t process_limit_bytes;
+
+    /* Look and tell, and do nothing: to see what a limiter would do before it is switched on. Nothing is refused, evicted
+     * or purged. Charges beyond a limit are granted, requests are admitted whatever the level, waits return at once, pools
+     * and caches do not yield, the reserve stays, hr_relieve() and hr_guard_cleanup() free nothing. Levels are decided and
+     * told as ever, of the use as it is without relief. What would have been done is counted (hr_figures.
+     * would_have_refused, would_have_relieved) and in events, history and reports. A demand for which pools and caches
+     * could have made room does not count as refused; the program's own reclaimers are not asked what they have. The
+     * environment variable HEADROOM_OBSERVE=1 does the same where this is false. */
+    bool observe_only;
 } hr_guard_options;
 
 /* Makes a guard, reads the gauges once and starts the monitor thread (unless interval_ns is negative). On glibc it
  * fixes the threshold for mapped blocks at 128 KiB for the whole process, which keeps the heap from fragmenting,
  * unless the environment sets it (MALLOC_MMAP_THRESHOLD_ or GLIBC_TUNABLES).
  *
- * returns  0; -EINVAL for thresholds that contradict each other, or a value of HEADROOM_LIMIT that is no limit (also -ERANGE);
+ * returns  0; -EINVAL for thresholds that contradict each other, or a value of HEADROOM_LIMIT that is no limit (also -ERANGE),
+ *          or one of HEADROOM_OBSERVE that is neither 0 nor 1 (hr_message_set() has the sentence that says so);
  *          -ENOMEM; -EMFILE, -ENFILE; -EAGAIN (no thread); of the
  *          history file: -EBUSY if another process writes it, -EBADMSG if it is none (it is left as it is),
  *          -EPROTONOSUPPORT if it is of another version, -ENOENT, -EACCES, -ENOSPC …
@@ -203,8 +232,8 @@ typedef struct hr_thresholds {
  */
 HR_API int hr_guard_thresholds(hr_guard *guard, hr_thresholds *ret_thresholds);
 
-/* Says figures in one line: "warning: 81.2 MiB of 100.0 MiB held (limit_bytes), budget 81.2 % full, rss 90.1 MiB, …". The
- * text is always written: terminated, and cut if it is too long; 512 bytes are enough.
+/* Says figures in one line: "warning: 81.2 MiB of 100.0 MiB held (limit_bytes), budget 81.2 % full, rss 90.1 MiB, …".
+ * The text is always written: terminated, and cut if it is too long; 512 bytes are enough.
  *
  * returns  0; -ENOBUFS if it was cut; -EINVAL without figures or a buffer
  * threads  any

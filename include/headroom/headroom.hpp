@@ -14,9 +14,9 @@
  *
  * Everything here is inline over the C functions, whose headers say what they do; get() gives the C handle for all that
  * has no method here. Handles are moved and never copied, and belong to one thread at a time, as the objects that they
- * stand for may be used by all threads. A constructor throws std::system_error with the errno of the C call; memory that
- * is refused throws std::bad_alloc; the other methods return what the C functions return, since a refusal is an answer
- * and no exception there. Destructors never throw.
+ * stand for may be used by all threads. A constructor throws std::system_error with the errno of the C call; memory
+ * that is refused throws std::bad_alloc; the other methods return what the C functions return, since a refusal is an
+ * answer and no exception there. Destructors never throw.
  *
  * A handle must end before the handle that it was made from: budgets, pools and caches before their guard.
  */
@@ -90,7 +90,8 @@ template <class Handle, int (*Free)(Handle *)> class owned
     }
 
   private:
-    /* What is busy is not freed: bytes, items or references that are out would point nowhere. The C handle stays valid. */
+    /* What is busy is not freed: bytes, items or references that are out would point nowhere. The C handle stays
+     * valid. */
     void free() noexcept
     {
         int error = close();
@@ -166,9 +167,9 @@ class guard
     handle handle_;
 };
 
-/* A budget of one's own below `parent`: hr_budget_new() and hr_budget_free(). Bytes that are still charged, or children,
- * when the handle ends are a mistake of the program: debug builds of the program stop there, others leave the budget to
- * the guard. close() is the way to find out: -EBUSY, and the handle still holds the budget.
+/* A budget of one's own below `parent`: hr_budget_new() and hr_budget_free(). Bytes that are still charged, or
+ * children, when the handle ends are a mistake of the program: debug builds of the program stop there, others leave the
+ * budget to the guard. close() is the way to find out: -EBUSY, and the handle still holds the budget.
  *
  * throws   std::system_error with what hr_budget_new() returns
  */
@@ -224,8 +225,9 @@ class budget
     handle handle_;
 };
 
-/* std::pmr over hr_alloc(): each block is charged to the budget with its whole footprint, and a refusal is std::bad_alloc.
- * Two resources are equal if they charge the same budget, so a container that is moved between two budgets copies.
+/* std::pmr over hr_alloc(): each block is charged to the budget with its whole footprint, and a refusal is
+ * std::bad_alloc. Two resources are equal if they charge the same budget, so a container that is moved between two
+ * budgets copies.
  */
 class memory_resource : public std::pmr::memory_resource
 {
@@ -262,8 +264,8 @@ class memory_resource : public std::pmr::memory_resource
     hr_budget *budget_;
 };
 
-/* A standard allocator over a budget, for containers without std::pmr. It moves and swaps along with its container, since
- * each block knows the budget that it is charged to; a copy of a container charges the same budget.
+/* A standard allocator over a budget, for containers without std::pmr. It moves and swaps along with its container,
+ * since each block knows the budget that it is charged to; a copy of a container charges the same budget.
  */
 template <class T> class allocator
 {

@@ -11,27 +11,28 @@
  * pool* hands out arrays that grow.
  *
  * Every block is charged to the pool's budget from when it is first handed out until its memory goes back to the
- * kernel; those that wait in the pool are idle. (Threads' stacks of idle blocks are charged too, and are in no figure but the
- * budget's: some hundred bytes to 4 KiB each. A trim frees them, and counts them in what it says.) When any charge of the guard is short, idle blocks go first: the
- * guard drains every pool, also what other threads have in hand, before anything is refused. Where the level comes to be
- * warning pools give back half of what is idle, and at each of the guard's samples what was not needed since the one before;
- * from degraded on all of it. Otherwise the janitor gives back what was not needed since its last visit.
+ * kernel; those that wait in the pool are idle. (Threads' stacks of idle blocks are charged too, and are in no figure
+ * but the budget's: some hundred bytes to 4 KiB each. A trim frees them, and counts them in what it says.) When any
+ * charge of the guard is short, idle blocks go first: the guard drains every pool, also what other threads have in
+ * hand, before anything is refused. Where the level comes to be warning pools give back half of what is idle, and at
+ * each of the guard's samples what was not needed since the one before; from degraded on all of it. Otherwise the
+ * janitor gives back what was not needed since its last visit.
  *
- * Getting and putting take some nanoseconds: they are `static inline` here where restartable sequences can be used (glibc
- * from 2.35 on, x86-64 or arm64, GCC 11 or clang), and calls otherwise, without optimization, or where HR_NO_INLINE is
- * defined. The functions of the same names exist in any case, for other languages. Pools of many sizes, and slices, are always called; that takes no
- * lock either. None of this is for signal handlers: where a thread's own stack of idle blocks is empty or full, or where
- * there is none, locks are taken, which the interrupted code may hold.
+ * Getting and putting take some nanoseconds: they are `static inline` here where restartable sequences can be used
+ * (glibc from 2.35 on, x86-64 or arm64, GCC 11 or clang), and calls otherwise, without optimization, or where
+ * HR_NO_INLINE is defined. The functions of the same names exist in any case, for other languages. Pools of many sizes,
+ * and slices, are always called; that takes no lock either. None of this is for signal handlers: where a thread's own
+ * stack of idle blocks is empty or full, or where there is none, locks are taken, which the interrupted code may hold.
  *
- * A block is with one user. A put of a block that no user has is refused: one that was put before, one of another pool, or
- * any other address, whose memory is not looked at. It is a fault, counted for the pool (hr_pool_figures.faults) and for the
- * process (hr_figures.faults), and debug builds of the library abort. Each block has a word of the library's in front of it or
- * elsewhere, which says whether a user has the block; all builds look at it in each put and each get. Two cases cannot be seen:
- * a second put after another user got the block, and a program that writes over the word. Where two threads put a block in
- * the same instant, both puts may be accepted; the fault is counted later, and the block is handed out once.
- * The use of a pool that was freed is a fault too, but for a thread that does so at the same time, or once the handle is a new
- * pool's: which it never is in debug builds. AddressSanitizer and Valgrind see blocks in the pool as freed; Valgrind also says who
- * put them, and that what is in a new buffer is not defined.
+ * A block is with one user. A put of a block that no user has is refused: one that was put before, one of another pool,
+ * or any other address, whose memory is not looked at. It is a fault, counted for the pool (hr_pool_figures.faults) and
+ * for the process (hr_figures.faults), and debug builds of the library abort. Each block has a word of the library's in
+ * front of it or elsewhere, which says whether a user has the block; all builds look at it in each put and each get.
+ * Two cases cannot be seen: a second put after another user got the block, and a program that writes over the word.
+ * Where two threads put a block in the same instant, both puts may be accepted; the fault is counted later, and the
+ * block is handed out once. The use of a pool that was freed is a fault too, except for a thread that does so at the
+ * same time, or once the handle is a new pool's: which it never is in debug builds. AddressSanitizer and Valgrind see
+ * blocks in the pool as freed; Valgrind also says who put them, and that what is in a new buffer is not defined.
  */
 #ifndef HEADROOM_POOL_H
 #define HEADROOM_POOL_H
@@ -48,7 +49,7 @@ typedef struct hr_pool_figures {
     uint64_t in_use;       /* blocks that users have */
     uint64_t idle;         /* blocks that wait in the pool */
     uint64_t in_use_bytes; /* what they take, charged */
-    uint64_t idle_bytes;   /* the same; can be given back at once, but for what shares a page with blocks in use */
+    uint64_t idle_bytes;   /* the same; can be given back at once, except for what shares a page with blocks in use */
     uint64_t peak_bytes;   /* the most that both were together */
     uint64_t hits;         /* blocks that were handed out again */
     uint64_t misses;       /* blocks that had to be made */
@@ -62,7 +63,8 @@ typedef struct hr_pool_figures {
 
 typedef struct hr_byte_pool hr_byte_pool;
 
-/* Either size_bytes, or min_bytes and max_bytes: then sizes grow by a quarter of a power of two from one to the other. */
+/* Either size_bytes, or min_bytes and max_bytes: then sizes grow by a quarter of a power of two from one to the
+ * other. */
 typedef struct hr_byte_pool_options {
     const char *name;  /* for reports; copied; default "bytes" */
     hr_budget *budget; /* who pays; NULL: the root */
@@ -83,8 +85,8 @@ typedef struct hr_byte_pool_options {
 HR_API HR_MUST_CHECK int hr_byte_pool_new(hr_guard *guard, const hr_byte_pool_options *options,
                                           hr_byte_pool **ret_pool);
 
-/* Gives a buffer of at least `size` bytes, whose contents are not defined. More than the pool's largest size is served by
- * the allocator, charged and counted.
+/* Gives a buffer of at least `size` bytes, whose contents are not defined. More than the pool's largest size is served
+ * by the allocator, charged and counted.
  *
  * returns  the buffer; NULL with errno EDQUOT (refused after relief), ENOMEM, or EINVAL without a pool
  * threads  any
@@ -106,7 +108,8 @@ HR_INLINE_API void hr_byte_pool_put(hr_byte_pool *pool, void *block);
  */
 HR_API int hr_byte_pool_free(hr_byte_pool *pool);
 
-/* Gives what is idle back to the kernel, also what other threads have in hand: all but what shares a page with blocks in use.
+/* Gives what is idle back to the kernel, also what other threads have in hand: all but what shares a page with blocks
+ * in use.
  *
  * returns  bytes given back and uncharged
  * threads  any
@@ -139,11 +142,12 @@ typedef struct hr_object_pool_options {
     bool wipe; /* overwrite with zeros what comes back; not together with construct */
 } hr_object_pool_options;
 
-/* Makes a pool without objects. Its callbacks run with no lock held, on the thread that gets, puts or trims; destroy() also
- * on the guard's monitor, and on any thread whose charge is short or finds a new level, when idle objects are given back.
- * They may use the library, but not free their own pool.
+/* Makes a pool without objects. Its callbacks run with no lock held, on the thread that gets, puts or trims; destroy()
+ * also on the guard's monitor, and on any thread whose charge is short or finds a new level, when idle objects are
+ * given back. They may use the library, but not free their own pool.
  *
- * returns  0; -EINVAL without a size or beyond 1 GiB, for a strange alignment, or a budget of another guard; -ENOMEM; -EDQUOT
+ * returns  0; -EINVAL without a size or beyond 1 GiB, for a strange alignment, or a budget of another guard; -ENOMEM;
+ *          -EDQUOT
  * threads  any
  * memory   allocates
  * undo     hr_object_pool_free()
@@ -153,14 +157,15 @@ HR_API HR_MUST_CHECK int hr_object_pool_new(hr_guard *guard, const hr_object_poo
 
 /* Gives an object: constructed, and as reset() left it.
  *
- * returns  the object; NULL with errno EDQUOT (refused after relief), ENOMEM, EINVAL without a pool, or what construct() said
+ * returns  the object; NULL with errno EDQUOT (refused after relief), ENOMEM, EINVAL without a pool, or what
+ *          construct() said
  * threads  any
  * memory   may map; may run reclaimers
  * undo     hr_object_pool_put()
  */
 HR_INLINE_API HR_MUST_CHECK void *hr_object_pool_get(hr_object_pool *pool);
 
-/* Takes an object back, and resets it before anybody else can get it: once, also where it is put twice. NULL is fine.
+/* Takes an object back, and resets it before anybody else can get it: once, even where it is put twice. NULL is fine.
  *
  * threads  any, also another one than got it
  */
@@ -173,8 +178,8 @@ HR_INLINE_API void hr_object_pool_put(hr_object_pool *pool, void *object);
  */
 HR_API int hr_object_pool_free(hr_object_pool *pool);
 
-/* Gives what is idle back to the kernel, also what other threads have in hand: all but what shares a page with objects in
- * use. Destroys it first.
+/* Gives what is idle back to the kernel, also what other threads have in hand: all but what shares a page with objects
+ * in use. Destroys it first.
  *
  * returns  bytes given back and uncharged
  * threads  any
@@ -199,8 +204,8 @@ typedef struct hr_slice_pool_options {
     size_t item_size;  /* bytes; `pooled_max` of them are at most 1 TiB */
     size_t capacity;   /* items that a new slice has room for; default 16 */
     size_t pooled_max; /* items; slices that have grown beyond come from the allocator; default 64 times the capacity */
-    bool
-        wipe; /* slices are zeros at first, and again when they come back: nobody finds another's items beyond his length */
+    bool wipe; /* slices are zeros at first, and again when they come back: nobody finds another's items beyond his
+                 length */
 } hr_slice_pool_options;
 
 /* An array that grows. {0} is none. */
@@ -230,15 +235,15 @@ HR_API HR_MUST_CHECK int hr_slice_pool_new(hr_guard *guard, const hr_slice_pool_
  */
 HR_API HR_MUST_CHECK int hr_slice_pool_get(hr_slice_pool *pool, hr_slice *ret_slice);
 
-/* Takes a slice back, whatever it has grown to: its array goes where arrays of its size are. The slice is {0} then; twice
- * is harmless, and so is NULL.
+/* Takes a slice back, whatever it has grown to: its array goes where arrays of its size are. The slice is {0} then;
+ * twice is harmless, and so is NULL.
  *
  * threads  any
  */
 HR_API void hr_slice_pool_put(hr_slice_pool *pool, hr_slice *slice);
 
-/* Adds a copy of `item` at the end; it may be an item of the slice itself. Where there is no room the slice grows to twice its capacity: charged before it is
- * made.
+/* Adds a copy of `item` at the end; it may be an item of the slice itself. Where there is no room the slice grows to
+ * twice its capacity: charged before it is made.
  *
  * returns  0; -EDQUOT, -ENOMEM: the slice is as it was; -EINVAL for NULL or a slice of no pool
  * threads  one at a time a slice
@@ -259,7 +264,8 @@ HR_API HR_MUST_CHECK int hr_slice_reserve(hr_slice *slice, size_t capacity);
  */
 HR_API int hr_slice_pool_free(hr_slice_pool *pool);
 
-/* Gives what is idle back to the kernel, also what other threads have in hand: all but what shares a page with blocks in use.
+/* Gives what is idle back to the kernel, also what other threads have in hand: all but what shares a page with blocks
+ * in use.
  *
  * returns  bytes given back and uncharged
  * threads  any
@@ -283,7 +289,7 @@ HR_API void hr_object_pool_put_slowly_(hr_object_pool *pool, void *object);
 
 #ifdef HR_POOL_FACE_INLINE_
 
-/* As declared above: with this thread's magazine, as far as that goes. */
+/* As declared above: with this thread's magazine, where that can serve it. */
 static inline void *hr_byte_pool_get(hr_byte_pool *pool, size_t size)
 {
     void *block;
@@ -292,21 +298,21 @@ static inline void *hr_byte_pool_get(hr_byte_pool *pool, size_t size)
     return hr_byte_pool_get_slowly_(pool, size);
 }
 
-/* As declared above: with this thread's magazine, as far as that goes. */
+/* As declared above: with this thread's magazine, where that can serve it. */
 static inline void hr_byte_pool_put(hr_byte_pool *pool, void *block)
 {
     if (!pool || !hr_pool_push_any_(pool, block))
         hr_byte_pool_put_slowly_(pool, block);
 }
 
-/* As declared above: with this thread's magazine, as far as that goes. */
+/* As declared above: with this thread's magazine, where that can serve it. */
 static inline void *hr_object_pool_get(hr_object_pool *pool)
 {
     void *object;
     return pool && hr_pool_pop_any_(pool, &object) ? object : hr_object_pool_get_slowly_(pool);
 }
 
-/* As declared above: with this thread's magazine, as far as that goes. */
+/* As declared above: with this thread's magazine, where that can serve it. */
 static inline void hr_object_pool_put(hr_object_pool *pool, void *object)
 {
     if (!pool || !hr_pool_push_any_(pool, object))

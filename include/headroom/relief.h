@@ -23,12 +23,12 @@
 extern "C" {
 #endif
 
-/* Gives memory back: at least `want_bytes` if that is to be had before `deadline_ns` (CLOCK_MONOTONIC), else what it
+/* Gives memory back: at least `want_bytes` if that much is there before `deadline_ns` (CLOCK_MONOTONIC), else what it
  * can. `want_bytes` 0 is the janitor: give back only what is expired or idle. It runs with no lock of the library
  * held, on any thread, one call at a time; charges that it makes never start relief again.
  *
- * returns  bytes freed (uncharged, if they were charged); 0: nothing left to give; more than 256 TiB, which no process has,
- *          is taken for 0
+ * returns  bytes freed (uncharged, if they were charged); 0: nothing left to give; more than 256 TiB, which no process
+ *          has, is taken for 0
  */
 typedef uint64_t hr_reclaim_fn(void *context, uint64_t want_bytes, int64_t deadline_ns);
 
@@ -76,7 +76,7 @@ typedef struct hr_ticket {
     uint64_t limit_bytes;   /* refused: the limit that bound; of a level, the guard's */
 } hr_ticket;
 
-/* Registers a reclaimer; the node must be zero but for the caller's fields.
+/* Registers a reclaimer; the node must be zero except for the caller's fields.
  *
  * returns  0; -EINVAL without reclaim, or if the budget belongs to another guard; -EEXIST if it is registered,
  *          with this guard or another
@@ -93,10 +93,10 @@ HR_API HR_MUST_CHECK int hr_reclaimer_add(hr_guard *guard, hr_reclaimer *node);
  */
 HR_API void hr_reclaimer_remove(hr_guard *guard, hr_reclaimer *node);
 
-/* Frees `want_bytes` if that is to be had: all reclaimers in order, then the purge if they freed less (at most one a
+/* Frees `want_bytes` if that much is there: all reclaimers in order, then the purge if they freed less (at most one a
  * purge_interval_ns).
  *
- * returns  bytes freed, as far as known; 0 from inside a reclaimer, and without a guard
+ * returns  bytes freed, those that are known; 0 from inside a reclaimer, and without a guard
  * threads  any; do not hold a lock that a reclaimer takes
  * memory   never allocates; may block for as long as the reclaimers and the purge take
  */
@@ -105,7 +105,7 @@ HR_API uint64_t hr_relieve(hr_guard *guard, uint64_t want_bytes);
 /* Runs the janitor now, as the monitor does every cleanup_interval_ns: asks all reclaimers for what is expired or idle,
  * and returns the allocator's free pages to the kernel (at most once a purge_interval_ns).
  *
- * returns  bytes freed, as far as known; 0 from inside a reclaimer, and without a guard
+ * returns  bytes freed, those that are known; 0 from inside a reclaimer, and without a guard
  * threads  any; do not hold a lock that a reclaimer takes
  * memory   never allocates; may block for as long as the reclaimers and the purge take
  */
@@ -130,14 +130,15 @@ HR_API uint64_t hr_purge(void);
 /* Asks for memory before work starts. The answer is for the level that the grant would lead to, after relief.
  * The ticket is always written.
  *
- * A request that would lead beyond degrade_at, less a margin for memory of the cgroup that nobody charges, is refused if it
- * is larger than degraded_request_bytes. Of the others a share is shed that grows linearly, from none at degrade_at to all
- * at critical_at: the lowest priorities first, and among equals by key. At critical all are refused, until relief has
- * achieved nothing for ten dwells: then one small request passes each dwell, so that refusing cannot keep itself up.
- * Requests of 0 bytes always pass. Where no monitor runs, a request that finds the level shut runs relief and the purge.
+ * A request that would lead beyond degrade_at, less a margin for memory of the cgroup that nobody charges, is refused
+ * if it is larger than degraded_request_bytes. Of the others a share is shed that grows linearly, from none at
+ * degrade_at to all at critical_at: the lowest priorities first, and among equals by key. At critical all are refused,
+ * until relief has achieved nothing for ten dwells: then one small request passes each dwell, so that refusing cannot
+ * keep itself up. Requests of 0 bytes always pass. Where no monitor runs, a request that finds the level shut runs
+ * relief and the purge.
  *
- * returns  HR_ADMITTED, and the ticket holds the bytes as promised; else a refusal, explained in the ticket; without guard,
- *          request or ticket, or for a budget of another guard, HR_REFUSED_NO_BUDGET
+ * returns  HR_ADMITTED, and the ticket holds the bytes as promised; else a refusal, explained in the ticket; without
+ *          guard, request or ticket, or for a budget of another guard, HR_REFUSED_NO_BUDGET
  * threads  any
  * memory   never allocates; may run reclaimers and the callback
  * undo     hr_ticket_release()
@@ -183,8 +184,8 @@ HR_API void hr_ticket_return(hr_ticket *ticket, uint64_t bytes);
 HR_API void hr_ticket_release(hr_ticket *ticket);
 
 /* Says in words why a ticket was refused, or what it still holds, for a person: "refused 1 B: the level is critical, at
- * which no request is admitted; ask again in 1.0 s". The text is always written: terminated, and cut if it is too long; 256
- * bytes are enough unless the limit's name is long.
+ * which no request is admitted; ask again in 1.0 s". The text is always written: terminated, and cut if it is too long;
+ * 256 bytes are enough unless the limit's name is long.
  *
  * returns  0; -ENOBUFS if it was cut; -EINVAL without a ticket or a buffer
  * threads  one at a time a ticket

@@ -14,11 +14,11 @@
  * pkg-config and CMake packages pass on) also when the thread is cancelled or exits, where the libc unwinds: glibc
  * does, musl does not. In C++ they run when an exception passes, too. GCC and Clang: this is their `cleanup` attribute.
  *
- * A goto must not jump forward past one of these declarations into its scope: the release would run on a variable that was
- * never set. Clang and C++ refuse to compile such a jump; GCC warns of it with -Wjump-misses-init, which is worth setting in
- * C. Where one "out:" label ends a function, declare the variables at its top, set to NULL or {0}, and assign them later. If
- * it happens all the same, the forms that are structs give nothing back, since what they find is not what their _make() made;
- * HR_SCOPED_ALLOC and HR_DEFER cannot know.
+ * A goto must not jump forward past one of these declarations into its scope: the release would run on a variable that
+ * was never set. Clang and C++ refuse to compile such a jump; GCC warns of it with -Wjump-misses-init, which is worth
+ * setting in C. Where one "out:" label ends a function, declare the variables at its top, set to NULL or {0}, and
+ * assign them later. If it happens all the same, the forms that are structs give nothing back, since what they find is
+ * not what their _make() made; HR_SCOPED_ALLOC and HR_DEFER cannot know.
  */
 #ifndef HEADROOM_SCOPE_H
 #define HEADROOM_SCOPE_H
@@ -39,8 +39,8 @@
 /* Releases this hr_ticket when its scope ends. Give it = {0} where the scope can end before hr_admit(). */
 #define HR_SCOPED_TICKET __attribute__((cleanup(hr_ticket_release), unused))
 
-/* Puts this hr_bytes, hr_object or hr_slice into its pool when its scope ends. HR_KEEP() of its member `data` takes the item
- * out, which the caller puts then. */
+/* Puts this hr_bytes, hr_object or hr_slice into its pool when its scope ends. HR_KEEP() of its member `data` takes the
+ * item out, which the caller puts then. */
 #define HR_SCOPED_BYTES __attribute__((cleanup(hr_bytes_release), unused))
 #define HR_SCOPED_OBJECT __attribute__((cleanup(hr_object_release), unused))
 #define HR_SCOPED_SLICE __attribute__((cleanup(hr_slice_release), unused))
@@ -256,8 +256,9 @@ static inline void hr_deferred_run_(hr_deferred_ *deferred)
         hr_kept_;                                                                                                      \
     }))
 
-/* Does a call with such an argument compile, where it may be a pointer or an integer? Both are passed as a pointer is, so
- * that a function of a floating number or of a struct is an error, and so is an argument of another type than its own. */
+/* Does a call with such an argument compile, where it may be a pointer or an integer? Both are passed as a pointer is,
+ * so that a function of a floating number or of a struct is an error, and so is an argument of another type than its
+ * own. */
 #define HR_DEFER_CHECK_(function, argument)                                                                            \
     _Pragma("GCC diagnostic push") _Pragma("GCC diagnostic ignored \"-Wint-conversion\"") _Static_assert(              \
         sizeof(((function)((void *)0), 0)) > 0, "a function of a pointer or an integer");                              \

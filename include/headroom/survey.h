@@ -54,9 +54,9 @@ typedef struct hr_signal {
     const char *detail; /* the file or feature that is used, or why it is not */
 } hr_signal;
 
-/* What is worth knowing of these limits, and what to do about it: "memory-high-binds", "throttled-at-high", "thrashing",
- * "dirty-pages", "hugetlb-limit", "pod-limit-equal", "oom-group", "host-not-known", "limit-not-visible", "kernel-memory",
- * "swap-used", "files-limit". */
+/* What is worth knowing of these limits, and what to do about it: "memory-high-binds", "throttled-at-high",
+ * "thrashing", "dirty-pages", "hugetlb-limit", "pod-limit-equal", "oom-group", "host-not-known", "limit-not-visible",
+ * "kernel-memory", "swap-used", "files-limit". */
 typedef struct hr_finding {
     const char *id;
     const char *text;   /* one sentence or two */
@@ -70,8 +70,8 @@ typedef struct hr_hugetlb {
     uint64_t limit_bytes;
 } hr_hugetlb;
 
-/* For how much of the time tasks of the own cgroup stood still because memory was short: per cent of the last 10, 60 and
- * 300 seconds, and microseconds in all. `some`: at least one task did; `full`: all of them. */
+/* For how much of the time tasks of the own cgroup stood still because memory was short: per cent of the last 10, 60
+ * and 300 seconds, and microseconds in all. `some`: at least one task did; `full`: all of them. */
 typedef struct hr_pressure {
     bool known; /* false: the group has no memory.pressure, or it is the host's */
     double some_avg10, some_avg60, some_avg300;
@@ -79,8 +79,8 @@ typedef struct hr_pressure {
     uint64_t some_total_us, full_total_us;
 } hr_pressure;
 
-/* memory.events of the group that binds, or of the own one: how often each happened since the group was made. HR_NONE: not
- * known, as on v1. */
+/* memory.events of the group that binds, or of the own one: how often each happened since the group was made. HR_NONE:
+ * not known, as on v1. */
 typedef struct hr_events {
     uint64_t low, high, max, oom, oom_kill, oom_group_kill;
 } hr_events;
@@ -143,9 +143,9 @@ typedef struct hr_survey {
 HR_API HR_MUST_CHECK int hr_survey_new(const hr_survey_options *options, hr_survey **ret_survey);
 
 /* Reads the gauges again through the files that a survey with `stays` keeps open: its level, use, limits, figures of
- * groups and of the process, and the ledgers become those of now. Groups that have no limit above the last limited one are
- * not read: their use stays HR_NONE. The host's figures may be 100 ms old. Signals, the allocator and what could not be
- * seen stay as they were, and the level has no memory: it is that of the use.
+ * groups and of the process, and the ledgers become those of now. Groups that have no limit above the last limited one
+ * are not read: their use stays HR_NONE. The host's figures may be 100 ms old. Signals, the allocator and what could
+ * not be seen stay as they were, and the level has no memory: it is that of the use.
  *
  * returns  0; -ESRCH if the process has ended and was waited for; -EINVAL without `stays`
  * threads  one at a time for a survey

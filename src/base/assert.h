@@ -22,8 +22,8 @@ extern _Thread_local const void *hri_caller;
 #endif
 
 #ifdef HRI_DEBUG
-/* Where a call is, by the address that it returns to: as FILE+OFFSET, of which `addr2line -e FILE OFFSET` gives the line. The
- * bare address, where it is not known or the file is linked to its addresses. Allocates nothing. */
+/* Where a call is, by the address that it returns to: as FILE+OFFSET, of which `addr2line -e FILE OFFSET` gives the
+ * line. The bare address, where it is not known or the file is linked to its addresses. Allocates nothing. */
 typedef struct hri_code_place {
     char text[96];
 } hri_code_place;

@@ -39,8 +39,8 @@ void hri_duties_fork(hri_duties *duties, hri_fork moment);
 void hri_duty_add(hri_duties *duties, hri_duty *duty);
 void hri_duty_remove(hri_duties *duties, hri_duty *duty);
 
-/* Says when a duty is due. Wakes only if that is sooner than anybody would have come anyway: setting it again and again to
- * later costs nothing. */
+/* Says when a duty is due. Wakes only if that is sooner than anybody would have come anyway: setting it again and again
+ * to later costs nothing. */
 void hri_duty_set(hri_duties *duties, hri_duty *duty, int64_t due_ns);
 
 /* Does what is due; gives when the next is. One thread at a time. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Hashes of bytes, with a secret seed, so that nobody can choose keys that collide. Words are folded by a multiplication
- * of 64 × 64 bits, as in Wang Yi's wyhash. */
+/* Hashes of bytes, with a secret seed, so that nobody can choose keys that collide. Words are folded by a
+ * multiplication of 64 × 64 bits, as in Wang Yi's wyhash. */
 #ifndef HRI_BASE_HASH_H
 #define HRI_BASE_HASH_H
 

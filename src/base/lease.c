@@ -23,6 +23,12 @@ bool hri_lease_spend(const hri_lease *lease, const hri_lease_word *word, uint64_
     return true;
 }
 
+void hri_lease_force(const hri_lease_word *word, uint64_t bytes)
+{
+    atomic_fetch_add_explicit(word->pending, bytes, memory_order_release);
+    atomic_fetch_add_explicit(word->granted, bytes, memory_order_acq_rel);
+}
+
 #define SURPRISE_NS (1 * HRI_SECOND)
 
 uint64_t hri_surprise_note(hri_surprise *surprise, uint64_t sample_bytes, uint64_t free_bytes, int64_t now_ns)

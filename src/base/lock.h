@@ -2,12 +2,13 @@
 /* The locks of this library. They are held for less than a microsecond as a rule: who finds one taken looks at it some
  * more times before going to sleep, which would take him longer than the wait.
  *
- * Some of them are *inner* locks: a charge may need them, and a charge may be made in a signal handler. So there are two
- * rules for them:
+ * Some of them are *inner* locks: a charge may need them, and a charge may be made in a signal handler. So there are
+ * two rules for them:
  *
  *  - A thread that holds one says so to its own handlers, which could wait for it for ever. They find `hri_inner_depth`
  *    above 0 and do not come in.
- *  - Nothing of malloc()'s is called while one is held. A handler of another thread may have interrupted malloc(), and wait
+ *  - Nothing of malloc()'s is called while one is held. A handler of another thread may have interrupted malloc(), and
+ *  wait
  *    for the lock. tests/support/fault.c aborts a test that breaks this; tests/style/calls.sh knows all that is called.
  */
 #ifndef HRI_BASE_LOCK_H

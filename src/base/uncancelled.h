@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* No thread is cancelled in the midst of this library's work: its locks would stay held, its nodes in lists, and what was
- * half done would stay so.
+/* No thread is cancelled in the midst of this library's work: its locks would stay held, its nodes in lists, and what
+ * was half done would stay so.
  *
  * A cancellation (pthread_cancel(), deferred) takes effect in calls that may have to wait: open(), read(), poll(),
  * pthread_cond_wait(). Within a scope of this kind it does not; it stays pending, for the first such call after the

@@ -17,7 +17,7 @@ void hri_wait_destroy(pthread_mutex_t *lock, pthread_cond_t *condition);
 void hri_wait_on(pthread_cond_t *condition, pthread_mutex_t *lock);
 int hri_wait_until(pthread_cond_t *condition, pthread_mutex_t *lock, const struct timespec *until);
 
-/* Waits without a lock until the word is another than `value`, or until then. Gives 0, also where it has looked too
+/* Waits without a lock until the word is another than `value`, or until then. Gives 0, even where it has looked too
  * early, or -ETIMEDOUT. hri_wait_wake() wakes all that wait, after a change; signal handlers may. */
 int hri_wait_change(atomic_int *word, int value, const struct timespec *until);
 void hri_wait_wake(atomic_int *word);

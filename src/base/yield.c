@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The list is only for what concerns all yielders at once, a level, a fork and the guard's end; whom to ask for memory, when
- * and for how much is relief's business, which has a list of its own.
+/* The list is only for what concerns all yielders at once, a level, a fork and the guard's end; whom to ask for memory,
+ * when and for how much is relief's business, which has a list of its own.
  *
  * Following a level may run the user's callbacks, which may make and free pools or read a report: the lock is not held
- * meanwhile. The next yielder is found by the order of the one before, since the list may change; and who removes one waits
- * for the calls of it that are running.
+ * meanwhile. The next yielder is found by the order of the one before, since the list may change; and who removes one
+ * waits for the calls of it that are running.
  */
 #include "base/yield.h"
 
+#include "base/checked.h"
 #include "base/uncancelled.h"
 #include "base/wait.h"
 
@@ -69,6 +70,18 @@ void hri_yielders_each(hri_yielders *yielders, const hri_yielder_kind *kind, hri
         visit(visitor, yielder->name, values);
     }
     pthread_mutex_unlock(&yielders->lock);
+}
+
+uint64_t hri_yielders_spare(hri_yielders *yielders, bool (*is_inside)(const hr_budget *budget, const hr_budget *top),
+                            const hr_budget *top)
+{
+    uint64_t bytes = 0;
+    pthread_mutex_lock(&yielders->lock);
+    for (hri_yielder *yielder = yielders->first; yielder; yielder = yielder->next)
+        if (yielder->spare && is_inside(yielder->budget, top))
+            bytes = hri_add(bytes, yielder->spare(yielder->context));
+    pthread_mutex_unlock(&yielders->lock);
+    return bytes;
 }
 
 const char *hri_yielders_left(hri_yielders *yielders)

@@ -12,7 +12,7 @@
 #include "base/fork.h"
 #include "base/level_word.h"
 
-/* The order in which they are asked, lowest first: what costs nobody anything, then what can be had again. A program's
+/* The order in which they are asked, lowest first: what costs nobody anything, then what can be made again. A program's
  * own reclaimers stand between and behind, by the priorities that it gives them. */
 enum {
     HRI_YIELD_IDLE = -1000000, /* free blocks of pools */
@@ -34,14 +34,17 @@ typedef struct hri_yielder {
     int priority;
     hr_budget *budget; /* where its memory is charged */
 
-    /* Gives back at least `want_bytes` if that is to be had before `deadline_ns` (CLOCK_MONOTONIC); 0 is the janitor,
+    /* Gives back at least `want_bytes` if that much is there before `deadline_ns` (CLOCK_MONOTONIC); 0 is the janitor,
      * who wants what is expired or idle. On any thread, one call at a time, with no lock of the library's held. Gives
      * the bytes freed; 0: nothing left to give. */
     uint64_t (*yield)(void *context, uint64_t want_bytes, int64_t deadline_ns);
 
+    /* How much yield() could give now; an upper bound. Called where a guard only observes, with the registry locked. */
+    uint64_t (*spare)(void *context);
+
     /* Follows the level, up and down, and while it is above normal at each of the monitor's samples, where it has not
-     * `changed`; NULL: it does not. On whatever thread has found it, several at once perhaps, with no lock of the library's
-     * held: it may run the user's callbacks. */
+     * `changed`; NULL: it does not. On whatever thread has found it, several at once perhaps, with no lock of the
+     * library's held: it may run the user's callbacks. */
     void (*level)(void *context, hr_level level, bool changed);
 
     /* Takes its locks through a fork; NULL: it has none. The tree's locks nest inside them. */
@@ -64,6 +67,7 @@ typedef struct hri_yielders {
     const hri_level_word *level;
     _Atomic uint64_t
         warning_bytes; /* the root's use, promises included, when the level last left normal; 0: it has not */
+    const _Atomic uint64_t *warn_bytes; /* where it would begin now: lower once a limit was lowered; NULL: not known */
     int (*connect)(void *context, hri_yielder *yielder);
     void (*disconnect)(void *context, hri_yielder *yielder); /* returns when no call of it is running */
     void *context;
@@ -88,6 +92,10 @@ void hri_yielders_remove(hri_yielders *yielders, hri_yielder *yielder);
 /* Visits all of a kind with their figures, with the registry locked. */
 void hri_yielders_each(hri_yielders *yielders, const hri_yielder_kind *kind, hri_figures_visit *visit, void *visitor);
 
+/* How much those could give whose budgets `is_inside` takes. */
+uint64_t hri_yielders_spare(hri_yielders *yielders, bool (*is_inside)(const hr_budget *budget, const hr_budget *top),
+                            const hr_budget *top);
+
 /* Names one that is still registered; NULL: there is none. */
 const char *hri_yielders_left(hri_yielders *yielders);
 
@@ -95,6 +103,17 @@ const char *hri_yielders_left(hri_yielders *yielders);
 void hri_yielders_follow(hri_yielders *yielders, hr_level level, bool changed);
 
 void hri_yielders_fork(hri_yielders *yielders, hri_fork moment);
+
+/* The level that flow acts on: normal where the guard only observes. guard_face.c has it. */
+hr_level hri_guard_level_to_follow(const hr_guard *guard);
+
+/* The root's use above which a yielder that is asked to stay as it is must not lift it. */
+static inline uint64_t hri_yielders_line(const hri_yielders *yielders)
+{
+    uint64_t then = atomic_load_explicit(&yielders->warning_bytes, memory_order_relaxed);
+    uint64_t now = yielders->warn_bytes ? atomic_load_explicit(yielders->warn_bytes, memory_order_relaxed) : HR_NONE;
+    return then < now ? then : now;
+}
 
 static inline hr_level hri_yielders_level(const hri_yielders *yielders)
 {

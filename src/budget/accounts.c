@@ -38,7 +38,8 @@ void hri_path_cover(hr_budget *young)
     hri_path_take(young->parent, missing);
 }
 
-/* What a budget may give back. Debug builds, where all accounts are the lock's, leave out what its young children hold. */
+/* What a budget may give back. Debug builds, where all accounts are the lock's, leave out what its young children
+ * hold. */
 static uint64_t to_give(const hr_budget *budget)
 {
     uint64_t bytes = budget->own_bytes;

@@ -53,8 +53,8 @@ static inline uint64_t hri_budget_pass_on(const hr_budget *budget, uint64_t clai
 /* Charges a path, which has been found to have room. */
 void hri_path_take(hr_budget *budget, uint64_t bytes);
 
-/* Makes true again that a young budget's bytes are in its parent's own: who gave back more to the parent than that itself
- * held has taken them. That is a fault, found here, and the parent is charged for them again. */
+/* Makes true again that a young budget's bytes are in its parent's own: who gave back more to the parent than that
+ * itself held has taken them. That is a fault, found here, and the parent is charged for them again. */
 void hri_path_cover(hr_budget *young);
 
 /* Gives back what a path was charged. More than the budget itself was charged is a fault of the caller's: then all of

@@ -18,7 +18,8 @@ static const hri_figure figures[] = {
     {"wait_longest_ns", "wait_longest_seconds", HRI_NANOSECONDS, "the longest wait"},
 };
 
-/* Puts the path of a budget that is being visited, whose ancestors stay as long as it does; a long one loses its front. */
+/* Puts the path of a budget that is being visited, whose ancestors stay as long as it does; a long one loses its
+ * front. */
 static void put_path(const hr_budget *budget, char *path, size_t size)
 {
     char *at = path + size - 1;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Locking: none, that is its purpose. A thread that is inside is not kept out by its own signal handlers' calls: the fork
- * that waits for it waits for them.
+/* Locking: none, that is its purpose. A thread that is inside is not kept out by its own signal handlers' calls: the
+ * fork that waits for it waits for them.
  */
 #include "budget/gate.h"
 

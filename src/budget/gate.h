@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The gate: keeps calls that a signal handler may make apart from forks.
  *
- * A fork holds the locks of this library while libc waits for malloc()'s. A signal handler that has interrupted malloc()
- * holds malloc()'s. If it waited for a lock of ours then, both would wait for ever. No caller can know whether it is such
- * a handler, so every call that is allowed in one, hr_budget_try_charge() and hr_budget_uncharge(), passes the gate
- * before it takes a lock. Where their stock is enough they take none, and do not come here.
+ * A fork holds the locks of this library while libc waits for malloc()'s. A signal handler that has interrupted
+ * malloc() holds malloc()'s. If it waited for a lock of ours then, both would wait for ever. No caller can know whether
+ * it is such a handler, so every call that is allowed in one, hr_budget_try_charge() and hr_budget_uncharge(), passes
+ * the gate before it takes a lock. Where their stock is enough they take none, and do not come here.
  *
  *     a call     admitted++, then looks at `forks`: not 0, then admitted-- and it is not admitted
  *     a fork     forks++, then waits until `admitted` counts nobody but its own thread, then takes the locks

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Refusals, counted where they are made: by what refused, and by budget. All of it is guarded by the tree's lock, which a
- * refusal takes anyway: no charge that is granted pays for it.
+/* Refusals, counted where they are made: by what refused, and by budget. All of it is guarded by the tree's lock, which
+ * a refusal takes anyway: no charge that is granted pays for it.
  *
- * Beside the totals there is a tally of those who were refused since it was last taken. It has a fixed room: of more than
- * HRI_REFUSERS_MAX budgets the rest is counted together, without a name. A name is copied, since a budget may be freed
- * before the tally is taken. */
+ * Beside the totals there is a tally of those who were refused since it was last taken. It has a fixed room: of more
+ * than HRI_REFUSERS_MAX budgets the rest is counted together, without a name. A name is copied, since a budget may be
+ * freed before the tally is taken. */
 #ifndef HRI_BUDGET_REFUSALS_H
 #define HRI_BUDGET_REFUSALS_H
 

@@ -38,8 +38,8 @@ void hri_section_collect(hri_budget_tree *tree);
 bool hri_section_try_young(hr_budget *budget);
 void hri_section_leave_young(hr_budget *budget);
 
-/* The same in a section of the tree. Gives false where the budget is not young; and where its lock is taken, which clears
- * `*all`: who has it may wait for the tree's. */
+/* The same in a section of the tree. Gives false where the budget is not young; and where its lock is taken, which
+ * clears `*all`: who has it may wait for the tree's. */
 bool hri_section_lock_young(hr_budget *budget, bool *all);
 void hri_section_unlock_young(hr_budget *budget);
 

@@ -22,7 +22,7 @@ bool hri_stocks_allowed = false;
 bool hri_stocks_allowed = true;
 #endif
 
-/* Each thread may have one part in so many of what is left for each. */
+/* Each thread may have one part in this many of what is left for each. */
 #define SHARE 4
 
 void hri_stock_note_charge(hr_budget *budget)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Stocks: bytes that are charged to a whole path in advance, for one thread to take from without a lock.
  *
- * A stock is the value of a cell (os/cells.h) at the budget's place. The calls here want the tree's lock, but for
+ * A stock is the value of a cell (os/cells.h) at the budget's place. The calls here want the tree's lock, except for
  * hri_stock_prepare().
  */
 #ifndef HRI_BUDGET_STOCK_H
@@ -19,7 +19,7 @@
 /* Less than this for each thread is too near to the limit for stocks. */
 #define HRI_STOCK_BATCH_MIN (UINT64_C(4) << 10)
 
-/* So many charges, or charges by two threads, make a budget worth a place. */
+/* This number of charges, or charges by two threads, make a budget worth a place. */
 #define HRI_STOCK_CHARGES_MIN 64
 
 /* Debug builds have no stocks, so that giving back too much is caught where it is done; tests of stocks switch them on,
@@ -63,6 +63,17 @@ static inline bool hri_stock_take_block(const hr_budget *budget, uint64_t bytes)
     return hri_cells_take(hri_stock_place(budget), bytes, HRI_STOCK_BLOCKS);
 }
 
+/* Gives a block's bytes back into this thread's stock. Gives false where they do not go in. In between they count as
+ * charged by hand to whoever reads, and as pending, since they are in the stock. */
+static inline bool hri_stock_give_block(const hr_budget *budget, uint64_t bytes)
+{
+    hri_cell *cell = hri_cells_mine_at(hri_stock_place(budget));
+    if (!hri_sequence_give(cell, bytes))
+        return false;
+    hri_cell_count(cell, HRI_STOCK_FREED, bytes);
+    return true;
+}
+
 static inline bool hri_stock_promise(const hr_budget *budget, uint64_t bytes)
 {
     return hri_cells_take(hri_stock_place(budget), bytes, HRI_STOCK_PROMISED);
@@ -78,8 +89,8 @@ bool hri_stock_take_slowly(hr_budget *budget, uint64_t bytes);
  * may allocate. */
 void hri_stock_prepare(const hr_budget *budget);
 
-/* Fills this thread's stock, as far as there is room; `returned_bytes` are given back by the way: into the stock, or to
- * the path. */
+/* Fills this thread's stock, up to the room that there is; `returned_bytes` are given back by the way: into the stock,
+ * or to the path. */
 void hri_stock_fill(hr_budget *budget, uint64_t returned_bytes);
 
 /* Takes back all that is in stocks inside `top`. */

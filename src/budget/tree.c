@@ -79,14 +79,17 @@ static void read_root(hri_budget_tree *tree, uint64_t stocks_bytes, hri_accounts
         .peak_bytes = tree->root.peak_bytes,
         .own_limit_bytes = tree->root.limit_bytes,
         .limit_bytes = hri_budget_limit(&tree->root),
-        .refusals = tree->refusals.all,
-        .refusals_degraded = tree->refusals.degraded,
-        .refusals_critical = tree->refusals.critical,
-        .mapped_bytes = hri_min(atomic_load_explicit(&tree->mapped_bytes, memory_order_relaxed), held),
         .block_bytes = hri_min(hri_sub(blocks, freed), held),
+        .pooled_bytes = atomic_load_explicit(&tree->pooled_bytes, memory_order_relaxed),
         .stocks_bytes = stocks_bytes,
         .waited_for = tree->first_waiter != NULL,
     };
+    const hri_refusals *refusals = &tree->refusals;
+    *(tree->observes ? &ret_accounts->would_have_refused : &ret_accounts->refusals) = refusals->all;
+    *(tree->observes ? &ret_accounts->would_have_refused_degraded : &ret_accounts->refusals_degraded) =
+        refusals->degraded;
+    *(tree->observes ? &ret_accounts->would_have_refused_critical : &ret_accounts->refusals_critical) =
+        refusals->critical;
     ret_accounts->hand_uncharged_bytes = hri_sub(ret_accounts->total_bytes - held, freed);
 }
 
@@ -322,6 +325,10 @@ int hr_budget_set_reserve(hr_budget *budget, uint64_t reserve_bytes)
     if (reserve_bytes > budget->reserve_bytes && !reserve_fits(budget, reserve_bytes))
         hri_stock_drain(&section.tree->root);
     bool fits = reserve_bytes <= budget->reserve_bytes || reserve_fits(budget, reserve_bytes);
+    if (!fits && section.tree->observes) {
+        hri_refusals_count(&section.tree->refusals, budget->parent, budget->parent->name, HR_NORMAL);
+        fits = true;
+    }
     if (fits)
         hri_path_set_reserve(budget, reserve_bytes);
     section.tree->renewal_wanted |= hri_wait_serve(section.tree);

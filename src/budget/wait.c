@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Who waits stands in a queue, in the order of arrival, with its node on its own stack. Whoever makes room serves the
- * queue: grants on behalf of those whose demand fits, and wakes them; so nobody can slip in between the room and the one
- * who waits for it.
+ * queue: grants on behalf of those whose demand fits, and wakes them; so nobody can slip in between the room and the
+ * one who waits for it.
  *
  * A demand that does not fit does not hold up those behind it, until they have passed it HRI_WAIT_PASSES_MAX times;
  * from then on nobody behind it is granted anything in the budget that is short for it. Charges that do not wait are
@@ -9,9 +9,8 @@
  *
  * While anybody waits no stocks are handed out in the tree, so that every byte that comes back is seen.
  *
- * The sleep is a cancellation point, the only one of a charge. Who is cancelled in it leaves the queue, and gives back what
- * was granted meanwhile (abandon()).
- * Locking: the section's.
+ * The sleep is a cancellation point, the only one of a charge. Who is cancelled in it leaves the queue, and gives back
+ * what was granted meanwhile (abandon()). Locking: the section's.
  */
 #include "budget/wait.h"
 
@@ -38,7 +37,7 @@ typedef struct hri_waiter {
     struct hri_waiter *next;
     const hri_demand *demand;
     hri_shortage shortage; /* what is in the way, set by the first decide() */
-    unsigned passed;       /* by so many */
+    unsigned passed;       /* by this many */
     bool stands_back;      /* it fits, but the room is another's */
     int64_t since_ns;
     verdict verdict;
@@ -177,8 +176,8 @@ static void renew_if_wanted(hri_section *section)
     *section = hri_section_enter_tree(tree);
 }
 
-/* Lets others free what they can spare: out of the section, in the queue. What they free is granted to the first whom it
- * fits. */
+/* Lets others free what they can spare: out of the section, in the queue. What they free is granted to the first whom
+ * it fits. */
 static void ask_others(hri_section *section, hri_waiter *waiter)
 {
     const hri_budget_hooks *hooks = &section->tree->hooks;
@@ -193,8 +192,9 @@ static void ask_others(hri_section *section, hri_waiter *waiter)
         decide(section->tree, waiter); /* by the figures of now */
 }
 
-/* Sleeps until the demand is decided, or `until_ns`. What this thread's own signal handlers give back in its sleep comes
- * late (section.h) and wakes nobody: so it is looked for from time to time; and so is what has become idle meanwhile. */
+/* Sleeps until the demand is decided, or `until_ns`. What this thread's own signal handlers give back in its sleep
+ * comes late (section.h) and wakes nobody: so it is looked for from time to time; and so is what has become idle
+ * meanwhile. */
 static void sleep_in_queue(hri_section *section, hri_waiter *waiter, int64_t until_ns)
 {
     for (int64_t now_ns = waiter->since_ns; waiter->verdict == WAITING && now_ns < until_ns;) {

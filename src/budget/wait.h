@@ -5,7 +5,7 @@
 
 #include "budget/demand.h"
 
-/* Those who came later may pass one that still waits so many times, where they want the same room. */
+/* Those who came later may pass one that still waits this many times, where they want the same room. */
 #define HRI_WAIT_PASSES_MAX 16
 
 /* Does anybody wait in this tree? Then whoever would wait too stands behind them. */

@@ -17,10 +17,12 @@ void hri_young_note_charge(hri_section *section);
 /* Makes a budget grown up, before it is used for more than charges. Not in a section. */
 void hri_young_grow(hr_budget *budget);
 
-/* The same for those right inside a budget, in a section of the tree. Gives false if one was in use: leave, and come again. */
+/* The same for those right inside a budget, in a section of the tree. Gives false if one was in use: leave, and come
+ * again. */
 bool hri_young_grow_children(hr_budget *budget);
 
-/* Finds what was given back to a budget and is held by young ones in it; see hri_path_cover(). In a section of the tree. */
+/* Finds what was given back to a budget and is held by young ones in it; see hri_path_cover(). In a section of the
+ * tree. */
 void hri_young_cover_children(hr_budget *budget);
 
 /* In the child of a fork: whoever was at a young budget has stayed behind. */

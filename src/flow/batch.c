@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A batch: an array that is filled at its end and handed on from its front.
  *
- * While on_flush has the first `flushing_count` items, others are added behind them; then those that were taken are moved
- * out. One flush runs at a time, so items leave in the order in which they came, and a flush that failed has changed
- * nothing.
+ * While on_flush has the first `flushing_count` items, others are added behind them; then those that were taken are
+ * moved out. One flush runs at a time, so items leave in the order in which they came, and a flush that failed has
+ * changed nothing.
  *
  * Locking: `lock` guards everything; on_flush runs without it. The duties' lock is taken under it.
  */
@@ -13,6 +13,7 @@
 #include "base/checked.h"
 #include "base/uncancelled.h"
 #include "base/wait.h"
+#include "base/yield.h"
 #include "os/clock.h"
 #include "os/file.h"
 #include "os/timer.h"
@@ -30,7 +31,7 @@ static uint64_t shrink(const hr_batch *batch, uint64_t most)
 {
     if (!batch->options.guard || most == HR_NONE)
         return most;
-    return hri_max(1, most >> (unsigned)hr_guard_level(batch->options.guard));
+    return hri_max(1, most >> (unsigned)hri_guard_level_to_follow(batch->options.guard));
 }
 
 static bool is_full(const hr_batch *batch)

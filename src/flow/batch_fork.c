@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Batches across fork(). What a batch keeps at that moment is the parent's to flush, so the child's is empty, and works.
+/* Batches across fork(). What a batch keeps at that moment is the parent's to flush, so the child's is empty, and
+ * works.
  *
- * A thread that forks in on_flush comes back from there in the child, too. Until then the items that it flushes stay where
- * they are; then they are dropped, whatever on_flush said (`inherited`).
+ * A thread that forks in on_flush comes back from there in the child, too. Until then the items that it flushes stay
+ * where they are; then they are dropped, whatever on_flush said (`inherited`).
  *
- * Locking: `lock` guards the list, and is taken before any batch's. guard_fork.c, which knows in which order the rooms' locks
- * nest, takes them all.
+ * Locking: `lock` guards the list, and is taken before any batch's. guard_fork.c, which knows in which order the rooms'
+ * locks nest, takes them all.
  */
 #include "flow/batch.h"
 

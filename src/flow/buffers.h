@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Flow's buffers: a byte pool of just as many as there may be, all of one size, charged from when one is first handed out.
- * What is idle waits in the pool, where any shortage of the guard finds it.
+/* Flow's buffers: a byte pool of just as many as there may be, all of one size, charged from when one is first handed
+ * out. What is idle waits in the pool, where any shortage of the guard finds it.
  */
 #ifndef HRI_FLOW_BUFFERS_H
 #define HRI_FLOW_BUFFERS_H
@@ -16,8 +16,8 @@ typedef struct hri_buffers {
 /* Whether a budget is one of a guard's; either may be NULL: then there is nothing to be wrong. */
 bool hri_buffers_fit(hr_guard *guard, hr_budget *budget);
 
-/* Makes `count` buffers possible, and none yet: `bytes` is rounded up to whole pages; `budget` NULL: nobody pays. Reports
- * show the pool by `name`. Gives 0, -EINVAL where that is no size, or -ENOMEM. */
+/* Makes `count` buffers possible, and none yet: `bytes` is rounded up to whole pages; `budget` NULL: nobody pays.
+ * Reports show the pool by `name`. Gives 0, -EINVAL where that is no size, or -ENOMEM. */
 int hri_buffers_init(hri_buffers *buffers, hr_budget *budget, const char *name, size_t bytes, unsigned count);
 
 /* When all buffers are back. */
@@ -30,8 +30,8 @@ int hri_buffer_get(hri_buffers *buffers, bool wanted, void **ret_buffer);
 /* The buffer waits in the pool. */
 void hri_buffer_put(hri_buffers *buffers, void *buffer);
 
-/* Gives back to the kernel what waits and is more than `most` buffers together with those that are out; all of it, where
- * none is out. */
+/* Gives back to the kernel what waits and is more than `most` buffers together with those that are out; all of it,
+ * where none is out. */
 void hri_buffers_narrow(hri_buffers *buffers, unsigned most);
 
 /* The most that they held at once. */

@@ -9,7 +9,8 @@
 /* Before a stream reads. Gives 0; -ESTALE where something was read from it before. */
 int hri_folder_begin(hr_folder *folder, bool drop_behind);
 
-/* Reads on; `*ret_file_end` is set with the last bytes of a file, `*ret_end` with those of the last file, or with none. */
+/* Reads on; `*ret_file_end` is set with the last bytes of a file, `*ret_end` with those of the last file, or with
+ * none. */
 ssize_t hri_folder_read(hr_folder *folder, void *buffer, size_t size, bool *ret_file_end, bool *ret_end);
 
 /* The name of the file that the last bytes came from, or that could not be opened; "" where there is none. */

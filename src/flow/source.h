@@ -33,8 +33,8 @@ int hri_source_open(hri_source *source, const hr_reader *reader, bool drop_behin
 /* Reads once. Gives bytes or a negative errno. */
 ssize_t hri_source_read(hri_source *source, hri_wake wake, void *buffer, size_t size, hri_got *ret_got);
 
-/* Goes towards so many bytes behind the start, as far as it can without reading and there is input. Gives how many bytes
- * are left to be read over. */
+/* Goes towards this many bytes behind the start, until it would have to read or the input ends. Gives how many
+ * bytes are left to be read over. */
 uint64_t hri_source_seek(hri_source *source, uint64_t offset);
 
 /* For the end of a run: gives back the page cache, where that was asked for. */

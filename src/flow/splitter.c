@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Every byte is looked at once: `seen` remembers how far the search has come in a window that has only grown. Delimiters
- * are searched from the end, since the last one is wanted.
+/* Every byte is looked at once: `seen` remembers how far the search has come in a window that has only grown.
+ * Delimiters are searched from the end, since the last one is wanted.
  *
  * What is cut is always whole records, or exactly one piece of a long one. */
 #define _GNU_SOURCE

@@ -13,7 +13,7 @@ typedef struct hri_splitter {
     void *context;       /* for frame */
     bool pieces;         /* long records in pieces */
 
-    size_t seen;   /* so many bytes at the front of the buffer are known: no delimiter in them, or whole records */
+    size_t seen;   /* this many bytes at the front of the buffer are known: no delimiter in them, or whole records */
     bool inside;   /* what comes next goes on with a record that did not fit */
     uint64_t left; /* how much of that record is still to come, where its length is known */
 } hri_splitter;

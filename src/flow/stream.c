@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The stream: slots that are filled and handed on.
  *
- * Its buffers are a byte pool of just as many as it has slots. A slot has one from when it is to be filled, and it goes back
- * into the pool when the thread that runs the stream has no use for it: there whoever is short of memory finds it.
+ * Its buffers are a byte pool of just as many as it has slots. A slot has one from when it is to be filled, and it goes
+ * back into the pool when the thread that runs the stream has no use for it: there whoever is short of memory finds it.
  *
- * A slot's buffer is filled until the splitter finds a chunk in it. What stands behind the chunk is the *rest*: it moves
- * to the front of the slot that is filled next. So every byte is in one slot at a time, in the order of the input, and a
- * stream that stops for want of anything but a callback has lost none.
+ * A slot's buffer is filled until the splitter finds a chunk in it. What stands behind the chunk is the *rest*: it
+ * moves to the front of the slot that is filled next. So every byte is in one slot at a time, in the order of the
+ * input, and a stream that stops for want of anything but a callback has lost none.
  *
  * Invariant: stream->offset is the offset of the rest's first byte, or of the next to be read.
  *
@@ -18,6 +18,7 @@
 #include "base/checked.h"
 #include "base/clock.h"
 #include "base/uncancelled.h"
+#include "base/yield.h"
 #include "flow/cancel.h"
 #include "os/clock.h"
 
@@ -39,7 +40,7 @@ _Static_assert(sizeof(hri_slot) <= 512 && sizeof(hr_stream) <= 1024, "flow.h say
 
 static hr_level level_of(const hr_stream *stream)
 {
-    return stream->options.guard ? hr_guard_level(stream->options.guard) : HR_NORMAL;
+    return stream->options.guard ? hri_guard_level_to_follow(stream->options.guard) : HR_NORMAL;
 }
 
 unsigned hri_stream_allowed(const hr_stream *stream)

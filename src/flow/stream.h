@@ -57,20 +57,20 @@ struct hr_stream {
 /* How many buffers the level allows: 0 at critical. */
 unsigned hri_stream_allowed(const hr_stream *stream);
 
-/* Gives a slot its buffer, or takes it from an idle one: it waits in the pool then. The first buffer is needed, others are
- * wanted. */
+/* Gives a slot its buffer, or takes it from an idle one: it waits in the pool then. The first buffer is needed, others
+ * are wanted. */
 int hri_slot_map(hr_stream *stream, hri_slot *slot);
 void hri_slot_unmap(hr_stream *stream, hri_slot *slot);
 
 /* Pauses while the level is critical; only when all slots are idle. Gives 0, -ECANCELED or -ETIMEDOUT. */
 int hri_stream_pause(hr_stream *stream);
 
-/* Fills an idle slot that has a buffer. Gives 1 when its chunk is ready, 0 at the end, or a negative errno: what was read
- * is kept in the slot then. */
+/* Fills an idle slot that has a buffer. Gives 1 when its chunk is ready, 0 at the end, or a negative errno: what was
+ * read is kept in the slot then. */
 int hri_stream_fill(hr_stream *stream, hri_slot *slot);
 
-/* Call back for a slot's chunk: on_work, if there is one; then either on_chunk, or on_drop where that is not to come. Give
- * the callback's error. */
+/* Call back for a slot's chunk: on_work, if there is one; then either on_chunk, or on_drop where that is not to come.
+ * Give the callback's error. */
 int hri_stream_work(hr_stream *stream, hri_slot *slot);
 int hri_stream_take(hr_stream *stream, hri_slot *slot);
 void hri_stream_drop(hr_stream *stream, hri_slot *slot);
@@ -81,7 +81,7 @@ hri_slot *hri_stream_first_ready(hr_stream *stream);
 /* Reports progress if it is time. */
 void hri_stream_report(hr_stream *stream, bool at_end);
 
-/* Runs with workers. Gives what hr_stream_run() does; -EAGAIN, with nothing done, where no worker can be had. */
+/* Runs with workers. Gives what hr_stream_run() does; -EAGAIN, with nothing done, where no worker can be made. */
 int hri_workers_run(hr_stream *stream);
 
 #endif

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Workers: threads that hand chunks on, while the thread that runs the stream fills the next ones.
  *
- * A slot goes from idle (the feeder's) to ready (the queue's) to busy (a worker's) and back. The queue is first in, first
- * out, so the chunk whose turn it is with `ordered` is always in somebody's hands and nobody waits for ever. When all
- * buffers that the level allows are taken the feeder waits: that is the backpressure.
+ * A slot goes from idle (the feeder's) to ready (the queue's) to busy (a worker's) and back. The queue is first in,
+ * first out, so the chunk whose turn it is with `ordered` is always in somebody's hands and nobody waits for ever. When
+ * all buffers that the level allows are taken the feeder waits: that is the backpressure.
  *
- * Locking: `lock` guards the queue, the states of slots and the counts. Callbacks, reads and charges are made without it.
+ * Locking: `lock` guards the queue, the states of slots and the counts. Callbacks, reads and charges are made without
+ * it.
  */
 #include "flow/stream.h"
 
@@ -19,7 +20,7 @@
 #include <errno.h>
 #include <signal.h>
 
-/* After a buffer was refused, so many chunks go by before the next is asked for. */
+/* After a buffer was refused, this many chunks go by before the next is asked for. */
 #define ASK_AGAIN_CHUNKS 64
 
 struct crew {
@@ -134,8 +135,8 @@ static unsigned count_busy(hr_stream *stream)
     return busy;
 }
 
-/* Waits until fewer than `most` slots are busy. Gives 0, the error of a callback, or -ECANCELED: workers leave what is ready
- * then, and each has come by finish(). */
+/* Waits until fewer than `most` slots are busy. Gives 0, the error of a callback, or -ECANCELED: workers leave what is
+ * ready then, and each has come by finish(). */
 static int wait_for_fewer(struct crew *crew, unsigned most)
 {
     pthread_mutex_lock(&crew->lock);
@@ -151,8 +152,8 @@ static int wait_for_fewer(struct crew *crew, unsigned most)
     return error;
 }
 
-/* Chooses among the slots that are the feeder's, and takes the buffers of the others: reading may take long. NULL: a busy
- * one has to come back first, or, with an error, there is not one buffer. */
+/* Chooses among the slots that are the feeder's, and takes the buffers of the others: reading may take long. NULL: a
+ * busy one has to come back first, or, with an error, there is not one buffer. */
 static hri_slot *choose(hr_stream *stream, unsigned allowed, int *ret_error)
 {
     hri_slot *mapped = NULL, *unmapped = NULL;

@@ -26,6 +26,15 @@ static double parse_percent(const char *text)
     return text[strspn(text, " ")] == '\0' ? value : -1;
 }
 
+int hri_observe_parse(const char *text, bool *ret_observes)
+{
+    bool one = text && strcmp(text, "1") == 0;
+    if (text && *text && !one && strcmp(text, "0") != 0)
+        return -EINVAL;
+    *ret_observes = one;
+    return 0;
+}
+
 int hri_declared_parse(const char *text, hri_declared *ret_declared)
 {
     hri_declared declared = {.source = HRI_DECLARED_VARIABLE};

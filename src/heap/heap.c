@@ -10,6 +10,7 @@
 
 #include "base/assert.h"
 #include "base/checked.h"
+#include "base/lock.h"
 #include "heap/commit.h"
 #include "heap/large.h"
 #include "heap/span.h"
@@ -38,14 +39,12 @@ void hri_heap_lock(void)
         hri_fault("a signal handler allocates or frees a block, which it must not");
 #endif
     inside = true;
-    atomic_signal_fence(memory_order_seq_cst);
-    pthread_mutex_lock(&lock);
+    hri_inner_lock(&lock);
 }
 
 void hri_heap_unlock(void)
 {
-    pthread_mutex_unlock(&lock);
-    atomic_signal_fence(memory_order_seq_cst);
+    hri_inner_unlock(&lock);
     inside = false;
 }
 

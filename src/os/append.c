@@ -26,8 +26,8 @@ static int open_file(const char *path, int flags)
     return fd < 0 ? -errno : fd;
 }
 
-/* Locks a file and sees that it is a regular one, still the one at `path`. Gives 0, or a negative errno; -ESTALE: another
- * has taken its place. */
+/* Locks a file and sees that it is a regular one, still the one at `path`. Gives 0, or a negative errno; -ESTALE:
+ * another has taken its place. */
 static int own(int fd, const char *path, uint64_t *ret_size)
 {
     struct stat mine, there;
@@ -152,7 +152,8 @@ int hri_append_turn(hri_append *file, const void *head, size_t size)
     if (fd < 0)
         return fd;
     int error = flock(fd, LOCK_EX | LOCK_NB) != 0 ? -errno : write_at(fd, head, size, 0);
-    /* A second name for what is full becomes FILE.1, then the new one takes the first name: no moment is without FILE. */
+    /* A second name for what is full becomes FILE.1, then the new one takes the first name: no moment is without
+     * FILE. */
     if (!error && (link(file->path, spare) != 0 || rename(spare, older) != 0 || rename(fresh, file->path) != 0))
         error = -errno;
     if (error) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A file that only grows at its end, up to a size: then it becomes FILE.1, in the place of an older one, and a new FILE
- * begins. One process at a time writes it, by flock() on the file itself: FILE is there at every moment, and the one that
- * is there is locked. */
+ * begins. One process at a time writes it, by flock() on the file itself: FILE is there at every moment, and the one
+ * that is there is locked. */
 #ifndef HRI_OS_APPEND_H
 #define HRI_OS_APPEND_H
 
@@ -43,7 +43,8 @@ int hri_append_turn(hri_append *file, const void *head, size_t size);
 /* Takes away what is a second name of FILE, FILE.1 among them: its writer was killed while it turned the file. */
 void hri_append_finish_turn(hri_append *file);
 
-/* Opens a file for reading: `path` and `suffix`. A descriptor or a negative errno; -EINVAL for what is no regular file. */
+/* Opens a file for reading: `path` and `suffix`. A descriptor or a negative errno; -EINVAL for what is no regular
+ * file. */
 int hri_append_open_to_read(const char *path, const char *suffix);
 
 /* Are both descriptors open on one file? */

@@ -24,7 +24,7 @@
 
 #define RECORD_BYTES (HRI_PLACES_MAX * sizeof(hri_cell))
 
-/* After a record could not be had, so many questions are answered without trying again. */
+/* After there was no memory for a record, this many questions are answered without trying again. */
 #define ATTEMPT_PAUSE 4096
 
 _Static_assert(sizeof(hri_cell) == 64, "a cell is a cache line");

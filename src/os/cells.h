@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Cells: per-thread numbers that others may drain.
  *
- * Every thread has a *record*: an array of cells. Who wants a number in every thread claims a *place* in that array, and
- * owns the cells at that place in all records, those of threads that sleep or have ended too. The thread itself takes
- * from its cell, or gives to it, in some nanoseconds; its owner drains it whenever it wants, without waiting for the
- * thread.
+ * Every thread has a *record*: an array of cells. Who wants a number in every thread claims a *place* in that array,
+ * and owns the cells at that place in all records, those of threads that sleep or have ended too. The thread itself
+ * takes from its cell, or gives to it, in some nanoseconds; its owner drains it whenever it wants, without waiting for
+ * the thread.
  *
  *     hri_cells_take(place, n)      value -= n, unless it would fall below 0
  *     hri_cells_give(place, n)      value += n, unless it would rise above `high`
  *     hri_cell_close(cell) … hri_rseq_fence() … hri_cell_empty(cell)       from any thread, under the owner's lock
  *
- * A cell is *open*, or it is *closed*: then `stop` keeps everybody from taking, and a `high` of 0 from giving. Memory of
- * zeros is closed too, for all but 0 bytes; so are the cells of threads without a record, and the one at place 0.
+ * A cell is *open*, or it is *closed*: then `stop` keeps everybody from taking, and a `high` of 0 from giving. Memory
+ * of zeros is closed too, for all but 0 bytes; so are the cells of threads without a record, and the one at place 0.
  *
  * ── why it is correct ───────────────────────────────────────────────────────────────────────────────────────────────
  * Taking and giving are restartable sequences (os/rseq.h): load the value, compute, compare with a bound, store. The
@@ -109,8 +109,8 @@ static inline uint64_t hri_cell_empty(hri_cell *cell)
     return value;
 }
 
-/* Opens this thread's own closed cell with a value and its bounds; `high` is not 0. For a number `stop` is 0; a stack of
- * blocks (pool_inline.h) has its top between them. */
+/* Opens this thread's own closed cell with a value and its bounds; `high` is not 0. For a number `stop` is 0; a stack
+ * of blocks (pool_inline.h) has its top between them. */
 static inline void hri_cell_open_between(hri_cell *cell, uint64_t value, uint64_t stop, uint64_t high)
 {
     atomic_store_explicit(&cell->value, value, memory_order_relaxed);

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Use is what the kernel cannot take back when the limit is met: the LRU's anonymous pages (v1's own `rss` still counts
+/* Use is what the kernel cannot take back when the limit is hit: the LRU's anonymous pages (v1's own `rss` still counts
  * MADV_FREE pages), unevictable ones, kernel memory that no shrinker gives back, sockets. Page cache is not use
  * (lessons 1): a gate on memory.current latches near 1 and never opens again. Nor are anonymous pages that nobody maps:
- * where a part of a huge page is given back, the whole stays on the LRU, and charged, until the kernel is short enough to
- * split it. A purge did not bring the level down then, and relief went on until everything was evicted.
+ * where a part of a huge page is given back, the whole stays on the LRU, and charged, until the kernel is short enough
+ * to split it. A purge did not bring the level down then, and relief went on until everything was evicted.
  *
- * Kernel memory is use, but for what shrinkers give back: names and inodes of files. v2 says how much slab that may be
- * (slab_reclaimable), v1 does not. There, kernel memory beyond what the anonymous memory explains is doubtful: it is in no
- * level, since it is mostly names of files, and the lease finds out how much of it may be had (gauge/reading.c).
+ * Kernel memory is use, except for what shrinkers give back: names and inodes of files. v2 says how much slab that may
+ * be (slab_reclaimable), v1 does not. There, kernel memory beyond what the anonymous memory explains is doubtful: it is
+ * in no level, since it is mostly names of files, and the lease finds out how much of it is available
+ * (gauge/reading.c).
  */
 #include "os/cgroup.h"
 
@@ -45,12 +46,13 @@ static uint64_t key(const char *text, const char *name)
 }
 
 /* A text of memory.stat. Lines that an old kernel or a sandbox leaves out count as nothing; but not where the text was
- * cut within a line, for then they may have stood behind it, and a sum without them would say that there is more room. */
+ * cut within a line, for then they may have stood behind it, and a sum without them would say that there is more
+ * room. */
 struct stat_text {
     const char *text;
     bool whole;
     bool known;     /* no figure was cut off */
-    unsigned found; /* so many have been found */
+    unsigned found; /* how many have been found */
 };
 
 static uint64_t figure(struct stat_text *stat, const char *name)
@@ -73,8 +75,8 @@ static uint64_t kernel_memory(struct stat_text *stat)
     return hri_add(kernel, hri_add(key(stat->text, "percpu"), figure(stat, "slab_unreclaimable")));
 }
 
-/* What is on the LRU of `lru_bytes` and mapped by nobody: but for pages that are locked or MADV_FREE, of which it takes more
- * to be mapped than is. 0 where that is not told. */
+/* What is on the LRU of `lru_bytes` and mapped by nobody: except for pages that are locked or MADV_FREE, of which it
+ * takes more to be mapped than is. 0 where that is not told. */
 static uint64_t unmapped(const char *text, bool v1, uint64_t lru_bytes)
 {
     uint64_t anonymous, shared;
@@ -84,8 +86,9 @@ static uint64_t unmapped(const char *text, bool v1, uint64_t lru_bytes)
     return hri_sub(lru_bytes, hri_add(anonymous, shared));
 }
 
-/* Anonymous and shared pages that are on no list yet, since a CPU keeps them to itself: 567 MiB were seen. Pages that were
- * given back with MADV_FREE are anonymous too, and on the lists of files; those are more than the page cache then. */
+/* Anonymous and shared pages that are on no list yet, since a CPU keeps them to itself: 567 MiB were seen. Pages that
+ * were given back with MADV_FREE are anonymous too, and on the lists of files; those are more than the page cache
+ * then. */
 static uint64_t unlisted(const char *text, bool v1, uint64_t listed_bytes, uint64_t cache_bytes)
 {
     uint64_t anonymous, shared, file;
@@ -206,8 +209,8 @@ int hri_cgroup_read_limits(const hri_cgroup_chain *chain, unsigned index, hri_cg
     return 0;
 }
 
-/* Kernel memory of v1 that processes have of themselves: page tables, a 512th of what they map, stacks, descriptors, pipes.
- * What is beyond it is doubtful. */
+/* Kernel memory of v1 that processes have of themselves: page tables, a 512th of what they map, stacks, descriptors,
+ * pipes. What is beyond it is doubtful. */
 #define EXPLAINED_SHARE 8
 #define EXPLAINED_BYTES (UINT64_C(8) << 20) /* but no more than a quarter of the limit */
 

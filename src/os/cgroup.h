@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The memory cgroup that this process is in, and all that contain it, v1 or v2.
  *
- * Found and opened once (cgroup_chain.c); then read again and again through the open files (cgroup.c). A chain holds the
- * groups that can be seen, the process's own first. Of more than HRI_CGROUP_DEPTH it holds the own one, those with the
- * smallest limits, and then the nearest: every one is looked at when the chain is opened.
+ * Found and opened once (cgroup_chain.c); then read again and again through the open files (cgroup.c). A chain holds
+ * the groups that can be seen, the process's own first. Of more than HRI_CGROUP_DEPTH it holds the own one, those with
+ * the smallest limits, and then the nearest: every one is looked at when the chain is opened.
  */
 #ifndef HRI_OS_CGROUP_H
 #define HRI_OS_CGROUP_H
@@ -61,13 +61,13 @@ typedef struct hri_cgroup_reading {
                              where memory.stat does not say */
     uint64_t cache_bytes; /* page cache; HR_NONE likewise */
 
-    /* What the kernel holds against the limit, less what it could reclaim: use_bytes without the lag of memory.stat, and
-     * with what CPUs have charged in advance; 0: unknown. */
+    /* What the kernel holds against the limit, less what it could reclaim: use_bytes without the lag of memory.stat,
+     * and with what CPUs have charged in advance; 0: unknown. */
     uint64_t charged_bytes;
     uint64_t current_bytes; /* what the kernel holds against the limit, page cache included: exact; HR_NONE: unknown */
 
-    /* Anonymous memory that nobody maps, which is not in use_bytes: rests of huge pages. Or pages that are just being given
-     * back: the kernel unmaps many before it frees the first. */
+    /* Anonymous memory that nobody maps, which is not in use_bytes: rests of huge pages. Or pages that are just being
+     * given back: the kernel unmaps many before it frees the first. */
     uint64_t unmapped_bytes;
     uint64_t leaving_bytes;   /* of that, what has not been there for long: set by who reads again and again */
     uint64_t anonymous_bytes; /* the part of use_bytes that is neither kernel memory nor sockets; HR_NONE likewise */
@@ -80,7 +80,7 @@ typedef struct hri_cgroup_reading {
     uint64_t refault_bytes;  /* pages that were read back soon after they were dropped, ever */
 
     /* Set by who reads again and again: what counts beside use_bytes in the level (it lasts, or is sure), and in the
-     * lease (it cannot be had at this moment). */
+     * lease (it does not come back at this moment). */
     uint64_t lasting_bytes;
     uint64_t stuck_bytes;
 } hri_cgroup_reading;

@@ -2,9 +2,9 @@
 /* Finds the groups of a process and opens them.
  *
  * The way goes from the mount point down to the process's own group, a folder at a time: so no path is ever longer than
- * one name, and every group on the way is looked at once, however deep the tree is. The table keeps what can matter most:
- * the own group, those with the smallest limits, and then the nearest. What it has to leave out, and what cannot be
- * read, goes to the site's findings.
+ * one name, and every group on the way is looked at once, however deep the tree is. The table keeps what can matter
+ * most: the own group, those with the smallest limits, and then the nearest. What it has to leave out, and what cannot
+ * be read, goes to the site's findings.
  */
 #include "os/cgroup_way.h"
 
@@ -43,7 +43,8 @@ static void name_group(const hri_cgroup_way *way, hri_cgroup *group)
     snprintf(group->name, sizeof group->name, "cgroup v%d %s%s %s", way->chain->version, cut, path, file);
 }
 
-/* Opens one group's files. Gives 0, -ENOENT where it has no limit that can be read (v2's root has none), or a shortage. */
+/* Opens one group's files. Gives 0, -ENOENT where it has no limit that can be read (v2's root has none), or a
+ * shortage. */
 static int open_group(const hri_cgroup_way *way, hri_cgroup *group)
 {
     int error = 0;
@@ -186,8 +187,8 @@ static void tell_no_controller(const hri_cgroup_way *way, size_t told_before)
                          hri_cgroup_file_names[way->chain->version - 1][HRI_FILE_LIMIT]);
 }
 
-/* Opens memory.pressure of the own group, whose folder the way has come to. v2's true root, which alone has no limit, shows
- * the host's there, which would blame this process for its neighbours. Gives 0 or a shortage. */
+/* Opens memory.pressure of the own group, whose folder the way has come to. v2's true root, which alone has no limit,
+ * shows the host's there, which would blame this process for its neighbours. Gives 0 or a shortage. */
 static int open_pressure(const hri_cgroup_way *way)
 {
     bool root = way->place->below[0] == '\0' && !way->met;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What is worth knowing of the groups on the way, beside the limits that are in ledgers: for a survey, not for a guard. */
+/* What is worth knowing of the groups on the way, beside the limits that are in ledgers: for a survey, not for a
+ * guard. */
 #define _GNU_SOURCE
 #include "os/cgroup_way.h"
 
@@ -162,7 +163,8 @@ void hri_cgroup_tell_of(const hri_cgroup_way *way, const hri_cgroup_chain *alone
     tell_huge_pages(way, path);
 }
 
-/* v1 tells each group the smallest limit of all that contain it; v2's true root is the only group without a limit file. */
+/* v1 tells each group the smallest limit of all that contain it; v2's true root is the only group without a limit
+ * file. */
 void hri_cgroup_tell_above(const hri_cgroup_way *way, const hri_cgroup *top, uint64_t limit_bytes)
 {
     char text[STAT_BYTES], size[16];

@@ -25,7 +25,8 @@ typedef struct person {
     char program[PATH_MAX];
 } person;
 
-/* The nth field of a line of /proc/PID/stat, from the third on; NULL: there is none. The second may have any byte in it. */
+/* The nth field of a line of /proc/PID/stat, from the third on; NULL: there is none. The second may have any byte in
+ * it. */
 static const char *field(const char *line, int nth)
 {
     const char *at = strrchr(line, ')');

@@ -58,7 +58,7 @@ int hri_file_shortage(int result)
     return result == -ENOMEM || result == -EMFILE || result == -ENFILE ? result : 0;
 }
 
-/* Reads what one call gives from `offset` on, as far as it fits. */
+/* Reads what one call gives from `offset` on, up to what fits. */
 static ssize_t read_at(int fd, char *buffer, size_t size, size_t offset)
 {
     HRI_UNCANCELLED;

@@ -11,7 +11,8 @@
 /* Opens root + path for reading, close-on-exec. Gives a descriptor or a negative errno. */
 int hri_file_open(const char *root, const char *path);
 
-/* Opens a folder for looking into it: root + path, or a name in another folder. Gives a descriptor or a negative errno. */
+/* Opens a folder for looking into it: root + path, or a name in another folder. Gives a descriptor or a negative
+ * errno. */
 int hri_file_open_folder(const char *root, const char *path);
 int hri_file_open_folder_in(int folder, const char *name);
 
@@ -19,8 +20,8 @@ int hri_file_open_folder_in(int folder, const char *name);
 int hri_file_open_in(int folder, const char *name);
 
 /* Reads a file from its start into `buffer` and terminates it, in one call: the kernel's files of figures come whole in
- * one, and a second call to see their end would double the cost of a reading. What does not fit is cut. Gives the length
- * or a negative errno (-EBADF for a descriptor below 0). */
+ * one, and a second call to see their end would double the cost of a reading. What does not fit is cut. Gives the
+ * length or a negative errno (-EBADF for a descriptor below 0). */
 ssize_t hri_file_read(int fd, char *buffer, size_t size);
 
 /* Tells "could not be opened for want of memory or descriptors" from "is not there": gives -ENOMEM, -EMFILE or -ENFILE
@@ -30,8 +31,9 @@ int hri_file_shortage(int result);
 /* Opens, reads to the end and closes: for lists such as mountinfo, which come a page at a time. */
 ssize_t hri_file_read_path(const char *root, const char *path, char *buffer, size_t size);
 
-/* The same for a list of any length. Gives 0 and a text in pages of its own, to be unmapped: a guard reads such lists with
- * a lock held, and takes no block of malloc()'s then. Or a negative errno, of which -ENOMEM may be for want of memory here. */
+/* The same for a list of any length. Gives 0 and a text in pages of its own, to be unmapped: a guard reads such lists
+ * with a lock held, and takes no block of malloc()'s then. Or a negative errno, of which -ENOMEM may be for want of
+ * memory here. */
 int hri_file_read_whole(const char *root, const char *path, char **ret_text, size_t *ret_size);
 
 /* Reads the next piece of a file, as much as one call gives, and terminates it. Gives its length, 0 at the end, or a

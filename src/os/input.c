@@ -22,12 +22,12 @@
 /* How much is read before its cache is given back: each time costs a walk over the pages. */
 #define DROP_BYTES (INT64_C(8) << 20)
 
-/* The cache is in folios of several pages, each at a multiple of its size, and the kernel gives back only what lies wholly
- * within a range: so ranges begin at a multiple of this, the size of the largest or more. */
+/* The cache is in folios of several pages, each at a multiple of its size, and the kernel gives back only what lies
+ * wholly within a range: so ranges begin at a multiple of this, the size of the largest or more. */
 #define FOLIO_BYTES (INT64_C(4) << 20)
 
-/* How far the kernel may have read ahead of what was asked for: devices here have 8 MiB, and POSIX_FADV_SEQUENTIAL makes
- * it twice that. */
+/* How far the kernel may have read ahead of what was asked for: devices here have 8 MiB, and POSIX_FADV_SEQUENTIAL
+ * makes it twice that. */
 #define AHEAD_BYTES (INT64_C(32) << 20)
 
 /* What a pipe is made to hold: writer and reader then take turns less often, which was worth a fifth here; more was not
@@ -78,7 +78,7 @@ static int wait_readable(int fd, hri_wake wake)
     return asked[1].revents || asked[2].revents ? -ECANCELED : 0;
 }
 
-/* Gives back the cache from the folio in which the last range ended up to so many bytes beyond the next read. */
+/* Gives back the cache from the folio in which the last range ended up to this many bytes beyond the next read. */
 static void drop(hri_input *input, int64_t beyond)
 {
     if (!input->regular || input->start < 0)

@@ -29,18 +29,19 @@ typedef struct hri_input {
     int64_t dropped;  /* the cache is given back up to here */
 } hri_input;
 
-/* Looks at a descriptor, and tells the kernel that a file will be read from front to end. Gives 0 or a negative errno. */
+/* Looks at a descriptor, and tells the kernel that a file will be read from front to end. Gives 0 or a negative
+ * errno. */
 int hri_input_open(hri_input *input, int fd, bool drop_behind);
 
-/* Reads once, as much as is there; repeats what was interrupted and waits where there is nothing yet. Gives bytes, 0 at the
- * end, -ECANCELED after a wake, or a negative errno. */
+/* Reads once, as much as is there; repeats what was interrupted and waits where there is nothing yet. Gives bytes, 0 at
+ * the end, -ECANCELED after a wake, or a negative errno. */
 ssize_t hri_input_read(hri_input *input, hri_wake wake, void *buffer, size_t size);
 
-/* Goes to so many bytes behind the start. Gives 0; -ESPIPE where it cannot seek. */
+/* Goes to this many bytes behind the start. Gives 0; -ESPIPE where it cannot seek. */
 int hri_input_seek(hri_input *input, uint64_t offset);
 
-/* If the cache is dropped behind: gives back what is not yet given back, and what may have been read ahead. For the end of a
- * run. */
+/* If the cache is dropped behind: gives back what is not yet given back, and what may have been read ahead. For the end
+ * of a run. */
 void hri_input_drop(hri_input *input);
 
 /* A FILE, and the error that is still to be told. */
@@ -67,8 +68,8 @@ typedef struct hri_names {
 int hri_names_open(hri_names *names, const char *path);
 void hri_names_close(hri_names *names);
 
-/* Opens the next regular file for reading; it stays the next until it is passed. Gives its descriptor, -ENODATA after the
- * last, or a negative errno. Its name is always written: "" where there is none. */
+/* Opens the next regular file for reading; it stays the next until it is passed. Gives its descriptor, -ENODATA after
+ * the last, or a negative errno. Its name is always written: "" where there is none. */
 int hri_names_open_next(hri_names *names, char ret_name[HRI_NAME_BYTES]);
 void hri_names_pass(hri_names *names);
 

@@ -31,7 +31,7 @@ int hri_parse_cgroup_path(const char *text, int version, char *ret_path, size_t 
 /* Where a group can be seen. */
 typedef struct hri_cgroup_place {
     char mount[HRI_MOUNT_BYTES]; /* the mount point */
-    char below[HRI_MOUNT_BYTES]; /* the group's path below it: "" for the mount point itself, also where the group lies
+    char below[HRI_MOUNT_BYTES]; /* the group's path below it: "" for the mount point itself, even where the group lies
                                     outside of what is mounted, as in some containers */
     bool partial;                /* what is mounted is only a part of the tree */
     bool of_pod;                 /* that part is in a pod of Kubernetes */
@@ -42,9 +42,9 @@ typedef struct hri_cgroup_place {
  * groups above `path` is taken: each may be limited. */
 int hri_parse_cgroup_mount(const char *text, int version, const char *path, hri_cgroup_place *ret_place);
 
-/* Writes what may be shown of a line of mountinfo: one of a cgroup file system as it is; of a mount in /proc or on the way
- * to one in /sys without its source and options, in which people and hosts are named; nothing of others. `line` ends at
- * `end`, where its line end is. Gives the length, at most twice the line's with its end. */
+/* Writes what may be shown of a line of mountinfo: one of a cgroup file system as it is; of a mount in /proc or on the
+ * way to one in /sys without its source and options, in which people and hosts are named; nothing of others. `line`
+ * ends at `end`, where its line end is. Gives the length, at most twice the line's with its end. */
 size_t hri_parse_mount_without_secrets(const char *line, const char *end, char *ret_line);
 
 #endif

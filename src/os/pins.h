@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How much of the kernel's "reclaimable" memory can be had: names and inodes of files on a tmpfs stay as long as the file.
+/* How much of the kernel's "reclaimable" memory comes back: names and inodes of files on a tmpfs stay as long as the
+ * file.
  *
- * Neither v1 nor v2 says that of a group. So two bounds are taken of the machine: `pinned`, by the number of files on every
- * tmpfs that this process can see, and `idle`, by the names and inodes that the kernel says nobody uses.
+ * Neither v1 nor v2 says that of a group. So two bounds are taken of the machine: `pinned`, by the number of files on
+ * every tmpfs that this process can see, and `idle`, by the names and inodes that the kernel says nobody uses.
  */
 #ifndef HRI_OS_PINS_H
 #define HRI_OS_PINS_H
@@ -14,7 +15,8 @@ typedef struct hri_pins {
     uint64_t idle_bytes;  /* names and inodes that nobody uses, of the whole machine */
 } hri_pins;
 
-/* Names are in slab that counts as reclaimable: 192 bytes, and as much as 256 for a long name. v1 counts the inode too. */
+/* Names are in slab that counts as reclaimable: 192 bytes, and as much as 256 for a long name. v1 counts the inode
+ * too. */
 #define HRI_PIN_NAME_BYTES 448
 #define HRI_PIN_FILE_BYTES 1280
 

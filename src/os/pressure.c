@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A PSI trigger is armed by writing it, with its terminating NUL, to a file opened for writing; then POLLPRI says that it
- * fired, at most once a window. Unprivileged windows are multiples of 2 s. An armed trigger is proved by a poll that
+/* A PSI trigger is armed by writing it, with its terminating NUL, to a file opened for writing; then POLLPRI says that
+ * it fired, at most once a window. Unprivileged windows are multiples of 2 s. An armed trigger is proved by a poll that
  * reports no error. Sources: the kernel's Documentation/accounting/psi.rst, systemd's memory pressure protocol.
  */
 #include "os/pressure.h"

@@ -25,7 +25,7 @@ typedef struct hri_pressure {
 } hri_pressure;
 
 /* Arms a signal for this process. For another process or under another root it only looks which one there is. Gives 0,
- * also where none can be armed, or the shortage that kept it from trying: -ENOMEM, -EMFILE, -ENFILE. */
+ * even where none can be armed, or the shortage that kept it from trying: -ENOMEM, -EMFILE, -ENFILE. */
 int hri_pressure_open(hri_pressure *pressure, const hri_site *site, const hri_cgroup_chain *chain);
 void hri_pressure_close(hri_pressure *pressure);
 

@@ -2,7 +2,7 @@
 /* A process and its host: resident set, address space, resource limits, what the host could still give.
  *
  * Another process is known by its open statm, which the kernel ties to the process and not to its number: when it has
- * ended that file can no longer be read, also where another process has been given the number. */
+ * ended that file can no longer be read, even where another process has been given the number. */
 #ifndef HRI_OS_PROCESS_H
 #define HRI_OS_PROCESS_H
 
@@ -36,8 +36,8 @@ typedef struct hri_process_reading {
     uint64_t data_limit_bytes;    /* RLIMIT_DATA */
 } hri_process_reading;
 
-/* Gives 0; -ENOENT, -ENOTDIR or -EACCES for a root that is no folder to look into; -ESRCH if there is no such process; or
- * a shortage. */
+/* Gives 0; -ENOENT, -ENOTDIR or -EACCES for a root that is no folder to look into; -ESRCH if there is no such process;
+ * or a shortage. */
 int hri_site_check(const hri_site *site);
 
 bool hri_process_is_self(int pid);
@@ -52,8 +52,8 @@ void hri_process_close(hri_process *process);
 void hri_process_abandon(hri_process *process);
 void hri_process_read(const hri_process *process, hri_process_reading *ret_reading);
 
-/* Has another process, which there was when this was opened, ended, and been waited for? False where its statm cannot be
- * read at all. What was read by its number before this gave false was its own. */
+/* Has another process, which there was when this was opened, ended, and been waited for? False where its statm cannot
+ * be read at all. What was read by its number before this gave false was its own. */
 bool hri_process_is_gone(const hri_process *process);
 
 /* Shared memory that the process maps, as RssShmem says; 0 where that cannot be read. Costs some microseconds. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Measured on Linux 6.18, two pages: mincore() 4 to 10 us on a busy machine, PAGEMAP_SCAN 4 to 9, a read of pagemap 6 to
+/* Measured on Linux 6.18, two pages: mincore() 4 to 10 us on a busy machine, PAGEMAP_SCAN 4 to 9, a read of pagemap 6
+ * to
  * 12. A MiB of 256 pages: 1 us, 2 us, and 20 us.
  */
 #define _GNU_SOURCE

@@ -85,7 +85,7 @@ static const char *find_obstacle(void)
 #endif
 }
 
-/* Sequences announce themselves in any case, also where nobody listens: then here. */
+/* Sequences announce themselves in any case, even where nobody listens: then here. */
 static __attribute__((tls_model("initial-exec"))) _Alignas(32) _Thread_local char nobody[32];
 
 static void decide(void)
@@ -133,7 +133,7 @@ static void visit_each_cpu(void)
     sched_setaffinity(0, sizeof before, &before);
 }
 
-/* The fences around it are for what membarrier leaves out: it does nothing in a process of one thread, also where the
+/* The fences around it are for what membarrier leaves out: it does nothing in a process of one thread, even where the
  * other one has just ended. */
 void hri_rseq_fence(void)
 {

@@ -325,8 +325,8 @@ struct locks {
     hri_share_sum *sum;
 };
 
-/* Sums the locks in a limit's file, but for those with our own tag. F_OFD_GETLK gives any lock of a range, and mostly the
- * first: the rest is looked at on both sides of it. */
+/* Sums the locks in a limit's file, except for those with our own tag. F_OFD_GETLK gives any lock of a range, and
+ * mostly the first: the rest is looked at on both sides of it. */
 static void sum_locks(const struct locks *locks, off_t from, off_t to, unsigned depth)
 {
     while (from < to && depth < DEPTH_MAX) {

@@ -8,6 +8,7 @@
  */
 #include "relief/relief.h"
 
+#include "alloc/alloc.h"
 #include "base/checked.h"
 
 #include <errno.h>
@@ -195,6 +196,22 @@ static hr_level look(hri_relief *relief, const struct asking *asking)
     return level;
 }
 
+/* Observe only: what would have been refused is counted and admitted, unless relief could have made room. */
+static hr_verdict observe(hri_relief *relief, hr_level level, struct asking *asking, hr_ticket *ticket)
+{
+    bool helps = is_shut(asking, level) ? hri_relief_could_recover(relief)
+                                        : !asking->shortage.hopeless && hri_relief_observe(relief, &asking->shortage);
+    if (!helps && asking->shortage.ceiling)
+        hri_budget_refuse_by_level(asking->budget, &asking->shortage, level < HR_CRITICAL ? HR_DEGRADED : HR_CRITICAL);
+    else if (!helps)
+        hri_budget_refuse(&asking->shortage);
+    if (hri_budget_promise_anyway(asking->budget, asking->request->bytes))
+        return refuse(relief, level, asking, ticket);
+    ticket->budget_ = asking->budget;
+    ticket->left_bytes = asking->request->bytes;
+    return HR_ADMITTED;
+}
+
 hr_verdict hri_relief_admit(hri_relief *relief, const hr_request *request, hr_ticket *ret_ticket)
 {
     struct asking asking = {
@@ -205,8 +222,9 @@ hr_verdict hri_relief_admit(hri_relief *relief, const hr_request *request, hr_ti
         .rank = -1,
     };
     *ret_ticket = (hr_ticket){.asked_bytes = request->bytes, .limit_name = ""};
+    bool observes = relief->tree->observes;
     hr_level level = look(relief, &asking);
-    if (level == HR_CRITICAL && !asking.open)
+    if (level == HR_CRITICAL && !asking.open && !observes)
         asking.open = is_probe(relief, &asking);
     int error = -EDQUOT;
     if (is_shut(&asking, level)) {
@@ -214,8 +232,10 @@ hr_verdict hri_relief_admit(hri_relief *relief, const hr_request *request, hr_ti
     } else {
         do
             error = promise(relief, &asking);
-        while (error && !asking.shortage.hopeless && make_room(relief, &asking));
+        while (error && !observes && !asking.shortage.hopeless && make_room(relief, &asking));
     }
+    if (error && observes)
+        return observe(relief, level, &asking, ret_ticket);
     if (error)
         return refuse(relief, level, &asking, ret_ticket);
     ret_ticket->budget_ = asking.budget;
@@ -227,8 +247,14 @@ int hr_ticket_spend(hr_ticket *ticket, uint64_t bytes)
 {
     if (!ticket || !ticket->budget_)
         return -EINVAL;
-    if (bytes > ticket->left_bytes)
-        return -EDQUOT;
+    if (bytes > ticket->left_bytes) {
+        hri_shortage shortage = {.budget = ticket->budget_, .asked_bytes = bytes, .left_bytes = ticket->left_bytes};
+        uint64_t more = bytes - ticket->left_bytes;
+        if (!ticket->budget_->tree->observes || hri_budget_promise_anyway(ticket->budget_, more))
+            return -EDQUOT;
+        hri_budget_refuse(&shortage);
+        ticket->left_bytes = bytes;
+    }
     hri_budget_spend(ticket->budget_, bytes);
     ticket->left_bytes -= bytes;
     return 0;

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The order is always: give back, return pages to the kernel, read again, then decide. What reclaimers free stays
- * resident in the allocator until the next purge; until then it counts as ours to use again (`retained_bytes`), else
- * each look would ask the reclaimers for the same bytes once more and empty every cache.
+/* The order is always: give back, return pages to the kernel, read again, then decide. The heap gives
+ * back what is idle first, which nobody has to be asked for. What reclaimers free of the process's malloc stays resident
+ * there until the next purge; until then it counts as ours to use again (`retained_bytes`), else each look would ask the
+ * reclaimers for the same bytes once more and empty every cache.
  */
 #include "relief/relief.h"
 
 #include "base/checked.h"
 #include "base/lock.h"
+#include "base/yield.h"
+#include "heap/heap.h"
 #include "os/clock.h"
 
 /* How long a demand, or a round of the emergency, may spend in reclaimers; half a millisecond is what a request pays at
@@ -43,6 +46,7 @@ int hri_relief_init(hri_relief *relief, const hri_relief_options *options)
         .monitor = options->monitor,
         .degraded_request_bytes = options->degraded_request_bytes,
         .relieved = options->relieved,
+        .spared = options->spared,
         .context = options->context,
         .acting = ATOMIC_FLAG_INIT,
     };
@@ -93,6 +97,7 @@ void hri_relief_read(hri_relief *relief, hri_relief_counts *ret_counts)
     hri_relief_counts counts = {
         .reliefs = load(&relief->reliefs),
         .relieved_bytes = load(&relief->relieved_bytes),
+        .would_have_relieved = load(&relief->would_have_relieved),
         .cleanups = load(&relief->cleanups),
         .cleaned_bytes = load(&relief->cleaned_bytes),
         .cleanup_before_bytes = load(&relief->cleanup_before_bytes),
@@ -128,14 +133,12 @@ uint64_t hri_relief_run(hri_relief *relief, const hri_reclaim_goal *goal)
     return freed;
 }
 
-/* What is resident and not held: the allocator's free pages, and what the program never charged. */
-static uint64_t kept_bytes(hri_relief *relief, const hri_sight *sight)
+/* What is resident and neither the heap's, nor a pool's, nor charged by hand: free pages of the process's malloc, and
+ * what the program never charged. */
+static uint64_t kept_bytes(const hri_sight *sight)
 {
-    hri_accounts accounts;
-    hri_budget_tree_glance(relief->tree, &accounts);
     uint64_t anonymous_bytes = sight->process.anonymous_bytes;
-    uint64_t ours = hri_min(accounts.held_bytes, sight->resident_bytes);
-    return anonymous_bytes == HR_NONE ? 0 : hri_sub(anonymous_bytes, ours);
+    return anonymous_bytes == HR_NONE ? 0 : hri_sub(anonymous_bytes, sight->resident_bytes);
 }
 
 /* How much the worst ledger is over what relief aims at. */
@@ -193,7 +196,7 @@ static uint64_t purge(hri_relief *relief)
 {
     hri_sight sight;
     hri_watcher_read(relief->watcher, &sight);
-    uint64_t bytes, kept = kept_bytes(relief, &sight);
+    uint64_t bytes, kept = kept_bytes(&sight);
     purge_for(relief, need_to_purge(relief, &sight, kept), kept, &bytes);
     return bytes;
 }
@@ -205,7 +208,7 @@ bool hri_relief_purge_for(hri_relief *relief, const hri_shortage *shortage, hri_
     hri_purge_need need;
     uint64_t bytes;
     hri_watcher_read(relief->watcher, &sight);
-    uint64_t kept = kept_bytes(relief, &sight);
+    uint64_t kept = kept_bytes(&sight);
     bool useless = shortage->ceiling && sight.ledgers.worst == HRI_LEDGER_BUDGET; /* it bound: pages do not count */
     if (useless || patience->purges == PURGES_MAX || !demand_needs_purge(shortage, &sight, kept, &need))
         return false;
@@ -235,6 +238,8 @@ int64_t hri_relief_patience(const hri_relief *relief)
 void hri_relief_note_progress(hri_relief *relief)
 {
     hri_sight sight;
+    if (relief->tree->observes) /* it is not relief that achieves nothing */
+        return;
     hri_watcher_read(relief->watcher, &sight);
     hri_stall_input input = {
         .level = hri_level_word_get(&relief->watcher->word),
@@ -302,12 +307,25 @@ static bool comes_first(hri_relief *relief, const hri_shortage *shortage)
            sight.retained_bytes > hri_share(shortage->limit_bytes, URGENT_SHARE);
 }
 
+/* The first step: pages that the heap can give back at once, as much as is lacking. Gives whether there were any. */
+static bool give_idle_back(hri_relief *relief, const hri_shortage *shortage)
+{
+    if (hri_heap_trim(hri_sub(shortage->asked_bytes, shortage->left_bytes)) == 0)
+        return false;
+    hri_watcher_look(relief->watcher, HRI_LOOK_FRESH | HRI_LOOK_QUIET);
+    return true;
+}
+
 bool hri_relief_shortage(hri_relief *relief, const hri_shortage *shortage, hri_patience *patience)
 {
-    if (hri_reclaiming())
-        return false;
+    if (relief->tree->observes)
+        return !hri_reclaiming() && hri_relief_observe(relief, shortage);
     if (patience->deadline_ns == 0)
         hri_relief_begin(relief, patience);
+    if (shortage->narrowed && !is_late(relief, patience) && give_idle_back(relief, shortage))
+        return true;
+    if (hri_reclaiming())
+        return false;
     bool may_purge = shortage->narrowed;
     if (may_purge && comes_first(relief, shortage) && hri_relief_purge_for(relief, shortage, patience))
         return true;
@@ -338,7 +356,39 @@ uint64_t hri_relief_excess(hri_relief *relief)
     uint64_t over = over_aim(relief, &sight);
     if (sight.ledgers.worst == HRI_LEDGER_BUDGET)
         return over;
-    return hri_sub(over, hri_min(kept_bytes(relief, &sight), sight.retained_bytes));
+    return hri_sub(over, hri_min(kept_bytes(&sight), sight.retained_bytes));
+}
+
+/* ── observing ──────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+#define SPARED_INTERVAL_NS (1 * HRI_SECOND)
+
+/* Counts a relief that did not run. */
+static void spare(hri_relief *relief, uint64_t want_bytes)
+{
+    int64_t now_ns = hri_clock_now(relief->clock);
+    int64_t told_ns = atomic_load_explicit(&relief->spared_ns, memory_order_relaxed);
+    bool first = load(&relief->would_have_relieved) == 0;
+    count(&relief->would_have_relieved, 1);
+    if ((!first && now_ns - told_ns < SPARED_INTERVAL_NS) || !relief->spared ||
+        !atomic_compare_exchange_strong(&relief->spared_ns, &told_ns, now_ns))
+        return;
+    relief->spared(relief->context, want_bytes);
+}
+
+bool hri_relief_observe(hri_relief *relief, const hri_shortage *shortage)
+{
+    uint64_t want = hri_add(hri_sub(shortage->asked_bytes, shortage->left_bytes), shortage->over_bytes);
+    if (!hri_reclaimers_any(&relief->reclaimers))
+        return false;
+    spare(relief, want);
+    return hri_yielders_spare(relief->tree->yielders, hri_budget_is_inside, shortage->budget) >= want;
+}
+
+bool hri_relief_could_recover(hri_relief *relief)
+{
+    const hr_budget *root = &relief->tree->root;
+    return hri_yielders_spare(relief->tree->yielders, hri_budget_is_inside, root) >= hri_relief_excess(relief);
 }
 
 /* Before a purge the kernel's ledgers cannot show what was freed. */
@@ -376,8 +426,14 @@ void hri_relief_act(hri_relief *relief, hri_actor actor)
         atomic_flag_test_and_set_explicit(&relief->acting, memory_order_acquire))
         return;
     unsigned how = HRI_LOOK_FRESH;
-    if (hri_relief_excess(relief) > 0 || actor != HRI_ACTOR_REQUEST || !hri_monitor_is_running(relief->monitor))
+    if (relief->tree->observes) {
+        uint64_t excess = hri_relief_excess(relief);
+        if (excess > 0)
+            spare(relief, excess);
+    } else if (hri_relief_excess(relief) > 0 || actor != HRI_ACTOR_REQUEST ||
+               !hri_monitor_is_running(relief->monitor)) {
         how |= act_once(relief, actor);
+    }
     if (actor == HRI_ACTOR_CALLER)
         how |= HRI_LOOK_STRAIGHT;
     atomic_flag_clear_explicit(&relief->acting, memory_order_release);
@@ -389,6 +445,8 @@ void hri_relief_level_changed(hri_relief *relief, hr_level to)
 {
     uint64_t dropped;
     hri_relief_note_progress(relief);
+    if (relief->tree->observes)
+        return;
     if (to == HR_CRITICAL)
         dropped = hri_reserve_drop(&relief->reserve);
     else if (to <= HR_WARNING)
@@ -403,11 +461,13 @@ void hri_relief_trim(hri_relief *relief)
     hri_sight sight;
     hri_accounts accounts;
     bool wanted = atomic_exchange_explicit(&relief->narrowed, false, memory_order_relaxed);
+    if (relief->tree->observes)
+        return;
     hri_budget_tree_glance(relief->tree, &accounts);
     if (!wanted && !accounts.waited_for && hri_level_word_get(&relief->watcher->word) == HR_NORMAL)
         return;
     hri_watcher_read(relief->watcher, &sight);
-    if (kept_bytes(relief, &sight) > hri_share(accounts.limit_bytes, KEPT_SHARE))
+    if (kept_bytes(&sight) > hri_share(accounts.limit_bytes, KEPT_SHARE))
         purge(relief);
 }
 
@@ -421,7 +481,7 @@ static uint64_t resident_now(hri_relief *relief)
 
 uint64_t hri_relief_clean(hri_relief *relief)
 {
-    if (hri_reclaiming())
+    if (hri_reclaiming() || relief->tree->observes)
         return 0;
     uint64_t before = resident_now(relief);
     hri_reclaim_goal goal = {.deadline_ns = hri_clock_now(relief->clock) + CLEAN_DEADLINE_NS};
@@ -438,6 +498,10 @@ uint64_t hri_relief_relieve(hri_relief *relief, uint64_t want_bytes)
 {
     if (hri_reclaiming() || want_bytes == 0)
         return 0;
+    if (relief->tree->observes) {
+        spare(relief, want_bytes);
+        return 0;
+    }
     hri_reclaim_goal goal = {.want_bytes = want_bytes, .deadline_ns = INT64_MAX};
     uint64_t freed = hri_relief_run(relief, &goal);
     uint64_t purged = freed < want_bytes ? purge(relief) : 0;

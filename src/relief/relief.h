@@ -14,6 +14,9 @@
 /* Told of bytes that came back: from reclaimers, or from the allocator by a purge. With no lock held; NULL: nobody. */
 typedef void hri_relieved_fn(void *context, bool purge, uint64_t bytes);
 
+/* Told of what relief would have been asked for, once a second at most, where the tree only observes. */
+typedef void hri_spared_fn(void *context, uint64_t want_bytes);
+
 typedef struct hri_relief {
     /* Constant once made. */
     const hri_clock *clock;
@@ -22,7 +25,8 @@ typedef struct hri_relief {
     hri_monitor *monitor;
     uint64_t degraded_request_bytes;
     hri_relieved_fn *relieved;
-    void *context; /* for relieved */
+    hri_spared_fn *spared;
+    void *context; /* for both */
 
     hri_reclaimers reclaimers;
     hri_purger purger;
@@ -39,6 +43,8 @@ typedef struct hri_relief {
     _Atomic uint64_t cleaned_bytes;
     _Atomic uint64_t cleanup_before_bytes; /* resident set around the last cleanup */
     _Atomic uint64_t cleanup_after_bytes;
+    _Atomic uint64_t would_have_relieved; /* times, where the tree only observes */
+    _Atomic int64_t spared_ns;            /* when that was last told */
 } hri_relief;
 
 typedef struct hri_relief_options {
@@ -51,7 +57,8 @@ typedef struct hri_relief_options {
     int64_t purge_interval_ns; /* as hri_purger_init() says */
     int64_t urgent_purge_interval_ns;
     hri_relieved_fn *relieved;
-    void *context; /* for relieved */
+    hri_spared_fn *spared;
+    void *context; /* for both */
 } hri_relief_options;
 
 int hri_relief_init(hri_relief *relief, const hri_relief_options *options);
@@ -67,6 +74,7 @@ typedef struct hri_relief_counts {
     uint64_t cleaned_bytes;
     uint64_t cleanup_before_bytes;
     uint64_t cleanup_after_bytes;
+    uint64_t would_have_relieved; /* times */
     uint64_t purges;
     int64_t purge_longest_ns;
     uint64_t reserve_bytes; /* in hand */
@@ -80,6 +88,14 @@ uint64_t hri_relief_run(hri_relief *relief, const hri_reclaim_goal *goal);
 
 /* A reclaimer has freed something. */
 void hri_relief_note_aid(hri_relief *relief);
+
+/* Observe only (hri_budget_tree.observes): nobody is asked for anything, no page goes back. What relief would have been
+ * asked for is counted, and a shortage gives whether pools and caches inside the budget that bound could have made room:
+ * then the demand would not have been refused. Of the program's own reclaimers nobody knows what they have. */
+bool hri_relief_observe(hri_relief *relief, const hri_shortage *shortage);
+
+/* Could pools and caches have brought use below recover_below? */
+bool hri_relief_could_recover(hri_relief *relief);
 
 /* From now on a demand's time in reclaimers counts. */
 void hri_relief_begin(hri_relief *relief, hri_patience *patience);

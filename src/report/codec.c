@@ -69,7 +69,7 @@ void hri_head_encode(int64_t wall_ns, unsigned char ret_head[HRI_HEAD_BYTES])
 
 unsigned hri_entry_bytes(unsigned version)
 {
-    static const unsigned bytes[HRI_FILE_VERSION + 1] = {0, 128, HRI_ENTRY_BYTES};
+    static const unsigned bytes[HRI_FILE_VERSION + 1] = {0, 128, 160, HRI_ENTRY_BYTES};
     return version <= HRI_FILE_VERSION ? bytes[version] : 0;
 }
 
@@ -85,7 +85,7 @@ int hri_head_decode(const unsigned char head[HRI_HEAD_BYTES], unsigned *ret_vers
 }
 
 /* The figures of a record and of an event in their order on disk, and how many of them a version has. */
-#define FIGURES_MAX 13
+#define FIGURES_MAX 16
 
 typedef struct figure_list {
     uint64_t *figures[FIGURES_MAX];
@@ -94,6 +94,7 @@ typedef struct figure_list {
 
 static figure_list figures_of(hr_history_entry *entry, unsigned version)
 {
+    static const unsigned counts[HRI_FILE_VERSION + 1] = {0, 10, 13, FIGURES_MAX};
     hr_record *record = &entry->record;
     hr_event *event = &entry->event;
     if (entry->is_event)
@@ -105,18 +106,21 @@ static figure_list figures_of(hr_history_entry *entry, unsigned version)
         .figures = {&record->live_bytes, &record->total_bytes, &record->rss_bytes, &record->cgroup_bytes,
                     &record->reliefs, &record->limit_bytes, &record->relieved_bytes, &record->cgroup_anonymous_bytes,
                     &record->cgroup_kernel_bytes, &record->cgroup_cache_bytes, &record->refusals,
-                    &record->refusals_degraded, &record->refusals_critical},
-        .count = version == 1 ? 10 : 13,
+                    &record->refusals_degraded, &record->refusals_critical, &record->would_have_refused,
+                    &record->would_have_refused_degraded, &record->would_have_refused_critical},
+        .count = counts[version],
     };
 }
 
 /* Behind the figures, since version 2. */
 enum {
-    SAMPLE_USE = ENTRY_FIGURES + 8 * 13,
+    SAMPLE_USE_OF_2 = ENTRY_FIGURES + 8 * 13,
+    SAMPLE_USE = ENTRY_FIGURES + 8 * FIGURES_MAX,
     EVENT_SPAN = ENTRY_FIGURES + 8 * 4,
     EVENT_USE = EVENT_SPAN + 8,
     USE_DECIDED_BY = 4, /* from the use on */
     USE_BUDGET = USE_DECIDED_BY + HR_LEDGER_NAME_BYTES,
+    EVENT_KILLS = EVENT_USE + USE_BUDGET + 48,
 };
 
 static void put_use(unsigned char *at, double use, const char *decided_by)
@@ -159,23 +163,26 @@ void hri_entry_encode(const hr_history_entry *entry, unsigned char ret_bytes[HRI
         put(ret_bytes + EVENT_SPAN, (uint64_t)event->span_ns, 8);
         put_use(ret_bytes + EVENT_USE, event->use, event->decided_by);
         memcpy(ret_bytes + EVENT_USE + USE_BUDGET, event->budget, strnlen(event->budget, sizeof event->budget - 1));
+        put(ret_bytes + EVENT_KILLS, event->kills, 8);
     } else {
         put_use(ret_bytes + SAMPLE_USE, record->use, record->decided_by);
     }
     put(ret_bytes, hri_crc32(ret_bytes + 4, HRI_ENTRY_BYTES - 4), 4);
 }
 
-/* What version 2 has beside figures. */
-static void decode_more(const unsigned char *bytes, hr_history_entry *entry)
+/* What there is beside figures, since version 2. */
+static void decode_more(const unsigned char *bytes, unsigned version, hr_history_entry *entry)
 {
     if (!entry->is_event) {
-        entry->record.use = get_use(bytes + SAMPLE_USE, entry->record.decided_by);
+        bytes += version == 2 ? SAMPLE_USE_OF_2 : SAMPLE_USE;
+        entry->record.use = get_use(bytes, entry->record.decided_by);
         return;
     }
     entry->event.span_ns = (int64_t)get(bytes + EVENT_SPAN, 8);
     entry->event.use = get_use(bytes + EVENT_USE, entry->event.decided_by);
     const char *budget = (const char *)bytes + EVENT_USE + USE_BUDGET;
     memcpy(entry->event.budget, budget, strnlen(budget, sizeof entry->event.budget - 1));
+    entry->event.kills = get(bytes + EVENT_KILLS, 8);
 }
 
 int hri_entry_decode(const unsigned char *bytes, unsigned version, hr_history_entry *ret_entry)
@@ -184,7 +191,7 @@ int hri_entry_decode(const unsigned char *bytes, unsigned version, hr_history_en
         return -EBADMSG;
     unsigned kind = bytes[ENTRY_KIND], level = bytes[ENTRY_LEVEL], from = bytes[ENTRY_FROM];
     unsigned event = bytes[ENTRY_EVENT];
-    bool known = level <= HR_CRITICAL && from <= HR_CRITICAL && event <= HR_EVENT_REFUSALS;
+    bool known = level <= HR_CRITICAL && from <= HR_CRITICAL && event <= HR_EVENT_WOULD_RELIEVE;
     if (!known || (kind != KIND_SAMPLE && kind != KIND_EVENT))
         return -ENOMSG;
     int64_t time_ns = (int64_t)get(bytes + ENTRY_TIME, 8), wall_ns = (int64_t)get(bytes + ENTRY_WALL, 8);
@@ -206,7 +213,7 @@ int hri_entry_decode(const unsigned char *bytes, unsigned version, hr_history_en
     for (unsigned i = 0; i < list.count; i++)
         *list.figures[i] = get(bytes + ENTRY_FIGURES + 8 * (size_t)i, 8);
     if (version >= 2)
-        decode_more(bytes, &entry);
+        decode_more(bytes, version, &entry);
     *ret_entry = entry;
     return 0;
 }

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* History as bytes of a file: pure. A head of HRI_HEAD_BYTES, then entries of HRI_ENTRY_BYTES, all numbers little-endian:
+/* History as bytes of a file: pure. A head of HRI_HEAD_BYTES, then entries of HRI_ENTRY_BYTES, all numbers
+ * little-endian:
  *
  *     head    magic "HRHIST\r\n" · u32 version · u32 bytes of an entry · i64 wall_ns · zeros · u32 checksum of the rest
  *     entry   u32 checksum of the rest · u8 kind · u8 level · u8 from · u8 event · i64 session · i64 time_ns · i64 wall_ns
  *             · of a sample: u64 live, total, rss, cgroup, reliefs, limit, relieved, anonymous, kernel, cache, refusals,
- *             refusals_degraded, refusals_critical · of an event: u64 freed, live, by limit, by level, i64 span
+ *             refusals_degraded, refusals_critical, would_have_refused and its two parts · of an event: u64 freed, live, by limit, by level, i64 span
  *             · u32 millionths of use · 16 bytes: decided by · of an event 48 bytes: budget · zeros
  *
- * Version 1 had entries of 128 bytes, which end with cache, or with live.
+ * Version 2 had entries of 160 bytes, without would_have_refused; version 1 of 128 bytes, which end with cache, or with
+ * live.
  *
  * The checksum is CRC-32 (ISO 3309, as zlib's crc32()): it tells a torn or damaged entry, and is no defence against one
  * who wants to deceive. A later version may add entries of other kinds, which are passed over.
@@ -18,8 +20,8 @@
 #include <headroom/report.h>
 
 #define HRI_HEAD_BYTES 64
-#define HRI_ENTRY_BYTES 160
-#define HRI_FILE_VERSION 2
+#define HRI_ENTRY_BYTES 192
+#define HRI_FILE_VERSION 3
 
 /* The bytes of an entry of a version; 0: of one that is not known. */
 unsigned hri_entry_bytes(unsigned version);
@@ -31,8 +33,8 @@ int hri_head_decode(const unsigned char head[HRI_HEAD_BYTES], unsigned *ret_vers
 
 void hri_entry_encode(const hr_history_entry *entry, unsigned char ret_bytes[HRI_ENTRY_BYTES]);
 
-/* Decodes an entry of a known version. Gives 0; -EBADMSG if it is damaged; -ENOMSG if it is whole and of a kind that is not
- * known. */
+/* Decodes an entry of a known version. Gives 0; -EBADMSG if it is damaged; -ENOMSG if it is whole and of a kind that is
+ * not known. */
 int hri_entry_decode(const unsigned char *bytes, unsigned version, hr_history_entry *ret_entry);
 
 uint32_t hri_crc32(const void *bytes, size_t size);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "report/explain.h"
 
+#include "gauge/strain.h"
+
 #include <math.h>
 
 static void put_use(const hri_story *story, hri_text *text)
@@ -18,6 +20,24 @@ static void put_use(const hri_story *story, hri_text *text)
         hri_text_put(text, " used (%.1f %%)", (double)ledger->use_bytes / (double)ledger->limit_bytes * 100);
     hri_text_put(text, ", the limit set by ");
     hri_text_put_name(text, ledger->source);
+}
+
+/* What raises the use, or the level, beside memory that is held. */
+static void put_strain(const hri_story *story, hri_text *text)
+{
+    if (story->dirty_bytes) {
+        hri_text_put(text, "; ");
+        hri_text_put_size(text, story->dirty_bytes);
+        hri_text_put(text, " of page cache are not written yet and cannot be dropped");
+    }
+    if (story->strained == HR_NORMAL)
+        return;
+    if (story->stalled_share * 100 >= HRI_STRAIN_DEGRADED_PER_CENT)
+        hri_text_put(text, "; all tasks of the cgroup stood still for memory %.0f %% of the last ten seconds",
+                     story->stalled_share * 100);
+    else
+        hri_text_put(text, "; the cgroup thrashes at its limit, by memory.events and pages that were read again");
+    hri_text_put(text, ", which alone is %s", hr_level_text(story->strained));
 }
 
 static void put_refusal(const hr_refusal *refusal, hri_text *text)
@@ -41,7 +61,7 @@ static void put_refusal(const hr_refusal *refusal, hri_text *text)
     hri_text_put(text, "; the level is ");
 }
 
-/* How what is held changes, as far as that is certain. */
+/* How the held bytes change, where that is certain. */
 static void put_change(const hr_trend *trend, hri_text *text)
 {
     double rate = trend->slope_bytes_per_s, size = rate < 0 ? -rate : rate;
@@ -122,6 +142,7 @@ void hri_explain(const hri_story *story, hri_text *text)
     if (story->refusal)
         put_refusal(story->refusal, text);
     put_use(story, text);
+    put_strain(story, text);
     put_holder(story, text);
     put_relief(story, text);
     put_forecast(story, text);

@@ -8,7 +8,7 @@
 #define NORMAL_95 1.959964  /* two-sided */
 #define NORMAL_999 3.090232 /* one-sided */
 #define ORDERED_BINS                                                                                                   \
-    12 /* so many points that all rise are certain, however alike neighbours are: 1 in 2,000 by halves */
+    12 /* this many points that all rise are certain, however alike neighbours are: 1 in 2,000 by halves */
 #define CORRELATED_BINS 5 /* fewer tell nothing of whether neighbours are alike */
 #define MAD_TO_DEVIATION 1.4826
 
@@ -17,12 +17,12 @@
 #define BREAK_F 18.0
 #define BREAK_BINS 3 /* the fewest on either side */
 
-/* And what one line leaves over has to be worth it: this share of the range of the points. Where there is no noise, F finds
- * the least change of a rate, of which a history need not begin anew. */
+/* And what one line leaves over has to be worth it: this share of the range of the points. Where there is no noise, F
+ * finds the least change of a rate, of which a history need not begin anew. */
 #define BREAK_SHARE 0.03
 
-/* Up to so many steps are looked for, and the F from which levels are believed where points rise along a line or so: of
- * 10,000 leaks under noise, teeth and wandering noise 0.1 % pass it, of 51 staircases taken for a line 41. */
+/* Up to this many steps are looked for, and the F from which levels are believed where points rise along a line or so:
+ * of 10,000 leaks under noise, teeth and wandering noise 0.1 % pass it, of 51 staircases taken for a line 41. */
 #define STEPS_MAX 3
 #define STEPS_F 5.0
 
@@ -87,9 +87,9 @@ static double inflation(const hri_part *part)
     return (1 + r) / (1 - r);
 }
 
-/* Have that many points, with `count` slopes, an interval of 95 %? Where few slopes reach that far, the range of them all
- * holds the true one less often than it says: of four points in 92 of 100 cases, of three in 67. The 1 is the correction
- * for a normal distribution in the place of S, which is a whole number. */
+/* Have that many points, with `count` slopes, an interval of 95 %? Where few slopes reach that far, the range of them
+ * all holds the true one less often than it says: of four points in 92 of 100 cases, of three in 67. The 1 is the
+ * correction for a normal distribution in the place of S, which is a whole number. */
 static bool has_interval(unsigned count, double deviation)
 {
     return NORMAL_95 * deviation + 1 <= count;
@@ -273,7 +273,8 @@ unsigned hri_fit_break(const hri_part *part)
 
 /* ── a staircase ────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-/* The squares that a level leaves over for the points from `from` on and before `to`: by the sums over those before each. */
+/* The squares that a level leaves over for the points from `from` on and before `to`: by the sums over those before
+ * each. */
 static double level_leaves(const struct sums *before, unsigned from, unsigned to)
 {
     struct sums level = less(&before[to], &before[from]);
@@ -281,8 +282,8 @@ static double level_leaves(const struct sums *before, unsigned from, unsigned to
     return squares > 0 ? squares : 0;
 }
 
-/* From the squares that the best staircase leaves over for the first points of any number, those of one with a step more.
- * The last level has BREAK_BINS points at least; there are none of less. */
+/* From the squares that the best staircase leaves over for the first points of any number, those of one with a step
+ * more. The last level has BREAK_BINS points at least; there are none of less. */
 static void add_step(const struct sums *before, unsigned count, double least[HRI_BINS + 1])
 {
     for (unsigned to = count; to > 0; to--) { /* from behind: it needs those of less points as they are */

@@ -11,7 +11,7 @@
 #include <headroom/guard.h>
 #include <headroom/report.h>
 
-/* What a report tells; NULL is left out, but for the figures. */
+/* What a report tells; NULL is left out, except for the figures. */
 typedef struct hri_report {
     const hr_figures *figures;
     const char *explanation; /* a sentence */
@@ -29,6 +29,9 @@ void hri_report_put_json(const hri_report *report, hri_text *text);
 void hri_report_put_csv(const hri_report *report, hri_text *text);
 void hri_report_put_metrics(const hri_report *report, hri_text *text);
 
+/* Puts the things of a source as members of an object that has some already: a list, and how many are left out. */
+void hri_report_put_sheet(const hri_figure_sheet *sheet, hri_text *text);
+
 /* A trend in words: a sentence without its full stop. */
 void hri_trend_put(const hr_trend *trend, hri_text *text);
 
@@ -42,7 +45,7 @@ extern const hri_own_figure hri_own_figures[];
 extern const size_t hri_own_figure_count;
 uint64_t hri_own_value(const hr_figures *figures, const hri_own_figure *figure);
 
-/* So many of the newest buckets of a tier a report shows at most; all hours are. */
+/* The number of the newest buckets of a tier a report shows at most; all hours are. */
 #define HRI_REPORT_BUCKETS 60
 
 /* What a text that streams needs as its buffer. */

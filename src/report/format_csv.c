@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Tables with an empty line between them: the guard's own figures, then those of budgets and the like by their names, then
- * history, the hours first. What is absent is an empty field. */
+/* Tables with an empty line between them: the guard's own figures, then those of budgets and the like by their names,
+ * then history, the hours first. What is absent is an empty field. */
 #include "report/format.h"
 
 #include <stdio.h>
@@ -31,8 +31,8 @@ static void put_history(hri_history *history, hri_text *text)
 {
     static const char *const names[HR_TIERS] = {"second", "minute", "hour"};
     hr_bucket buckets[HRI_REPORT_BUCKETS];
-    hri_text_put(
-        text, "\nspan,time_ns,wall_ns,samples,level,level_changes,reliefs,relieved_bytes,refusals,refusals_by_level");
+    hri_text_put(text, "\nspan,time_ns,wall_ns,samples,level,level_changes,reliefs,relieved_bytes,refusals,refusals_by_"
+                       "level,would_have_refused");
     for (hr_history_ledger i = 0; i < HR_HISTORY_LEDGERS; i++)
         hri_text_put(text, ",%s min,%s max,%s mean", hr_history_ledger_text(i), hr_history_ledger_text(i),
                      hr_history_ledger_text(i));
@@ -41,10 +41,11 @@ static void put_history(hri_history *history, hri_text *text)
         size_t count = hri_history_copy_tier(history, (hr_tier)tier, buckets, HRI_REPORT_BUCKETS);
         for (size_t i = 0; i < count; i++) {
             const hr_bucket *bucket = &buckets[i];
-            hri_text_put(text, "%s,%lld,%lld,%u,%s,%u,%u,%llu,%llu,%llu", names[tier], (long long)bucket->time_ns,
+            hri_text_put(text, "%s,%lld,%lld,%u,%s,%u,%u,%llu,%llu,%llu,%llu", names[tier], (long long)bucket->time_ns,
                          (long long)bucket->wall_ns, bucket->samples, hr_level_text(bucket->worst_level),
                          bucket->level_changes, bucket->reliefs, (unsigned long long)bucket->relieved_bytes,
-                         (unsigned long long)bucket->refusals, (unsigned long long)bucket->refusals_by_level);
+                         (unsigned long long)bucket->refusals, (unsigned long long)bucket->refusals_by_level,
+                         (unsigned long long)bucket->would_have_refused);
             for (unsigned k = 0; k < HR_HISTORY_LEDGERS; k++) {
                 put_value(text, bucket->ledgers[k].min_bytes);
                 put_value(text, bucket->ledgers[k].max_bytes);

@@ -32,7 +32,7 @@ static void put_trend(const hr_trend *trend, hri_text *text)
                  changes[trend->change], (long long)trend->settled_ns);
 }
 
-static void put_sheet(const hri_figure_sheet *sheet, hri_text *text)
+void hri_report_put_sheet(const hri_figure_sheet *sheet, hri_text *text)
 {
     hri_text_put(text, ", \"%ss\": [", sheet->source.noun);
     for (size_t i = 0; i < sheet->count; i++) {
@@ -56,8 +56,9 @@ static void put_bucket(const hr_bucket *bucket, hri_text *text)
                  hr_level_text(bucket->worst_level));
     hri_text_put(text, "\"level_changes\": %u, \"reliefs\": %u, \"relieved_bytes\": %llu", bucket->level_changes,
                  bucket->reliefs, (unsigned long long)bucket->relieved_bytes);
-    hri_text_put(text, ", \"refusals\": %llu, \"refusals_by_level\": %llu", (unsigned long long)bucket->refusals,
-                 (unsigned long long)bucket->refusals_by_level);
+    hri_text_put(text, ", \"refusals\": %llu, \"refusals_by_level\": %llu, \"would_have_refused\": %llu",
+                 (unsigned long long)bucket->refusals, (unsigned long long)bucket->refusals_by_level,
+                 (unsigned long long)bucket->would_have_refused);
     for (unsigned i = 0; i < HR_HISTORY_LEDGERS; i++) {
         const hr_bytes_range *range = &bucket->ledgers[i];
         hri_text_put(text, ", \"%s\": ", names[i]);
@@ -82,7 +83,6 @@ static void put_refusals(const hr_event *event, hri_text *text)
 static void put_history(hri_history *history, hri_text *text)
 {
     static const char *const names[HR_TIERS] = {"seconds", "minutes", "hours"};
-    static const char *const kinds[] = {"level", "relief", "purge", "refusals"};
     hr_bucket buckets[HRI_REPORT_BUCKETS];
     hr_event events[HR_HISTORY_EVENTS];
     hri_text_put(text, ", \"history\": {");
@@ -99,11 +99,11 @@ static void put_history(hri_history *history, hri_text *text)
     hri_text_put(text, "\"events\": [");
     for (size_t i = 0; i < count; i++) {
         hri_text_put(text, "%s{\"time_ns\": %lld, \"wall_ns\": %lld, \"kind\": \"%s\"", i ? ", " : "",
-                     (long long)events[i].time_ns, (long long)events[i].wall_ns, kinds[events[i].kind]);
+                     (long long)events[i].time_ns, (long long)events[i].wall_ns, hr_event_kind_text(events[i].kind));
         hri_text_put(text, ", \"from\": \"%s\", \"to\": \"%s\", \"freed_bytes\": %llu", hr_level_text(events[i].from),
                      hr_level_text(events[i].to), (unsigned long long)events[i].freed_bytes);
         hri_text_put(text, ", \"use\": %.6f, \"decided_by\": \"%s\"", events[i].use, events[i].decided_by);
-        if (events[i].kind == HR_EVENT_REFUSALS)
+        if (events[i].kind == HR_EVENT_REFUSALS || events[i].kind == HR_EVENT_WOULD_REFUSE)
             put_refusals(&events[i], text);
         hri_text_put(text, "}");
     }
@@ -135,7 +135,7 @@ void hri_report_put_json(const hri_report *report, hri_text *text)
     else
         hri_text_put(text, "null");
     for (size_t i = 0; report->registry && hri_figures_take(report->registry, i, &sheet); i++)
-        put_sheet(&sheet, text);
+        hri_report_put_sheet(&sheet, text);
     if (report->history)
         put_history(report->history, text);
     hri_text_put(text, "}\n");

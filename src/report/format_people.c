@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* For people, at a terminal of 80 columns: the level, what explains it, the trend in words, a sparkline of each ledger, who
- * holds most, and every figure. */
+/* For people, at a terminal of 80 columns: the level, what explains it, the trend in words, a sparkline of each ledger,
+ * who holds most, and every figure. */
 #include "report/format.h"
 #include "report/refused.h"
 
@@ -246,21 +246,25 @@ static void put_level(const hri_report *report, hri_text *text)
     }
 }
 
-/* Which requests were refused, as far as history goes back. */
+/* Which requests were refused, within the history. */
 static void put_refused(hri_history *history, hri_text *text)
 {
-    char sentence[768];
+    char sentence[1536];
     hri_text words = {.buffer = sentence, .size = sizeof sentence};
-    hri_refused refused = {0};
+    hri_refused refused = {0}, observed = {.observed = true};
     hr_record record;
     hr_event event;
     uint64_t first = 0;
-    for (size_t i = 0; hri_history_record_at(history, &first, i, &record); i++)
+    for (size_t i = 0; hri_history_record_at(history, &first, i, &record); i++) {
         hri_refused_add(&refused, &record);
+        hri_refused_add(&observed, &record);
+    }
     first = 0;
-    for (size_t i = 0; hri_history_event_at(history, &first, i, &event); i++)
+    for (size_t i = 0; hri_history_event_at(history, &first, i, &event); i++) {
         hri_refused_add_event(&refused, &event);
-    hri_refused_put(&refused, &words);
+        hri_refused_add_event(&observed, &event);
+    }
+    hri_refused_put_both(&refused, &observed, &words);
     put_wrapped(text, sentence);
 }
 
@@ -278,7 +282,7 @@ void hri_report_put_people(const hri_report *report, hri_text *text)
         hri_trend_put(report->trend, &words);
         put_wrapped(text, sentence);
     }
-    if (report->history && report->figures->refusals)
+    if (report->history && (report->figures->refusals || report->figures->would_have_refused))
         put_refused(report->history, text);
     if (report->history)
         put_sparks(report->history, text);

@@ -73,7 +73,7 @@ static void tell_spell(hri_history *history, const hr_record *record)
         hr_event event = {
             .time_ns = spell->end_ns,
             .wall_ns = record->wall_ns - (record->time_ns - spell->end_ns),
-            .kind = HR_EVENT_REFUSALS,
+            .kind = history->observes ? HR_EVENT_WOULD_REFUSE : HR_EVENT_REFUSALS,
             .from = record->level,
             .to = record->level,
             .live_bytes = record->live_bytes,
@@ -177,6 +177,17 @@ size_t hri_history_copy_tier(hri_history *history, hr_tier which, hr_bucket *buc
     return count;
 }
 
+bool hri_history_bucket_at(hri_history *history, hr_tier which, size_t index, hr_bucket *ret_bucket)
+{
+    const hri_tier *tier = &history->tiers.tiers[which];
+    pthread_mutex_lock(&history->lock);
+    bool there = index < hri_tier_count(tier);
+    if (there)
+        hri_bucket_show(tier, hri_tier_at(tier, index), ret_bucket);
+    pthread_mutex_unlock(&history->lock);
+    return there;
+}
+
 /* Whether a ring of `most` that has had `so_far` holds that number; see the header. */
 static bool holds(uint64_t so_far, uint64_t most, uint64_t *first, size_t index)
 {
@@ -227,6 +238,13 @@ int hri_history_trend(hri_history *history, uint64_t limit_bytes, hr_trend *ret_
     int error = hri_trend_compute(&series, 0, limit_bytes, ret_trend);
     pthread_mutex_unlock(&history->lock);
     return error;
+}
+
+const char *hr_event_kind_text(hr_event_kind kind)
+{
+    static const char *const texts[] = {"level",  "relief",      "purge",        "refusals",
+                                        "action", "kernel kill", "would refuse", "would relieve"};
+    return (unsigned)kind <= HR_EVENT_WOULD_RELIEVE ? texts[kind] : "unknown";
 }
 
 const char *hr_history_ledger_text(hr_history_ledger ledger)

@@ -29,13 +29,14 @@ typedef struct hri_spell {
 typedef struct hri_history {
     pthread_mutex_t lock; /* a leaf */
     uint64_t recorded;    /* so far: the next goes to recorded % HR_HISTORY_RECORDS */
-    uint64_t happened;    /* the same of events */
+    uint64_t happened;    /* as of samples, for events */
     hr_record records[HR_HISTORY_RECORDS];
     hr_event events[HR_HISTORY_EVENTS];
     hri_tiers tiers;
     hri_holders holders;
     hri_spell spell;
-    void *pages; /* of the tiers' buckets; NULL: there are none */
+    bool observes; /* spells are of what would have been refused */
+    void *pages;   /* of the tiers' buckets; NULL: there are none */
     size_t pages_bytes;
 } hri_history;
 
@@ -62,8 +63,11 @@ size_t hri_history_copy(hri_history *history, hr_record *records, size_t capacit
 size_t hri_history_copy_events(hri_history *history, hr_event *events, size_t capacity);
 size_t hri_history_copy_tier(hri_history *history, hr_tier tier, hr_bucket *buckets, size_t capacity);
 
-/* Give the record, or the event, of number `*first` + `index` since the start; false where there is none yet. A `*first`
- * that has left the ring is moved to the oldest one that is there, which with `index` 0 alone may happen. */
+/* Gives the `index`th bucket of a tier from the oldest; false where there is none. */
+bool hri_history_bucket_at(hri_history *history, hr_tier tier, size_t index, hr_bucket *ret_bucket);
+
+/* Give the record, or the event, of number `*first` + `index` since the start; false where there is none yet. A
+ * `*first` that has left the ring is moved to the oldest one that is there, which with `index` 0 alone may happen. */
 bool hri_history_record_at(hri_history *history, uint64_t *first, size_t index, hr_record *ret_record);
 bool hri_history_event_at(hri_history *history, uint64_t *first, size_t index, hr_event *ret_event);
 

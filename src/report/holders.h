@@ -8,9 +8,9 @@
 
 #include <headroom/report.h>
 
-/* The points of a holder are as close as HRI_TRACK_STEP_NS at first. When there is no place for another, every second one
- * goes, until they reach back 31 times HRI_TRACK_STEP_MAX_NS; from then on the oldest one goes. So a holder that is new has a rate
- * after half a second, and one that is old by the last half minute. */
+/* The points of a holder are as close as HRI_TRACK_STEP_NS at first. When there is no place for another, every second
+ * one goes, until they reach back 31 times HRI_TRACK_STEP_MAX_NS; from then on the oldest one goes. So a holder that is
+ * new has a rate after half a second, and one that is old by the last half minute. */
 #define HRI_TRACK_POINTS 32
 #define HRI_TRACK_STEP_NS INT64_C(100000000)
 #define HRI_TRACK_STEP_MAX_NS INT64_C(1000000000)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Invariant: what is in the file up to `append.size` is a head and whole entries. A process that is killed while it writes
- * leaves a torn entry behind that, which the next one cuts off. */
+/* Invariant: what is in the file up to `append.size` is a head and whole entries. A process that is killed while it
+ * writes leaves a torn entry behind that, which the next one cuts off. */
 #include "report/journal.h"
 
 #include "base/checked.h"

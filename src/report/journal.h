@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* History that outlives its process: what the history in memory records is written behind it, by the monitor or whoever
- * checks, never by a thread that serves. Where the disk is full, recording goes on in memory, is tried again, and what the
- * rings still hold is written then. */
+ * checks, never by a thread that serves. Where the disk is full, recording goes on in memory, is tried again, and what
+ * the rings still hold is written then. */
 #ifndef HRI_REPORT_JOURNAL_H
 #define HRI_REPORT_JOURNAL_H
 
@@ -39,7 +39,8 @@ int hri_journal_write(hri_journal *journal, const hr_history_entry *entry);
 
 void hri_journal_read(hri_journal *journal, hr_history_file_figures *ret_figures);
 
-/* Makes a source of a journal's figures, so that every report says how its file fares. It must not outlive the journal. */
+/* Makes a source of a journal's figures, so that every report says how its file fares. It must not outlive the
+ * journal. */
 void hri_journal_publish(hri_journal *journal, hri_figure_source *ret_source);
 
 #endif

@@ -19,27 +19,33 @@ static uint64_t since(uint64_t now, uint64_t before)
 
 void hri_refused_add(hri_refused *refused, const hr_record *record)
 {
-    if (record->refusals == HR_NONE)
+    bool observed = refused->observed, begun = refused->begun;
+    uint64_t all = observed ? record->would_have_refused : record->refusals;
+    uint64_t degraded = observed ? record->would_have_refused_degraded : record->refusals_degraded;
+    uint64_t critical = observed ? record->would_have_refused_critical : record->refusals_critical;
+    if (all == HR_NONE)
         return;
-    hr_record before = refused->before;
-    bool begun = refused->begun;
-    refused->before = *record;
+    hri_refused last = *refused;
+    refused->before = all;
+    refused->degraded_before = degraded;
+    refused->critical_before = critical;
+    refused->before_ns = record->wall_ns;
     refused->begun = true;
     if (!begun) {
-        refused->earlier = record->refusals;
+        refused->earlier = all;
         return;
     }
-    uint64_t more = since(record->refusals, before.refusals);
+    uint64_t more = since(all, last.before);
     if (more == 0)
         return;
-    bool anew = record->refusals < before.refusals;
+    bool anew = all < last.before;
     refused->all += more;
-    refused->degraded += anew ? record->refusals_degraded : since(record->refusals_degraded, before.refusals_degraded);
-    refused->critical += anew ? record->refusals_critical : since(record->refusals_critical, before.refusals_critical);
-    if (refused->spells == 0 || before.wall_ns - refused->end_ns >= HRI_REFUSED_GAP_NS) {
+    refused->degraded += anew ? degraded : since(degraded, last.degraded_before);
+    refused->critical += anew ? critical : since(critical, last.critical_before);
+    if (refused->spells == 0 || last.before_ns - refused->end_ns >= HRI_REFUSED_GAP_NS) {
         refused->spells++;
         refused->last_spell = 0;
-        refused->begin_ns = before.wall_ns;
+        refused->begin_ns = last.before_ns;
     }
     refused->last_spell += more;
     refused->end_ns = record->wall_ns;
@@ -50,7 +56,7 @@ void hri_refused_add_event(hri_refused *refused, const hr_event *event)
     hri_refuser refuser = {.budget = event->budget[0] ? refused : NULL, /* here a name alone tells them apart */
                            .by_limit = event->refused_by_limit,
                            .by_level = event->refused_by_level};
-    if (event->kind != HR_EVENT_REFUSALS)
+    if (event->kind != (refused->observed ? HR_EVENT_WOULD_REFUSE : HR_EVENT_REFUSALS))
         return;
     snprintf(refuser.name, sizeof refuser.name, "%s", event->budget);
     hri_refusers_add(&refused->refusers, &refuser);
@@ -144,10 +150,14 @@ void hri_refused_put(const hri_refused *refused, hri_text *text)
 {
     const char *separator = ": ";
     if (refused->all == 0) {
-        hri_text_put(text, "no request was refused");
+        hri_text_put(text, refused->observed ? "no request would have been refused" : "no request was refused");
     } else {
         put_count(text, refused->all);
-        hri_text_put(text, refused->all == 1 ? " request was refused" : " requests were refused");
+        hri_text_put(text, refused->all == 1 ? " request " : " requests ");
+        if (refused->observed)
+            hri_text_put(text, "would have been refused");
+        else
+            hri_text_put(text, refused->all == 1 ? "was refused" : "were refused");
         if (refused->spells > 1) {
             hri_text_put(text, " in %u spells, the last ", refused->spells);
             put_count(text, refused->last_spell);
@@ -169,16 +179,34 @@ void hri_refused_put(const hri_refused *refused, hri_text *text)
     put_refusers(&refused->refusers, text);
 }
 
+/* One sum of a view. */
+static void sum_up(const hr_history_view *view, hri_refused *refused)
+{
+    for (size_t i = 0; i < view->record_count; i++)
+        hri_refused_add(refused, &view->records[i]);
+    for (size_t i = 0; i < view->event_count; i++)
+        hri_refused_add_event(refused, &view->events[i]);
+}
+
+void hri_refused_put_both(const hri_refused *refused, const hri_refused *observed, hri_text *text)
+{
+    bool any = observed->all || observed->earlier, both = any && (refused->all || refused->earlier);
+    if (both || !any)
+        hri_refused_put(refused, text);
+    if (both)
+        hri_text_put(text, "; ");
+    if (any)
+        hri_refused_put(observed, text);
+}
+
 ssize_t hr_refusals_format(const hr_history_view *view, char *buffer, size_t size)
 {
-    hri_refused refused = {0};
+    hri_refused refused = {0}, observed = {.observed = true};
     if (!view || (!view->records && view->record_count) || (!view->events && view->event_count) || (!buffer && size))
         return -EINVAL;
-    for (size_t i = 0; i < view->record_count; i++)
-        hri_refused_add(&refused, &view->records[i]);
-    for (size_t i = 0; i < view->event_count; i++)
-        hri_refused_add_event(&refused, &view->events[i]);
+    sum_up(view, &refused);
+    sum_up(view, &observed);
     hri_text text = {.buffer = buffer, .size = size};
-    hri_refused_put(&refused, &text);
+    hri_refused_put_both(&refused, &observed, &text);
     return (ssize_t)text.length;
 }

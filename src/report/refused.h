@@ -12,8 +12,10 @@
 #define HRI_REFUSED_GAP_NS INT64_C(10000000000)
 
 typedef struct hri_refused {
+    bool observed; /* sums up what would have been refused, not what was */
     bool begun;
-    hr_record before; /* the record before */
+    uint64_t before, degraded_before, critical_before; /* by the record before */
+    int64_t before_ns;                                 /* and when that was, by CLOCK_REALTIME */
     uint64_t all, degraded, critical;
     uint64_t earlier; /* made before the first record */
     unsigned spells;
@@ -27,6 +29,9 @@ void hri_refused_add_event(hri_refused *refused, const hr_event *event);
 
 /* Puts the sentence, without its full stop. */
 void hri_refused_put(const hri_refused *refused, hri_text *text);
+
+/* The same of what was refused and what would have been: each where there is something to tell of it. */
+void hri_refused_put_both(const hri_refused *refused, const hri_refused *observed, hri_text *text);
 
 /* A moment by the wall clock: "2026-03-01 12:03:07"; without the day if it is that of `since_ns`. */
 void hri_text_put_moment(hri_text *text, int64_t wall_ns, int64_t since_ns);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One ledger's history as a series, whatever it is kept in: records, or buckets. Time is made to go forward: a clock that
- * steps back counts as no time at all between two samples. */
+/* One ledger's history as a series, whatever it is kept in: records, or buckets. Time is made to go forward: a clock
+ * that steps back counts as no time at all between two samples. */
 #ifndef HRI_REPORT_SERIES_H
 #define HRI_REPORT_SERIES_H
 

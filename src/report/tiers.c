@@ -7,7 +7,7 @@
 #include "base/clock.h"
 
 #define HOURS_MAX 48
-#define SECONDS_SHARE 0.38 /* of what the hours leave */
+#define SECONDS_SHARE 0.37 /* of what the hours leave */
 
 static const int64_t widths_ns[HR_TIERS] = {
     [HR_TIER_SECONDS] = HRI_SECOND,
@@ -89,12 +89,14 @@ void hri_tiers_add(hri_tiers *tiers, const hr_record *record)
         bucket->samples++;
         count(&bucket->refusals, hri_sub(record->refusals, tiers->refusals));
         count(&bucket->refusals_by_level, hri_sub(by_level, tiers->refusals_by_level));
+        count(&bucket->would_have_refused, hri_sub(record->would_have_refused, tiers->would_have_refused));
         bucket->worst = record->level > bucket->worst ? record->level : bucket->worst;
         for (unsigned k = 0; k < HR_HISTORY_LEDGERS; k++)
             tally(bucket, k, bytes[k]);
     }
     tiers->refusals = record->refusals;
     tiers->refusals_by_level = by_level;
+    tiers->would_have_refused = record->would_have_refused;
 }
 
 void hri_tiers_note(hri_tiers *tiers, const hr_event *event)
@@ -142,6 +144,7 @@ void hri_bucket_show(const hri_tier *tier, const hri_bucket *bucket, hr_bucket *
         .relieved_bytes = bucket->relieved_bytes,
         .refusals = bucket->refusals,
         .refusals_by_level = bucket->refusals_by_level,
+        .would_have_refused = bucket->would_have_refused,
     };
     for (unsigned i = 0; i < HR_HISTORY_LEDGERS; i++) {
         const hri_tally *ledger = &bucket->ledgers[i];

@@ -18,8 +18,9 @@ typedef struct hri_bucket {
     int64_t time_ns; /* of its first sample */
     int64_t wall_ns;
     uint64_t relieved_bytes;
-    uint32_t refusals; /* as far as 32 bits reach, as the counts below */
+    uint32_t refusals; /* at most what 32 bits hold, as the counts below */
     uint32_t refusals_by_level;
+    uint32_t would_have_refused;
     uint32_t reliefs;
     uint32_t level_changes;
     uint32_t samples;
@@ -40,6 +41,7 @@ typedef struct hri_tier {
 typedef struct hri_tiers {
     uint64_t refusals; /* until the last sample */
     uint64_t refusals_by_level;
+    uint64_t would_have_refused;
     hri_tier tiers[HR_TIERS];
 } hri_tiers;
 

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* How a series is judged (lesson 21: slope and fit and absolute growth before the word leak is said):
  *
- * 1. Its low points in bins of time, wide enough that neighbours are not alike: what comes and goes within a bin is gone.
- * 2. From the last change on: where two lines fit so much better than one that chance cannot do it, the first is history.
+ * 1. Its low points in bins of time, wide enough that neighbours are not alike: what comes and goes within a bin is
+ *    gone.
+ * 2. From the last change on: where two lines fit so much better than one that chance cannot do it, the first is
+ *    history.
  * 3. The line of Theil and Sen through the rest, and its interval.
  * 4. What that says together with the other ledgers; and when it will meet the limit.
  */
@@ -141,7 +143,8 @@ static void look(struct view *view, const hri_series *series, hri_series_ledger 
 
 /* ── kinds ──────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-/* A ledger that was as high before and came down by itself is not leaking; nor is one that slows down, or is resized. */
+/* A ledger that was as high before and came down by itself is not leaking; nor is one that slows down, or is
+ * resized. */
 static bool is_leak(const struct view *view, uint64_t limit_bytes)
 {
     const hri_part *part = &view->part;
@@ -283,8 +286,8 @@ static void forecast(const struct view *view, uint64_t limit_bytes, double now_b
         trend->time_to_limit_high_ns = time_ns;
 }
 
-/* A rate of some milliseconds says nothing about hours, and a time that may be ten times shorter as well as longer is not
- * known. */
+/* A rate of some milliseconds says nothing about hours, and a time that may be ten times shorter as well as longer is
+ * not known. */
 #define TOLD_NS (100 * HRI_MILLISECOND)
 #define TOLD_FACTOR 10
 
@@ -305,7 +308,7 @@ void hri_trend_withhold(hr_trend *trend)
 
 /* ── the whole ──────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-/* The difference of two figures with its sign, as far as 63 bits reach. */
+/* The difference of two figures with its sign, at most what 63 bits hold. */
 static int64_t difference(uint64_t to, uint64_t from)
 {
     uint64_t distance = to > from ? to - from : from - to;

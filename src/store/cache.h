@@ -86,8 +86,8 @@ typedef union hri_cache_bucket {
 #define HRI_CACHE_FIRST_BITS 3 /* of the table that lies in the shard */
 #define HRI_CACHE_TABLE_WORDS 2
 
-/* What one thread has of one cache: its cell at the cache's place. Only the thread writes to it; but any may clear what it
- * has lent, and flags are set by who retires. */
+/* What one thread has of one cache: its cell at the cache's place. Only the thread writes to it; but any may clear what
+ * it has lent, and flags are set by who retires. */
 #define HRI_CACHE_LENDINGS 5
 typedef struct hri_cache_reader {
     _Alignas(64) _Atomic uint64_t reading; /* the hash that it looks for now, and in how large a table; 0: none */
@@ -125,7 +125,7 @@ struct hri_cache_flight; /* cache_load.c */
 
 typedef struct hri_cache_shard {
     /* What a get with the lock writes: one cache line, since it goes from processor to processor. */
-    _Alignas(64) pthread_mutex_t lock; /* guards what follows, but for the atomics */
+    _Alignas(64) pthread_mutex_t lock; /* guards what follows, except for the atomics */
     uint64_t hits;
     _Atomic uint64_t pinned; /* entries that are borrowed by their count */
     /* What a get without the lock reads. */
@@ -240,7 +240,7 @@ int hri_cache_lend(hr_cache *cache, hri_cache_entry *entry, hr_cache_ref *ret_re
 /* ── cache_entry.c: one entry, and who pays for it ──────────────────────────────────────────────────────────────── */
 
 /* What an entry will cost, beside a held value. */
-uint64_t hri_cache_entry_estimate(const hri_cache_item *item);
+uint64_t hri_cache_entry_cost(const hri_cache_item *item);
 
 /* Charges and makes an entry in no shard, borrowed once if `state` says so. Gives NULL and an error. */
 hri_cache_entry *hri_cache_entry_new(hr_cache *cache, const hri_cache_item *item, uint32_t state, int *ret_error);
@@ -251,9 +251,8 @@ hri_cache_entry *hri_cache_entry_finish(hr_cache *cache, hri_cache_entry *entry,
 /* What it costs, a held value included. */
 uint64_t hri_cache_entry_bytes(hri_cache_entry *entry);
 
-/* Frees an entry that nobody can reach any more. It is left to the caller to uncharge what is given; of that, what was
- * mapped is added to `mapped_bytes`. No lock is held. */
-uint64_t hri_cache_entry_dispose(hri_cache_entry *entry, uint64_t *mapped_bytes);
+/* Frees an entry that nobody can reach any more. It is left to the caller to uncharge what is given. No lock is held. */
+uint64_t hri_cache_entry_dispose(hri_cache_entry *entry);
 
 /* Borrows an entry that is in its shard: under the lock. */
 void hri_cache_entry_pin(hri_cache_shard *shard, hri_cache_entry *entry);
@@ -292,7 +291,7 @@ void hri_cache_table_take(hri_cache_shard *shard, hri_cache_entry *entry);
 
 /* Charged memory of zeros for tables; NULL: there is none. */
 void *hri_cache_table_alloc(hri_cache_shard *shard, size_t size);
-void hri_cache_table_free(hri_cache_shard *shard, void *block, size_t size);
+void hri_cache_table_free(hri_cache_shard *shard, void *block);
 
 /* ── cache_shard.c: under the shard's lock ──────────────────────────────────────────────────────────────────────── */
 
@@ -338,8 +337,8 @@ bool hri_cache_reader_has(const hr_cache *cache, const hri_cache_entry *entry);
 /* Can only this thread have read? Then no fence is needed. To be asked after the entry has left its shard. */
 bool hri_cache_reader_is_alone(hr_cache *cache);
 
-/* After a fence: may a reader still look at an entry that has left its shard, or at a shard's former tables? With `note`,
- * the thread that gives the entry back looks for it among those that are retired. */
+/* After a fence: may a reader still look at an entry that has left its shard, or at a shard's former tables? With
+ * `note`, the thread that gives the entry back looks for it among those that are retired. */
 bool hri_cache_reader_looks_at(const hr_cache *cache, const hri_cache_entry *entry, bool note);
 bool hri_cache_reader_looks_into(const hr_cache *cache, const hri_cache_shard *shard);
 
@@ -362,7 +361,8 @@ void hri_cache_retire(hr_cache *cache, hri_cache_entry *entry);
 /* The same for some. With `now` only what is still looked at waits. */
 void hri_cache_retire_all(hr_cache *cache, hri_cache_entry *const *entries, unsigned count, bool now);
 
-/* An entry was given back whose reader was noted: frees it, if it is retired. It may be gone, and is not looked into. */
+/* An entry was given back whose reader was noted: frees it, if it is retired. It may be gone, and is not looked
+ * into. */
 void hri_cache_retired_return(hr_cache *cache, const hri_cache_entry *entry);
 
 /* Frees what nobody looks at any more. Gives its bytes. */
@@ -370,9 +370,9 @@ uint64_t hri_cache_retired_flush(hr_cache *cache);
 
 /* ── cache_room.c: how much it may hold ─────────────────────────────────────────────────────────────────────────── */
 
-/* Makes sure that `bytes` may come, and counts them in. If that takes an eviction, the entry under the item's key counts
- * as gone already: it is borrowed meanwhile, for hri_cache_room_settle(). For a reserved item it does not count as gone:
- * both will be there. Gives 0, or -E2BIG or -EDQUOT: then nothing is counted in. */
+/* Makes sure that `bytes` may come, and counts them in. If that takes an eviction, the entry under the item's key
+ * counts as gone already: it is borrowed meanwhile, for hri_cache_room_settle(). For a reserved item it does not count
+ * as gone: both will be there. Gives 0, or -E2BIG or -EDQUOT: then nothing is counted in. */
 int hri_cache_room_take(hr_cache *cache, const hri_cache_item *item, uint64_t bytes, hri_cache_entry **ret_old);
 void hri_cache_room_settle(hr_cache *cache, hri_cache_entry *old);
 void hri_cache_room_give(hr_cache *cache, uint64_t bytes);
@@ -382,6 +382,7 @@ uint64_t hri_cache_evict(hr_cache *cache, const hri_cache_shard *shard, uint64_t
 
 /* The yielder's callback. */
 uint64_t hri_cache_yield(void *context, uint64_t want_bytes, int64_t deadline_ns);
+uint64_t hri_cache_spare(void *context);
 
 /* Reads anew how large the budget lets it be. */
 void hri_cache_room_follow(hr_cache *cache);

@@ -3,8 +3,8 @@
  * for that one.
  *
  * A flight is on the stack of who loads, a waiter on the stack of who waits; both are in the shard's lists, under its
- * lock. Who lands hands the entry to each waiter, borrowed for it, and forgets them; a waiter that gives up takes itself
- * out. So nothing is allocated for it, and a waiter never looks at a flight that has landed.
+ * lock. Who lands hands the entry to each waiter, borrowed for it, and forgets them; a waiter that gives up takes
+ * itself out. So nothing is allocated for it, and a waiter never looks at a flight that has landed.
  */
 #include "store/cache.h"
 
@@ -85,7 +85,7 @@ void hri_cache_load_fork(hri_cache_shard *shard)
 static int supply(hr_cache_loading *loading, hri_cache_item *item)
 {
     hr_cache *cache = loading->cache;
-    uint64_t bytes = hri_cache_entry_estimate(item);
+    uint64_t bytes = hri_cache_entry_cost(item);
     hri_cache_room_settle(cache, loading->old);
     bool keep = hri_cache_room_take(cache, item, bytes, &loading->old) == 0;
     int error = 0;

@@ -11,13 +11,13 @@
  * expired, and a sixth reference of a thread at a time take the shard's lock, and count in the entry.
  *
  * ── why it is correct ──────────────────────────────────────────────────────────────────────────────────────────────
- * An entry is unlinked under the shard's lock first, freed later (cache_retired.c). In between, the thread that frees it
- * calls the fence (os/rseq.h), which is a full barrier on each processor that runs a thread of ours. A get that began
- * before the fence has its `reading` seen after it, or what it has put into `lent` since. A get that begins after the
- * fence no longer finds the entry. So it is enough to look at `reading`, then at `lent`, of all readers.
+ * An entry is unlinked under the shard's lock first, freed later (cache_retired.c). In between, the thread that frees
+ * it calls the fence (os/rseq.h), which is a full barrier on each processor that runs a thread of ours. A get that
+ * began before the fence has its `reading` seen after it, or what it has put into `lent` since. A get that begins after
+ * the fence no longer finds the entry. So it is enough to look at `reading`, then at `lent`, of all readers.
  *
- * Which entries can a reader be at? Those of its bucket: all whose hashes agree with its own in the lower `bits` of them.
- * A table that grows splits buckets, so that stays true while entries move. An entry that was unlinked keeps its
+ * Which entries can a reader be at? Those of its bucket: all whose hashes agree with its own in the lower `bits` of
+ * them. A table that grows splits buckets, so that stays true while entries move. An entry that was unlinked keeps its
  * `chain`, which leads to entries of the same bucket. A table shrinks only when it is empty, and then another memory is
  * used. Chains have no loops at any time, and a reader that misses an entry because it moved looks again with the lock.
  *

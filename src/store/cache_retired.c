@@ -2,15 +2,16 @@
 /* Entries that have left their shards, and which a reader may still look at (cache_reader.c).
  *
  * While one thread alone reads, an entry is freed at once. Else it waits in a list until the fence was called: for
- * NEW_MAX entries together, since the fence interrupts other processors. Nothing large waits: as soon as the entries that
- * came since have NEW_BYTES, or hold what is the caller's, the list is looked through; so does whoever was asked
+ * NEW_MAX entries together, since the fence interrupts other processors. Nothing large waits: as soon as the entries
+ * that came since have NEW_BYTES, or hold what is the caller's, the list is looked through; so does whoever was asked
  * to give memory back. Waiting entries are still charged.
  *
- * A thread that looks through the list takes it out, so that the others need not wait for its fences, and puts back what
- * cannot be freed yet. An entry that is lent waits until it is given back; its reader is noted for that. Whoever gives it
- * back clears the place first and looks for the note then. The thread that looks through notes first, and looks
- * at the place again after another fence: so one of the two sees the other. One that has seen the note takes the lock. If
- * that comes before the entry is put back, the last look sees the cleared place; else the entry is in the list.
+ * A thread that looks through the list takes it out, so that the others need not wait for its fences, and puts back
+ * what cannot be freed yet. An entry that is lent waits until it is given back; its reader is noted for that. Whoever
+ * gives it back clears the place first and looks for the note then. The thread that looks through notes first, and
+ * looks at the place again after another fence: so one of the two sees the other. One that has seen the note takes the
+ * lock. If that comes before the entry is put back, the last look sees the cleared place; else the entry is in the
+ * list.
  */
 #include "store/cache.h"
 
@@ -86,13 +87,13 @@ static hri_cache_entry *look_through(hr_cache *cache)
 
 static uint64_t free_list(hr_cache *cache, hri_cache_entry *entry)
 {
-    uint64_t bytes = 0, mapped_bytes = 0;
+    uint64_t bytes = 0;
     for (hri_cache_entry *next; entry; entry = next) {
         next = entry->newer;
-        bytes += hri_cache_entry_dispose(entry, &mapped_bytes);
+        bytes += hri_cache_entry_dispose(entry);
     }
     if (cache->budget && bytes)
-        hri_budget_uncharge_block(cache->budget, bytes, mapped_bytes);
+        hri_budget_uncharge_block(cache->budget, bytes);
     return bytes;
 }
 

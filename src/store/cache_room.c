@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* How much a cache may hold, and how it gives back.
  *
- * While the level is normal it may grow up to max_bytes. From warning on each put first evicts its own bytes, or as many
- * of them as would lift use above where warning began: what evictions have freed beyond what they had to, entries being
- * of different sizes, is there for the next ones, or the cache would get smaller with each put. Once it had to give, it
- * is held to what was left, and in normal times that rises by a step in each interval, until it is where it was before:
- * else it would take back at once what was freed for somebody else.
+ * While the level is normal it may grow up to max_bytes. From warning on each put first evicts its own bytes, or as
+ * many of them as would lift use above where warning began: what evictions have freed beyond what they had to, entries
+ * being of different sizes, is there for the next ones, or the cache would get smaller with each put. Once it had to
+ * give, it is held to what was left, and in normal times that rises by a step in each interval, until it is where it
+ * was before: else it would take back at once what was freed for somebody else.
  *
  * `bytes` counts what is coming too, so that puts at the same time do not all find the same room.
  */
@@ -81,7 +81,7 @@ static uint64_t over_the_line(hr_cache *cache, uint64_t bytes)
         restrain(cache, now_bytes, now_bytes);
     atomic_store_explicit(&cache->grown_ns, hri_cache_now(), memory_order_relaxed);
     hr_budget_read(&cache->budget->tree->root, &root);
-    return hri_min(bytes, hri_sub(hri_add(root.used_bytes, bytes), load(&cache->yielders->warning_bytes)));
+    return hri_min(bytes, hri_sub(hri_add(root.used_bytes, bytes), hri_yielders_line(cache->yielders)));
 }
 
 /* How much the cache has to evict for `bytes` to come to `before_bytes`; and why. */
@@ -278,6 +278,12 @@ uint64_t hri_cache_yield(void *context, uint64_t want_bytes, int64_t deadline_ns
     } while (got && freed < want_bytes && hri_cache_now() < deadline_ns);
     restrain(cache, load(&cache->bytes), before);
     return freed;
+}
+
+uint64_t hri_cache_spare(void *context)
+{
+    const hr_cache *cache = context;
+    return load(&cache->bytes);
 }
 
 uint64_t hr_cache_trim(hr_cache *cache, uint64_t want_bytes)

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Invariant: a block that is not new is in exactly one place: with a user, in a magazine, or free in its region; its mark
- * says which (pool_inline.h), also while its magazine goes to the depot and to another thread. A mark that does not agree with
- * the magazine is a fault, found wherever a block leaves one.
+/* Invariant: a block that is not new is in exactly one place: with a user, in a magazine, or free in its region; its
+ * mark says which (pool_inline.h), also while its magazine goes to the depot and to another thread. A mark that does
+ * not agree with the magazine is a fault, found wherever a block leaves one.
  *
- * A cell that has a loaded magazine is open, but for the time in which its own thread works on it under the lock; then the
- * magazine's count is right, else the cell's value.
+ * A cell that has a loaded magazine is open, except for the time in which its own thread works on it under the lock;
+ * then the magazine's count is right, else the cell's value.
  *
  * Locking: the engine's lock guards it and all cells at its place.
  */
@@ -21,7 +21,7 @@
 #define REGION_BYTES_MAX ((size_t)4 << 20)
 #define REGION_BLOCKS_MIN 8
 
-/* So many free blocks are loaded at a time where a magazine is filled from a region. */
+/* The number of free blocks that are loaded at a time where a magazine is filled from a region. */
 #define REFILL 16
 
 /* ── magazines ──────────────────────────────────────────────────────────────────────────────────────────────────── */
@@ -67,8 +67,8 @@ static hri_cell *own_cell(const hri_engine *engine)
 
 /* ── regions ────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-/* The region that a magazine's block is in, if its mark names the magazine; else nobody is to get it from here: it was put
- * twice, or its mark was written over. Under the lock. */
+/* The region that a magazine's block is in, if its mark names the magazine; else nobody is to get it from here: it was
+ * put twice, or its mark was written over. Under the lock. */
 static hri_region *region_of(hri_engine *engine, const hri_magazine *magazine, const void *hook)
 {
     hri_region *region = hri_region_find(hook);
@@ -114,8 +114,8 @@ void *hri_depot_take_free(hri_engine *engine)
     return block_of(region, hri_region_take_free(region));
 }
 
-/* The pages of a block that is new again have gone, but for what it shares with its neighbours: a page on average, where
- * blocks do not begin with pages. */
+/* The pages of a block that is new again have gone, except for what it shares with its neighbours: a page on average,
+ * where blocks do not begin with pages. */
 static uint64_t spare_of_new(const hri_region *region)
 {
     size_t page = hri_page_size(), shared = (region->head_bytes | region->block_bytes) % page ? page : 0;
@@ -371,7 +371,7 @@ void *hri_depot_take_new(hri_engine *engine)
 
 /* ── putting ────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-/* Makes room in this thread's magazines; false where there is no empty one to be had. */
+/* Makes room in this thread's magazines; false where there is no empty one. */
 static bool make_room(hri_engine *engine, hri_cell *cell)
 {
     hri_magazine *previous = magazine_of(cell, HRI_DEPOT_PREVIOUS);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What an engine has in magazines, in its depot and in its regions. All calls want the engine's lock; none of them charges
- * blocks, or runs anybody else's code.
+/* What an engine has in magazines, in its depot and in its regions. All calls want the engine's lock; none of them
+ * charges blocks, or runs anybody else's code.
  */
 #ifndef HRI_STORE_DEPOT_H
 #define HRI_STORE_DEPOT_H
@@ -27,7 +27,7 @@ void hri_depot_put(const hri_spot *spot);
 /* Notes for the janitor how little is idle, after some was taken. */
 void hri_depot_note_idle(hri_engine *engine);
 
-/* Moves so many blocks from the depot to their regions. */
+/* Moves this many blocks from the depot to their regions. */
 void hri_depot_empty(hri_engine *engine, uint64_t blocks);
 
 /* Moves what threads have in magazines to the regions: of all, or of those that have done nothing since the last time.
@@ -45,8 +45,8 @@ void *hri_depot_take_free(hri_engine *engine);
 
 void hri_depot_unlink(hri_engine *engine, hri_region *region);
 
-/* Blocks of pages of their own are known until they are touched (budget/untouched.h): the list hears of `more` that were
- * charged, or that there are fewer. Under the lock. */
+/* Blocks of pages of their own are known until they are touched (budget/untouched.h): the list hears of `more` that
+ * were charged, or that there are fewer. Under the lock. */
 static inline bool hri_depot_lists(const hri_engine *engine)
 {
     return engine->options.block_bytes >= HRI_UNTOUCHED_MIN;

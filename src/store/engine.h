@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The engine of all pools: blocks of one size, handed out and taken back through magazines.
  *
- * A *magazine* is a stack of idle blocks. Each thread has two, the loaded one and the one before it, so that getting and
- * putting around the end of one does not go to the *depot* each time, which has the full and the empty ones of the pool
- * (Bonwick and Adams, USENIX 2001). The loaded one is a cell (os/cells.h): its owner works on it in restartable
+ * A *magazine* is a stack of idle blocks. Each thread has two, the loaded one and the one before it, so that getting
+ * and putting around the end of one does not go to the *depot* each time, which has the full and the empty ones of the
+ * pool (Bonwick and Adams, USENIX 2001). The loaded one is a cell (os/cells.h): its owner works on it in restartable
  * sequences, and anybody may drain it.
  *
  *     get: loaded ─► previous ─► depot ─► free block of a region ─► new block, charged ─► drain all threads ─► refused
@@ -36,11 +36,12 @@ typedef struct hri_engine_options {
     void (*destroy)(void *block, void *context);
     void *context;
     bool scratch;    /* nobody relies on what is in a block that comes out again */
-    unsigned blocks; /* few blocks of whole pages, at most so many at a time, see below; 0: as many as users ask for */
+    unsigned blocks; /* few blocks of whole pages, at most this many at a time, see below; 0: as many as users ask
+                        for */
 } hri_engine_options;
 
-/* An engine of few blocks has one region, mapped for just these. A block costs what it holds; the region's head, a page,
- * is nobody's. Idle ones wait in the region, none in a thread's magazine. */
+/* An engine of few blocks has one region, mapped for just these. A block costs what it holds; the region's head, a
+ * page, is nobody's. Idle ones wait in the region, none in a thread's magazine. */
 typedef struct hri_engine {
     /* Constant once made. */
     hri_engine_options options;
@@ -83,7 +84,7 @@ int hri_engine_init(hri_engine *engine, const hri_engine_options *options);
 /* Gives -EBUSY while blocks are out: then it is still there. */
 int hri_engine_destroy(hri_engine *engine);
 
-/* Gives a block, or NULL with errno. Where it is not `needed` nobody is asked for memory so that it can be had. */
+/* Gives a block, or NULL with errno. Where it is not `needed` nobody is asked for memory for it. */
 void *hri_engine_get(hri_engine *engine, bool needed);
 
 /* Takes a block from this thread's magazine; NULL: that does not go without the lock. It is left to the header where it
@@ -116,8 +117,8 @@ static inline hri_spot hri_engine_find(const void *block)
     return (hri_spot){region->owner, region, number, hri_region_hook(region, block, number)};
 }
 
-/* Puts a block whose mark is `mark` into this thread's magazine; false: it is another one, or that does not go without the
- * lock. */
+/* Puts a block whose mark is `mark` into this thread's magazine; false: it is another one, or that does not go without
+ * the lock. */
 static inline bool hri_spot_push(const hri_spot *spot, hri_mark mark)
 {
 #ifdef HR_POOL_INLINE_
@@ -128,8 +129,8 @@ static inline bool hri_spot_push(const hri_spot *spot, hri_mark mark)
 #endif
 }
 
-/* Taking a block back has two steps. The first takes it from its user, so that nobody else can put it while it is reset;
- * false, and a fault: no user has it. The second makes it idle. */
+/* Taking a block back has two steps. The first takes it from its user, so that nobody else can put it while it is
+ * reset; false, and a fault: no user has it. The second makes it idle. */
 bool hri_engine_claim(const hri_spot *spot, void *block);
 void hri_engine_take(const hri_spot *spot, void *block);
 
@@ -142,8 +143,8 @@ uint64_t hri_engine_trim(hri_engine *engine, uint64_t want_bytes);
 /* The janitor's visit: gives back what has not been needed since the last one. */
 uint64_t hri_engine_reap(hri_engine *engine);
 
-/* What a charge counted leaves the pool's sum, and is refunded then; without a lock, since that may tell the program of a new
- * level. */
+/* What a charge counted leaves the pool's sum, and is refunded then; without a lock, since that may tell the program of
+ * a new level. */
 void hri_engine_uncount(hri_engine *engine, uint64_t bytes);
 void hri_engine_refund(hri_engine *engine, uint64_t bytes);
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Handles: what a program holds of a pool. Programs read them without a lock, in code that is inline in them, and a mistaken
- * one does so after it has freed the pool. So a handle's memory stays a handle: that of a freed pool says that it is none,
- * which leads to the library, where it is a fault. Later pools get it again; but not in debug builds, where it stays dead.
+/* Handles: what a program holds of a pool. Programs read them without a lock, in code that is inline in them, and a
+ * mistaken one does so after it has freed the pool. So a handle's memory stays a handle: that of a freed pool says that
+ * it is none, which leads to the library, where it is a fault. Later pools get it again; but not in debug builds, where
+ * it stays dead.
  *
  * Where AddressSanitizer watches it goes back to the allocator: that finds more.
  */
@@ -28,7 +29,7 @@ typedef struct hri_handles {
     void *first;
 } hri_handles;
 
-/* Gives a handle that is open, and zeros but for that; NULL where there is no memory. */
+/* Gives a handle that is open, and zeros except for that; NULL where there is no memory. */
 void *hri_handle_take(hri_handles *kind);
 
 /* Takes one back: it is zeros, and closed. */

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A hash table of the addresses, chained through what stands before each block. It doubles when there are as many blocks as
- * buckets; where there is no memory for that, chains get longer.
+/* A hash table of the addresses, chained through what stands before each block. It doubles when there are as many
+ * blocks as buckets; where there is no memory for that, chains get longer.
  */
 #include "store/oversize.h"
 
+#include "alloc/alloc.h"
 #include "base/lock.h"
-#include "budget/budget.h"
 
 #include <errno.h>
 #include <stdalign.h>
@@ -114,7 +114,7 @@ static hri_oversize_block *allocate(hri_oversize *set, size_t size)
     }
     hri_oversize_block *node = set->wipe ? hr_calloc(set->budget, 1, bytes) : hr_alloc(set->budget, bytes);
     if (node)
-        *node = (hri_oversize_block){.size = size, .charge_bytes = hri_alloc_charge(node)};
+        *node = (hri_oversize_block){.size = size, .charge_bytes = hri_block_cost(node)};
     return node;
 }
 

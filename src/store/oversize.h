@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Blocks that are larger than a pool's largest: from the allocator, charged to the pool's budget, and given back when they
- * are put. Those that are out are known by their addresses, so that a block that is put is found, or is none, without a
- * look at its memory.
+/* Blocks that are larger than a pool's largest: from the allocator, charged to the pool's budget, and given back when
+ * they are put. Those that are out are known by their addresses, so that a block that is put is found, or is none,
+ * without a look at its memory.
  */
 #ifndef HRI_STORE_OVERSIZE_H
 #define HRI_STORE_OVERSIZE_H

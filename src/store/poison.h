@@ -28,7 +28,7 @@ static inline void hri_poison_lift(void *block, size_t size)
     HRI_VALGRIND(VALGRIND_MAKE_MEM_DEFINED(block, size));
 }
 
-/* A block that was looked at goes to a user: so many of its bytes, with what is in them or without. */
+/* A block that was looked at goes to a user: this many of its bytes, with what is in them or without. */
 static inline void hri_poison_out(const void *pool, void *block, size_t size, bool defined)
 {
     (void)pool, (void)block, (void)size, (void)defined;

@@ -58,6 +58,13 @@ static uint64_t yield(void *context, uint64_t want_bytes, int64_t deadline_ns)
     return want_bytes > 0 ? trim_for(context, want_bytes, deadline_ns) : reap(context);
 }
 
+static uint64_t spare(void *context)
+{
+    hr_pool_figures figures = {0};
+    hri_pool_read(context, &figures);
+    return figures.idle_bytes;
+}
+
 static void trim_half(hri_pool *pool)
 {
     hr_pool_figures figures = {0};
@@ -127,6 +134,7 @@ int hri_pool_open(hri_pool *pool, const char *name, hr_budget *budget)
         .priority = HRI_YIELD_IDLE,
         .budget = budget,
         .yield = yield,
+        .spare = spare,
         .level = follow_level,
         .fork = fork_pool,
         .context = pool,

@@ -21,8 +21,8 @@ typedef struct hri_pool {
 /* The budget that a pool is to charge: the one asked for, or the root. NULL: it belongs to another guard. */
 hr_budget *hri_pool_budget(hr_guard *guard, hr_budget *budget);
 
-/* Registers a pool whose engines are made; one that nobody pays for (`budget` NULL) has nobody to yield to. Gives 0 or a
- * negative errno. */
+/* Registers a pool whose engines are made; one that nobody pays for (`budget` NULL) has nobody to yield to. Gives 0 or
+ * a negative errno. */
 int hri_pool_open(hri_pool *pool, const char *name, hr_budget *budget);
 
 /* Lets programs work on a thread's magazine of a pool's only engine by themselves; `puts`: also when they put. */
@@ -31,8 +31,8 @@ void hri_pool_open_face(const hri_pool *pool, struct hr_pool_face_ *face, bool p
 /* Frees the engines' blocks and takes the pool out. Gives 0, or -EBUSY while blocks are out: then it is as before. */
 int hri_pool_close(hri_pool *pool);
 
-/* A byte pool of few buffers of whole pages (engine.h), for the rooms above: for which `budget` pays, or, where that is NULL,
- * nobody. Used through <headroom/pool.h>. Gives 0 or a negative errno. */
+/* A byte pool of few buffers of whole pages (engine.h), for the rooms above: for which `budget` pays, or, where that is
+ * NULL, nobody. Used through <headroom/pool.h>. Gives 0 or a negative errno. */
 int hri_byte_pool_new_few(hr_budget *budget, const char *name, size_t size_bytes, unsigned blocks,
                           hr_byte_pool **ret_pool);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Buffers: one engine for each size. Where sizes differ they grow by a quarter of a power of two, so that at most a fifth
- * of a buffer is wasted. Locking: the engines' own.
+/* Buffers: one engine for each size. Where sizes differ they grow by a quarter of a power of two, so that at most a
+ * fifth of a buffer is wasted. Locking: the engines' own.
  */
 #define HR_NO_INLINE 1
 #include "base/assert.h"
@@ -34,8 +34,8 @@ struct hr_byte_pool {
 
 static hri_handles handles = {.size = sizeof(hr_byte_pool), .offset = offsetof(hr_byte_pool, handle)};
 
-/* Sizes are steps: 16, 32, 48, 64, and from there on four for each power of two. This is the largest one that is not more
- * than `bytes`, by its number. */
+/* Sizes are steps: 16, 32, 48, 64, and from there on four for each power of two. This is the largest one that is not
+ * more than `bytes`, by its number. */
 static unsigned step_of(size_t bytes)
 {
     if (bytes < 64)
@@ -180,8 +180,8 @@ int hr_byte_pool_free(hr_byte_pool *pool)
     return 0;
 }
 
-/* The number of the engine of the smallest buffers that are large enough. The first one's are of min_bytes, which need not be
- * a step, and the last one's of max_bytes. */
+/* The number of the engine of the smallest buffers that are large enough. The first one's are of min_bytes, which need
+ * not be a step, and the last one's of max_bytes. */
 static inline unsigned engine_for(const hr_byte_pool *pool, size_t size)
 {
     return size <= pool->min_bytes ? 0 : step_of(size - 1) + 1 - pool->first_step;

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Regions: mapped memory that blocks of one size are carved from, and the map that leads from a block to its region.
  *
- * A block is *new* (its pages were never used, or are given back), *free* (waits in its region), *away* (in a magazine, or
- * with a user: its mark says which), or *leaving* (taken out of the free ones to become new). Free blocks are linked through words in the region's
- * head, not through the blocks: what is in them stays, and nobody who still writes to a block that he gave back can break the
- * list.
+ * A block is *new* (its pages were never used, or are given back), *free* (waits in its region), *away* (in a magazine,
+ * or with a user: its mark says which), or *leaving* (taken out of the free ones to become new). Free blocks are linked
+ * through words in the region's head, not through the blocks: what is in them stays, and nobody who still writes to a
+ * block that he gave back can break the list.
  */
 #ifndef HRI_STORE_REGION_H
 #define HRI_STORE_REGION_H
 
+#include "base/fork.h"
 #include "budget/untouched.h"
 
 #include <headroom/pool.h>
@@ -20,8 +21,8 @@
 typedef uint32_t hri_block_number;
 typedef hr_pool_mark_ hri_mark;
 
-/* What a region knows of a block: its state in the two uppermost bits of a word; below them, of one that is new, free or
- * leaving, the number of the next one that is so as well. */
+/* What a region knows of a block: its state in the two uppermost bits of a word; below them, of one that is new, free
+ * or leaving, the number of the next one that is so as well. */
 typedef enum hri_block_state {
     HRI_BLOCK_NEW,
     HRI_BLOCK_FREE,
@@ -48,7 +49,7 @@ typedef struct hri_region {
     hri_block_number first_new;  /* those whose pages were given back, linked in the same way */
     hri_block_number untouched;  /* from this number on all are new */
     hri_block_number leaving;    /* taken out by a call that is running */
-    bool settled;                /* no page can go, as far as is known */
+    bool settled;                /* no page is known that can go */
     hri_mark *marks;             /* of all blocks; NULL: each is in front of its block */
     uint64_t seen;               /* the owner's: the last of its passes that was here */
     hri_untouched_node node;     /* the owner's */
@@ -58,8 +59,8 @@ typedef struct hri_region {
 /* What a block takes of the head. */
 #define HRI_BLOCK_HEAD_BYTES sizeof(uint32_t)
 
-/* Whose a block that is away is: a user's, or a magazine's (pool_inline.h says the values). Elsewhere it is none of both.
- * Blocks of whole pages have their marks in the region's head. */
+/* Whose a block that is away is: a user's, or a magazine's (pool_inline.h says the values). Elsewhere it is none of
+ * both. Blocks of whole pages have their marks in the region's head. */
 #define HRI_MARK_BYTES sizeof(hri_mark)
 #define HRI_MARK_NONE ((hri_mark)0)
 
@@ -78,12 +79,15 @@ static inline uint32_t hri_block_below(uint32_t word)
     return word & HRI_NO_BLOCK;
 }
 
-/* Maps a region for blocks of `block_bytes`, a multiple of `align` (a power of two up to a page), in which a mark that is in
- * front of a block is counted. Gives NULL where there is no memory. */
+/* Maps a region for blocks of `block_bytes`, a multiple of `align` (a power of two up to a page), in which a mark that
+ * is in front of a block is counted. Gives NULL where there is no memory. */
 hri_region *hri_region_new(void *owner, size_t block_bytes, size_t align, size_t blocks_bytes, bool marks_in_head);
 
 /* Unmaps it. */
 void hri_region_free(hri_region *region);
+
+/* Takes the lock of spare addresses through a fork. */
+void hri_regions_fork(hri_fork moment);
 
 static inline void *hri_region_block(const hri_region *region, hri_block_number number)
 {
@@ -97,8 +101,8 @@ static inline size_t hri_region_start(const hri_region *region)
 }
 
 /* The number of the block that begins here; HRI_NO_BLOCK: none does. A multiple of block_bytes below 2^32, times the
- * inverse, has the quotient in its upper half: exactly, since the rounding adds less than one part in 2^32 (Granlund and
- * Montgomery, PLDI 1994). Whether it was a multiple shows the way back. Any time, without a lock. */
+ * inverse, has the quotient in its upper half: exactly, since the rounding adds less than one part in 2^32 (Granlund
+ * and Montgomery, PLDI 1994). Whether it was a multiple shows the way back. Any time, without a lock. */
 static inline hri_block_number hri_region_number(const hri_region *region, const void *block)
 {
     uintptr_t offset = (uintptr_t)block - (uintptr_t)region - region->head_bytes;
@@ -108,8 +112,8 @@ static inline hri_block_number hri_region_number(const hri_region *region, const
     return number * region->block_bytes == offset ? (hri_block_number)number : HRI_NO_BLOCK;
 }
 
-/* A block's *hook* is the address behind its mark: the block itself, or a place in the region's head. It is what magazines
- * hold, so that a block's mark is found in the same way everywhere. */
+/* A block's *hook* is the address behind its mark: the block itself, or a place in the region's head. It is what
+ * magazines hold, so that a block's mark is found in the same way everywhere. */
 static inline void *hri_region_hook(const hri_region *region, const void *block, hri_block_number number)
 {
     return region->marks ? &region->marks[number + 1] : (void *)(uintptr_t)block;
@@ -140,9 +144,9 @@ static inline bool hri_region_is_away(const hri_region *region, hri_block_number
 }
 
 /* Regions begin at multiples of 64 KiB, and a table with an entry for each such piece of the address space says which
- * region it belongs to: two levels, of which the second is mapped as it is needed. Entries are written before the region's
- * first block is handed out and cleared after its last one came back; so whoever holds a block finds it there, without a
- * lock. This is the page map of tcmalloc and others, a level shorter. */
+ * region it belongs to: two levels, of which the second is mapped as it is needed. Entries are written before the
+ * region's first block is handed out and cleared after its last one came back; so whoever holds a block finds it there,
+ * without a lock. This is the page map of tcmalloc and others, a level shorter. */
 #define HRI_PIECE_BITS HR_PIECE_SHIFT_
 #define HRI_LEAF_BITS 16
 #define HRI_ADDRESS_BITS 48
@@ -187,8 +191,8 @@ void hri_region_unmake(hri_region *region, void *block);
 /* Puts back a block that is away. */
 void hri_region_put(hri_region *region, hri_block_number number);
 
-/* Takes out free blocks that have pages on which none is away (region_pages.c), until there are `want` of them, and no more
- * than `most`. Gives how many; they are leaving then, and have to be renewed. */
+/* Takes out free blocks that have pages on which none is away (region_pages.c), until there are `want` of them, and no
+ * more than `most`. Gives how many; they are leaving then, and have to be renewed. */
 hri_block_number hri_region_leave(hri_region *region, uint64_t want, uint64_t most);
 
 /* Walks those that are leaving, from number `*at` on; NULL at the end. */
@@ -197,8 +201,8 @@ void *hri_region_next_leaving(const hri_region *region, hri_block_number *at);
 /* Gives back what pages they have alone, and makes them new. */
 void hri_region_renew_leaving(hri_region *region);
 
-/* Gives the pages of blocks that are away back to the kernel, which makes them new; the size of these blocks is one of whole
- * pages. Those that lie side by side go in one call. Sorts them. */
+/* Gives the pages of blocks that are away back to the kernel, which makes them new; the size of these blocks is one of
+ * whole pages. Those that lie side by side go in one call. Sorts them. */
 void hri_region_renew(void **blocks, unsigned count);
 
 #endif

@@ -58,7 +58,8 @@ static void drop_region(hri_engine *engine, hri_region *region)
     hri_region_free(region);
 }
 
-/* Takes off the list a region without a block that is away, and with no more blocks than may go; NULL: there is none. */
+/* Takes off the list a region without a block that is away, and with no more blocks than may go; NULL: there is
+ * none. */
 static hri_region *take_idle_region(hri_engine *engine, uint64_t most_blocks)
 {
     hri_region *region = engine->regions;
@@ -158,8 +159,8 @@ static void destroy_leaving(hri_engine *engine, hri_region *region)
     }
 }
 
-/* Gives back the pages of a region on which no block is in use, with the blocks that are on them; false where no region is
- * left. One region under a lock. */
+/* Gives back the pages of a region on which no block is in use, with the blocks that are on them; false where no region
+ * is left. One region under a lock. */
 static bool drop_pages(hri_engine *engine, struct task *task)
 {
     uint64_t cost = hri_engine_cost(engine), most = (task->most_bytes - task->freed_bytes) / cost;
@@ -223,7 +224,8 @@ uint64_t hri_engine_trim(hri_engine *engine, uint64_t want_bytes)
     return task.freed_bytes;
 }
 
-/* What was never needed since the last visit: the least that was idle at once, and what threads kept that have slept. */
+/* What was never needed since the last visit: the least that was idle at once, and what threads kept that have
+ * slept. */
 uint64_t hri_engine_reap(hri_engine *engine)
 {
     pthread_mutex_lock(&engine->lock);

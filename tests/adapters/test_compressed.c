@@ -87,7 +87,7 @@ static void input_that_ends_too_soon_is_an_error(void **state)
     }
 }
 
-/* What was unpacked before the damage is handed on, so that the offset reached is as far as it is good. */
+/* Bytes that were unpacked before the damage are handed on, so that the offset reached is where the good part ends. */
 static void what_comes_before_the_damage_is_handed_on(void **state)
 {
     (void)state;
@@ -223,7 +223,8 @@ static void all_memory_is_charged(void **state)
 }
 
 #ifdef HAVE_ZSTD
-/* libzstd says of a frame of version 0.7 that is damaged that all of the buffer was written: such versions are refused. */
+/* libzstd says of a frame of version 0.7 that is damaged that all of the buffer was written: such versions are
+ * refused. */
 static void a_frame_of_an_old_version_gives_nothing(void **state)
 {
     (void)state;

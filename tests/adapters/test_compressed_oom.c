@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Compressed input with the Nth allocation failing, those inside zlib and libzstd too: all of it, or an error that says so;
- * and nothing is left behind.
+/* Compressed input with the Nth allocation failing, those inside zlib and libzstd too: all of it, or an error that says
+ * so; and nothing is left behind.
  */
 #include "support/cmocka.h"
 #include "support/drip.h"

@@ -478,8 +478,8 @@ static void a_surplus_in_a_stock_is_found_by_the_next_read(void **state)
     hri_budget_tree_destroy(&tree);
 }
 
-/* A parent gives back what it does not hold, while a young child holds something: that is a fault, at once in debug builds,
- * else when the child's bytes are looked at; and no account wraps. */
+/* A parent gives back what it does not hold, while a young child holds something: that is a fault, at once in debug
+ * builds, else when the child's bytes are looked at; and no account wraps. */
 static void take_from_a_young_child(void)
 {
     hr_budget *parent, *child;

@@ -504,8 +504,8 @@ static void *keep_stock(void *context)
     return NULL;
 }
 
-/* Regression: a demand beyond the limit was refused with the stocks of other threads counted as used: of 100 MiB, of which
- * nothing was held, 96 were left. */
+/* Regression: a demand beyond the limit was refused with the stocks of other threads counted as used: of 100 MiB, of
+ * which nothing was held, 96 were left. */
 static void what_is_left_is_exact_whatever_was_asked(void **state)
 {
     (void)state;

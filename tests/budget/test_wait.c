@@ -144,7 +144,8 @@ static void *take_tenths(void *context)
     return context;
 }
 
-/* Those who come while others wait stand behind them, also where they would fit: else they would pass without an end. */
+/* Those who come while others wait stand behind them, even where they would fit: else they would pass without an
+ * end. */
 static void who_comes_later_stands_behind(void **state)
 {
     (void)state;

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The recorder of the nightly runs: a process that ends while it is watched, one that there is not, one whose number is given
-# to another, a file that another recorder writes.
+# The recorder of the nightly runs: a process that ends while it is watched, one that there is not, one whose number is
+# given to another, a file that another recorder writes.
 set -euo pipefail
 : "${HEADROOM_BUILD_DIR:?is the build to test}"
 recorder=$HEADROOM_BUILD_DIR/tests/tools/recorder

@@ -78,7 +78,7 @@ run 0 report "$work/moment"
 says out "too short for a trend"
 
 # Few and many of what is counted.
-head -c 224 "$work/moment" >"$work/one" # the head and an entry
+head -c 256 "$work/moment" >"$work/one" # the head and an entry
 run 0 report "$work/one"
 says out "1 sample of 1 process, 20"
 run 0 report "$file"
@@ -100,7 +100,7 @@ run 0 report --json "$work/refused"
 holds '.records[-1].refusals == 1234 and .records[0].refusals == 0 and .records[-1].decided_by != null'
 holds '[.events[] | select(.kind == "refusals")] | length == 1 and .[0].refused_by_limit == 1234 and .[0].budget == "root"'
 run 0 report --csv "$work/refused"
-says out "refusals,refusals_degraded,refusals_critical,use,decided_by"
+says out "refusals_critical,would_have_refused,would_have_refused_degraded,would_have_refused_critical,use,decided_by"
 run 0 report "$here/../fixtures/history/version1"
 says out "20 samples of 2 processes"
 if grep -q refused "$work/out"; then bad "it knows more than the file"; fi
@@ -116,10 +116,10 @@ holds '.sessions == 2'
 size=$(stat -c %s "$file")
 truncate -s $((size - 17)) "$file"
 run 0 report "$file"
-says errors "the last 143 bytes are of an entry that was never finished"
+says errors "the last 175 bytes are of an entry that was never finished"
 printf 'x' | dd of="$file" bs=1 seek=1000 conv=notrunc status=none
 run 0 report --json "$file"
-holds '.damaged == 1 and .torn_bytes == 143'
+holds '.damaged == 1 and .torn_bytes == 175'
 says errors "1 entries are damaged"
 
 # Files that are none.

@@ -88,6 +88,13 @@ says out "sample"
 run 0 report --json "$work/history"
 holds '[.records[].live_bytes] | max > 30000000'
 
+# The environment says it too; a value that is none is named.
+HEADROOM_OBSERVE=1 run 0 run --limit 1G --summary-json "$work/summary" -- true
+cp "$work/summary" "$work/out"
+holds '.wall | contains("observed")'
+HEADROOM_OBSERVE=yes run 125 run -- true
+says errors "HEADROOM_OBSERVE is 'yes': write 1"
+
 # ── signals ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 # Each signal arrives once, and the command's answer to it is the exit status.

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Batches: flushed by items, bytes or age, whichever comes first; nothing lost, doubled or out of order, whatever fails. */
+/* Batches: flushed by items, bytes or age, whichever comes first; nothing lost, doubled or out of order, whatever
+ * fails. */
 #include "support/cmocka.h"
 #include "support/world.h"
 

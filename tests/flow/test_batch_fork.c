@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Batches across forks: what the parent keeps it flushes, once, and the child has a batch that works, at whatever moment. */
+/* Batches across forks: what the parent keeps it flushes, once, and the child has a batch that works, at whatever
+ * moment. */
 #include "support/cmocka.h"
 
 #include <errno.h>

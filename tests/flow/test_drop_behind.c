@@ -67,8 +67,8 @@ static int stop_at(void *context, const hr_chunk *chunk)
     return -EPERM;
 }
 
-/* Regression: advice that ended where a chunk does left each folio that chunks share: a fifth of the file. And a run that
- * stopped early left its last 8 MiB, and what the kernel had read ahead. */
+/* Regression: advice that ended where a chunk does left each folio that chunks share: a fifth of the file. And a run
+ * that stopped early left its last 8 MiB, and what the kernel had read ahead. */
 static void the_cache_can_be_dropped_behind(void **state)
 {
     (void)state;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Records stay whole across buffers; those that do not fit are an error at their offset, or come in pieces. The splitter
- * alone is held against a simpler one by fuzz/fuzz_splitter.c. */
+/* Records stay whole across buffers; those that do not fit are an error at their offset, or come in pieces. The
+ * splitter alone is held against a simpler one by fuzz/fuzz_splitter.c. */
 #include "support/cmocka.h"
 #include "support/drip.h"
 

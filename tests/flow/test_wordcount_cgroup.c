@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* examples/wordcount under a kernel limit that its input exceeds 256 times: in chunks it comes to the end, and naively it
- * is killed. */
+/* examples/wordcount under a kernel limit that its input exceeds 256 times: in chunks it comes to the end, and naively
+ * it is killed. */
 #include "support/cgroup.h"
 #include "support/cmocka.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Workers: nothing lost or doubled, in order where that was asked for, stopped by the first error, by cancellation and by
- * nothing else. ThreadSanitizer runs this too. */
+/* Workers: nothing lost or doubled, in order where that was asked for, stopped by the first error, by cancellation and
+ * by nothing else. ThreadSanitizer runs this too. */
 #include "support/cmocka.h"
 #include "support/drip.h"
 

@@ -60,7 +60,8 @@ static void the_worst_ledger_decides_and_is_named(void **state)
     assert_true(ledgers.use == 1.0);
 }
 
-/* Prevents: 16 arenas of glibc's reserve 1 GiB of address space, and under RLIMIT_AS the level was critical for ever. */
+/* Prevents: 16 arenas of glibc's reserve 1 GiB of address space, and under RLIMIT_AS the level was critical for
+ * ever. */
 static void address_space_that_is_never_backed_raises_no_level(void **state)
 {
     (void)state;
@@ -265,8 +266,8 @@ static void the_ceiling_counts_what_is_granted_and_not_yet_touched(void **state)
     assert_true(hri_ledgers_ceiling(&books, 0.9, 0, SAMPLE).used_bytes == 36 * MIB);
 }
 
-/* Prevents: beyond a threshold the room was 0, whether use was just over it or far, and the share that is shed, which is
- * between two thresholds, did not grow with use. */
+/* Prevents: beyond a threshold the room was 0, whether use was just over it or far, and the share that is shed, which
+ * is between two thresholds, did not grow with use. */
 static void beyond_a_threshold_the_room_is_negative(void **state)
 {
     (void)state;

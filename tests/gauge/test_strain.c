@@ -18,7 +18,7 @@ static int set_up(void **state)
     return 0;
 }
 
-/* A second later, in which the limit was met and so much was read back. */
+/* A second later, in which the limit was hit and so much was read back. */
 static hr_level later(uint64_t refault_bytes)
 {
     input.now_ns += HRI_SECOND;

@@ -57,7 +57,8 @@ static int move_and_remove(void *context)
     return 0;
 }
 
-/* Regression: a removed group counted as unlimited, and the group that the process had been moved to was never found. */
+/* Regression: a removed group counted as unlimited, and the group that the process had been moved to was never
+ * found. */
 static void a_removed_group_makes_the_guard_find_its_new_one(void **state)
 {
     (void)state;

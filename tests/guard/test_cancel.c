@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A cancelled thread leaves nothing behind: no lock, no half-done work, no byte. Each call is made by a thread that has
- * been cancelled already, so that the first cancellation point in it takes effect: a call that is none ends all the same.
- * What hangs is ended by SIGALRM. */
+ * been cancelled already, so that the first cancellation point in it takes effect: a call that is none ends all the
+ * same. What hangs is ended by SIGALRM. */
 #include "support/cmocka.h"
 
 #include "base/uncancelled.h"

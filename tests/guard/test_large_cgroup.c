@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Large blocks in real cgroups: what is granted can be touched, at once and as a whole, whatever the allocator keeps and
- * whoever has taken memory since the gauges were last read. Each of these was killed by the kernel. */
+/* Large blocks in real cgroups: what is granted can be touched, at once and as a whole, whatever the allocator keeps
+ * and whoever has taken memory since the gauges were last read. Each of these was killed by the kernel. */
 #include "support/caged.h"
 #include "support/cmocka.h"
 
@@ -169,7 +169,7 @@ static int ask_for_more_than_uncharged_memory_leaves(void *context)
     HRT_CAGED_CHECK(!use(40 * MIB) && errno == EDQUOT);
     HRT_CAGED_CHECK(hr_budget_try_charge(budget, 40 * MIB) == -EDQUOT);
     HRT_CAGED_CHECK(hr_admit(guard, &(hr_request){.bytes = 40 * MIB, .budget = budget}, &ticket) != HR_ADMITTED);
-    HRT_CAGED_CHECK(use(10 * MIB)); /* what is left is to be had */
+    HRT_CAGED_CHECK(use(10 * MIB)); /* what is left is granted */
     return 0;
 }
 

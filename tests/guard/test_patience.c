@@ -54,7 +54,8 @@ static int charge_four_pieces(void)
     return error;
 }
 
-/* Threads of a container whose quota is used up stand still for most of 100 ms: that refused what was there to be had. */
+/* Threads of a container whose quota is used up stand still for most of 100 ms: charges were
+ * refused while the bytes were there. */
 static void a_thread_without_a_processor_keeps_its_time(void **state)
 {
     (void)state;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the strategies promise at their edges, a case for each fault that a user met: items that lie in memory which the call
- * moves, nodes in two lists, budgets of another guard, and callbacks that answer what is no answer.
+/* What the strategies promise at their edges, a case for each fault that a user met: items that lie in memory which the
+ * call moves, nodes in two lists, budgets of another guard, and callbacks that answer what is no answer.
  */
 #include "support/cmocka.h"
 
@@ -36,7 +36,8 @@ static void push_up_to(hr_slice *slice, int count)
         assert_int_equal(hr_slice_push(slice, &(int){100 + i}), 0);
 }
 
-/* Before, the old array was put before the item was copied: it was 0 where arrays are wiped, and beyond pooled_max gone. */
+/* Before, the old array was put before the item was copied: it was 0 where arrays are wiped, and beyond pooled_max
+ * gone. */
 static void an_item_of_the_slice_itself_may_be_pushed(void **state)
 {
     (void)state;

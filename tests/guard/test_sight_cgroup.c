@@ -233,7 +233,8 @@ static int stay_normal_beside_page_cache(void *context)
     HRT_CAGED_CHECK(figures.cgroup_cache_bytes > LIMIT / 4);
     HRT_CAGED_CHECK(figures.cgroup_bytes < LIMIT / 2);
     hr_ticket ticket;
-    /* Of what cannot be dropped at once nothing is granted, and nobody is killed for it. A fast disk has written it by now. */
+    /* Of what cannot be dropped at once nothing is granted, and nobody is killed for it. A fast disk has written it by
+     * now. */
     if (dirty && figures.dirty_bytes > LIMIT / 4) {
         HRT_CAGED_CHECK(figures.lease_bytes < LIMIT - 16 * MIB - figures.dirty_bytes);
     }

@@ -26,7 +26,7 @@ static void decommitted(void *context, uint64_t bytes)
     given_back += bytes;
 }
 
-/* Sizes of all kinds, so many that there is a new segment in each run; what is idle goes back each time, so that all
+/* Sizes of all kinds, as many that there is a new segment in each run; what is idle goes back each time, so that all
  * of it is committed again. */
 static void get_and_put(void *context)
 {
@@ -70,7 +70,7 @@ static void get_and_put(void *context)
 static void every_commit_may_fail(void **state)
 {
     (void)state;
-    hri_heap_hook(&(hri_heap_hooks){commit, decommitted, NULL});
+    hri_heap_hook(&(hri_heap_hooks){.commit = commit, .decommitted = decommitted});
     assert_true(hrt_each_fault(get_and_put, NULL) > 20);
     hri_heap_hook(NULL);
 }

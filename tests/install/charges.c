@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Charges through a stock and at the limit, and blocks through magazines, in one thread: for processors and libcs that no
- * unit test runs on here. */
+/* Charges through a stock and at the limit, and blocks through magazines, in one thread: for processors and libcs that
+ * no unit test runs on here. */
 #include <headroom/headroom.h>
 #include <stdio.h>
 

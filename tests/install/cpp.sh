@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The C++ header as a program of somebody else's uses it: the installed tree, C++17 and C++20, GCC and Clang, libstdc++ and
-# libc++, warnings are errors. The example is compiled and run with each.
+# The C++ header as a program of somebody else's uses it: the installed tree, C++17 and C++20, GCC and Clang, libstdc++
+# and libc++, warnings are errors. The example is compiled and run with each.
 set -euo pipefail
 : "${HEADROOM_BUILD_DIR:?is the build to install}" "${HEADROOM_SOURCE_DIR:?is the tree}"
 here=$(cd "$(dirname "$0")" && pwd)

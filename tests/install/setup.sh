@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# scripts/setup installs packages without starting their services, and leaves no trace of how. With an apt-get of ours, and
-# a /usr/sbin that is an empty folder, in a namespace of mounts.
+# scripts/setup installs packages without starting their services, and leaves no trace of how. With an apt-get of ours,
+# and a /usr/sbin that is an empty folder, in a namespace of mounts.
 set -euo pipefail
 : "${HEADROOM_SOURCE_DIR:?is the tree}"
 setup=$HEADROOM_SOURCE_DIR/scripts/setup

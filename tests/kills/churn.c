@@ -10,7 +10,7 @@
  *   own: MiB that nobody charged; burst: 1/N of the limit that nobody charged comes and goes; fill: rounds of small
  *   blocks
  *   tuned: thresholds of 0.93 and 0.97; interval: in ms, -1: no monitor; reclaim: half of the blocks yield to relief
- *   pace: pauses of up to so many µs
+ *   pace: pauses of up to this many µs
  * Right at the end: nothing is held, the level is normal within 8 s, half of the limit is granted in one block.
  */
 #include "kills/churn_parameters.h"

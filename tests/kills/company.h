@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Guarded processes that live in one group under different circumstances: shared by the programs of several processes. */
+/* Guarded processes that live in one group under different circumstances: shared by the programs of several
+ * processes. */
 #ifndef HRT_KILLS_COMPANY_H
 #define HRT_KILLS_COMPANY_H
 

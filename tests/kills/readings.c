@@ -5,8 +5,8 @@
  *
  * Blocks of 4 KiB are taken until one is refused; then 100 charges of 4 KiB are tried, 10 ms apart. The program's own
  * pread() counts how often each of them reads memory.stat. INTERVAL_MS is the guard's; -1: without a monitor thread.
- * Right: they are refused, by at most three readings each. Now and then one may be granted: what is held back for surprises
- * is so for a second.
+ * Right: they are refused, by at most three readings each. Now and then one may be granted: what is held back for
+ * surprises is so for a second.
  */
 #include "kills/kills.h"
 

@@ -5,11 +5,10 @@
  *
  *     steady SECONDS SEED [THREADS [LEAST MOST [DELETES]]]      in 64 MiB
  *
- * 16 threads put values of 1 to 64 KiB (LEAST to MOST bytes) by admission and malloc(), default options; 25 of 100 calls
- * (DELETES) delete a random value. A value that a put replaces is deleted, also if the put is refused. The use of the group
- * is sampled every 10 ms once it has been at 70 % of the limit.
- * Right: the mean is at least 80 % of the limit, no sample is below 60 %, no second passes without a grant, and
- * nothing is killed.
+ * 16 threads put values of 1 to 64 KiB (LEAST to MOST bytes) by admission and malloc(), default options; 25 of 100
+ * calls (DELETES) delete a random value. A value that a put replaces is deleted, also if the put is refused. The use of
+ * the group is sampled every 10 ms once it has been at 70 % of the limit. Right: the mean is at least 80 % of the
+ * limit, no sample is below 60 %, no second passes without a grant, and nothing is killed.
  */
 #include "kills/kills.h"
 

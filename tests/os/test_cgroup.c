@@ -174,7 +174,8 @@ static void memory_high_is_a_limit(void **state)
     hrt_world_free(&world);
 }
 
-/* Prevents: with 60 MiB in memory and 60 swapped out, 120 MiB for both are full, and memory.limit_in_bytes does not say. */
+/* Prevents: with 60 MiB in memory and 60 swapped out, 120 MiB for both are full, and memory.limit_in_bytes does not
+ * say. */
 static void v1s_limit_on_memory_and_swap_leaves_what_is_not_swapped_out(void **state)
 {
     (void)state;

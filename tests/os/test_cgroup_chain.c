@@ -69,7 +69,8 @@ static void write_here(const char *file, const char *text)
     close(fd);
 }
 
-/* Goes a group further down, with a limit of its own or, at 0, "max". By one name at a time: a thousand are quick so. */
+/* Goes a group further down, with a limit of its own or, at 0, "max". By one name at a time: a thousand are quick
+ * so. */
 static void nest(uint64_t limit_bytes)
 {
     char text[32];
@@ -210,8 +211,8 @@ static void limits_of_another_kind_are_told(void **state)
     assert_true(is_found("Swap of the cgroup /g is limited to 1.0 MiB"));
 }
 
-/* Prevents: of 1.3 MB of mounts, of which the cgroup's line was the last, the first 64 KiB were read, and the host's limit
- * was taken. */
+/* Prevents: of 1.3 MB of mounts, of which the cgroup's line was the last, the first 64 KiB were read, and the host's
+ * limit was taken. */
 static void a_long_list_of_mounts_is_read_to_its_end(void **state)
 {
     (void)state;

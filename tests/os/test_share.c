@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The word that processes share, with real processes and locks. Any file stands for that of a cgroup's limit. Each case runs in
- * a child of its own, since a process shares one word. */
+/* The word that processes share, with real processes and locks. Any file stands for that of a cgroup's limit. Each case
+ * runs in a child of its own, since a process shares one word. */
 #define _GNU_SOURCE
 #include "support/cmocka.h"
 
@@ -244,7 +244,8 @@ static void without_a_limit_nothing_is_shared(void **state)
     in_child(count_alone);
 }
 
-/* Prevents a program that closes all descriptors from being nobody from then on: its lock and its slot have gone with them. */
+/* Prevents a program that closes all descriptors from being nobody from then on: its lock and its slot have gone with
+ * them. */
 static void join_again(void)
 {
     hri_share_join(limit_fd);

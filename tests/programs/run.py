@@ -23,13 +23,13 @@ import growers
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 MIB = 1 << 20
 
-# name, words of headroom run, what is expected of the exit status; None: as the program fails (growers.py)
+# name, words of headroom run, what is expected of the exit status: a set, or the attribute of the program that has it (growers.py)
 ACTIONS = [
     ("signal", [], {0, 143}),
     ("freeze, then raised", ["--on-limit", "freeze"], {0, 143}),
-    ("abort", ["--on-limit", "abort"], {134, 137}),
-    ("fail", ["--on-limit", "fail"], None),
-    ("wait", ["--on-limit", "wait", "--grace", "2s"], None),
+    ("abort", ["--on-limit", "abort"], "aborts"),
+    ("fail", ["--on-limit", "fail"], "fails"),
+    ("wait", ["--on-limit", "wait", "--grace", "2s"], "fails"),
 ]
 
 
@@ -45,7 +45,7 @@ class Group:
     def fill_cache(self, folder):
         """Files that the group is charged with, half again as much as its limit."""
         size = int((self.path / "memory.limit_in_bytes").read_text()) * 3 // 2
-        subprocess.run(["sh", "-c", f'head -c {size} /dev/zero >"$0"; sync "$0"; cat "$0" >/dev/null', folder / "cache"],
+        subprocess.run(["sh", "-c", f'head -c {size} /dev/zero >"$0"; sync "$0"; cat "$0" >/dev/null', folder / "filler"],
                        check=True, preexec_fn=self.enter)
 
     def kills(self):
@@ -150,7 +150,7 @@ first, and grows past it by up to 400 MB/s. Five ways to meet it:
 - **freeze, then raised**: `--on-limit freeze`; then the group's limit is raised, `headroom limit --set` raises the
   command's, and the program goes on. Servers are asked for all that they had acknowledged, and ended by SIGTERM.
 - **abort**: `--on-limit abort`: SIGABRT at the limit. A handler that needs more memory than there is, such as a crash
-  report, is ended by SIGKILL after the grace.
+  report, is ended by SIGKILL after the grace. Go's runtime writes what every goroutine does and exits with 2.
 
 - **fail**: `--on-limit fail`, with a limit of three quarters: the program's own malloc gives NULL, and the program does
   what it does then. Where nothing can be loaded into it (a static program, Go) the watch ends it by SIGTERM.
@@ -184,9 +184,10 @@ def main():
             if kind.only and action not in kind.only:
                 cells.append("-")
                 continue
-            if expected is None:
-                expected = kind.fails
-                words = ["--limit", f"{kind.limit_mib * 3 // 4}M", *words]
+            if isinstance(expected, str):
+                if expected == "fails":
+                    words = ["--limit", f"{kind.limit_mib * 3 // 4}M", *words]
+                expected = getattr(kind, expected)
             try:
                 result = try_one(headroom, mount, kind, action, words)
             except growers.Missing as missing:

@@ -119,7 +119,8 @@ static void source_1_what_is_approved_is_held(void **state)
     hr_ticket_release(&tickets[0]);
 }
 
-/* Regression: a refusal by level read "1 asked, 3145728 left of limit_bytes", and hr_budget_refusal() held an older one. */
+/* Regression: a refusal by level read "1 asked, 3145728 left of limit_bytes", and hr_budget_refusal() held an older
+ * one. */
 static void a_refusal_by_level_names_the_level(void **state)
 {
     (void)state;
@@ -353,7 +354,7 @@ static void at_every_per_cent_a_share_is_shed(void **state)
     hr_budget_uncharge(root, (uint64_t)now * MIB);
 }
 
-/* The same of a group whose use no budget accounts for. */
+/* As above, for a group whose use no budget accounts for. */
 static void so_is_it_of_memory_that_nobody_charged(void **state)
 {
     (void)state;
@@ -393,8 +394,8 @@ static void admission_leaves_a_margin_for_what_is_not_charged(void **state)
     hr_ticket_release(&ticket);
 }
 
-/* Prevents: bytes that came back between two readings were admitted again, while the allocator kept their pages and took
- * new ones for the next: use crept over degrade_at. */
+/* Prevents: bytes that came back between two readings were admitted again, while the allocator kept their pages and
+ * took new ones for the next: use crept over degrade_at. */
 static void what_came_back_is_admitted_once_a_reading_shows_it(void **state)
 {
     (void)state;

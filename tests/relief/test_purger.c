@@ -112,8 +112,8 @@ static void one_that_a_demand_needs_waits_for_no_cost(void **state)
     stop();
 }
 
-/* Regression: a large block was refused, since a purge had found little while others were still taking; what they gave back
- * after it was not asked for. */
+/* Regression: a large block was refused, since a purge had found little while others were still taking; what they gave
+ * back after it was not asked for. */
 static void nor_for_one_that_came_before_there_was_much(void **state)
 {
     (void)state;

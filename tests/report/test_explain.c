@@ -58,6 +58,31 @@ static void a_level_is_explained(void **state)
         "the last 1.0 MiB 2 s ago; at this rate it will be full in 12 s (10 s to 5 min)");
 }
 
+/* Page cache that cannot be dropped, and a group that stands still, are no use: without a word of them the level, or a refusal
+ * beside so much room, has no reason. */
+static void what_is_no_use_is_said(void **state)
+{
+    (void)state;
+    hri_story story = a_story();
+    story.dirty_bytes = 24 * MIB;
+    explain(&story);
+    assert_non_null(
+        strstr(buffer, "memory.max; 24.0 MiB of page cache are not written yet and cannot be dropped; most is"));
+    story.dirty_bytes = 0;
+    story.strained = HR_DEGRADED;
+    story.stalled_share = 0.344;
+    explain(&story);
+    assert_non_null(strstr(buffer,
+                           "memory.max; all tasks of the cgroup stood still for memory 34 % of the last ten seconds, "
+                           "which alone is degraded; most is"));
+    story.strained = HR_CRITICAL;
+    story.stalled_share = 0;
+    explain(&story);
+    assert_non_null(strstr(buffer,
+                           "; the cgroup thrashes at its limit, by memory.events and pages that were read again, "
+                           "which alone is critical; most is"));
+}
+
 static void a_refusal_is_explained(void **state)
 {
     (void)state;
@@ -137,8 +162,8 @@ static void the_longest_fits(void **state)
     assert_true(strlen(buffer) < sizeof buffer - 1);
 }
 
-/* Regression: of 100 KiB that had been there for ten seconds, "growing by 158.1 MiB/s" was said right after a burst, and
- * "shrinking by 50.3 KiB/s" later, while the trend said 0. */
+/* Regression: of 100 KiB that had been there for ten seconds, "growing by 158.1 MiB/s" was said right after a burst,
+ * and "shrinking by 50.3 KiB/s" later, while the trend said 0. */
 static void a_burst_is_no_rate(void **state)
 {
     (void)state;
@@ -202,13 +227,10 @@ static void a_guard_explains_itself(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_level_is_explained),
-        cmocka_unit_test(a_refusal_is_explained),
-        cmocka_unit_test(a_limit_that_has_room_again_was_met),
-        cmocka_unit_test(what_is_not_known_is_said),
-        cmocka_unit_test(the_longest_fits),
-        cmocka_unit_test(a_burst_is_no_rate),
-        cmocka_unit_test(a_guard_explains_itself),
+        cmocka_unit_test(a_level_is_explained),      cmocka_unit_test(what_is_no_use_is_said),
+        cmocka_unit_test(a_refusal_is_explained),    cmocka_unit_test(a_limit_that_has_room_again_was_met),
+        cmocka_unit_test(what_is_not_known_is_said), cmocka_unit_test(the_longest_fits),
+        cmocka_unit_test(a_burst_is_no_rate),        cmocka_unit_test(a_guard_explains_itself),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Histories on disk: whole after a kill at any byte, bounded, one writer, and honest about full disks and foreign files. */
+/* Histories on disk: whole after a kill at any byte, bounded, one writer, and honest about full disks and foreign
+ * files. */
 #include "support/cmocka.h"
 
 #include "report/codec.h"
@@ -125,8 +126,8 @@ static void every_field_comes_back(void **state)
     (void)state;
     hr_history_entry in = {.session = -5}, out;
     unsigned char bytes[HRI_ENTRY_BYTES];
-    in.record =
-        (hr_record){-1, 2, 3, 4, 5, 6, HR_CRITICAL, 7, 8, 9, 10, 11, UINT64_MAX, 12, 13, 14, 0.931234, "address space"};
+    in.record = (hr_record){-1, 2,          3,  4,  5,  6,        HR_CRITICAL,     7,  8,  9, 10,
+                            11, UINT64_MAX, 12, 13, 14, 0.931234, "address space", 15, 16, 17};
     hri_entry_encode(&in, bytes);
     assert_int_equal(hri_entry_decode(bytes, HRI_FILE_VERSION, &out), 0);
     assert_int_equal(out.session, -5);
@@ -137,6 +138,9 @@ static void every_field_comes_back(void **state)
     assert_int_equal(out.record.refusals, 12);
     assert_int_equal(out.record.refusals_degraded, 13);
     assert_int_equal(out.record.refusals_critical, 14);
+    assert_int_equal(out.record.would_have_refused, 15);
+    assert_int_equal(out.record.would_have_refused_degraded, 16);
+    assert_int_equal(out.record.would_have_refused_critical, 17);
     assert_true(out.record.use > 0.9312339 && out.record.use < 0.9312341);
     assert_string_equal(out.record.decided_by, "address space");
     in = (hr_history_entry){.is_event = true, .event = {.time_ns = 1, .wall_ns = 2, .kind = HR_EVENT_PURGE}};
@@ -207,6 +211,43 @@ static void a_file_of_the_first_version_is_read(void **state)
     assert_true(findings.older);
     assert_int_equal(counts[0], 21);
     assert_int_equal(counts[1], 4);
+}
+
+static int visit_second(void *context, const hr_history_entry *entry)
+{
+    uint64_t *samples = context;
+    if (entry->is_event) {
+        assert_int_equal(entry->event.kind, HR_EVENT_REFUSALS);
+        assert_int_equal(entry->event.refused_by_level, 33);
+        assert_string_equal(entry->event.budget, "uploads");
+        return 0;
+    }
+    assert_int_equal(entry->record.refusals, 3 * *samples);
+    assert_int_equal(entry->record.refusals_critical, *samples);
+    assert_int_equal(entry->record.would_have_refused, 0);
+    assert_true(entry->record.use > 0.499 && entry->record.use < 0.501);
+    assert_string_equal(entry->record.decided_by, "budget");
+    ++*samples;
+    return 0;
+}
+
+/* A file of version 2, which knows of refusals, and not of those that would have been. */
+static void a_file_of_the_second_version_is_read(void **state)
+{
+    (void)state;
+    const char *source = getenv("HEADROOM_SOURCE_DIR");
+    char old[4096];
+    uint64_t samples = 0;
+    hr_history_findings findings;
+    if (!source) {
+        print_message("skipped: HEADROOM_SOURCE_DIR does not name the tree\n");
+        skip();
+    }
+    snprintf(old, sizeof old, "%s/tests/fixtures/history/version2", source);
+    assert_int_equal(hr_history_file_visit(old, visit_second, &samples, &findings), 0);
+    assert_int_equal(samples, 12);
+    assert_int_equal(findings.entries, 13);
+    assert_int_equal(findings.damaged + findings.unknown + findings.torn_bytes, 0);
 }
 
 /* Regression: a kill between the two renames of a turning file left FILE and FILE.1 as one, and everything counted twice. */
@@ -410,8 +451,8 @@ static void a_filled_file_system_is_in_every_report(void **state)
     assert_int_equal(umount2(folder, MNT_DETACH), 0);
 }
 
-/* A limit on files' size stands for the disk that is full: nothing that is in the file is lost, and what the rings still
- * hold is written once there is room again. */
+/* A limit on files' size stands for the disk that is full: nothing that is in the file is lost, and what the rings
+ * still hold is written once there is room again. */
 static void a_full_disk_is_said_and_survived(void **state)
 {
     (void)state;
@@ -568,6 +609,7 @@ int main(void)
         TEST(what_is_written_is_read),
         TEST(every_field_comes_back),
         TEST(a_file_of_the_first_version_is_read),
+        TEST(a_file_of_the_second_version_is_read),
         TEST(a_kill_while_the_file_turns_counts_nothing_twice),
         TEST(a_torn_tail_is_cut_and_said_at_any_byte),
         TEST(damage_in_the_middle_is_passed_over),

@@ -307,8 +307,8 @@ static void changes_are_found(void **state)
     assert_int_equal(trend.kind, HR_TREND_STEADY);
 }
 
-/* Prevents a rate that changed a little, where there is no noise to hide it, from making half of a history forgotten: seen
- * with redis-server, whose keys grew more slowly while the machine was busy. */
+/* Prevents a rate that changed a little, where there is no noise to hide it, from making half of a history forgotten:
+ * seen with redis-server, whose keys grew more slowly while the machine was busy. */
 /* A staircase of even steps, and a little noise. */
 static hr_trend_kind kind_of_stairs(unsigned steps, uint64_t step_bytes)
 {

@@ -35,7 +35,8 @@ static unsigned suspected(hrt_shape shape)
     return called(shape)[HR_TREND_LEAK_SUSPECTED];
 }
 
-/* Goal, in each shape: at most 1 % false alarms; at least 95 % of leaks of 1 % of the limit an hour within six hours. */
+/* Goal, in each shape: at most 1 % false alarms; at least 95 % of leaks of 1 % of the limit an hour within six
+ * hours. */
 static void leaks_are_found_and_little_else(void **state)
 {
     (void)state;

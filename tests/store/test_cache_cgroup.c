@@ -105,8 +105,8 @@ static int live(void *context)
     return error ? SAY_AND_FAIL("it could not be freed") : 0;
 }
 
-/* Puts many more values than fit, each of which is a mapping of its own: they are back with the kernel once they are evicted,
- * so whoever is short of room need not purge for them. */
+/* Puts many more values than fit, each of which is a mapping of its own: they are back with the kernel once they are
+ * evicted, so whoever is short of room need not purge for them. */
 static int turn_over_large_values(void *context)
 {
     (void)context;

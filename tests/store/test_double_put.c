@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A block is with one user: what is put a second time is refused wherever it waits, and never handed out twice. It is counted
- * with its pool. Debug builds abort at the second put instead.
+/* A block is with one user: what is put a second time is refused wherever it waits, and never handed out twice. It is
+ * counted with its pool. Debug builds abort at the second put instead.
  */
 #include "support/cmocka.h"
 

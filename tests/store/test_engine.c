@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How large magazines are: they grow where threads meet at the lock, within their bytes, and shrink when memory is short.
- * And that what an engine gives back is gone. */
+/* How large magazines are: they grow where threads meet at the lock, within their bytes, and shrink when memory is
+ * short. And that what an engine gives back is gone. */
 #include "support/cmocka.h"
 
 #include "base/assert.h"
@@ -287,8 +287,8 @@ static size_t resident_pages(void *block, size_t bytes)
     return count;
 }
 
-/* Before, blocks of one to three pages did not begin at pages: the kernel refused to take theirs, and construct() found in
- * them what the last user had left. */
+/* Before, blocks of one to three pages did not begin at pages: the kernel refused to take theirs, and construct() found
+ * in them what the last user had left. */
 static void blocks_of_whole_pages_are_given_back_among_others(void **state)
 {
     (void)state;
@@ -398,8 +398,8 @@ static void put_all(char **blocks, unsigned count, unsigned step)
             assert_true(hri_engine_put(&engine, blocks[i]));
 }
 
-/* Holds every `step`th of so many blocks, whose contents must stay, and gives back what the others are on. Gives the share of
- * them that went. */
+/* Holds every `step`th of `count` blocks, whose contents must stay, and gives back what the others are on. Gives the
+ * share of them that went. */
 static double trim_around(size_t block_bytes, unsigned count, unsigned step)
 {
     static char *blocks[40000];

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What is put and is no block, or no longer: a fault in all builds, and never a look at its memory, which may be gone. Debug
- * builds say at once what it was, and who called. */
+/* What is put and is no block, or no longer: a fault in all builds, and never a look at its memory, which may be gone.
+ * Debug builds say at once what it was, and who called. */
 #include "support/cmocka.h"
 
 #include "base/assert.h"
@@ -52,7 +52,8 @@ static void read_all(int fd, char *text, size_t size)
     text[length] = '\0';
 }
 
-/* Did the message name this program as the caller? As a file and a place in it, or as an address where it has no other. */
+/* Did the message name this program as the caller? As a file and a place in it, or as an address where it has no
+ * other. */
 static bool names_this_program(const char *text)
 {
     extern const char etext, __executable_start;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Pools among others that yield: what a cache lets go of waits in a pool, and is free only when the pool has given it back
- * too. And what the janitor leaves. */
+/* Pools among others that yield: what a cache lets go of waits in a pool, and is free only when the pool has given it
+ * back too. And what the janitor leaves. */
 #include "support/cmocka.h"
 
 #include "base/assert.h"
@@ -37,7 +37,7 @@ static uint64_t cost(void)
     return figures.in_use_bytes / figures.in_use;
 }
 
-/* Keeps a buffer in the cache; false if there is none to be had. */
+/* Keeps a buffer in the cache; false if there is none. */
 static bool keep_one(unsigned number)
 {
     char key[16];
@@ -81,8 +81,8 @@ static uint64_t used(void)
     return figures.used_bytes;
 }
 
-/* Before, pools were asked first and once: what the cache gave back lay in one, charged, and the next round of relief had
- * the cache give as much again. */
+/* Before, pools were asked first and once: what the cache gave back lay in one, charged, and the next round of relief
+ * had the cache give as much again. */
 static void relief_reaches_what_a_cache_let_go_into_a_pool(void **state)
 {
     (void)state;
@@ -116,8 +116,8 @@ static void use_many_and_put_them_back(void)
         hr_byte_pool_put(pool, blocks[i]);
 }
 
-/* What was taken and put since its last visit is the working set, also where figures are read before it, and where there
- * are no magazines. */
+/* What was taken and put since its last visit is the working set, even where figures are read before it, and where
+ * there are no magazines. */
 static void the_janitor_leaves_what_was_needed(void **state)
 {
     (void)state;
@@ -214,13 +214,13 @@ static void what_pools_give_back_is_not_the_allocators(void **state)
     for (int i = 0; i < 100; i++)
         assert_non_null(buffers[i] = hr_byte_pool_get(pool, SIZE));
     uint64_t pooled = 100 * cost();
-    assert_int_equal(glance().mapped_bytes, pooled);
+    assert_int_equal(glance().pooled_bytes, pooled);
     assert_true(glance().held_bytes >= pooled + SIZE);
     for (int i = 0; i < 100; i++)
         hr_byte_pool_put(pool, buffers[i]);
-    assert_int_equal(glance().mapped_bytes, pooled); /* idle is held */
+    assert_int_equal(glance().pooled_bytes, pooled); /* idle is held */
     hr_byte_pool_trim(pool);
-    assert_int_equal(glance().mapped_bytes, 0);
+    assert_int_equal(glance().pooled_bytes, 0);
     hr_free(block);
     hr_budget *small;
     hr_byte_pool *refused;
@@ -228,7 +228,7 @@ static void what_pools_give_back_is_not_the_allocators(void **state)
     hr_byte_pool_options options = {.budget = small, .size_bytes = SIZE};
     assert_int_equal(hr_byte_pool_new(guard, &options, &refused), 0);
     assert_null(hr_byte_pool_get(refused, SIZE));
-    assert_int_equal(glance().mapped_bytes, 0);
+    assert_int_equal(glance().pooled_bytes, 0);
     hr_byte_pool_free(refused);
     hr_budget_free(small);
 }

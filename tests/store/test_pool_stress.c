@@ -105,7 +105,8 @@ static void no_block_is_in_two_hands(void **state)
     }
 }
 
-/* Buffers of many sizes that pass from thread to thread: each says how large it is, at both ends, until somebody puts it. */
+/* Buffers of many sizes that pass from thread to thread: each says how large it is, at both ends, until somebody puts
+ * it. */
 #define MIXED_MAX 6000u
 #define PLACES 512u
 static hr_byte_pool *mixed;
@@ -333,8 +334,8 @@ static void *stay_within_a_share(void *context)
     return NULL;
 }
 
-/* Before, a trim that others made blocks beside said that nothing was freed, and what another thread was giving back was
- * nobody's: charges were refused, hundreds in a second, with a third of the limit to spare. */
+/* Before, a trim that others made blocks beside said that nothing was freed, and what another thread was giving back
+ * was nobody's: charges were refused, hundreds in a second, with a third of the limit to spare. */
 static void users_within_their_shares_are_never_refused(void **state)
 {
     (void)state;

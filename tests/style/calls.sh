@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Every call that leaves the library is known either to take none of malloc()'s locks, or to take some: then
-# tests/support/fault.c sees to it that no inner lock (src/base/lock.h) is held. What fault.c does not wrap it cannot see, so
-# a new call is put into one of the two lists: `harmless` here, or those at the head of tests/CMakeLists.txt.
+# tests/support/fault.c sees to it that no inner lock (src/base/lock.h) is held. What fault.c does not wrap it cannot
+# see, so a new call is put into one of the two lists: `harmless` here, or those at the head of tests/CMakeLists.txt.
 #
 #   calls.sh [TREE [LIBRARY]]
 set -euo pipefail
@@ -12,12 +12,12 @@ export LC_ALL=C
 
 # By malloc()'s own door, asked with no lock held: os/heap.c.
 allocators='MallocExtension_\w+ mallctl mi_collect mi_is_in_heap_region'
-# Of a FILE of the caller's, which may allocate its buffer: os/input.c, on a thread that reads. Of the environment of a process,
-# before a guard is made and in surveys: os/environment.c. Of debug builds, which abort.
+# Of a FILE of the caller's, which may allocate its buffer: os/input.c, on a thread that reads. Of the environment of a
+# process, before a guard is made and in surveys: os/environment.c. Of debug builds, which abort.
 streams='clearerr fclose fdopen ferror getdelim feof fileno fread fprintf fwrite vfprintf fputs fputc stderr abort dladdr'
 harmless='__\w+ _\w+ access clock_gettime close connect eventfd_read eventfd_write explicit_bzero fcntl flock fstat fstatat
     ftruncate getauxval getenv geteuid getpid link lseek lstat madvise memccpy mem(chr|cmp|cpy|move|rchr|set) mincore munmap
-    nanosleep poll posix_fadvise ppoll pread prlimit process_vm_readv pthread_(attr|cond|condattr|mutex|mutexattr)_\w+
+    nanosleep poll posix_fadvise ppoll pread prlimit program_invocation_short_name process_vm_readv pthread_(attr|cond|condattr|mutex|mutexattr)_\w+
     pthread_(equal|join|once|self|setcancelstate|sigmask|testcancel) pwrite read readlink rename
     mempcpy mkdir statfs sched_(getaffinity|setaffinity|yield) sigfillset sn?printf vsnprintf socket stat strcasecmp strchr strcmp strcspn strlen
     strncasecmp strncmp strncpy strnlen strrchr strspn strstr syscall sysconf ioctl timerfd_settime toupper unlink unlinkat write readdir strtoul strtol strtoull'

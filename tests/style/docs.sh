@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Lists in documents have all that there is: headers in headroom.7, targets of make in CONTRIBUTING.md, the files of a room in
-# its README. And man pages have a date.
+# Lists in documents have all that there is: headers in headroom.7, targets of make in CONTRIBUTING.md, the files of a
+# room in its README. And man pages have a date.
 #
 #   docs.sh [TREE]
 set -euo pipefail

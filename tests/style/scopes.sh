@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
-# SPDX-License-Identifier: Apache-2.0
-# What <headroom/scope.h> must not compile: deferred calls with an argument of a wrong type, and, where the compiler can
-# see it, a goto past a scoped declaration. And that debug builds see the caller itself: without optimization no function of
-# the headers' stands between.
+# SPDX-License-Identifier: Apache-2.0 What <headroom/scope.h> must not compile: deferred calls with an argument of a
+# wrong type, and, where the compiler can see it, a goto past a scoped declaration. And that debug builds see the caller
+# itself: without optimization no function of the headers' stands between.
 set -u
 source=${HEADROOM_SOURCE_DIR:-$(cd "$(dirname "$0")/../.." && pwd)}
 folder=$(mktemp -d)

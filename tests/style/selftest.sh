@@ -71,7 +71,7 @@ finds() {
     fi
 }
 
-for script in includes headers comments sizes map readme docs waits calls; do
+for script in includes headers comments sizes map readme docs waits calls words; do
     clean
     if ! check $script; then
         echo "selftest: $script.sh refuses a clean tree:"
@@ -187,5 +187,36 @@ finds docs CONTRIBUTING.md:1 'test-vm is not listed'
 touch src/budget/tree.c
 echo '| `budget.c` | budgets |' >src/budget/README.md
 finds docs src/budget/README.md:1 'tree.c is not listed'
+
+clean
+printf '/* %0114d */\n' 0 >>src/budget/budget.c
+check words || { echo "selftest: words.sh refuses 120 columns"; cat "$work/log"; failed=1; }
+printf '/* %0115d */\n' 0 >>src/budget/budget.c
+finds words src/budget/budget.c:9 '121 columns'
+clean
+printf '| %0120d |\n' 0 >>README.md
+check words || { echo "selftest: words.sh refuses a wide table"; cat "$work/log"; failed=1; }
+clean
+printf '/* All threads but for one\n * wait. */\n' >>src/budget/budget.c
+finds words src/budget/budget.c:8 '"but for" is not plain'
+clean
+printf '/* It waits. What is held by a thread is given back. */\n/* What is held by it? That. */\n' >>src/budget/budget.c
+finds words src/budget/budget.c:8 'names no subject'
+[ "$(wc -l <"$work/log")" -eq 1 ] || { echo "selftest: words.sh takes a question for a noun"; failed=1; }
+clean
+echo "# A sentence: $(yes word | head -n 30 | tr '\n' ' ')." >run.sh
+finds words run.sh:1 'a sentence of 32 words'
+clean
+printf 'One. %s\n' "$(yes a | head -n 31 | tr '\n' ' ')" >>README.md
+finds words README.md:5 'a sentence of 31 words'
+mkdir -p tests/style
+echo 'README.md sentences' >tests/style/words.excused
+check words || { echo "selftest: words.sh does not excuse a file"; cat "$work/log"; failed=1; }
+sed -i '$d' README.md
+finds words tests/style/words.excused:1 'README.md keeps the rule of sentences'
+clean
+mkdir -p docs/man
+printf '.TH X 1 "2026-11-27" "x"\n.SH NAME\nx \\- so\n.B many\nwords\n' >docs/man/x.1
+finds words docs/man/x.1:3 '"so many" is not plain'
 
 exit $failed

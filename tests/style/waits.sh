@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# A thread that is cancelled while it waits would leave a lock held: conditions are waited for by base/wait.h, which lets
-# nobody be cancelled, and by budget/wait.c, which cleans up.
+# A thread that is cancelled while it waits would leave a lock held: conditions are waited for by base/wait.h, which
+# lets nobody be cancelled, and by budget/wait.c, which cleans up.
 #
 #   waits.sh [TREE]
 set -euo pipefail

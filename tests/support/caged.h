@@ -21,7 +21,7 @@ static inline int hrt_caged_set_up(void **state)
     return 0;
 }
 
-/* Runs a function in a group of so many bytes; gives its wait status and how many the kernel killed. */
+/* Runs a function in a group with a limit in bytes; gives its wait status and how many the kernel killed. */
 static inline int hrt_caged_run(const char *name, uint64_t limit_bytes, hrt_cgroup_function *function,
                                 uint64_t *ret_kills)
 {

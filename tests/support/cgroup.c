@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Where the memory controller is mounted stands in /proc/self/mountinfo, which group we are in in /proc/self/cgroup.
- * On v2 a group gives its children a memory controller only if it holds no process itself (but for the real root), so
- * inside a container there is often nothing to be had: that is said, not worked around, since the other processes are
- * not ours to move.
+/* Where the memory controller is mounted stands in /proc/self/mountinfo, which group we are in in /proc/self/cgroup. On
+ * v2 a group gives its children a memory controller only if it holds no process itself (except for the real root), so
+ * inside a container there is often none: that is said, not worked around, since the other processes are not ours to
+ * move.
  */
 #include "support/cgroup.h"
 
@@ -98,7 +98,7 @@ static bool find_mount(place *ret_mount)
     return found;
 }
 
-/* Appends the path of our own group, as far as this mount shows it, to `place`. */
+/* Appends the path of our own group, if this mount shows it, to `place`. */
 static bool find_own(place *own)
 {
     FILE *groups = fopen("/proc/self/cgroup", "re");

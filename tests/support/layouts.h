@@ -39,8 +39,8 @@ void hrt_world_each(const hrt_world *world, hrt_file_fn *visit, void *context);
 /* Reads a file of a world and terminates it. Gives its length. */
 size_t hrt_world_read(const hrt_world *world, const char *path, char *buffer, size_t size);
 
-/* Cuts each file of each layout at each `step`th byte, and each of its first and last ones. No half-read number may come
- * out. Gives 0, or 1 once it has printed the offences. */
+/* Cuts each file of each layout at each `step`th byte, and each of its first and last ones. No half-read number may
+ * come out. Gives 0, or 1 once it has printed the offences. */
 unsigned hrt_layouts_cut(size_t step);
 
 /* Makes each file of each layout in turn unreadable, absent and a folder. Gives 0, or 1 once it has printed the

@@ -16,8 +16,8 @@
 #define HRT_NO_NAMESPACE 77
 #define HRT_NO_CHOICE 78
 
-/* Runs `play` in a child that is the first process of a namespace with a /proc of its own. Gives what it returned, which is
- * 0 if all is well, or HRT_NO_NAMESPACE. */
+/* Runs `play` in a child that is the first process of a namespace with a /proc of its own. Gives what it returned,
+ * which is 0 if all is well, or HRT_NO_NAMESPACE. */
 int hrt_processes_run(int (*play)(void *context), void *context);
 
 /* Whether a play could not be given; prints why. */

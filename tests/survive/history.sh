@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The store's history file: a store that is killed leaves behind what happened, the next one goes on in the same file, and a
-# file that cannot be written is said, at start and later.
+# The store's history file: a store that is killed leaves behind what happened, the next one goes on in the same file,
+# and a file that cannot be written is said, at start and later.
 set -euo pipefail
 : "${HEADROOM_BUILD_DIR:?is the build to test}"
 here=$(dirname "${BASH_SOURCE[0]}")
@@ -57,7 +57,7 @@ finish() { # SIGNAL; sets `status`
     server=""
 }
 
-put() { # COUNT: so many objects of 400,000 bytes
+put() { # COUNT: this many objects of 400,000 bytes
     for ((i = 0; i < $1; i++)); do
         curl -s --max-time 10 --noproxy '*' -o "$work/answer" -T "$work/object" "http://127.0.0.1:$port/cache/$i" || true
     done

@@ -3,11 +3,12 @@
  *
  *     recorder PID FILE SECONDS [LIMIT [LAPSE]]
  *
- * Ten samples a second, for so long or until the process ends. LIMIT is its limit ("1GiB", default none). With a LAPSE of
- * 60 a second is recorded as a minute: so a test need not last for hours.
+ * Ten samples a second, for so long or until the process ends. LIMIT is its limit ("1GiB", default none). With a LAPSE
+ * of 60 a second is recorded as a minute: so a test need not last for hours.
  *
- * A process is watched by its open files of /proc (os/process.h): should its number be given to another one, that one is
- * not recorded. Exit status: 0; 1 if it cannot be watched; 3 if it ended meanwhile, with what was recorded until then.
+ * A process is watched by its open files of /proc (os/process.h): should its number be given to another one, that one
+ * is not recorded. Exit status: 0; 1 if it cannot be watched; 3 if it ended meanwhile, with what was recorded until
+ * then.
  */
 #include "os/clock.h"
 #include "os/process.h"

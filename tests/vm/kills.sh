@@ -1,6 +1,6 @@
 #!/bin/sh
-# In the guest: runs each case of /tests/kills.txt once, in a group of v2. Its lines are NAME LIMIT SECONDS and a command. The
-# guest is slow, so a case has five times as long as elsewhere.
+# In the guest: runs each case of /tests/kills.txt once, in a group of v2. Its lines are NAME LIMIT SECONDS and a
+# command. The guest is slow, so a case has five times as long as elsewhere.
 failed=0
 while read -r name limit seconds command; do
     # shellcheck disable=SC2086 # it is a list of words

@@ -1,6 +1,7 @@
 #!/bin/sh
-# In the guest: headroom run behind a wall of cgroup v2, in groups with a limit of 100 MiB. A program that is alone in its
-# group may hand its memory controller on, so the wall is built; beside another process it is not, and looking often holds.
+# In the guest: headroom run behind a wall of cgroup v2, in groups with a limit of 100 MiB. A program that is alone in
+# its group may hand its memory controller on, so the wall is built; beside another process it is not, and looking often
+# holds.
 failed=0
 groups=/sys/fs/cgroup
 echo +memory >$groups/cgroup.subtree_control

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Compressed input for streams: gzip, zlib and zstd, unpacked as it is read. A library of its own (-lheadroom-compressed,
- * headroom::compressed), so that the others need neither zlib nor libzstd.
+/* Compressed input for streams: gzip, zlib and zstd, unpacked as it is read. A library of its own
+ * (-lheadroom-compressed, headroom::compressed), so that the others need neither zlib nor libzstd.
  *
  *     hr_decoder *decoder;
  *     int error = hr_decoder_new(&(hr_decoder_options){.reader = hr_reader_fd(fd)}, &decoder);
@@ -61,9 +61,9 @@ HR_API HR_MUST_CHECK int hr_decoder_new(const hr_decoder_options *options, hr_de
 HR_API void hr_decoder_free(hr_decoder *decoder);
 
 /* Reads what a decoder unpacks, once. It gives -EBADMSG where the input is damaged, ends too soon or has something else
- * behind it, -EFBIG for a window that is too large, -ENOTSUP for input of a codec that was not built in, -ENOMEM, -EDQUOT, and
- * what the reader says. What was unpacked before comes first, so the stream's offset is where the damage is; it was not
- * held against a checksum that stands behind it. Input of no bytes is none, and no error.
+ * behind it, -EFBIG for a window that is too large, -ENOTSUP for input of a codec that was not built in, -ENOMEM,
+ * -EDQUOT, and what the reader says. What was unpacked before comes first, so the stream's offset is where the damage
+ * is; it was not held against a checksum that stands behind it. Input of no bytes is none, and no error.
  *
  * threads  any
  */
