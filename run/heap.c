@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The supervisor waits for no process here: the page has no lock, and sockets do not block. What it is told is checked,
+/* The supervisor waits for no process here: the page has no lock, and sockets do not block. Each message is checked,
  * since any process of the machine can reach the socket: the token in the environment is what a peer has to know. */
 #include "heap.h"
 

@@ -42,7 +42,7 @@ heap 0 --limit 40M --on-limit fail -- bash -c '
     exec "$0" hold 32' "$eater"
 summary '.heap_figures.programs >= 3 and .refusals == 1'
 
-# What is killed gives back what it had. So does a program that executes another, a static one too.
+# A process that is killed gives back its bytes. So does a program that executes another, a static one too.
 heap 0 --limit 40M --on-limit fail -- bash -c '
     "$0" hold 30 60000 & eater=$!; sleep 0.5
     "$0" expect-null 30 || exit 1
