@@ -19,6 +19,7 @@ if ! mkdir "$group" 2>/dev/null; then
     exit 77
 fi
 started=()
+# shellcheck disable=SC2317 # called by the trap
 clean_up() {
     for pid in ${started[@]+"${started[@]}"}; do kill "$pid" 2>/dev/null || true; done
     for pid in ${started[@]+"${started[@]}"}; do wait "$pid" 2>/dev/null || true; done
