@@ -26,7 +26,9 @@ function __headroom_values
         case --at
             printf '%s=\n' warning degraded critical
         case --on-limit
-            printf '%s\n' term freeze abort
+            printf '%s\n' term freeze abort fail wait
+        case --sort
+            printf '%s\n' share use rate full level name pid
         case --unit
             printf '%s\n' B KiB MiB GiB
         case --root --collect

@@ -29,14 +29,15 @@ _headroom() {
     case $words[CURRENT-1] in
     --pid) _pids && return ;;
     --at) values=(warning= degraded= critical=) ;;
-    --on-limit) values=(term freeze abort) ;;
+    --on-limit) values=(term freeze abort fail wait) ;;
+    --sort) values=(share use rate full level name pid) ;;
     --unit) values=(B KiB MiB GiB) ;;
     --root | --collect) _directories && return ;;
     --report | --summary-json | --output) _files && return ;;
     esac
     if (( $#values )); then
         _describe value values
-    elif [[ $words[CURRENT] == -* || $words[2] == (doctor|limit) ]]; then
+    elif [[ $words[CURRENT] == -* || $words[2] == (doctor|limit|top) ]]; then
         _headroom_options $words[2]
     elif [[ $words[2] == run ]]; then
         _command_names -e

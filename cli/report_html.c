@@ -84,6 +84,8 @@ int report_print_html(const struct history *history, FILE *out)
     size_t count = 0, made = 0;
     for (const struct history *each = history; each; each = each->next)
         count++;
+    if (count == 0)
+        return -EINVAL;
     struct side *sides = calloc(count, sizeof *sides);
     hr_page_run *runs = calloc(count, sizeof *runs);
     int error = sides && runs ? 0 : -ENOMEM;

@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <microhttpd.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -304,11 +305,12 @@ static int copy_texts(hr_http *http, const char *token)
 {
     http->has_page = hr_page_read_parts(&http->page) == 0;
     if (http->has_page) {
-        size_t length = strlen(http->page.policy);
-        http->policy = malloc(length + sizeof LIVE_POLICY + sizeof "; frame-ancestors 'none'");
+        static const char behind[] = LIVE_POLICY "; frame-ancestors 'none'";
+        size_t size = strlen(http->page.policy) + sizeof behind;
+        http->policy = malloc(size);
         if (!http->policy)
             return -ENOMEM;
-        strcpy(stpcpy(stpcpy(http->policy, http->page.policy), LIVE_POLICY), "; frame-ancestors 'none'");
+        snprintf(http->policy, size, "%s%s", http->page.policy, behind);
     }
     http->token = token ? strdup(token) : NULL;
     return token && !http->token ? -ENOMEM : 0;

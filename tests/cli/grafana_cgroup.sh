@@ -19,6 +19,7 @@ if ! mkdir "$group" 2>/dev/null; then
     exit 77
 fi
 started=()
+# shellcheck disable=SC2317 # called by the trap
 clean_up() {
     for pid in ${started[@]+"${started[@]}"}; do kill "$pid" 2>/dev/null || true; done
     for pid in ${started[@]+"${started[@]}"}; do wait "$pid" 2>/dev/null || true; done
@@ -80,6 +81,7 @@ done
 query() { # EXPRESSION: how many series it gives
     curl -s -m 5 -G "$api/query" --data-urlencode "query=$1" | jq '.data.result | length'
 }
+# shellcheck disable=SC2317 # called by wait_for
 has_samples() { # a rate needs two samples
     [ "$(query 'count_over_time(headroom_level[30s]) > 3')" = 1 ]
 }
@@ -89,10 +91,10 @@ load second
 # The variables of the dashboard, and their queries.
 [ "$(curl -s -m 5 "$api/label/job/values" | jq -r '.data[0]')" = store ] || bad "the job is not known"
 while IFS=$'\t' read -r title expression; do
-    # shellcheck disable=SC2016 # these are the dashboard's variables
-    expression=${expression//'$job'/store}
-    expression=${expression//'$instance'/.*}
-    expression=${expression//'$__rate_interval'/20s}
+    # The dashboard's variables.
+    expression=${expression//\$job/store}
+    expression=${expression//\$instance/.*}
+    expression=${expression//\$__rate_interval/20s}
     got=$(query "$expression")
     [ "${got:-0}" -gt 0 ] || bad "panel '$title' has no data: $expression"
 done < <(jq -r '.panels[] | .title as $title | .targets[] | [$title, .expr] | @tsv' "$dashboard" | sed 's/\\\\/\\/g')

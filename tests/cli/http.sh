@@ -8,6 +8,7 @@ command -v curl >/dev/null || { echo "skipped: there is no curl"; exit 77; }
 guard=$HEADROOM_BUILD_DIR/tests/tools/page_guard
 [ -x "$guard" ] || { echo "skipped: libheadroom-http is not built here"; exit 77; }
 started=()
+# shellcheck disable=SC2317 # called by the trap
 clean_up() {
     for pid in ${started[@]+"${started[@]}"}; do kill "$pid" 2>/dev/null || true; done
     rm -rf "$work"

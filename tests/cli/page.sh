@@ -5,6 +5,7 @@ here=$(dirname "${BASH_SOURCE[0]}")
 # shellcheck source=SCRIPTDIR/_common.sh
 source "$here/_common.sh"
 guard=""
+# shellcheck disable=SC2317 # called by the trap
 clean_up() {
     [ -z "$guard" ] || kill "$guard" 2>/dev/null || true
     rm -rf "$work"

@@ -6,6 +6,7 @@ here=$(dirname "${BASH_SOURCE[0]}")
 # shellcheck source=SCRIPTDIR/_common.sh
 source "$here/_common.sh"
 started=()
+# shellcheck disable=SC2317 # called by the trap
 clean_up() {
     for pid in ${started[@]+"${started[@]}"}; do kill "$pid" 2>/dev/null || true; done
     for pid in ${started[@]+"${started[@]}"}; do wait "$pid" 2>/dev/null || true; done

@@ -10,6 +10,7 @@ guard=$HEADROOM_BUILD_DIR/tests/tools/page_guard
 export LC_ALL=C.UTF-8 TERM=${TERM:-xterm}
 started=()
 session=""
+# shellcheck disable=SC2317 # called by the trap
 clean_up() {
     [ -z "$session" ] || tmux -L "$session" kill-server 2>/dev/null || true
     for pid in ${started[@]+"${started[@]}"}; do kill "$pid" 2>/dev/null || true; done
