@@ -245,8 +245,8 @@ static void follow_level(hr_guard *guard)
         hri_yielders_follow(&guard->yielders, level, false);
 }
 
-/* Says how the process is to whoever lists them. Where it cannot be said now, perhaps because another guard of this process
- * says it, it is tried again later. */
+/* Says how the process is to whoever lists them. Where it cannot be said now, perhaps because another guard of this
+ * process says it, it is tried again later. */
 static void say_status(hr_guard *guard, int64_t now_ns)
 {
     if (!guard->says_status || now_ns < guard->next_status_ns)

@@ -87,8 +87,9 @@ HR_API char *hr_size_format(uint64_t bytes, char *buffer, size_t size);
 typedef void hr_message_fn(void *context, const char *sentence);
 
 /* Sets for the whole process where such sentences go. There is one kind so far: a value of an environment variable of
- * ours is none that it can have, and hr_guard_new() answers -EINVAL, which alone would not say which and why. With NULL,
- * as from the start, a sentence is written to standard error, once; everything else the library leaves to its results.
+ * ours is none that it can have, and hr_guard_new() answers -EINVAL, which alone would not say which and why. With
+ * NULL, as from the start, a sentence is written to standard error, once; everything else the library leaves to its
+ * results.
  *
  * threads  any; `take` is called on the thread that makes the guard, with no lock held
  * memory   never allocates

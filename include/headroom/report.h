@@ -187,8 +187,8 @@ typedef struct hr_history_view {
  *
  * With hr_guard_options.observe_only it says "41 requests would have been refused between 2026-03-01 12:03:07 and …".
  *
- * Times are those of the records around. Several spells are counted, and the last one is named. Where nothing was refused
- * the sentence says that.
+ * Times are those of the records around. Several spells are counted, and the last one is named. Where nothing was
+ * refused the sentence says that.
  *
  * returns  the length that the whole sentence has; -EINVAL
  * threads  any
@@ -443,8 +443,8 @@ typedef struct hr_page_run {
 typedef struct hr_page {
     const hr_page_run *runs;
     size_t run_count;
-    bool
-        live; /* the page asks for history.json beside it each second; it has at most 1,000 points a series then, else 4,000 */
+    bool live; /* the page asks for history.json beside it each second; it has at most 1,000 points a series then, else
+                 4,000 */
 } hr_page;
 
 /* Writes a page as one HTML file, in pieces of some 4 KiB. Of more samples than points the least and the most of each

@@ -111,7 +111,8 @@ static int sweep_file(void *context, int folder, const char *name)
 static int map_file(int fd, hri_status_file **ret_file)
 {
     static const char zeros[FILE_BYTES];
-    ssize_t written = pwrite(fd, zeros, sizeof zeros, 0); /* a page that there is no room for is a signal when touched */
+    ssize_t written = pwrite(fd, zeros, sizeof zeros, 0); /* a page that there is no room for is a signal when
+                                                             touched */
     if (written != FILE_BYTES)
         return written < 0 ? -errno : -ENOSPC;
     void *pages = mmap(NULL, FILE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
@@ -272,8 +273,8 @@ static int read_file(void *context, int folder, const char *name)
         return 0;
     snprintf(path, sizeof path, "/proc/%d", pid);
     bool good = fstat(fd, &file) == 0 && S_ISREG(file.st_mode) && file.st_nlink == 1 && file.st_uid == user &&
-                (file.st_mode & 0077) == 0 && stat(path, &process) == 0 &&
-                (process.st_uid == user || user == 0) && read_status(fd, &status) && is_sound(&status, pid);
+                (file.st_mode & 0077) == 0 && stat(path, &process) == 0 && (process.st_uid == user || user == 0) &&
+                read_status(fd, &status) && is_sound(&status, pid);
     close(fd);
     return good ? visitor->visit(visitor->context, &status) : 0;
 }
