@@ -6,9 +6,9 @@ _headroom() {
     local -a processes
     COMPREPLY=()
     if [ "$COMP_CWORD" -eq 1 ]; then
-        words="doctor help limit report run --help --usage --version"
+        words="doctor help limit report run top --help --usage --version"
     elif [ "${COMP_WORDS[1]}" = help ]; then
-        words="doctor limit report run"
+        words="doctor limit report run top"
     elif [ "${COMP_WORDS[1]}" = doctor ]; then
         case $before in
         --pid)
@@ -37,6 +37,11 @@ _headroom() {
             return
         fi
         words="--csv --html --json --output --help --usage --version"
+    elif [ "${COMP_WORDS[1]}" = top ]; then
+        case $before in
+        --sort) words="share use rate full level name pid" ;;
+        *) words="--filter --json --once --sort --help --usage --version" ;;
+        esac
     elif [ "${COMP_WORDS[1]}" = run ]; then
         case $before in
         --at) words="warning= degraded= critical=" ;;

@@ -22,8 +22,8 @@ struct history {
     hr_event events[EVENTS_MAX];
     uint64_t event_count; /* so far: the newest EVENTS_MAX are there */
     uint64_t sessions;
-    int64_t session;   /* the last */
-    size_t last_begin; /* its first record */
+    int64_t session;             /* the last */
+    size_t last_begin;           /* its first record */
     size_t begins[SESSIONS_MAX]; /* the same of the last ones, oldest first */
     size_t begin_count;
     hr_trend trend;

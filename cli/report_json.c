@@ -79,8 +79,8 @@ static void put_event(const hr_event *event, FILE *out)
     fprintf(out,
             "{\"time_ns\": %" PRId64 ", \"wall_ns\": %" PRId64
             ", \"kind\": \"%s\", \"from\": \"%s\", \"to\": \"%s\", \"freed_bytes\": %" PRIu64 ", ",
-            event->time_ns, event->wall_ns, hr_event_kind_text(event->kind), hr_level_text(event->from), hr_level_text(event->to),
-            event->freed_bytes);
+            event->time_ns, event->wall_ns, hr_event_kind_text(event->kind), hr_level_text(event->from),
+            hr_level_text(event->to), event->freed_bytes);
     put_decision(event->use, event->decided_by, out);
     if (event->kind == HR_EVENT_REFUSALS || event->kind == HR_EVENT_WOULD_REFUSE) {
         fputs(", \"budget\": ", out);

@@ -16,8 +16,9 @@ static void complain(const char *address, int error)
         why = "it is no HOST:PORT: write for example 127.0.0.1:9464, or 127.0.0.1:0 for any port that is free; and the "
               "token in HEADROOM_HTTP_TOKEN has 16 characters at least";
     else if (error == -EACCES)
-        why = "it can be reached from other machines: put a token of 16 characters or more into HEADROOM_HTTP_TOKEN, or "
-              "listen on 127.0.0.1";
+        why =
+            "it can be reached from other machines: put a token of 16 characters or more into HEADROOM_HTTP_TOKEN, or "
+            "listen on 127.0.0.1";
     fprintf(stderr, "headroom run: --http '%s': %s\n", address, why);
 }
 
@@ -33,8 +34,8 @@ static void *start(const char *address, run_serve *serve)
     }
     const char *colon = strrchr(address, ':');
     int length = colon && colon != address ? (int)(colon - address) : 0;
-    fprintf(stderr, "headroom run: the page is at http://%.*s:%u/\n", length ? length : 9, length ? address : "127.0.0.1",
-            hr_http_port(http));
+    fprintf(stderr, "headroom run: the page is at http://%.*s:%u/\n", length ? length : 9,
+            length ? address : "127.0.0.1", hr_http_port(http));
     return http;
 }
 

@@ -74,6 +74,10 @@ if(TARGET headroom_http)
     configure_file(cmake/headroom-http.pc.in headroom-http.pc @ONLY)
     install(FILES ${CMAKE_CURRENT_BINARY_DIR}/headroom-http.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 endif()
+# Programs load it and do not link it: so it has no link name, no headers and no pkg-config file.
+if(TARGET headroom_malloc)
+    install(TARGETS headroom_malloc LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} NAMELINK_SKIP)
+endif()
 # The licence, and what the man pages point at.
 file(GLOB documents CONFIGURE_DEPENDS docs/*.md)
 install(FILES LICENSE README.md CHANGELOG.md ${documents} DESTINATION ${CMAKE_INSTALL_DOCDIR})

@@ -33,12 +33,12 @@ typedef struct run_options {
     int64_t grace_ns;
     bool observe; /* look and tell, and do nothing */
     bool quiet;
-    int pid;             /* watch this one, which runs already; 0: `command` */
-    const char *report;  /* a history file; NULL: none */
-    const char *summary; /* a file for the summary as JSON; NULL: none */
-    const char *http;    /* where the page is served; NULL: nowhere */
+    int pid;                  /* watch this one, which runs already; 0: `command` */
+    const char *report;       /* a history file; NULL: none */
+    const char *summary;      /* a file for the summary as JSON; NULL: none */
+    const char *http;         /* where the page is served; NULL: nowhere */
     const run_server *server; /* serves it */
-    char **command;      /* ends with NULL */
+    char **command;           /* ends with NULL */
 } run_options;
 
 /* Runs and watches. Gives the exit status. */

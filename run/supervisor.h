@@ -64,7 +64,7 @@ typedef struct run_supervisor {
     double rate; /* bytes a second, signed */
     uint64_t rate_bytes;
     int64_t rate_ns;
-    uint64_t kills; /* by the kernel, behind the wall */
+    uint64_t kills;        /* by the kernel, behind the wall */
     uint64_t kills_before; /* without a wall: in the command's group, before it began */
 
     /* What is being done. */

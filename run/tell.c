@@ -148,7 +148,8 @@ static int64_t record_pause_ns(const run_supervisor *run)
 /* The tree's memory is what is live; nothing else is known of it. */
 void run_record(run_supervisor *run)
 {
-    if ((!run->history && !run->serve) || (run->recorded_ns && run->looked_ns - run->recorded_ns < record_pause_ns(run)))
+    if ((!run->history && !run->serve) ||
+        (run->recorded_ns && run->looked_ns - run->recorded_ns < record_pause_ns(run)))
         return;
     run->recorded_ns = run->looked_ns;
     hr_history_entry entry = {.record = {

@@ -2,6 +2,7 @@
 #include "trigger.h"
 
 #include <errno.h>
+#include <headroom/guard.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,13 +10,14 @@
 #define SECOND_NS 1e9
 #define FILL_BYTES_PER_NS 4 /* 4 GB/s: what one core can touch */
 
-/* By level: where it begins, and where it ends. */
+/* By level: where it begins, and where it ends; as a guard's with its default thresholds, but for critical, which ends
+ * with degraded here: an action at critical is not to be done again and again where use moves around it. */
 static const struct {
     double from, below;
 } levels[] = {
-    [HR_WARNING] = {0.80, 0.75},
-    [HR_DEGRADED] = {0.90, 0.80},
-    [HR_CRITICAL] = {0.95, 0.80},
+    [HR_WARNING] = {HR_WARN_AT, HR_WARN_BELOW},
+    [HR_DEGRADED] = {HR_DEGRADE_AT, HR_RECOVER_BELOW},
+    [HR_CRITICAL] = {(HR_DEGRADE_AT + 1) / 2, HR_RECOVER_BELOW},
 };
 
 /* Every C library names them by other calls. */

@@ -11,18 +11,16 @@
 #include "base/assert.h"
 #include "base/lock.h"
 #include "budget/figures.h"
+#include "heap/heap.h"
 #include "os/clock.h"
 #include "os/event.h"
 #include "os/file.h"
-#include "os/heap.h"
 #include "os/message.h"
 #include "report/text.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 #define INTERVAL_NS (1 * HRI_SECOND)
 #define INTERVAL_MIN_NS (1 * HRI_MILLISECOND)
@@ -30,8 +28,7 @@
 #define CLEANUP_INTERVAL_NS (30 * HRI_SECOND)
 #define PURGE_INTERVAL_NS (1 * HRI_SECOND)
 #define DEGRADED_REQUEST_BYTES 1024
-#define STATUS_INTERVAL_NS (HRI_SECOND / 2)
-#define STATUS_RETRY_NS (30 * HRI_SECOND)
+#define HEAP_REST_NS (1 * HRI_SECOND) /* how often the monitor looks after what the heap has idle */
 
 /* ── hooks ──────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
@@ -145,9 +142,22 @@ static void note_where_warning_began(hr_guard *guard)
                           memory_order_relaxed);
 }
 
+/* The process has one heap: it is tight while any guard's level is above normal. */
+static void tighten_heap(hr_guard *guard, bool tight)
+{
+    static _Atomic unsigned tight_guards;
+    if (tight == guard->tightens)
+        return;
+    guard->tightens = tight;
+    unsigned before = tight ? atomic_fetch_add(&tight_guards, 1) : atomic_fetch_sub(&tight_guards, 1);
+    if (before == !tight)
+        hri_heap_tighten(tight);
+}
+
 static void level_changed(void *context, hr_level from, hr_level to)
 {
     hr_guard *guard = context;
+    tighten_heap(guard, to > HR_NORMAL);
     hri_relief_level_changed(&guard->relief, to);
     if (from == HR_NORMAL)
         note_where_warning_began(guard);
@@ -245,31 +255,6 @@ static void follow_level(hr_guard *guard)
         hri_yielders_follow(&guard->yielders, level, false);
 }
 
-/* Says how the process is to whoever lists them. Where it cannot be said now, perhaps because another guard of this
- * process says it, it is tried again later. */
-static void say_status(hr_guard *guard, int64_t now_ns)
-{
-    if (!guard->says_status || now_ns < guard->next_status_ns)
-        return;
-    guard->next_status_ns = now_ns + STATUS_INTERVAL_NS;
-    if (!guard->status.file && hri_status_open(&guard->status, getpid()) != 0) {
-        guard->next_status_ns = now_ns + STATUS_RETRY_NS;
-        return;
-    }
-    hr_figures figures;
-    hr_guard_read(guard, &figures);
-    bool of_cgroup = strcmp(figures.use_source, "cgroup") == 0;
-    hr_status status = {
-        .level = figures.level,
-        .use_bytes = of_cgroup ? figures.cgroup_bytes : figures.live_bytes + figures.promised_bytes,
-        .limit_bytes = of_cgroup ? figures.cgroup_limit_bytes : figures.limit_bytes,
-        .peak_bytes = figures.peak_bytes,
-        .refusals = figures.refusals,
-    };
-    snprintf(status.name, sizeof status.name, "%s", program_invocation_short_name);
-    hri_status_put(&guard->status, &status, now_ns);
-}
-
 /* One round of the monitor. */
 static int64_t monitor_round(void *context)
 {
@@ -281,6 +266,10 @@ static int64_t monitor_round(void *context)
     follow_level(guard);
     int64_t due_ns = hri_duties_run(&guard->duties);
     int64_t now_ns = hri_clock_now(guard->clock);
+    if (now_ns >= guard->next_rest_ns) {
+        guard->next_rest_ns = now_ns + HEAP_REST_NS;
+        hri_heap_rest();
+    }
     int64_t pause_ns = hri_watcher_pause(&guard->watcher, interval_ns);
     if (due_ns != HRI_NEVER)
         pause_ns = hri_earlier(pause_ns, hri_later(0, due_ns - now_ns));
@@ -296,7 +285,7 @@ static int64_t monitor_round(void *context)
         hri_guard_record(guard);
         hri_journal_follow(&guard->history_file, &guard->history);
     }
-    say_status(guard, now_ns);
+    hri_guard_say_status(guard, now_ns);
     return pause_ns;
 }
 
@@ -484,6 +473,7 @@ destroy_tree:
 static void destroy(hr_guard *guard)
 {
     hri_guard_delist(guard);
+    tighten_heap(guard, false);
     hri_monitor_destroy(&guard->monitor);
     hri_file_close_own(atomic_load_explicit(&guard->fd, memory_order_relaxed), &guard->fd_mark);
     hri_yielders_destroy(&guard->yielders);
@@ -508,7 +498,6 @@ int hri_guard_new_in(const hri_environment *environment, const hr_guard_options 
         return -EINVAL;
     if (!options)
         options = &defaults;
-    hri_heap_settle();
     hr_guard *guard = calloc(1, sizeof *guard);
     if (!guard)
         return -ENOMEM;

@@ -18,6 +18,7 @@
 #include "os/resident.h"
 #include "os/share.h"
 #include "store/engine.h"
+#include "store/region.h"
 
 #include <errno.h>
 
@@ -71,6 +72,7 @@ static void before(void)
     hri_engines_fork(HRI_FORK_BEFORE);
     each(HRI_FORK_BEFORE);
     hri_heap_fork(HRI_FORK_BEFORE);
+    hri_regions_fork(HRI_FORK_BEFORE);
     hri_cells_fork(HRI_FORK_BEFORE);
     hri_resident_fork(HRI_FORK_BEFORE);
 }
@@ -82,6 +84,7 @@ static void in_parent(void)
     for (hr_guard *guard = first; guard; guard = guard->next)
         hri_monitor_wake(&guard->monitor);
     hri_cells_fork(HRI_FORK_PARENT);
+    hri_regions_fork(HRI_FORK_PARENT);
     hri_heap_fork(HRI_FORK_PARENT);
     each(HRI_FORK_PARENT);
     hri_engines_fork(HRI_FORK_PARENT);
@@ -94,6 +97,7 @@ static void in_child(void)
 {
     hri_resident_fork(HRI_FORK_CHILD);
     hri_cells_fork(HRI_FORK_CHILD);
+    hri_regions_fork(HRI_FORK_CHILD);
     hri_heap_fork(HRI_FORK_CHILD);
     each(HRI_FORK_CHILD);
     hri_engines_fork(HRI_FORK_CHILD);

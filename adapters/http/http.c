@@ -241,8 +241,8 @@ static enum MHD_Result route(hr_http *http, struct MHD_Connection *connection, c
 static enum MHD_Result handle(void *context, struct MHD_Connection *connection, const char *path, const char *method,
                               const char *version, const char *bytes, size_t *size, void **ret_state)
 {
-    static int seen;
     (void)version, (void)bytes, (void)size;
+    static int seen;
     if (strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0)
         return answer(context, connection, ROUTINE_NO_METHOD);
     if (!*ret_state) {

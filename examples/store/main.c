@@ -57,8 +57,10 @@ static bool open_page(const struct options *options, hr_http **ret_page)
     hr_http_options page = {.address = options->page, .token = getenv("HEADROOM_HTTP_TOKEN")};
     int error = hr_http_start(memory.guard, &page, ret_page);
     if (error == -EACCES)
-        fprintf(stderr, "headroom-store: --page '%s' can be reached from other machines: put a token of 16 characters or "
-                        "more into HEADROOM_HTTP_TOKEN, or listen on 127.0.0.1\n", options->page);
+        fprintf(stderr,
+                "headroom-store: --page '%s' can be reached from other machines: put a token of 16 characters or "
+                "more into HEADROOM_HTTP_TOKEN, or listen on 127.0.0.1\n",
+                options->page);
     else if (error)
         fprintf(stderr, "headroom-store: --page '%s': %s\n", options->page,
                 error == -EINVAL ? "write HOST:PORT, such as 127.0.0.1:9464" : strerror(-error));

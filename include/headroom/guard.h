@@ -89,10 +89,21 @@ typedef struct hr_figures {
     uint64_t would_have_refused_degraded; /* of these: a grant led beyond degrade_at */
     uint64_t would_have_refused_critical; /* of these: the level was critical */
     uint64_t would_have_relieved;         /* times that relief would have been asked for memory */
+
+    /* The library's heap, one for the process, at this moment: what hr_alloc() and its kin, tickets, caches and the
+     * books of pools have of the kernel. */
+    uint64_t committed_bytes; /* in all: in use, idle, gaps between blocks, and the heap's own records */
+    uint64_t idle_bytes;      /* of that, idle: handed out again at once, or given back when anybody is short */
 } hr_figures;
 
 /* Called after each change of level, in the order of the changes, with no lock held. */
 typedef void hr_level_fn(void *context, hr_level from, hr_level to, const hr_figures *figures);
+
+/* The thresholds that hold where none are given; critical begins half way from HR_DEGRADE_AT to 1. */
+#define HR_WARN_AT 0.80
+#define HR_WARN_BELOW 0.75
+#define HR_DEGRADE_AT 0.90
+#define HR_RECOVER_BELOW 0.80
 
 /* Zero means default everywhere; HR_NONE in a count of bytes means none. Thresholds are shares of a limit. The ones
  * that are not given are fitted to those that are; given ones that contradict each other are -EINVAL:

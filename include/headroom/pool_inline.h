@@ -18,10 +18,12 @@
  *  - A get accepts a block only if the mark names the stack in which it was found. Two threads that put a block in the
  *  same
  *    instant may both get past the first rule, and the block is in two stacks then. Its mark names one of them.
- *  - A mark is written only by the thread that has the block: by a put before it is in a stack, by a get after it has
- *  left. A put reads the beginning before its sequence. Only this thread opens its cell, and whoever closes it changes
- *  the end before the beginning: a cell that was seen closed by its beginning is seen closed by its end. So a sequence
- *  that succeeds has pushed to the stack whose beginning was read.
+ *    The other stack may have its address for long: the library keeps the addresses of blocks readable when their pages
+ *    have gone back to the kernel.
+ *  - A mark is written only by the thread that has the block: by a put before it is in a stack, by a get after it has left.
+ * A put reads the beginning before its sequence. Only this thread opens its cell, and whoever closes it changes the end
+ * before the beginning: a cell that was seen closed by its beginning is seen closed by its end. So a sequence that succeeds
+ * has pushed to the stack whose beginning was read.
  */
 #ifndef HEADROOM_POOL_INLINE_H
 #define HEADROOM_POOL_INLINE_H

@@ -2,11 +2,7 @@
 #include "gauge/levels.h"
 
 #include <errno.h>
-
-#define WARN_AT 0.80
-#define WARN_BELOW 0.75
-#define DEGRADE_AT 0.90
-#define RECOVER_BELOW 0.80
+#include <headroom/guard.h>
 
 static bool is_share(double value)
 {
@@ -32,20 +28,22 @@ int hri_level_rules_fit(hri_level_rules *rules)
     if (rules->degrade_at == 0) {
         double floor = larger(rules->warn_at, larger(rules->recover_below, rules->warn_below));
         double ceiling = rules->critical_at > 0 ? rules->critical_at : 1;
-        bool fits = DEGRADE_AT > floor && DEGRADE_AT < ceiling;
-        rules->degrade_at = fits ? DEGRADE_AT : (larger(floor, ceiling * DEGRADE_AT * DEGRADE_AT) + ceiling) / 2;
+        bool fits = HR_DEGRADE_AT > floor && HR_DEGRADE_AT < ceiling;
+        rules->degrade_at =
+            fits ? HR_DEGRADE_AT : (larger(floor, ceiling * HR_DEGRADE_AT * HR_DEGRADE_AT) + ceiling) / 2;
     }
     if (rules->warn_at == 0) {
-        rules->warn_at = WARN_AT <= rules->degrade_at ? WARN_AT : rules->degrade_at * (WARN_AT / DEGRADE_AT);
+        rules->warn_at =
+            HR_WARN_AT <= rules->degrade_at ? HR_WARN_AT : rules->degrade_at * (HR_WARN_AT / HR_DEGRADE_AT);
         if (rules->warn_at <= rules->warn_below)
             rules->warn_at = (rules->warn_below + rules->degrade_at) / 2;
     }
     if (rules->warn_below == 0)
-        rules->warn_below = default_below(WARN_BELOW, rules->warn_at, WARN_AT);
+        rules->warn_below = default_below(HR_WARN_BELOW, rules->warn_at, HR_WARN_AT);
     if (rules->critical_at == 0)
         rules->critical_at = (rules->degrade_at + 1) / 2;
     if (rules->recover_below == 0)
-        rules->recover_below = default_below(RECOVER_BELOW, rules->degrade_at, DEGRADE_AT);
+        rules->recover_below = default_below(HR_RECOVER_BELOW, rules->degrade_at, HR_DEGRADE_AT);
     bool ordered = rules->warn_below < rules->warn_at && rules->warn_at <= rules->degrade_at &&
                    rules->degrade_at < rules->critical_at && rules->recover_below < rules->degrade_at;
     return ordered ? 0 : -EINVAL;

@@ -25,18 +25,27 @@ static void *refuse(void)
     return NULL;
 }
 
+/* Sees to it that the thread has cells for magazines, where it can have some. Not under the lock: libc may allocate
+ * for it. */
+static void own_cells(void)
+{
+    if (!hri_cells_have_mine())
+        hri_cells_own(0);
+}
+
 /* Gives a block that is idle or new, of a class. */
 static void *take(unsigned class)
 {
     void *block = hri_heap_pop(class);
+    own_cells();
     while (!block) {
         hri_heap_lock();
         block = hri_heap_magazine_get(class);
         unsigned wanted = hri_heap_magazine_wanted();
         hri_heap_unlock();
         if (wanted < HRI_HEAP_CLASSES && wanted != class)
-            hri_heap_grow(wanted);
-        if (!block && !hri_heap_grow(class))
+            hri_heap_grow(wanted, true);
+        if (!block && !hri_heap_grow(class, false))
             return NULL;
     }
     return block;
@@ -52,7 +61,7 @@ static void *get_large(uint64_t bytes, size_t align, hri_heap_owner owner, bool 
     uint64_t granted = hri_add(bytes, HRI_HEAP_RECORDS_BYTES);
     hri_heap_large large;
     hri_heap_begin();
-    if (bytes == UINT64_MAX || !hri_heap_ask(granted))
+    if (bytes == UINT64_MAX || !hri_heap_ask(granted, false))
         return NULL;
     hri_heap_large_get(bytes, align, owner, &large);
     hri_heap_lock();
@@ -250,8 +259,9 @@ static void shed(uint64_t idle_bytes, uint64_t committed_bytes)
         hri_heap_decommit(idle_bytes - most / 2);
 }
 
-void hri_heap_put_idle(unsigned class, void *block)
+static void put_idle(unsigned class, void *block)
 {
+    own_cells();
     hri_heap_lock();
     hri_heap_magazine_put(class, block);
     uint64_t idle = hri_heap_idle_pages(), committed = hri_heap_pages_sum.committed_bytes;
@@ -288,7 +298,7 @@ bool hri_heap_put_slowly(void *block, hri_heap_block *ret_block)
     hri_heap_debug_idle(found.begin, hri_heap_class_is_general(found.class) ? found.usable : 0);
     hri_poison_block_in(found.begin, found.usable);
     if (!hri_heap_push(found.class, found.begin))
-        hri_heap_put_idle(found.class, found.begin);
+        put_idle(found.class, found.begin);
     return true;
 }
 
@@ -312,13 +322,13 @@ bool hri_heap_look(const void *block, hri_heap_block *ret_block, size_t *ret_usa
 }
 
 /* Changes a large block. */
-static bool resize_large(void *block, uint64_t from_bytes, uint64_t to_bytes)
+static void *resize_large(void *block, uint64_t from_bytes, uint64_t to_bytes, size_t align)
 {
     uint64_t more = hri_sub(to_bytes, from_bytes);
     hri_heap_change change;
-    if (to_bytes == UINT64_MAX || (more > 0 && !hri_heap_ask(more)))
-        return false;
-    bool done = hri_heap_large_resize(block, to_bytes, &change);
+    if (to_bytes == UINT64_MAX || (more > 0 && !hri_heap_ask(more, false)))
+        return NULL;
+    block = hri_heap_large_resize(block, to_bytes, align, &change);
     hri_heap_lock();
     hri_heap_count_commit(change.committed_bytes);
     hri_heap_count_decommit(change.gone_bytes);
@@ -326,48 +336,29 @@ static bool resize_large(void *block, uint64_t from_bytes, uint64_t to_bytes)
     if (more > 0)
         hri_heap_asked(more, change.committed_bytes);
     hri_heap_tell(change.gone_bytes);
-    return done;
+    return block;
 }
 
-bool hri_heap_resize(void *block, size_t size)
+void *hri_heap_resize_or_move(void *block, size_t size, size_t align)
 {
     struct found found;
     unsigned class = hri_heap_class_of(size);
     if (!find(block, &found) || found.begin != block || found.class != class)
-        return false;
+        return NULL;
     check_end(block, found.usable);
     size_t usable = found.usable, old_size = size_of(&found);
-    bool done = true;
+    void *now = block;
     if (class == HRI_HEAP_LARGE) {
-        done = resize_large(block, usable, hri_heap_large_cost(size));
-        usable = hri_heap_large_bytes(block);
+        now = resize_large(block, usable, hri_heap_large_cost(size), align);
+        usable = hri_heap_large_bytes(now ? now : block);
     }
-    set_end(block, done ? size : old_size, usable);
+    set_end(now ? now : block, now ? size : old_size, usable);
     if (HRI_HEAP_TRAILER)
-        hri_poison_block_resized(block, done ? size : old_size, usable);
-    return done;
+        hri_poison_block_resized(now ? now : block, now ? size : old_size, usable);
+    return now;
 }
 
-void *hri_heap_regrow(void *block, size_t size)
+bool hri_heap_resize(void *block, size_t size)
 {
-    struct found found;
-    uint64_t bytes = hri_heap_large_cost(size);
-    if (!find(block, &found) || found.class != HRI_HEAP_LARGE || bytes == UINT64_MAX)
-        return NULL;
-    uint64_t more = hri_add(hri_sub(bytes, found.usable), HRI_HEAP_RECORDS_BYTES);
-    hri_heap_change change;
-    if (!hri_heap_large_moves(block, bytes) || !hri_heap_ask(more))
-        return NULL;
-    check_end(block, found.usable);
-    size_t old_size = size_of(&found);
-    void *moved = hri_heap_large_move(block, bytes, &change);
-    hri_heap_lock();
-    hri_heap_count_commit(change.committed_bytes);
-    hri_heap_count_decommit(change.gone_bytes);
-    hri_heap_unlock();
-    hri_heap_asked(more, hri_sub(change.committed_bytes, change.gone_bytes));
-    hri_heap_tell(hri_sub(change.gone_bytes, change.committed_bytes));
-    void *now = moved ? moved : block;
-    set_end(now, moved ? size : old_size, hri_heap_large_bytes(now));
-    return moved;
+    return hri_heap_resize_or_move(block, size, 0) != NULL;
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Committing and decommitting pages, and the hooks that are asked for them.
  *
- * Bytes are *in flight* from the moment the hook is asked for them until they are counted as committed, or as lazy, or
+ * Bytes are *in flight* from the moment the hook has granted them until they are counted as committed, or as lazy, or
  * go back to the hook. So the pending bytes never miss any: where a byte passes from one to the other it counts twice.
+ * While the hook is asked they are not in flight: it may read the gauges, and they would stand in their own way.
  *
  * The kernel is called without the heap's lock. Such a time is busy (heap.h), and the pages belong to the thread.
  */
@@ -19,7 +20,6 @@
 hri_heap_counts hri_heap_counted;
 static _Atomic uint64_t in_flight_bytes; /* granted, and not committed yet or not counted as lazy */
 static hri_heap_hooks hooks;
-static __attribute__((tls_model("initial-exec"))) _Thread_local bool asks_less_next;
 
 void hri_heap_hook(const hri_heap_hooks *to)
 {
@@ -28,18 +28,13 @@ void hri_heap_hook(const hri_heap_hooks *to)
     hri_heap_unlock();
 }
 
-bool hri_heap_ask(uint64_t bytes)
+bool hri_heap_ask(uint64_t bytes, bool lightly)
 {
+    bool (*may)(void *, uint64_t) = lightly && hooks.try_commit ? hooks.try_commit : hooks.commit;
+    if (may && !may(hooks.context, bytes))
+        return false;
     atomic_fetch_add_explicit(&in_flight_bytes, bytes, memory_order_relaxed);
-    if (!hooks.commit || hooks.commit(hooks.context, bytes))
-        return true;
-    atomic_fetch_sub_explicit(&in_flight_bytes, bytes, memory_order_relaxed);
-    return false;
-}
-
-bool hri_heap_ask_is_final(void)
-{
-    return !asks_less_next;
+    return true;
 }
 
 void hri_heap_tell(uint64_t bytes)
@@ -83,7 +78,17 @@ void hri_heap_count_decommit(uint64_t bytes)
     hri_heap_counted.decommit_bytes += bytes;
 }
 
-bool hri_heap_grow(unsigned class)
+/* Decommits a run that belongs to no span and could not be committed: all of its pages are counted out then, those too
+ * that were idle before. Gives how many bytes these had. */
+static uint64_t decommit_whole(const hri_heap_growth *growth)
+{
+    if (growth->slice)
+        return 0;
+    hri_heap_growth_decommit(growth);
+    return (growth->to - growth->from) * HRI_HEAP_PAGE - growth->bytes;
+}
+
+bool hri_heap_grow(unsigned class, bool lightly)
 {
     uint64_t least, bytes, own;
     hri_heap_growth growth = {.bytes = 0};
@@ -91,11 +96,8 @@ bool hri_heap_grow(unsigned class)
     hri_heap_lock();
     bytes = hri_heap_growth_bytes(class, &least);
     hri_heap_unlock();
-    asks_less_next = bytes > least;
-    bool granted = hri_heap_ask(bytes);
-    asks_less_next = false;
-    if (!granted) {
-        if (bytes == least || !hri_heap_ask(least))
+    if (!hri_heap_ask(bytes, lightly || bytes > least)) {
+        if (bytes == least || !hri_heap_ask(least, lightly))
             return false;
         bytes = least;
     }
@@ -106,6 +108,7 @@ bool hri_heap_grow(unsigned class)
     hri_heap_busy += growth.bytes > 0;
     hri_heap_unlock();
     int error = growth.bytes > 0 ? hri_heap_growth_commit(&growth) : 0;
+    uint64_t gone = error ? decommit_whole(&growth) : 0;
     hri_heap_lock();
     if (growth.bytes > 0) {
         hri_heap_growth_end(&growth, error);
@@ -113,8 +116,10 @@ bool hri_heap_grow(unsigned class)
     }
     uint64_t committed = own + (error ? 0 : growth.bytes);
     hri_heap_count_commit(committed);
+    hri_heap_count_decommit(gone);
     hri_heap_unlock();
     hri_heap_asked(bytes, committed);
+    hri_heap_tell(gone);
     return grown && !error;
 }
 

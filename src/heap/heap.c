@@ -10,12 +10,13 @@
 
 #include "base/assert.h"
 #include "base/checked.h"
+#include "base/lock.h"
 #include "heap/commit.h"
 #include "heap/large.h"
 #include "heap/span.h"
 #include "os/rseq.h"
 
-#include <sched.h>
+#include <time.h>
 
 #define IDLE_REST ((uint64_t)2 << 20)
 
@@ -38,14 +39,12 @@ void hri_heap_lock(void)
         hri_fault("a signal handler allocates or frees a block, which it must not");
 #endif
     inside = true;
-    atomic_signal_fence(memory_order_seq_cst);
-    pthread_mutex_lock(&lock);
+    hri_inner_lock(&lock);
 }
 
 void hri_heap_unlock(void)
 {
-    pthread_mutex_unlock(&lock);
-    atomic_signal_fence(memory_order_seq_cst);
+    hri_inner_unlock(&lock);
     inside = false;
 }
 
@@ -54,12 +53,19 @@ bool hri_heap_is_inside(void)
     return inside;
 }
 
+/* Threads that only yield take the lock in turns, and the one that is busy does not come to its end for seconds. */
+static void pause_for_others(void)
+{
+    const struct timespec time = {.tv_nsec = 20000};
+    nanosleep(&time, NULL);
+}
+
 void hri_heap_lock_to_be_busy(void)
 {
     hri_heap_lock();
     while (fork_waits) {
         hri_heap_unlock();
-        sched_yield();
+        pause_for_others();
         hri_heap_lock();
     }
 }
@@ -208,7 +214,7 @@ static void before_fork(void)
     fork_waits = true;
     while (hri_heap_busy > 0) {
         hri_heap_unlock();
-        sched_yield();
+        pause_for_others();
         hri_heap_lock();
     }
     hri_heap_lazy_fork(HRI_FORK_BEFORE);

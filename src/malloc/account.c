@@ -197,6 +197,8 @@ static int64_t now_ns(void)
 /* A request that the limit cannot hold even alone is not waited for. */
 static bool wait_for(hri_malloc_page *p, uint64_t bytes)
 {
+    if (take_reserve(bytes)) /* it has waited in vain before: its message need not wait again */
+        return true;
     int64_t until_ns = now_ns() + atomic_load_explicit(&p->wait_ns, memory_order_relaxed), left_ns;
     if (bytes > atomic_load_explicit(&p->limit_bytes, memory_order_relaxed))
         return refuse(p, bytes);
@@ -260,12 +262,20 @@ static void heed_clone(void)
         hri_account_fork_child();
 }
 
+/* What a process that sleeps may keep: an eighth of the limit, shared by all. */
+static void bound_idle(const hri_malloc_page *p)
+{
+    uint64_t processes = atomic_load_explicit(&p->processes, memory_order_relaxed);
+    hri_heap_set_idle_most(atomic_load_explicit(&p->limit_bytes, memory_order_relaxed) / (8 * hri_max(processes, 1)));
+}
+
 bool hri_account_charge(uint64_t bytes, bool final)
 {
     hri_malloc_page *p = hri_account_page();
     if (!p || bytes == 0)
         return true;
     heed_clone();
+    bound_idle(p);
     if (charge(p, bytes)) {
         if (atomic_load_explicit(&reserve_open, memory_order_relaxed) && reserve_bytes == HRI_ACCOUNT_RESERVE_BYTES)
             atomic_store_explicit(&reserve_open, false, memory_order_relaxed);

@@ -21,6 +21,8 @@
 
 #include <errno.h>
 #include <malloc.h>
+#include <stdalign.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -273,7 +275,7 @@ static __attribute__((noinline)) void *resize(void *block, size_t size)
         return refuse();
     }
     int saved = begin();
-    void *same = hri_heap_resize(block, size) ? block : hri_heap_regrow(block, size);
+    void *same = hri_heap_resize_or_move(block, size, alignof(max_align_t));
     end(saved);
     return same ? same : move(block, old_size, size);
 }

@@ -22,7 +22,13 @@
 static bool commit(void *context, uint64_t bytes)
 {
     (void)context;
-    return hri_account_charge(bytes, hri_heap_ask_is_final());
+    return hri_account_charge(bytes, true);
+}
+
+static bool try_commit(void *context, uint64_t bytes)
+{
+    (void)context;
+    return hri_account_charge(bytes, false);
 }
 
 static void decommitted(void *context, uint64_t bytes)
@@ -107,7 +113,8 @@ static void open_account(void)
                 HRI_MALLOC_SLOTS);
         return;
     }
-    const hri_heap_hooks hooks = {.commit = commit, .decommitted = decommitted, .unneeded = unneeded};
+    const hri_heap_hooks hooks = {
+        .commit = commit, .try_commit = try_commit, .decommitted = decommitted, .unneeded = unneeded};
     hri_heap_hook(&hooks);
     if (page)
         hri_link_enter();

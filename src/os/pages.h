@@ -15,6 +15,10 @@ size_t hri_cpu_count(void);
 int hri_pages_map(size_t size, void **ret_pages);
 void hri_pages_unmap(void *pages, size_t size);
 
+/* Moves pages with what is in them to addresses that are mapped already, and `to_size` bytes of them, all of one mapping.
+ * Nothing is copied. Gives 0, and those addresses are theirs; or a negative errno, and both are as they were. */
+int hri_pages_move(void *pages, size_t size, void *to, size_t to_size);
+
 /* No huge pages here: then only what was touched is resident, and what is dropped is not. */
 void hri_pages_keep_small(void *pages, size_t size);
 
@@ -27,10 +31,6 @@ void hri_pages_touch(void *bytes, size_t size);
 /* Makes whole pages resident, which are charged to the cgroup by that. Gives 0 or a negative errno. Beyond a cgroup's
  * limit the kernel kills the process and gives no error. */
 int hri_pages_populate(void *pages, size_t size);
-
-/* Moves whole pages to another mapping of ours, whose own pages go. Gives 0, and the old addresses are not mapped; or
- * a negative errno, and all is as it was. */
-int hri_pages_move(void *pages, size_t size, void *to);
 
 /* Gives whole pages back to the kernel and keeps their addresses. Gives 0, and they read as zeros; or a negative
  * errno, and they are as they were (-EINVAL: they are locked). */

@@ -31,7 +31,7 @@ static int64_t first_record_ns(struct way *way)
     while (hri_history_record_at(way->history, &way->first_record, way->records, &record))
         way->records++;
     return way->records && hri_history_record_at(way->history, &way->first_record, 0, &record) ? record.time_ns
-                                                                                                : INT64_MAX;
+                                                                                               : INT64_MAX;
 }
 
 /* Finds which buckets are shown. */
@@ -125,8 +125,9 @@ void hri_report_put_page_data(const hri_report *report, bool live, hri_text *tex
                 .explanation = report->explanation,
                 .limit_source = way.of_cgroup ? "cgroup" : figures->limit_source,
                 .sampling = "older ones by the second, the minute and the hour, least and most",
-                .left_out = "limits and refusals before the last hundred samples are not kept one by one: there the line of "
-                            "the limit is that of now",
+                .left_out =
+                    "limits and refusals before the last hundred samples are not kept one by one: there the line of "
+                    "the limit is that of now",
                 .level = figures->level,
                 .kernel_kills = HR_NONE,
                 .trend = report->trend,

@@ -216,8 +216,9 @@ static size_t rows_of_stretch(const struct sums *sums, size_t points)
 {
     size_t lost = sums->begins < points / 8 ? 3 * sums->begins : points / 2;
     size_t stretches = (points - lost) / 2;
-    return sums->rows <= points - 2 * sums->begins || sums->rows <= points / 2 ? 1
-                                                                             : (sums->rows + stretches - 1) / stretches;
+    return sums->rows <= points - 2 * sums->begins || sums->rows <= points / 2
+               ? 1
+               : (sums->rows + stretches - 1) / stretches;
 }
 
 static void put_rows(const hri_page_rows *rows, const struct sums *sums, size_t points, hri_text *text)

@@ -111,8 +111,8 @@ static int sweep_file(void *context, int folder, const char *name)
 static int map_file(int fd, hri_status_file **ret_file)
 {
     static const char zeros[FILE_BYTES];
-    ssize_t written = pwrite(fd, zeros, sizeof zeros, 0); /* a page that there is no room for is a signal when
-                                                             touched */
+    ssize_t written =
+        pwrite(fd, zeros, sizeof zeros, 0); /* a page that there is no room for is a signal when touched */
     if (written != FILE_BYTES)
         return written < 0 ? -errno : -ENOSPC;
     void *pages = mmap(NULL, FILE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);

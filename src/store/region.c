@@ -75,10 +75,80 @@ static size_t round_up(size_t size, size_t grain)
     return (size + grain - 1) / grain * grain;
 }
 
+/* ── addresses ──────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+/* An inline get reads the mark in front of a block without a lock (pool_inline.h). Where two threads have put one block in the
+ * same instant, a stack still has its address after the region is gone: so what was a region of such blocks gives its pages
+ * back and keeps its addresses, which read as zeros, no stack's mark, until another region takes them. */
+#define SPARES_MAX 512
+
+static pthread_mutex_t spares_lock = PTHREAD_MUTEX_INITIALIZER; /* a leaf */
+static struct spare {
+    uintptr_t from, to;
+} spares[SPARES_MAX]; /* by address; no two of them meet */
+static unsigned spare_count;
+
+static void remove_spare(unsigned at)
+{
+    memmove(&spares[at], &spares[at + 1], (--spare_count - at) * sizeof *spares);
+}
+
+/* The beginning of the smallest spare that is large enough; NULL: there is none. */
+static void *take_spare(size_t bytes)
+{
+    unsigned best = SPARES_MAX;
+    uintptr_t from = 0;
+    pthread_mutex_lock(&spares_lock);
+    for (unsigned i = 0; i < spare_count; i++) {
+        size_t size = spares[i].to - spares[i].from;
+        if (size >= bytes && (best == SPARES_MAX || size < spares[best].to - spares[best].from))
+            best = i;
+    }
+    if (best != SPARES_MAX) {
+        from = spares[best].from;
+        spares[best].from += bytes;
+        if (spares[best].from == spares[best].to)
+            remove_spare(best);
+    }
+    pthread_mutex_unlock(&spares_lock);
+    return (void *)from;
+}
+
+/* Keeps the addresses of pages that were given back; false: there is no place for them. */
+static bool keep_spare(void *pages, size_t bytes)
+{
+    uintptr_t from = (uintptr_t)pages, to = from + bytes;
+    unsigned at = 0;
+    pthread_mutex_lock(&spares_lock);
+    while (at < spare_count && spares[at].to < from)
+        at++;
+    bool joins = at < spare_count && spares[at].from <= to, fits = joins || spare_count < SPARES_MAX;
+    if (joins) {
+        spares[at].from = from < spares[at].from ? from : spares[at].from;
+        spares[at].to = to > spares[at].to ? to : spares[at].to;
+        if (at + 1 < spare_count && spares[at + 1].from == spares[at].to) {
+            spares[at].to = spares[at + 1].to;
+            remove_spare(at + 1);
+        }
+    } else if (fits) {
+        memmove(&spares[at + 1], &spares[at], (spare_count++ - at) * sizeof *spares);
+        spares[at] = (struct spare){from, to};
+    }
+    pthread_mutex_unlock(&spares_lock);
+    return fits;
+}
+
+void hri_regions_fork(hri_fork moment)
+{
+    hri_fork_lock(&spares_lock, moment);
+}
+
 /* Maps at a multiple of PIECE_BYTES. */
 static void *map(size_t bytes)
 {
-    void *pages;
+    void *pages = take_spare(bytes);
+    if (pages)
+        return pages;
     if (hri_pages_map(bytes + PIECE_BYTES, &pages) != 0)
         return NULL;
     uintptr_t start = (uintptr_t)pages, first = round_up(start, PIECE_BYTES);
@@ -119,8 +189,11 @@ hri_region *hri_region_new(void *owner, size_t block_bytes, size_t align, size_t
 
 void hri_region_free(hri_region *region)
 {
+    size_t bytes = region->map_bytes;
+    bool read_inline = !region->marks;
     enter(region, NULL);
-    hri_pages_unmap(region, region->map_bytes);
+    if (!read_inline || hri_pages_decommit(region, bytes) != 0 || !keep_spare(region, bytes))
+        hri_pages_unmap(region, bytes);
 }
 
 /* ── one state to the other ─────────────────────────────────────────────────────────────────────────────────────── */

@@ -9,6 +9,7 @@
 #ifndef HRI_STORE_REGION_H
 #define HRI_STORE_REGION_H
 
+#include "base/fork.h"
 #include "budget/untouched.h"
 
 #include <headroom/pool.h>
@@ -84,6 +85,9 @@ hri_region *hri_region_new(void *owner, size_t block_bytes, size_t align, size_t
 
 /* Unmaps it. */
 void hri_region_free(hri_region *region);
+
+/* Takes the lock of spare addresses through a fork. */
+void hri_regions_fork(hri_fork moment);
 
 static inline void *hri_region_block(const hri_region *region, hri_block_number number)
 {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The page in a real browser: page.mjs NODE_MODULES_FOLDER CHROMIUM FILE GUARD_FILE LIVE_URL. page.sh runs it.
+// The page in a real browser: page.mjs FOLDER_OF_NODE_MODULES CHROMIUM FILE GUARD_FILE LIVE_URL, which page.sh runs; or
+// page.mjs FOLDER CHROMIUM --any FILE..., which looks whether pages are whole and drawn.
 import { createRequire } from "node:module";
 import { readFileSync } from "node:fs";
 
@@ -47,6 +48,17 @@ const pixels = (tab, selector, name, off = 40) => tab.evaluate(([selector, name,
 
 const text = (tab, selector) => tab.textContent(selector);
 const hash = tab => tab.evaluate(() => location.hash);
+
+if (file === "--any") {
+    for (const each of process.argv.slice(5)) {
+        const tab = await open(`file://${each}`);
+        check(await pixels(tab, ".chart.main", "use") > 100, `${each} has no line of use`);
+        check(!/undefined|NaN|null/.test(await text(tab, "body main")), `${each} shows undefined, NaN or null`);
+        await tab.context().close();
+    }
+    await browser.close();
+    process.exit(failed);
+}
 
 // ── from a file ──────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -170,4 +170,24 @@ ends 0 -- sh -c 'head -c 300000000 /dev/zero | tr "\0" x | wc -c'
 [ "$(cat "$work/out")" = 300000000 ] || bad "a pipeline is not whole"
 summary '.peak_bytes < 50000000 and .actions == []'
 
+# What builds something: make with four jobs, each a compiler that is several processes.
+if command -v make gcc >/dev/null; then
+    mkdir "$work/tree"
+    printf 'all: $(addsuffix .o,1 2 3 4 5 6 7 8)\n%%.o: %%.c\n\tgcc -O2 -c -o $@ $<\n' >"$work/tree/Makefile"
+    for unit in {1..8}; do # some 40 MB and half a second each
+        { echo '#include <stdio.h>'
+          for ((line = 0; line < 1500; line++)); do
+              echo "int f$line(int a, int b) { for (int i = 0; i < b; i++) a = a * $line + i; printf(\"%d\", a); return a; }"
+          done; } >"$work/tree/$unit.c"
+    done
+    echo 500M >"$group/memory.limit_in_bytes"
+    ends 0 --limit 400M -- make -s -C "$work/tree" -j4
+    summary '.actions == [] and .kernel_kills == 0 and .peak_bytes > 20000000'
+    [ "$(find "$work/tree" -name '*.o' | wc -l)" -eq 8 ] || bad "make has not built everything"
+    rm -f "$work"/tree/*.o
+    ends 143 --limit 40M -- sh -c "trap 'exit 143' TERM; make -s -C $work/tree -j4 & wait; wait"
+    summary '.kernel_kills == 0 and .peak_bytes <= 41943040 and .ended_by == "itself, asked by headroom"'
+    pgrep -f "gcc.*$work/tree" >/dev/null && bad "some of make's tree is left"
+fi
+
 exit "$failed"

@@ -119,13 +119,23 @@ static void *put_values(void *context)
     return NULL;
 }
 
+static atomic_int worst; /* level that was told */
+
+static void note_level(void *context, hr_level from, hr_level to, const hr_figures *figures)
+{
+    (void)context, (void)from, (void)figures;
+    if ((int)to > atomic_load(&worst))
+        atomic_store(&worst, (int)to);
+}
+
 /* A server under load whose cache has filled its limit; `play` is what happens then. */
 static int serve(bool (*play)(hr_guard *guard))
 {
     hr_guard *guard;
     hr_cache *cache;
     pthread_t threads[2];
-    HRT_CAGED_CHECK(hr_guard_new(&(hr_guard_options){.interval_ns = 20000000, .dwell_ns = 100000000}, &guard) == 0);
+    hr_guard_options options = {.interval_ns = 20000000, .dwell_ns = 100000000, .on_level = note_level};
+    HRT_CAGED_CHECK(hr_guard_new(&options, &guard) == 0);
     HRT_CAGED_CHECK(hr_cache_new(guard, &(hr_cache_options){.name = "values"}, &cache) == 0);
     for (int i = 0; i < 2; i++)
         HRT_CAGED_CHECK(pthread_create(&threads[i], NULL, put_values, cache) == 0);
@@ -182,6 +192,46 @@ static void a_writer_who_retries_gets_the_limit_lowered(void **state)
     }
     assert_int_equal(error, 0);
     assert_true(refused > 0); /* else it was no show */
+    atomic_store(&stage->step, 2);
+    assert_well(server, &group);
+}
+
+static bool be_throttled(hr_guard *guard)
+{
+    atomic_store(&stage->step, 1);
+    return await(2) && EVENTUALLY(read_figures(guard).limit_bytes <= LOWER) &&
+           EVENTUALLY(atomic_load(&worst) == HR_CRITICAL) && EVENTUALLY(hr_guard_level(guard) <= HR_WARNING) &&
+           read_figures(guard).cgroup_bytes < LOWER && explains(guard, "memory.high");
+}
+
+static int serve_while_throttled(void *context)
+{
+    (void)context;
+    return serve(be_throttled);
+}
+
+/* v2: a group that is beyond its memory.high is slowed down to a crawl. It is seen, it is critical, and relief brings the
+ * group out of it. */
+static void memory_high_is_lowered_below_use_in_one_step(void **state)
+{
+    (void)state;
+    hrt_cgroup group;
+    char path[HRT_CGROUP_PATH + 16], limit[32];
+    new_group("high", &group);
+    if (group.version != 2) {
+        hrt_cgroup_free(&group);
+        print_message("skipped: v1 has no memory.high\n");
+        skip();
+    }
+    pid_t server = hrt_cgroup_start(&group, serve_while_throttled, NULL);
+    assert_true(await(1));
+    assert_true(hrt_cgroup_usage(&group) > LOWER); /* else it was no show */
+    snprintf(path, sizeof path, "%s/memory.high", group.path);
+    int fd = open(path, O_WRONLY | O_CLOEXEC),
+        length = snprintf(limit, sizeof limit, "%llu", (unsigned long long)LOWER);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, limit, (size_t)length), length);
+    close(fd);
     atomic_store(&stage->step, 2);
     assert_well(server, &group);
 }
@@ -375,6 +425,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_writer_who_retries_gets_the_limit_lowered),
+        TEST(memory_high_is_lowered_below_use_in_one_step),
         TEST(a_budgets_limit_is_lowered_below_use_in_one_step),
         TEST(dirty_pages_of_a_file_system_that_hangs),
         TEST(a_million_names_that_are_not_there),

@@ -46,6 +46,8 @@ class Grower:
     limit_mib = 100
     mib = 180
     ends = "TERM"  # the signal by which it ends at once and in order
+    fails = {1}  # its exit status where malloc() gives NULL
+    aborts = {134, 137}  # how it ends by SIGABRT
 
     def __init__(self, folder):
         self.folder = pathlib.Path(folder)
@@ -85,6 +87,7 @@ class Perl(Grower):
 
 class Node(Grower):
     name = "node"
+    fails = {133, 134, 139}
     limit_mib = 150
     mib = 250
 
@@ -96,6 +99,7 @@ class Node(Grower):
 
 class StaticC(Grower):
     name = "static C program"
+    fails = {143}
     source = r"""
 #include <stdio.h>
 #include <stdlib.h>
@@ -119,6 +123,8 @@ int main(int argc, char **argv)
 
 class Go(Grower):
     name = "Go program"
+    fails = {143}
+    aborts = {2}  # its runtime writes what every goroutine does, and exits
     source = """package main
 
 import (
@@ -151,6 +157,7 @@ func main() {
 
 class Java(Grower):
     name = "java"
+    fails = {1, 134, 143}
     limit_mib = 200
     mib = 300
     source = """import java.util.*;
@@ -195,6 +202,7 @@ class Server(Grower):
 
 class Redis(Server):
     name = "redis-server"
+    fails = {134, 137, 139}
     mib = 140
 
     def __init__(self, folder):
@@ -242,6 +250,7 @@ class Redis(Server):
 
 class Nginx(Server):
     name = "nginx"
+    fails = {0, 143}
     clients = 20
     mib = 8 * 20
 
@@ -273,24 +282,29 @@ http {{
                 str(self.folder / "nginx.conf")]
 
     def load(self):
-        """Bodies that never come to their end stay in the server's memory."""
+        """Bodies that never come to their end stay in the server's memory. A server at its wall may close a connection that
+        it could not read from: no answer was given then, and the client begins anew."""
         self.links = []
-        try:
-            for _ in range(self.clients):
-                link = connect(self.port)
+        end = time.monotonic() + 60
+        while len(self.links) < self.clients and time.monotonic() < end:
+            try:
+                link = connect(self.port, seconds=1)
                 link.settimeout(None)
-                self.links.append(link)
                 link.sendall(b"POST / HTTP/1.1\r\nHost: here\r\nContent-Length: %d\r\n\r\n" % (16 * MIB - 1))
                 for _ in range(8):
                     link.sendall(b"x" * MIB)
                     time.sleep(0.003)
-            self.finished = True
-        except OSError:
-            return
+                self.links.append(link)
+            except ConnectionRefusedError:
+                return
+            except OSError:
+                time.sleep(0.05)
+        self.finished = len(self.links) == self.clients
 
 
 class Postgres(Server):
     name = "postgres"
+    fails = {0, 143}
     ends = "INT"  # fast shutdown; after TERM it waits for its clients
     limit_mib = 150
     mib = 250
@@ -327,4 +341,24 @@ class Postgres(Server):
         return "" if self.finished else "the query was not answered"
 
 
-ALL = [Python, Perl, Node, Redis, Nginx, Postgres, Java, Go, StaticC]
+class Sort(Grower):
+    name = "sort"
+    fails = {0, 2}
+
+    def command(self):
+        need("sort")
+        path = self.folder / "lines"
+        path.write_text("".join(f"{i * 7919 % 4000037} a line of some length\n" for i in range(4000000)))
+        return ["sort", "-o", str(self.folder / "sorted"), "-S", "180M", "-T", str(self.folder), str(path)]
+
+
+class Jq(Grower):
+    name = "jq"
+    fails = {2, 5, 134}
+
+    def command(self):
+        need("jq")
+        return ["jq", "-n", "[range(9000000)] | length"]
+
+
+ALL = [Python, Perl, Sort, Jq, Node, Redis, Nginx, Postgres, Java, Go, StaticC]

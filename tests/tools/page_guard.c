@@ -52,8 +52,10 @@ int main(int count, char **words)
         return 1;
     if (hr_budget_new(hr_guard_root(guard), "</script><script>document.title=1</script>", 8 * MIB, &strange) != 0 ||
         hr_budget_new(hr_guard_root(guard), "plain", HR_NONE, &plain) != 0 ||
-        hr_byte_pool_new(guard, &(hr_byte_pool_options){.name = "bodies", .size_bytes = 4096, .budget = plain}, &pool) ||
-        hr_cache_new(guard, &(hr_cache_options){.name = "pages"}, &cache) != 0 || hr_budget_charge(strange, 7 * MIB) != 0)
+        hr_byte_pool_new(guard, &(hr_byte_pool_options){.name = "bodies", .size_bytes = 4096, .budget = plain},
+                         &pool) ||
+        hr_cache_new(guard, &(hr_cache_options){.name = "pages"}, &cache) != 0 ||
+        hr_budget_charge(strange, 7 * MIB) != 0)
         return 1;
     void *block = hr_byte_pool_get(pool, 4096);
     int error = hr_cache_put(cache, "key", 3, "value", 5, 0);

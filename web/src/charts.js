@@ -58,7 +58,8 @@ export function eventText(event) {
     if (event.kind === "level") return `${name}: ${event.from} → ${event.to}`;
     if (event.kind === "action") return `${name}: ${event.budget}`;
     if (event.kind === "kernel kill") return `${name}: ${event.kills}`;
-    if (event.kind === "refusals")
+    if (event.kind === "would relieve") return `${size(event.freed_bytes)} ${name}`;
+    if (event.kind === "refusals" || event.kind === "would refuse")
         return `${event.refused_by_limit + event.refused_by_level} ${name}` + (event.budget ? ` of budget "${event.budget}"` : "");
     return `${name}: ${size(event.freed_bytes)} given back`;
 }

@@ -20,6 +20,8 @@ export const eventKinds = {
     refusals: "refusals",
     action: "action of headroom run",
     "kernel kill": "kill by the kernel",
+    "would refuse": "would have been refused (only observed)",
+    "would relieve": "would have been given back (only observed)",
 };
 
 function toColumns(run) {

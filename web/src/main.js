@@ -36,7 +36,7 @@ function setRange(range) {
 function verdict(run) {
     const level = run.verdict_level;
     const killed = run.kernel_kills > 0;
-    const full = run.full_in_ns >= 0 ? `, full in ${time(run.full_in_ns / 1e9)}` +
+    const full = run.full_in_ns >= 0 && !killed ? `, full in ${time(run.full_in_ns / 1e9)}` +
         (run.full_low_ns >= 0 && run.full_high_ns >= 0 ? ` (${time(run.full_low_ns / 1e9)} to ${time(run.full_high_ns / 1e9)})` : "") : "";
     const limit = run.limit_bytes == null ? "no limit is known"
         : `limit ${size(run.limit_bytes)}${run.limit_source ? ` by ${run.limit_source}` : ""}${full}`;
