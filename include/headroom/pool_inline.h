@@ -20,10 +20,10 @@
  *    instant may both get past the first rule, and the block is in two stacks then. Its mark names one of them.
  *    The other stack may have its address for long: the library keeps the addresses of blocks readable when their pages
  *    have gone back to the kernel.
- *  - A mark is written only by the thread that has the block: by a put before it is in a stack, by a get after it has left.
- * A put reads the beginning before its sequence. Only this thread opens its cell, and whoever closes it changes the end
- * before the beginning: a cell that was seen closed by its beginning is seen closed by its end. So a sequence that succeeds
- * has pushed to the stack whose beginning was read.
+ *  - A mark is written only by the thread that has the block: by a put before it is in a stack, by a get after it has
+ *  left. A put reads the beginning before its sequence. Only this thread opens its cell, and whoever closes it changes
+ *  the end before the beginning: a cell that was seen closed by its beginning is seen closed by its end. So a sequence
+ *  that succeeds has pushed to the stack whose beginning was read.
  */
 #ifndef HEADROOM_POOL_INLINE_H
 #define HEADROOM_POOL_INLINE_H

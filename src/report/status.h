@@ -20,7 +20,7 @@ typedef struct hri_status {
     hri_status_file *file; /* mapped; NULL: there is none */
     int pid;
     uint64_t start;
-    hr_status last;                        /* what is written next time, but for the count */
+    hr_status last;                        /* what is written next time, except for the count */
     uint64_t past_bytes[HR_STATUS_POINTS]; /* of the points: what the rate is of */
     int64_t past_ns[HR_STATUS_POINTS];
 } hri_status;

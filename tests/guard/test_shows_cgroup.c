@@ -210,8 +210,8 @@ static int serve_while_throttled(void *context)
     return serve(be_throttled);
 }
 
-/* v2: a group that is beyond its memory.high is slowed down to a crawl. It is seen, it is critical, and relief brings the
- * group out of it. */
+/* v2: a group that is beyond its memory.high is slowed down to a crawl. It is seen, it is critical, and relief brings
+ * the group out of it. */
 static void memory_high_is_lowered_below_use_in_one_step(void **state)
 {
     (void)state;
