@@ -14,8 +14,8 @@
  * cancellation points, and leave nothing behind: hr_budget_charge_wait() while it sleeps (what was granted meanwhile is
  * given back), hr_guard_wait(), and hr_reader_read() where read() is one. No other call is: it ends first, whatever it
  * has to wait for, and what it calls back runs with cancellation disabled (a custom reader outside of a stream does
- * not). A callback has to return: never by pthread_exit(), longjmp() or a C++ exception. What passes through the
- * library so leaves what was under way as it was: memory charged, threads running, locks held, cancellation disabled.
+ * not). A callback has to return: never by pthread_exit(), longjmp() or a C++ exception. An exit that passes through
+ * the library leaves its unfinished work behind: memory charged, threads running, locks held, cancellation disabled.
  */
 #ifndef HEADROOM_BASE_H
 #define HEADROOM_BASE_H

@@ -18,7 +18,7 @@ extern "C" {
 #define HR_STATUS_POINTS 60
 #define HR_STATUS_NAME_BYTES 32
 
-/* What a process says. Bytes; HR_NONE where something is not known. */
+/* The figures that a process publishes. Bytes; HR_NONE where something is not known. */
 typedef struct hr_status {
     int pid;
     bool watched; /* by `headroom run`, from outside; else there is a guard in it */
