@@ -4,10 +4,10 @@
 #   run.sh [BUILD_DIR]      default build/release; needs qemu-system-x86, busybox-static, cpio and a Debian archive
 #
 # The guest's root is an archive in memory: busybox, bash, the test programs, the object store with its load client, and
-# the libraries that they want from here. /tmp is a disk, so that there is page cache. Its init mounts v2, enters
-# nothing, runs each test, and prints "vm: NAME STATUS" for it; qemu's own status says nothing. HEADROOM_VM_ONLY names
-# those that are to run, such as "test_shows_cgroup kills"; all by default. Exit status: 0 all passed; 1 one failed, or
-# did not come to its end; 77 the guest cannot be made here, with the reason.
+# the libraries that they want from here. /tmp is a disk, so that there is page cache. Its init mounts v2, enters nothing,
+# runs each test, and prints "vm: NAME STATUS" for it; qemu's own status says nothing.
+# HEADROOM_VM_ONLY names those that are to run, such as "test_shows_cgroup kills"; all by default.
+# Exit status: 0 all passed; 1 one failed, or did not come to its end; 77 the guest cannot be made here, with the reason.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
