@@ -24,7 +24,7 @@ static const struct verb {
 
 #define VERBS (sizeof verbs / sizeof *verbs)
 
-/* What stands before the verb. */
+/* The command line before the verb. */
 struct line {
     const struct verb *verb;
     int at; /* the verb's place in argv */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* headroom report: what a history file has to tell, also after its process was killed, and while one still writes it. */
+/* headroom report: what a history file has to tell, also after its process was killed, and while one still writes
+ * it. */
 #include "report.h"
 
 #include <argp.h>

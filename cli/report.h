@@ -24,7 +24,7 @@ struct history {
     uint64_t sessions;
     int64_t session;             /* the last */
     size_t last_begin;           /* its first record */
-    size_t begins[SESSIONS_MAX]; /* the same of the last ones, oldest first */
+    size_t begins[SESSIONS_MAX]; /* and where the last ones begin, oldest first */
     size_t begin_count;
     hr_trend trend;
     bool has_trend;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The report for people: the file, the trend in words, a line of bars for each ledger, levels, the last events. The
- * bars take what the terminal's width leaves beside their name and figures, and are ASCII where the locale has no others.
+ * bars take what the terminal's width leaves beside their name and figures, and are ASCII where the locale has no
+ * others.
  */
 #include "report.h"
 

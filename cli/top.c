@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* headroom top: guarded and watched processes of this machine, from their status pages: once, as JSON, or live (top_screen.c). */
+/* headroom top: guarded and watched processes of this machine, from their status pages: once, as JSON, or live
+ * (top_screen.c). */
 #include "top.h"
 
 #include <argp.h>

@@ -1,4 +1,5 @@
-# What `cmake --install` brings: libraries, headers, the pkg-config file, the CMake package, man pages, programs.
+# The files that `cmake --install` brings: libraries, headers, the pkg-config file, the CMake package, man pages,
+# programs.
 include(CMakePackageConfigHelpers)
 
 set(cmake_package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/headroom)

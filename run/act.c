@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What is done, and when. Each look ends here: the level follows, triggers fire at their rise, the limit itself is dealt
- * with, and what was asked to end and did not is killed after the grace.
+/* What is done, and when. Each look ends here: the level follows, triggers fire at their rise, the limit itself is
+ * dealt with, and what was asked to end and did not is killed after the grace.
  *
- * A process that sleeps at a wall of version 1, or is frozen, runs no handler. So whatever is to end is thawed first, and
- * its wall yields a little every 20 ms until it has ended.
+ * A process that sleeps at a wall of version 1, or is frozen, runs no handler. So whatever is to end is thawed first,
+ * and its wall yields a little every 20 ms until it has ended.
  */
 #include "supervisor.h"
 
@@ -179,8 +179,8 @@ static void reach_limit(run_supervisor *run, bool asleep)
     }
 }
 
-/* Does the tree sleep at a wall of version 1? What has just been let go on may look so for a moment, so far below the limit
- * it has to last. */
+/* Does the tree sleep at a wall of version 1? What has just been let go on may look so for a moment, so far below the
+ * limit it has to last. */
 static bool is_asleep(run_supervisor *run, bool near)
 {
     if (run->wall.kind != RUN_WALL_V1 || !(near || run->woken))

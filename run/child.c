@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The command's process: started behind the wall, reaped, and its exit status told as a shell tells it.
  *
- * The supervisor is the subreaper: what the command leaves behind comes to it and stays in the tree. If the supervisor is
- * killed, the command is killed too, as if it had been started without one: nobody would raise its wall any more.
+ * The supervisor is the subreaper: what the command leaves behind comes to it and stays in the tree. If the supervisor
+ * is killed, the command is killed too, as if it had been started without one: nobody would raise its wall any more.
  */
 #include "supervisor.h"
 
@@ -129,7 +129,7 @@ int run_spawn(run_supervisor *run, const char *command)
     while (free_at < RUN_SKIPPED_MAX && run->tree.skipped[free_at])
         free_at++;
     if (free_at == RUN_SKIPPED_MAX)
-        return -EAGAIN; /* so many still run */
+        return -EAGAIN; /* this many still run */
     int pid = fork();
     if (pid < 0)
         return -errno;

@@ -21,7 +21,8 @@ const char *run_path(const char *folder, const char *name, char path[RUN_PATH_BY
 int run_file_write(const char *folder, const char *name, const char *text);
 int run_file_write_number(const char *folder, const char *name, uint64_t number);
 
-/* Reads a file from its beginning, as much as there is room for, always terminated. Gives its length or a negative errno. */
+/* Reads a file from its beginning, as much as there is room for, always terminated. Gives its length or a negative
+ * errno. */
 ssize_t run_file_read(const char *folder, const char *name, char *text, size_t size);
 
 /* The number behind the line that begins with `key` and a space; with a NULL key the first number of the file. Gives

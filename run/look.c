@@ -2,9 +2,9 @@
 /* One look: what the tree uses, and what is left of its limit and of those around it.
  *
  * Behind a wall the tree's use is that of its group. Without one it is the sum of what its processes have of anonymous
- * memory, and no more than the use of the group that they are in. The limits around it, those of groups and of the host,
- * count with the same slack as the default limit: a sidecar that fills the container is seen too. Resource limits refuse
- * and do not kill, so they decide nothing here.
+ * memory, and no more than the use of the group that they are in. The limits around it, those of groups and of the
+ * host, count with the same slack as the default limit: a sidecar that fills the container is seen too. Resource limits
+ * refuse and do not kill, so they decide nothing here.
  */
 #include "supervisor.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `headroom run`: a command is started, watched, and dealt with before the kernel kills it. This is what the command line
- * hands over; supervisor.h has the parts.
+/* `headroom run`: a command is started, watched, and dealt with before the kernel kills it. This is what the command
+ * line hands over; supervisor.h has the parts.
  */
 #ifndef RUN_RUN_H
 #define RUN_RUN_H
@@ -47,8 +47,9 @@ int run_supervise(const run_options *options);
 /* "term", "freeze" …; NULL beyond the last. */
 const char *run_on_limit_text(run_on_limit on_limit);
 
-/* Sets the limit of a running supervisor, which is `pid` or watches it: writes its answer, a sentence. Gives 0; -ESRCH if
- * nobody watches `pid`; -EPERM if that is somebody else's; -ERANGE if the limit was refused; another negative errno. */
+/* Sets the limit of a running supervisor, which is `pid` or watches it: writes its answer, a sentence. Gives 0; -ESRCH
+ * if nobody watches `pid`; -EPERM if that is somebody else's; -ERANGE if the limit was refused; another negative
+ * errno. */
 int run_control_set(int pid, uint64_t limit_bytes, char *answer, size_t size);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a page over HTTP shows of a run: samples and events that the loop hands over, and that a server's thread formats.
- * All memory is there from the start. When the samples are full every second one goes, and from then on half as many come:
- * so the whole run is there, however long it takes. */
+/* What a page over HTTP shows of a run: samples and events that the loop hands over, and that a server's thread
+ * formats. All memory is there from the start. When the samples are full every second one goes, and from then on half
+ * as many come: so the whole run is there, however long it takes. */
 #ifndef RUN_SERVE_H
 #define RUN_SERVE_H
 
@@ -17,7 +17,7 @@ typedef struct run_serve {
     pthread_mutex_t lock;
     hr_record samples[RUN_SAMPLES_MAX];
     size_t sample_count;
-    unsigned every, passed; /* one of so many samples is kept, and how many came since */
+    unsigned every, passed; /* one of this many samples is kept, and how many came since */
     hr_event events[RUN_EVENTS_MAX];
     size_t event_count;
     uint64_t events_lost;

@@ -243,7 +243,8 @@ static void wait_for_actions(run_supervisor *run)
     }
 }
 
-/* The command was asked to end and has, and some of what it started has not: left alone it would fill the group around. */
+/* The command was asked to end and has, and some of what it started has not: left alone it would fill the group
+ * around. */
 static void end_rest(run_supervisor *run)
 {
     int64_t until_ns = run_now_ns() + run->options.grace_ns + DYING_NS;

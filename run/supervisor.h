@@ -5,8 +5,8 @@
  * It stays outside of the wall. After the start it allocates nothing, so that it works when memory is short around it.
  *
  * Signals: the command stays in the supervisor's process group, so those of the terminal reach it by themselves, and a
- * pipeline stays one job. All others that reach the supervisor are sent on once. Only the command's own end, or its being
- * stopped, ends or stops the supervisor.
+ * pipeline stays one job. All others that reach the supervisor are sent on once. Only the command's own end, or its
+ * being stopped, ends or stops the supervisor.
  */
 #ifndef RUN_SUPERVISOR_H
 #define RUN_SUPERVISOR_H

@@ -10,8 +10,8 @@
 #define SECOND_NS 1e9
 #define FILL_BYTES_PER_NS 4 /* 4 GB/s: what one core can touch */
 
-/* By level: where it begins, and where it ends; as a guard's with its default thresholds, but for critical, which ends
- * with degraded here: an action at critical is not to be done again and again where use moves around it. */
+/* By level: where it begins, and where it ends; as a guard's with its default thresholds, except for critical, which
+ * ends with degraded here: an action at critical is not to be done again and again where use moves around it. */
 static const struct {
     double from, below;
 } levels[] = {

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What `headroom run` is told to do, and when: the words of its command line, and the table of triggers. Pure: texts and
- * numbers in, numbers out.
+/* What `headroom run` is told to do, and when: the words of its command line, and the table of triggers. Pure: texts
+ * and numbers in, numbers out.
  *
- * A trigger fires when use rises to it, once, and again only after use has fallen below the bound where it is armed anew:
+ * A trigger fires when use rises to it, once, and again only after use has fallen below the bound where it is armed
+ * anew:
  *
  *     trigger    fires at            is armed anew below
  *     warning    0.80 of the limit   0.75
@@ -53,8 +54,8 @@ const char *run_trigger_parse(const char *text, run_trigger *ret_trigger);
 /* Reads "90%": more than 0 and at most 100. Gives false if it is none. */
 bool run_share_parse(const char *text, double *ret_share);
 
-/* Reads a time: a number with an optional fraction and ms, s (the default), m or h, at most a year. Gives false if it is
- * none. */
+/* Reads a time: a number with an optional fraction and ms, s (the default), m or h, at most a year. Gives false if it
+ * is none. */
 bool run_time_parse(const char *text, int64_t *ret_ns);
 
 /* Reads the name or the number of a signal, with or without SIG. Gives 0 if there is none of that name. */

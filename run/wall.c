@@ -90,8 +90,8 @@ static int make_v1(run_wall *wall, uint64_t limit_bytes)
 
 /* ── version 2 ──────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-/* Makes the group around hand on its memory controller. The root of the machine can; any other only without processes of
- * its own, so the command moves itself aside, and moves back if it is not the only one. */
+/* Makes the group around hand on its memory controller. The root of the machine can; any other only without processes
+ * of its own, so the command moves itself aside, and moves back if it is not the only one. */
 static int hand_on(run_wall *wall)
 {
     char text[1024], pid[16];

@@ -6,9 +6,9 @@
  *     v2          memory.high: a process that goes beyond it is slowed down more and more. That buys time, and is no end
  *     none        where no group may be made: looking often is all there is
  *
- * The wall stands inside of the group that the command itself is in, so every limit around stays what it is. On v2 a group
- * that has processes cannot hand its memory controller on: if the command is the only process of its group, as in a
- * container, it first moves into a group beside the tree's.
+ * The wall stands inside of the group that the command itself is in, so every limit around stays what it is. On v2 a
+ * group that has processes cannot hand its memory controller on: if the command is the only process of its group, as in
+ * a container, it first moves into a group beside the tree's.
  *
  * While a program is being asked to end, the wall is raised towards a ceiling below the limit around it, so that a
  * handler can run: by half of what is left each time, which never reaches the ceiling.

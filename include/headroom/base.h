@@ -14,8 +14,8 @@
  * cancellation points, and leave nothing behind: hr_budget_charge_wait() while it sleeps (what was granted meanwhile is
  * given back), hr_guard_wait(), and hr_reader_read() where read() is one. No other call is: it ends first, whatever it
  * has to wait for, and what it calls back runs with cancellation disabled (a custom reader outside of a stream does
- * not). A callback has to return: never by pthread_exit(), longjmp() or a C++ exception. What passes through the
- * library so leaves what was under way as it was: memory charged, threads running, locks held, cancellation disabled.
+ * not). A callback has to return: never by pthread_exit(), longjmp() or a C++ exception. An exit that passes through
+ * the library leaves its unfinished work behind: memory charged, threads running, locks held, cancellation disabled.
  */
 #ifndef HEADROOM_BASE_H
 #define HEADROOM_BASE_H
@@ -87,8 +87,9 @@ HR_API char *hr_size_format(uint64_t bytes, char *buffer, size_t size);
 typedef void hr_message_fn(void *context, const char *sentence);
 
 /* Sets for the whole process where such sentences go. There is one kind so far: a value of an environment variable of
- * ours is none that it can have, and hr_guard_new() answers -EINVAL, which alone would not say which and why. With NULL,
- * as from the start, a sentence is written to standard error, once; everything else the library leaves to its results.
+ * ours is none that it can have, and hr_guard_new() answers -EINVAL, which alone would not say which and why. With
+ * NULL, as from the start, a sentence is written to standard error, once; everything else the library leaves to its
+ * results.
  *
  * threads  any; `take` is called on the thread that makes the guard, with no lock held
  * memory   never allocates

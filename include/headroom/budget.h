@@ -73,11 +73,11 @@ HR_API int hr_budget_free(hr_budget *budget);
 /* Charges `bytes` to the budget and to all its ancestors, or to none. Exact: never one byte over a limit, and never
  * refused while the bytes are there.
  *
- * Only the caller knows which memory the bytes are for. They are pending until the process's resident set has grown
- * by them, so nobody else is granted their pages meanwhile, however late they are touched. What the guard cannot see:
+ * Only the caller knows which memory the bytes are for. They are pending until the process's resident set has grown by
+ * them, so nobody else is granted their pages meanwhile, however late they are touched. The guard cannot see one thing:
  * growth of memory that is not charged, at the same time, is taken for their pages. hr_alloc(), tickets that allocate
- * and pools know their pages and have no such error. Uncharge bytes when their memory is freed, within a second
- * before or after it.
+ * and pools know their pages and have no such error. Uncharge bytes when their memory is freed, within a second before
+ * or after it.
  *
  * returns  0; -EDQUOT if a limit refused after relief was tried (hr_budget_refusal() says which); -EAGAIN in a signal
  *          handler that has interrupted the library in the midst of the accounts

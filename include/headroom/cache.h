@@ -27,7 +27,7 @@
  *         return error ? error : hr_cache_supply(loading, row.bytes, row.size, 0);
  *     }
  *
- * What there is no room to keep is still handed out, and gone once it is released.
+ * A value that there is no room to keep is still handed out, and gone once it is released.
  *
  * ── large values ───────────────────────────────────────────────────────────────────────────────────────────────────
  * A put has the value twice for a moment: in the caller's buffer, and in the cache. An upload is better written where
@@ -45,15 +45,15 @@
  *
  * ── values that are the caller's ───────────────────────────────────────────────────────────────────────────────────
  * hr_cache_put_held() takes a pointer instead of bytes: an object with references of its own, a file, a chain of
- * buffers. Its bytes are charged by the caller; the cache says when it lets go. What hr_alloc() has charged for an
- * object, hr_alloc_cost() says:
+ * buffers. Its bytes are charged by the caller; the cache says when it lets go. hr_alloc_cost() says how much
+ * hr_alloc() has charged for an object:
  *
  *     void *object = hr_alloc(budget, size);
  *     hr_cache_held held = {.data = object, .size = size, .bytes = hr_alloc_cost(size), .drop = free_object};
  *     if (object && hr_cache_put_held(cache, key, key_size, &held) < 0)
  *         hr_free(object);
  *
- * What is evicted is chosen by S3-FIFO (docs/cache.md): a hit only counts, and moves nothing.
+ * The entries to evict are chosen by S3-FIFO (docs/cache.md): a hit only counts, and moves nothing.
  */
 #ifndef HEADROOM_CACHE_H
 #define HEADROOM_CACHE_H
@@ -156,8 +156,9 @@ HR_API HR_MUST_CHECK int hr_cache_put(hr_cache *cache, const void *key, size_t k
                                       size_t value_size, int64_t ttl_ns);
 
 /* Reserves room for a value of `value_size` bytes under a key: `ret_ref->data` is writable, and nobody else sees it.
- * The bytes are charged now. What is under the key stays there until the commit. `ttl_ns` is as for hr_cache_put(), and
- * begins with the commit. Clearing the cache leaves reservations alone; hr_cache_free() is -EBUSY while there are any.
+ * The bytes are charged now. A value that is under the key stays there until the commit. `ttl_ns` is as for
+ * hr_cache_put(), and begins with the commit. Clearing the cache leaves reservations alone; hr_cache_free() is -EBUSY
+ * while there are any.
  *
  * An upload is refused only where there is no room for it. From warning on the cache evicts as much as it brings, if it
  * has that much; from degraded on a cache that has less refuses it.
@@ -240,7 +241,7 @@ HR_API void hr_cache_release(hr_cache *cache, hr_cache_ref *ref);
 HR_API HR_MUST_CHECK int hr_cache_supply(hr_cache_loading *loading, const void *value, size_t value_size,
                                          int64_t ttl_ns);
 
-/* Takes an entry out. Who has borrowed it keeps it. A load of the key that is under way is not kept.
+/* Takes an entry out. A thread that has borrowed it keeps it. A load of the key that is under way is not kept.
  *
  * While several threads read, up to 64 entries of 16 KiB together that were removed, replaced or evicted stay charged
  * until it is known that nobody looks at them: until the next ones go, the janitor comes, or memory is short.
@@ -266,8 +267,8 @@ HR_API uint64_t hr_cache_trim(hr_cache *cache, uint64_t want_bytes);
 /* Called for an entry, which is borrowed meanwhile, with no lock held. Anything else than 0 ends the walk. */
 typedef int hr_cache_walk_fn(void *context, const void *key, size_t key_size, const hr_cache_ref *value);
 
-/* Visits the entries, in no order. What comes or goes meanwhile may be visited or not, and what eviction moves may be
- * visited twice.
+/* Visits the entries, in no order. Entries that come or go meanwhile may be visited or not, and entries that eviction
+ * moves may be visited twice.
  *
  * returns  0; what `visit` returned to end it; -EINVAL
  * threads  any; the callback may use the cache

@@ -2,7 +2,7 @@
 /* Flow: bounded work. Input of any size in constant memory, and items in batches.
  *
  * A *stream* takes its input from a *reader* through a few buffers of fixed size and hands it to a callback, chunk by
- * chunk. What it holds is buffers × buffer_bytes, whatever the size of the input:
+ * chunk. It holds buffers × buffer_bytes, whatever the size of the input:
  *
  *     static int count(void *context, const hr_chunk *chunk)
  *     {
@@ -270,7 +270,7 @@ typedef struct hr_stream_options {
     hr_cancel *cancel;
 } hr_stream_options;
 
-/* What a run came to. Always written, also when it fails. `name` is NULL without an error, and for all readers but
+/* The result of a run. Always written, also when it fails. `name` is NULL without an error, and for all readers but
  * hr_reader_folder(); it is valid until the next run or until the folder is freed. */
 typedef struct hr_stream_result {
     uint64_t bytes;              /* handed on, and taken by on_chunk */

@@ -16,9 +16,9 @@
  * (relief.h).
  *
  * A fork leaves the child a guard of its own: the accounts as they were, figures that are the child's, no monitor
- * thread until hr_guard_start(), and another descriptor for hr_guard_fd(). What other threads of the parent held or
- * were promised stays in the child's accounts. Pages that either of them rewrites are charged without a grant: while a
- * child lives that has not called exec, the parent's monitor reads the gauges every 10 ms.
+ * thread until hr_guard_start(), and another descriptor for hr_guard_fd(). Bytes that other threads of the parent held
+ * or were promised stay in the child's accounts. Pages that either of them rewrites are charged without a grant: while
+ * a child lives that has not called exec, the parent's monitor reads the gauges every 10 ms.
  */
 #ifndef HEADROOM_GUARD_H
 #define HEADROOM_GUARD_H
@@ -30,7 +30,7 @@
 extern "C" {
 #endif
 
-/* What the guard knows at one instant. Bytes; counts are since the guard was made. A figure that this machine does
+/* The figures of a guard at one instant. Bytes; counts are since the guard was made. A figure that this machine does
  * not have is HR_NONE. */
 typedef struct hr_figures {
     hr_level level;
@@ -152,13 +152,13 @@ typedef struct hr_guard_options {
      * such as 80% of the smallest limit that is seen; HR_NONE: none, whatever the environment says. */
     uint64_t process_limit_bytes;
 
-    /* Look and tell, and do nothing: to see what a limiter would do before it is switched on. Nothing is refused, evicted
-     * or purged. Charges beyond a limit are granted, requests are admitted whatever the level, waits return at once, pools
-     * and caches do not yield, the reserve stays, hr_relieve() and hr_guard_cleanup() free nothing. Levels are decided and
-     * told as ever, of the use as it is without relief. What would have been done is counted (hr_figures.
-     * would_have_refused, would_have_relieved) and in events, history and reports. A demand for which pools and caches
-     * could have made room does not count as refused; the program's own reclaimers are not asked what they have. The
-     * environment variable HEADROOM_OBSERVE=1 does the same where this is false. */
+    /* Look and tell, and do nothing: to see what a limiter would do before it is switched on. Nothing is refused,
+     * evicted or purged. Charges beyond a limit are granted, requests are admitted whatever the level, waits return at
+     * once, pools and caches do not yield, the reserve stays, hr_relieve() and hr_guard_cleanup() free nothing. Levels
+     * are decided and told as ever, of the use as it is without relief. Everything that would have been done is counted
+     * (hr_figures. would_have_refused, would_have_relieved) and in events, history and reports. A demand for which
+     * pools and caches could have made room does not count as refused; the program's own reclaimers are not asked what
+     * they have. The environment variable HEADROOM_OBSERVE=1 does the same where this is false. */
     bool observe_only;
 } hr_guard_options;
 
@@ -166,11 +166,11 @@ typedef struct hr_guard_options {
  * fixes the threshold for mapped blocks at 128 KiB for the whole process, which keeps the heap from fragmenting,
  * unless the environment sets it (MALLOC_MMAP_THRESHOLD_ or GLIBC_TUNABLES).
  *
- * returns  0; -EINVAL for thresholds that contradict each other, or a value of HEADROOM_LIMIT that is no limit (also -ERANGE),
- *          or one of HEADROOM_OBSERVE that is neither 0 nor 1 (hr_message_set() has the sentence that says so);
- *          -ENOMEM; -EMFILE, -ENFILE; -EAGAIN (no thread); of the
- *          history file: -EBUSY if another process writes it, -EBADMSG if it is none (it is left as it is),
- *          -EPROTONOSUPPORT if it is of another version, -ENOENT, -EACCES, -ENOSPC …
+ * returns  0; -EINVAL for thresholds that contradict each other, or a value of HEADROOM_LIMIT that is no limit (also
+ *          -ERANGE), or one of HEADROOM_OBSERVE that is neither 0 nor 1 (hr_message_set() has the sentence that says
+ *          so); -ENOMEM; -EMFILE, -ENFILE; -EAGAIN (no thread); of the history file: -EBUSY if another process writes
+ *          it, -EBADMSG if it is none (it is left as it is), -EPROTONOSUPPORT if it is of another version, -ENOENT,
+ *          -EACCES, -ENOSPC …
  * threads  any
  * memory   allocates
  * undo     hr_guard_free()

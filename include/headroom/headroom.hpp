@@ -90,8 +90,8 @@ template <class Handle, int (*Free)(Handle *)> class owned
     }
 
   private:
-    /* What is busy is not freed: bytes, items or references that are out would point nowhere. The C handle stays
-     * valid. */
+    /* A handle that is busy is not freed: bytes, items or references that are out would point nowhere. The C handle
+     * stays valid. */
     void free() noexcept
     {
         int error = close();

@@ -52,7 +52,7 @@
 extern "C" {
 #endif
 
-/* What a pool begins with. A place of 0 leads to a cell that is always closed, and so to the library. */
+/* The beginning of a pool. A place of 0 leads to a cell that is always closed, and so to the library. */
 struct hr_pool_face_ {
     uint32_t get_place;
     uint32_t put_place;

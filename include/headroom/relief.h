@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Relief: what to do when short.
  *
- * Whoever holds memory that it can spare registers a *reclaimer*; whoever starts work that needs memory asks
+ * Code that holds memory which it can spare registers a *reclaimer*; code that starts work which needs memory asks
  * hr_admit() first and holds a *ticket* for it.
  *
  *     hr_ticket ticket;

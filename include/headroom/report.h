@@ -77,7 +77,7 @@ typedef struct hr_bytes_range {
     uint64_t mean_bytes; /* of the samples, however they lie in time */
 } hr_bytes_range;
 
-/* What was sampled in one second, minute or hour of the monotonic clock. Where nothing was, there is no bucket. */
+/* The samples of one second, minute or hour of the monotonic clock. Where nothing was, there is no bucket. */
 typedef struct hr_bucket {
     int64_t time_ns;  /* its first sample: CLOCK_MONOTONIC */
     int64_t wall_ns;  /* and CLOCK_REALTIME */
@@ -187,8 +187,8 @@ typedef struct hr_history_view {
  *
  * With hr_guard_options.observe_only it says "41 requests would have been refused between 2026-03-01 12:03:07 and …".
  *
- * Times are those of the records around. Several spells are counted, and the last one is named. Where nothing was refused
- * the sentence says that.
+ * Times are those of the records around. Several spells are counted, and the last one is named. Where nothing was
+ * refused the sentence says that.
  *
  * returns  the length that the whole sentence has; -EINVAL
  * threads  any
@@ -231,7 +231,7 @@ typedef struct hr_history_entry {
     hr_event event;   /* of an event */
 } hr_history_entry;
 
-/* What was found in a history file. */
+/* The findings in a history file. */
 typedef struct hr_history_findings {
     uint64_t entries;    /* whole ones */
     uint64_t damaged;    /* whose checksum is wrong: passed over */
@@ -281,7 +281,7 @@ HR_API int hr_history_writer_add(hr_history_writer *writer, const hr_history_ent
  */
 HR_API void hr_history_writer_free(hr_history_writer *writer);
 
-/* What a history looks like. */
+/* The shapes of a history. */
 typedef enum hr_trend_kind {
     HR_TREND_STEADY,         /* nothing that is more than noise */
     HR_TREND_SAWTOOTH,       /* rises and falls again and again, and the low points stay where they are */
@@ -294,7 +294,7 @@ typedef enum hr_trend_kind {
     HR_TREND_KINDS
 } hr_trend_kind;
 
-/* What ended the part of a history before the one that a trend is about. */
+/* The event that ended the part of a history before the one that a trend is about. */
 typedef enum hr_change_kind {
     HR_CHANGE_NONE,
     HR_CHANGE_RESTART, /* total_bytes began anew */
@@ -443,8 +443,8 @@ typedef struct hr_page_run {
 typedef struct hr_page {
     const hr_page_run *runs;
     size_t run_count;
-    bool
-        live; /* the page asks for history.json beside it each second; it has at most 1,000 points a series then, else 4,000 */
+    bool live; /* the page asks for history.json beside it each second; it has at most 1,000 points a series then, else
+                 4,000 */
 } hr_page;
 
 /* Writes a page as one HTML file, in pieces of some 4 KiB. Of more samples than points the least and the most of each
@@ -465,7 +465,7 @@ HR_API HR_MUST_CHECK int hr_page_write(const hr_page *page, int fd);
  */
 HR_API ssize_t hr_page_format(const hr_page *page, char *buffer, size_t size);
 
-/* What a page is made of, for a server: head, what connections are permitted ("; connect-src 'self'" where it is live),
+/* The parts of a page, for a server: head, what connections are permitted ("; connect-src 'self'" where it is live),
  * middle, data, tail. */
 typedef struct hr_page_parts {
     const char *head, *middle, *tail;

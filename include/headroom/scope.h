@@ -48,7 +48,7 @@
 /* Gives this hr_cache_ref back when its scope ends. */
 #define HR_SCOPED_CACHE_REF __attribute__((cleanup(hr_cache_ref_release), unused))
 
-/* What a _make() leaves in its struct: of what else is found there nothing is given back. */
+/* The mark that a _make() leaves in its struct: without it nothing is given back. */
 static inline uintptr_t hr_scoped_seal_(const void *owner)
 {
 #ifdef __cplusplus
@@ -195,7 +195,7 @@ static inline void hr_cache_ref_release(hr_cache_ref *ref)
     ref->data = NULL;
 }
 
-/* What HR_SCOPED_ALLOC calls: `variable` is the address of a pointer of any type. */
+/* The function that HR_SCOPED_ALLOC calls: `variable` is the address of a pointer of any type. */
 static inline void hr_scoped_free_(void *variable)
 {
     void *block;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Status pages: what guarded and watched processes of this machine say of themselves, for `headroom top` and its kin.
  *
- * A guard with a monitor thread has a file in /dev/shm that its user alone can read, and writes its figures there after each
- * sample. The file is named after process and start time, so one whose process has ended is known and passed over. It is
- * removed with the guard; that of a process which was killed by the next process of the same user. Containers with a
- * /dev/shm of their own see their own.
+ * A guard with a monitor thread has a file in /dev/shm that its user alone can read, and writes its figures there after
+ * each sample. The file is named after process and start time, so one whose process has ended is known and passed over.
+ * It is removed with the guard; that of a process which was killed by the next process of the same user. Containers
+ * with a /dev/shm of their own see their own.
  */
 #ifndef HEADROOM_STATUS_H
 #define HEADROOM_STATUS_H
@@ -18,7 +18,7 @@ extern "C" {
 #define HR_STATUS_POINTS 60
 #define HR_STATUS_NAME_BYTES 32
 
-/* What a process says. Bytes; HR_NONE where something is not known. */
+/* The figures that a process publishes. Bytes; HR_NONE where something is not known. */
 typedef struct hr_status {
     int pid;
     bool watched; /* by `headroom run`, from outside; else there is a guard in it */

@@ -54,7 +54,7 @@ typedef struct hr_signal {
     const char *detail; /* the file or feature that is used, or why it is not */
 } hr_signal;
 
-/* What is worth knowing of these limits, and what to do about it: "memory-high-binds", "throttled-at-high",
+/* Facts worth knowing of these limits, and what to do about it: "memory-high-binds", "throttled-at-high",
  * "thrashing", "dirty-pages", "hugetlb-limit", "pod-limit-equal", "oom-group", "host-not-known", "limit-not-visible",
  * "kernel-memory", "swap-used", "files-limit". */
 typedef struct hr_finding {
@@ -132,7 +132,7 @@ typedef struct hr_survey {
     size_t hugetlb_count;
 } hr_survey;
 
-/* Looks at everything once. What is absent or unreadable is no error: it is said in the survey.
+/* Looks at everything once. A file that is absent or unreadable is no error: it is said in the survey.
  *
  * returns  0; -ESRCH if there is no such process; -ENOENT, -ENOTDIR, -EACCES if the root is no folder to look into;
  *          -EINVAL; -ENOMEM, -EMFILE, -ENFILE; with `collect` whatever keeps a file from being written there

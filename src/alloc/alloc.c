@@ -4,9 +4,9 @@
  *     the budget   charged with what the block takes of the heap, from this thread's stock as a rule
  *     the lease    spent by the heap where it has to commit pages for the block: may_commit()
  *
- * So a block that is made of memory which the heap has already costs the kernel nothing, and asks nobody but the budget.
- * The heap's hook has no argument for the budget, whose tree has the lease: the thread that pays leaves its payment in
- * `paying` around a call of the heap that may commit.
+ * So a block that is made of memory which the heap has already costs the kernel nothing, and asks nobody but the
+ * budget. The heap's hook has no argument for the budget, whose tree has the lease: the thread that pays leaves its
+ * payment in `paying` around a call of the heap that may commit.
  *
  * The owner of a block is the budget's address without its four lowest bits, which are 0; one bit above it says that
  * the block was aligned by its user. hr_realloc() keeps the alignment of its address then, which may be more than was
@@ -218,8 +218,8 @@ void *hri_block_get_aligned(hr_budget *budget, size_t align, size_t size)
     return alloc(budget, align, size, 0);
 }
 
-/* Pages that the promise pays for are those that it has spent the lease for. It stays a promise until they are there: so
- * they count as pending all the time, perhaps twice, and never not at all. */
+/* Pages that the promise pays for are those that it has spent the lease for. It stays a promise until they are there:
+ * so they count as pending all the time, perhaps twice, and never not at all. */
 void *hri_alloc_promised(hr_budget *budget, size_t size, uint64_t *promise_bytes)
 {
     uint64_t cost = hri_heap_cost(size), promised = hri_min(*promise_bytes, cost);
@@ -306,8 +306,8 @@ static size_t align_of(const void *block, const hri_heap_block *found)
     return found->owner & OWNER_ALIGNED ? hri_min(align, ALIGN_MAX) : 0;
 }
 
-/* Changes a block without copying it, if that is possible. The growth is charged first. Gives 0 and the block; -EAGAIN: it
- * has to be copied; or why it is refused. */
+/* Changes a block without copying it, if that is possible. The growth is charged first. Gives 0 and the block; -EAGAIN:
+ * it has to be copied; or why it is refused. */
 static int resize(hr_budget *budget, void **block, size_t size, const hri_heap_block *found)
 {
     uint64_t more = hri_heap_class_of(size) == HRI_HEAP_LARGE ? hri_sub(hri_heap_cost(size), found->bytes) : 0;

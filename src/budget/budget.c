@@ -478,8 +478,8 @@ static void give(hr_budget *budget, uint64_t bytes)
 }
 
 /* Gives back what a thread's stock has no place for. A signal handler may have called: it passes the gate, and leaves
- * the bytes for the next section where it cannot get in. Above normal the watcher is told, outside of the gate, since that
- * may run callbacks. */
+ * the bytes for the next section where it cannot get in. Above normal the watcher is told, outside of the gate, since
+ * that may run callbacks. */
 static __attribute__((noinline)) void give_slowly(hr_budget *budget, uint64_t bytes)
 {
     const hri_budget_tree *tree = budget->tree;

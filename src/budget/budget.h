@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The tree of budgets, as the rooms above see it. README.md in this folder has the idea.
  *
- * What the budget cannot decide itself it asks through hooks, which guard.c connects; they are called with no lock held.
+ * What the budget cannot decide itself it asks through hooks, which guard.c connects; they are called with no lock
+ * held.
  */
 #ifndef HRI_BUDGET_BUDGET_H
 #define HRI_BUDGET_BUDGET_H
@@ -57,8 +58,9 @@ typedef struct hri_budget_hooks {
 } hri_budget_hooks;
 
 /* What an admission may lead to: the root's use, against its own limit; and the word that the lease is counted by,
- * against the kernel's. Bytes that come back lower the use, but not the word before the next reading, because their pages
- * may stay with an allocator. A word beyond the ceiling says that a threshold of the kernel's limit is passed already. */
+ * against the kernel's. Bytes that come back lower the use, but not the word before the next reading, because their
+ * pages may stay with an allocator. A word beyond the ceiling says that a threshold of the kernel's limit is passed
+ * already. */
 typedef struct hri_ceiling {
     uint64_t used_bytes;   /* HR_NONE: any */
     int64_t granted_bytes; /* INT64_MAX: any */
@@ -171,9 +173,9 @@ typedef struct hri_block_charge {
 int hri_budget_charge_block(hr_budget *budget, const hri_block_charge *charge);
 void hri_budget_uncharge_block(hr_budget *budget, uint64_t bytes);
 
-/* Spends the lease of a budget's tree for pages that the heap is about to commit. Gives 0; -EDQUOT if the kernel's limits
- * do not leave as much after relief (`quiet`: without), which is counted and told as a refusal by the root. The bytes are
- * pending until hri_budget_committed(), which is due once the heap counts them. */
+/* Spends the lease of a budget's tree for pages that the heap is about to commit. Gives 0; -EDQUOT if the kernel's
+ * limits do not leave as much after relief (`quiet`: without), which is counted and told as a refusal by the root. The
+ * bytes are pending until hri_budget_committed(), which is due once the heap counts them. */
 int hri_budget_commit(hr_budget *budget, uint64_t bytes, bool quiet);
 void hri_budget_committed(uint64_t bytes);
 uint64_t hri_budget_committing_bytes(void);
@@ -261,8 +263,8 @@ int hri_budget_promise_anyway(hr_budget *budget, uint64_t bytes);
 /* What is left of the root below a ceiling. */
 uint64_t hri_budget_left_below(hri_budget_tree *tree, const hri_ceiling *ceiling);
 
-/* Counts a promise's final refusal with the limit that bound, and leaves it for hr_budget_refusal(); or one that no limit
- * made but a level, HR_DEGRADED or HR_CRITICAL, of a request to `budget`. */
+/* Counts a promise's final refusal with the limit that bound, and leaves it for hr_budget_refusal(); or one that no
+ * limit made but a level, HR_DEGRADED or HR_CRITICAL, of a request to `budget`. */
 void hri_budget_refuse(const hri_shortage *shortage);
 void hri_budget_refuse_by_level(hr_budget *budget, const hri_shortage *shortage, hr_level level);
 

@@ -19,7 +19,8 @@ typedef struct hri_declared {
 #define HRI_OBSERVE_VARIABLE "HEADROOM_OBSERVE"
 #define HRI_OBSERVE_RIGHT "write 1 to look and tell and do nothing, or 0"
 
-/* Reads a value of HEADROOM_OBSERVE: "1" observes; NULL, an empty text and "0" do not. Gives 0; -EINVAL for any other. */
+/* Reads a value of HEADROOM_OBSERVE: "1" observes; NULL, an empty text and "0" do not. Gives 0; -EINVAL for any
+ * other. */
 int hri_observe_parse(const char *text, bool *ret_observes);
 
 /* Reads a value of HEADROOM_LIMIT: a size such as "512M", or a share such as "80%". NULL, an empty text, "none" and

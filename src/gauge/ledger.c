@@ -27,7 +27,8 @@ static uint64_t whole_use(const hri_cgroup_reading *group)
 /* ── the lease ──────────────────────────────────────────────────────────────────────────────────────────────────── */
 
 /* On a machine with many CPUs the counters may lag by more than a small limit. The margin takes at most this part of a
- * limit for the lag: with a 64th, programs at 8 MiB met the limit in 5 to 40 % of runs, with an eighth in none of 216. */
+ * limit for the lag: with a 64th, programs at 8 MiB met the limit in 5 to 40 % of runs, with an eighth in none of
+ * 216. */
 #define LAG_SHARE 8
 
 /* Memory that a process takes without a grant: thread stacks, page tables of what is resident, the kernel's own. */
@@ -73,8 +74,8 @@ uint64_t hri_ledgers_free_of_groups(const hri_books *books, uint64_t *ret_margin
 }
 
 /* lxcfs shows a container its own limit as the host's memory; some of its versions count page cache as used, so that
- * nearly nothing is available. Figures of that kind are known by a total that is a group's limit, and by less than half of
- * what that group has left: the group's ledger decides alone then. */
+ * nearly nothing is available. Figures of that kind are known by a total that is a group's limit, and by less than half
+ * of what that group has left: the group's ledger decides alone then. */
 uint64_t hri_ledgers_host_available(const hri_reading *reading)
 {
     const hri_host_reading *host = &reading->host;
@@ -106,7 +107,8 @@ static uint64_t others(const hri_books *books, const hri_cgroup_reading *group)
                    hri_min(books->ours.resident_bytes, books->reading->process.anonymous_bytes));
 }
 
-/* One ledger: what is used of which limit now, and what will be used beside that once all that is granted is touched. */
+/* One ledger: what is used of which limit now, and what will be used beside that once all that is granted is
+ * touched. */
 struct ledger {
     hri_ledger_kind kind;
     uint64_t use_bytes;   /* HR_NONE: not known: such a ledger has a limit and no say */
@@ -114,7 +116,7 @@ struct ledger {
     uint64_t pending_bytes;
 };
 
-/* The ledgers but for the root's own, by index: the process's four, then a cgroup each. */
+/* The ledgers except for the root's own, by index: the process's four, then a cgroup each. */
 enum {
     DECLARED,
     ADDRESS,
@@ -131,8 +133,8 @@ static uint64_t in_use(const hri_books *books, uint64_t resident_bytes)
     return resident_bytes == HR_NONE ? HR_NONE : hri_sub(resident_bytes, books->ours.idle_bytes);
 }
 
-/* Address space that is reserved and never backed raises no level: an arena of glibc's reserves 64 MiB for 132 KiB. Where it
- * runs out a mapping fails with ENOMEM, which kills nobody. */
+/* Address space that is reserved and never backed raises no level: an arena of glibc's reserves 64 MiB for 132 KiB.
+ * Where it runs out a mapping fails with ENOMEM, which kills nobody. */
 static struct ledger process_ledger(const hri_books *books, unsigned index)
 {
     const hri_process_reading *process = &books->reading->process;
@@ -150,8 +152,9 @@ static struct ledger process_ledger(const hri_books *books, unsigned index)
 }
 
 /* A group's use that decides the level. memory.stat is behind by what CPUs keep to themselves, and an ancestor's can
- * stand still for two seconds while a group below it fills (seen on Linux 6.18: its flush is left out where a child's is
- * due and nobody reads that child). memory.current is exact; it counts page cache, so what may only be lag is left out. */
+ * stand still for two seconds while a group below it fills (seen on Linux 6.18: its flush is left out where a child's
+ * is due and nobody reads that child). memory.current is exact; it counts page cache, so what may only be lag is left
+ * out. */
 static struct ledger group_ledger(const hri_books *books, unsigned index)
 {
     const hri_cgroup_reading *group = &books->reading->groups[index];

@@ -63,8 +63,8 @@ const char *hri_ledger_text(hri_ledger_kind kind);
 
 void hri_ledgers_compute(const hri_books *books, hri_ledgers *ret_ledgers);
 
-/* Names the limit that binds: "limit_bytes", one of `groups` (the limits of the reading's groups by name), "RLIMIT_AS" and so on. NULL
- * where there is none. */
+/* Names the limit that binds: "limit_bytes", one of `groups` (the limits of the reading's groups by name), "RLIMIT_AS"
+ * and so on. NULL where there is none. */
 const char *hri_ledgers_source(const hri_books *books, const hri_ledgers *ledgers, const hri_group_names *groups);
 
 /* Lists the ledgers of `books` for people, of which `ledgers` was computed: the budget, the groups from the own one
@@ -75,8 +75,8 @@ size_t hri_ledgers_list(const hri_books *books, const hri_ledgers *ledgers, cons
                         hr_ledger ret_list[HRI_LEDGERS_MAX]);
 
 /* Up to where no ledger would pass `threshold` once all that is granted is touched: what an admission may lead to. Of
- * the kernel's limits that kill, `margin_bytes` are left for memory that nobody charges. `sample_bytes`: the word that the
- * lease is counted by, before the reading. */
+ * the kernel's limits that kill, `margin_bytes` are left for memory that nobody charges. `sample_bytes`: the word that
+ * the lease is counted by, before the reading. */
 hri_ceiling hri_ledgers_ceiling(const hri_books *books, double threshold, uint64_t margin_bytes, uint64_t sample_bytes);
 
 /* The use of the root at which its own ledger passes `threshold`, at most its limit. */
@@ -88,7 +88,7 @@ uint64_t hri_ledgers_crossing(const hri_books *books, double threshold);
 uint64_t hri_ledgers_free_of_groups(const hri_books *books, uint64_t *ret_margin);
 uint64_t hri_ledgers_free_of_host(const hri_books *books);
 
-/* The same of the declared limit, which stands for one that kills. */
+/* As above, for the declared limit, which stands for one that kills. */
 uint64_t hri_ledgers_free_of_process(const hri_books *books);
 
 /* The declared limit; a share is one of the smallest other limit. HR_NONE: there is none. */

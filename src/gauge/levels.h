@@ -15,9 +15,9 @@
  * most one way down per dwell, whatever the input. Degraded is a state to live in: a program whose memory cannot be
  * relieved stays there, and admission sheds by use.
  *
- * The dwell keeps relief from running in circles. Where relief frees nothing it only prolongs the refusals: clients give
- * back their memory, nobody may take it, and the process runs empty. So a guard that nobody aids leaves degraded and
- * critical as soon as use is below recover_below, for warning, which refuses nothing.
+ * The dwell keeps relief from running in circles. Where relief frees nothing it only prolongs the refusals: clients
+ * give back their memory, nobody may take it, and the process runs empty. So a guard that nobody aids leaves degraded
+ * and critical as soon as use is below recover_below, for warning, which refuses nothing.
  */
 #ifndef HRI_GAUGE_LEVELS_H
 #define HRI_GAUGE_LEVELS_H
@@ -44,7 +44,7 @@ typedef struct hri_level_state {
 typedef struct hri_level_input {
     double use;
     int64_t now_ns;
-    bool relieved;   /* relief has just run, as far as it goes */
+    bool relieved;   /* relief has just run, and can do no more */
     bool met;        /* a limit has just refused a charge */
     bool unaided;    /* no reclaimer has freed anything since the level rose */
     bool straight;   /* fall without the dwell */

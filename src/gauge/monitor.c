@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The thread sleeps in ppoll() on two descriptors: the eventfd by which others wake it, and the kernel's signal. A signal
- * that comes again and again makes no more than one round every PRESSURE_PAUSE_NS: between them it is not polled.
+/* The thread sleeps in ppoll() on two descriptors: the eventfd by which others wake it, and the kernel's signal. A
+ * signal that comes again and again makes no more than one round every PRESSURE_PAUSE_NS: between them it is not
+ * polled.
  *
  * No wake is lost: `woken` is taken back before a round begins, so whoever finds it set is served by that round, and
  * whoever finds it clear writes the event, which ends the wait after it.

@@ -206,7 +206,7 @@ static void tell_unmapped(const hri_gauge *gauge, hri_cgroup_reading *group)
 /* Kernel memory that counts as reclaimable is looked into from this share of the limit on. */
 #define DOUBTFUL_SHARE 64
 #define PINS_AGE_NS (100 * HRI_MILLISECOND)
-#define PINS_REST 64 /* looking takes one part in so many of a processor at most */
+#define PINS_REST 64 /* looking takes one part in this many of a processor at most */
 
 /* Looks up what pins kernel memory, where a group has much that may be pinned. */
 static void read_pins(hri_gauge *gauge, hri_reading *reading)
@@ -224,9 +224,9 @@ static void read_pins(hri_gauge *gauge, hri_reading *reading)
         reading->memory[i].doubtful_bytes = reading->groups[i].doubtful_bytes;
 }
 
-/* Of a group's doubtful kernel memory, sorts out what cannot be had. That files on a tmpfs pin counts in the level. The lease
- * leaves out what grew since the pins were looked up, too, and on v1, which does not tell slab from the rest, all that is
- * not known to be idle. */
+/* Of a group's doubtful kernel memory, sorts out what does not come back. That files on a tmpfs pin counts in the
+ * level. The lease leaves out what grew since the pins were looked up, too, and on v1, which does not tell slab from
+ * the rest, all that is not known to be idle. */
 static void sort_doubtful(const hri_gauge *gauge, const hri_reading *reading, unsigned index, hri_cgroup_reading *group)
 {
     bool v1 = gauge->chain.version == 1;
@@ -245,8 +245,8 @@ static void sort_doubtful(const hri_gauge *gauge, const hri_reading *reading, un
     group->stuck_bytes = hri_min(doubtful, stuck);
 }
 
-/* Of clean page cache, pages that are just being read and those that a CPU keeps cannot be dropped at this moment. At most
- * this part of the limit is taken for such. */
+/* Of clean page cache, pages that are just being read and those that a CPU keeps cannot be dropped at this moment. At
+ * most this part of the limit is taken for such. */
 #define BUSY_CACHE_SHARE 8
 #define BUSY_LIMIT_SHARE 16
 
@@ -302,9 +302,9 @@ static known known_before(const hri_gauge *gauge, const hri_reading *reading)
     return before;
 }
 
-/* Reads the limits of all groups, from the own one upwards; a limit that cannot be read stays as it was known. Returns how
- * many have to be read whole: all up to the last that is limited, since an ancestor's memory.stat was seen 99 of 100 MiB
- * behind until the group below it was read. */
+/* Reads the limits of all groups, from the own one upwards; a limit that cannot be read stays as it was known. Returns
+ * how many have to be read whole: all up to the last that is limited, since an ancestor's memory.stat was seen 99 of
+ * 100 MiB behind until the group below it was read. */
 static unsigned read_limits(const hri_gauge *gauge, hri_reading *reading, const known *before, bool *ret_whole)
 {
     unsigned count = 0;

@@ -52,8 +52,8 @@ typedef struct hri_lasting {
 uint64_t hri_lasting_look(hri_lasting *lasting, uint64_t bytes, int64_t window_ns, int64_t now_ns);
 
 /* How long unmapped pages are taken for such as are just being given back; how long pages have to be under writeback to
- * count in the level, and how long dirty ones, which the kernel begins to write after 30 to 35 seconds; and for how long
- * what went into swap is still use: it went there for want of memory, which is no relief. */
+ * count in the level, and how long dirty ones, which the kernel begins to write after 30 to 35 seconds; and for how
+ * long what went into swap is still use: it went there for want of memory, which is no relief. */
 #define HRI_LEAVING_NS (100 * HRI_MILLISECOND)
 #define HRI_WRITTEN_NS (1 * HRI_SECOND)
 #define HRI_DIRTY_NS (40 * HRI_SECOND)
@@ -102,10 +102,10 @@ enum {
 };
 
 /* Reads again what `reading` holds (at first {0}). Where the program has closed the gauge's files, or the process has
- * been moved to another group (looked up every HRI_PLACE_AGE_NS), they are found anew; if that fails, the old chain stays.
- * A limit that cannot be read stays as it was last known. The host's figures are read again only once they are
- * HRI_HOST_AGE_NS old, or use more than half of what the host can give, or HRI_READ_ALL asks for them. Maps memory at the
- * most, and calls nothing of malloc()'s. */
+ * been moved to another group (looked up every HRI_PLACE_AGE_NS), they are found anew; if that fails, the old chain
+ * stays. A limit that cannot be read stays as it was last known. The host's figures are read again only once they are
+ * HRI_HOST_AGE_NS old, or use more than half of what the host can give, or HRI_READ_ALL asks for them. Maps memory at
+ * the most, and calls nothing of malloc()'s. */
 #define HRI_HOST_AGE_NS (100 * HRI_MILLISECOND)
 #define HRI_STALLS_AGE_NS (100 * HRI_MILLISECOND)
 #define HRI_PLACE_AGE_NS (100 * HRI_MILLISECOND)
@@ -115,7 +115,8 @@ void hri_gauge_read(hri_gauge *gauge, unsigned how, hri_reading *reading);
  * of this machine. */
 int hri_gauge_limit_fd(const hri_gauge *gauge, const hri_reading *reading);
 
-/* Reads the figures of the groups that have no limit, too: hri_gauge_read() leaves them out, since they decide nothing. */
+/* Reads the figures of the groups that have no limit, too: hri_gauge_read() leaves them out, since they decide
+ * nothing. */
 void hri_gauge_read_unlimited(const hri_gauge *gauge, hri_reading *reading);
 
 #endif

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Strain: the own group stands still for want of memory, before its use says so. Numbers in, a level out.
  *
- * Two signs are looked at. The group's own PSI: all its tasks stand still for a fifth of the time, or for three fifths. And
- * where the kernel has no PSI: the limit is met again and again, and within one second as much is read back into the page
- * cache as there is of it, while little of the limit is page cache. A large working set of files that turns over in a large
- * cache is no strain, and neither is a backup that reads each file once.
+ * Two signs are looked at. The group's own PSI: all its tasks stand still for a fifth of the time, or for three fifths.
+ * And where the kernel has no PSI: the limit is hit again and again, and within one second as much is read back into
+ * the page cache as there is of it, while little of the limit is page cache. A large working set of files that turns
+ * over in a large cache is no strain, and neither is a backup that reads each file once.
  *
  * The host's PSI is not looked at: it would blame this process for its neighbours.
  */
@@ -20,7 +20,7 @@
 
 typedef struct hri_strain_input {
     const hri_stalls *stalls;
-    uint64_t max_events; /* times that the limit was met, ever; HR_NONE: not known */
+    uint64_t max_events; /* times that the limit was hit, ever; HR_NONE: not known */
     uint64_t refault_bytes;
     uint64_t cache_bytes;
     double use; /* of the group that binds: the largest share without page cache */

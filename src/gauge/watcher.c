@@ -26,13 +26,13 @@ static void queue_change(hri_watcher *watcher, hr_level from, hr_level to)
     watcher->changes[watcher->change_count++].to = to;
 }
 
-/* Counting takes one part in so many of a processor at most; where a demand would be refused for what was not counted, half
- * of one. Less than a share of the limit is not worth it. */
+/* Counting takes one part in this many of a processor at most; where a demand would be refused for what was not
+ * counted, half of one. Less than a share of the limit is not worth it. */
 #define MEASURE_REST 64
 #define UNTOUCHED_SHARE (1.0 / 64)
 
-/* Counts what is untouched, if that may make a difference and is not done all the time. Returns false if the list may still
- * hold many blocks that have their pages: then they count as used and as pending. */
+/* Counts what is untouched, if that may make a difference and is not done all the time. Returns false if the list may
+ * still hold many blocks that have their pages: then they count as used and as pending. */
 static bool measure_untouched(hri_watcher *watcher, unsigned how, int64_t now_ns)
 {
     bool wanted = how & HRI_LOOK_SURE;
@@ -101,12 +101,12 @@ static void refresh(hri_watcher *watcher, const hri_accounts *accounts, uint64_t
     atomic_store_explicit(&watcher->looked_ns, reading->time_ns, memory_order_relaxed);
 }
 
-/* At most a sixteenth of the limit is held back for surprises: with an eighth, memory that a library took once and gave back
- * kept a tenth of the limit from being used for a second. */
+/* At most a sixteenth of the limit is held back for surprises: with an eighth, memory that a library took once and gave
+ * back kept a tenth of the limit from being used for a second. */
 #define SURPRISE_SHARE 16
 
-/* What is held back for surprises. A reading that counts bytes twice would find one where there is none, and so would the
- * grants of strangers, who tell what they may take. */
+/* What is held back for surprises. A reading that counts bytes twice would find one where there is none, and so would
+ * the grants of strangers, who tell what they may take. */
 static uint64_t held_back(hri_watcher *watcher, const hri_books *books, uint64_t sample_bytes, uint64_t free_bytes)
 {
     const hri_surprise *surprise = &watcher->surprise;

@@ -22,7 +22,7 @@ enum {
     HRI_LOOK_FRESH = 1,    /* read the gauges, however young the last reading is */
     HRI_LOOK_ALL = 64,     /* read the host's figures too, however young they are */
     HRI_LOOK_STRAIGHT = 2, /* fall without the dwell */
-    HRI_LOOK_RELIEVED = 4, /* relief has just run, as far as it goes */
+    HRI_LOOK_RELIEVED = 4, /* relief has just run, and can do no more */
     HRI_LOOK_MET = 8,      /* a limit has just refused a charge */
     HRI_LOOK_QUIET = 16,   /* leave what is to be told for the next one who looks */
     HRI_LOOK_BLIND = 128,  /* read nothing: by the last reading and the accounts of now */
@@ -159,8 +159,8 @@ void hri_watcher_read(hri_watcher *watcher, hri_sight *ret_sight);
 size_t hri_watcher_list(hri_watcher *watcher, hr_ledger ret_list[HRI_LEDGERS_MAX]);
 
 /* How long the next look may wait: `interval_ns` at rest; near a limit no longer than it takes to fill half of what is
- * left at 4 GB/s, about what one core can touch, and HRI_WATCHER_PAUSE_NS at the least. So long, too, while the child of a
- * fork shares the process's pages: what either of them rewrites is charged without a grant. */
+ * left at 4 GB/s, about what one core can touch, and HRI_WATCHER_PAUSE_NS at the least. So long, too, while the child
+ * of a fork shares the process's pages: what either of them rewrites is charged without a grant. */
 #define HRI_WATCHER_PAUSE_NS (10 * HRI_MILLISECOND)
 int64_t hri_watcher_pause(hri_watcher *watcher, int64_t interval_ns);
 

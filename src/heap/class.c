@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The tables are constants, so that blocks can be had before main() and before any constructor. */
+/* The tables are constants, so that blocks are there before main() and before any constructor. */
 #include "heap/class.h"
 
 #define KIB 1024u

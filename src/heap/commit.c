@@ -14,7 +14,7 @@
 #include "heap/large.h"
 #include "heap/span.h"
 
-/* So many bytes are decommitted by one call of the kernel's at the most. */
+/* The bytes that are decommitted by one call of the kernel's at the most. */
 #define DECOMMIT_BYTES ((uint64_t)1 << 20)
 
 hri_heap_counts hri_heap_counted;

@@ -15,11 +15,11 @@ extern __attribute__((visibility("hidden"))) hri_heap_counts hri_heap_counted;
 void hri_heap_count_commit(uint64_t bytes);
 void hri_heap_count_decommit(uint64_t bytes);
 
-/* Asks the hook whether so many bytes may be committed; `lightly` where less would do, or nothing. They are in flight
+/* Asks the hook whether this many bytes may be committed; `lightly` where less would do, or nothing. They are in flight
  * then, until hri_heap_asked(). */
 bool hri_heap_ask(uint64_t bytes, bool lightly);
 
-/* Of the bytes that were granted so many were committed: the others come back. */
+/* Of the bytes that were granted these were committed: the others come back. */
 void hri_heap_asked(uint64_t granted_bytes, uint64_t committed_bytes);
 
 /* Tells the hook of bytes that went back to the kernel. */

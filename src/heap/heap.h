@@ -16,10 +16,10 @@
 
 /* Called with no lock held. Both NULL: everything may be committed. */
 typedef struct hri_heap_hooks {
-    /* May so many bytes be committed? They are, or come back through decommitted(). May take its time and free
+    /* May this many bytes be committed? They are, or come back through decommitted(). May take its time and free
      * blocks. They are among the pending bytes from its return on; until then it sees to that itself. */
     bool (*commit)(void *context, uint64_t bytes);
-    /* So many bytes went back to the kernel, or were granted and not needed. */
+    /* These bytes went back to the kernel, or were granted and not needed. */
     void (*decommitted)(void *context, uint64_t bytes);
     void *context;
     /* NULL: decommitted() is told of these too. Else it is told of those alone that went back to the kernel. */
@@ -35,7 +35,7 @@ void hri_heap_hook(const hri_heap_hooks *hooks);
 /* Is this thread in here, or was it when a signal came? Then it must not come in again. */
 bool hri_heap_is_inside(void);
 
-/* At most so many bytes of pages are idle at any time, beyond what the README says; UINT64_MAX at first. */
+/* The most bytes of pages that are idle at any time, beyond what the README says; UINT64_MAX at first. */
 void hri_heap_set_idle_most(uint64_t bytes);
 
 /* ── blocks: any thread
@@ -130,8 +130,9 @@ static inline uint64_t hri_heap_bytes(const void *block)
 /* Changes the size of a block in place. Gives false, and the block as it was, where it has to move. */
 bool hri_heap_resize(void *block, size_t size);
 
-/* The same; and has the kernel move the pages of a very large block to an address that is a multiple of `align` (a power
- * of two), where it cannot grow in place. Gives the block; NULL, with nothing changed, where its bytes are to be copied. */
+/* The same; and has the kernel move the pages of a very large block to an address that is a multiple of `align` (a
+ * power of two), where it cannot grow in place. Gives the block; NULL, with nothing changed, where its bytes are to be
+ * copied. */
 void *hri_heap_resize_or_move(void *block, size_t size, size_t align);
 
 /* ── all of it
@@ -154,7 +155,7 @@ typedef struct hri_heap_figures {
 
 void hri_heap_read(hri_heap_figures *ret_figures);
 
-/* Granted and not resident, as far as is known: an upper bound, without a lock. */
+/* Granted and not resident, by what is known: an upper bound, without a lock. */
 uint64_t hri_heap_pending_bytes(void);
 
 /* Of these, the bytes of large blocks; and a look at at most `most` such blocks, after which fewer may be pending. */

@@ -300,7 +300,7 @@ static void open_cell(unsigned class, hri_cell *cell)
                           (uintptr_t)(loaded->slots + loaded->capacity));
 }
 
-/* A magazine for an exchange: of twice the slots of the last one, as far as that goes. */
+/* A magazine for an exchange: of twice the slots of the last one, up to the largest. */
 static hri_heap_magazine *next_magazine(unsigned class, hri_cell *cell)
 {
     uint64_t slots = atomic_load_explicit(&cell->more[SLOTS], memory_order_relaxed);

@@ -203,7 +203,7 @@ static hri_heap_segment *map_segment(size_t bytes, size_t align, bool whole)
     return segment;
 }
 
-/* A quarter of what there is; less where that cannot be had. */
+/* A quarter of what there is; less where that is not granted. */
 static hri_heap_segment *new_segment(unsigned pages)
 {
     size_t least = round_up(pages * HRI_HEAP_PAGE, HRI_HEAP_CHUNK);

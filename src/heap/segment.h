@@ -89,7 +89,7 @@ typedef struct hri_heap_pages {
 
 extern __attribute__((visibility("hidden"))) hri_heap_pages hri_heap_pages_sum;
 
-/* At most so many bytes of records are committed by one call below. */
+/* At most this many bytes of records are committed by one call below. */
 #define HRI_HEAP_RECORDS_BYTES ((uint64_t)8 * HRI_HEAP_PAGE)
 
 /* Finds the segment of any address; NULL: it is in none. Any time, without the lock, for whoever holds a block
@@ -102,7 +102,7 @@ bool hri_heap_run_take_idle(unsigned pages, unsigned align, hri_heap_run *ret_ru
 /* Takes a free slice that has at least `pages` idle pages in a row, and whose record is there. */
 bool hri_heap_run_take_partly_idle(unsigned pages, hri_heap_run *ret_run);
 
-/* Takes a run, of idle pages as far as there are some, else from a new segment. Its pages are committed by
+/* Takes a run, of idle pages while there are some, else from a new segment. Its pages are committed by
  * hri_heap_run_commit(), which may be called without the lock. Gives false where there is no memory. */
 bool hri_heap_run_take(unsigned pages, unsigned align, hri_heap_run *ret_run);
 
@@ -132,9 +132,9 @@ void hri_heap_segment_unmap(const hri_heap_segment *copy);
 void hri_heap_segment_count_out(const hri_heap_segment *copy);
 
 /* Its change, in three steps too: to `bytes`, at a place whose address is a multiple of `align` when it grows. With
- * nothing copied: the kernel moves the pages. The second step wants no lock; until the third nobody may use the segment.
- * The first gives false, with nothing changed, where there is no memory. The third gives the segment, as it was where
- * the second failed. */
+ * nothing copied: the kernel moves the pages. The second step wants no lock; until the third nobody may use the
+ * segment. The first gives false, with nothing changed, where there is no memory. The third gives the segment, as it
+ * was where the second failed. */
 typedef struct hri_heap_move {
     hri_heap_segment *from;
     char *from_map, *to_map;

@@ -14,7 +14,7 @@
  * 200 free.)
  *
  * A span is in one list: of its class's spans that may have room in committed memory; of the sparse ones; of its
- * class's spans that are full, but for pages that are not committed; or in none: it is full, and comes back with the
+ * class's spans that are full, except for pages that are not committed; or in none: it is full, and comes back with the
  * first block.
  *
  * A span that no block lies on goes back to its segment, with the pages that it has.
@@ -32,7 +32,7 @@
 #define ALL_PAGES 0xffffu
 #define FITS_ALL (GRANULES + 1)
 
-/* At most so many spans of a list are tried for one demand. */
+/* At most this many spans of a list are tried for one demand. */
 #define SPARSE_TRIES 32
 #define HOLES_TRIES 8
 

@@ -38,7 +38,8 @@ bool hri_account_charge(uint64_t bytes, bool final);
 /* Takes bytes out that were charged and not used. */
 void hri_account_return(uint64_t bytes);
 
-/* Takes bytes out that go back to the kernel. Those that were inherited by a fork were never charged here, and go first. */
+/* Takes bytes out that go back to the kernel. Those that were inherited by a fork were never charged here, and go
+ * first. */
 void hri_account_uncharge(uint64_t bytes);
 
 /* Gives idle pages back if another process has been short since this one looked last. On the slow paths of malloc()

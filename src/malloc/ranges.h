@@ -24,8 +24,8 @@ typedef struct hri_ranges {
     size_t count, capacity;
 } hri_ranges;
 
-/* Gives [from, to) a state, and how many bytes of it were counted or closed before. Gives false, with nothing changed, where the
- * array cannot grow. */
+/* Gives [from, to) a state, and how many bytes of it were counted or closed before. Gives false, with nothing changed,
+ * where the array cannot grow. */
 bool hri_ranges_set(hri_ranges *ranges, uintptr_t from, uintptr_t to, hri_range_state state, uint64_t *ret_counted);
 
 /* How many bytes of [from, to) have a state. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* When to purge: a purge locks the allocator and takes from 0.2 to hundreds of milliseconds (lessons 11), so it is
- * rate-limited by a least interval and by its own cost, timed, and run by whoever serves a request only where that one would
- * be refused otherwise. */
+ * rate-limited by a least interval and by its own cost, timed, and run by whoever serves a request only where that one
+ * would be refused otherwise. */
 #ifndef HRI_RELIEF_PURGER_H
 #define HRI_RELIEF_PURGER_H
 
@@ -12,7 +12,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 
-/* A purge may take at most one part in so many of the time. */
+/* A purge may take at most one part in this many of the time. */
 #define HRI_PURGE_SHARE 20
 
 /* Why a purge is asked for, and so what it waits for besides its cost: all of it after a purge. */
@@ -48,10 +48,10 @@ void hri_purger_fork(hri_purger *purger, hri_fork moment);
 #define HRI_PURGE_FRUITLESS_MAX 6
 
 /* Purges if it is time to. A purge that returns less than a part in HRI_PURGE_SHARE of what the allocator is thought to
- * keep makes the next ordinary one come later: what looks kept is in use then. One with more need does not wait for that,
- * for what was given back since is another matter: a purge that came too early to return anything must not be what we are
- * killed for, nor keep a level up. Nor does it make the next one later, whatever it returns.
- * Gives whether it did, and by how much the resident set shrank. */
+ * keep makes the next ordinary one come later: what looks kept is in use then. One with more need does not wait for
+ * that, for what was given back since is another matter: a purge that came too early to return anything must not be
+ * what we are killed for, nor keep a level up. Nor does it make the next one later, whatever it returns. Gives whether
+ * it did, and by how much the resident set shrank. */
 bool hri_purger_run(hri_purger *purger, uint64_t kept_bytes, hri_purge_need need, uint64_t *ret_bytes);
 
 /* Waits for the end of a purge that another thread is at. Gives whether there was one. */

@@ -48,8 +48,8 @@ bool hri_reclaimers_any(hri_reclaimers *reclaimers);
 /* How long a reclaimer is asked for at a time. */
 #define HRI_RECLAIM_SLICE_NS (500 * HRI_MICROSECOND)
 
-/* Asks reclaimers in order, in slices and as long as each gives, until the goal is reached, none gives more, or the deadline
- * has passed. Gives the bytes freed. */
+/* Asks reclaimers in order, in slices and as long as each gives, until the goal is reached, none gives more, or the
+ * deadline has passed. Gives the bytes freed. */
 uint64_t hri_reclaimers_run(hri_reclaimers *reclaimers, const hri_reclaim_goal *goal);
 
 /* Is this thread inside a reclaimer? Then it must not start relief again. */

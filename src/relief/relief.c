@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The order is always: give back, return pages to the kernel, read again, then decide. The heap gives
- * back what is idle first, which nobody has to be asked for. What reclaimers free of the process's malloc stays resident
- * there until the next purge; until then it counts as ours to use again (`retained_bytes`), else each look would ask the
- * reclaimers for the same bytes once more and empty every cache.
+/* The order is always: give back, return pages to the kernel, read again, then decide. The heap gives back what is idle
+ * first, which nobody has to be asked for. What reclaimers free of the process's malloc stays resident there until the
+ * next purge; until then it counts as ours to use again (`retained_bytes`), else each look would ask the reclaimers for
+ * the same bytes once more and empty every cache.
  */
 #include "relief/relief.h"
 
@@ -148,8 +148,8 @@ static uint64_t over_aim(const hri_relief *relief, const hri_sight *sight)
     return hri_sub(sight->ledgers.worst_use_bytes, aim);
 }
 
-/* Does the allocator keep so much of what was given back that the kernel's limit may be met for nothing, or that the level
- * stays up for nothing? */
+/* Does the allocator keep so much of what was given back that the kernel's limit may be met for nothing, or that the
+ * level stays up for nothing? */
 static hri_purge_need need_to_purge(hri_relief *relief, const hri_sight *sight, uint64_t kept_bytes)
 {
     uint64_t hidden = hri_min(kept_bytes, sight->retained_bytes), over = over_aim(relief, sight);
@@ -162,10 +162,10 @@ static hri_purge_need need_to_purge(hri_relief *relief, const hri_sight *sight, 
     return over > 0 && hidden >= over ? HRI_PURGE_WANTED : HRI_PURGE_ORDINARY;
 }
 
-/* The same of a demand: can what the allocator keeps be all that it lacks? How much of that was given back is known by what
- * looks saw, so it is rather more. Where most of it may be what nobody ever charged, a large demand tries at the ordinary
- * rate, and a small one leaves that to the monitor. Where it is much, no cost is too high: everybody would be refused, and
- * clients that give back meanwhile leave the process empty. */
+/* As above, for a demand: can what the allocator keeps be all that it lacks? How much of that was given back is known
+ * by what looks saw, so it is rather more. Where most of it may be what nobody ever charged, a large demand tries at
+ * the ordinary rate, and a small one leaves that to the monitor. Where it is much, no cost is too high: everybody would
+ * be refused, and clients that give back meanwhile leave the process empty. */
 static bool demand_needs_purge(const hri_shortage *shortage, const hri_sight *sight, uint64_t kept_bytes,
                                hri_purge_need *ret_need)
 {
@@ -179,8 +179,8 @@ static bool demand_needs_purge(const hri_shortage *shortage, const hri_sight *si
     return retained >= short_bytes || (large && kept_bytes >= short_bytes);
 }
 
-/* Purges if the rate allows it; then the allocator retains nothing of ours. Gives whether it did, and the bytes that left
- * the resident set. */
+/* Purges if the rate allows it; then the allocator retains nothing of ours. Gives whether it did, and the bytes that
+ * left the resident set. */
 static bool purge_for(hri_relief *relief, hri_purge_need need, uint64_t kept_bytes, uint64_t *ret_bytes)
 {
     *ret_bytes = 0;
@@ -259,8 +259,8 @@ void hri_relief_begin(hri_relief *relief, hri_patience *patience)
         patience->ran_ns = hri_os_thread_ns(); /* a system call, which a refusal without relief need not pay for */
 }
 
-/* Is the time over? A thread that had no processor meanwhile, for others had it or a quota was used up, has not used its
- * time but lost it: it goes on. */
+/* Is the time over? A thread that had no processor meanwhile, for others had it or a quota was used up, has not used
+ * its time but lost it: it goes on. */
 static bool is_late(const hri_relief *relief, hri_patience *patience)
 {
     int64_t now_ns = hri_clock_now(relief->clock);
@@ -273,8 +273,8 @@ static bool is_late(const hri_relief *relief, hri_patience *patience)
     return false;
 }
 
-/* Does an attempt that began then and freed nothing prove that there is nothing? Not if a slice's time passed in it: then who
- * was asked may not have begun. */
+/* Does an attempt that began then and freed nothing prove that there is nothing? Not if a slice's time passed in it:
+ * then who was asked may not have begun. */
 static bool proves_nothing(const hri_relief *relief, int64_t begin_ns, hri_patience *patience)
 {
     return hri_clock_now(relief->clock) - begin_ns >= HRI_RECLAIM_SLICE_NS && patience->lost++ < LOST_MAX;

@@ -90,8 +90,8 @@ uint64_t hri_relief_run(hri_relief *relief, const hri_reclaim_goal *goal);
 void hri_relief_note_aid(hri_relief *relief);
 
 /* Observe only (hri_budget_tree.observes): nobody is asked for anything, no page goes back. What relief would have been
- * asked for is counted, and a shortage gives whether pools and caches inside the budget that bound could have made room:
- * then the demand would not have been refused. Of the program's own reclaimers nobody knows what they have. */
+ * asked for is counted, and a shortage gives whether pools and caches inside the budget that bound could have made
+ * room: then the demand would not have been refused. Of the program's own reclaimers nobody knows what they have. */
 bool hri_relief_observe(hri_relief *relief, const hri_shortage *shortage);
 
 /* Could pools and caches have brought use below recover_below? */
@@ -103,13 +103,14 @@ void hri_relief_begin(hri_relief *relief, hri_patience *patience);
 /* Makes room for a demand that did not fit; the budget's shortage hook. */
 bool hri_relief_shortage(hri_relief *relief, const hri_shortage *shortage, hri_patience *patience);
 
-/* Returns pages on behalf of a demand, where those that the allocator keeps may be all that it lacks, and looks again. Gives
- * whether a new attempt makes sense. */
+/* Returns pages on behalf of a demand, where those that the allocator keeps may be all that it lacks, and looks again.
+ * Gives whether a new attempt makes sense. */
 bool hri_relief_purge_for(hri_relief *relief, const hri_shortage *shortage, hri_patience *patience);
 
 /* Who acts on an emergency, and so how long it may take. */
 typedef enum hri_actor {
-    HRI_ACTOR_REQUEST, /* a thread that serves somebody: one slice, no purge; the monitor, where it runs, does the rest */
+    HRI_ACTOR_REQUEST, /* a thread that serves somebody: one slice, no purge; the monitor, where it runs, does the
+                          rest */
     HRI_ACTOR_MONITOR,
     HRI_ACTOR_CALLER, /* hr_guard_check() */
 } hri_actor;
@@ -121,7 +122,8 @@ void hri_relief_act(hri_relief *relief, hri_actor actor);
 /* What a new level asks for at once: the reserve. */
 void hri_relief_level_changed(hri_relief *relief, hr_level to);
 
-/* Purges where much more is resident than is held, above normal, or after a demand failed for it, or while one waits; for the monitor. */
+/* Purges where much more is resident than is held, above normal, or after a demand failed for it, or while one waits;
+ * for the monitor. */
 void hri_relief_trim(hri_relief *relief);
 
 /* What would have to be given back to get the worst ledger below recover_below. */

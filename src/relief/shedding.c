@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "relief/shedding.h"
 
-/* At so many requests all counts are halved: what was asked for long ago fades. */
+/* At this many requests all counts are halved: what was asked for long ago fades. */
 #define COUNTED_MAX 65536
 
 /* 2^64 ÷ the golden ratio: its multiples spread evenly over all 64 bits (Knuth, TAOCP 3, 6.4). */

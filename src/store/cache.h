@@ -251,7 +251,8 @@ hri_cache_entry *hri_cache_entry_finish(hr_cache *cache, hri_cache_entry *entry,
 /* What it costs, a held value included. */
 uint64_t hri_cache_entry_bytes(hri_cache_entry *entry);
 
-/* Frees an entry that nobody can reach any more. It is left to the caller to uncharge what is given. No lock is held. */
+/* Frees an entry that nobody can reach any more. It is left to the caller to uncharge what is given. No lock is
+ * held. */
 uint64_t hri_cache_entry_dispose(hri_cache_entry *entry);
 
 /* Borrows an entry that is in its shard: under the lock. */

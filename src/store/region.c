@@ -77,9 +77,10 @@ static size_t round_up(size_t size, size_t grain)
 
 /* ── addresses ──────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-/* An inline get reads the mark in front of a block without a lock (pool_inline.h). Where two threads have put one block in the
- * same instant, a stack still has its address after the region is gone: so what was a region of such blocks gives its pages
- * back and keeps its addresses, which read as zeros, no stack's mark, until another region takes them. */
+/* An inline get reads the mark in front of a block without a lock (pool_inline.h). Where two threads have put one block
+ * in the same instant, a stack still has its address after the region is gone: so what was a region of such blocks
+ * gives its pages back and keeps its addresses, which read as zeros, no stack's mark, until another region takes
+ * them. */
 #define SPARES_MAX 512
 
 static pthread_mutex_t spares_lock = PTHREAD_MUTEX_INITIALIZER; /* a leaf */

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The Grafana dashboard: each query of each panel returns data from a Prometheus that scrapes the page of the demo's server.
+# The Grafana dashboard: each query of each panel returns data from a Prometheus that scrapes the page of the demo's
+# server.
 set -euo pipefail
 here=$(dirname "${BASH_SOURCE[0]}")
 # shellcheck source=SCRIPTDIR/_common.sh

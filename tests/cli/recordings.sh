@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Pages of real programs under `headroom run --report`: a Redis that fills up, a Python program that leaks, an nginx under
-# load, a compiler. Those that are not here are left out and said.
+# Pages of real programs under `headroom run --report`: a Redis that fills up, a Python program that leaks, an nginx
+# under load, a compiler. Those that are not here are left out and said.
 set -euo pipefail
 here=$(dirname "${BASH_SOURCE[0]}")
 # shellcheck source=SCRIPTDIR/_common.sh

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What really kills, in real cgroups: limits that are lowered under load, page cache that nobody gets written, names of files,
- * and files in memory. Each time nobody is killed, and the sentence that explains names the ledger that is short. */
+/* What really kills, in real cgroups: limits that are lowered under load, page cache that nobody gets written, names of
+ * files, and files in memory. Each time nobody is killed, and the sentence that explains names the ledger that is
+ * short. */
 #include "support/caged.h"
 
 #include <errno.h>
@@ -165,8 +166,8 @@ static int serve_while_lowered_from_outside(void *context)
     return serve(be_lowered_from_outside);
 }
 
-/* As kubelet resizes a pod: a write below what is used fails with EBUSY and the limit stays. So whoever writes goes as low
- * as is taken, a little above use, and retries: relief makes room below each limit that it sees. */
+/* As kubelet resizes a pod: a write below what is used fails with EBUSY and the limit stays. So whoever writes goes as
+ * low as is taken, a little above use, and retries: relief makes room below each limit that it sees. */
 static void a_writer_who_retries_gets_the_limit_lowered(void **state)
 {
     (void)state;
@@ -209,8 +210,8 @@ static int serve_while_throttled(void *context)
     return serve(be_throttled);
 }
 
-/* v2: a group that is beyond its memory.high is slowed down to a crawl. It is seen, it is critical, and relief brings the
- * group out of it. */
+/* v2: a group that is beyond its memory.high is slowed down to a crawl. It is seen, it is critical, and relief brings
+ * the group out of it. */
 static void memory_high_is_lowered_below_use_in_one_step(void **state)
 {
     (void)state;
@@ -351,7 +352,8 @@ static bool is_in_memory(const char *path)
     return statfs(path, &status) == 0 && (status.f_type == TMPFS_MAGIC || status.f_type == RAMFS_MAGIC);
 }
 
-/* The kernel remembers each name that is not there, and charges it to the group: 192 bytes each, three times the limit. */
+/* The kernel remembers each name that is not there, and charges it to the group: 192 bytes each, three times the
+ * limit. */
 static int look_for_a_million_names(void *context)
 {
     (void)context;

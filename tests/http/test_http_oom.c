@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The server with the Nth allocation failing: it is there or it is not, and leaves nothing behind. And at critical, with no
- * room for another byte, it answers. */
+/* The server with the Nth allocation failing: it is there or it is not, and leaves nothing behind. And at critical,
+ * with no room for another byte, it answers. */
 #include "support/cmocka.h"
 #include "support/fault.h"
 

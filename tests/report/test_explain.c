@@ -58,8 +58,8 @@ static void a_level_is_explained(void **state)
         "the last 1.0 MiB 2 s ago; at this rate it will be full in 12 s (10 s to 5 min)");
 }
 
-/* Page cache that cannot be dropped, and a group that stands still, are no use: without a word of them the level, or a refusal
- * beside so much room, has no reason. */
+/* Page cache that cannot be dropped, and a group that stands still, are no use: without a word of them the level, or a
+ * refusal beside so much room, has no reason. */
 static void what_is_no_use_is_said(void **state)
 {
     (void)state;

@@ -250,7 +250,8 @@ static void a_file_of_the_second_version_is_read(void **state)
     assert_int_equal(findings.damaged + findings.unknown + findings.torn_bytes, 0);
 }
 
-/* Regression: a kill between the two renames of a turning file left FILE and FILE.1 as one, and everything counted twice. */
+/* Regression: a kill between the two renames of a turning file left FILE and FILE.1 as one, and everything counted
+ * twice. */
 static void a_kill_while_the_file_turns_counts_nothing_twice(void **state)
 {
     (void)state;

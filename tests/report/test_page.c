@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The data of pages: no more points than may be drawn, the least and the most of each stretch, times that only grow, holes
- * between processes, and strangers' texts. */
+/* The data of pages: no more points than may be drawn, the least and the most of each stretch, times that only grow,
+ * holes between processes, and strangers' texts. */
 #include "support/cmocka.h"
 
 #include "report/codec.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* An inline get reads the mark in front of a block that may be in two stacks, since two threads have put it in the same instant;
- * by then its region may be gone. Prevents: that get read addresses that nothing was mapped at. */
+/* An inline get reads the mark in front of a block that may be in two stacks, since two threads have put it in the same
+ * instant; by then its region may be gone. Prevents: that get read addresses that nothing was mapped at. */
 #include "support/cmocka.h"
 
 #include "store/region.h"
@@ -50,7 +50,8 @@ static void a_region_with_marks_in_its_head_is_unmapped(void **state)
     assert_null(hri_region_find(region));
 }
 
-/* Any order of making and freeing: no two regions meet, each is zero but for its head, and is found by its blocks. */
+/* Any order of making and freeing: no two regions meet, each is zero except for its head, and is found by its
+ * blocks. */
 static void addresses_never_meet(void **state)
 {
     (void)state;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What thresholds do to use and refusals: the table of docs/choosing-limits.md.
+/* The effect of thresholds on use and refusals: the table of docs/choosing-limits.md.
  *
  *     cage 64MiB 60 tuning [NAME=VALUE]...      NAME: warn_at … dwell_ms, request_bytes, plain, large_bytes
  *

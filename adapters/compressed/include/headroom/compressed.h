@@ -45,7 +45,7 @@ typedef struct hr_decoder hr_decoder;
  */
 HR_API bool hr_codec_is_known(hr_codec codec);
 
-/* Makes a decoder. What kind of input it has shows when it is read.
+/* Makes a decoder. The kind of input that it has shows when it is read.
  *
  * returns  0; -EINVAL, also without a reader; -ENOTSUP for a codec that was not built in; -ENOMEM, -EDQUOT
  * threads  any
@@ -62,8 +62,8 @@ HR_API void hr_decoder_free(hr_decoder *decoder);
 
 /* Reads what a decoder unpacks, once. It gives -EBADMSG where the input is damaged, ends too soon or has something else
  * behind it, -EFBIG for a window that is too large, -ENOTSUP for input of a codec that was not built in, -ENOMEM,
- * -EDQUOT, and what the reader says. What was unpacked before comes first, so the stream's offset is where the damage
- * is; it was not held against a checksum that stands behind it. Input of no bytes is none, and no error.
+ * -EDQUOT, and what the reader says. Bytes that were unpacked before come first, so the stream's offset is where the
+ * damage is; it was not held against a checksum that stands behind it. Input of no bytes is none, and no error.
  *
  * threads  any
  */

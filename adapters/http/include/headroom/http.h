@@ -18,7 +18,7 @@
  * localhost, an address, or the host that it listens on: so no web page can reach it by a name of its own that it makes
  * point here. A request of another origin is refused.
  *
- * What answers take is charged to a budget "http" from the start and touched: it answers at critical too. Two long
+ * Memory for answers is charged to a budget "http" from the start and touched: it answers at critical too. Two long
  * answers are sent at a time, to sixteen connections; further ones are 503 with Retry-After. After a fork the server is
  * the parent's alone: the child must not call hr_http_stop().
  */
