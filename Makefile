@@ -11,6 +11,7 @@
 #   make nightly                 the long tests, the fuzz targets, and the tests in the virtual machine
 #   make bench                   measure, and hold the figures against the goals
 #   make analysis                hold trends against known truth again, and renew the table in docs/analysis.md
+#   make docs                    the manual as a site, in build/site
 #   make install [PREFIX=/usr/local] [LIBDIR=lib] [DESTDIR=], make uninstall with the same words
 #   make dist                    a release tarball in build/, of what is committed
 #   make packages                Debian packages in build/packages, checked, installed into a copy of this system, and purged
@@ -37,7 +38,7 @@ endif
 cmake := $(as_owner) cmake
 
 .PHONY: release demo test test-asan test-tsan test-release survive test-vm fuzz nightly bench analysis programs
-.PHONY: install uninstall dist packages format clean
+.PHONY: docs install uninstall dist packages format clean
 
 release:
 	scripts/setup build
@@ -48,7 +49,8 @@ demo:
 	scripts/setup build demo
 	$(cmake) --preset release
 	$(cmake) --build --preset release --parallel $(JOBS) --target product
-	HEADROOM_BUILD_DIR="$(CURDIR)/build/release" TUNED="$(TUNED)" SEED="$(SEED)" bash examples/store/demo.sh
+	HEADROOM_BUILD_DIR="$(CURDIR)/build/release" HEADROOM_DEMO_PAGE="$(CURDIR)/build/demo.html" TUNED="$(TUNED)" SEED="$(SEED)" \
+	    bash examples/store/demo.sh
 
 test:
 	scripts/setup build demo test
@@ -109,6 +111,12 @@ analysis:
 programs: release
 	python3 tests/programs/run.py --build build/release --markdown docs/programs.md
 	python3 tests/programs/servers.py --build build/release
+
+# Pages and reference; a warning is an error.
+docs:
+	scripts/setup docs
+	$(as_owner) mkdocs build --strict --quiet
+	@echo "build/site/index.html"
 
 # The loader finds a new library only once ldconfig has seen it; a package does that when it is installed.
 install: release

@@ -4,11 +4,15 @@
 #define CLI_H
 
 #include <headroom/headroom.h>
+#include <argp.h>
 #include <stdio.h>
 
 /* Exit statuses; 0 is success. */
 #define EXIT_FAILED 1
 #define EXIT_USAGE 2
+
+/* The option -h, for every verb's argp. */
+extern const struct argp_child short_help_children[];
 
 /* Gets the verb and what follows it; gives an exit status. */
 typedef int verb_fn(int argc, char **argv);
@@ -17,6 +21,10 @@ verb_fn doctor;
 verb_fn limit;
 verb_fn report;
 verb_fn run;
+verb_fn top;
+
+/* The page of `headroom run --http`, where it was built. */
+extern const struct run_server run_http;
 
 /* The two forms of the doctor's report. Each gives 0, or a negative errno where it could not be made. */
 int doctor_print_text(const hr_survey *survey, const hr_survey_options *options, FILE *out);
@@ -32,7 +40,6 @@ int doctor_watch(const hr_survey_options *options, bool json);
 int limit_set(int pid, uint64_t limit_bytes);
 
 /* A process by its number, for an option --pid; says what is wrong through argp. */
-struct argp_state;
 int parse_pid(const char *text, struct argp_state *state);
 
 /* Says why there is no survey, as `command`. */

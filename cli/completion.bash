@@ -6,7 +6,9 @@ _headroom() {
     local -a processes
     COMPREPLY=()
     if [ "$COMP_CWORD" -eq 1 ]; then
-        words="doctor limit report run --help --usage --version"
+        words="doctor help limit report run top --help --usage --version"
+    elif [ "${COMP_WORDS[1]}" = help ]; then
+        words="doctor limit report run top"
     elif [ "${COMP_WORDS[1]}" = doctor ]; then
         case $before in
         --pid)
@@ -34,16 +36,24 @@ _headroom() {
             mapfile -t COMPREPLY < <(compgen -f -- "$word")
             return
         fi
-        words="--csv --json --help --usage --version"
+        words="--csv --html --json --output --help --usage --version"
+    elif [ "${COMP_WORDS[1]}" = top ]; then
+        case $before in
+        --sort) words="share use rate full level name pid" ;;
+        *) words="--filter --json --once --sort --help --usage --version" ;;
+        esac
     elif [ "${COMP_WORDS[1]}" = run ]; then
         case $before in
         --at) words="warning= degraded= critical=" ;;
-        --on-limit) words="term freeze abort" ;;
+        --on-limit) words="term freeze abort fail wait" ;;
         --pid)
             processes=(/proc/[0-9]*)
             words=${processes[*]#/proc/}
             ;;
-        *) words="--at --grace --limit --observe --on-limit --pid --quiet --report --summary-json --help --usage --version" ;;
+        *)
+            words="--at --grace --http --limit --observe --on-limit --pid --quiet --report --summary-json"
+            words+=" --help --usage --version"
+            ;;
         esac
         if [[ $before != --* && $word != -* ]] || [[ $before == --report || $before == --summary-json ]]; then
             mapfile -t COMPREPLY < <(compgen -c -f -- "$word")

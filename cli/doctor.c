@@ -104,7 +104,8 @@ void complain_of_survey(const char *command, const hr_survey_options *options, i
 
 int doctor(int argc, char **argv)
 {
-    static const struct argp argp = {.options = known, .parser = parse, .doc = description};
+    static const struct argp argp = {
+        .options = known, .parser = parse, .children = short_help_children, .doc = description};
     static char name[] = "headroom doctor"; /* argp calls the program by its first argument */
     struct options options = {0};
     argv[0] = name;

@@ -134,8 +134,11 @@ static int print(const hr_survey *survey, const struct options *options)
 
 int limit(int argc, char **argv)
 {
-    static const struct argp argp = {
-        .options = known, .parser = parse, .args_doc = "[--set SIZE PID]", .doc = description};
+    static const struct argp argp = {.options = known,
+                                     .parser = parse,
+                                     .children = short_help_children,
+                                     .args_doc = "[--set SIZE PID]",
+                                     .doc = description};
     static char name[] = "headroom limit"; /* argp calls the program by its first argument */
     struct options options = {.percent = 100, .unit_bytes = 1};
     argv[0] = name;

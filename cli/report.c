@@ -10,11 +10,14 @@
 enum key {
     JSON = 256,
     CSV,
+    HTML,
 };
 
 static const struct argp_option known[] = {
     {"json", JSON, NULL, 0, "one JSON object, with all samples; what is absent is null", 0},
     {"csv", CSV, NULL, 0, "a table of all samples for spreadsheets, a line each", 0},
+    {"html", HTML, NULL, 0, "one page with charts, for a browser: it needs no network and no other file", 0},
+    {"output", 'o', "PATH", 0, "write to this file instead of standard output", 0},
     {0},
 };
 
@@ -27,13 +30,18 @@ static const char description[] =
     "by a "
     "kill or damaged is passed over and said. Exit status: 0 if there is a report, 1 if not, 2 for a wrong option.";
 
+#define PATHS_MAX 4
+
 struct options {
-    const char *path;
+    const char *paths[PATHS_MAX];
+    size_t path_count;
     enum {
         AS_TEXT,
         AS_JSON,
-        AS_CSV
+        AS_CSV,
+        AS_HTML
     } form;
+    const char *output;
 };
 
 static error_t parse(int key, char *value, struct argp_state *state)
@@ -42,14 +50,25 @@ static error_t parse(int key, char *value, struct argp_state *state)
     switch (key) {
     case JSON:
     case CSV:
+    case HTML:
         if (options->form != AS_TEXT)
-            argp_error(state, "--json and --csv are two forms of the same: give one of them");
-        options->form = key == JSON ? AS_JSON : AS_CSV;
+            argp_error(state, "--json, --csv and --html are forms of the same: give one of them");
+        options->form = key == JSON ? AS_JSON : key == CSV ? AS_CSV : AS_HTML;
+        return 0;
+    case 'o':
+        options->output = value;
         return 0;
     case ARGP_KEY_ARG:
-        if (options->path)
-            argp_error(state, "'%s' is one file too many: a report is of one, and finds its older part itself", value);
-        options->path = value;
+        if (options->path_count == PATHS_MAX)
+            argp_error(state, "'%s' is one file too many: a page shows %d side by side at most", value, PATHS_MAX);
+        options->paths[options->path_count++] = value;
+        return 0;
+    case ARGP_KEY_END:
+        if (options->path_count > 1 && options->form != AS_HTML)
+            argp_error(state,
+                       "'%s' is one file too many: a report is of one, and finds its older part itself; --html shows "
+                       "several side by side",
+                       options->paths[1]);
         return 0;
     case ARGP_KEY_NO_ARGS:
         argp_error(state, "a file is missing: write for example 'headroom report /var/lib/shop/history'");
@@ -60,6 +79,23 @@ static error_t parse(int key, char *value, struct argp_state *state)
 }
 
 /* ── what is in it ──────────────────────────────────────────────────────────────────────────────────────────────── */
+
+/* The older `half` of the records is gone, and with it the beginnings there. */
+static void forget_begins(struct history *history, size_t half)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < history->begin_count; i++)
+        if (history->begins[i] >= half)
+            history->begins[kept++] = history->begins[i] - half;
+    history->begin_count = kept;
+}
+
+static void keep_begin(struct history *history)
+{
+    if (history->begin_count == SESSIONS_MAX)
+        memmove(history->begins, history->begins + 1, --history->begin_count * sizeof *history->begins);
+    history->begins[history->begin_count++] = history->count;
+}
 
 static int keep_record(struct history *history, const hr_record *record)
 {
@@ -77,6 +113,7 @@ static int keep_record(struct history *history, const hr_record *record)
         memmove(history->records, history->records + half, (history->count - half) * sizeof *history->records);
         history->count -= half;
         history->last_begin -= history->last_begin < half ? history->last_begin : half;
+        forget_begins(history, half);
         history->left_out += half;
     }
     history->records[history->count++] = *record;
@@ -89,6 +126,7 @@ static int keep(void *context, const hr_history_entry *entry)
     if (history->sessions == 0 || entry->session != history->session) {
         history->sessions++;
         history->last_begin = history->count;
+        keep_begin(history);
     }
     history->session = entry->session;
     if (!entry->is_event)
@@ -173,31 +211,59 @@ static void find_trend(struct history *history)
         count >= TREND_RECORDS_MIN && hr_trend_compute(history->records, count, limit_bytes, &history->trend) == 0;
 }
 
-int report(int argc, char **argv)
+/* Writes the report where it is to be, and says why it cannot. */
+static int write_to(const char *path, int (*print)(const struct history *, FILE *), const struct history *history)
 {
-    static const struct argp argp = {.options = known, .parser = parse, .args_doc = "FILE", .doc = description};
-    static char name[] = "headroom report"; /* argp calls the program by its first argument */
-    static struct history history;
-    static int (*const print[])(const struct history *, FILE *) = {report_print_text, report_print_json,
-                                                                   report_print_csv};
-    struct options options = {0};
-    argv[0] = name;
-    argp_parse(&argp, argc, argv, 0, NULL, &options);
-    history.path = options.path;
-    int error = hr_history_file_visit(options.path, keep, &history, &history.findings);
-    const hr_history_findings *findings = &history.findings;
+    FILE *out = path ? fopen(path, "we") : stdout;
+    int error = out ? print(history, out) : -errno;
+    if (path && out && (ferror(out) | fclose(out)) && !error)
+        error = errno ? -errno : -EIO;
+    if (error == -ENOTSUP)
+        fprintf(stderr,
+                "headroom report: --html: this headroom was built without npm, which bundles the page: install it "
+                "(Debian: apt-get install npm) and build again\n");
+    else if (error)
+        fprintf(stderr, "headroom report: %s%s%s could not be written: %s\n", path ? "'" : "",
+                path ? path : "the report", path ? "'" : "", strerror(-error));
+    return error;
+}
+
+/* Reads a file. Gives 0, or a negative errno that is said. */
+static int read_history(struct history *history, const char *path)
+{
+    history->path = path;
+    int error = hr_history_file_visit(path, keep, history, &history->findings);
+    const hr_history_findings *findings = &history->findings;
     if (!error && findings->entries + findings->damaged + findings->unknown == 0)
         error = -ENODATA; /* a head and nothing behind it */
     if (error) {
-        complain(options.path, error);
-        free(history.records);
-        return EXIT_FAILED;
+        complain(path, error);
+        return error;
     }
-    warn(&history);
-    find_trend(&history);
-    error = print[options.form](&history, stdout);
-    free(history.records);
-    if (error)
-        fprintf(stderr, "headroom report: the report could not be made: %s\n", strerror(-error));
+    warn(history);
+    find_trend(history);
+    return 0;
+}
+
+int report(int argc, char **argv)
+{
+    static const struct argp argp = {
+        .options = known, .parser = parse, .children = short_help_children, .args_doc = "FILE...", .doc = description};
+    static char name[] = "headroom report"; /* argp calls the program by its first argument */
+    static struct history histories[PATHS_MAX];
+    static int (*const print[])(const struct history *, FILE *) = {report_print_text, report_print_json,
+                                                                   report_print_csv, report_print_html};
+    struct options options = {0};
+    argv[0] = name;
+    argp_parse(&argp, argc, argv, 0, NULL, &options);
+    int error = 0;
+    for (size_t i = 0; i < options.path_count && !error; i++) {
+        error = read_history(&histories[i], options.paths[i]);
+        histories[i].next = i + 1 < options.path_count ? &histories[i + 1] : NULL;
+    }
+    if (!error)
+        error = write_to(options.output, print[options.form], &histories[0]);
+    for (size_t i = 0; i < options.path_count; i++)
+        free(histories[i].records);
     return error ? EXIT_FAILED : 0;
 }

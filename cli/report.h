@@ -10,8 +10,10 @@
 /* The newest that are kept of a file; more are counted and left out. */
 #define RECORDS_MAX 1000000
 #define EVENTS_MAX 1000
+#define SESSIONS_MAX 256
 
 struct history {
+    struct history *next; /* another file, beside it on a page */
     const char *path;
     hr_history_findings findings;
     hr_record *records;
@@ -20,8 +22,10 @@ struct history {
     hr_event events[EVENTS_MAX];
     uint64_t event_count; /* so far: the newest EVENTS_MAX are there */
     uint64_t sessions;
-    int64_t session;   /* the last */
-    size_t last_begin; /* its first record */
+    int64_t session;             /* the last */
+    size_t last_begin;           /* its first record */
+    size_t begins[SESSIONS_MAX]; /* the same of the last ones, oldest first */
+    size_t begin_count;
     hr_trend trend;
     bool has_trend;
     bool trend_is_earlier; /* of the processes before the last one, which has too few samples */
@@ -42,5 +46,6 @@ const char *write_date(int64_t wall_ns, char text[DATE_BYTES]);
 int report_print_text(const struct history *history, FILE *out);
 int report_print_json(const struct history *history, FILE *out);
 int report_print_csv(const struct history *history, FILE *out);
+int report_print_html(const struct history *history, FILE *out);
 
 #endif

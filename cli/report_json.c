@@ -88,6 +88,12 @@ static void put_event(const hr_event *event, FILE *out)
         fprintf(out, ", \"refused_by_limit\": %" PRIu64 ", \"refused_by_level\": %" PRIu64 ", \"span_ns\": %" PRId64,
                 event->refused_by_limit, event->refused_by_level, event->span_ns);
     }
+    if (event->kind == HR_EVENT_ACTION) {
+        fputs(", \"action\": ", out);
+        put_name(event->budget, out);
+    }
+    if (event->kind == HR_EVENT_KERNEL_KILL)
+        fprintf(out, ", \"kills\": %" PRIu64, event->kills);
     fputc('}', out);
 }
 

@@ -168,6 +168,19 @@ static void put_spell(const hr_event *event, FILE *out)
     fprintf(out, " within %.0f s\n", (double)event->span_ns / 1e9);
 }
 
+/* What `headroom run` did, or the kernel. */
+static void put_deed(const hr_event *event, FILE *out)
+{
+    if (event->kind == HR_EVENT_KERNEL_KILL) {
+        fprintf(out, "the kernel had killed %llu by then\n", (unsigned long long)event->kills);
+        return;
+    }
+    fputs("headroom run: ", out);
+    for (const char *at = event->budget; *at; at++)
+        fputc(iscntrl((unsigned char)*at) ? '?' : *at, out);
+    fputc('\n', out);
+}
+
 static void put_events(const struct history *history, FILE *out)
 {
     size_t count = events_kept(history), first = count > EVENTS_SHOWN ? count - EVENTS_SHOWN : 0;
@@ -183,6 +196,8 @@ static void put_events(const struct history *history, FILE *out)
             put_level(event, out);
         else if (event->kind == HR_EVENT_REFUSALS || event->kind == HR_EVENT_WOULD_REFUSE)
             put_spell(event, out);
+        else if (event->kind == HR_EVENT_ACTION || event->kind == HR_EVENT_KERNEL_KILL)
+            put_deed(event, out);
         else if (event->kind == HR_EVENT_WOULD_RELIEVE)
             fprintf(out, "relief would have been asked for %s\n",
                     hr_size_format(event->freed_bytes, size, sizeof size));

@@ -19,6 +19,7 @@ enum key {
     REPORT,
     QUIET,
     SUMMARY,
+    HTTP,
 };
 
 static const struct argp_option known[] = {
@@ -30,7 +31,10 @@ static const struct argp_option known[] = {
      "at each rise to LEVEL (warning, degraded, critical, a size or a per cent) do ACTION: "
      "signal:NAME, exec:COMMAND, purge, freeze or log; may be repeated",
      0},
-    {"on-limit", ON_LIMIT, "HOW", 0, "at the limit itself: term (the default), freeze or abort", 0},
+    {"on-limit", ON_LIMIT, "HOW", 0,
+     "at the limit itself: term (the default), freeze or abort; or, by headroom's malloc in the command: fail (a "
+     "request for memory gets NULL) or wait (for memory that comes back, as long as --grace)",
+     0},
     {"grace", GRACE, "TIME", 0,
      "after TERM, INT, QUIT or ABRT, all is killed that has not ended in this time (10 s; 0: "
      "at once)",
@@ -38,6 +42,11 @@ static const struct argp_option known[] = {
     {"observe", OBSERVE, NULL, 0, "look and tell what would be done, and do nothing", 0},
     {"pid", PID, "PID", 0, "watch a process that runs already, and what it starts, instead of a command", 0},
     {"report", REPORT, "FILE", 0, "keep a history file, for 'headroom report FILE'", 0},
+    {"http", HTTP, "HOST:PORT", 0,
+     "serve a live page, metrics and health there, such as 127.0.0.1:9464; elsewhere than on loopback only with a "
+     "token in "
+     "HEADROOM_HTTP_TOKEN",
+     0},
     {"summary-json", SUMMARY, "FILE", 0, "write the summary as one JSON object", 0},
     {"quiet", QUIET, NULL, 0, "no status line and no summary on standard error", 0},
     {0},
@@ -72,20 +81,13 @@ static void parse_at(const char *text, run_options *options, struct argp_state *
 
 static void parse_on_limit(const char *text, run_options *options, struct argp_state *state)
 {
-    static const char *const words[] = {
-        [RUN_LIMIT_TERM] = "term", [RUN_LIMIT_FREEZE] = "freeze", [RUN_LIMIT_ABORT] = "abort"};
-    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
-        if (strcmp(text, words[i]) == 0) {
+    for (int i = 0; run_on_limit_text((run_on_limit)i); i++) {
+        if (strcmp(text, run_on_limit_text((run_on_limit)i)) == 0) {
             options->on_limit = (run_on_limit)i;
             return;
         }
     }
-    if (strcmp(text, "fail") == 0 || strcmp(text, "wait") == 0)
-        argp_error(state,
-                   "--on-limit %s needs headroom's malloc inside of the command, which this version does not have: "
-                   "there are term, freeze and abort",
-                   text);
-    argp_error(state, "--on-limit '%s' is not known: there are term, freeze and abort", text);
+    argp_error(state, "--on-limit '%s' is not known: there are term, freeze, abort, fail and wait", text);
 }
 
 /* Without a word of what is to be done there is a default. */
@@ -95,6 +97,12 @@ static void complete(run_options *options, bool has_on_limit, struct argp_state 
         argp_error(state, "--pid watches a process that runs already: there is no command beside it");
     if (!options->pid && !options->command)
         argp_error(state, "a command is missing: write for example 'headroom run -- ./server'");
+    bool by_heap = options->on_limit == RUN_LIMIT_FAIL || options->on_limit == RUN_LIMIT_WAIT;
+    if (by_heap && (options->pid || options->observe))
+        argp_error(state,
+                   "--on-limit %s is done in the command from its start: it goes with a command, and without "
+                   "--pid and --observe",
+                   run_on_limit_text(options->on_limit));
     if (options->trigger_count == 0 && !has_on_limit)
         parse_at("critical=signal:TERM", options, state);
 }
@@ -132,6 +140,15 @@ static error_t parse(int key, char *value, struct argp_state *state)
     case REPORT:
         options->report = value;
         return 0;
+    case HTTP:
+#ifndef HEADROOM_HAS_HTTP
+        argp_error(state, "--http: this headroom was built without libmicrohttpd: install it (Debian: apt-get install "
+                          "libmicrohttpd-dev) and build again");
+#else
+        options->server = &run_http;
+#endif
+        options->http = value;
+        return 0;
     case QUIET:
         options->quiet = true;
         return 0;
@@ -152,8 +169,11 @@ static error_t parse(int key, char *value, struct argp_state *state)
 
 int run(int argc, char **argv)
 {
-    static const struct argp argp = {
-        .options = known, .parser = parse, .args_doc = "[--] COMMAND [ARG...]\n--pid PID", .doc = description};
+    static const struct argp argp = {.options = known,
+                                     .parser = parse,
+                                     .children = short_help_children,
+                                     .args_doc = "[--] COMMAND [ARG...]\n--pid PID",
+                                     .doc = description};
     static char name[] = "headroom run"; /* argp calls the program by its first argument */
     static struct line line = {.options.grace_ns = INT64_C(10000000000)};
     argv[0] = name;

@@ -42,27 +42,66 @@ foreach(section RANGE 1 8)
     endif()
 endforeach()
 
+# The pages of section 3 are made from the comments of the headers.
+find_package(Python3 QUIET COMPONENTS Interpreter)
+if(Python3_FOUND)
+    file(GLOB reference_headers CONFIGURE_DEPENDS include/headroom/*.h adapters/*/include/headroom/*.h)
+    list(FILTER reference_headers EXCLUDE REGEX "/(headroom|pool_inline)\\.h$")
+    set(reference_dir ${PROJECT_BINARY_DIR}/man3)
+    string(TIMESTAMP reference_date "%Y-%m-%d" UTC)
+    add_custom_command(OUTPUT ${reference_dir}/made
+        COMMAND ${CMAKE_COMMAND} -E rm -rf ${reference_dir}
+        COMMAND ${Python3_EXECUTABLE} ${PROJECT_SOURCE_DIR}/scripts/reference --man ${reference_dir}
+            --date ${reference_date} ${reference_headers}
+        COMMAND ${CMAKE_COMMAND} -E touch ${reference_dir}/made
+        DEPENDS ${reference_headers} scripts/reference
+        COMMENT "Making the man pages of section 3" VERBATIM)
+    add_custom_target(headroom-man ALL DEPENDS ${reference_dir}/made)
+    install(DIRECTORY ${reference_dir}/ DESTINATION ${CMAKE_INSTALL_MANDIR}/man3 FILES_MATCHING PATTERN "*.3")
+else()
+    headroom_left_out("the man pages of section 3" python3)
+endif()
+
 if(TARGET headroom_compressed)
     install(TARGETS headroom_compressed EXPORT headroom-targets LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
     install(DIRECTORY adapters/compressed/include/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.h")
     configure_file(cmake/headroom-compressed.pc.in headroom-compressed.pc @ONLY)
     install(FILES ${CMAKE_CURRENT_BINARY_DIR}/headroom-compressed.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 endif()
+if(TARGET headroom_http)
+    install(TARGETS headroom_http EXPORT headroom-targets LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+    install(DIRECTORY adapters/http/include/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.h")
+    configure_file(cmake/headroom-http.pc.in headroom-http.pc @ONLY)
+    install(FILES ${CMAKE_CURRENT_BINARY_DIR}/headroom-http.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+endif()
+# Programs load it and do not link it: so it has no link name, no headers and no pkg-config file.
+if(TARGET headroom_malloc)
+    install(TARGETS headroom_malloc LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} NAMELINK_SKIP)
+endif()
 # The licence, and what the man pages point at.
 file(GLOB documents CONFIGURE_DEPENDS docs/*.md)
 install(FILES LICENSE README.md CHANGELOG.md ${documents} DESTINATION ${CMAKE_INSTALL_DOCDIR})
+install(DIRECTORY docs/strategies DESTINATION ${CMAKE_INSTALL_DOCDIR} FILES_MATCHING PATTERN "*.md")
 file(GLOB example_sources CONFIGURE_DEPENDS examples/*.c examples/*.cpp)
 install(FILES ${example_sources} DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples)
 install(DIRECTORY examples/store/ DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples/store
     FILES_MATCHING PATTERN "*.c" PATTERN "*.h" PATTERN "CMakeLists.txt" PATTERN "*.md")
 # The schema of reports, and alerts for Prometheus.
-install(FILES schemas/report.schema.json integrations/prometheus/alerts.yml
+install(FILES schemas/report.schema.json integrations/prometheus/alerts.yml integrations/grafana/headroom.json
     DESTINATION ${CMAKE_INSTALL_DATADIR}/headroom)
 
 # The command, and what a shell needs to complete its words.
 if(TARGET headroom-command)
     install(TARGETS headroom-command RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
     install(FILES cli/completion.bash DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions RENAME headroom)
+    install(FILES cli/completion.fish DESTINATION ${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d
+        RENAME headroom.fish)
+    # Debian's zsh looks for those of packages beside those of the administrator.
+    set(zsh_dir site-functions)
+    if(CMAKE_INSTALL_PREFIX STREQUAL "/usr")
+        set(zsh_dir vendor-completions)
+    endif()
+    install(FILES cli/completion.zsh DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/${zsh_dir} RENAME _headroom)
 endif()
 
 # The object store of examples/store is of use by itself.

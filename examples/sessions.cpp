@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Sessions in C++: each has a budget, its containers charge it, and a session that asks for too much is refused alone. */
+/* Sessions in C++: each has a budget, and its containers charge it.
+ *
+ * A session that asks for too much is refused alone: its containers throw std::bad_alloc, which it turns into an
+ * answer. Destructors give everything back, by whatever path a session ends. */
 #include <headroom/headroom.hpp>
 
 #include <cstdio>

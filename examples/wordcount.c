@@ -3,9 +3,9 @@
  *
  *     wordcount [--workers N] [--naive] [FILE]     "-" is the standard input; without FILE it counts itself
  *
- * The counting of a chunk is on_work: it runs on several threads at once. What depends on the chunk before, whether a word
- * goes on, is on_chunk: in order, one at a time. --naive does what many programs do, and reads the file whole: under a
- * memory limit it is killed.
+ * The counting of a chunk is on_work: it runs on several threads at once. Whether a word goes on depends on the chunk
+ * before, so that is on_chunk: in order, one at a time. --naive does what many programs do, and reads the file whole:
+ * under a memory limit it is killed.
  */
 #include <headroom/headroom.h>
 #include <ctype.h>

@@ -38,6 +38,8 @@ static _Noreturn void become(const run_supervisor *run, int failure_fd, int pare
     if (error)
         fail(failure_fd, false, error);
     sigprocmask(SIG_SETMASK, &run->inherited_mask, NULL);
+    if (run->heap.page)
+        run_heap_export(&run->heap);
     execvp(run->options.command[0], run->options.command);
     fail(failure_fd, true, errno);
 }

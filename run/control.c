@@ -66,15 +66,16 @@ static void set_limit(run_supervisor *run, uint64_t bytes, char *answer, size_t 
     char now[16], use[16];
     hr_size_format(bytes, now, sizeof now);
     hr_size_format(run->use.use_bytes, use, sizeof use);
-    int error = bytes <= run->use.use_bytes ? -EBUSY : run_wall_set(&run->wall, bytes);
+    int error = bytes <= run->use.use_bytes ? -EBUSY : run_wall_set(&run->wall, run_wall_bytes(run, bytes));
     if (error) {
         snprintf(answer, size, "no the limit of %s (%d) stays: %s is used, and %s is asked for: %s\n", run->name,
                  run->pid, use, now, strerror(-error));
         return;
     }
     run->use.limit_bytes = bytes;
-    if (run->wall.ceiling_bytes < bytes)
-        run->wall.ceiling_bytes = bytes;
+    run_heap_set_limit(&run->heap, bytes);
+    if (run->wall.ceiling_bytes < run_wall_bytes(run, bytes))
+        run->wall.ceiling_bytes = run_wall_bytes(run, bytes);
     snprintf(run->limit_source, sizeof run->limit_source, "headroom limit --set");
     run_note_action(run, "limit --set", now);
     run_tell(run, "the limit of %s (%d) is %s now", run->name, run->pid, now);

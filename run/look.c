@@ -91,7 +91,10 @@ static void follow_kills(run_supervisor *run)
     uint64_t kills = run_wall_kills(&run->wall);
     if (kills > run->kills)
         run_tell(run, "the kernel has killed a process of %s (%d): %s", run->name, run->pid, run_use_text(run, text));
-    run->kills = kills > run->kills ? kills : run->kills;
+    if (kills > run->kills) {
+        run->kills = kills;
+        run_record_kills(run);
+    }
 }
 
 void run_look(run_supervisor *run)

@@ -5,6 +5,7 @@
 #ifndef RUN_RUN_H
 #define RUN_RUN_H
 
+#include "serve.h"
 #include "trigger.h"
 
 #define RUN_TRIGGERS_MAX 32
@@ -19,6 +20,8 @@ typedef enum run_on_limit {
     RUN_LIMIT_TERM,   /* SIGTERM, and SIGKILL after the grace */
     RUN_LIMIT_FREEZE, /* stopped with all it holds, until the limit is raised */
     RUN_LIMIT_ABORT,  /* SIGABRT, and SIGKILL after the grace */
+    RUN_LIMIT_FAIL,   /* headroom's malloc in the command gives NULL */
+    RUN_LIMIT_WAIT,   /* it waits for memory that comes back, for the grace at the most */
 } run_on_limit;
 
 typedef struct run_options {
@@ -30,14 +33,19 @@ typedef struct run_options {
     int64_t grace_ns;
     bool observe; /* look and tell, and do nothing */
     bool quiet;
-    int pid;             /* watch this one, which runs already; 0: `command` */
-    const char *report;  /* a history file; NULL: none */
-    const char *summary; /* a file for the summary as JSON; NULL: none */
-    char **command;      /* ends with NULL */
+    int pid;                  /* watch this one, which runs already; 0: `command` */
+    const char *report;       /* a history file; NULL: none */
+    const char *summary;      /* a file for the summary as JSON; NULL: none */
+    const char *http;         /* where the page is served; NULL: nowhere */
+    const run_server *server; /* serves it */
+    char **command;           /* ends with NULL */
 } run_options;
 
 /* Runs and watches. Gives the exit status. */
 int run_supervise(const run_options *options);
+
+/* "term", "freeze" …; NULL beyond the last. */
+const char *run_on_limit_text(run_on_limit on_limit);
 
 /* Sets the limit of a running supervisor, which is `pid` or watches it: writes its answer, a sentence. Gives 0; -ESRCH if
  * nobody watches `pid`; -EPERM if that is somebody else's; -ERANGE if the limit was refused; another negative errno. */

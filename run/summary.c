@@ -67,6 +67,23 @@ static void add_notes(const run_supervisor *run, json_t *levels, json_t *actions
     }
 }
 
+static json_int_t refusals(const run_supervisor *run)
+{
+    return run->heap.page ? (json_int_t)atomic_load(&run->heap.page->refusals) : 0;
+}
+
+/* What the heap's page says, beside what the watch has seen. */
+static json_t *heap_figures(const run_supervisor *run)
+{
+    const hri_malloc_page *page = run->heap.page;
+    if (!page)
+        return json_null();
+    return json_pack("{s:I, s:I, s:I, s:I, s:I}", "programs", (json_int_t)run->heap.entered, "charged_bytes",
+                     (json_int_t)atomic_load(&page->used_bytes), "charged_peak_bytes",
+                     (json_int_t)atomic_load(&page->peak_bytes), "waits", (json_int_t)atomic_load(&page->waits),
+                     "foreign_blocks", (json_int_t)atomic_load(&page->foreign));
+}
+
 static json_t *build(const run_supervisor *run, int status)
 {
     json_t *levels = json_array(), *actions = json_array(), *command = json_array();
@@ -74,10 +91,11 @@ static json_t *build(const run_supervisor *run, int status)
         json_array_append_new(command, json_string(*word) ?: json_string("?"));
     add_notes(run, levels, actions);
     uint64_t left_out = run->note_count > RUN_NOTES_MAX ? run->note_count - RUN_NOTES_MAX : 0;
-    return json_pack("{s:o, s:i, s:o, s:s, s:o, s:i, s:o, s:o, s:I, s:I, s:b, s:i, s:s, s:s, s:f}", "command", command,
-                     "pid", run->pid, "limit_bytes", bytes_of(run->use.limit_bytes), "limit_source", run->limit_source,
-                     "peak_bytes", bytes_of(peak(run)), "refusals", 0, "levels", levels, "actions", actions, "left_out",
-                     (json_int_t)left_out, "kernel_kills", (json_int_t)run->kills, "heap", 0, "exit_status", status,
+    return json_pack("{s:o, s:i, s:o, s:s, s:o, s:I, s:o, s:o, s:I, s:I, s:b, s:o, s:i, s:s, s:s, s:f}", "command",
+                     command, "pid", run->pid, "limit_bytes", bytes_of(run->use.limit_bytes), "limit_source",
+                     run->limit_source, "peak_bytes", bytes_of(peak(run)), "refusals", refusals(run), "levels", levels,
+                     "actions", actions, "left_out", (json_int_t)left_out, "kernel_kills", (json_int_t)run->kills,
+                     "heap", run->heap.entered > 0, "heap_figures", heap_figures(run), "exit_status", status,
                      "ended_by", ended_by(run), "wall", run->wall.why, "time_s",
                      seconds_of(run_now_ns() - run->begin_ns));
 }
@@ -112,4 +130,10 @@ void run_summary_print(run_supervisor *run, int status)
              run->name, run->pid, status, seconds_of(run_now_ns() - run->begin_ns), ended_by(run), most, limit,
              run->limit_source, actions, actions == 1 ? "" : "s", run->kills);
     run_tell(run, "wall: %s", run->wall.why);
+    if (run->heap.page && run->heap.entered == 0)
+        run_tell(run, "headroom's malloc was in no program of it: the watch held the limit alone");
+    else if (run->heap.page)
+        run_tell(run, "heap: %" PRIu64 " program%s, %" PRIu64 " request%s refused, %" PRIu64 " waited",
+                 run->heap.entered, run->heap.entered == 1 ? "" : "s", (uint64_t)refusals(run),
+                 refusals(run) == 1 ? "" : "s", (uint64_t)atomic_load(&run->heap.page->waits));
 }

@@ -2,6 +2,8 @@
 /* The loop. One look serves all of it; how long it waits for the next one is decided by what is left. */
 #include "supervisor.h"
 
+#include "image.h"
+
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -68,10 +70,50 @@ static uint64_t at_most(uint64_t a, uint64_t b)
  * eighth of the limit or 16 MiB at the most. */
 static void place_wall(run_supervisor *run)
 {
-    uint64_t limit = run->use.limit_bytes, room = room_around(run);
+    uint64_t limit = run_wall_bytes(run, run->use.limit_bytes), room = room_around(run);
     uint64_t more = limit / 8 > UINT64_C(16) << 20 ? limit / 8 : UINT64_C(16) << 20;
     uint64_t wall = at_most(limit, room - room / 200);
     run_wall_make(&run->wall, run->around, wall, at_most(limit + more, room));
+}
+
+/* ── the heap ───────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+/* A limit that the heap holds counts what programs allocate. Their code's own data, stacks and page tables come on top:
+ * the watch and the wall stand behind it by an eighth and 16 MiB. */
+uint64_t run_wall_bytes(const run_supervisor *run, uint64_t limit)
+{
+    return run->heap.page ? limit + limit / 8 + (UINT64_C(16) << 20) : limit;
+}
+
+/* Has the heap hold the limit, if the command can have it. Where it cannot, the watch holds it alone, by SIGTERM. Gives
+ * 0 or an exit status. */
+static int open_heap(run_supervisor *run)
+{
+    run_options *options = &run->options;
+    char why[RUN_IMAGE_TEXT_BYTES];
+    run->limit_share = 1;
+    if (options->on_limit != RUN_LIMIT_FAIL && options->on_limit != RUN_LIMIT_WAIT)
+        return 0;
+    if (!run_heap_find(&run->heap, why, sizeof why)) {
+        run_tell(run, "--on-limit %s: %s", run_on_limit_text(options->on_limit), why);
+        return RUN_EXIT_FAILED;
+    }
+    if (!run_image_can_enter(options->command[0], why)) {
+        run_tell(run, "%s; the watch holds it alone, by SIGTERM at the limit", why);
+        options->on_limit = RUN_LIMIT_TERM;
+        return 0;
+    }
+    int error =
+        run_heap_open(&run->heap, run->use.limit_bytes,
+                      options->on_limit == RUN_LIMIT_WAIT ? HRI_MALLOC_WAIT : HRI_MALLOC_FAIL, options->grace_ns);
+    if (error) {
+        run_tell(run, "--on-limit %s: the shared page cannot be made: %s", run_on_limit_text(options->on_limit),
+                 strerror(-error));
+        return RUN_EXIT_FAILED;
+    }
+    double limit = (double)run->use.limit_bytes;
+    run->limit_share = (double)run_wall_bytes(run, run->use.limit_bytes) / limit;
+    return 0;
 }
 
 /* ── signals ────────────────────────────────────────────────────────────────────────────────────────────────────── */
@@ -151,6 +193,7 @@ static void wait_for_something(run_supervisor *run)
         {.fd = run->signal_fd, .events = POLLIN},
         {.fd = run->control_fd, .events = POLLIN},
         {.fd = run->pid_fd, .events = POLLIN},
+        {.fd = run->heap.page ? run->heap.epoll_fd : -1, .events = POLLIN},
         {.fd = run->frozen ? -1 : run->wall.event_fd, .events = run->wall.kind == RUN_WALL_V1 ? POLLIN : POLLPRI},
     };
     int64_t pause = pause_ns(run, run_now_ns());
@@ -163,8 +206,10 @@ static void wait_for_something(run_supervisor *run)
         run_control_answer(run);
     if (files[2].revents)
         run->has_ended = true;
+    if (files[3].revents)
+        run_heap_serve(&run->heap);
     uint64_t count;
-    if (files[3].revents) {
+    if (files[4].revents) {
         run->woken = true;
         if (run->wall.kind == RUN_WALL_V1 && read(run->wall.event_fd, &count, sizeof count) < 0)
             run->woken = false;
@@ -175,8 +220,10 @@ static void watch(run_supervisor *run)
 {
     while (!run->has_ended && !run->has_left) {
         run_look(run);
+        run_heap_tidy(&run->heap, run->looked_ns);
         run_decide(run);
         run_record(run);
+        run_say_status(run);
         run_line_show(run);
         wait_for_something(run);
     }
@@ -264,12 +311,26 @@ static int open_all(run_supervisor *run)
         run_tell(run, "signals cannot be taken: %s", strerror(-error));
         return RUN_EXIT_FAILED;
     }
+    /* Its thread takes no signals: they are blocked by now. */
+    if (run->options.http) {
+        error = run_serve_new(run->name, run->options.command, &run->serve);
+        if (error)
+            run_tell(run, "--http: %s", strerror(-error));
+        else
+            run->server = run->options.server->start(run->options.http, run->serve);
+        if (!run->server)
+            return RUN_EXIT_FAILED;
+    }
     return 0;
 }
 
 static void close_all(run_supervisor *run)
 {
     run_wall_remove(&run->wall);
+    if (run->server)
+        run->options.server->stop(run->server);
+    run_serve_free(run->serve);
+    hr_status_page_free(run->status_page);
     hr_history_writer_free(run->history);
     hr_survey_free(run->around);
     hr_survey_free(run->inside);
@@ -291,7 +352,12 @@ static int supervise(run_supervisor *run)
     int status = open_all(run);
     if (status)
         return status;
+    status = open_heap(run);
+    if (status)
+        return status;
     build_wall(run);
+    if (run->wall.kind == RUN_WALL_NONE && run->around->cgroup_folder)
+        run->kills_before = run_group_kills((unsigned)run->around->cgroup_version, run->around->cgroup_folder);
     run->begin_ns = run_now_ns();
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     status = begin(run);
@@ -305,10 +371,14 @@ static int supervise(run_supervisor *run)
     if (status)
         return status;
     run->control_fd = run_control_open(run);
+    run_record_kills(run); /* none yet: that they are seen at all */
+    if (hr_status_page_new(run->pid, &run->status_page) != 0)
+        run->status_page = NULL; /* it has a guard that says more itself, or there is no /dev/shm */
     watch(run);
     if ((run->asked || run->killed) && !run->options.pid)
         end_rest(run);
     run->kills = run_wall_kills(&run->wall);
+    run_record_kills(run);
     run_thaw(run, "its watcher leaves");
     wait_for_actions(run);
     if (run->options.pid)
@@ -334,6 +404,8 @@ int run_supervise(const run_options *options)
     int status = supervise(&run);
     if (run.inside)
         run_summary_print(&run, status);
+    if (run.heap.page)
+        run_heap_close(&run.heap);
     close_all(&run);
     return status;
 }

@@ -11,11 +11,13 @@
 #ifndef RUN_SUPERVISOR_H
 #define RUN_SUPERVISOR_H
 
+#include "heap.h"
 #include "run.h"
 #include "tree.h"
 #include "wall.h"
 
 #include <headroom/report.h>
+#include <headroom/status.h>
 #include <headroom/survey.h>
 
 #include <signal.h>
@@ -44,9 +46,14 @@ typedef struct run_supervisor {
     hr_survey *inside; /* where the command is */
     char limit_source[160];
     run_wall wall;
+    run_heap heap;      /* without a page unless the command has headroom's malloc */
+    double limit_share; /* use of the limit at which the watch steps in: above 1 where the heap holds it */
     run_tree tree;
     hr_history_writer *history;
-    int64_t recorded_ns;
+    run_serve *serve; /* NULL: there is no page */
+    void *server;
+    hr_status_page *status_page; /* for headroom top; NULL: it cannot be said */
+    int64_t recorded_ns, said_ns;
 
     /* The last look. */
     run_use use;
@@ -57,7 +64,8 @@ typedef struct run_supervisor {
     double rate; /* bytes a second, signed */
     uint64_t rate_bytes;
     int64_t rate_ns;
-    uint64_t kills; /* by the kernel, behind the wall */
+    uint64_t kills;        /* by the kernel, behind the wall */
+    uint64_t kills_before; /* without a wall: in the command's group, before it began */
 
     /* What is being done. */
     bool woken;         /* by the wall */
@@ -90,6 +98,9 @@ bool run_child_reap(run_supervisor *run); /* takes what has ended or stopped */
 int run_child_exit_status(const run_supervisor *run);
 int run_spawn(run_supervisor *run, const char *command); /* an action's; 0 or a negative errno */
 
+/* supervisor.c */
+uint64_t run_wall_bytes(const run_supervisor *run, uint64_t limit); /* where the wall stands for a limit */
+
 /* look.c */
 int run_look_open(run_supervisor *run);
 void run_look(run_supervisor *run);
@@ -110,6 +121,8 @@ void run_line_clear(run_supervisor *run);
 const char *run_use_text(const run_supervisor *run, char text[RUN_TEXT_BYTES]); /* "93.1 MiB of 98.0 MiB (95.0 %) …" */
 void run_record(run_supervisor *run);
 void run_record_level(run_supervisor *run, hr_level from, hr_level to);
+void run_record_kills(run_supervisor *run);
+void run_say_status(run_supervisor *run);
 
 /* summary.c */
 void run_summary_print(run_supervisor *run, int status);

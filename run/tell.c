@@ -56,6 +56,18 @@ const char *run_use_text(const run_supervisor *run, char text[RUN_TEXT_BYTES])
     return text;
 }
 
+static void record_action(run_supervisor *run, const char *trigger, const char *action);
+
+const char *run_on_limit_text(run_on_limit on_limit)
+{
+    static const char *const words[] = {[RUN_LIMIT_TERM] = "term",
+                                        [RUN_LIMIT_FREEZE] = "freeze",
+                                        [RUN_LIMIT_ABORT] = "abort",
+                                        [RUN_LIMIT_FAIL] = "fail",
+                                        [RUN_LIMIT_WAIT] = "wait"};
+    return (size_t)on_limit < sizeof words / sizeof *words ? words[on_limit] : NULL;
+}
+
 /* ── notes ──────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
 static void note(run_supervisor *run, const run_note *what)
@@ -76,6 +88,7 @@ void run_note_action(run_supervisor *run, const char *trigger, const char *actio
     snprintf(new.trigger, sizeof new.trigger, "%s", trigger);
     snprintf(new.action, sizeof new.action, "%s", action);
     note(run, &new);
+    record_action(run, trigger, action);
 }
 
 void run_note_level(run_supervisor *run, hr_level from, hr_level to)
@@ -125,10 +138,18 @@ void run_line_clear(run_supervisor *run)
 
 /* ── the history file ───────────────────────────────────────────────────────────────────────────────────────────── */
 
+/* A short run has a history too: its first ten seconds are recorded a hundred times a second, its first minute ten times. */
+static int64_t record_pause_ns(const run_supervisor *run)
+{
+    int64_t age_ns = run->looked_ns - run->begin_ns;
+    return age_ns < 10 * RUN_SECOND_NS ? RECORD_NS / 100 : age_ns < 60 * RUN_SECOND_NS ? RECORD_NS / 10 : RECORD_NS;
+}
+
 /* The tree's memory is what is live; nothing else is known of it. */
 void run_record(run_supervisor *run)
 {
-    if (!run->history || (run->recorded_ns && run->looked_ns - run->recorded_ns < RECORD_NS))
+    if ((!run->history && !run->serve) ||
+        (run->recorded_ns && run->looked_ns - run->recorded_ns < record_pause_ns(run)))
         return;
     run->recorded_ns = run->looked_ns;
     hr_history_entry entry = {.record = {
@@ -143,22 +164,74 @@ void run_record(run_supervisor *run)
                                   .cgroup_cache_bytes = run->inside->cgroup_cache_bytes,
                                   .level = run->level,
                                   .limit_bytes = run->use.limit_bytes,
+                                  .refusals = HR_NONE,
+                                  .refusals_degraded = HR_NONE,
+                                  .refusals_critical = HR_NONE,
                               }};
-    hr_history_writer_add(run->history, &entry); /* a disk that is full ends nothing */
+    if (run->history)
+        hr_history_writer_add(run->history, &entry); /* a disk that is full ends nothing */
+    if (run->serve)
+        run_serve_sample(run->serve, &entry.record, run->limit_source);
+}
+
+/* Completes an event and hands it to file and page. */
+static void record_event(run_supervisor *run, hr_event event)
+{
+    event.time_ns = run_now_ns();
+    event.wall_ns = wall_ns();
+    event.live_bytes = run->use.use_bytes;
+    if (run->history)
+        hr_history_writer_add(run->history, &(hr_history_entry){.is_event = true, .event = event});
+    if (run->serve)
+        run_serve_event(run->serve, &event);
 }
 
 void run_record_level(run_supervisor *run, hr_level from, hr_level to)
 {
-    if (!run->history)
+    record_event(run, (hr_event){.kind = HR_EVENT_LEVEL, .from = from, .to = to});
+}
+
+static void record_action(run_supervisor *run, const char *trigger, const char *action)
+{
+    hr_event event = {.kind = HR_EVENT_ACTION, .from = run->level, .to = run->level};
+    snprintf(event.budget, sizeof event.budget, "%s (%s)", action, trigger);
+    record_event(run, event);
+}
+
+/* Behind the wall, or in the group that the command is in; HR_NONE where neither can be seen. */
+static uint64_t seen_kills(const run_supervisor *run)
+{
+    if (run->wall.kind != RUN_WALL_NONE)
+        return run->kills;
+    if (!run->around->cgroup_folder)
+        return HR_NONE;
+    uint64_t all = run_group_kills((unsigned)run->around->cgroup_version, run->around->cgroup_folder);
+    return all > run->kills_before ? all - run->kills_before : 0;
+}
+
+void run_record_kills(run_supervisor *run)
+{
+    hr_event event = {.kind = HR_EVENT_KERNEL_KILL, .from = run->level, .to = run->level, .kills = seen_kills(run)};
+    if (event.kills == HR_NONE)
         return;
-    hr_history_entry entry = {.is_event = true,
-                              .event = {
-                                  .time_ns = run_now_ns(),
-                                  .wall_ns = wall_ns(),
-                                  .kind = HR_EVENT_LEVEL,
-                                  .from = from,
-                                  .to = to,
-                                  .live_bytes = run->use.use_bytes,
-                              }};
-    hr_history_writer_add(run->history, &entry);
+    if (run->serve)
+        run_serve_kills(run->serve, event.kills);
+    record_event(run, event);
+}
+
+void run_say_status(run_supervisor *run)
+{
+    if (!run->status_page || (run->said_ns && run->looked_ns - run->said_ns < RECORD_NS / 2))
+        return;
+    run->said_ns = run->looked_ns;
+    hr_status status = {
+        .watched = true,
+        .level = run->level,
+        .use_bytes = run->use.use_bytes,
+        .limit_bytes = run->use.limit_bytes,
+        .peak_bytes = run->peak_bytes,
+        .refusals = HR_NONE,
+    };
+    snprintf(status.name, sizeof status.name, "%s", run->name);
+    hr_status_page_set(run->status_page, &status);
 }

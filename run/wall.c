@@ -227,14 +227,19 @@ static uint64_t kills_below(const char *folder)
     return kills;
 }
 
-uint64_t run_wall_kills(const run_wall *wall)
+uint64_t run_group_kills(unsigned version, const char *folder)
 {
     uint64_t kills = 0;
-    if (wall->kind == RUN_WALL_V2)
-        run_file_number(wall->folder, "memory.events", "oom_kill", &kills);
-    else if (wall->kind == RUN_WALL_V1)
-        kills = kills_below(wall->folder);
+    if (version == 2)
+        run_file_number(folder, "memory.events", "oom_kill", &kills);
+    else
+        kills = kills_below(folder);
     return kills;
+}
+
+uint64_t run_wall_kills(const run_wall *wall)
+{
+    return wall->kind == RUN_WALL_NONE ? 0 : run_group_kills(wall->kind == RUN_WALL_V2 ? 2 : 1, wall->folder);
 }
 
 uint64_t run_wall_peak(const run_wall *wall)

@@ -63,6 +63,9 @@ bool run_wall_kill(const run_wall *wall);
 /* Asks the kernel to take `bytes` of page cache back. Gives 0 or a negative errno. */
 int run_wall_reclaim(const run_wall *wall, uint64_t bytes);
 
+/* How many processes the kernel has killed in a group and below it, since the group was made. */
+uint64_t run_group_kills(unsigned version, const char *folder);
+
 /* How many processes the kernel has killed for want of memory, in the tree's group and all below it. */
 uint64_t run_wall_kills(const run_wall *wall);
 

@@ -11,10 +11,10 @@
 #include "base/assert.h"
 #include "base/lock.h"
 #include "budget/figures.h"
+#include "heap/heap.h"
 #include "os/clock.h"
 #include "os/event.h"
 #include "os/file.h"
-#include "os/heap.h"
 #include "os/message.h"
 #include "report/text.h"
 
@@ -28,6 +28,7 @@
 #define CLEANUP_INTERVAL_NS (30 * HRI_SECOND)
 #define PURGE_INTERVAL_NS (1 * HRI_SECOND)
 #define DEGRADED_REQUEST_BYTES 1024
+#define HEAP_REST_NS (1 * HRI_SECOND) /* how often the monitor looks after what the heap has idle */
 
 /* ── hooks ──────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
@@ -141,9 +142,22 @@ static void note_where_warning_began(hr_guard *guard)
                           memory_order_relaxed);
 }
 
+/* The process has one heap: it is tight while any guard's level is above normal. */
+static void tighten_heap(hr_guard *guard, bool tight)
+{
+    static _Atomic unsigned tight_guards;
+    if (tight == guard->tightens)
+        return;
+    guard->tightens = tight;
+    unsigned before = tight ? atomic_fetch_add(&tight_guards, 1) : atomic_fetch_sub(&tight_guards, 1);
+    if (before == !tight)
+        hri_heap_tighten(tight);
+}
+
 static void level_changed(void *context, hr_level from, hr_level to)
 {
     hr_guard *guard = context;
+    tighten_heap(guard, to > HR_NORMAL);
     hri_relief_level_changed(&guard->relief, to);
     if (from == HR_NORMAL)
         note_where_warning_began(guard);
@@ -251,6 +265,10 @@ static int64_t monitor_round(void *context)
     follow_level(guard);
     int64_t due_ns = hri_duties_run(&guard->duties);
     int64_t now_ns = hri_clock_now(guard->clock);
+    if (now_ns >= guard->next_rest_ns) {
+        guard->next_rest_ns = now_ns + HEAP_REST_NS;
+        hri_heap_rest();
+    }
     int64_t pause_ns = hri_watcher_pause(&guard->watcher, interval_ns);
     if (due_ns != HRI_NEVER)
         pause_ns = hri_earlier(pause_ns, hri_later(0, due_ns - now_ns));
@@ -266,6 +284,7 @@ static int64_t monitor_round(void *context)
         hri_guard_record(guard);
         hri_journal_follow(&guard->history_file, &guard->history);
     }
+    hri_guard_say_status(guard, now_ns);
     return pause_ns;
 }
 
@@ -453,6 +472,7 @@ destroy_tree:
 static void destroy(hr_guard *guard)
 {
     hri_guard_delist(guard);
+    tighten_heap(guard, false);
     hri_monitor_destroy(&guard->monitor);
     hri_file_close_own(atomic_load_explicit(&guard->fd, memory_order_relaxed), &guard->fd_mark);
     hri_yielders_destroy(&guard->yielders);
@@ -477,11 +497,11 @@ int hri_guard_new_in(const hri_environment *environment, const hr_guard_options 
         return -EINVAL;
     if (!options)
         options = &defaults;
-    hri_heap_settle();
     hr_guard *guard = calloc(1, sizeof *guard);
     if (!guard)
         return -ENOMEM;
     guard->clock = environment->clock;
+    guard->says_status = environment->clock == &hri_os_clock && !*environment->root;
     guard->on_level = options->on_level;
     guard->context = options->context;
     guard->cleanup_interval_ns = or_default(options->cleanup_interval_ns, CLEANUP_INTERVAL_NS);
@@ -515,6 +535,7 @@ void hr_guard_free(hr_guard *guard)
     if (!guard)
         return;
     hri_monitor_stop(&guard->monitor);
+    hri_status_close(&guard->status);
     hr_budget_figures root;
     hr_budget_read(&guard->tree.root, &root);
     const char *yielder = hri_yielders_left(&guard->yielders);

@@ -4,6 +4,7 @@
 
 #include "base/assert.h"
 #include "base/checked.h"
+#include "heap/heap.h"
 #include "os/clock.h"
 #include "os/event.h"
 
@@ -50,7 +51,7 @@ static void name_holder(hr_guard *guard, const hri_sight *sight, hr_figures *fig
     if (sight->ledgers.worst == HRI_LEDGER_BUDGET)
         return;
     uint64_t anonymous = sight->process.anonymous_bytes;
-    uint64_t unbudgeted = anonymous == HR_NONE ? 0 : hri_sub(anonymous, figures->live_bytes);
+    uint64_t unbudgeted = anonymous == HR_NONE ? 0 : hri_sub(anonymous, sight->resident_bytes);
     name_if_larger(figures, "this process, in no budget", unbudgeted);
     name_if_larger(figures, "others in the cgroup", hri_sub(sight->ledgers.others_bytes, unbudgeted));
 }
@@ -65,6 +66,8 @@ int hr_guard_read(hr_guard *guard, hr_figures *ret_figures)
     hri_watcher_read(&guard->watcher, &sight);
     hri_relief_counts counts;
     hri_relief_read(&guard->relief, &counts);
+    hri_heap_figures heap;
+    hri_heap_read(&heap);
     *ret_figures = (hr_figures){
         .level = hr_guard_level(guard),
         .limit_bytes = accounts.limit_bytes,
@@ -111,6 +114,8 @@ int hr_guard_read(hr_guard *guard, hr_figures *ret_figures)
         .would_have_refused_degraded = accounts.would_have_refused_degraded,
         .would_have_refused_critical = accounts.would_have_refused_critical,
         .would_have_relieved = counts.would_have_relieved,
+        .committed_bytes = heap.committed_bytes,
+        .idle_bytes = heap.idle_bytes,
     };
     if (counts.stalled_ns > 0)
         name_holder(guard, &sight, ret_figures);

@@ -38,6 +38,7 @@ static void each_above(hri_fork moment)
         hri_history_fork(&guard->history, moment);
         hri_watcher_fork(&guard->watcher, moment);
         hri_monitor_fork(&guard->monitor, moment);
+        hri_status_fork(&guard->status, moment);
         if (moment == HRI_FORK_CHILD) /* the eventfd is shared with the parent: each is to have its own */
             hri_file_close_own(atomic_exchange_explicit(&guard->fd, -1, memory_order_relaxed), &guard->fd_mark);
     }

@@ -10,6 +10,7 @@
 #include "relief/relief.h"
 #include "report/journal.h"
 #include "report/history.h"
+#include "report/status.h"
 
 #include <headroom/guard.h>
 
@@ -46,7 +47,12 @@ struct hr_guard {
     _Atomic int fd;          /* below 0: nobody has asked for it yet */
     hri_file_mark fd_mark;
 
-    int64_t next_cleanup_ns; /* the monitor's own */
+    hri_status status; /* the monitor's own, as what follows */
+    bool says_status;  /* a guard of this machine, and not of a test's world */
+    int64_t next_status_ns;
+    bool tightens;        /* the heap: the level that was told last is above normal */
+    int64_t next_rest_ns; /* of the heap; the monitor's own, as the others */
+    int64_t next_cleanup_ns;
     int64_t next_record_ns;
 };
 
@@ -63,5 +69,9 @@ int64_t hri_guard_interval(int64_t asked_ns);
 /* Adds the figures of this moment to the history, and who holds most. */
 void hri_guard_record(hr_guard *guard);
 void hri_guard_note_holders(hr_guard *guard);
+
+/* Says how the process is to whoever lists them, twice a second at most. Where it cannot be said now, perhaps because another
+ * guard of this process says it, it is tried again later. The monitor's. */
+void hri_guard_say_status(hr_guard *guard, int64_t now_ns);
 
 #endif

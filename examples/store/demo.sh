@@ -3,7 +3,8 @@
 # with bodies from the pool and from malloc, to say what the pool is worth.
 #
 #   demo.sh        environment: SEED=n repeats a run; TUNED=1 moves the thresholds close to the limit;
-#                  HEADROOM_BUILD_DIR is where the programs are (default build/release); NO_COLOR=1
+#                  HEADROOM_BUILD_DIR is where the programs are (default build/release); NO_COLOR=1;
+#                  HEADROOM_DEMO_PAGE=FILE writes a page of both runs
 #
 # Exits 0 only if the guarded server was alive at the end, lost nothing, acknowledged writes of both classes, held at
 # least 60 % of the limit and the kernel killed nothing in its cage, while the unguarded one was killed.
@@ -12,6 +13,7 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 seed=${SEED:-}
 [ -n "$seed" ] || seed=$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')
+build=${HEADROOM_BUILD_DIR:-$here/../../build/release}
 limit_mib=100
 held_needed=60 # per cent
 held_goal=75
@@ -75,7 +77,7 @@ if [ "$cage" = RLIMIT_AS ] && [ "$(id -u)" -ne 0 ] && command -v sudo >/dev/null
         echo "${dim}a memory cgroup is made by root: the demo goes on through sudo${plain}"
         rm -rf "$work"
         exec sudo SEED="$seed" TUNED="${TUNED:-}" HEADROOM_BUILD_DIR="${HEADROOM_BUILD_DIR:-}" \
-            NO_COLOR="${NO_COLOR:-}" bash "$0"
+            NO_COLOR="${NO_COLOR:-}" HEADROOM_DEMO_PAGE="${HEADROOM_DEMO_PAGE:-}" bash "$0"
     fi
 fi
 echo "${bold}headroom: one server, one load, ${limit_mib} MiB of memory${plain}"
@@ -85,8 +87,13 @@ if [ "$cage" = RLIMIT_AS ]; then
     echo "${red}There is no memory cgroup to be had here, and RLIMIT_AS kills nobody: this will prove nothing, and fail. Run" \
         "it as root, or where systemd gives you user scopes.${plain}"
 fi
+page=${HEADROOM_DEMO_PAGE:-}
+[ -z "$page" ] || export HEADROOM_TRIAL_RECORD="$work/without headroom"
 run unguarded --server --unguarded
-run guarded ${tuned[@]+"${tuned[@]}"}
+unset HEADROOM_TRIAL_RECORD
+sampled=() # the page shows some seconds: a sample each is too few
+[ -z "$page" ] || sampled=(--server "--history=$work/with headroom" --server --interval-ms=20)
+run guarded ${tuned[@]+"${tuned[@]}"} ${sampled[@]+"${sampled[@]}"}
 pooled_held=("${guarded[held_bytes]}")
 malloc_held=()
 for more in 1 2 3; do # a share varies by some points from run to run
@@ -197,6 +204,15 @@ rule
 echo
 
 # ── what it says ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+if [ -n "$page" ]; then
+    if "$build/cli/headroom" report --html -o "$page" "$work/without headroom" "$work/with headroom" 2>"$work/err"; then
+        echo "Both runs side by side, for a browser: $page"
+    else
+        echo "There is no page of both runs: $(sed 's/^headroom report: //' "$work/err")"
+    fi
+    echo
+fi
 
 held=$(awk -v n="${guarded[held_bytes]}" -v of="${guarded[limit_bytes]}" 'BEGIN { printf "%.1f", n * 100 / of }')
 reasons=()

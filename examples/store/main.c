@@ -8,6 +8,7 @@
 #include "store.h"
 
 #include <errno.h>
+#include <headroom/http.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,6 +46,27 @@ static int complain(const struct options *options, int error)
         why = "it was written by another version of headroom; it is left as it is";
     fprintf(stderr, "headroom-store: --history '%s': %s\n", history, why);
     return EXIT_FAILURE;
+}
+
+/* Serves the guard's page beside the objects, if that is asked for. False, and said, if it cannot be. */
+static bool open_page(const struct options *options, hr_http **ret_page)
+{
+    *ret_page = NULL;
+    if (!options->page)
+        return true;
+    hr_http_options page = {.address = options->page, .token = getenv("HEADROOM_HTTP_TOKEN")};
+    int error = hr_http_start(memory.guard, &page, ret_page);
+    if (error == -EACCES)
+        fprintf(stderr,
+                "headroom-store: --page '%s' can be reached from other machines: put a token of 16 characters or "
+                "more into HEADROOM_HTTP_TOKEN, or listen on 127.0.0.1\n",
+                options->page);
+    else if (error)
+        fprintf(stderr, "headroom-store: --page '%s': %s\n", options->page,
+                error == -EINVAL ? "write HOST:PORT, such as 127.0.0.1:9464" : strerror(-error));
+    else
+        printf("headroom-store: the page is on port %u\n", hr_http_port(*ret_page));
+    return error == 0;
 }
 
 /* Waits for a signal, and sweeps meanwhile. Returns whether one came within a moment. */
@@ -108,9 +130,11 @@ int main(int argc, char **argv)
         fprintf(stderr, "headroom-store: cannot start: %s\n", strerror(-error));
         return EXIT_FAILURE;
     }
-    bool served = http_open(&options);
+    hr_http *page;
+    bool served = open_page(&options, &page) && http_open(&options);
     if (served)
         serve(&signals);
+    hr_http_stop(page);
     shelves_close();
     memory_close();
     return served ? EXIT_SUCCESS : EXIT_FAILURE;

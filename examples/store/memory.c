@@ -45,6 +45,7 @@ int memory_open(const struct options *options)
         .reserve_bytes = RESERVE_BYTES,
         .on_level = on_level,
         .history_file = options->history,
+        .interval_ns = options->interval_ns,
     };
     int error = hr_guard_new(&guard_options, &memory.guard);
     if (error)

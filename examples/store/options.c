@@ -12,6 +12,7 @@
 
 #define LIMIT_MIN_BYTES (UINT64_C(4) << 20)
 #define CONNECTIONS_MAX 100000
+#define INTERVAL_MAX_MS 3600000
 
 /* In the order of the table; beyond characters, so that none has a short form. */
 enum key {
@@ -24,6 +25,8 @@ enum key {
     PINNED_SHARE,
     MAX_CONNECTIONS,
     HISTORY,
+    INTERVAL,
+    PAGE,
     BODIES,
     UNGUARDED,
 };
@@ -41,6 +44,9 @@ static const struct argp_option known[] = {
     {"max-connections", MAX_CONNECTIONS, "N", 0, "connections served at a time; more wait (default 512)", 0},
     {"history", HISTORY, "FILE", 0,
      "append what happens to this file; 'headroom report FILE' reads it, also after a kill", 0},
+    {"interval-ms", INTERVAL, "N", 0, "milliseconds between two samples of the guard at rest (default 1000)", 0},
+    {"page", PAGE, "HOST:PORT", 0,
+     "serve the guard's page there, live; elsewhere than on loopback only with a token in HEADROOM_HTTP_TOKEN", 0},
     {"bodies", BODIES, "pool|malloc", 0, "what keeps bodies: a byte pool (default), or malloc, to compare", 0},
     {"unguarded", UNGUARDED, NULL, 0, "the same server without headroom: no limit, no refusals, no eviction", 0},
     {0},
@@ -108,6 +114,14 @@ static void parse_connections(const char *text, struct argp_state *state, unsign
     *ret_count = (unsigned)count;
 }
 
+static void parse_interval(const char *text, struct argp_state *state, int64_t *ret_ns)
+{
+    long count = parse_number(text);
+    if (count < 1 || count > INTERVAL_MAX_MS)
+        argp_error(state, "--interval-ms '%s' is no such number: write one from 1 to %d", text, INTERVAL_MAX_MS);
+    *ret_ns = count * 1000000;
+}
+
 static void parse_history(const char *text, struct argp_state *state, const char **ret_path)
 {
     if (!*text)
@@ -130,7 +144,9 @@ static const char *needs_guard(const struct options *options)
         return "--limit is";
     if (shares || options->recover_below > 0)
         return "thresholds are";
-    return options->history ? "--history is" : NULL;
+    if (options->interval_ns)
+        return "--interval-ms is";
+    return options->history ? "--history is" : options->page ? "--page is" : NULL;
 }
 
 static error_t parse(int key, char *value, struct argp_state *state)
@@ -148,6 +164,10 @@ static error_t parse(int key, char *value, struct argp_state *state)
         parse_connections(value, state, &options->max_connections);
     else if (key == HISTORY)
         parse_history(value, state, &options->history);
+    else if (key == INTERVAL)
+        parse_interval(value, state, &options->interval_ns);
+    else if (key == PAGE)
+        options->page = value;
     else if (key == BODIES)
         parse_bodies(value, state, &options->bodies_by_malloc);
     else if (key == UNGUARDED)

@@ -31,6 +31,8 @@ struct options {
     double pinned_share;
     unsigned max_connections;
     const char *history; /* a file to append to; NULL: none */
+    int64_t interval_ns; /* between two samples at rest; 0: the library's default */
+    const char *page;    /* where the guard's page is served; NULL: nowhere */
     bool bodies_by_malloc;
     bool unguarded;
 };

@@ -8,6 +8,8 @@
 # RLIMIT_AS. HEADROOM_CAGE=cgroup, scope or rlimit wants one of them and no other. HEADROOM_BUILD_DIR is where the
 # programs are (default build/release).
 #
+# HEADROOM_TRIAL_RECORD is a history file that the server is recorded in from outside, by `headroom run --pid`.
+#
 # Prints key=value lines: those of headroom-load, and
 #   cage            which cage it was                     server_exit     its exit status, 137 if it was killed
 #   limit_bytes     of the cage                           kernel_kills    the cage's own count (- where it has none)
@@ -47,6 +49,7 @@ counters=""   # the cgroup whose counters are read
 server=""     # pid
 keeper=""     # pid of the shell that waits for the server
 client=""     # pid
+recorder=""   # pid
 
 # ── the end, whenever it comes ───────────────────────────────────────────────────────────────────────────────────────
 
@@ -69,6 +72,7 @@ clean_up() {
     set +e
     trap '' INT TERM
     [ -z "$client" ] || kill "$client" 2>/dev/null
+    [ -z "$recorder" ] || kill "$recorder" 2>/dev/null
     if [ -n "$keeper" ]; then
         for _ in {1..20}; do # it may have been started just now
             server=$(cat "$work/pid" 2>/dev/null)
@@ -224,6 +228,10 @@ kills() {
         awk '$1 == "oom_kill" { n = $2 } END { print n == "" ? "-" : n }' || true
 }
 kills_before=$(kills)
+if [ -n "${HEADROOM_TRIAL_RECORD:-}" ]; then
+    "$build/cli/headroom" run --observe --quiet --limit "$limit" --pid "$server" --report "$HEADROOM_TRIAL_RECORD" &
+    recorder=$!
+fi
 
 status=0
 "$load" --url "http://127.0.0.1:$port" "$@" >"$work/load" 2>"$work/load.err" &
@@ -248,6 +256,10 @@ else
     ended="" # before its time: the keeper knows when
 fi
 wait "$keeper" || true
+if [ -n "$recorder" ]; then
+    wait "$recorder" || true
+    recorder=""
+fi
 read -r server_exit server_end <"$work/end"
 
 # ── what came of it ──────────────────────────────────────────────────────────────────────────────────────────────────

@@ -7,7 +7,7 @@
  *
  *     hr_budget *cache;
  *     int error = hr_budget_new(hr_guard_root(guard), "cache", 64u << 20, &cache);
- *     void *block = hr_alloc(cache, 4096);      // charged with its whole footprint
+ *     void *block = hr_alloc(cache, 4096);      // charged with what it takes
  *     if (!block) ...                           // errno is EDQUOT (our limit) or ENOMEM (the machine's)
  *     hr_free(block);                           // any thread may
  *
@@ -199,12 +199,13 @@ HR_API const char *hr_budget_name(const hr_budget *budget);
  */
 HR_API int hr_budget_refusal(hr_refusal *ret_refusal);
 
-/* Allocates `size` bytes, aligned for any type, and charges the whole footprint: the block, the library's header
- * of 32 bytes and the allocator's own overhead. Size 0 gives a block of its own.
+/* Allocates `size` bytes, aligned for any type, from the library's own heap, and charges what the block takes of it:
+ * hr_alloc_cost(size). Size 0 gives a block of its own. Memory that the heap has already is handed out without asking
+ * the kernel; for more, the kernel's limits are looked at first.
  *
  * returns  the block; NULL with errno EDQUOT (refused after relief), ENOMEM, or EINVAL without a budget
- * threads  any
- * memory   allocates; may run reclaimers
+ * threads  any; not in signal handlers
+ * memory   never calls malloc; may run reclaimers
  * undo     hr_free()
  */
 HR_API HR_MUST_CHECK void *hr_alloc(hr_budget *budget, size_t size);
@@ -222,19 +223,19 @@ HR_API HR_MUST_CHECK void *hr_calloc(hr_budget *budget, size_t n, size_t size);
 HR_API HR_MUST_CHECK void *hr_alloc_aligned(hr_budget *budget, size_t align, size_t size);
 
 /* Changes the size of a block, keeping its contents and its alignment. The growth is charged before it is made: a
- * block that has to be copied is charged twice, old and new, until the old one is freed. Blocks of 128 KiB and more
- * grow in place with glibc. A NULL `block` is hr_alloc(); size 0 keeps a block of its own. A block of another budget
- * moves to `budget`.
+ * block that has to be copied is charged twice, old and new, until the old one is freed. Blocks of more than 4 MiB are
+ * not copied, and smaller ones of 128 KiB and more grow in place where there is room behind them. A NULL `block` is
+ * hr_alloc(); size 0 keeps a block of its own. A block of another budget moves to `budget`.
  *
  * returns  the block, perhaps elsewhere; NULL with errno EDQUOT, ENOMEM or EINVAL: the old block is untouched
- * threads  any, one at a time a block
+ * threads  any, one at a time a block; not in signal handlers
  * undo     hr_free()
  */
 HR_API HR_MUST_CHECK void *hr_realloc(hr_budget *budget, void *block, size_t size);
 
 /* Frees a block of the hr_alloc() family and uncharges what it was charged. NULL is fine. Keeps errno.
  *
- * threads  any
+ * threads  any; not in signal handlers, which may uncharge (hr_budget_uncharge()) and leave the freeing to others
  */
 HR_API void hr_free(void *block);
 
@@ -252,14 +253,14 @@ HR_API HR_MUST_CHECK char *hr_strdup(hr_budget *budget, const char *text);
  */
 HR_API HR_MUST_CHECK void *hr_memdup(hr_budget *budget, const void *bytes, size_t size);
 
-/* Says how many bytes of a block may be used: at least what was asked for. The charge is the whole footprint.
+/* Says how many bytes of a block may be used: at least what was asked for. The charge is what the block takes.
  *
  * returns  bytes; 0 for NULL
  * threads  any
  */
 HR_API size_t hr_alloc_size(const void *block);
 
-/* Says what hr_alloc() of `size` bytes charges, at most: the block, what the library and the allocator keep of it, and
+/* Says what hr_alloc() of `size` bytes charges, to the byte: the block, 8 bytes that the library keeps of it, and
  * rounding. For those who must name what a block costs: hr_cache_held.bytes, the bytes of a ticket, a table of tenants.
  *
  * returns  bytes; SIZE_MAX for a size that no block can have

@@ -88,6 +88,11 @@ typedef struct hr_figures {
     uint64_t would_have_refused_degraded; /* of these: a grant led beyond degrade_at */
     uint64_t would_have_refused_critical; /* of these: the level was critical */
     uint64_t would_have_relieved;         /* times that relief would have been asked for memory */
+
+    /* The library's heap, one for the process, at this moment: what hr_alloc() and its kin, tickets, caches and the
+     * books of pools have of the kernel. */
+    uint64_t committed_bytes; /* in all: in use, idle, gaps between blocks, and the heap's own records */
+    uint64_t idle_bytes;      /* of that, idle: handed out again at once, or given back when anybody is short */
 } hr_figures;
 
 /* Called after each change of level, in the order of the changes, with no lock held. */

@@ -12,6 +12,7 @@
 #include <headroom/relief.h>
 #include <headroom/report.h>
 #include <headroom/scope.h>
+#include <headroom/status.h>
 #include <headroom/survey.h>
 
 #endif

@@ -98,11 +98,14 @@ typedef enum hr_event_kind {
     HR_EVENT_RELIEF,        /* reclaimers gave something back */
     HR_EVENT_PURGE,         /* the allocator returned pages to the kernel */
     HR_EVENT_REFUSALS,      /* a budget was refused bytes, once or often: told when it is over, or after ten seconds */
-    HR_EVENT_WOULD_REFUSE,  /* the same where the guard only observes: it would have been refused them */
+    HR_EVENT_ACTION,        /* of `headroom run`; `budget` says which: "critical=signal:TERM: SIGTERM" */
+    HR_EVENT_KERNEL_KILL,   /* `headroom run` has seen the kernel kill; `kills` says how many so far */
+    HR_EVENT_WOULD_REFUSE,  /* refusals of a guard that only observes: the budget would have been refused bytes */
     HR_EVENT_WOULD_RELIEVE, /* relief would have been asked for freed_bytes: once a second at most */
 } hr_event_kind;
 
-/* Names a kind of event: "level", "relief", "purge", "refusals", "would refuse", "would relieve".
+/* Names a kind of event: "level", "relief", "purge", "refusals", "action", "kernel kill", "would refuse",
+ * "would relieve".
  *
  * returns  a constant string; "unknown" for any other value
  * threads  any, signal handlers too
@@ -123,6 +126,7 @@ typedef struct hr_event {
     char budget[48];           /* its name, cut if longer; "" for all budgets beside the four that were first */
     double use;                /* of the ledger that decided the level then */
     char decided_by[HR_LEDGER_NAME_BYTES];
+    uint64_t kills; /* by the kernel, for want of memory, since `headroom run` began */
 } hr_event;
 
 typedef enum hr_format {
@@ -130,6 +134,8 @@ typedef enum hr_format {
     HR_JSON, /* one object, see schemas/report.schema.json; an absent figure is null */
     HR_CSV,  /* tables with an empty line between them: a line of names, a line of values; then budgets, history */
     HR_OPENMETRICS, /* for Prometheus and its kin, with the closing # EOF */
+    HR_HTML,        /* one page with charts that needs no other file and no network */
+    HR_PAGE_DATA, /* the data of a page that is live, as JSON, with fewer points: what /history.json answers (http.h) */
 } hr_format;
 
 /* Copies the newest records, at most `capacity` of them, oldest first.
@@ -398,20 +404,81 @@ HR_API ssize_t hr_report_explain(hr_guard *guard, const hr_refusal *refusal, cha
 /* Writes a report of this moment to a descriptor: the figures, the trend, the 48 largest budgets, and in JSON and CSV of
  * history the last 60 seconds and minutes and all hours. It is written in pieces of some 4 KiB.
  *
- * returns  0; -EINVAL for an unknown format; the negative errno of write()
+ * returns  0; -EINVAL for an unknown format; -ENOTSUP for HR_HTML in a library that was built without npm, which bundles
+ *          the page; the negative errno of write()
  * threads  any; not from a reclaimer
  * memory   never allocates
  */
 HR_API int hr_report_write(hr_guard *guard, hr_format format, int fd);
 
 /* Formats that report into a buffer, as snprintf() does: always terminated, cut if it is too small. 16 KiB are enough for
- * a dozen budgets as text or OpenMetrics, 128 KiB for any JSON or CSV.
+ * a dozen budgets as text or OpenMetrics, 128 KiB for any JSON or CSV; a page takes up to
+ * 2 MiB.
  *
- * returns  the length that the whole report has; -EINVAL for an unknown format or no guard; a NULL buffer is not written to
+ * returns  the length that the whole report has; -EINVAL for an unknown format or no guard; -ENOTSUP as
+ *          hr_report_write(); a NULL buffer is not written to
  * threads  any; not from a reclaimer
  * memory   never allocates
  */
 HR_API ssize_t hr_report_format(hr_guard *guard, hr_format format, char *buffer, size_t size);
+
+/* A run on a page: samples and events of one program, and what is said of them. A text may be NULL, and may be a
+ * stranger's: a page shows it as text. */
+typedef struct hr_page_run {
+    const char *title;
+    const char *command;
+    const char *source;       /* where this comes from: "history file /var/lib/shop/history" */
+    const char *sampling;     /* is added to what the page says of it */
+    const char *left_out;     /* a sentence a line */
+    const char *explanation;  /* of the level */
+    const char *limit_source; /* of the limit that binds */
+    hr_history_view history;  /* oldest first */
+    const size_t *begins;     /* the numbers of the records with which another process begins, beside the first */
+    size_t begin_count;
+    hr_level level;        /* of the verdict */
+    uint64_t kernel_kills; /* HR_NONE: that was not seen */
+    const hr_trend *trend; /* NULL: none */
+} hr_page_run;
+
+/* A page. Several runs stand side by side, each from its own beginning on. */
+typedef struct hr_page {
+    const hr_page_run *runs;
+    size_t run_count;
+    bool
+        live; /* the page asks for history.json beside it each second; it has at most 1,000 points a series then, else 4,000 */
+} hr_page;
+
+/* Writes a page as one HTML file, in pieces of some 4 KiB. Of more samples than points the least and the most of each
+ * stretch are drawn.
+ *
+ * returns  0; -EINVAL; -ENOTSUP if the library was built without npm, which bundles the page; the negative errno of write()
+ * threads  any
+ * memory   never allocates
+ */
+HR_API HR_MUST_CHECK int hr_page_write(const hr_page *page, int fd);
+
+/* Formats the data of a page as JSON into a buffer, as snprintf() does: what history.json answers.
+ *
+ * returns  the length that the whole has; -EINVAL; a NULL buffer is not written to
+ * threads  any
+ * memory   never allocates
+ */
+HR_API ssize_t hr_page_format(const hr_page *page, char *buffer, size_t size);
+
+/* What a page is made of, for a server: head, what connections are permitted ("; connect-src 'self'" where it is live),
+ * middle, data, tail. */
+typedef struct hr_page_parts {
+    const char *head, *middle, *tail;
+    size_t head_bytes, middle_bytes, tail_bytes;
+    const char *policy; /* for the header Content-Security-Policy; terminated */
+} hr_page_parts;
+
+/* Gives the parts of a page: constants of the library.
+ *
+ * returns  0; -EINVAL; -ENOTSUP if the library was built without npm
+ * threads  any
+ */
+HR_API int hr_page_read_parts(hr_page_parts *ret_parts);
 
 #ifdef __cplusplus
 }

@@ -27,10 +27,10 @@ static __attribute__((tls_model("initial-exec"))) _Thread_local struct {
 
 /* ── grants ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-/* What is left in a budget for a demand. Bytes that only move within the tree take nothing from the kernel. */
+/* What is left in a budget for a demand. What takes nothing from the kernel is asked for by limits alone. */
 static uint64_t left_for(const hr_budget *budget, const hri_demand *demand)
 {
-    return demand->moved ? hri_budget_left_of_limit(budget) : hri_budget_left(budget);
+    return demand->unleased ? hri_budget_left_of_limit(budget) : hri_budget_left(budget);
 }
 
 /* What is left below a ceiling. In a section. */
@@ -113,8 +113,21 @@ bool hri_demand_fits(const hri_demand *demand, hri_shortage *ret_shortage)
 static bool is_due(const hri_demand *demand)
 {
     const hri_budget_tree *tree = demand->budget->tree;
-    return !demand->looked && !demand->moved && !tree->lease_is_new && tree->hooks.renew &&
+    return !demand->looked && !demand->unleased && !tree->lease_is_new && tree->hooks.renew &&
            hri_lease_is_due(&tree->lease, hri_lease_granted(&tree->word), demand->bytes);
+}
+
+/* Spends the lease for a demand, or says that it is due or used up. In a section. */
+static bool spend_lease(const hri_demand *demand, hri_shortage *ret_shortage)
+{
+    hri_budget_tree *tree = demand->budget->tree;
+    bool due = is_due(demand);
+    if (!due && (demand->unleased || hri_lease_spend(&tree->lease, &tree->word, demand->bytes)))
+        return true;
+    *ret_shortage = shortage_at(&tree->root, demand, demand->bytes);
+    ret_shortage->narrowed = true;
+    ret_shortage->due = due;
+    return false;
 }
 
 /* Takes a demand that fits, or whose tree grants it whatever the limits. */
@@ -130,14 +143,8 @@ static void book(const hri_demand *demand)
 
 bool hri_demand_take(const hri_demand *demand, hri_shortage *ret_shortage)
 {
-    hri_budget_tree *tree = demand->budget->tree;
-    bool due = is_due(demand);
-    if (due || (!demand->moved && !hri_lease_spend(&tree->lease, &tree->word, demand->bytes))) {
-        *ret_shortage = shortage_at(&tree->root, demand, demand->bytes);
-        ret_shortage->narrowed = true;
-        ret_shortage->due = due;
+    if (!spend_lease(demand, ret_shortage))
         return false;
-    }
     book(demand);
     return true;
 }
@@ -164,30 +171,51 @@ static bool take(const hri_demand *demand, const hri_section *section, hri_short
     return true;
 }
 
-/* What is known of a block as soon as it is granted. */
-static void note_block(const hri_demand *demand)
+/* Granted to the heap, which does not count it yet. */
+static _Atomic uint64_t committing_bytes;
+
+uint64_t hri_budget_committing_bytes(void)
 {
-    if (demand->mapped_bytes)
-        hri_budget_map(demand->budget, demand->mapped_bytes);
-    if (demand->listed_bytes)
-        hri_untouched_expect(demand->listed_bytes);
+    return atomic_load_explicit(&committing_bytes, memory_order_acquire);
+}
+
+void hri_budget_committed(uint64_t bytes)
+{
+    atomic_fetch_sub_explicit(&committing_bytes, bytes, memory_order_release);
+}
+
+/* Pages for the heap are a matter of the lease alone. They are pending before the lease is spent: so a reading that has
+ * sampled the lease's word after that finds them there. A limit that is below them can never fit them. */
+static bool grant_pages(const hri_demand *demand, hri_shortage *ret_shortage)
+{
+    hri_section section = hri_section_enter_tree(demand->budget->tree);
+    atomic_fetch_add_explicit(&committing_bytes, demand->bytes, memory_order_relaxed);
+    bool granted = spend_lease(demand, ret_shortage);
+    if (!granted) {
+        hri_budget_committed(demand->bytes);
+        ret_shortage->hopeless = demand->bytes > section.tree->kernel_limit_bytes;
+    }
+    hri_section_leave(&section);
+    return granted;
 }
 
 /* Grants a demand or says why not. `ret_crossed` says whether the watcher wants to know. */
 static bool grant(const hri_demand *demand, hri_shortage *ret_shortage, bool *ret_crossed)
 {
     hr_budget *budget = demand->budget;
+    *ret_crossed = false;
+    if (demand->pages)
+        return grant_pages(demand, ret_shortage);
     hri_section section = hri_section_enter(budget);
     hri_young_note_charge(&section);
     hri_stock_note_charge(budget);
-    *ret_crossed = false;
     bool granted = !demand->promise && hri_stock_take_slowly(budget, demand->bytes);
     if (granted)
         hri_stock_count(budget, demand->block ? HRI_STOCK_BLOCKS : HRI_STOCK_TAKEN, demand->bytes);
     else
         granted = take(demand, &section, ret_shortage, ret_crossed);
-    if (granted)
-        note_block(demand);
+    if (granted && demand->listed_bytes)
+        hri_untouched_expect(demand->listed_bytes);
     hri_section_leave(&section);
     return granted;
 }
@@ -199,10 +227,15 @@ static bool grant_anyway(const hri_demand *demand, bool *ret_crossed)
     hri_budget_tree *tree = section.tree;
     bool countable = demand->bytes <= INT64_MAX - hri_min(tree->root.claimed_bytes, INT64_MAX);
     HRI_ASSERT(tree->observes);
-    if (countable) {
+    *ret_crossed = false;
+    if (demand->pages)
+        atomic_fetch_add_explicit(&committing_bytes, demand->bytes, memory_order_relaxed);
+    if (countable && !demand->unleased)
         hri_lease_force(&tree->word, demand->bytes);
+    if (countable && !demand->pages) {
         book(demand);
-        note_block(demand);
+        if (demand->listed_bytes)
+            hri_untouched_expect(demand->listed_bytes);
         *ret_crossed = crosses(tree);
     }
     hri_section_leave(&section);
@@ -286,29 +319,14 @@ static bool observe(const hri_demand *demand, bool quiet, const hri_shortage *sh
     return grant_anyway(demand, ret_crossed);
 }
 
-/* Grants a charge, with all that may be tried first: a new lease, then relief. */
-static __attribute__((noinline)) int charge_slowly(hri_demand *demand, bool quiet)
+/* Grants a demand, with all that may be tried first: a new lease, then relief. */
+static int obtain(hri_demand *demand, bool quiet)
 {
-    hr_budget *budget = demand->budget;
-    if (!budget)
-        return -EINVAL;
-    if (demand->bytes == 0)
-        return 0;
-    if (hri_section_interrupted())
-        return -EAGAIN;
-    if (demand->block || !quiet) /* no signal handler */
-        hri_stock_prepare(budget);
-    if (!demand->mapped_bytes &&
-        hri_young_charge(budget, demand->bytes, demand->block ? HRI_STOCK_BLOCKS : HRI_STOCK_TAKEN)) {
-        if (demand->listed_bytes)
-            hri_untouched_expect(demand->listed_bytes);
-        return 0;
-    }
-    const hri_budget_hooks *hooks = &budget->tree->hooks;
-    hri_shortage shortage = {.budget = budget};
+    const hri_budget_hooks *hooks = &demand->budget->tree->hooks;
+    hri_shortage shortage = {.budget = demand->budget};
     hri_patience patience = {0};
     bool crossed, granted = grant_with_look(demand, quiet, &shortage, &crossed);
-    bool observes = budget->tree->observes;
+    bool observes = demand->budget->tree->observes;
     if (!granted && observes)
         granted = observe(demand, quiet, &shortage, &crossed);
     for (bool go_on = !quiet && !observes && hooks->shortage; go_on && !granted && !shortage.hopeless;) {
@@ -323,6 +341,25 @@ static __attribute__((noinline)) int charge_slowly(hri_demand *demand, bool quie
     }
     if (crossed && hooks->crossed)
         hooks->crossed(hooks->context, quiet);
+    return 0;
+}
+
+/* Charges what a thread's stock has not. */
+static __attribute__((noinline)) int charge_slowly(hri_demand *demand, bool quiet)
+{
+    hr_budget *budget = demand->budget;
+    if (!budget)
+        return -EINVAL;
+    if (demand->bytes == 0)
+        return 0;
+    if (hri_section_interrupted())
+        return -EAGAIN;
+    if (demand->block || !quiet) /* no signal handler */
+        hri_stock_prepare(budget);
+    if (!hri_young_charge(budget, demand->bytes, demand->block ? HRI_STOCK_BLOCKS : HRI_STOCK_TAKEN))
+        return obtain(demand, quiet);
+    if (demand->listed_bytes)
+        hri_untouched_expect(demand->listed_bytes);
     return 0;
 }
 
@@ -361,17 +398,29 @@ int hri_budget_charge_block(hr_budget *budget, const hri_block_charge *charge)
     hri_demand demand = {
         .budget = budget,
         .bytes = charge->bytes,
-        .mapped_bytes = charge->mapped_bytes,
         .listed_bytes = charge->listed_bytes,
         .block = true,
+        .unleased = charge->unleased,
     };
-    if (charge->bytes && (charge->mapped_bytes || !hri_stock_take_block(budget, charge->bytes)))
+    if (charge->bytes && !hri_stock_take_block(budget, charge->bytes))
         return charge_slowly(&demand, charge->quiet);
-    if (charge->mapped_bytes)
-        hri_budget_map(budget, charge->mapped_bytes);
     if (charge->listed_bytes)
         hri_untouched_expect(charge->listed_bytes);
     return 0;
+}
+
+int hri_budget_commit(hr_budget *budget, uint64_t bytes, bool quiet)
+{
+    hri_demand demand = {.budget = &budget->tree->root, .bytes = bytes, .pages = true};
+    return obtain(&demand, quiet);
+}
+
+bool hri_budget_try_commit(hr_budget *budget, uint64_t bytes)
+{
+    hri_demand demand = {.budget = &budget->tree->root, .bytes = bytes, .pages = true};
+    hri_shortage shortage;
+    bool crossed;
+    return grant_with_look(&demand, true, &shortage, &crossed);
 }
 
 int hri_budget_promise(hr_budget *budget, uint64_t bytes, const hri_ceiling *ceiling, hri_shortage *ret_shortage)
@@ -413,13 +462,11 @@ uint64_t hri_budget_left_below(hri_budget_tree *tree, const hri_ceiling *ceiling
 /* ── giving back ────────────────────────────────────────────────────────────────────────────────────────────────── */
 
 /* Gives back in a section. A waiter whose demand fits once the lease is renewed is served by a reading. */
-static void give(hr_budget *budget, uint64_t bytes, uint64_t mapped_bytes)
+static void give(hr_budget *budget, uint64_t bytes)
 {
-    if (!mapped_bytes && hri_young_give(budget, bytes))
+    if (hri_young_give(budget, bytes))
         return;
     hri_section section = hri_section_enter(budget);
-    if (mapped_bytes)
-        hri_budget_unmap(budget, mapped_bytes);
     if (bytes < HRI_STOCK_CHARGE_MAX)
         hri_stock_fill(budget, bytes);
     else
@@ -433,17 +480,16 @@ static void give(hr_budget *budget, uint64_t bytes, uint64_t mapped_bytes)
 /* Gives back what a thread's stock has no place for. A signal handler may have called: it passes the gate, and leaves
  * the bytes for the next section where it cannot get in. Above normal the watcher is told, outside of the gate, since that
  * may run callbacks. */
-static __attribute__((noinline)) void give_slowly(hr_budget *budget, uint64_t bytes, uint64_t mapped_bytes)
+static __attribute__((noinline)) void give_slowly(hr_budget *budget, uint64_t bytes)
 {
     const hri_budget_tree *tree = budget->tree;
     if (bytes == 0)
         return;
     if (hri_section_interrupted() || !hri_gate_try_enter()) {
-        hri_budget_unmap(budget, mapped_bytes);
         hri_section_leave_late(budget, bytes);
         return;
     }
-    give(budget, bytes, mapped_bytes);
+    give(budget, bytes);
     hri_gate_leave();
     if (tree->hooks.receded && atomic_load_explicit(&tree->watched, memory_order_relaxed))
         tree->hooks.receded(tree->hooks.context);
@@ -453,21 +499,19 @@ void hr_budget_uncharge(hr_budget *budget, uint64_t bytes)
 {
     HRI_NOTE_CALLER();
     if (budget && !hri_cells_give(hri_stock_place(budget), bytes))
-        give_slowly(budget, bytes, 0);
+        give_slowly(budget, bytes);
 }
 
-void hri_budget_uncharge_block(hr_budget *budget, uint64_t bytes, uint64_t mapped_bytes)
+void hri_budget_uncharge_block(hr_budget *budget, uint64_t bytes)
 {
+    if (hri_stock_give_block(budget, bytes))
+        return;
     /* First, so that a reading in between takes the bytes for some that are charged by hand, and perhaps pending. */
     if (!hri_stock_count(budget, HRI_STOCK_FREED, bytes))
         atomic_fetch_add_explicit(&budget->tree->freed_bytes, bytes, memory_order_relaxed);
-    if (mapped_bytes || !hri_cells_give(hri_stock_place(budget), bytes)) {
-        if (!hri_section_interrupted())
-            hri_stock_prepare(budget);
-        give_slowly(budget, bytes, mapped_bytes);
-        if (!bytes)
-            hri_budget_unmap(budget, mapped_bytes);
-    }
+    if (!hri_section_interrupted())
+        hri_stock_prepare(budget);
+    give_slowly(budget, bytes);
 }
 
 /* Adds to what is promised (two's complement) and to one of the counts of what was ever held, of bytes that stay
@@ -515,7 +559,7 @@ void hri_budget_unpromise(hr_budget *budget, uint64_t bytes)
 /* Moves bytes in a section of the tree. */
 static int move(hr_budget *from, hr_budget *to, uint64_t bytes, hri_shortage *ret_shortage)
 {
-    const hri_demand demand = {.budget = to, .bytes = bytes, .moved = true};
+    const hri_demand demand = {.budget = to, .bytes = bytes, .unleased = true};
     if (from->open_cells > 0)
         hri_stock_drain(from);
     if (bytes > from->own_bytes)

@@ -10,16 +10,18 @@
 #include "base/lease.h"
 #include "budget/refusals.h"
 #include "budget/untouched.h"
-#include "os/heap.h"
 
 #include <headroom/budget.h>
 #include <pthread.h>
+#include <stdalign.h>
 #include <stdatomic.h>
 
 /* A demand that is so large needs pages of its own: memory that the allocator retains in pieces is of no use to it. */
+#define HRI_BUDGET_LARGE_MIN (UINT64_C(128) << 10)
+
 static inline bool hri_budget_is_large(uint64_t bytes)
 {
-    return bytes >= HRI_HEAP_MAPPED_MIN;
+    return bytes >= HRI_BUDGET_LARGE_MIN;
 }
 
 /* Why a demand does not fit, as it was under the lock. */
@@ -66,10 +68,10 @@ typedef struct hri_budget_tree hri_budget_tree;
 
 /* Fields are guarded by the tree's lock, those of a young budget also by its own; but for the atomics. */
 struct hr_budget {
-    _Atomic uint32_t place; /* of its stocks' cells; 0: it has none */
-    _Atomic bool young;     /* one counter, fed from the parent's stock in one thread: see young.c */
-    _Atomic bool busy;      /* a young budget's own lock */
-    bool condemned;         /* freed by its user while a walk stands at it */
+    alignas(16) _Atomic uint32_t place; /* of its stocks' cells; 0: it has none */
+    _Atomic bool young;                 /* one counter, fed from the parent's stock in one thread: see young.c */
+    _Atomic bool busy;                  /* a young budget's own lock */
+    bool condemned;                     /* freed by its user while a walk stands at it */
     hri_budget_tree *tree;
     hr_budget *parent; /* NULL: the root */
     const char *name;
@@ -125,7 +127,7 @@ struct hri_budget_tree {
     bool renewal_wanted;           /* a waiter's demand fits as soon as the lease is renewed */
     _Atomic uint64_t block_bytes;  /* ever charged for blocks; cells count more */
     _Atomic uint64_t freed_bytes;  /* of that, uncharged; cells count more */
-    _Atomic uint64_t mapped_bytes; /* of what is charged: what lies in mappings of its own, see hri_budget_map() */
+    _Atomic uint64_t pooled_bytes; /* of what is charged: what lies in the regions of pools */
     hri_budget_tree *next;         /* of all trees of the process, see pending.c */
 };
 
@@ -143,8 +145,8 @@ typedef struct hri_accounts {
     uint64_t would_have_refused; /* the same of a tree that observes, which refuses nothing */
     uint64_t would_have_refused_degraded;
     uint64_t would_have_refused_critical;
-    uint64_t mapped_bytes; /* of what is held, in mappings of its own: no allocator retains it */
     uint64_t block_bytes;  /* of what is held, for blocks that the library handed out: the rest is charged by hand */
+    uint64_t pooled_bytes; /* of these, in the regions of pools; the others are of the heap */
     uint64_t stocks_bytes; /* beside that: charged in advance */
     uint64_t hand_uncharged_bytes; /* ever, of what was charged by hand */
     bool waited_for;               /* somebody waits for bytes */
@@ -156,43 +158,40 @@ void hri_budget_tree_destroy(hri_budget_tree *tree);
 
 void hri_budget_tree_fork(hri_budget_tree *tree, hri_fork moment);
 
-/* Says of bytes that are charged to be, or of bytes that were uncharged, that they lie in mappings of their own: those go
- * back to the kernel at once, while what else is uncharged may be retained by the allocator. Before the charge, and after
- * the uncharge: in between the allocator then seems to have less, never more. */
-static inline void hri_budget_map(hr_budget *budget, uint64_t bytes)
-{
-    atomic_fetch_add_explicit(&budget->tree->mapped_bytes, bytes, memory_order_relaxed);
-}
-
-static inline void hri_budget_unmap(hr_budget *budget, uint64_t bytes)
-{
-    atomic_fetch_sub_explicit(&budget->tree->mapped_bytes, bytes, memory_order_relaxed);
-}
-
-/* Corrects what was said to be mapped. */
-static inline void hri_budget_remap(hr_budget *budget, uint64_t from_bytes, uint64_t to_bytes)
-{
-    if (to_bytes > from_bytes)
-        hri_budget_map(budget, to_bytes - from_bytes);
-    else if (to_bytes < from_bytes)
-        hri_budget_unmap(budget, from_bytes - to_bytes);
-}
-
 /* What is charged for a block that the library hands out. The accounts keep such bytes apart from those that a
  * program charges by hand: the library knows which pages of its blocks are there. */
 typedef struct hri_block_charge {
     uint64_t bytes;
-    uint64_t mapped_bytes; /* in a mapping of its own, see hri_budget_map() */
-    uint64_t listed_bytes; /* expected in the list of untouched blocks once it is granted */
+    uint64_t listed_bytes; /* expected in the list of untouched blocks once it is granted: noted with the charge */
+    bool unleased;         /* the block is of the heap, which asks for its pages by hri_budget_commit() */
     bool quiet;            /* as hr_budget_try_charge() */
 } hri_block_charge;
 
-/* Charges for a block, as hr_budget_charge(). The bytes that are mapped or listed are noted in one step with the
- * charge, so that no reading in between takes a large block for one of the allocator's. */
+/* Charges for a block, as hr_budget_charge(); and uncharges one. */
 int hri_budget_charge_block(hr_budget *budget, const hri_block_charge *charge);
+void hri_budget_uncharge_block(hr_budget *budget, uint64_t bytes);
 
-/* Uncharges a block, of which `mapped_bytes` were mapped. */
-void hri_budget_uncharge_block(hr_budget *budget, uint64_t bytes, uint64_t mapped_bytes);
+/* Spends the lease of a budget's tree for pages that the heap is about to commit. Gives 0; -EDQUOT if the kernel's limits
+ * do not leave as much after relief (`quiet`: without), which is counted and told as a refusal by the root. The bytes are
+ * pending until hri_budget_committed(), which is due once the heap counts them. */
+int hri_budget_commit(hr_budget *budget, uint64_t bytes, bool quiet);
+void hri_budget_committed(uint64_t bytes);
+uint64_t hri_budget_committing_bytes(void);
+
+/* The same, where nothing depends on it: no relief, and no refusal. */
+bool hri_budget_try_commit(hr_budget *budget, uint64_t bytes);
+
+/* Blocks that lie outside of the heap, in the regions of pools, are counted beside that: before they are charged, and
+ * after they are uncharged. */
+static inline void hri_budget_count_pooled(hr_budget *budget, uint64_t bytes)
+{
+    atomic_fetch_add_explicit(&budget->tree->pooled_bytes, bytes, memory_order_relaxed);
+}
+
+static inline void hri_budget_uncount_pooled(hr_budget *budget, uint64_t bytes)
+{
+    atomic_fetch_sub_explicit(&budget->tree->pooled_bytes, bytes, memory_order_relaxed);
+}
 
 /* Reads the root: exactly, for which all stocks are drained; or at a glance, where what threads do meanwhile may be
  * missed. */
@@ -276,11 +275,5 @@ void hri_budget_spend(hr_budget *budget, uint64_t bytes);
 void hri_budget_spend_block(hr_budget *budget, uint64_t bytes);
 void hri_budget_unspend_block(hr_budget *budget, uint64_t bytes);
 void hri_budget_unpromise(hr_budget *budget, uint64_t bytes);
-
-/* As hr_alloc(), paid first from a promise of `*promise_bytes`, which is lessened by what was used of it. */
-void *hri_alloc_promised(hr_budget *budget, size_t size, uint64_t *promise_bytes);
-
-/* What a block of hr_alloc() and its kin is charged. */
-uint64_t hri_alloc_charge(const void *block);
 
 #endif

@@ -8,13 +8,13 @@
 typedef struct hri_demand {
     hr_budget *budget;
     uint64_t bytes;
-    uint64_t mapped_bytes;      /* what of it is to be a mapping of its own, or with it */
     uint64_t listed_bytes;      /* what is expected in the list of untouched blocks once it is granted */
     const hri_ceiling *ceiling; /* NULL: none */
     bool promise;
-    bool block;  /* for a block that the library hands out: else by hand */
-    bool moved;  /* the bytes are charged elsewhere in the tree already: nothing is taken from the kernel */
-    bool looked; /* the gauges were read for it: the lease is as new as it can be */
+    bool block;    /* for a block that the library hands out: else by hand */
+    bool pages;    /* that the heap is to commit: they spend the lease, and nobody is charged */
+    bool unleased; /* nothing is taken from the kernel: they are charged elsewhere, or the heap asks for their pages */
+    bool looked;   /* the gauges were read for it: the lease is as new as it can be */
 } hri_demand;
 
 /* Is there room on the whole path, once what threads have in stock is taken back? */

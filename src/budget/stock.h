@@ -63,6 +63,17 @@ static inline bool hri_stock_take_block(const hr_budget *budget, uint64_t bytes)
     return hri_cells_take(hri_stock_place(budget), bytes, HRI_STOCK_BLOCKS);
 }
 
+/* Gives a block's bytes back into this thread's stock. Gives false where they do not go in. In between they count as
+ * charged by hand to whoever reads, and as pending, since they are in the stock. */
+static inline bool hri_stock_give_block(const hr_budget *budget, uint64_t bytes)
+{
+    hri_cell *cell = hri_cells_mine_at(hri_stock_place(budget));
+    if (!hri_sequence_give(cell, bytes))
+        return false;
+    hri_cell_count(cell, HRI_STOCK_FREED, bytes);
+    return true;
+}
+
 static inline bool hri_stock_promise(const hr_budget *budget, uint64_t bytes)
 {
     return hri_cells_take(hri_stock_place(budget), bytes, HRI_STOCK_PROMISED);

@@ -91,16 +91,6 @@ static void link_node(hri_shard *shard, hri_untouched_node *node)
     change(&shard->bytes, node->bytes);
 }
 
-void hri_untouched_add(hri_untouched_node *node, const hri_span *span)
-{
-    hri_shard *shard = shard_at(node);
-    node->span = *span;
-    node->bytes = span->size;
-    hri_inner_lock(&shard->lock);
-    link_node(shard, node);
-    hri_inner_unlock(&shard->lock);
-}
-
 static void take_out(hri_untouched_node *node)
 {
     hri_untouched_node **link = atomic_load_explicit(&node->link, memory_order_relaxed);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The list of blocks that are charged and whose pages are not all there yet, of the whole process.
+/* The list of regions of pools whose blocks are charged and have not all their pages yet, of the whole process. The
+ * heap has a list of its own (heap/large.c), and this one goes once pools stand on the heap.
  *
  * A budget is charged at the grant, the kernel charges at the first touch. A reading in between shows memory as free
- * that is already granted. So blocks of several pages stand in a list until the kernel has been seen to have all of
- * their pages, and it is asked about these alone. (Smaller blocks are touched when they are granted.)
+ * that is already granted. So regions of blocks of several pages stand in a list until the kernel has been seen to have
+ * all of their pages, and it is asked about these alone. (Smaller blocks are touched when they are granted.)
  *
  * Each shard's sum is an upper bound at any time: pages come by themselves, and go only with their block. (A page
  * that is swapped out after it was seen is not missed.) Locking: a shard's lock is a leaf, held while the kernel is
@@ -20,7 +21,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* A block that is smaller has at most one page to itself; see touch_small() in alloc.c. */
+/* A block that is smaller has at most one page to itself. */
 #define HRI_UNTOUCHED_MIN ((size_t)8 << 10)
 
 /* Memory that the kernel is asked about. */
@@ -45,13 +46,9 @@ void hri_untouched_fork(hri_fork moment);
 void hri_untouched_expect(uint64_t bytes);
 void hri_untouched_arrive(uint64_t bytes);
 
-/* Adds a block, none of whose pages is known to be there, and takes it out before it is freed. The node lies in it. */
-void hri_untouched_add(hri_untouched_node *node, const hri_span *span);
-void hri_untouched_remove(hri_untouched_node *node);
-
-/* For memory whose blocks are charged one by one: it is `span` now, and `more` of it was charged just now. It is listed if
- * there are more. */
+/* The memory of a node is `span` now, and `more` of it was charged just now. It is listed if there are more. */
 void hri_untouched_widen(hri_untouched_node *node, const hri_span *span, uint64_t more);
+void hri_untouched_remove(hri_untouched_node *node);
 
 /* How many bytes have no page, at most. Takes no lock. */
 uint64_t hri_untouched_bytes(void);

@@ -124,6 +124,13 @@ enum {
     BUDGET = PROCESS_LEDGERS + HRI_CGROUP_DEPTH, /* the root's own */
 };
 
+/* What is used of what is resident: idle pages of the heap are handed out again, or given back as soon as anybody is
+ * short. HR_NONE stays HR_NONE. */
+static uint64_t in_use(const hri_books *books, uint64_t resident_bytes)
+{
+    return resident_bytes == HR_NONE ? HR_NONE : hri_sub(resident_bytes, books->ours.idle_bytes);
+}
+
 /* Address space that is reserved and never backed raises no level: an arena of glibc's reserves 64 MiB for 132 KiB. Where it
  * runs out a mapping fails with ENOMEM, which kills nobody. */
 static struct ledger process_ledger(const hri_books *books, unsigned index)
@@ -131,12 +138,13 @@ static struct ledger process_ledger(const hri_books *books, unsigned index)
     const hri_process_reading *process = &books->reading->process;
     uint64_t promised = books->ours.promised_bytes, pending = books->ours.pending_bytes;
     struct ledger ledgers[PROCESS_LEDGERS] = {
-        {HRI_LEDGER_PROCESS, hri_add(process->anonymous_bytes, books->reserve_bytes), HR_NONE, pending},
-        {HRI_LEDGER_ADDRESS, hri_min(process->address_bytes, process->rss_bytes), process->address_limit_bytes,
-         promised},
-        {HRI_LEDGER_DATA, hri_min(process->data_bytes, process->anonymous_bytes), process->data_limit_bytes, promised},
-        {HRI_LEDGER_HOST, process->rss_bytes, hri_add(process->rss_bytes, hri_ledgers_host_available(books->reading)),
-         pending},
+        {HRI_LEDGER_PROCESS, hri_add(in_use(books, process->anonymous_bytes), books->reserve_bytes), HR_NONE, pending},
+        {HRI_LEDGER_ADDRESS, in_use(books, hri_min(process->address_bytes, process->rss_bytes)),
+         process->address_limit_bytes, promised},
+        {HRI_LEDGER_DATA, in_use(books, hri_min(process->data_bytes, process->anonymous_bytes)),
+         process->data_limit_bytes, promised},
+        {HRI_LEDGER_HOST, in_use(books, process->rss_bytes),
+         hri_add(process->rss_bytes, hri_ledgers_host_available(books->reading)), pending},
     };
     return ledgers[index];
 }
@@ -148,7 +156,7 @@ static struct ledger group_ledger(const hri_books *books, unsigned index)
 {
     const hri_cgroup_reading *group = &books->reading->groups[index];
     uint64_t use = hri_max(group->use_bytes, hri_sub(group->charged_bytes, books->reading->lag_bytes));
-    use = hri_add(use, hri_add(group->lasting_bytes, books->reserve_bytes)); /* HR_NONE stays HR_NONE */
+    use = hri_add(in_use(books, use), hri_add(group->lasting_bytes, books->reserve_bytes)); /* HR_NONE stays HR_NONE */
     return (struct ledger){HRI_LEDGER_CGROUP, use, group->limit_bytes, books->ours.pending_bytes};
 }
 

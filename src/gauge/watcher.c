@@ -7,6 +7,7 @@
 #include "base/checked.h"
 #include "base/lock.h"
 #include "base/uncancelled.h"
+#include "heap/heap.h"
 #include "os/resident.h"
 
 #include <string.h>
@@ -35,13 +36,14 @@ static void queue_change(hri_watcher *watcher, hr_level from, hr_level to)
 static bool measure_untouched(hri_watcher *watcher, unsigned how, int64_t now_ns)
 {
     bool wanted = how & HRI_LOOK_SURE;
-    uint64_t bytes = hri_untouched_bytes();
+    uint64_t bytes = hri_add(hri_untouched_bytes(), hri_heap_lazy_bytes());
     uint64_t enough = wanted ? 1 : hri_share(watcher->ledgers.kernel_limit_bytes, UNTOUCHED_SHARE);
     if (bytes < enough)
         return true;
     if (now_ns - watcher->measured_ns < watcher->measuring_ns * (wanted ? 1 : MEASURE_REST))
         return false;
     hri_untouched_measure();
+    hri_heap_lazy_measure(HRI_UNTOUCHED_ASKED);
     watcher->measured_ns = hri_clock_now(watcher->gauge.clock);
     watcher->measuring_ns = watcher->measured_ns - now_ns;
     return true;
@@ -72,7 +74,11 @@ static void reopen(hri_watcher *watcher)
 static void refresh(hri_watcher *watcher, const hri_accounts *accounts, uint64_t sample_bytes, unsigned how)
 {
     hri_pending_accounts process;
+    hri_heap_figures heap;
     hri_pending_read(&watcher->counter, &process);
+    hri_heap_read(&heap);
+    process.heap_resident_bytes = hri_sub(heap.committed_bytes, heap.lazy_bytes);
+    process.heap_pending_bytes = hri_add(process.heap_pending_bytes, heap.pending_bytes);
     hri_share_sum sharing = hri_share_read();
     bool all = how & HRI_LOOK_ALL || hri_lease_is_due(&watcher->host_lease, sample_bytes, 0);
     hri_gauge_read(&watcher->gauge, all ? HRI_READ_ALL : 0, &watcher->reading);
@@ -82,11 +88,11 @@ static void refresh(hri_watcher *watcher, const hri_accounts *accounts, uint64_t
     watcher->purge_unread = false;
     if (watcher->pending.hand_bytes >= SHARED_MIN)
         hri_pending_note_shared(hri_process_read_shared(&watcher->gauge.process), &watcher->pending);
-    uint64_t held = hri_add(process.block_bytes, process.hand_bytes);
     watcher->ours = (hri_ours){
         .used_bytes = hri_add(accounts->held_bytes, accounts->promised_bytes),
         .promised_bytes = accounts->promised_bytes,
-        .resident_bytes = hri_sub(held, hri_add(process.untouched_bytes, watcher->pending.hand_bytes)),
+        .resident_bytes = hri_add(hri_pending_ours(&process), hri_sub(process.hand_bytes, watcher->pending.hand_bytes)),
+        .idle_bytes = heap.idle_bytes,
         .pending_bytes = watcher->pending.bytes,
         .retained_bytes = watcher->retained_bytes,
         .sharing = sharing,
@@ -202,10 +208,11 @@ static void instruct_tree(hri_watcher *watcher, const hri_books *books, const hr
              hri_ledgers_ceiling(books, rules->degrade_at, watcher->margin_bytes, sample_bytes));
 }
 
-/* What was held of the allocator since the last purge and is no longer: until the next one it may retain it. */
+/* What was held of the process's malloc, by hand, since the last purge and is no longer: until the next one it may be
+ * retained. */
 static uint64_t retained(hri_watcher *watcher, const hri_accounts *accounts)
 {
-    uint64_t held_bytes = accounts->held_bytes - accounts->mapped_bytes;
+    uint64_t held_bytes = accounts->held_bytes - accounts->block_bytes;
     bool purged = atomic_exchange_explicit(&watcher->purged, false, memory_order_relaxed);
     watcher->purge_unread |= purged;
     if (purged || !watcher->purges || held_bytes > watcher->held_peak_bytes)

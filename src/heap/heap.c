@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Getting and putting blocks, committing and decommitting, and what the whole heap is asked.
+/* What the whole heap is asked: its lock, figures, trims, rest, fork.
  *
  * Locking: one lock guards segments, spans, the depot and the cells. It is a leaf, but for the locks of os/cells and
  * of the list of lazy blocks. The kernel commits and decommits pages without it: such a time is *busy*, and the pages
@@ -10,21 +10,14 @@
 
 #include "base/assert.h"
 #include "base/checked.h"
-#include "heap/debug.h"
+#include "base/lock.h"
+#include "heap/commit.h"
 #include "heap/large.h"
-#include "heap/poison.h"
 #include "heap/span.h"
 #include "os/rseq.h"
 
-#include <errno.h>
-#include <sched.h>
-#include <string.h>
+#include <time.h>
 
-/* So many bytes are decommitted by one call of the kernel's at the most. */
-#define DECOMMIT_BYTES ((uint64_t)1 << 20)
-
-/* Idle pages beyond this are decommitted by whoever puts a block: 8 MiB, or a quarter of what is committed. */
-#define IDLE_MAX ((uint64_t)8 << 20)
 #define IDLE_REST ((uint64_t)2 << 20)
 
 #ifdef PTHREAD_ADAPTIVE_MUTEX_INITIALIZER_NP /* glibc: a thread that finds it taken looks again some times */
@@ -32,10 +25,8 @@ static pthread_mutex_t lock = PTHREAD_ADAPTIVE_MUTEX_INITIALIZER_NP;
 #else
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 #endif
-static unsigned busy; /* threads */
-static uint64_t commits, commit_bytes, decommits, decommit_bytes;
-static _Atomic uint64_t in_flight_bytes; /* granted, and not committed yet or not counted as lazy */
-static hri_heap_hooks hooks;
+unsigned hri_heap_busy;
+static bool fork_waits; /* for the end of busy times: no other begins. Else threads in turn would keep it waiting */
 static _Atomic bool begun;
 
 /* Is this thread in here? A signal handler of it that comes in too would never get out. */
@@ -48,62 +39,49 @@ void hri_heap_lock(void)
         hri_fault("a signal handler allocates or frees a block, which it must not");
 #endif
     inside = true;
-    atomic_signal_fence(memory_order_seq_cst);
-    pthread_mutex_lock(&lock);
+    hri_inner_lock(&lock);
 }
 
 void hri_heap_unlock(void)
 {
-    pthread_mutex_unlock(&lock);
-    atomic_signal_fence(memory_order_seq_cst);
+    hri_inner_unlock(&lock);
     inside = false;
+}
+
+bool hri_heap_is_inside(void)
+{
+    return inside;
+}
+
+/* Threads that only yield take the lock in turns, and the one that is busy does not come to its end for seconds. */
+static void pause_for_others(void)
+{
+    const struct timespec time = {.tv_nsec = 20000};
+    nanosleep(&time, NULL);
+}
+
+void hri_heap_lock_to_be_busy(void)
+{
+    hri_heap_lock();
+    while (fork_waits) {
+        hri_heap_unlock();
+        pause_for_others();
+        hri_heap_lock();
+    }
 }
 
 void hri_heap_busy_begin(void)
 {
-    hri_heap_lock();
-    busy++;
+    hri_heap_lock_to_be_busy();
+    hri_heap_busy++;
     hri_heap_unlock();
 }
 
 void hri_heap_busy_end(void)
 {
     hri_heap_lock();
-    busy--;
+    hri_heap_busy--;
     hri_heap_unlock();
-}
-
-/* ── asking
- * ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
-
-void hri_heap_hook(const hri_heap_hooks *to)
-{
-    hri_heap_lock();
-    hooks = to ? *to : (hri_heap_hooks){0};
-    hri_heap_unlock();
-}
-
-static bool ask(uint64_t bytes)
-{
-    atomic_fetch_add_explicit(&in_flight_bytes, bytes, memory_order_relaxed);
-    if (!hooks.commit || hooks.commit(hooks.context, bytes))
-        return true;
-    atomic_fetch_sub_explicit(&in_flight_bytes, bytes, memory_order_relaxed);
-    return false;
-}
-
-static void tell(uint64_t bytes)
-{
-    if (bytes > 0 && hooks.decommitted)
-        hooks.decommitted(hooks.context, bytes);
-}
-
-/* Of the bytes that were granted so many were committed: the others come back. */
-static void settle(uint64_t granted_bytes, uint64_t committed_bytes)
-{
-    HRI_ASSERT(committed_bytes <= granted_bytes);
-    atomic_fetch_sub_explicit(&in_flight_bytes, granted_bytes, memory_order_release);
-    tell(granted_bytes - committed_bytes);
 }
 
 static void end_thread(hri_cell *record)
@@ -113,8 +91,7 @@ static void end_thread(hri_cell *record)
     hri_heap_unlock();
 }
 
-/* Once, and not under the lock: libc may allocate for it. */
-static void begin(void)
+void hri_heap_begin(void)
 {
     if (atomic_exchange_explicit(&begun, true, memory_order_relaxed))
         return;
@@ -122,415 +99,12 @@ static void begin(void)
     hri_fork_handle();
 }
 
-/* ── committing
- * ─────────────────────────────────────────────────────────────────────────────────────────────────── */
-
-static void count_commit(uint64_t bytes)
-{
-    commits += bytes > 0;
-    commit_bytes += bytes;
-}
-
-/* Commits memory that blocks of a class can be carved from. */
-static bool grow(unsigned class)
-{
-    uint64_t least, bytes, own;
-    hri_heap_growth growth = {.bytes = 0};
-    begin();
-    hri_heap_lock();
-    bytes = hri_heap_growth_bytes(class, &least);
-    hri_heap_unlock();
-    if (!ask(bytes)) {
-        if (bytes == least || !ask(least))
-            return false;
-        bytes = least;
-    }
-    hri_heap_lock();
-    own = hri_heap_pages_sum.own_bytes;
-    bool grown = hri_heap_growth_begin(class, bytes, &growth);
-    own = hri_heap_pages_sum.own_bytes - own;
-    busy += growth.bytes > 0;
-    hri_heap_unlock();
-    int error = growth.bytes > 0 ? hri_heap_growth_commit(&growth) : 0;
-    hri_heap_lock();
-    if (growth.bytes > 0) {
-        hri_heap_growth_end(&growth, error);
-        busy--;
-    }
-    uint64_t committed = own + (error ? 0 : growth.bytes);
-    count_commit(committed);
-    hri_heap_unlock();
-    settle(bytes, committed);
-    return grown && !error;
-}
-
-/* Decommits idle pages, of `want_bytes` or little more. */
-static uint64_t decommit(uint64_t want_bytes)
-{
-    uint64_t gone = 0;
-    int error = 0;
-    while (gone < want_bytes && !error) {
-        hri_heap_growth growth;
-        uint64_t most = hri_min((want_bytes - gone - 1) / HRI_HEAP_PAGE + 1, DECOMMIT_BYTES / HRI_HEAP_PAGE);
-        hri_heap_lock();
-        bool found = hri_heap_growth_begin_going((unsigned)most, &growth);
-        busy += found;
-        hri_heap_unlock();
-        if (!found)
-            break;
-        error = hri_heap_growth_decommit(&growth);
-        hri_heap_lock();
-        hri_heap_growth_end(&growth, error);
-        busy--;
-        gone += error ? 0 : growth.bytes;
-        decommits += !error;
-        decommit_bytes += error ? 0 : growth.bytes;
-        hri_heap_unlock();
-    }
-    tell(gone);
-    return gone;
-}
-
-/* ── getting
- * ────────────────────────────────────────────────────────────────────────────────────────────────────── */
-
-static void *refuse(void)
-{
-    errno = ENOMEM;
-    return NULL;
-}
-
-/* Gives a block that is idle or new, of a class. */
-static void *take(unsigned class)
-{
-    void *block = hri_heap_pop(class);
-    while (!block) {
-        hri_heap_lock();
-        block = hri_heap_magazine_get(class);
-        unsigned wanted = hri_heap_magazine_wanted();
-        hri_heap_unlock();
-        if (wanted < HRI_HEAP_CLASSES && wanted != class)
-            grow(wanted);
-        if (!block && !grow(class))
-            return NULL;
-    }
-    return block;
-}
-
-static size_t usable_of(unsigned class)
-{
-    return hri_heap_class_bytes[class] - (hri_heap_class_is_general(class) ? HRI_HEAP_WORD : 0);
-}
-
-static void *get_large(uint64_t bytes, size_t align, hri_heap_owner owner, bool *ret_zeroed)
-{
-    uint64_t granted = hri_add(bytes, HRI_HEAP_RECORDS_BYTES);
-    hri_heap_large large;
-    begin();
-    if (bytes == UINT64_MAX || !ask(granted))
-        return NULL;
-    hri_heap_large_get(bytes, align, owner, &large);
-    hri_heap_lock();
-    count_commit(large.committed_bytes);
-    hri_heap_unlock();
-    settle(granted, large.committed_bytes);
-    *ret_zeroed = large.zeroed;
-    return large.block;
-}
-
-/* How many of a block's bytes its user may have; a release build has no use for the others. */
-static size_t for_user(size_t size, size_t usable)
-{
-    return HRI_HEAP_TRAILER ? size : usable;
-}
-
-/* Puts the end behind a block's bytes, in a debug build. */
-static void set_end(void *block, size_t size, size_t usable)
-{
-    if (HRI_HEAP_TRAILER)
-        hri_poison_block_lift((char *)block + size, usable - size);
-    hri_heap_debug_out(block, size, usable);
-}
-
-/* Looks whether it is whole. */
-static void check_end(void *block, size_t usable)
-{
-    if (HRI_HEAP_TRAILER)
-        hri_poison_block_lift(block, usable);
-    hri_heap_debug_in(block, usable);
-}
-
-static void *hand_out(void *block, unsigned class, size_t size, bool zeroed)
-{
-    size_t usable = class == HRI_HEAP_LARGE ? hri_heap_large_bytes(block) : usable_of(class);
-    set_end(block, size, usable);
-    hri_poison_block_out(block, for_user(size, usable), usable, zeroed);
-    return block;
-}
-
-static void *get(size_t size, hri_heap_owner owner, bool *ret_zeroed)
-{
-    unsigned class = hri_heap_class_of(size);
-    HRI_ASSERT(owner <= HRI_HEAP_OWNER_MAX);
-    *ret_zeroed = false;
-    void *block =
-        class == HRI_HEAP_LARGE ? get_large(hri_heap_large_cost(size), HRI_HEAP_PAGE, owner, ret_zeroed) : take(class);
-    if (!block)
-        return refuse();
-    if (hri_heap_class_is_general(class)) {
-        hri_poison_block_lift(hri_heap_front(block), HRI_HEAP_WORD); /* another block may have ended there */
-        *hri_heap_front(block) = hri_heap_word(block, owner, class);
-    } else if (class != HRI_HEAP_LARGE) {
-        *hri_heap_page_word(block) = hri_heap_word(block, owner, class);
-    }
-    return hand_out(block, class, size, *ret_zeroed);
-}
-
-void *hri_heap_get_slowly(size_t size, hri_heap_owner owner)
-{
-    bool zeroed;
-    return get(size, owner, &zeroed);
-}
-
-void *hri_heap_get_zeroed(size_t size, hri_heap_owner owner)
-{
-    bool zeroed = false;
-    void *block = size < HRI_HEAP_LARGE_MIN ? hri_heap_get(size, owner) : get(size, owner, &zeroed);
-    return block && !zeroed ? memset(block, 0, size) : block;
-}
-
-/* ── alignment
- * ──────────────────────────────────────────────────────────────────────────────────────────────────── */
-
-/* Up to a page, a general block has room for a word in front of an aligned address within it. That word says where
- * the block begins. Larger blocks begin with a page. */
-static bool fits_general(size_t align, size_t size)
-{
-    return align <= HRI_HEAP_PAGE && size < HRI_HEAP_GENERAL_MAX &&
-           hri_heap_class_is_general(hri_heap_class_of(size + align));
-}
-
-uint64_t hri_heap_cost_aligned(size_t align, size_t size)
-{
-    if (align <= HRI_HEAP_GRANULE)
-        return hri_heap_cost(size);
-    if (fits_general(align, size))
-        return hri_heap_cost(size + align);
-    return align <= HRI_HEAP_PAGE ? hri_heap_cost(hri_max(size, HRI_HEAP_GENERAL_MAX)) : hri_heap_large_cost(size);
-}
-
-static void *get_within(size_t align, size_t size, hri_heap_owner owner)
-{
-    char *block = hri_heap_get(size + align, owner);
-    size_t offset = -(uintptr_t)block & (align - 1);
-    if (!block || offset == 0)
-        return block;
-    char *aligned = block + offset;
-    *hri_heap_front(aligned) = hri_heap_word(aligned, offset / HRI_HEAP_GRANULE, HRI_HEAP_ALIGNED);
-    return aligned;
-}
-
-void *hri_heap_get_aligned(size_t align, size_t size, hri_heap_owner owner)
-{
-    bool zeroed;
-    HRI_ASSERT((align & (align - 1)) == 0);
-    if (align <= HRI_HEAP_GRANULE)
-        return hri_heap_get(size, owner);
-    if (fits_general(align, size))
-        return get_within(align, size, owner);
-    if (align <= HRI_HEAP_PAGE)
-        return hri_heap_get(hri_max(size, HRI_HEAP_GENERAL_MAX), owner);
-    void *block = get_large(hri_heap_large_cost(size), align, owner, &zeroed);
-    return block ? hand_out(block, HRI_HEAP_LARGE, size, zeroed) : refuse();
-}
-
-/* ── putting
- * ────────────────────────────────────────────────────────────────────────────────────────────────────── */
-
-/* A block as it is found by its address. */
-struct found {
-    void *begin; /* before the address, of an aligned one */
-    uint64_t *word;
-    unsigned class;
-    size_t usable; /* from `begin` on */
-};
-
-static bool is_general(uint64_t word, const void *block)
-{
-    return hri_heap_word_is_used(word, block) && hri_heap_class_is_general(hri_heap_word_class(word));
-}
-
-/* Finds the word of what may be a block; NULL: it is none. */
-static uint64_t *word_of(const void *block)
-{
-    uint64_t *word = hri_heap_page_word(block);
-    if (word && *word)
-        return word;
-    hri_heap_lock(); /* a trim may change the span's other pages meanwhile */
-    bool has = hri_heap_span_has(block);
-    hri_heap_unlock();
-    return has ? hri_heap_front(block) : NULL;
-}
-
-static bool find_used(const void *block, uint64_t *word, struct found *ret_found)
-{
-    struct found found = {(void *)(uintptr_t)block, word, hri_heap_word_class(*word), 0};
-    if (!hri_heap_word_is_used(*word, block))
-        return false;
-    if (found.class == HRI_HEAP_ALIGNED) {
-        found.begin = (void *)((uintptr_t)block - hri_heap_word_owner(*word) * HRI_HEAP_GRANULE);
-        found.word = hri_heap_front(found.begin);
-        found.class = hri_heap_word_class(*found.word);
-        if (!is_general(*found.word, found.begin))
-            return false;
-    }
-    if (found.class != HRI_HEAP_LARGE && found.class >= HRI_HEAP_CLASSES)
-        return false;
-    found.usable = found.class == HRI_HEAP_LARGE ? hri_heap_large_bytes(block) : usable_of(found.class);
-    *ret_found = found;
-    return true;
-}
-
-static bool find(const void *block, struct found *ret_found)
-{
-    uint64_t *word = word_of(block);
-    if (word && find_used(block, word, ret_found))
-        return true;
-    if (word && hri_heap_word_is_idle(*word, block))
-        hri_fault("%p is freed already", block);
-    else
-        hri_fault("%p is no block of the heap", block);
-    return false;
-}
-
-static hri_heap_block block_of(const struct found *found)
-{
-    uint64_t bytes = found->class == HRI_HEAP_LARGE ? found->usable : hri_heap_class_bytes[found->class];
-    return (hri_heap_block){hri_heap_word_owner(*found->word), bytes};
-}
-
-/* Idle pages that no block lies on. Under the lock. */
-static uint64_t idle_pages(void)
-{
-    return hri_heap_pages_sum.idle_bytes + hri_heap_span_idle_bytes;
-}
-
-/* Gives back half of what is too much. */
-static void shed(uint64_t idle_bytes, uint64_t committed_bytes)
-{
-    uint64_t most = hri_max(IDLE_MAX, committed_bytes / 4);
-    if (idle_bytes > most)
-        decommit(idle_bytes - most / 2);
-}
-
-void hri_heap_put_idle(unsigned class, void *block)
-{
-    hri_heap_lock();
-    hri_heap_magazine_put(class, block);
-    uint64_t idle = idle_pages(), committed = hri_heap_pages_sum.committed_bytes;
-    hri_heap_unlock();
-    shed(idle, committed);
-}
-
-static void put_large(void *block)
-{
-    uint64_t gone = hri_heap_large_put(block);
-    hri_heap_lock();
-    decommits += gone > 0;
-    decommit_bytes += gone;
-    uint64_t idle = idle_pages(), committed = hri_heap_pages_sum.committed_bytes;
-    hri_heap_unlock();
-    tell(gone);
-    shed(idle, committed);
-}
-
-bool hri_heap_put_slowly(void *block, hri_heap_block *ret_block)
-{
-    struct found found;
-    if (!find(block, &found))
-        return false;
-    *ret_block = block_of(&found);
-    check_end(found.begin, found.usable);
-    *found.word = hri_heap_word_idle(*found.word);
-    if (found.begin != block)
-        *hri_heap_front(block) = hri_heap_word_idle(*hri_heap_front(block));
-    if (found.class == HRI_HEAP_LARGE) {
-        hri_poison_block_in(found.begin, 0);
-        put_large(block);
-        return true;
-    }
-    hri_heap_debug_idle(found.begin, hri_heap_class_is_general(found.class) ? found.usable : 0);
-    hri_poison_block_in(found.begin, found.usable);
-    if (!hri_heap_push(found.class, found.begin))
-        hri_heap_put_idle(found.class, found.begin);
-    return true;
-}
-
-/* The bytes that a block's user asked for, in a debug build; else all that there are. */
-static size_t size_of(const struct found *found)
-{
-    if (HRI_HEAP_TRAILER)
-        hri_poison_block_lift((char *)found->begin + found->usable - sizeof(size_t), sizeof(size_t));
-    return hri_heap_debug_size(found->begin, found->usable);
-}
-
-bool hri_heap_look(const void *block, hri_heap_block *ret_block, size_t *ret_usable)
-{
-    struct found found;
-    if (!find(block, &found))
-        return false;
-    *ret_block = block_of(&found);
-    if (ret_usable)
-        *ret_usable = size_of(&found) - ((uintptr_t)block - (uintptr_t)found.begin);
-    return true;
-}
-
-/* Changes a large block. */
-static bool resize_large(void *block, uint64_t from_bytes, uint64_t to_bytes)
-{
-    uint64_t more = hri_sub(to_bytes, from_bytes);
-    hri_heap_change change;
-    if (to_bytes == UINT64_MAX || (more > 0 && !ask(more)))
-        return false;
-    bool done = hri_heap_large_resize(block, to_bytes, &change);
-    hri_heap_lock();
-    count_commit(change.committed_bytes);
-    decommits += change.gone_bytes > 0;
-    decommit_bytes += change.gone_bytes;
-    hri_heap_unlock();
-    if (more > 0)
-        settle(more, change.committed_bytes);
-    tell(change.gone_bytes);
-    return done;
-}
-
-bool hri_heap_resize(void *block, size_t size)
-{
-    struct found found;
-    unsigned class = hri_heap_class_of(size);
-    if (!find(block, &found) || found.begin != block || found.class != class)
-        return false;
-    check_end(block, found.usable);
-    size_t usable = found.usable, old_size = size_of(&found);
-    bool done = true;
-    if (class == HRI_HEAP_LARGE) {
-        done = resize_large(block, usable, hri_heap_large_cost(size));
-        usable = hri_heap_large_bytes(block);
-    }
-    set_end(block, done ? size : old_size, usable);
-    if (HRI_HEAP_TRAILER)
-        hri_poison_block_resized(block, done ? size : old_size, usable);
-    return done;
-}
-
 /* ── all of it
  * ──────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-uint64_t hri_heap_pending_bytes(void)
+uint64_t hri_heap_idle_pages(void)
 {
-    /* In this order: what moves from the one to the other counts twice, not never. */
-    uint64_t bytes = atomic_load_explicit(&in_flight_bytes, memory_order_acquire);
-    return bytes + hri_heap_lazy_bytes();
+    return hri_heap_pages_sum.idle_bytes + hri_heap_span_idle_bytes;
 }
 
 /* Bytes of blocks in magazines. Under the lock. */
@@ -555,13 +129,14 @@ void hri_heap_read(hri_heap_figures *ret_figures)
     hri_heap_figures figures = {
         .committed_bytes = pages->committed_bytes + pages->own_bytes,
         .in_use_bytes = away - idle - magazines,
-        .idle_bytes = idle + idle_pages(),
+        .large_bytes = hri_heap_large_sum,
+        .idle_bytes = idle + hri_heap_idle_pages(),
         .own_bytes = pages->own_bytes + magazines,
         .reserved_bytes = pages->reserved_bytes,
-        .commits = commits,
-        .commit_bytes = commit_bytes,
-        .decommits = decommits,
-        .decommit_bytes = decommit_bytes,
+        .commits = hri_heap_counted.commits,
+        .commit_bytes = hri_heap_counted.commit_bytes,
+        .decommits = hri_heap_counted.decommits,
+        .decommit_bytes = hri_heap_counted.decommit_bytes,
     };
     hri_heap_unlock();
     figures.gap_bytes = figures.committed_bytes - figures.in_use_bytes - figures.idle_bytes - figures.own_bytes;
@@ -572,19 +147,19 @@ void hri_heap_read(hri_heap_figures *ret_figures)
 
 uint64_t hri_heap_trim(uint64_t want_bytes)
 {
-    uint64_t gone = decommit(want_bytes);
+    uint64_t gone = hri_heap_decommit(want_bytes);
     if (gone < want_bytes) {
         hri_heap_lock();
         hri_heap_depot_empty(want_bytes - gone);
         hri_heap_unlock();
-        gone += decommit(want_bytes - gone);
+        gone += hri_heap_decommit(want_bytes - gone);
     }
     if (gone < want_bytes) {
         hri_heap_lock();
         hri_heap_magazines_drain(HRI_HEAP_ALL, false);
         hri_heap_depot_empty(UINT64_MAX);
         hri_heap_unlock();
-        gone += decommit(want_bytes - gone);
+        gone += hri_heap_decommit(want_bytes - gone);
     }
     return gone;
 }
@@ -606,9 +181,9 @@ uint64_t hri_heap_rest(void)
         hri_heap_magazines_drain(HRI_HEAP_ALL, false);
         blocks = in_magazines(&away);
     }
-    uint64_t excess = hri_sub(idle_pages() + blocks, cap);
+    uint64_t excess = hri_sub(hri_heap_idle_pages() + blocks, cap);
     hri_heap_unlock();
-    return decommit(excess);
+    return hri_heap_decommit(excess);
 }
 
 void hri_heap_tighten(bool tight)
@@ -635,10 +210,11 @@ void hri_heap_check(void)
 
 static void before_fork(void)
 {
-    hri_heap_lock();
-    while (busy > 0) {
+    hri_heap_lock_to_be_busy();
+    fork_waits = true;
+    while (hri_heap_busy > 0) {
         hri_heap_unlock();
-        sched_yield();
+        pause_for_others();
         hri_heap_lock();
     }
     hri_heap_lazy_fork(HRI_FORK_BEFORE);
@@ -651,9 +227,9 @@ void hri_heap_fork(hri_fork moment)
         return;
     }
     hri_heap_lazy_fork(moment);
-    if (moment == HRI_FORK_CHILD) { /* what other threads had asked for, and what they had in their magazines */
-        atomic_store_explicit(&in_flight_bytes, 0, memory_order_relaxed);
+    fork_waits = false;
+    hri_heap_commit_fork(moment);
+    if (moment == HRI_FORK_CHILD)
         hri_heap_magazines_drain(HRI_HEAP_ALL, true);
-    }
     hri_heap_unlock();
 }

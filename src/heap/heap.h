@@ -5,7 +5,7 @@
  * opaque number. The heap does not charge anybody; what it may commit it asks through hooks.
  *
  * Not in signal handlers: a handler that interrupted a thread in here would wait for it for ever. Debug builds abort
- * then.
+ * then. The heap's locks are inner locks (base/lock.h), so a handler that charges or uncharges keeps out of them.
  */
 #ifndef HRI_HEAP_HEAP_H
 #define HRI_HEAP_HEAP_H
@@ -17,16 +17,26 @@
 /* Called with no lock held. Both NULL: everything may be committed. */
 typedef struct hri_heap_hooks {
     /* May so many bytes be committed? They are, or come back through decommitted(). May take its time and free
-     * blocks. */
+     * blocks. They are among the pending bytes from its return on; until then it sees to that itself. */
     bool (*commit)(void *context, uint64_t bytes);
     /* So many bytes went back to the kernel, or were granted and not needed. */
     void (*decommitted)(void *context, uint64_t bytes);
     void *context;
+    /* NULL: decommitted() is told of these too. Else it is told of those alone that went back to the kernel. */
+    void (*unneeded)(void *context, uint64_t bytes);
+    /* As commit(), where less would do, or nothing: with no more effort than to look. NULL: commit() is asked. */
+    bool (*try_commit)(void *context, uint64_t bytes);
 } hri_heap_hooks;
 
 /* Sets the hooks from now on, or none with NULL. Bytes that were granted by the ones before come back to the new
  * ones: so they are set while no block is made, and outlive the calls. */
 void hri_heap_hook(const hri_heap_hooks *hooks);
+
+/* Is this thread in here, or was it when a signal came? Then it must not come in again. */
+bool hri_heap_is_inside(void);
+
+/* At most so many bytes of pages are idle at any time, beyond what the README says; UINT64_MAX at first. */
+void hri_heap_set_idle_most(uint64_t bytes);
 
 /* ── blocks: any thread
  * ─────────────────────────────────────────────────────────────────────────────────────────── */
@@ -39,22 +49,29 @@ typedef struct hri_heap_block {
 
 void *hri_heap_get_slowly(size_t size, hri_heap_owner owner);
 bool hri_heap_put_slowly(void *block, hri_heap_block *ret_block);
-void hri_heap_put_idle(unsigned class, void *block);
+/* Is a block of this size worth the inline path? Not in debug builds, which put more behind it. */
+static inline bool hri_heap_is_small(size_t size)
+{
+    return HRI_HEAP_TRAILER == 0 && size <= HRI_HEAP_SMALL_MAX - HRI_HEAP_WORD;
+}
+
+/* Gives a small block from this thread's magazine; NULL where that takes more. */
+static inline void *hri_heap_get_quickly(size_t size, hri_heap_owner owner)
+{
+    unsigned class = hri_heap_general_class(size + HRI_HEAP_WORD);
+    void *block = hri_heap_pop(class);
+    if (__builtin_expect(block != NULL, 1))
+        *hri_heap_front(block) = hri_heap_word(block, owner, class);
+    return block;
+}
 
 /* Gives a block of `size` bytes for an owner, aligned to 16; or NULL with ENOMEM. */
 static inline void *hri_heap_get(size_t size, hri_heap_owner owner)
 {
-#ifndef HRI_DEBUG
-    if (__builtin_expect(size <= HRI_HEAP_SMALL_MAX - HRI_HEAP_WORD, 1)) { /* larger ones are worth a call */
-        unsigned class = hri_heap_general_class(size + HRI_HEAP_WORD);
-        void *block = hri_heap_pop(class);
-        if (__builtin_expect(block != NULL, 1)) {
-            *hri_heap_front(block) = hri_heap_word(block, owner, class);
-            return block;
-        }
-    }
-#endif
-    return hri_heap_get_slowly(size, owner);
+    void *block = NULL;
+    if (__builtin_expect(hri_heap_is_small(size), 1))
+        block = hri_heap_get_quickly(size, owner);
+    return block ? block : hri_heap_get_slowly(size, owner);
 }
 
 /* The same, of zeros. */
@@ -64,31 +81,58 @@ void *hri_heap_get_zeroed(size_t size, hri_heap_owner owner);
 void *hri_heap_get_aligned(size_t align, size_t size, hri_heap_owner owner);
 uint64_t hri_heap_cost_aligned(size_t align, size_t size);
 
+/* The word of a general block in use, whose address it is in front of; 0: that is for the slow path to find out. */
+static inline uint64_t hri_heap_word_in_front(const void *block)
+{
+    if (HRI_HEAP_TRAILER > 0 || (uintptr_t)block % HRI_HEAP_PAGE == 0) /* then it may have no word in front */
+        return 0;
+    uint64_t word = *hri_heap_front(block);
+    bool general = hri_heap_word_is_used(word, block) && hri_heap_class_is_general(hri_heap_word_class(word));
+    return __builtin_expect(general, 1) ? word : 0;
+}
+
+/* Takes a general block back into this thread's magazine. Gives false, with nothing changed, where that takes more. */
+static inline bool hri_heap_put_quickly(void *block, hri_heap_block *ret_block)
+{
+    uint64_t word = hri_heap_word_in_front(block);
+    unsigned class = hri_heap_word_class(word);
+    if (__builtin_expect(word == 0, 0))
+        return false;
+    *ret_block = (hri_heap_block){hri_heap_word_owner(word), hri_heap_class_bytes[class]};
+    *hri_heap_front(block) = hri_heap_word_idle(word);
+    if (__builtin_expect(hri_heap_push(class, block), 1))
+        return true;
+    *hri_heap_front(block) = word;
+    return false;
+}
+
 /* Takes a block back, and says whose it was. Gives false, and a fault, for what is no block or is idle. */
 static inline bool hri_heap_put(void *block, hri_heap_block *ret_block)
 {
-#ifndef HRI_DEBUG
-    if (__builtin_expect((uintptr_t)block % HRI_HEAP_PAGE != 0, 1)) { /* else it may have no word in front */
-        uint64_t *front = hri_heap_front(block), word = *front;
-        unsigned class = hri_heap_word_class(word);
-        if (__builtin_expect(hri_heap_word_is_used(word, block) && hri_heap_class_is_general(class), 1)) {
-            *ret_block = (hri_heap_block){hri_heap_word_owner(word), hri_heap_class_bytes[class]};
-            *front = hri_heap_word_idle(word);
-            if (__builtin_expect(!hri_heap_push(class, block), 0))
-                hri_heap_put_idle(class, block);
-            return true;
-        }
-    }
-#endif
-    return hri_heap_put_slowly(block, ret_block);
+    return hri_heap_put_quickly(block, ret_block) || hri_heap_put_slowly(block, ret_block);
 }
 
 /* Says what a block is, without taking it back; `ret_usable` (NULL is fine) how many of its bytes its user has. Gives
  * false, and a fault, as above. */
 bool hri_heap_look(const void *block, hri_heap_block *ret_block, size_t *ret_usable);
 
+/* What a block takes of the heap, as hri_heap_look() says it. */
+static inline uint64_t hri_heap_bytes(const void *block)
+{
+    uint64_t word = hri_heap_word_in_front(block);
+    hri_heap_block found = {0};
+    if (__builtin_expect(word != 0, 1))
+        return hri_heap_class_bytes[hri_heap_word_class(word)];
+    hri_heap_look(block, &found, NULL);
+    return found.bytes;
+}
+
 /* Changes the size of a block in place. Gives false, and the block as it was, where it has to move. */
 bool hri_heap_resize(void *block, size_t size);
+
+/* The same; and has the kernel move the pages of a very large block to an address that is a multiple of `align` (a power
+ * of two), where it cannot grow in place. Gives the block; NULL, with nothing changed, where its bytes are to be copied. */
+void *hri_heap_resize_or_move(void *block, size_t size, size_t align);
 
 /* ── all of it
  * ──────────────────────────────────────────────────────────────────────────────────────────────────── */
@@ -102,6 +146,7 @@ typedef struct hri_heap_figures {
     uint64_t gap_bytes;                                        /* idle, on pages that are in use */
     uint64_t own_bytes;                                        /* records, the page map, magazines */
     uint64_t reserved_bytes;                                   /* address space */
+    uint64_t large_bytes;                                      /* in use, as large blocks */
     uint64_t lazy_bytes;                                       /* committed for large blocks, and not seen touched */
     uint64_t pending_bytes;                                    /* these, and commits that are under way */
     uint64_t commits, commit_bytes, decommits, decommit_bytes; /* ever; of large blocks too */
@@ -111,6 +156,10 @@ void hri_heap_read(hri_heap_figures *ret_figures);
 
 /* Granted and not resident, as far as is known: an upper bound, without a lock. */
 uint64_t hri_heap_pending_bytes(void);
+
+/* Of these, the bytes of large blocks; and a look at at most `most` such blocks, after which fewer may be pending. */
+uint64_t hri_heap_lazy_bytes(void);
+void hri_heap_lazy_measure(unsigned most);
 
 /* Gives idle pages back to the kernel, at least `want_bytes` if there are as many and not much more: idle pages
  * first, then the depot's blocks, then those of all threads. Gives how many bytes went. */
@@ -137,8 +186,17 @@ void hri_heap_fork(hri_fork moment);
 void hri_heap_lock(void);
 void hri_heap_unlock(void);
 
-/* Around the time in which a thread changes pages without the lock: a fork waits for its end. */
+/* Around the time in which a thread changes pages without the lock: a fork waits for its end. The count is for those
+ * that have the lock anyway: they took it when no fork waited. */
+void hri_heap_lock_to_be_busy(void);
+extern __attribute__((visibility("hidden"))) unsigned hri_heap_busy;
 void hri_heap_busy_begin(void);
 void hri_heap_busy_end(void);
+
+/* Before the first pages are committed, and not under the lock: libc may allocate for it. */
+void hri_heap_begin(void);
+
+/* Idle pages that no block lies on. Under the lock. */
+uint64_t hri_heap_idle_pages(void);
 
 #endif

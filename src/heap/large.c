@@ -9,6 +9,7 @@
 
 #include "base/assert.h"
 #include "base/checked.h"
+#include "base/lock.h"
 #include "heap/heap.h"
 #include "os/pages.h"
 #include "os/resident.h"
@@ -36,22 +37,39 @@ uint64_t hri_heap_lazy_bytes(void)
 
 static void enlist(hri_heap_slice *slice, uint64_t bytes)
 {
-    pthread_mutex_lock(&lock);
+    hri_inner_lock(&lock);
     set_lazy(slice, slice->list ? slice->lazy_bytes + bytes : bytes);
     if (!slice->list)
         hri_heap_list_push(&lazy, slice);
-    pthread_mutex_unlock(&lock);
+    hri_inner_unlock(&lock);
 }
 
 /* Gives whether it was listed. */
 static bool delist(hri_heap_slice *slice)
 {
-    pthread_mutex_lock(&lock);
+    hri_inner_lock(&lock);
     bool listed = slice->list != NULL;
     set_lazy(slice, 0);
     hri_heap_list_remove(slice);
-    pthread_mutex_unlock(&lock);
+    hri_inner_unlock(&lock);
     return listed;
+}
+
+/* Takes a slice off the list, whose bytes go on counting; and puts it back with what counts of it now. */
+static void hold_back(hri_heap_slice *slice)
+{
+    hri_inner_lock(&lock);
+    hri_heap_list_remove(slice);
+    hri_inner_unlock(&lock);
+}
+
+static void release(hri_heap_slice *slice, uint64_t bytes)
+{
+    hri_inner_lock(&lock);
+    set_lazy(slice, bytes);
+    if (bytes > 0)
+        hri_heap_list_push(&lazy, slice);
+    hri_inner_unlock(&lock);
 }
 
 /* Under the lock. */
@@ -67,7 +85,7 @@ static void ask_about(hri_heap_slice *slice, int map)
 void hri_heap_lazy_measure(unsigned most)
 {
     int map = hri_resident_open();
-    pthread_mutex_lock(&lock);
+    hri_inner_lock(&lock);
     for (; most > 0 && lazy.first; most--)
         ask_about(lazy.first, map);
     if (!lazy.first) {
@@ -77,7 +95,7 @@ void hri_heap_lazy_measure(unsigned most)
             hri_heap_list_push(&lazy, slice);
         }
     }
-    pthread_mutex_unlock(&lock);
+    hri_inner_unlock(&lock);
     hri_resident_close(map);
 }
 
@@ -224,30 +242,62 @@ static uint64_t narrow(hri_heap_slice *slice, unsigned pages)
 {
     const hri_heap_run run = run_of(slice), end = {run.segment, run.at + pages, run.pages - pages};
     hri_heap_busy_begin();
-    pthread_mutex_lock(&lock);
+    hri_inner_lock(&lock);
     bool listed = slice->list != NULL;
     slice->bytes = pages * HRI_HEAP_PAGE;
     set_lazy(slice, hri_min(slice->lazy_bytes, slice->bytes));
-    pthread_mutex_unlock(&lock);
+    hri_inner_unlock(&lock);
     uint64_t gone = give(&end, !listed || is_resident(&end));
     hri_heap_busy_end();
     return gone;
 }
 
-bool hri_heap_large_resize(void *block, size_t bytes, hri_heap_change *ret_change)
+/* Changes a block that has a segment to itself. What was not touched of it is not known in between: so all that it had
+ * counts as before, and what is new beside it. */
+static void *resize_whole(hri_heap_slice *slice, size_t bytes, size_t align, hri_heap_change *change)
+{
+    uint64_t untouched = slice->lazy_bytes;
+    hri_heap_owner owner = hri_heap_word_owner(slice->words[0]);
+    hri_heap_move move;
+    hri_heap_lock_to_be_busy();
+    bool begun = hri_heap_segment_move_begin(slice->segment, bytes, hri_max(align, HRI_HEAP_CHUNK), &move);
+    hri_heap_busy += begun;
+    hri_heap_unlock();
+    if (!begun)
+        return NULL;
+    hold_back(slice);
+    int error = hri_heap_segment_move_pages(&move);
+    hri_heap_lock();
+    slice = &hri_heap_segment_move_end(&move, error)->slices[0];
+    void *block = hri_heap_slice_address(slice->segment, slice);
+    if (!error) {
+        slice->bytes = bytes;
+        slice->words[0] = hri_heap_word(block, owner, HRI_HEAP_LARGE);
+        hri_heap_large_sum += bytes - move.from_bytes;
+        change->committed_bytes = hri_sub(bytes, move.from_bytes);
+        change->gone_bytes = hri_sub(move.from_bytes, bytes);
+    }
+    release(slice, hri_min(untouched, slice->bytes) + change->committed_bytes);
+    hri_heap_busy--;
+    hri_heap_unlock();
+    return error ? NULL : block;
+}
+
+void *hri_heap_large_resize(void *block, size_t bytes, size_t align, hri_heap_change *ret_change)
 {
     hri_heap_slice *slice = slice_of(block);
     unsigned pages = (unsigned)(bytes / HRI_HEAP_PAGE), now = (unsigned)(slice->bytes / HRI_HEAP_PAGE);
-    bool done = bytes == slice->bytes;
     *ret_change = (hri_heap_change){0};
-    if (done || slice->segment->whole)
-        return done;
+    if (bytes == slice->bytes)
+        return block;
+    if (slice->segment->whole)
+        return align || bytes < slice->bytes ? resize_whole(slice, bytes, align, ret_change) : NULL;
     if (bytes < slice->bytes) {
         ret_change->gone_bytes = narrow(slice, pages);
-        return true;
+        return block;
     }
     hri_heap_lock();
-    done = widen(slice, pages - now, &ret_change->committed_bytes);
+    bool done = widen(slice, pages - now, &ret_change->committed_bytes);
     hri_heap_unlock();
-    return done;
+    return done ? block : NULL;
 }

@@ -33,16 +33,11 @@ typedef struct hri_heap_change {
     uint64_t committed_bytes, gone_bytes;
 } hri_heap_change;
 
-/* Changes the size of a block in place, to `bytes` (whole pages); growing takes pages behind it, if they are free.
- * The caller was granted the difference. Gives false, with nothing changed, where that is not possible. Takes the
- * heap's lock. */
-bool hri_heap_large_resize(void *block, size_t bytes, hri_heap_change *ret_change);
-
-/* Bytes of large blocks that were not touched, when the kernel was asked last; an upper bound. Any time. */
-uint64_t hri_heap_lazy_bytes(void);
-
-/* Asks the kernel about at most `most` blocks, those first that it was not asked about for longest. */
-void hri_heap_lazy_measure(unsigned most);
+/* Changes the size of a block without copying it, to `bytes` (whole pages). Growing takes pages behind it, if they are
+ * free. One that has a segment to itself moves to another address, a multiple of `align`, unless that is 0. The caller
+ * was granted the difference. Gives the block; NULL, with nothing changed, where that is not possible. Takes the heap's
+ * lock. */
+void *hri_heap_large_resize(void *block, size_t bytes, size_t align, hri_heap_change *ret_change);
 
 void hri_heap_lazy_fork(hri_fork moment);
 

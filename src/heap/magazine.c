@@ -282,9 +282,9 @@ static hri_cell *own_cell(unsigned class)
     if (!prepared)
         prepare();
     hri_place place = hri_heap_places[class];
-    hri_cell *cell = place && !tight ? hri_cells_own(place) : NULL;
-    if (!cell)
+    if (!place || tight || !hri_cells_have_mine())
         return NULL;
+    hri_cell *cell = hri_cells_mine_at(place);
     hri_cell_close(cell);
     settle(cell);
     return cell;

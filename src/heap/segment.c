@@ -94,16 +94,21 @@ static leaf *leaf_of(uintptr_t at)
     return l;
 }
 
-/* Enters a segment, or clears its entries with `value` NULL. */
-static bool enter(const hri_heap_segment *segment, hri_heap_segment *value)
+/* Enters a segment for addresses, or clears their entries with `value` NULL. */
+static bool enter_at(uintptr_t base, size_t bytes, hri_heap_segment *value)
 {
-    for (uintptr_t at = segment->base; at < segment->base + segment->bytes; at += HRI_HEAP_CHUNK) {
+    for (uintptr_t at = base; at < base + bytes; at += HRI_HEAP_CHUNK) {
         leaf *l = leaf_of(at);
         if (!l)
             return false;
         atomic_store_explicit(&l->segments[index_of(at, 0)], value, memory_order_release);
     }
     return true;
+}
+
+static bool enter(const hri_heap_segment *segment, hri_heap_segment *value)
+{
+    return enter_at(segment->base, segment->bytes, value);
 }
 
 /* ── records
@@ -244,6 +249,63 @@ void hri_heap_segment_count_out(const hri_heap_segment *copy)
     hri_heap_pages_sum.reserved_bytes -= copy->map_bytes;
     hri_heap_pages_sum.committed_bytes -= copy->bytes;
     hri_heap_pages_sum.own_bytes -= HRI_HEAP_PAGE;
+}
+
+/* What shrinks stays where it is. */
+bool hri_heap_segment_move_begin(hri_heap_segment *segment, size_t bytes, size_t align, hri_heap_move *ret_move)
+{
+    char *map = segment->map;
+    size_t front = (size_t)((char *)segment->base - map);
+    if (bytes > segment->bytes) {
+        char *base = map_behind(front, bytes, align);
+        if (!base)
+            return false;
+        map = base - front;
+        if (!enter_at((uintptr_t)base, bytes, (void *)map)) {
+            enter_at((uintptr_t)base, bytes, NULL);
+            hri_pages_unmap(map, front + bytes);
+            return false;
+        }
+        enter(segment, NULL);
+    }
+    *ret_move = (hri_heap_move){segment, segment->map, map, segment->bytes, bytes, front};
+    return true;
+}
+
+int hri_heap_segment_move_pages(const hri_heap_move *move)
+{
+    size_t from = move->front + move->from_bytes, to = move->front + move->to_bytes;
+    if (move->from_map != move->to_map)
+        return hri_pages_move(move->from_map, from, move->to_map, to);
+    hri_pages_unmap(move->from_map + to, from - to);
+    return 0;
+}
+
+hri_heap_segment *hri_heap_segment_move_end(const hri_heap_move *move, int error)
+{
+    uintptr_t from = (uintptr_t)move->from_map + move->front, to = (uintptr_t)move->to_map + move->front;
+    if (error) {
+        enter_at(to, move->to_bytes, NULL);
+        hri_pages_unmap(move->to_map, move->front + move->to_bytes);
+        enter(move->from, move->from);
+        return move->from;
+    }
+    if (from == to) { /* a chunk that is still partly there stays */
+        uintptr_t end = round_up(to + move->to_bytes, HRI_HEAP_CHUNK);
+        if (end < from + move->from_bytes)
+            enter_at(end, from + move->from_bytes - end, NULL);
+    }
+    hri_heap_segment *segment = (void *)move->to_map;
+    hri_poison_root_end((void *)from, move->from_bytes);
+    hri_poison_root_begin((void *)to, move->to_bytes);
+    segment->map = move->to_map;
+    segment->map_bytes = move->front + move->to_bytes;
+    segment->base = to;
+    segment->bytes = move->to_bytes;
+    segment->slices[0].segment = segment;
+    hri_heap_pages_sum.reserved_bytes += move->to_bytes - move->from_bytes;
+    hri_heap_pages_sum.committed_bytes += move->to_bytes - move->from_bytes;
+    return segment;
 }
 
 /* ── runs

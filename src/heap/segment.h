@@ -131,6 +131,20 @@ void hri_heap_segment_leave(hri_heap_segment *segment);
 void hri_heap_segment_unmap(const hri_heap_segment *copy);
 void hri_heap_segment_count_out(const hri_heap_segment *copy);
 
+/* Its change, in three steps too: to `bytes`, at a place whose address is a multiple of `align` when it grows. With
+ * nothing copied: the kernel moves the pages. The second step wants no lock; until the third nobody may use the segment.
+ * The first gives false, with nothing changed, where there is no memory. The third gives the segment, as it was where
+ * the second failed. */
+typedef struct hri_heap_move {
+    hri_heap_segment *from;
+    char *from_map, *to_map;
+    size_t from_bytes, to_bytes, front;
+} hri_heap_move;
+
+bool hri_heap_segment_move_begin(hri_heap_segment *segment, size_t bytes, size_t align, hri_heap_move *ret_move);
+int hri_heap_segment_move_pages(const hri_heap_move *move);
+hri_heap_segment *hri_heap_segment_move_end(const hri_heap_move *move, int error);
+
 static inline void *hri_heap_run_address(const hri_heap_run *run)
 {
     return (void *)(run->segment->base + run->at * HRI_HEAP_PAGE);

@@ -5,27 +5,19 @@
 #define _GNU_SOURCE
 #include "os/heap.h"
 
-#include "base/checked.h"
 #include "os/file.h"
 
-#include <malloc.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define WEAK __attribute__((weak))
 
 /* Every arena, as jemalloc's mallctl names it (MALLCTL_ARENAS_ALL). */
 #define JEMALLOC_PURGE_ALL "arena.4096.purge"
 
-/* What blocks are made of in glibc: each is a multiple of a grain, and keeps a word to itself. */
-#define WORD sizeof(size_t)
-#define GRAIN (2 * WORD)
-
 extern WEAK int malloc_trim(size_t pad);
-extern WEAK int mallopt(int parameter, int value);
 extern WEAK int mallctl(const char *name, void *old, size_t *old_size, void *new_value, size_t new_size);
 extern WEAK bool mi_is_in_heap_region(const void *block);
 extern WEAK void mi_collect(bool force);
@@ -129,14 +121,6 @@ int hri_heap_find(const hri_site *site, hri_allocator *ret_allocator)
     return 0;
 }
 
-void hri_heap_settle(void)
-{
-    const char *tunables = getenv("GLIBC_TUNABLES");
-    bool chosen = getenv("MALLOC_MMAP_THRESHOLD_") || (tunables && strstr(tunables, "malloc.mmap_threshold"));
-    if (!chosen && mallopt && hri_heap_allocator() == HRI_ALLOCATOR_GLIBC)
-        mallopt(-3 /* M_MMAP_THRESHOLD, which musl's header lacks */, HRI_HEAP_MAPPED_MIN);
-}
-
 void hri_heap_purge(void)
 {
     switch (hri_heap_allocator()) {
@@ -155,43 +139,4 @@ void hri_heap_purge(void)
     default:
         break;
     }
-}
-
-uint64_t hri_heap_estimate(size_t size)
-{
-    const uint64_t page = 4096;
-    uint64_t bytes = hri_add(size, WORD + GRAIN - 1) / GRAIN * GRAIN;
-    if (bytes >= HRI_HEAP_MAPPED_MIN)
-        bytes = hri_add(bytes, WORD + page - 1) / page * page;
-    return hri_max(bytes, 2 * GRAIN);
-}
-
-/* jemalloc has four sizes for each doubling; of mimalloc's blocks of 100,000 bytes nearly the half is rounding. */
-uint64_t hri_heap_most(size_t size)
-{
-    uint64_t bytes = hri_heap_estimate(size);
-    return hri_add(bytes, hri_heap_allocator() == HRI_ALLOCATOR_GLIBC ? GRAIN : hri_add(bytes, 4096));
-}
-
-/* In glibc the usable size of a block tells where it lies: blocks in a heap begin and end one word before a grain, mapped
- * ones begin on a grain and end with their page. */
-static bool is_mapped(size_t usable_bytes)
-{
-    return usable_bytes % GRAIN == 0 && hri_heap_allocator() == HRI_ALLOCATOR_GLIBC;
-}
-
-bool hri_heap_is_mapped(void *block)
-{
-    return is_mapped(malloc_usable_size(block));
-}
-
-uint64_t hri_heap_footprint(void *block)
-{
-    size_t usable_bytes = malloc_usable_size(block);
-    return usable_bytes + (is_mapped(usable_bytes) ? 2 * WORD : WORD);
-}
-
-size_t hri_heap_usable(void *block)
-{
-    return malloc_usable_size(block);
 }

@@ -31,6 +31,14 @@ int hri_pages_map(size_t size, void **ret_pages)
     return 0;
 }
 
+int hri_pages_move(void *pages, size_t size, void *to, size_t to_size)
+{
+    int saved = errno;
+    int error = mremap(pages, size, to_size, MREMAP_MAYMOVE | MREMAP_FIXED, to) == MAP_FAILED ? -errno : 0;
+    errno = saved;
+    return error;
+}
+
 void hri_pages_keep_small(void *pages, size_t size)
 {
     madvise(pages, size, MADV_NOHUGEPAGE);

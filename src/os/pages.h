@@ -15,6 +15,10 @@ size_t hri_cpu_count(void);
 int hri_pages_map(size_t size, void **ret_pages);
 void hri_pages_unmap(void *pages, size_t size);
 
+/* Moves pages with what is in them to addresses that are mapped already, and `to_size` bytes of them, all of one mapping.
+ * Nothing is copied. Gives 0, and those addresses are theirs; or a negative errno, and both are as they were. */
+int hri_pages_move(void *pages, size_t size, void *to, size_t to_size);
+
 /* No huge pages here: then only what was touched is resident, and what is dropped is not. */
 void hri_pages_keep_small(void *pages, size_t size);
 

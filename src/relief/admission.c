@@ -8,6 +8,7 @@
  */
 #include "relief/relief.h"
 
+#include "alloc/alloc.h"
 #include "base/checked.h"
 
 #include <errno.h>

@@ -3,6 +3,7 @@
 
 #include "base/checked.h"
 #include "base/wait.h"
+#include "heap/heap.h"
 #include "os/clock.h"
 #include "os/heap.h"
 
@@ -21,14 +22,15 @@ static uint64_t purge(const hri_process *process)
 
 uint64_t hr_purge(void)
 {
+    uint64_t idle_bytes = hri_heap_trim(UINT64_MAX);
     hri_process process;
     if (hri_process_open(&process, &(hri_site){.root = ""}) != 0) {
         hri_heap_purge();
-        return 0;
+        return idle_bytes;
     }
     uint64_t bytes = purge(&process);
     hri_process_close(&process);
-    return bytes;
+    return hri_add(idle_bytes, bytes);
 }
 
 static void set_next(hri_purger *purger, int64_t time_ns)
@@ -56,6 +58,7 @@ int hri_purger_init(hri_purger *purger, const hri_clock *clock, int64_t interval
         .urgent_interval_ns = urgent_interval_ns,
     };
     set_next(purger, INT64_MIN);
+    hri_heap_allocator(); /* it is found by a call of malloc(), which may give nothing when a purge is due */
     int error = hri_process_open(&purger->process, &(hri_site){.root = ""});
     if (error)
         return error;

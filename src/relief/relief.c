@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The order is always: give back, return pages to the kernel, read again, then decide. What reclaimers free stays
- * resident in the allocator until the next purge; until then it counts as ours to use again (`retained_bytes`), else
- * each look would ask the reclaimers for the same bytes once more and empty every cache.
+/* The order is always: give back, return pages to the kernel, read again, then decide. The heap gives
+ * back what is idle first, which nobody has to be asked for. What reclaimers free of the process's malloc stays resident
+ * there until the next purge; until then it counts as ours to use again (`retained_bytes`), else each look would ask the
+ * reclaimers for the same bytes once more and empty every cache.
  */
 #include "relief/relief.h"
 
 #include "base/checked.h"
 #include "base/lock.h"
 #include "base/yield.h"
+#include "heap/heap.h"
 #include "os/clock.h"
 
 /* How long a demand, or a round of the emergency, may spend in reclaimers; half a millisecond is what a request pays at
@@ -131,14 +133,12 @@ uint64_t hri_relief_run(hri_relief *relief, const hri_reclaim_goal *goal)
     return freed;
 }
 
-/* What is resident and not held: the allocator's free pages, and what the program never charged. */
-static uint64_t kept_bytes(hri_relief *relief, const hri_sight *sight)
+/* What is resident and neither the heap's, nor a pool's, nor charged by hand: free pages of the process's malloc, and
+ * what the program never charged. */
+static uint64_t kept_bytes(const hri_sight *sight)
 {
-    hri_accounts accounts;
-    hri_budget_tree_glance(relief->tree, &accounts);
     uint64_t anonymous_bytes = sight->process.anonymous_bytes;
-    uint64_t ours = hri_min(accounts.held_bytes, sight->resident_bytes);
-    return anonymous_bytes == HR_NONE ? 0 : hri_sub(anonymous_bytes, ours);
+    return anonymous_bytes == HR_NONE ? 0 : hri_sub(anonymous_bytes, sight->resident_bytes);
 }
 
 /* How much the worst ledger is over what relief aims at. */
@@ -196,7 +196,7 @@ static uint64_t purge(hri_relief *relief)
 {
     hri_sight sight;
     hri_watcher_read(relief->watcher, &sight);
-    uint64_t bytes, kept = kept_bytes(relief, &sight);
+    uint64_t bytes, kept = kept_bytes(&sight);
     purge_for(relief, need_to_purge(relief, &sight, kept), kept, &bytes);
     return bytes;
 }
@@ -208,7 +208,7 @@ bool hri_relief_purge_for(hri_relief *relief, const hri_shortage *shortage, hri_
     hri_purge_need need;
     uint64_t bytes;
     hri_watcher_read(relief->watcher, &sight);
-    uint64_t kept = kept_bytes(relief, &sight);
+    uint64_t kept = kept_bytes(&sight);
     bool useless = shortage->ceiling && sight.ledgers.worst == HRI_LEDGER_BUDGET; /* it bound: pages do not count */
     if (useless || patience->purges == PURGES_MAX || !demand_needs_purge(shortage, &sight, kept, &need))
         return false;
@@ -307,14 +307,25 @@ static bool comes_first(hri_relief *relief, const hri_shortage *shortage)
            sight.retained_bytes > hri_share(shortage->limit_bytes, URGENT_SHARE);
 }
 
+/* The first step: pages that the heap can give back at once, as much as is lacking. Gives whether there were any. */
+static bool give_idle_back(hri_relief *relief, const hri_shortage *shortage)
+{
+    if (hri_heap_trim(hri_sub(shortage->asked_bytes, shortage->left_bytes)) == 0)
+        return false;
+    hri_watcher_look(relief->watcher, HRI_LOOK_FRESH | HRI_LOOK_QUIET);
+    return true;
+}
+
 bool hri_relief_shortage(hri_relief *relief, const hri_shortage *shortage, hri_patience *patience)
 {
-    if (hri_reclaiming())
-        return false;
     if (relief->tree->observes)
-        return hri_relief_observe(relief, shortage);
+        return !hri_reclaiming() && hri_relief_observe(relief, shortage);
     if (patience->deadline_ns == 0)
         hri_relief_begin(relief, patience);
+    if (shortage->narrowed && !is_late(relief, patience) && give_idle_back(relief, shortage))
+        return true;
+    if (hri_reclaiming())
+        return false;
     bool may_purge = shortage->narrowed;
     if (may_purge && comes_first(relief, shortage) && hri_relief_purge_for(relief, shortage, patience))
         return true;
@@ -345,7 +356,7 @@ uint64_t hri_relief_excess(hri_relief *relief)
     uint64_t over = over_aim(relief, &sight);
     if (sight.ledgers.worst == HRI_LEDGER_BUDGET)
         return over;
-    return hri_sub(over, hri_min(kept_bytes(relief, &sight), sight.retained_bytes));
+    return hri_sub(over, hri_min(kept_bytes(&sight), sight.retained_bytes));
 }
 
 /* ── observing ──────────────────────────────────────────────────────────────────────────────────────────────────── */
@@ -456,7 +467,7 @@ void hri_relief_trim(hri_relief *relief)
     if (!wanted && !accounts.waited_for && hri_level_word_get(&relief->watcher->word) == HR_NORMAL)
         return;
     hri_watcher_read(relief->watcher, &sight);
-    if (kept_bytes(relief, &sight) > hri_share(accounts.limit_bytes, KEPT_SHARE))
+    if (kept_bytes(&sight) > hri_share(accounts.limit_bytes, KEPT_SHARE))
         purge(relief);
 }
 

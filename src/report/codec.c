@@ -120,6 +120,7 @@ enum {
     EVENT_USE = EVENT_SPAN + 8,
     USE_DECIDED_BY = 4, /* from the use on */
     USE_BUDGET = USE_DECIDED_BY + HR_LEDGER_NAME_BYTES,
+    EVENT_KILLS = EVENT_USE + USE_BUDGET + 48,
 };
 
 static void put_use(unsigned char *at, double use, const char *decided_by)
@@ -162,6 +163,7 @@ void hri_entry_encode(const hr_history_entry *entry, unsigned char ret_bytes[HRI
         put(ret_bytes + EVENT_SPAN, (uint64_t)event->span_ns, 8);
         put_use(ret_bytes + EVENT_USE, event->use, event->decided_by);
         memcpy(ret_bytes + EVENT_USE + USE_BUDGET, event->budget, strnlen(event->budget, sizeof event->budget - 1));
+        put(ret_bytes + EVENT_KILLS, event->kills, 8);
     } else {
         put_use(ret_bytes + SAMPLE_USE, record->use, record->decided_by);
     }
@@ -180,6 +182,7 @@ static void decode_more(const unsigned char *bytes, unsigned version, hr_history
     entry->event.use = get_use(bytes + EVENT_USE, entry->event.decided_by);
     const char *budget = (const char *)bytes + EVENT_USE + USE_BUDGET;
     memcpy(entry->event.budget, budget, strnlen(budget, sizeof entry->event.budget - 1));
+    entry->event.kills = get(bytes + EVENT_KILLS, 8);
 }
 
 int hri_entry_decode(const unsigned char *bytes, unsigned version, hr_history_entry *ret_entry)

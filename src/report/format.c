@@ -2,7 +2,7 @@
 /* One table names every figure of a guard once; the formats walk it. All names are ours and need no escaping, but for
  * limit_source, which may carry the path of a cgroup, and holder, which may carry the name of a budget.
  */
-#include "report/format.h"
+#include "report/page.h"
 
 #include <errno.h>
 #include <string.h>
@@ -27,6 +27,8 @@ const hri_own_figure hri_own_figures[] = {
     FIGURE(cgroup_cache_bytes, HRI_BYTES, "page cache of the binding cgroup"),
     FIGURE(others_bytes, HRI_BYTES, "cgroup memory outside of the budget"),
     FIGURE(host_available_bytes, HRI_BYTES, "what the host could still give"),
+    FIGURE(committed_bytes, HRI_BYTES, "what the library's heap has of the kernel"),
+    FIGURE(idle_bytes, HRI_BYTES, "of that, idle: given back when anybody is short"),
     FIGURE(pending_bytes, HRI_BYTES, "granted and not resident yet"),
     FIGURE(lease_bytes, HRI_BYTES, "what the kernel's limits still leave"),
     FIGURE(lease_processes, HRI_COUNT, "processes that share the lease"),
@@ -75,6 +77,11 @@ int hri_report_put(const hri_report *report, hr_format format, hri_text *text)
         return 0;
     case HR_OPENMETRICS:
         hri_report_put_metrics(report, text);
+        return 0;
+    case HR_HTML:
+        return hri_report_put_html(report, text);
+    case HR_PAGE_DATA:
+        hri_report_put_page_data(report, true, text);
         return 0;
     default:
         return -EINVAL;

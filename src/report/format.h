@@ -29,6 +29,9 @@ void hri_report_put_json(const hri_report *report, hri_text *text);
 void hri_report_put_csv(const hri_report *report, hri_text *text);
 void hri_report_put_metrics(const hri_report *report, hri_text *text);
 
+/* Puts the things of a source as members of an object that has some already: a list, and how many are left out. */
+void hri_report_put_sheet(const hri_figure_sheet *sheet, hri_text *text);
+
 /* A trend in words: a sentence without its full stop. */
 void hri_trend_put(const hr_trend *trend, hri_text *text);
 

@@ -32,7 +32,7 @@ static void put_trend(const hr_trend *trend, hri_text *text)
                  changes[trend->change], (long long)trend->settled_ns);
 }
 
-static void put_sheet(const hri_figure_sheet *sheet, hri_text *text)
+void hri_report_put_sheet(const hri_figure_sheet *sheet, hri_text *text)
 {
     hri_text_put(text, ", \"%ss\": [", sheet->source.noun);
     for (size_t i = 0; i < sheet->count; i++) {
@@ -135,7 +135,7 @@ void hri_report_put_json(const hri_report *report, hri_text *text)
     else
         hri_text_put(text, "null");
     for (size_t i = 0; report->registry && hri_figures_take(report->registry, i, &sheet); i++)
-        put_sheet(&sheet, text);
+        hri_report_put_sheet(&sheet, text);
     if (report->history)
         put_history(report->history, text);
     hri_text_put(text, "}\n");

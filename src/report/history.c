@@ -177,6 +177,17 @@ size_t hri_history_copy_tier(hri_history *history, hr_tier which, hr_bucket *buc
     return count;
 }
 
+bool hri_history_bucket_at(hri_history *history, hr_tier which, size_t index, hr_bucket *ret_bucket)
+{
+    const hri_tier *tier = &history->tiers.tiers[which];
+    pthread_mutex_lock(&history->lock);
+    bool there = index < hri_tier_count(tier);
+    if (there)
+        hri_bucket_show(tier, hri_tier_at(tier, index), ret_bucket);
+    pthread_mutex_unlock(&history->lock);
+    return there;
+}
+
 /* Whether a ring of `most` that has had `so_far` holds that number; see the header. */
 static bool holds(uint64_t so_far, uint64_t most, uint64_t *first, size_t index)
 {
@@ -231,7 +242,8 @@ int hri_history_trend(hri_history *history, uint64_t limit_bytes, hr_trend *ret_
 
 const char *hr_event_kind_text(hr_event_kind kind)
 {
-    static const char *const texts[] = {"level", "relief", "purge", "refusals", "would refuse", "would relieve"};
+    static const char *const texts[] = {"level",  "relief",      "purge",        "refusals",
+                                        "action", "kernel kill", "would refuse", "would relieve"};
     return (unsigned)kind <= HR_EVENT_WOULD_RELIEVE ? texts[kind] : "unknown";
 }
 

@@ -63,6 +63,9 @@ size_t hri_history_copy(hri_history *history, hr_record *records, size_t capacit
 size_t hri_history_copy_events(hri_history *history, hr_event *events, size_t capacity);
 size_t hri_history_copy_tier(hri_history *history, hr_tier tier, hr_bucket *buckets, size_t capacity);
 
+/* Gives the `index`th bucket of a tier from the oldest; false where there is none. */
+bool hri_history_bucket_at(hri_history *history, hr_tier tier, size_t index, hr_bucket *ret_bucket);
+
 /* Give the record, or the event, of number `*first` + `index` since the start; false where there is none yet. A `*first`
  * that has left the ring is moved to the oldest one that is there, which with `index` 0 alone may happen. */
 bool hri_history_record_at(hri_history *history, uint64_t *first, size_t index, hr_record *ret_record);

@@ -95,7 +95,7 @@ void hri_text_put_json(hri_text *text, const char *string)
 {
     put_byte(text, '"');
     while (*string) {
-        if (is_control(*string)) {
+        if (is_control(*string) || *string == '<') { /* a page has JSON in an element, which "</script" would end */
             hri_text_put(text, "\\u%04x", (unsigned)*string++);
             continue;
         }

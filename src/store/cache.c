@@ -2,13 +2,12 @@
 /* The cache's public calls. cache.h in this folder has the whole; here is what puts an entry in and lends it out. */
 #include "store/cache.h"
 
+#include "alloc/alloc.h"
 #include "base/assert.h"
 #include "base/checked.h"
 #include "base/hash.h"
 #include "base/wait.h"
-#include "budget/budget.h"
 #include "os/clock.h"
-#include "os/heap.h"
 #include "os/pages.h"
 
 #include <errno.h>
@@ -83,7 +82,7 @@ int hri_cache_put(hr_cache *cache, const hri_cache_item *item)
         return -E2BIG;
     }
     const hr_cache_held *held = item->kind == HRI_CACHE_HELD ? item->value : NULL;
-    uint64_t bytes = hri_add(hri_cache_entry_estimate(item), held ? held->bytes : 0);
+    uint64_t bytes = hri_add(hri_cache_entry_cost(item), held ? held->bytes : 0);
     hri_cache_entry *old;
     int result = hri_cache_room_take(cache, item, bytes, &old);
     if (result == 0) {
@@ -291,7 +290,6 @@ static size_t cache_size(unsigned shards)
 
 static void destroy(hr_cache *cache, unsigned made_shards)
 {
-    size_t size = cache_size(cache->shard_count);
     hr_budget *budget = cache->budget;
     for (unsigned i = 0; i < made_shards; i++) {
         hri_cache_shard *shard = &cache->shards[i];
@@ -303,9 +301,9 @@ static void destroy(hr_cache *cache, unsigned made_shards)
     hri_cache_reader_close(cache);
     pthread_mutex_destroy(&cache->retired.lock);
     free(cache->name);
-    free(cache);
+    uint64_t bytes = hri_block_put(cache);
     if (budget)
-        hri_budget_uncharge_block(budget, hri_heap_estimate(size), 0);
+        hri_budget_uncharge_block(budget, bytes);
 }
 
 /* Fills in a zeroed cache of `shard_count` shards. On failure nothing is left. */
@@ -343,16 +341,12 @@ static int init(hr_cache *cache, const hr_cache_options *options)
 static hr_cache *allocate(hr_budget *budget, unsigned shards, int *ret_error)
 {
     size_t size = cache_size(shards);
-    *ret_error = budget ? hri_budget_charge_block(budget, &(hri_block_charge){.bytes = hri_heap_estimate(size)}) : 0;
-    if (*ret_error)
-        return NULL;
-    hr_cache *cache = aligned_alloc(64, size);
+    hr_cache *cache = hri_block_get_aligned(budget, alignof(hr_cache), size);
     if (!cache) {
-        if (budget)
-            hri_budget_uncharge_block(budget, hri_heap_estimate(size), 0);
-        *ret_error = -ENOMEM;
+        *ret_error = -errno;
         return NULL;
     }
+    *ret_error = 0;
     memset(cache, 0, size);
     cache->budget = budget;
     cache->shard_count = shards;

@@ -240,7 +240,7 @@ int hri_cache_lend(hr_cache *cache, hri_cache_entry *entry, hr_cache_ref *ret_re
 /* ── cache_entry.c: one entry, and who pays for it ──────────────────────────────────────────────────────────────── */
 
 /* What an entry will cost, beside a held value. */
-uint64_t hri_cache_entry_estimate(const hri_cache_item *item);
+uint64_t hri_cache_entry_cost(const hri_cache_item *item);
 
 /* Charges and makes an entry in no shard, borrowed once if `state` says so. Gives NULL and an error. */
 hri_cache_entry *hri_cache_entry_new(hr_cache *cache, const hri_cache_item *item, uint32_t state, int *ret_error);
@@ -251,9 +251,8 @@ hri_cache_entry *hri_cache_entry_finish(hr_cache *cache, hri_cache_entry *entry,
 /* What it costs, a held value included. */
 uint64_t hri_cache_entry_bytes(hri_cache_entry *entry);
 
-/* Frees an entry that nobody can reach any more. It is left to the caller to uncharge what is given; of that, what was
- * mapped is added to `mapped_bytes`. No lock is held. */
-uint64_t hri_cache_entry_dispose(hri_cache_entry *entry, uint64_t *mapped_bytes);
+/* Frees an entry that nobody can reach any more. It is left to the caller to uncharge what is given. No lock is held. */
+uint64_t hri_cache_entry_dispose(hri_cache_entry *entry);
 
 /* Borrows an entry that is in its shard: under the lock. */
 void hri_cache_entry_pin(hri_cache_shard *shard, hri_cache_entry *entry);
@@ -292,7 +291,7 @@ void hri_cache_table_take(hri_cache_shard *shard, hri_cache_entry *entry);
 
 /* Charged memory of zeros for tables; NULL: there is none. */
 void *hri_cache_table_alloc(hri_cache_shard *shard, size_t size);
-void hri_cache_table_free(hri_cache_shard *shard, void *block, size_t size);
+void hri_cache_table_free(hri_cache_shard *shard, void *block);
 
 /* ── cache_shard.c: under the shard's lock ──────────────────────────────────────────────────────────────────────── */
 

@@ -85,7 +85,7 @@ void hri_cache_load_fork(hri_cache_shard *shard)
 static int supply(hr_cache_loading *loading, hri_cache_item *item)
 {
     hr_cache *cache = loading->cache;
-    uint64_t bytes = hri_cache_entry_estimate(item);
+    uint64_t bytes = hri_cache_entry_cost(item);
     hri_cache_room_settle(cache, loading->old);
     bool keep = hri_cache_room_take(cache, item, bytes, &loading->old) == 0;
     int error = 0;

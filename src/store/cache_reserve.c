@@ -23,7 +23,7 @@ int hr_cache_reserve(hr_cache *cache, const void *key, size_t key_size, size_t v
         atomic_fetch_add_explicit(&cache->refused_large, 1, memory_order_relaxed);
         return -E2BIG;
     }
-    uint64_t bytes = hri_cache_entry_estimate(&item);
+    uint64_t bytes = hri_cache_entry_cost(&item);
     hri_cache_entry *old, *entry = NULL;
     int error = hri_cache_room_take(cache, &item, bytes, &old);
     if (!error)

@@ -86,13 +86,13 @@ static hri_cache_entry *look_through(hr_cache *cache)
 
 static uint64_t free_list(hr_cache *cache, hri_cache_entry *entry)
 {
-    uint64_t bytes = 0, mapped_bytes = 0;
+    uint64_t bytes = 0;
     for (hri_cache_entry *next; entry; entry = next) {
         next = entry->newer;
-        bytes += hri_cache_entry_dispose(entry, &mapped_bytes);
+        bytes += hri_cache_entry_dispose(entry);
     }
     if (cache->budget && bytes)
-        hri_budget_uncharge_block(cache->budget, bytes, mapped_bytes);
+        hri_budget_uncharge_block(cache->budget, bytes);
     return bytes;
 }
 

@@ -38,7 +38,7 @@ void hri_cache_shard_unlock(hri_cache_shard *shard)
     shard->owed_bytes = 0;
     pthread_mutex_unlock(&shard->lock);
     if (owed_bytes && shard->cache->budget)
-        hri_budget_uncharge_block(shard->cache->budget, owed_bytes, 0);
+        hri_budget_uncharge_block(shard->cache->budget, owed_bytes);
 }
 
 /* ── queues ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
@@ -111,7 +111,7 @@ static void ghosts_fit(hri_cache_shard *shard)
         if (ghosts->slots[i].time)
             ghost_put(&larger, ghosts->slots[i]);
     if (ghosts->count)
-        hri_cache_table_free(shard, ghosts->slots, ghosts->count * sizeof *ghosts->slots);
+        hri_cache_table_free(shard, ghosts->slots);
     *ghosts = larger;
 }
 
@@ -236,6 +236,6 @@ void hri_cache_shard_destroy(hri_cache_shard *shard)
     hri_cache_table_settle(shard);
     HRI_ASSERT(!shard->entries && !shard->retired_tables);
     if (shard->ghosts.count)
-        hri_cache_table_free(shard, shard->ghosts.slots, shard->ghosts.count * sizeof *shard->ghosts.slots);
+        hri_cache_table_free(shard, shard->ghosts.slots);
     shard->ghosts = (hri_cache_ghosts){0};
 }

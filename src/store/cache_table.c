@@ -12,9 +12,8 @@
  */
 #include "store/cache.h"
 
+#include "alloc/alloc.h"
 #include "base/assert.h"
-#include "budget/budget.h"
-#include "os/heap.h"
 #include "os/rseq.h"
 
 #include <stdlib.h>
@@ -23,26 +22,20 @@
 
 /* ── memory ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
+/* Under a shard's lock, so without relief. */
 void *hri_cache_table_alloc(hri_cache_shard *shard, size_t size)
 {
-    hr_budget *budget = shard->cache->budget;
-    uint64_t bytes = hri_heap_estimate(size);
-    if (budget && hri_budget_charge_block(budget, &(hri_block_charge){.bytes = bytes, .quiet = true}) != 0)
-        return NULL;
-    void *block = malloc(size);
-    if (block) {
-        memset(block, 0, size);
-        shard->table_bytes += bytes;
-    } else if (budget) {
-        shard->owed_bytes += bytes;
-    }
+    void *block = hri_block_get(shard->cache->budget, size, HRI_BLOCK_ZEROED | HRI_BLOCK_QUIET);
+    if (block)
+        shard->table_bytes += hri_block_cost(block);
     return block;
 }
 
-void hri_cache_table_free(hri_cache_shard *shard, void *block, size_t size)
+void hri_cache_table_free(hri_cache_shard *shard, void *block)
 {
-    uint64_t bytes = hri_heap_estimate(size);
-    free(block);
+    if (!block)
+        return;
+    uint64_t bytes = hri_block_put(block);
     shard->table_bytes -= bytes;
     shard->owed_bytes += bytes;
 }
@@ -130,7 +123,7 @@ void hri_cache_table_settle(hri_cache_shard *shard)
     while (shard->retired_tables) {
         hri_cache_bucket *table = shard->retired_tables;
         shard->retired_tables = table[1].retired;
-        hri_cache_table_free(shard, table, table_size(table->bits));
+        hri_cache_table_free(shard, table);
     }
 }
 

@@ -41,7 +41,7 @@ static int pay(const hri_engine *engine, bool relief)
     uint64_t bytes = hri_engine_cost(engine);
     if (!budget)
         return 0;
-    hri_budget_map(budget, bytes);
+    hri_budget_count_pooled(budget, bytes);
     hri_block_charge charge = {
         .bytes = bytes,
         .listed_bytes = hri_depot_lists(engine) ? engine->options.block_bytes : 0,
@@ -49,7 +49,7 @@ static int pay(const hri_engine *engine, bool relief)
     };
     int error = hri_budget_charge_block(budget, &charge);
     if (error)
-        hri_budget_unmap(budget, bytes);
+        hri_budget_uncount_pooled(budget, bytes);
     return error;
 }
 
@@ -59,8 +59,8 @@ static void unpay(const hri_engine *engine)
     hr_budget *budget = engine->options.budget;
     if (!budget)
         return;
-    hri_budget_uncharge_block(budget, hri_engine_cost(engine), 0);
-    hri_budget_unmap(budget, hri_engine_cost(engine));
+    hri_budget_uncharge_block(budget, hri_engine_cost(engine));
+    hri_budget_uncount_pooled(budget, hri_engine_cost(engine));
 }
 
 void hri_engine_uncount(hri_engine *engine, uint64_t bytes)
@@ -72,8 +72,8 @@ void hri_engine_refund(hri_engine *engine, uint64_t bytes)
 {
     hr_budget *budget = engine->options.budget;
     if (budget) {
-        hri_budget_uncharge_block(budget, bytes, 0);
-        hri_budget_unmap(budget, bytes);
+        hri_budget_uncharge_block(budget, bytes);
+        hri_budget_uncount_pooled(budget, bytes);
     }
     hri_pool_sum_settle(engine->options.sum, bytes);
 }

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "store/magazine.h"
 
+#include "alloc/alloc.h"
 #include "base/checked.h"
-#include "budget/budget.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 static void set_slots(hri_engine *engine, uint64_t slots)
@@ -36,14 +35,9 @@ static size_t bytes_of(unsigned capacity)
 
 static hri_magazine *allocate(hri_engine *engine, unsigned capacity)
 {
-    size_t bytes = bytes_of(capacity);
-    hri_magazine *magazine = malloc(bytes);
-    if (!magazine ||
-        hri_budget_charge_block(engine->options.budget, &(hri_block_charge){.bytes = bytes, .quiet = true}) != 0) {
-        free(magazine);
-        return NULL;
-    }
-    *magazine = (hri_magazine){.capacity = capacity};
+    hri_magazine *magazine = hri_block_get(engine->options.budget, bytes_of(capacity), HRI_BLOCK_QUIET);
+    if (magazine)
+        *magazine = (hri_magazine){.capacity = capacity};
     return magazine;
 }
 
@@ -111,10 +105,9 @@ uint64_t hri_magazine_free_all(hri_engine *engine, hri_magazine *magazines)
     while (magazines) {
         hri_magazine *magazine = magazines;
         magazines = magazine->next;
-        sum += bytes_of(magazine->capacity);
-        free(magazine);
+        sum += hri_block_put(magazine);
     }
     if (sum > 0)
-        hri_budget_uncharge_block(engine->options.budget, sum, 0);
+        hri_budget_uncharge_block(engine->options.budget, sum);
     return sum;
 }

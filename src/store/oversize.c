@@ -4,8 +4,8 @@
  */
 #include "store/oversize.h"
 
+#include "alloc/alloc.h"
 #include "base/lock.h"
-#include "budget/budget.h"
 
 #include <errno.h>
 #include <stdalign.h>
@@ -114,7 +114,7 @@ static hri_oversize_block *allocate(hri_oversize *set, size_t size)
     }
     hri_oversize_block *node = set->wipe ? hr_calloc(set->budget, 1, bytes) : hr_alloc(set->budget, bytes);
     if (node)
-        *node = (hri_oversize_block){.size = size, .charge_bytes = hri_alloc_charge(node)};
+        *node = (hri_oversize_block){.size = size, .charge_bytes = hri_block_cost(node)};
     return node;
 }
 

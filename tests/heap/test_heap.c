@@ -326,6 +326,38 @@ static void a_block_changes_its_size_in_place(void **state)
     assert_as_the_kernel_says();
 }
 
+/* A very large block grows without being copied: its pages move, and its alignment stays. */
+static void a_block_with_a_segment_to_itself_grows_and_shrinks_without_being_copied(void **state)
+{
+    (void)state;
+    const size_t sizes[] = {9 << 20, 21 << 20, 20 << 20, 90 << 20, (5 << 20) + 1, 300 << 10};
+    const size_t align = 1 << 22;
+    char *block = hri_heap_get_aligned(align, 6 << 20, OWNER);
+    assert_non_null(block);
+    memset(block, 'x', 6 << 20);
+    size_t written = 6 << 20;
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        block = hri_heap_resize_or_move(block, sizes[i], align);
+        assert_non_null(block);
+        assert_int_equal((uintptr_t)block % align, 0);
+        written = written < sizes[i] ? written : sizes[i];
+        for (size_t at = 0; at < written; at += 4096)
+            assert_int_equal(block[at], 'x');
+        hri_heap_block found;
+        size_t usable;
+        assert_true(hri_heap_look(block, &found, &usable));
+        assert_int_equal(found.owner, OWNER);
+        assert_int_equal(found.bytes, hri_heap_cost(sizes[i]));
+        assert_true(usable >= sizes[i]);
+        hri_heap_lazy_measure(100);
+        assert_int_equal(hri_heap_lazy_bytes(), hri_resident_absent(-1, block, found.bytes));
+        hri_heap_check();
+    }
+    put(block);
+    assert_int_equal(hri_heap_lazy_bytes(), 0);
+    assert_as_the_kernel_says();
+}
+
 /* ── hooks
  * ──────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
@@ -354,7 +386,7 @@ static void hooks_are_told_to_the_byte(void **state)
     };
     static void *blocks[BLOCKS];
     hri_heap_trim(UINT64_MAX);
-    hri_heap_hook(&(hri_heap_hooks){may_commit, decommitted, &granted});
+    hri_heap_hook(&(hri_heap_hooks){.commit = may_commit, .decommitted = decommitted, .context = &granted});
     granted = given_back = 0;
     allowed = 64 << 20;
     uint64_t before = figures().committed_bytes;
@@ -383,7 +415,7 @@ static void a_refused_commit_is_a_refused_block_and_idle_ones_still_serve(void *
     (void)state;
     hri_heap_trim(UINT64_MAX);
     void *first = hri_heap_get(3000, OWNER);
-    hri_heap_hook(&(hri_heap_hooks){may_commit, decommitted, &granted});
+    hri_heap_hook(&(hri_heap_hooks){.commit = may_commit, .decommitted = decommitted, .context = &granted});
     allowed = 0;
     granted = given_back = 0;
     put(first);
@@ -463,6 +495,7 @@ int main(void)
         cmocka_unit_test(large_blocks_are_pending_until_they_are_touched),
         cmocka_unit_test(what_was_never_touched_is_not_idle),
         cmocka_unit_test(a_block_changes_its_size_in_place),
+        cmocka_unit_test(a_block_with_a_segment_to_itself_grows_and_shrinks_without_being_copied),
         cmocka_unit_test(hooks_are_told_to_the_byte),
         cmocka_unit_test(a_refused_commit_is_a_refused_block_and_idle_ones_still_serve),
         cmocka_unit_test(a_thread_that_ends_leaves_nothing),

@@ -61,7 +61,9 @@ static int go_on(void)
 static void a_child_goes_on(void **state)
 {
     pthread_t threads[3];
+    hri_heap_block was;
     (void)state;
+    hri_heap_put(hri_heap_get(100, OWNER), &was); /* the first block registers the handlers: before any thread forks */
     for (uintptr_t i = 0; i < 3; i++)
         assert_int_equal(pthread_create(&threads[i], NULL, churn, (void *)(i + 1)), 0);
     for (unsigned i = 0; i < 20; i++) {
@@ -82,10 +84,47 @@ static void a_child_goes_on(void **state)
     hri_heap_check();
 }
 
+static void *commit_in_turn(void *context)
+{
+    hri_heap_block was;
+    (void)context;
+    while (!atomic_load(&done)) {
+        void *block = hri_heap_get(200000, OWNER);
+        if (block) {
+            memset(block, 1, 200000);
+            hri_heap_put(block, &was);
+        }
+        hri_heap_trim(UINT64_MAX);
+    }
+    return NULL;
+}
+
+/* A fork waits until no thread commits. Eight threads that do so in turn must not keep it waiting. */
+static void a_fork_does_not_starve(void **state)
+{
+    pthread_t threads[8];
+    (void)state;
+    atomic_store(&done, false);
+    for (unsigned i = 0; i < 8; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, commit_in_turn, NULL), 0);
+    for (unsigned i = 0; i < 20; i++) {
+        int status;
+        pid_t child = fork();
+        if (child == 0)
+            _exit(go_on());
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_int_equal(status, 0);
+    }
+    atomic_store(&done, true);
+    for (unsigned i = 0; i < 8; i++)
+        pthread_join(threads[i], NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_child_goes_on),
+        cmocka_unit_test(a_fork_does_not_starve),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

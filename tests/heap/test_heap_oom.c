@@ -70,7 +70,7 @@ static void get_and_put(void *context)
 static void every_commit_may_fail(void **state)
 {
     (void)state;
-    hri_heap_hook(&(hri_heap_hooks){commit, decommitted, NULL});
+    hri_heap_hook(&(hri_heap_hooks){.commit = commit, .decommitted = decommitted});
     assert_true(hrt_each_fault(get_and_put, NULL) > 20);
     hri_heap_hook(NULL);
 }

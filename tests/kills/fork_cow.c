@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Shows what cannot be prevented: after a fork() the pages of both processes are shared until one of them writes.
- * Nothing charges the copy. README says so under "What it cannot do".
+ * Nothing charges the copy. README says so under "Limits of headroom".
  *
  *     fork_cow MIB      in 64 MiB
  *

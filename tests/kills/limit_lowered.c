@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Shows what cannot be prevented: the group's limit is lowered to just above its use while threads take and give
- * back. From inside this cannot be seen in time. README says so under "What it cannot do".
+ * back. From inside this cannot be seen in time. README says so under "Limits of headroom".
  *
  *     limit_lowered SIZE_MOST SEED      in 64 MiB
  *

@@ -93,42 +93,6 @@ static void every_installed_allocator_is_recognised_and_purges(void **state)
     }
 }
 
-static void estimates_are_never_far_below_the_footprint(void **state)
-{
-    (void)state;
-    for (size_t size = 0; size < 400000; size += size / 16 + 1) {
-        void *block = malloc(size);
-        assert_non_null(block);
-        assert_true(hri_heap_footprint(block) >= size);
-        if (hri_heap_allocator() == HRI_ALLOCATOR_GLIBC)
-            assert_true(hri_heap_estimate(size) + 4096 >= hri_heap_footprint(block));
-        free(block);
-    }
-    assert_true(hri_heap_estimate(SIZE_MAX) >= SIZE_MAX / 4096 * 4096);
-}
-
-/* Regression: a mapped block has two words of the allocator's own, and 8 bytes less were counted than were asked for. */
-static void the_footprint_of_a_mapped_block_is_what_was_estimated(void **state)
-{
-    (void)state;
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-    print_message("skipped: the sanitizer is the allocator\n");
-    skip();
-#endif
-    if (hri_heap_allocator() != HRI_ALLOCATOR_GLIBC) {
-        print_message("skipped: malloc is not glibc's\n");
-        skip();
-    }
-    hri_heap_settle();
-    for (size_t size = 128 * MIB; size < 128 * MIB + 3 * 4096; size++) {
-        void *block = malloc(size);
-        assert_non_null(block);
-        assert_int_equal(hri_heap_footprint(block), hri_heap_estimate(size));
-        assert_int_equal(hri_heap_footprint(block) % 4096, 0);
-        free(block);
-    }
-}
-
 int main(int count, char **arguments)
 {
     if (count == 2 && strcmp(arguments[1], "--probe") == 0) {
@@ -138,8 +102,6 @@ int main(int count, char **arguments)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_default_allocator_purges),
         cmocka_unit_test(every_installed_allocator_is_recognised_and_purges),
-        cmocka_unit_test(estimates_are_never_far_below_the_footprint),
-        cmocka_unit_test(the_footprint_of_a_mapped_block_is_what_was_estimated),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

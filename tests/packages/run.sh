@@ -33,6 +33,7 @@ build() {
     # shellcheck disable=SC2154 # it is set above, and for the whole script
     trap 'rm -rf "$work"' EXIT
     git -C "$tree" archive --prefix=headroom/ HEAD | tar -x -C "$work"
+    ! command -v npm >/dev/null || "$tree/scripts/page" "$work/headroom/web/page.c" # as a release tarball has it
     (cd "$work/headroom" && dpkg-buildpackage --build=binary --no-sign "-j$(nproc)") >"$work/log" 2>&1 ||
         { tail -n 40 "$work/log"; complain "they are not built"; }
     lintian --allow-root --fail-on error,warning --tag-display-limit 0 "$work"/*.changes
@@ -68,7 +69,8 @@ use() {
     [ -n "$library" ] || complain "the example is not linked to the shared library"
     package=$(dpkg-query -S "$(realpath "$library")" | cut -d: -f1)
     [ "$package" = libheadroom0 ] || complain "the library that programs load is of package '$package'"
-    dpkg --purge headroom headroom-store libheadroom-dev libheadroom-compressed0 libheadroom0 >/tmp/log 2>&1 ||
+    dpkg --purge headroom headroom-store libheadroom-dev libheadroom-malloc0 libheadroom-compressed0 libheadroom-http0 \
+        libheadroom0 >/tmp/log 2>&1 ||
         { cat /tmp/log; complain "they are not purged"; }
     after=$(files)
     [ "$before" = "$after" ] || { diff <(echo "$before") <(echo "$after") || true; complain "purging leaves a trace"; }

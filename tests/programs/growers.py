@@ -46,6 +46,7 @@ class Grower:
     limit_mib = 100
     mib = 180
     ends = "TERM"  # the signal by which it ends at once and in order
+    fails = {1}  # its exit status where malloc() gives NULL
     aborts = {134, 137}  # how it ends by SIGABRT
 
     def __init__(self, folder):
@@ -86,6 +87,7 @@ class Perl(Grower):
 
 class Node(Grower):
     name = "node"
+    fails = {133, 134, 139}
     limit_mib = 150
     mib = 250
 
@@ -97,6 +99,7 @@ class Node(Grower):
 
 class StaticC(Grower):
     name = "static C program"
+    fails = {143}
     source = r"""
 #include <stdio.h>
 #include <stdlib.h>
@@ -120,6 +123,7 @@ int main(int argc, char **argv)
 
 class Go(Grower):
     name = "Go program"
+    fails = {143}
     aborts = {2}  # its runtime writes what every goroutine does, and exits
     source = """package main
 
@@ -153,6 +157,7 @@ func main() {
 
 class Java(Grower):
     name = "java"
+    fails = {1, 134, 143}
     limit_mib = 200
     mib = 300
     source = """import java.util.*;
@@ -197,6 +202,7 @@ class Server(Grower):
 
 class Redis(Server):
     name = "redis-server"
+    fails = {134, 137, 139}
     mib = 140
 
     def __init__(self, folder):
@@ -244,6 +250,7 @@ class Redis(Server):
 
 class Nginx(Server):
     name = "nginx"
+    fails = {0, 143}
     clients = 20
     mib = 8 * 20
 
@@ -297,6 +304,7 @@ http {{
 
 class Postgres(Server):
     name = "postgres"
+    fails = {0, 143}
     ends = "INT"  # fast shutdown; after TERM it waits for its clients
     limit_mib = 150
     mib = 250
@@ -333,4 +341,24 @@ class Postgres(Server):
         return "" if self.finished else "the query was not answered"
 
 
-ALL = [Python, Perl, Node, Redis, Nginx, Postgres, Java, Go, StaticC]
+class Sort(Grower):
+    name = "sort"
+    fails = {0, 2}
+
+    def command(self):
+        need("sort")
+        path = self.folder / "lines"
+        path.write_text("".join(f"{i * 7919 % 4000037} a line of some length\n" for i in range(4000000)))
+        return ["sort", "-o", str(self.folder / "sorted"), "-S", "180M", "-T", str(self.folder), str(path)]
+
+
+class Jq(Grower):
+    name = "jq"
+    fails = {2, 5, 134}
+
+    def command(self):
+        need("jq")
+        return ["jq", "-n", "[range(9000000)] | length"]
+
+
+ALL = [Python, Perl, Sort, Jq, Node, Redis, Nginx, Postgres, Java, Go, StaticC]

@@ -56,7 +56,8 @@ SERVERS = [("python3", ["python3", "-c", PYTHON], 80), ("node", ["node", "-e", N
 
 
 class Load:
-    """Eight clients, request after request until the server is gone."""
+    """Eight clients, request after request until the server is gone. They wait for long: a client that gives up on a busy machine
+    would count as a request that the server lost."""
 
     def __init__(self, port):
         self.port = port
@@ -71,6 +72,7 @@ class Load:
             text = b""
             try:
                 with growers.connect(self.port, seconds=2) as link:
+                    link.settimeout(60)
                     link.sendall(b"GET / HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n")
                     while piece := link.recv(4096):
                         text += piece
@@ -98,7 +100,7 @@ def try_one(headroom, mount, name, command, limit_mib):
             load = Load(port)
             status = server.wait(120)
             for thread in load.threads:
-                thread.join(10)
+                thread.join(60)
         finally:
             server.kill()
             server.wait()

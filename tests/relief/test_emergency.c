@@ -237,7 +237,8 @@ static void a_level_that_waits_for_a_purge_alone_does_not_wait_for_long(void **s
     hr_budget_uncharge(root, read_figures().live_bytes);
 }
 
-/* Regression: a large block that was freed, and had gone back to the kernel, passed for what the allocator retains. */
+/* Regression: a large block that was freed, and had gone back to the kernel, passed for what the allocator retains. The
+ * heap's own records are there, a few pages of the process that are no others'. */
 static void a_large_block_that_is_freed_is_not_retained(void **state)
 {
     (void)state;
@@ -255,7 +256,7 @@ static void a_large_block_that_is_freed_is_not_retained(void **state)
     hr_guard_check(guard);
     hr_free(block);
     hr_guard_check(guard);
-    assert_int_equal(read_figures().others_bytes, 50 * MIB);
+    assert_in_range(read_figures().others_bytes, 50 * MIB - MIB, 50 * MIB);
 }
 
 static void the_reserve_is_dropped_at_critical_and_taken_back(void **state)

@@ -17,7 +17,7 @@ allocators='MallocExtension_\w+ mallctl mi_collect mi_is_in_heap_region'
 streams='clearerr fclose fdopen ferror getdelim feof fileno fread fprintf fwrite vfprintf fputs fputc stderr abort dladdr'
 harmless='__\w+ _\w+ access clock_gettime close connect eventfd_read eventfd_write explicit_bzero fcntl flock fstat fstatat
     ftruncate getauxval getenv geteuid getpid link lseek lstat madvise memccpy mem(chr|cmp|cpy|move|rchr|set) mincore munmap
-    nanosleep poll posix_fadvise ppoll pread prlimit process_vm_readv pthread_(attr|cond|condattr|mutex|mutexattr)_\w+
+    nanosleep poll posix_fadvise ppoll pread prlimit program_invocation_short_name process_vm_readv pthread_(attr|cond|condattr|mutex|mutexattr)_\w+
     pthread_(equal|join|once|self|setcancelstate|sigmask|testcancel) pwrite read readlink rename
     mempcpy mkdir statfs sched_(getaffinity|setaffinity|yield) sigfillset sn?printf vsnprintf socket stat strcasecmp strchr strcmp strcspn strlen
     strncasecmp strncmp strncpy strnlen strrchr strspn strstr syscall sysconf ioctl timerfd_settime toupper unlink unlinkat write readdir strtoul strtol strtoull'

@@ -200,6 +200,12 @@ WRAP_POSIX_MALLOC(pthread_create,
                   (thread, attributes, run, argument), EAGAIN)
 WRAP_POSIX(pthread_key_create, (pthread_key_t * key, void (*destroy)(void *)), (key, destroy), EAGAIN)
 
+/* Blocks of the library's own heap, by the calls that the rooms above it make. */
+WRAP_MALLOC(void *, hri_heap_get_slowly, (size_t size, uint64_t owner), (size, owner), NULL, ENOMEM)
+WRAP_MALLOC(void *, hri_heap_get_zeroed, (size_t size, uint64_t owner), (size, owner), NULL, ENOMEM)
+WRAP_MALLOC(void *, hri_heap_get_aligned, (size_t align, size_t size, uint64_t owner), (align, size, owner), NULL,
+            ENOMEM)
+
 WRAP_SURE(DIR *, opendir, (const char *path), (path))
 WRAP_SURE(int, closedir, (DIR * folder), (folder))
 WRAP_SURE(void, free, (void *block), (block))

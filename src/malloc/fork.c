@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The handlers of a fork. They are registered before main() by the first block, so they run last before a fork and
+ * first after it: the handlers of others may allocate. The child of a vfork() runs none, and needs none: it is a
+ * guest in its parent's memory. */
+#include "base/fork.h"
+#include "heap/heap.h"
+#include "malloc/account.h"
+#include "malloc/link.h"
+#include "malloc/mappings.h"
+#include "malloc/within.h"
+#include "os/cells.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+
+_Thread_local unsigned hri_within_depth;
+
+static void before(void)
+{
+    hri_within_begin();
+    hri_mappings_fork(HRI_FORK_BEFORE);
+    hri_heap_fork(HRI_FORK_BEFORE);
+    hri_cells_fork(HRI_FORK_BEFORE);
+}
+
+static void in_parent(void)
+{
+    hri_cells_fork(HRI_FORK_PARENT);
+    hri_heap_fork(HRI_FORK_PARENT);
+    hri_mappings_fork(HRI_FORK_PARENT);
+    hri_within_end();
+}
+
+static void in_child(void)
+{
+    int saved = errno;
+    hri_cells_fork(HRI_FORK_CHILD);
+    hri_heap_fork(HRI_FORK_CHILD);
+    hri_mappings_fork(HRI_FORK_CHILD);
+    hri_account_fork_child();
+    hri_link_fork_child();
+    hri_within_end();
+    errno = saved;
+}
+
+int hri_fork_handle(void)
+{
+    static atomic_bool handled;
+    return atomic_exchange(&handled, true) ? 0 : -pthread_atfork(before, in_parent, in_child);
+}
