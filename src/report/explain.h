@@ -14,9 +14,9 @@ typedef struct hri_story {
     const hr_refusal *refusal; /* NULL: the level is to be explained */
     hr_level level;
     hr_ledger ledger;         /* the one that decides the level; source NULL: none does */
-    uint64_t dirty_bytes; /* of the binding cgroup's use; 0: too little to tell, or another ledger decides */
-    hr_level strained;    /* what the own group's strain calls for */
-    double stalled_share; /* of the last ten seconds, by the kernel's pressure figures */
+    uint64_t dirty_bytes;     /* of the binding cgroup's use; 0: too little to tell, or another ledger decides */
+    hr_level strained;        /* what the own group's strain calls for */
+    double stalled_share;     /* of the last ten seconds, by the kernel's pressure figures */
     const hri_holder *holder; /* who holds most; NULL: nobody holds anything */
     const hr_trend *holding;  /* the trend of that; NULL: too short */
     uint64_t reliefs;         /* so far */
