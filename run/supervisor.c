@@ -263,6 +263,18 @@ static void end_rest(run_supervisor *run)
     }
 }
 
+/* The command runs and cannot be watched. What has not ended by then keeps its group from being removed. */
+static void end_unwatched(run_supervisor *run)
+{
+    int64_t until_ns = run_now_ns() + DYING_NS;
+    do {
+        run_tree_list(&run->tree);
+        run_tree_signal(&run->tree, SIGKILL);
+        kill(run->pid, SIGKILL); /* a zombie until run_child_reap() has it: the number is still its own */
+        poll(NULL, 0, 5);
+    } while (!run_child_reap(run) && run_now_ns() < until_ns);
+}
+
 /* ── from the beginning to the end ──────────────────────────────────────────────────────────────────────────────── */
 
 /* Starts the command, or finds the process that runs already. Gives 0 or an exit status. */
@@ -353,7 +365,8 @@ static int supervise(run_supervisor *run)
     int error = status ? 0 : run_look_open(run);
     if (error) {
         run_tell(run, "the command cannot be watched: %s", strerror(-error));
-        kill(run->pid, run->options.pid ? 0 : SIGKILL);
+        if (!run->options.pid)
+            end_unwatched(run);
         status = RUN_EXIT_FAILED;
     }
     if (status)

@@ -8,6 +8,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <headroom/headroom.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -234,6 +236,53 @@ static void every_report_tells(void **state)
     assert_non_null(strstr(text, "headroom_would_have_refused_total 41\n"));
 }
 
+static atomic_int wrong;
+
+/* Holds far more than its limit together with the others, and gives all of it back. */
+static void *use_too_much(void *context)
+{
+    hr_budget *child;
+    hr_guard *shared = context;
+    void *blocks[64] = {NULL};
+    wrong += hr_budget_new(hr_guard_root(shared), "thread", 1 * MIB, &child) != 0;
+    for (int round = 0; round < 4000; round++) {
+        int at = round % 64;
+        hr_ticket ticket;
+        hr_free(blocks[at]);
+        blocks[at] = hr_alloc(round % 2 ? child : hr_guard_root(shared), (size_t)(1 + round % 40) * 3000);
+        wrong += blocks[at] == NULL;
+        wrong += hr_budget_charge(child, 100000) != 0;
+        wrong += hr_admit(shared, &(hr_request){.bytes = 5000, .budget = child}, &ticket) != HR_ADMITTED;
+        hr_ticket_release(&ticket);
+        hr_budget_uncharge(child, 100000);
+    }
+    for (int i = 0; i < 64; i++)
+        hr_free(blocks[i]);
+    wrong += hr_budget_free(child) != 0;
+    return NULL;
+}
+
+/* Four threads beyond every limit, with a monitor that looks all the time: nobody is refused, and no byte is lost. */
+static void threads_are_never_refused(void **state)
+{
+    (void)state;
+    hr_guard *shared;
+    hr_figures figures;
+    pthread_t threads[4];
+    hr_guard_options options = {.limit_bytes = 4 * MIB, .interval_ns = 1000000, .observe_only = true};
+    assert_int_equal(hr_guard_new(&options, &shared), 0);
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, use_too_much, shared), 0);
+    for (int i = 0; i < 4; i++)
+        pthread_join(threads[i], NULL);
+    assert_int_equal(atomic_load(&wrong), 0);
+    assert_int_equal(hr_guard_read(shared, &figures), 0);
+    assert_int_equal(figures.live_bytes + figures.promised_bytes, 0);
+    assert_int_equal(figures.refusals, 0);
+    assert_true(figures.would_have_refused > 1000);
+    hr_guard_free(shared);
+}
+
 static void the_environment_says_it_too(void **state)
 {
     (void)state;
@@ -312,6 +361,7 @@ int main(void)
         TEST(nobody_is_asked_for_memory),
         TEST(caches_and_pools_do_not_yield),
         TEST(every_report_tells),
+        TEST(threads_are_never_refused),
         TEST(the_environment_says_it_too),
         TEST(a_wrong_variable_is_named),
         TEST(standard_error_has_it_once),

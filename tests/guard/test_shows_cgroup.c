@@ -184,9 +184,9 @@ static void a_writer_who_retries_gets_the_limit_lowered(void **state)
     for (int i = 0; error && i < 1000; i++) {
         assert_int_equal(error, -EBUSY);
         refused++;
-        uint64_t use = hrt_cgroup_usage(&group);
-        if (use + use / 8 < LIMIT)
-            hrt_cgroup_set_limit(&group, use + use / 8 > LOWER ? use + use / 8 : LOWER);
+        uint64_t use = hrt_cgroup_usage(&group), next = use + MIB; /* above degrade_at, where relief runs */
+        if (next < LIMIT)
+            hrt_cgroup_set_limit(&group, next > LOWER ? next : LOWER);
         usleep(20000);
         error = hrt_cgroup_set_limit(&group, LOWER);
     }
