@@ -15,6 +15,7 @@
 
 /* Idle pages beyond this are decommitted by whoever puts a block: 8 MiB, or a quarter of what is committed. */
 #define IDLE_MAX ((uint64_t)8 << 20)
+#define IDLE_TIGHT ((uint64_t)1 << 20) /* while the heap is tight: others may need what is left to the limit */
 
 /* ── getting
  * ────────────────────────────────────────────────────────────────────────────────────────────────────── */
@@ -243,10 +244,15 @@ static hri_heap_block block_of(const struct found *found)
     return (hri_heap_block){hri_heap_word_owner(*found->word), bytes};
 }
 
-/* Gives back half of what is too much. */
-static void shed(uint64_t idle_bytes, uint64_t committed_bytes)
+/* What may be idle at any time. Under the lock. */
+static uint64_t idle_most(void)
 {
-    uint64_t most = hri_max(IDLE_MAX, committed_bytes / 4);
+    return hri_heap_magazines_are_tight() ? IDLE_TIGHT : hri_max(IDLE_MAX, hri_heap_pages_sum.committed_bytes / 4);
+}
+
+/* Gives back half of what is too much. */
+static void shed(uint64_t idle_bytes, uint64_t most)
+{
     if (idle_bytes > most)
         hri_heap_decommit(idle_bytes - most / 2);
 }
@@ -256,9 +262,9 @@ static void put_idle(unsigned class, void *block)
     own_cells();
     hri_heap_lock();
     hri_heap_magazine_put(class, block);
-    uint64_t idle = hri_heap_idle_pages(), committed = hri_heap_pages_sum.committed_bytes;
+    uint64_t idle = hri_heap_idle_pages(), most = idle_most();
     hri_heap_unlock();
-    shed(idle, committed);
+    shed(idle, most);
 }
 
 static void put_large(void *block)
@@ -266,10 +272,10 @@ static void put_large(void *block)
     uint64_t gone = hri_heap_large_put(block);
     hri_heap_lock();
     hri_heap_count_decommit(gone);
-    uint64_t idle = hri_heap_idle_pages(), committed = hri_heap_pages_sum.committed_bytes;
+    uint64_t idle = hri_heap_idle_pages(), most = idle_most();
     hri_heap_unlock();
     hri_heap_tell(gone);
-    shed(idle, committed);
+    shed(idle, most);
 }
 
 bool hri_heap_put_slowly(void *block, hri_heap_block *ret_block)

@@ -63,6 +63,7 @@ typedef enum hri_heap_whose {
 } hri_heap_whose;
 bool hri_heap_magazines_drain(hri_heap_whose whose, bool alone);
 void hri_heap_magazines_tighten(bool tight);
+bool hri_heap_magazines_are_tight(void);
 
 /* Empties magazines of the depot, of at least `bytes` of blocks if there are as many; frees empty ones. */
 void hri_heap_depot_empty(uint64_t bytes);
