@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Charged blocks of 64 bytes, and of 16 KiB that are filled, beside the same from glibc and from whatever allocators
- * are installed. hr_alloc() stands on this process's malloc, so what is above glibc's figure is the price of the
- * account.
+/* Charged blocks of hr_alloc(): of 64 bytes, of 16 sizes in turn, and of 16 KiB that are filled; beside the same from
+ * glibc and from whatever allocators are installed, which charge nobody.
  */
 #include "bench.h"
 #include "heaps.h"
@@ -40,6 +39,38 @@ static void heap_pair(void *context, unsigned thread, uint64_t count)
     (void)thread;
     for (uint64_t i = 0; i < count; i++) {
         void *block = heap.allocate(BLOCK);
+        failed |= !block;
+        bench_keep(block);
+        heap.release(block);
+    }
+    bench_require(!failed, heap.name);
+}
+
+/* 16 sizes in turn, so that no size finds its own block on top each time. */
+static const size_t sizes[] = {16, 200, 48, 1000, 96, 24, 512, 72, 320, 160, 40, 800, 64, 128, 250, 32};
+#define SIZES (sizeof sizes / sizeof *sizes)
+
+static void our_sizes(void *context, unsigned thread, uint64_t count)
+{
+    hr_budget *budget = context;
+    bool failed = false;
+    (void)thread;
+    for (uint64_t i = 0; i < count; i++) {
+        void *block = hr_alloc(budget, sizes[i % SIZES]);
+        failed |= !block;
+        bench_keep(block);
+        hr_free(block);
+    }
+    bench_require(!failed, "hr_alloc");
+}
+
+static void heap_sizes(void *context, unsigned thread, uint64_t count)
+{
+    const bench_heap heap = *(const bench_heap *)context;
+    bool failed = false;
+    (void)thread;
+    for (uint64_t i = 0; i < count; i++) {
+        void *block = heap.allocate(sizes[i % SIZES]);
         failed |= !block;
         bench_keep(block);
         heap.release(block);
@@ -118,7 +149,7 @@ static void heap_hand_off(void *context, unsigned thread, uint64_t count)
     bench_require(!failed, heap.name);
 }
 
-/* Blocks of pages are listed until they are touched: what that costs who fills them. */
+/* Blocks of whole pages, with all that their user does to them. */
 static void our_filled(void *context, unsigned thread, uint64_t count)
 {
     bool failed = false;
@@ -171,8 +202,10 @@ int main(int argc, char **argv)
     bench_require(hr_budget_new(hr_guard_root(guard), "cache", HR_NONE, &budget) == 0, "hr_budget_new");
     const bench_group groups[] = {
         group_of("alloc_pair_64", 1, our_pair, heap_pair, budget),
+        group_of("alloc_sizes_pair", 1, our_sizes, heap_sizes, budget),
         group_of("alloc_batch_100", 1, our_batch, heap_batch, budget),
         group_of("alloc_pair_2_threads", 2, our_pair, heap_pair, budget),
+        group_of("alloc_sizes_pair_2_threads", 2, our_sizes, heap_sizes, budget),
         group_of("alloc_hand_off", 2, our_hand_off, heap_hand_off, budget),
         group_of("alloc_filled_16k", 1, our_filled, heap_filled, budget),
     };

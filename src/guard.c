@@ -247,12 +247,14 @@ static void wake_monitor(void *context)
 }
 
 /* What comes back into pools while the level stays up would keep it there: nobody asks for it once relief has
- * enough. */
+ * enough. And what is idle in the heap does not count for the level, but for the kernel. */
 static void follow_level(hr_guard *guard)
 {
     hr_level level = hri_level_word_get(&guard->watcher.word);
-    if (level > HR_NORMAL && !guard->tree.observes)
-        hri_yielders_follow(&guard->yielders, level, false);
+    if (level == HR_NORMAL || guard->tree.observes)
+        return;
+    hri_yielders_follow(&guard->yielders, level, false);
+    hri_heap_trim(UINT64_MAX);
 }
 
 /* One round of the monitor. */

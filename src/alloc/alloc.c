@@ -40,12 +40,15 @@ static __attribute__((tls_model("initial-exec"))) _Thread_local payment *paying;
 
 static hri_heap_owner owner_of(const hr_budget *budget)
 {
+    if ((uintptr_t)budget % alignof(hr_budget))
+        __builtin_unreachable();
     return (uintptr_t)budget >> 4;
 }
 
+/* The shifts drop the bit of aligned blocks. */
 static hr_budget *budget_of(hri_heap_owner owner)
 {
-    return (hr_budget *)(uintptr_t)((owner & ~OWNER_ALIGNED) << 4);
+    return (hr_budget *)(uintptr_t)(owner << 21 >> 17);
 }
 
 static __attribute__((noinline, cold)) void *refuse(int error)
@@ -182,9 +185,10 @@ static __attribute__((noinline)) void *get_charged(hr_budget *budget, size_t siz
 void *hr_alloc(hr_budget *budget, size_t size)
 {
     if (__builtin_expect(budget && hri_heap_is_small(size), 1)) {
-        uint64_t cost = hri_heap_class_bytes[hri_heap_general_class(size + HRI_HEAP_WORD)];
+        unsigned class = hri_heap_general_class(size + HRI_HEAP_WORD);
+        uint64_t cost = hri_heap_class_bytes[class];
         if (__builtin_expect(hri_stock_take_block(budget, cost), 1)) {
-            void *block = hri_heap_get_quickly(size, owner_of(budget));
+            void *block = hri_heap_get_quickly(class, owner_of(budget));
             return __builtin_expect(block != NULL, 1) ? block : get_charged(budget, size, cost);
         }
     }
@@ -259,10 +263,9 @@ void hr_free(void *block)
 {
     HRI_NOTE_CALLER();
     hri_heap_block freed;
-    if (__builtin_expect(!block, 0))
-        return;
     if (__builtin_expect(!hri_heap_put_quickly(block, &freed), 0)) {
-        free_slowly(block);
+        if (block)
+            free_slowly(block);
         return;
     }
     hr_budget *budget = budget_of(freed.owner);

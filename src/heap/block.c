@@ -15,6 +15,7 @@
 
 /* Idle pages beyond this are decommitted by whoever puts a block: 8 MiB, or a quarter of what is committed. */
 #define IDLE_MAX ((uint64_t)8 << 20)
+#define IDLE_TIGHT ((uint64_t)1 << 20) /* while the heap is tight: others may need what is left to the limit */
 
 /* ── getting
  * ────────────────────────────────────────────────────────────────────────────────────────────────────── */
@@ -243,18 +244,25 @@ static hri_heap_block block_of(const struct found *found)
     return (hri_heap_block){hri_heap_word_owner(*found->word), bytes};
 }
 
-static _Atomic uint64_t idle_most = UINT64_MAX;
+static _Atomic uint64_t most_idle = UINT64_MAX;
 
 void hri_heap_set_idle_most(uint64_t bytes)
 {
-    atomic_store_explicit(&idle_most, bytes, memory_order_relaxed);
+    atomic_store_explicit(&most_idle, bytes, memory_order_relaxed);
+}
+
+/* What may be idle at any time. Under the lock. */
+static uint64_t idle_most(void)
+{
+    uint64_t most = hri_max(IDLE_MAX, hri_heap_pages_sum.committed_bytes / 4);
+    if (hri_heap_magazines_are_tight())
+        most = IDLE_TIGHT;
+    return hri_min(most, atomic_load_explicit(&most_idle, memory_order_relaxed));
 }
 
 /* Gives back half of what is too much. */
-static void shed(uint64_t idle_bytes, uint64_t committed_bytes)
+static void shed(uint64_t idle_bytes, uint64_t most)
 {
-    uint64_t most = hri_max(IDLE_MAX, committed_bytes / 4);
-    most = hri_min(most, atomic_load_explicit(&idle_most, memory_order_relaxed));
     if (idle_bytes > most)
         hri_heap_decommit(idle_bytes - most / 2);
 }
@@ -264,9 +272,9 @@ static void put_idle(unsigned class, void *block)
     own_cells();
     hri_heap_lock();
     hri_heap_magazine_put(class, block);
-    uint64_t idle = hri_heap_idle_pages(), committed = hri_heap_pages_sum.committed_bytes;
+    uint64_t idle = hri_heap_idle_pages(), most = idle_most();
     hri_heap_unlock();
-    shed(idle, committed);
+    shed(idle, most);
 }
 
 static void put_large(void *block)
@@ -274,10 +282,10 @@ static void put_large(void *block)
     uint64_t gone = hri_heap_large_put(block);
     hri_heap_lock();
     hri_heap_count_decommit(gone);
-    uint64_t idle = hri_heap_idle_pages(), committed = hri_heap_pages_sum.committed_bytes;
+    uint64_t idle = hri_heap_idle_pages(), most = idle_most();
     hri_heap_unlock();
     hri_heap_tell(gone);
-    shed(idle, committed);
+    shed(idle, most);
 }
 
 bool hri_heap_put_slowly(void *block, hri_heap_block *ret_block)

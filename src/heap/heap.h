@@ -55,10 +55,9 @@ static inline bool hri_heap_is_small(size_t size)
     return HRI_HEAP_TRAILER == 0 && size <= HRI_HEAP_SMALL_MAX - HRI_HEAP_WORD;
 }
 
-/* Gives a small block from this thread's magazine; NULL where that takes more. */
-static inline void *hri_heap_get_quickly(size_t size, hri_heap_owner owner)
+/* Gives a general block of a class from this thread's magazine; NULL where that takes more. */
+static inline void *hri_heap_get_quickly(unsigned class, hri_heap_owner owner)
 {
-    unsigned class = hri_heap_general_class(size + HRI_HEAP_WORD);
     void *block = hri_heap_pop(class);
     if (__builtin_expect(block != NULL, 1))
         *hri_heap_front(block) = hri_heap_word(block, owner, class);
@@ -70,7 +69,7 @@ static inline void *hri_heap_get(size_t size, hri_heap_owner owner)
 {
     void *block = NULL;
     if (__builtin_expect(hri_heap_is_small(size), 1))
-        block = hri_heap_get_quickly(size, owner);
+        block = hri_heap_get_quickly(hri_heap_general_class(size + HRI_HEAP_WORD), owner);
     return block ? block : hri_heap_get_slowly(size, owner);
 }
 
@@ -81,23 +80,24 @@ void *hri_heap_get_zeroed(size_t size, hri_heap_owner owner);
 void *hri_heap_get_aligned(size_t align, size_t size, hri_heap_owner owner);
 uint64_t hri_heap_cost_aligned(size_t align, size_t size);
 
-/* The word of a general block in use, whose address it is in front of; 0: that is for the slow path to find out. */
-static inline uint64_t hri_heap_word_in_front(const void *block)
+/* Is this a general block in use, whose word is in front of it? If not, that is for the slow path to find out: NULL too,
+ * and what begins with a page, which may have no word in front. */
+static inline bool hri_heap_has_word(const void *block, uint64_t *ret_word)
 {
-    if (HRI_HEAP_TRAILER > 0 || (uintptr_t)block % HRI_HEAP_PAGE == 0) /* then it may have no word in front */
-        return 0;
-    uint64_t word = *hri_heap_front(block);
-    bool general = hri_heap_word_is_used(word, block) && hri_heap_class_is_general(hri_heap_word_class(word));
-    return __builtin_expect(general, 1) ? word : 0;
+    if (HRI_HEAP_TRAILER > 0 || (uintptr_t)block % HRI_HEAP_PAGE == 0)
+        return false;
+    *ret_word = *hri_heap_front(block);
+    bool general = hri_heap_word_is_used(*ret_word, block) && hri_heap_class_is_general(hri_heap_word_class(*ret_word));
+    return __builtin_expect(general, 1);
 }
 
 /* Takes a general block back into this thread's magazine. Gives false, with nothing changed, where that takes more. */
 static inline bool hri_heap_put_quickly(void *block, hri_heap_block *ret_block)
 {
-    uint64_t word = hri_heap_word_in_front(block);
-    unsigned class = hri_heap_word_class(word);
-    if (__builtin_expect(word == 0, 0))
+    uint64_t word;
+    if (!hri_heap_has_word(block, &word))
         return false;
+    unsigned class = hri_heap_word_class(word);
     *ret_block = (hri_heap_block){hri_heap_word_owner(word), hri_heap_class_bytes[class]};
     *hri_heap_front(block) = hri_heap_word_idle(word);
     if (__builtin_expect(hri_heap_push(class, block), 1))
@@ -119,9 +119,9 @@ bool hri_heap_look(const void *block, hri_heap_block *ret_block, size_t *ret_usa
 /* What a block takes of the heap, as hri_heap_look() says it. */
 static inline uint64_t hri_heap_bytes(const void *block)
 {
-    uint64_t word = hri_heap_word_in_front(block);
+    uint64_t word;
     hri_heap_block found = {0};
-    if (__builtin_expect(word != 0, 1))
+    if (hri_heap_has_word(block, &word))
         return hri_heap_class_bytes[hri_heap_word_class(word)];
     hri_heap_look(block, &found, NULL);
     return found.bytes;

@@ -474,6 +474,11 @@ void hri_heap_magazines_tighten(bool to)
     tight = to;
 }
 
+bool hri_heap_magazines_are_tight(void)
+{
+    return tight;
+}
+
 void hri_heap_magazines_leave(hri_cell *record)
 {
     if (!hri_heap_places[SUMMARY])

@@ -22,7 +22,8 @@ typedef struct hri_heap_magazine {
     void *slots[];
 } hri_heap_magazine;
 
-/* Where the cells of a class are in each thread's record; 0: its threads have no magazines. */
+/* Where the cells of a class are in each thread's record; 0: its threads have no magazines, or not yet. Then no sequence
+ * may begin either: hri_rseq_usable() may not have been asked. */
 extern __attribute__((visibility("hidden"))) hri_place hri_heap_places[64];
 
 /* Gets a block from this thread's loaded magazine; NULL where that needs the lock. */
@@ -62,6 +63,7 @@ typedef enum hri_heap_whose {
 } hri_heap_whose;
 bool hri_heap_magazines_drain(hri_heap_whose whose, bool alone);
 void hri_heap_magazines_tighten(bool tight);
+bool hri_heap_magazines_are_tight(void);
 
 /* Empties magazines of the depot, of at least `bytes` of blocks if there are as many; frees empty ones. */
 void hri_heap_depot_empty(uint64_t bytes);

@@ -410,6 +410,7 @@ static unsigned act_once(hri_relief *relief, hri_actor actor)
         .deadline_ns = now_ns + (watched_over ? REQUEST_SLICE_NS : DEADLINE_NS),
     };
     uint64_t freed = goal.want_bytes ? hri_relief_run(relief, &goal) : 0;
+    hri_heap_trim(UINT64_MAX); /* idle pages are no use, but the kernel counts them, and others take what is left */
     bool out_of_time = freed < goal.want_bytes && hri_clock_now(relief->clock) >= goal.deadline_ns;
     uint64_t purged = watched_over ? 0 : purge(relief);
     if (on_request && !watched_over && freed == 0 && purged == 0)

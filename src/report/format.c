@@ -28,7 +28,7 @@ const hri_own_figure hri_own_figures[] = {
     FIGURE(others_bytes, HRI_BYTES, "cgroup memory outside of the budget"),
     FIGURE(host_available_bytes, HRI_BYTES, "what the host could still give"),
     FIGURE(committed_bytes, HRI_BYTES, "what the library's heap has of the kernel"),
-    FIGURE(idle_bytes, HRI_BYTES, "of that, idle: given back when anybody is short"),
+    FIGURE(idle_bytes, HRI_BYTES, "of that, idle: can be given back at once"),
     FIGURE(pending_bytes, HRI_BYTES, "granted and not resident yet"),
     FIGURE(lease_bytes, HRI_BYTES, "what the kernel's limits still leave"),
     FIGURE(lease_processes, HRI_COUNT, "processes that share the lease"),

@@ -190,6 +190,39 @@ static void a_promise_pays_first_and_gets_its_surplus_back(void **state)
     assert_int_equal(used(&tree.root), 0);
 }
 
+/* What the heap has already costs the kernel nothing, and is handed out however little the kernel leaves. */
+static void idle_memory_is_handed_out_when_the_lease_is_used_up(void **state)
+{
+    (void)state;
+    void *block = hr_alloc(&tree.root, 10000);
+    assert_non_null(block);
+    hr_free(block);
+    hri_lease none = hri_lease_issue(hri_lease_granted(&tree.word), 0, 0);
+    hri_lease_word word = tree.word;
+    hri_budget_tree_instruct(&tree, &(hri_budget_view){
+                                        .kernel_limit_bytes = 64 * MIB,
+                                        .lease = &none,
+                                        .word = &word,
+                                        .cross_bytes = HR_NONE,
+                                        .stock_ceiling_bytes = HR_NONE,
+                                        .limit_name = "the kernel's",
+                                    });
+    block = hr_alloc(&tree.root, 10000);
+    assert_non_null(block);
+    errno = 0;
+    assert_null(hr_alloc(&tree.root, 8 * MIB));
+    assert_int_equal(errno, EDQUOT);
+    hr_refusal refusal;
+    assert_int_equal(hr_budget_refusal(&refusal), 0);
+    assert_string_equal(refusal.limit_name, "the kernel's");
+    assert_int_equal(refusal.left_bytes, 0);
+    assert_true(refusal.asked_bytes >= 8 * MIB);
+    assert_int_equal(hri_budget_committing_bytes(), 0);
+    assert_int_equal(hri_heap_pending_bytes(), 0);
+    hr_free(block);
+    assert_int_equal(used(&tree.root), 0);
+}
+
 /* Misuses in a child: debug builds abort there, release builds count a fault and keep the accounts right. */
 static void expect_a_fault(void (*misuse)(void))
 {
@@ -274,6 +307,7 @@ int main(void)
         TEST(copies),
         TEST(free_keeps_errno),
         TEST(a_promise_pays_first_and_gets_its_surplus_back),
+        TEST(idle_memory_is_handed_out_when_the_lease_is_used_up),
         TEST(foreign_pointers_and_double_frees_are_caught),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -16,7 +16,6 @@ import dataclasses
 
 ALL = ("glibc", "jemalloc", "mimalloc", "tcmalloc")
 V2 = "killed or refused in some runs on the slow guest: not understood yet"
-HEAP = "a heap of the library's own"
 BUSY = "page cache that is just being read cannot be dropped, and nothing says how much that is: killed in some runs"
 CANNOT = "cannot be seen in time from inside; README says so"
 
@@ -109,14 +108,13 @@ CASES = [
     Case("steady_large", "steady 4 {seed} 4 100000 400000 10"),
     Case("steady_one", "steady 4 {seed} 1 1000 64000"),
     Case("nomonitor", "nomonitor 1000 5 65536", quick=1),
-    # What waits for later parts.
-    Case("cache_critical", "cache_critical 100000 2 8", later=HEAP),
-    Case("arena_top", "arena_top 64 45 1 40", later=HEAP),
-    Case("arena_top_backwards", "arena_top 64 45 4 40 backwards", later=HEAP),
-    Case("huge_pages", "huge_pages 16 2 {seed}", environment=("GLIBC_TUNABLES=glibc.malloc.hugetlb=1",), allocators=("glibc",),
-         later=HEAP),
+    # A cache at critical; the arenas of malloc, and huge pages, beside blocks of the heap.
+    Case("cache_critical", "cache_critical 100000 2 8"),
+    Case("arena_top", "arena_top 64 45 1 40"),
+    Case("arena_top_backwards", "arena_top 64 45 4 40 backwards"),
+    Case("huge_pages", "huge_pages 16 2 {seed}", environment=("GLIBC_TUNABLES=glibc.malloc.hugetlb=1",), allocators=("glibc",)),
     Case("huge_pages_256", "huge_pages 16 2 {seed}", limit="256MiB", environment=("GLIBC_TUNABLES=glibc.malloc.hugetlb=1",),
-         allocators=("glibc",), later=HEAP),
+         allocators=("glibc",)),
     Case("page_cache_none", "page_cache none 4 {seed}"),
     *[Case(f"page_cache_{mode}", f"page_cache {mode} 4 {{seed}}", seconds=90, open_=BUSY if mode in ("read", "map", "map-read") else "")
       for mode in ("write", "sync", "read", "map", "map-read", "lock", "shm")],
