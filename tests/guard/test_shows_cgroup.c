@@ -184,7 +184,8 @@ static void a_writer_who_retries_gets_the_limit_lowered(void **state)
     for (int i = 0; error && i < 1000; i++) {
         assert_int_equal(error, -EBUSY);
         refused++;
-        uint64_t use = hrt_cgroup_usage(&group), next = use + MIB; /* above degrade_at, where relief runs */
+        uint64_t use = hrt_cgroup_usage(&group),
+                 next = use + use / (16 + (uint64_t)i / 2); /* closer by and by: relief runs from degrade_at on */
         if (next < LIMIT)
             hrt_cgroup_set_limit(&group, next > LOWER ? next : LOWER);
         usleep(20000);
