@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Charged blocks of hr_alloc(): of 64 bytes, of 16 sizes in turn, and of 16 KiB that are filled; beside the same from
- * glibc and from whatever allocators are installed, which charge nobody.
+/* Charged blocks of hr_alloc(): of 64 bytes, of 16 sizes in turn, and of 16 KiB that are filled. Beside them the same
+ * from glibc and from the allocators that are installed, which charge nobody.
  */
 #include "bench.h"
 #include "heaps.h"

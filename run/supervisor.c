@@ -263,7 +263,7 @@ static void end_rest(run_supervisor *run)
     }
 }
 
-/* The command runs and cannot be watched. What has not ended by then keeps its group from being removed. */
+/* The command runs and cannot be watched. A process that has not ended keeps its group from being removed. */
 static void end_unwatched(run_supervisor *run)
 {
     int64_t until_ns = run_now_ns() + DYING_NS;

@@ -247,7 +247,7 @@ static void wake_monitor(void *context)
 }
 
 /* What comes back into pools while the level stays up would keep it there: nobody asks for it once relief has
- * enough. And what is idle in the heap does not count for the level, but for the kernel. */
+ * enough. Idle pages of the heap count for the kernel and not for the level, so they go back. */
 static void follow_level(hr_guard *guard)
 {
     hr_level level = hri_level_word_get(&guard->watcher.word);

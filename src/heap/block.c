@@ -251,7 +251,7 @@ void hri_heap_set_idle_most(uint64_t bytes)
     atomic_store_explicit(&most_idle, bytes, memory_order_relaxed);
 }
 
-/* What may be idle at any time. Under the lock. */
+/* The most that may be idle at any time. Under the lock. */
 static uint64_t idle_most(void)
 {
     uint64_t most = hri_max(IDLE_MAX, hri_heap_pages_sum.committed_bytes / 4);

@@ -80,8 +80,8 @@ void *hri_heap_get_zeroed(size_t size, hri_heap_owner owner);
 void *hri_heap_get_aligned(size_t align, size_t size, hri_heap_owner owner);
 uint64_t hri_heap_cost_aligned(size_t align, size_t size);
 
-/* Is this a general block in use, whose word is in front of it? If not, that is for the slow path to find out: NULL too,
- * and what begins with a page, which may have no word in front. */
+/* Is this a general block in use, whose word is in front of it? If not, the slow path finds it out: NULL too,
+ * and a block that begins with a page, which may have no word in front. */
 static inline bool hri_heap_has_word(const void *block, uint64_t *ret_word)
 {
     if (HRI_HEAP_TRAILER > 0 || (uintptr_t)block % HRI_HEAP_PAGE == 0)

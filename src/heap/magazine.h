@@ -22,8 +22,8 @@ typedef struct hri_heap_magazine {
     void *slots[];
 } hri_heap_magazine;
 
-/* Where the cells of a class are in each thread's record; 0: its threads have no magazines, or not yet. Then no sequence
- * may begin either: hri_rseq_usable() may not have been asked. */
+/* Where the cells of a class are in each thread's record; 0: its threads have no magazines, or not yet. Then no
+ * sequence may begin either: hri_rseq_usable() may not have been asked. */
 extern __attribute__((visibility("hidden"))) hri_place hri_heap_places[64];
 
 /* Gets a block from this thread's loaded magazine; NULL where that needs the lock. */

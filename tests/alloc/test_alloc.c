@@ -190,7 +190,7 @@ static void a_promise_pays_first_and_gets_its_surplus_back(void **state)
     assert_int_equal(used(&tree.root), 0);
 }
 
-/* What the heap has already costs the kernel nothing, and is handed out however little the kernel leaves. */
+/* Memory that the heap has already costs the kernel nothing, and is handed out however little the kernel leaves. */
 static void idle_memory_is_handed_out_when_the_lease_is_used_up(void **state)
 {
     (void)state;

@@ -9,7 +9,10 @@ here=$(dirname "${BASH_SOURCE[0]}")
 source "$here/_common.sh"
 eater=$HEADROOM_BUILD_DIR/tests/tools/eater
 library=$HEADROOM_BUILD_DIR/src/malloc/libheadroom-malloc.so
-[ -x "$eater" ] && [ -e "$library" ] || { echo "skipped: libheadroom-malloc or tests/tools/eater is not built here"; exit 77; }
+if [ ! -x "$eater" ] || [ ! -e "$library" ]; then
+    echo "skipped: libheadroom-malloc or tests/tools/eater is not built here"
+    exit 77
+fi
 trap 'rm -rf "$work"' EXIT
 
 # heap STATUS WORD...: headroom run with its summary in $work/summary.

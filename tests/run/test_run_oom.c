@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `headroom run` whose Nth call to the machine fails, once or from then on: the command runs to its end, or the supervisor says
- * that it cannot and ends with a status of its own. It never dies, hangs, or leaves its command behind. */
+/* `headroom run` whose Nth call to the machine fails, once or from then on. The command runs to its end, or the
+ * supervisor says that it cannot and ends with a status of its own. It never dies, hangs, or leaves its command
+ * behind. */
 #include "support/cmocka.h"
 #include "support/fault.h"
 
