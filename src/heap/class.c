@@ -5,17 +5,19 @@
 #define KIB 1024u
 
 const uint32_t hri_heap_class_bytes[HRI_HEAP_CLASSES] = {
-    16,       32,       48,        64,        80,       96, 112, 128, /* one in each granule */
-    144,      176,      208,       240,                               /* from here on four in each doubling */
-    272,      320,      384,       448,                               /* */
-    528,      640,      768,       896,                               /* */
-    1040,     1280,     1536,      1792,                              /* */
-    2064,     2560,     3072,      3584,                              /* */
-    4112,     5120,     6144,      7168,                              /* */
-    8208,     10240,    12288,     14336,     16384,                  /* the last of those with a word in front */
-    16 * KIB, 20 * KIB, 24 * KIB,  28 * KIB,  32 * KIB,               /* whole pages */
-    40 * KIB, 48 * KIB, 56 * KIB,  64 * KIB,                          /* */
-    80 * KIB, 96 * KIB, 112 * KIB, 128 * KIB,                         /* */
+    16,        32,        48,        64,        80,       96, 112, 128, /* one in each granule */
+    144,       176,       208,       240,                               /* from here on four in each doubling */
+    272,       320,       384,       448,                               /* */
+    528,       640,       768,       896,                               /* */
+    1040,      1280,      1536,      1792,                              /* */
+    2064,      2560,      3072,      3584,                              /* */
+    4112,      5120,      6144,      7168,                              /* */
+    8208,      10240,     12288,     14336,     16384,                  /* the last of those with a word in front */
+    16 * KIB,  20 * KIB,  24 * KIB,  28 * KIB,  32 * KIB,               /* whole pages */
+    36 * KIB,  40 * KIB,  44 * KIB,  48 * KIB,                          /* eight in each doubling */
+    52 * KIB,  56 * KIB,  60 * KIB,  64 * KIB,                          /* */
+    72 * KIB,  80 * KIB,  88 * KIB,  96 * KIB,                          /* */
+    104 * KIB, 112 * KIB, 120 * KIB, 128 * KIB,                         /* */
 };
 
 /* By granules: the smallest class that has as many. */

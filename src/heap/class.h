@@ -8,7 +8,8 @@
  *     large     128 KiB and more: whole pages too, each with its own number of them
  *
  * The classes of general blocks are four in each doubling. The first of the four lies 16 bytes above the power of
- * two, since programs ask for powers of two, and the word comes on top.
+ * two, since programs ask for powers of two, and the word comes on top. Blocks of pages have a class for each page up
+ * to 64 KiB and for two pages above: with four in each doubling a fifth of such a block was lost.
  *
  *     bits 63..20   the owner: an opaque number below 2^44
  *     bits 19..14   the class
@@ -37,7 +38,7 @@
 #endif
 
 #define HRI_HEAP_GENERAL_CLASSES 37u
-#define HRI_HEAP_CLASSES 50u
+#define HRI_HEAP_CLASSES 58u
 #define HRI_HEAP_LARGE 62u   /* in a word: the span has the number of pages */
 #define HRI_HEAP_ALIGNED 63u /* in a word: the block begins before it, see hri_heap_get_aligned() */
 
@@ -69,10 +70,9 @@ static inline unsigned hri_heap_general_class(size_t bytes)
 static inline unsigned hri_heap_page_class(size_t bytes)
 {
     unsigned pages = (unsigned)((bytes + HRI_HEAP_PAGE - 1) / HRI_HEAP_PAGE);
-    if (pages <= 4)
-        return HRI_HEAP_GENERAL_CLASSES;
-    unsigned above = pages - 1, e = 31 - (unsigned)__builtin_clz(above);
-    return HRI_HEAP_GENERAL_CLASSES + 4 * (e - 2) + (above >> (e - 2) & 3) + 1;
+    if (pages <= 16)
+        return HRI_HEAP_GENERAL_CLASSES + (pages > 4 ? pages - 4 : 0);
+    return HRI_HEAP_GENERAL_CLASSES + 12 + (pages - 15) / 2;
 }
 
 /* The class of a block for `size` bytes; HRI_HEAP_LARGE: it has none. */
