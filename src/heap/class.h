@@ -9,7 +9,7 @@
  *
  * The classes of general blocks are four in each doubling. The first of the four lies 16 bytes above the power of
  * two, since programs ask for powers of two, and the word comes on top. Blocks of pages have a class for each page up
- * to 64 KiB and for two pages above: with four in each doubling a fifth of such a block was lost.
+ * to 64 KiB, and for two pages above. With four in each doubling a fifth of such a block was lost.
  *
  *     bits 63..20   the owner: an opaque number below 2^44
  *     bits 19..14   the class
