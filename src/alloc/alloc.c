@@ -31,6 +31,7 @@ _Static_assert(OWNER_ALIGNED * 2 - 1 == HRI_HEAP_OWNER_MAX, "the bit is the high
 typedef struct payment {
     hr_budget *budget;
     uint64_t lease_bytes; /* already spent of the lease, by the promise that pays for the block */
+    bool promised;        /* the promise pays for all of the block: it must be there, whatever the heap needs beside it */
     uint64_t spent_bytes; /* of the lease, beside that */
     bool quiet;
     bool refused; /* by the kernel's limits */
@@ -76,6 +77,11 @@ static bool may_commit(void *context, uint64_t bytes)
     bytes = beyond_promise(bytes);
     if (bytes == 0)
         return true;
+    if (payer->promised) { /* records, and what rounds up to pages: some tens of KiB, of which most come back unused */
+        hri_budget_commit_anyway(payer->budget, bytes);
+        payer->spent_bytes += bytes;
+        return true;
+    }
     paying = NULL; /* relief may run what allocates for others */
     payer->refused = hri_budget_commit(payer->budget, bytes, payer->quiet) != 0;
     payer->spent_bytes += payer->refused ? 0 : bytes;
@@ -232,7 +238,7 @@ void *hri_alloc_promised(hr_budget *budget, size_t size, uint64_t *promise_bytes
     int error = cost > promised ? charge(budget, cost - promised, false) : 0;
     if (error)
         return refuse(error);
-    payment payer = {.budget = budget, .lease_bytes = promised};
+    payment payer = {.budget = budget, .lease_bytes = promised, .promised = promised == cost};
     void *block = get_or_uncharge(&payer, 0, size, false, cost - promised);
     if (block && promised) {
         hri_budget_spend_block(budget, promised);

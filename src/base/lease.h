@@ -108,7 +108,7 @@ uint64_t hri_surprise_note(hri_surprise *surprise, uint64_t sample_bytes, uint64
  * granted. */
 bool hri_lease_spend(const hri_lease *lease, const hri_lease_word *word, uint64_t bytes);
 
-/* Spends `bytes` whatever is left: of a grant that is only observed. */
+/* Spends `bytes` whatever is left: of a grant that is only observed, or was promised. */
 void hri_lease_force(const hri_lease_word *word, uint64_t bytes);
 
 /* ── memory that is charged by hand ─────────────────────────────────────────────────────────────────────────────── */

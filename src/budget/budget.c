@@ -220,19 +220,29 @@ static bool grant(const hri_demand *demand, hri_shortage *ret_shortage, bool *re
     return granted;
 }
 
+void hri_budget_commit_anyway(hr_budget *budget, uint64_t bytes)
+{
+    hri_section section = hri_section_enter_tree(budget->tree);
+    atomic_fetch_add_explicit(&committing_bytes, bytes, memory_order_relaxed);
+    hri_lease_force(&budget->tree->word, bytes);
+    hri_section_leave(&section);
+}
+
 /* Grants a demand whatever the limits; not what the accounts cannot count. `ret_crossed` as grant()'s. */
 static bool grant_anyway(const hri_demand *demand, bool *ret_crossed)
 {
+    *ret_crossed = false;
+    if (demand->pages) {
+        hri_budget_commit_anyway(demand->budget, demand->bytes);
+        return true;
+    }
     hri_section section = hri_section_enter(demand->budget);
     hri_budget_tree *tree = section.tree;
     bool countable = demand->bytes <= INT64_MAX - hri_min(tree->root.claimed_bytes, INT64_MAX);
     HRI_ASSERT(tree->observes);
-    *ret_crossed = false;
-    if (demand->pages)
-        atomic_fetch_add_explicit(&committing_bytes, demand->bytes, memory_order_relaxed);
     if (countable && !demand->unleased)
         hri_lease_force(&tree->word, demand->bytes);
-    if (countable && !demand->pages) {
+    if (countable) {
         book(demand);
         if (demand->listed_bytes)
             hri_untouched_expect(demand->listed_bytes);

@@ -180,6 +180,9 @@ int hri_budget_commit(hr_budget *budget, uint64_t bytes, bool quiet);
 void hri_budget_committed(uint64_t bytes);
 uint64_t hri_budget_committing_bytes(void);
 
+/* The same whatever the kernel's limits leave, for the few pages that a block needs which was promised. */
+void hri_budget_commit_anyway(hr_budget *budget, uint64_t bytes);
+
 /* The same, where nothing depends on it: no relief, and no refusal. */
 bool hri_budget_try_commit(hr_budget *budget, uint64_t bytes);
 

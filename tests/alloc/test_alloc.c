@@ -190,13 +190,9 @@ static void a_promise_pays_first_and_gets_its_surplus_back(void **state)
     assert_int_equal(used(&tree.root), 0);
 }
 
-/* Memory that the heap has already costs the kernel nothing, and is handed out however little the kernel leaves. */
-static void idle_memory_is_handed_out_when_the_lease_is_used_up(void **state)
+/* From now on the kernel leaves nothing. */
+static void use_up_the_lease(void)
 {
-    (void)state;
-    void *block = hr_alloc(&tree.root, 10000);
-    assert_non_null(block);
-    hr_free(block);
     hri_lease none = hri_lease_issue(hri_lease_granted(&tree.word), 0, 0);
     hri_lease_word word = tree.word;
     hri_budget_tree_instruct(&tree, &(hri_budget_view){
@@ -207,6 +203,16 @@ static void idle_memory_is_handed_out_when_the_lease_is_used_up(void **state)
                                         .stock_ceiling_bytes = HR_NONE,
                                         .limit_name = "the kernel's",
                                     });
+}
+
+/* Memory that the heap has already costs the kernel nothing, and is handed out however little the kernel leaves. */
+static void idle_memory_is_handed_out_when_the_lease_is_used_up(void **state)
+{
+    (void)state;
+    void *block = hr_alloc(&tree.root, 10000);
+    assert_non_null(block);
+    hr_free(block);
+    use_up_the_lease();
     block = hr_alloc(&tree.root, 10000);
     assert_non_null(block);
     errno = 0;
@@ -295,6 +301,32 @@ static void foreign_pointers_and_double_frees_are_caught(void **state)
 
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
+/* Admitted memory is there, although the heap needs more of the kernel than the block: records, and whole pages. */
+static void a_promised_block_is_there_when_the_lease_is_used_up(void **state)
+{
+    (void)state;
+    enum {
+        BLOCKS = 16
+    };
+    void *blocks[BLOCKS];
+    static const size_t sizes[] = {100, 3000, 64 << 10, 2 << 20};
+    for (unsigned i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        uint64_t promise = BLOCKS * hr_alloc_cost(sizes[i]);
+        const hri_ceiling ceiling = {.used_bytes = HR_NONE, .granted_bytes = INT64_MAX};
+        hri_shortage shortage;
+        assert_int_equal(hri_budget_promise(&tree.root, promise, &ceiling, &shortage), 0);
+        hri_heap_trim(UINT64_MAX);
+        use_up_the_lease();
+        for (unsigned at = 0; at < BLOCKS; at++)
+            assert_non_null(blocks[at] = hri_alloc_promised(&tree.root, sizes[i], &promise));
+        assert_int_equal(promise, 0);
+        for (unsigned at = 0; at < BLOCKS; at++)
+            hr_free(blocks[at]);
+        tear_down(state);
+        assert_int_equal(set_up(state), 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -308,6 +340,7 @@ int main(void)
         TEST(free_keeps_errno),
         TEST(a_promise_pays_first_and_gets_its_surplus_back),
         TEST(idle_memory_is_handed_out_when_the_lease_is_used_up),
+        TEST(a_promised_block_is_there_when_the_lease_is_used_up),
         TEST(foreign_pointers_and_double_frees_are_caught),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
