@@ -80,6 +80,7 @@ nightly:
 	ctest --preset nightly
 	$(MAKE) fuzz
 	$(MAKE) test-vm
+	tests/models/models.sh full
 
 fuzz:
 	scripts/setup build fuzz

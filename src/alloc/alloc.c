@@ -31,7 +31,7 @@ _Static_assert(OWNER_ALIGNED * 2 - 1 == HRI_HEAP_OWNER_MAX, "the bit is the high
 typedef struct payment {
     hr_budget *budget;
     uint64_t lease_bytes; /* already spent of the lease, by the promise that pays for the block */
-    bool promised;        /* the promise pays for all of the block: it must be there, whatever the heap needs beside it */
+    bool promised;        /* that promise pays for all of the block: the heap gets what it needs beside it */
     uint64_t spent_bytes; /* of the lease, beside that */
     bool quiet;
     bool refused; /* by the kernel's limits */
