@@ -161,7 +161,7 @@ static void level_changed(void *context, hr_level from, hr_level to)
     hri_relief_level_changed(&guard->relief, to);
     if (from == HR_NORMAL)
         note_where_warning_began(guard);
-    if (!guard->tree.observes)
+    if (!guard->tree.hooks.observes)
         hri_yielders_follow(&guard->yielders, to, true);
     hri_guard_record(guard);
     note_level(guard, from, to);
@@ -251,7 +251,7 @@ static void wake_monitor(void *context)
 static void follow_level(hr_guard *guard)
 {
     hr_level level = hri_level_word_get(&guard->watcher.word);
-    if (level == HR_NORMAL || guard->tree.observes)
+    if (level == HR_NORMAL || guard->tree.hooks.observes)
         return;
     hri_yielders_follow(&guard->yielders, level, false);
     hri_heap_trim(UINT64_MAX);
@@ -369,13 +369,12 @@ static int init_tree(hr_guard *guard, const hr_guard_options *options)
         .context = guard,
     };
     int error = observes ? 0 : hri_observe_parse(getenv(HRI_OBSERVE_VARIABLE), &observes);
-    if (error)
+    if (error) {
         complain(HRI_OBSERVE_VARIABLE, HRI_OBSERVE_RIGHT, error);
-    else
-        error = hri_budget_tree_init(&guard->tree, options->limit_bytes ? options->limit_bytes : HR_NONE, &hooks);
-    if (!error)
-        guard->tree.observes = observes;
-    return error;
+        return error;
+    }
+    hooks.observes = observes;
+    return hri_budget_tree_init(&guard->tree, options->limit_bytes ? options->limit_bytes : HR_NONE, &hooks);
 }
 
 static int init_relief(hr_guard *guard, const hr_guard_options *options)
@@ -402,7 +401,7 @@ static int init_history(hr_guard *guard, uint64_t bytes)
 {
     uint64_t room = bytes ? bytes : HRI_HISTORY_BYTES;
     int error = hri_history_init(&guard->history, bytes == HR_NONE ? 0 : room);
-    guard->history.observes = guard->tree.observes;
+    guard->history.observes = guard->tree.hooks.observes;
     return error;
 }
 

@@ -170,7 +170,7 @@ int hr_guard_wait(hr_guard *guard, hr_level at_most, int64_t timeout_ns)
     if (!guard)
         return -EINVAL;
     int64_t start_ns = hri_clock_now(&hri_os_clock);
-    if (guard->tree.observes)
+    if (guard->tree.hooks.observes)
         return 0;
     for (;;) {
         pthread_testcancel(); /* here nothing is held */

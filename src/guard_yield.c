@@ -60,7 +60,7 @@ int hri_guard_init_yielders(hr_guard *guard)
 {
     static const hri_level_word normal; /* where the guard only observes, nobody yields */
     guard->yielders = (hri_yielders){
-        .level = guard->tree.observes ? &normal : &guard->watcher.word,
+        .level = guard->tree.hooks.observes ? &normal : &guard->watcher.word,
         .warn_bytes = &guard->watcher.warn_bytes,
         .connect = connect_yielder,
         .disconnect = disconnect_yielder,

@@ -239,7 +239,7 @@ static bool grant_anyway(const hri_demand *demand, bool *ret_crossed)
     hri_section section = hri_section_enter(demand->budget);
     hri_budget_tree *tree = section.tree;
     bool countable = demand->bytes <= INT64_MAX - hri_min(tree->root.claimed_bytes, INT64_MAX);
-    HRI_ASSERT(tree->observes);
+    HRI_ASSERT(tree->hooks.observes);
     if (countable && !demand->unleased)
         hri_lease_force(&tree->word, demand->bytes);
     if (countable) {
@@ -289,7 +289,7 @@ static void refuse(hr_budget *budget, const hri_shortage *shortage, hr_level lev
     const char *name = budget->parent ? budget->name : section.tree->limit_name;
     strncpy(refusal.limit_name, level ? hri_budget_level_name(level) : name, sizeof refusal.limit_name - 1);
     hri_section_leave(&section);
-    if (budget->tree->observes) /* nothing was refused */
+    if (budget->tree->hooks.observes) /* nothing was refused */
         return;
     last.refusal = refusal;
     last.known = true;
@@ -336,7 +336,7 @@ static int obtain(hri_demand *demand, bool quiet)
     hri_shortage shortage = {.budget = demand->budget};
     hri_patience patience = {0};
     bool crossed, granted = grant_with_look(demand, quiet, &shortage, &crossed);
-    bool observes = demand->budget->tree->observes;
+    bool observes = demand->budget->tree->hooks.observes;
     if (!granted && observes)
         granted = observe(demand, quiet, &shortage, &crossed);
     for (bool go_on = !quiet && !observes && hooks->shortage; go_on && !granted && !shortage.hopeless;) {
@@ -575,7 +575,7 @@ static int move(hr_budget *from, hr_budget *to, uint64_t bytes, hri_shortage *re
     if (bytes > from->own_bytes)
         return -EINVAL;
     hri_path_give(from, bytes);
-    bool fits = hri_demand_fits(&demand, ret_shortage), granted = fits || to->tree->observes;
+    bool fits = hri_demand_fits(&demand, ret_shortage), granted = fits || to->tree->hooks.observes;
     hri_path_take(granted ? to : from, bytes);
     for (hr_budget *at = to; granted && at && !hri_budget_is_inside(from, at); at = at->parent)
         at->total_bytes += bytes;
@@ -602,7 +602,7 @@ int hr_budget_transfer(hr_budget *from, hr_budget *to, uint64_t bytes)
         section.tree->hooks.renew(section.tree->hooks.context, true);
     if (error == -EDQUOT)
         hri_budget_refuse(&shortage);
-    return error == -EDQUOT && to->tree->observes ? 0 : error;
+    return error == -EDQUOT && to->tree->hooks.observes ? 0 : error;
 }
 
 /* ── waiting, and explaining ────────────────────────────────────────────────────────────────────────────────────── */

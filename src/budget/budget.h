@@ -55,6 +55,7 @@ typedef struct hri_budget_hooks {
     void (*receded)(void *context);             /* bytes came back while the tree is watched */
     void (*met)(void *context);                 /* a charge was refused by the root's limit */
     void *context;
+    bool observes; /* the tree grants what it would refuse, and counts it */
 } hri_budget_hooks;
 
 /* What an admission may lead to: the root's use, against its own limit; and the word that the lease is counted by,
@@ -118,7 +119,6 @@ struct hri_budget_tree {
     uint64_t stock_ceiling_bytes; /* the root's use up to which stocks are handed out */
     const char *limit_name;       /* where the root's limit comes from, for refusals */
     hri_refusals refusals;        /* of all budgets; of a tree that observes, those that would have been made */
-    bool observes;                /* grants what it would refuse, and counts it; set once, before the first charge */
     struct hri_waiter *first_waiter;
     struct hri_yielders *yielders; /* for whoever keeps memory in these budgets; NULL: nobody asks them */
     _Atomic uint64_t cross_bytes;  /* above this use of the root, charges call crossed() */

@@ -85,10 +85,10 @@ static void read_root(hri_budget_tree *tree, uint64_t stocks_bytes, hri_accounts
         .waited_for = tree->first_waiter != NULL,
     };
     const hri_refusals *refusals = &tree->refusals;
-    *(tree->observes ? &ret_accounts->would_have_refused : &ret_accounts->refusals) = refusals->all;
-    *(tree->observes ? &ret_accounts->would_have_refused_degraded : &ret_accounts->refusals_degraded) =
+    *(tree->hooks.observes ? &ret_accounts->would_have_refused : &ret_accounts->refusals) = refusals->all;
+    *(tree->hooks.observes ? &ret_accounts->would_have_refused_degraded : &ret_accounts->refusals_degraded) =
         refusals->degraded;
-    *(tree->observes ? &ret_accounts->would_have_refused_critical : &ret_accounts->refusals_critical) =
+    *(tree->hooks.observes ? &ret_accounts->would_have_refused_critical : &ret_accounts->refusals_critical) =
         refusals->critical;
     ret_accounts->hand_uncharged_bytes = hri_sub(ret_accounts->total_bytes - held, freed);
 }
@@ -325,7 +325,7 @@ int hr_budget_set_reserve(hr_budget *budget, uint64_t reserve_bytes)
     if (reserve_bytes > budget->reserve_bytes && !reserve_fits(budget, reserve_bytes))
         hri_stock_drain(&section.tree->root);
     bool fits = reserve_bytes <= budget->reserve_bytes || reserve_fits(budget, reserve_bytes);
-    if (!fits && section.tree->observes) {
+    if (!fits && section.tree->hooks.observes) {
         hri_refusals_count(&section.tree->refusals, budget->parent, budget->parent->name, HR_NORMAL);
         fits = true;
     }

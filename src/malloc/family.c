@@ -177,19 +177,6 @@ static __attribute__((noinline)) void put_slowly(void *block)
 }
 
 #ifndef HRI_DEBUG
-/* Where the magazine was full. The block is marked idle already. */
-static __attribute__((noinline)) void put_marked(unsigned class, void *block)
-{
-    if (hri_within()) {
-        *hri_heap_front(block) = hri_heap_word(block, OWNER, class);
-        defer(block);
-        return;
-    }
-    int saved = begin();
-    hri_heap_put_idle(class, block);
-    end(saved);
-}
-
 /* The class of a general block of ours, by the word in front of it; HRI_HEAP_CLASSES: it is something else. */
 static inline unsigned class_by_word(const void *block)
 {
@@ -207,10 +194,11 @@ EXPORT void free(void *block)
 #ifndef HRI_DEBUG
     unsigned class = class_by_word(block);
     if (LIKELY(class != HRI_HEAP_CLASSES)) {
-        *hri_heap_front(block) = hri_heap_word_idle(hri_heap_word(block, OWNER, class));
-        if (UNLIKELY(!hri_heap_push(class, block)))
-            put_marked(class, block);
-        return;
+        uint64_t word = hri_heap_word(block, OWNER, class);
+        *hri_heap_front(block) = hri_heap_word_idle(word);
+        if (LIKELY(hri_heap_push(class, block)))
+            return;
+        *hri_heap_front(block) = word; /* the magazine is full */
     }
 #endif
     if (block)

@@ -222,7 +222,7 @@ hr_verdict hri_relief_admit(hri_relief *relief, const hr_request *request, hr_ti
         .rank = -1,
     };
     *ret_ticket = (hr_ticket){.asked_bytes = request->bytes, .limit_name = ""};
-    bool observes = relief->tree->observes;
+    bool observes = relief->tree->hooks.observes;
     hr_level level = look(relief, &asking);
     if (level == HR_CRITICAL && !asking.open && !observes)
         asking.open = is_probe(relief, &asking);
@@ -250,7 +250,7 @@ int hr_ticket_spend(hr_ticket *ticket, uint64_t bytes)
     if (bytes > ticket->left_bytes) {
         hri_shortage shortage = {.budget = ticket->budget_, .asked_bytes = bytes, .left_bytes = ticket->left_bytes};
         uint64_t more = bytes - ticket->left_bytes;
-        if (!ticket->budget_->tree->observes || hri_budget_promise_anyway(ticket->budget_, more))
+        if (!ticket->budget_->tree->hooks.observes || hri_budget_promise_anyway(ticket->budget_, more))
             return -EDQUOT;
         hri_budget_refuse(&shortage);
         ticket->left_bytes = bytes;

@@ -238,7 +238,7 @@ int64_t hri_relief_patience(const hri_relief *relief)
 void hri_relief_note_progress(hri_relief *relief)
 {
     hri_sight sight;
-    if (relief->tree->observes) /* it is not relief that achieves nothing */
+    if (relief->tree->hooks.observes) /* it is not relief that achieves nothing */
         return;
     hri_watcher_read(relief->watcher, &sight);
     hri_stall_input input = {
@@ -318,7 +318,7 @@ static bool give_idle_back(hri_relief *relief, const hri_shortage *shortage)
 
 bool hri_relief_shortage(hri_relief *relief, const hri_shortage *shortage, hri_patience *patience)
 {
-    if (relief->tree->observes)
+    if (relief->tree->hooks.observes)
         return !hri_reclaiming() && hri_relief_observe(relief, shortage);
     if (patience->deadline_ns == 0)
         hri_relief_begin(relief, patience);
@@ -427,7 +427,7 @@ void hri_relief_act(hri_relief *relief, hri_actor actor)
         atomic_flag_test_and_set_explicit(&relief->acting, memory_order_acquire))
         return;
     unsigned how = HRI_LOOK_FRESH;
-    if (relief->tree->observes) {
+    if (relief->tree->hooks.observes) {
         uint64_t excess = hri_relief_excess(relief);
         if (excess > 0)
             spare(relief, excess);
@@ -446,7 +446,7 @@ void hri_relief_level_changed(hri_relief *relief, hr_level to)
 {
     uint64_t dropped;
     hri_relief_note_progress(relief);
-    if (relief->tree->observes)
+    if (relief->tree->hooks.observes)
         return;
     if (to == HR_CRITICAL)
         dropped = hri_reserve_drop(&relief->reserve);
@@ -462,7 +462,7 @@ void hri_relief_trim(hri_relief *relief)
     hri_sight sight;
     hri_accounts accounts;
     bool wanted = atomic_exchange_explicit(&relief->narrowed, false, memory_order_relaxed);
-    if (relief->tree->observes)
+    if (relief->tree->hooks.observes)
         return;
     hri_budget_tree_glance(relief->tree, &accounts);
     if (!wanted && !accounts.waited_for && hri_level_word_get(&relief->watcher->word) == HR_NORMAL)
@@ -482,7 +482,7 @@ static uint64_t resident_now(hri_relief *relief)
 
 uint64_t hri_relief_clean(hri_relief *relief)
 {
-    if (hri_reclaiming() || relief->tree->observes)
+    if (hri_reclaiming() || relief->tree->hooks.observes)
         return 0;
     uint64_t before = resident_now(relief);
     hri_reclaim_goal goal = {.deadline_ns = hri_clock_now(relief->clock) + CLEAN_DEADLINE_NS};
@@ -499,7 +499,7 @@ uint64_t hri_relief_relieve(hri_relief *relief, uint64_t want_bytes)
 {
     if (hri_reclaiming() || want_bytes == 0)
         return 0;
-    if (relief->tree->observes) {
+    if (relief->tree->hooks.observes) {
         spare(relief, want_bytes);
         return 0;
     }

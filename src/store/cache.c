@@ -376,7 +376,7 @@ int hri_cache_new(hr_budget *budget, hri_yielders *yielders, const hr_cache_opti
     cache->load_wait_ns = options->load_wait_ns ? options->load_wait_ns : LOAD_WAIT_NS;
     cache->failed_ttl_ns = options->failed_ttl_ns;
     cache->context = options->context;
-    bool by_budget = budget && !options->max_bytes, observes = budget && budget->tree->observes;
+    bool by_budget = budget && !options->max_bytes, observes = budget && budget->tree->hooks.observes;
     cache->follows_budget = by_budget && !observes;
     atomic_init(&cache->max_bytes, by_budget && observes ? HR_NONE : max_bytes); /* the limit is only observed */
     atomic_init(&cache->growth_bytes, HR_NONE);

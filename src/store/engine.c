@@ -105,7 +105,7 @@ static void *make_block(hri_engine *engine, bool needed)
 {
     const hri_engine_options *options = &engine->options;
     const hr_budget *budget = engine->options.budget;
-    int error = pay(engine, needed && budget && budget->tree->observes); /* which refuses nothing, and counts */
+    int error = pay(engine, needed && budget && budget->tree->hooks.observes); /* which refuses nothing, and counts */
     if (error) { /* what other threads have in hand comes before relief */
         pthread_mutex_lock(&engine->lock);
         hri_depot_collect(engine, false, false);

@@ -69,7 +69,7 @@ static int set_up(void **state)
 {
     (void)state;
     memset(&fixture, 0, sizeof fixture);
-    hri_budget_hooks hooks = {on_shortage, on_renew, on_crossed, on_receded, on_met, &fixture};
+    hri_budget_hooks hooks = {on_shortage, on_renew, on_crossed, on_receded, on_met, &fixture, false};
     fixture.root = &fixture.tree.root;
     return hri_budget_tree_init(&fixture.tree, 1000, &hooks);
 }

@@ -106,12 +106,13 @@ static void bad_alignments_are_refused(void **state)
 {
     (void)state;
     void *block = (void *)1;
+    volatile size_t no_alignment = SIZE_MAX; /* compilers know better than to let it be written down */
     assert_int_equal(posix_memalign(&block, 3, 10), EINVAL);
     assert_int_equal(posix_memalign(&block, 0, 10), EINVAL);
     assert_int_equal(posix_memalign(&block, 4, 10), EINVAL);
     assert_ptr_equal(block, (void *)1);
     errno = 0;
-    assert_null(hide(memalign(SIZE_MAX, 10)));
+    assert_null(hide(memalign(no_alignment, 10)));
     assert_int_equal(errno, EINVAL);
 }
 
