@@ -76,7 +76,7 @@ static void a_refused_allocation_says_EDQUOT_and_charges_nothing(void **state)
 {
     (void)state;
     errno = 0;
-    assert_null(hr_alloc(&tree.root, 64 * MIB));
+    assert_null(hr_alloc(&tree.root, 64 * MIB + 1));
     assert_int_equal(errno, EDQUOT);
     assert_int_equal(used(&tree.root), 0);
     assert_null(hr_alloc(&tree.root, SIZE_MAX - 8));
