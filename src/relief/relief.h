@@ -89,9 +89,10 @@ uint64_t hri_relief_run(hri_relief *relief, const hri_reclaim_goal *goal);
 /* A reclaimer has freed something. */
 void hri_relief_note_aid(hri_relief *relief);
 
-/* Observe only (hri_budget_hooks.observes): nobody is asked for anything, no page goes back. The bytes that relief would
- * have been asked for are counted. A shortage gives whether pools and caches inside the budget that bound could have
- * made room: then the demand would not have been refused. Of the program's own reclaimers nobody knows what they have. */
+/* Observe only (hri_budget_hooks.observes): nobody is asked for anything, no page goes back. The bytes that relief
+ * would have been asked for are counted. A shortage gives whether pools and caches inside the budget that bound could
+ * have made room: then the demand would not have been refused. Of the program's own reclaimers nobody knows what they
+ * have. */
 bool hri_relief_observe(hri_relief *relief, const hri_shortage *shortage);
 
 /* Could pools and caches have brought use below recover_below? */
