@@ -163,23 +163,19 @@ static int64_t ask_mincore(uintptr_t at, uintptr_t end)
     return there;
 }
 
-/* By the best way that works. */
+/* By the best way that works. A kernel that cannot scan is asked for its entries at once: mincore() would take the page of
+ * zeros for a page that is there, and nobody asks about such a block again. */
 static int64_t pages_there(int map, uintptr_t at, uintptr_t end)
 {
-    if (map >= 0 && !atomic_load_explicit(&cannot_scan, memory_order_relaxed)) {
-        int64_t there = scan(map, at, end);
-        if (there >= 0)
-            return there;
-        if (there != -EFAULT && there != -ENOMEM) /* from the next round on by another way */
-            atomic_store_explicit(&cannot_scan, true, memory_order_relaxed);
+    if (map < 0)
         return ask_mincore(at, end);
+    bool scans = !atomic_load_explicit(&cannot_scan, memory_order_relaxed);
+    int64_t there = scans ? scan(map, at, end) : -ENOTTY;
+    if (there < 0 && there != -EFAULT && there != -ENOMEM) {
+        atomic_store_explicit(&cannot_scan, true, memory_order_relaxed);
+        there = read_entries(map, at, end);
     }
-    if (map >= 0 && atomic_load_explicit(&cannot_scan, memory_order_relaxed)) {
-        int64_t there = read_entries(map, at, end);
-        if (there >= 0)
-            return there;
-    }
-    return ask_mincore(at, end);
+    return there < 0 ? ask_mincore(at, end) : there;
 }
 
 size_t hri_resident_absent(int map, const void *bytes, size_t size)
