@@ -163,8 +163,8 @@ static int64_t ask_mincore(uintptr_t at, uintptr_t end)
     return there;
 }
 
-/* By the best way that works. A kernel that cannot scan is asked for its entries at once: mincore() would take the page of
- * zeros for a page that is there, and nobody asks about such a block again. */
+/* By the best way that works. A kernel that cannot scan is asked for its entries at once. With mincore() the page of
+ * zeros would pass for a page that is there, and nobody asks about such a block again. */
 static int64_t pages_there(int map, uintptr_t at, uintptr_t end)
 {
     if (map < 0)
