@@ -112,7 +112,7 @@ static void what_is_refused_is_not_pending(void **state)
     (void)state;
     skip_checkers();
     assert_null(hr_alloc(&tree.root, 300 * MIB)); /* more than the limit */
-    hri_heap_trim(UINT64_MAX); /* idle pages are there already, and do not count */
+    hri_heap_trim(UINT64_MAX);                    /* idle pages are there already, and do not count */
     void *block = hr_alloc(&tree.root, MIB);
     assert_null(hr_realloc(&tree.root, block, 300 * MIB));
     assert_true(bound() >= MIB && bound() < 2 * MIB);
