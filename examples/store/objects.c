@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Two shelves. What may be evicted is in a cache of headroom's: it yields when the guard asks, never what is being
- * sent, and calls let_go() for what has left it. What is pinned is in a table of uthash, whose own memory is plain
- * malloc's: some bytes an object, not charged, but the guard sees them in what is resident.
+/* Two shelves. Objects that may be evicted are in a cache of headroom's. It evicts when the guard asks, except objects
+ * that are being sent, and calls let_go() for each object that has left it. Pinned objects are in a table of uthash.
+ * The table's own memory is plain malloc's: some bytes an object. Nobody charges it, but the guard sees it in the
+ * resident set.
  *
  * Invariant: an object is in its shelf and in the shelf's bytes, or in neither.
  * Locking: none. One thread serves; the cache has locks of its own.

@@ -147,10 +147,10 @@ struct idle {
     uint64_t left_bytes;
 };
 
-/* Takes full blocks for so much of a body that wait in the pool. What is of no use for it goes back to the kernel:
- * blocks of other shelves, and all where the body has no full ones. So what was evicted for one is there for the next,
- * or gone; else each would have the cache evict anew. That is for the time in which caches may not grow: below, there
- * is room, and above, nothing waits. */
+/* Takes idle full blocks of the pool for a body of this size. Blocks that the body cannot use go back to the kernel:
+ * those of other shelves, and all of them if the body has no full blocks. So memory that was evicted for one body
+ * serves the next one, or is gone. Otherwise each body would have the cache evict anew. This is for level warning, at
+ * which caches may not grow. Below it there is room, and above it no block is idle. */
 struct block *shelf_take_idle(const struct shelf *shelf, uint64_t size_bytes, struct idle *ret_idle);
 
 /* Gives what waits back to the kernel, unless there is room for it. */

@@ -27,7 +27,8 @@ static __attribute__((tls_model("initial-exec"))) _Thread_local struct {
 
 /* ── grants ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-/* What is left in a budget for a demand. What takes nothing from the kernel is asked for by limits alone. */
+/* Gives how many bytes of a demand the budget has room for. A demand that takes nothing from the kernel is held against
+ * limits alone. */
 static uint64_t left_for(const hr_budget *budget, const hri_demand *demand)
 {
     return demand->unleased ? hri_budget_left_of_limit(budget) : hri_budget_left(budget);

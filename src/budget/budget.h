@@ -144,7 +144,7 @@ typedef struct hri_accounts {
     uint64_t refusals;
     uint64_t refusals_degraded; /* of them, by a level, see hri_refusals */
     uint64_t refusals_critical;
-    uint64_t would_have_refused; /* the same of a tree that observes, which refuses nothing */
+    uint64_t would_have_refused; /* charges that a tree which observes has granted; its refusals are 0 */
     uint64_t would_have_refused_degraded;
     uint64_t would_have_refused_critical;
     uint64_t block_bytes;  /* of what is held, for blocks that the library handed out: the rest is charged by hand */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Who waits stands in a queue, in the order of arrival, with its node on its own stack. Whoever makes room serves the
- * queue: grants on behalf of those whose demand fits, and wakes them; so nobody can slip in between the room and the
- * one who waits for it.
+/* Threads that wait stand in a queue, in the order of arrival, each with its node on its own stack. The thread that
+ * makes room serves the queue: it grants on behalf of the threads whose demand fits, and wakes them. So no other thread
+ * can take the room before the thread that waits for it.
  *
  * A demand that does not fit does not hold up those behind it, until they have passed it HRI_WAIT_PASSES_MAX times;
  * from then on nobody behind it is granted anything in the budget that is short for it. Charges that do not wait are
@@ -9,8 +9,8 @@
  *
  * While anybody waits no stocks are handed out in the tree, so that every byte that comes back is seen.
  *
- * The sleep is a cancellation point, the only one of a charge. Who is cancelled in it leaves the queue, and gives back
- * what was granted meanwhile (abandon()). Locking: the section's.
+ * The sleep is a cancellation point, the only one of a charge. A thread that is cancelled in it leaves the queue, and
+ * gives back the bytes that it was granted meanwhile (abandon()). Locking: the section's.
  */
 #include "budget/wait.h"
 
@@ -176,8 +176,8 @@ static void renew_if_wanted(hri_section *section)
     *section = hri_section_enter_tree(tree);
 }
 
-/* Lets others free what they can spare: out of the section, in the queue. What they free is granted to the first whom
- * it fits. */
+/* Lets others free what they can spare: out of the section, in the queue. The bytes go to the first waiter
+ * that they are enough for. */
 static void ask_others(hri_section *section, hri_waiter *waiter)
 {
     const hri_budget_hooks *hooks = &section->tree->hooks;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Flow's buffers: a byte pool of just as many as there may be, all of one size, charged from when one is first handed
- * out. What is idle waits in the pool, where any shortage of the guard finds it.
+ * out. Idle buffers wait in the pool, where any shortage of the guard finds them.
  */
 #ifndef HRI_FLOW_BUFFERS_H
 #define HRI_FLOW_BUFFERS_H

@@ -58,14 +58,8 @@ static int go_on(void)
     return now.in_use_bytes == before.in_use_bytes && now.idle_bytes == 0 ? 0 : 4;
 }
 
-static void a_child_goes_on(void **state)
+static void fork_often(void)
 {
-    pthread_t threads[3];
-    hri_heap_block was;
-    (void)state;
-    hri_heap_put(hri_heap_get(100, OWNER), &was); /* the first block registers the handlers: before any thread forks */
-    for (uintptr_t i = 0; i < 3; i++)
-        assert_int_equal(pthread_create(&threads[i], NULL, churn, (void *)(i + 1)), 0);
     for (unsigned i = 0; i < 20; i++) {
         int status;
         pid_t child = fork();
@@ -74,6 +68,17 @@ static void a_child_goes_on(void **state)
         assert_int_equal(waitpid(child, &status, 0), child);
         assert_int_equal(status, 0);
     }
+}
+
+static void a_child_goes_on(void **state)
+{
+    pthread_t threads[3];
+    hri_heap_block was;
+    (void)state;
+    hri_heap_put(hri_heap_get(100, OWNER), &was); /* the first block registers the handlers: before any thread forks */
+    for (uintptr_t i = 0; i < 3; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, churn, (void *)(i + 1)), 0);
+    fork_often();
     atomic_store(&done, true);
     for (unsigned i = 0; i < 3; i++)
         pthread_join(threads[i], NULL);
@@ -107,14 +112,7 @@ static void a_fork_does_not_starve(void **state)
     atomic_store(&done, false);
     for (unsigned i = 0; i < 8; i++)
         assert_int_equal(pthread_create(&threads[i], NULL, commit_in_turn, NULL), 0);
-    for (unsigned i = 0; i < 20; i++) {
-        int status;
-        pid_t child = fork();
-        if (child == 0)
-            _exit(go_on());
-        assert_int_equal(waitpid(child, &status, 0), child);
-        assert_int_equal(status, 0);
-    }
+    fork_often();
     atomic_store(&done, true);
     for (unsigned i = 0; i < 8; i++)
         pthread_join(threads[i], NULL);

@@ -7,27 +7,14 @@
 
 #include <cmocka.h>
 
+#include "preloaded.h"
+
 #include <errno.h>
 #include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
-
-/* The compiler must not reason about what malloc() gives. */
-static void *volatile hidden;
-
-static void *hide(void *block)
-{
-    hidden = block;
-    return hidden;
-}
-
-static size_t held(void)
-{
-    struct mallinfo2 all = mallinfo2();
-    return all.uordblks + all.hblkhd;
-}
 
 static void the_library_is_loaded(void **state)
 {

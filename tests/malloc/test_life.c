@@ -8,6 +8,8 @@
 
 #include <cmocka.h>
 
+#include "preloaded.h"
+
 #include <dlfcn.h>
 #include <malloc.h>
 #include <pthread.h>
@@ -24,20 +26,6 @@
 #include <unistd.h>
 
 static char program[4096];
-static void *volatile hidden;
-
-static void *hide(void *block)
-{
-    hidden = block;
-    return hidden;
-}
-
-static size_t held(void)
-{
-    struct mallinfo2 all = mallinfo2();
-    return all.uordblks + all.hblkhd;
-}
-
 static void expect_end(pid_t child)
 {
     int status;

@@ -8,6 +8,8 @@
 
 #include <cmocka.h>
 
+#include "preloaded.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -23,14 +25,6 @@
 #include <unistd.h>
 
 #define MIB ((size_t)1 << 20)
-
-static void *volatile hidden;
-
-static void *hide(void *block)
-{
-    hidden = block;
-    return hidden;
-}
 
 static double now(void)
 {

@@ -8,6 +8,8 @@
 
 #include <cmocka.h>
 
+#include "preloaded.h"
+
 #include <malloc.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -20,12 +22,6 @@
 
 static unsigned long operations = 1000000;
 static _Atomic(unsigned char *) slots[SLOTS];
-
-static size_t held(void)
-{
-    struct mallinfo2 all = mallinfo2();
-    return all.uordblks + all.hblkhd;
-}
 
 static uint64_t next(uint64_t *seed)
 {
