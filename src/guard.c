@@ -11,6 +11,7 @@
 #include "base/assert.h"
 #include "base/lock.h"
 #include "budget/figures.h"
+#include "budget/grant.h"
 #include "heap/heap.h"
 #include "os/clock.h"
 #include "os/event.h"
@@ -39,34 +40,32 @@ static void name_decider(char ret_name[HR_LEDGER_NAME_BYTES], const hr_figures *
 }
 
 /* Figures of now, by the clock of now: what was charged since the kernel's were read is in them. */
-static void record(hr_guard *guard, bool last)
+static void record(hr_guard *guard, const hr_figures *figures, bool last)
 {
-    hr_figures figures;
-    hr_guard_read(guard, &figures);
     hr_record entry = {
         .time_ns = hri_clock_now(guard->clock),
         .wall_ns = hri_os_wall_ns(),
-        .live_bytes = figures.live_bytes,
-        .total_bytes = figures.total_bytes,
-        .rss_bytes = figures.rss_bytes,
-        .cgroup_bytes = figures.cgroup_bytes,
-        .reliefs = figures.reliefs,
-        .level = figures.level,
-        .limit_bytes = figures.limit_bytes,
-        .relieved_bytes = figures.relieved_bytes,
-        .cgroup_anonymous_bytes = figures.cgroup_anonymous_bytes,
-        .cgroup_kernel_bytes = figures.cgroup_kernel_bytes,
-        .cgroup_cache_bytes = figures.cgroup_cache_bytes,
-        .refusals = figures.refusals,
-        .refusals_degraded = figures.refusals_degraded,
-        .refusals_critical = figures.refusals_critical,
-        .would_have_refused = figures.would_have_refused,
-        .would_have_refused_degraded = figures.would_have_refused_degraded,
-        .would_have_refused_critical = figures.would_have_refused_critical,
-        .use = figures.use,
+        .live_bytes = figures->live_bytes,
+        .total_bytes = figures->total_bytes,
+        .rss_bytes = figures->rss_bytes,
+        .cgroup_bytes = figures->cgroup_bytes,
+        .reliefs = figures->reliefs,
+        .level = figures->level,
+        .limit_bytes = figures->limit_bytes,
+        .relieved_bytes = figures->relieved_bytes,
+        .cgroup_anonymous_bytes = figures->cgroup_anonymous_bytes,
+        .cgroup_kernel_bytes = figures->cgroup_kernel_bytes,
+        .cgroup_cache_bytes = figures->cgroup_cache_bytes,
+        .refusals = figures->refusals,
+        .refusals_degraded = figures->refusals_degraded,
+        .refusals_critical = figures->refusals_critical,
+        .would_have_refused = figures->would_have_refused,
+        .would_have_refused_degraded = figures->would_have_refused_degraded,
+        .would_have_refused_critical = figures->would_have_refused_critical,
+        .use = figures->use,
     };
     hri_refusers refusers;
-    name_decider(entry.decided_by, &figures);
+    name_decider(entry.decided_by, figures);
     hri_budget_tree_take_refusers(&guard->tree, &refusers);
     hri_history_note_refusers(&guard->history, &refusers, &entry, last);
     hri_history_add(&guard->history, &entry);
@@ -75,7 +74,9 @@ static void record(hr_guard *guard, bool last)
 
 void hri_guard_record(hr_guard *guard)
 {
-    record(guard, false);
+    hr_figures figures;
+    hr_guard_read(guard, &figures);
+    record(guard, &figures, false);
 }
 
 void hri_guard_note_holders(hr_guard *guard)
@@ -85,53 +86,29 @@ void hri_guard_note_holders(hr_guard *guard)
     hri_history_note_holders(&guard->history, list, count, hri_clock_now(guard->clock));
 }
 
-/* Relief has given back, or the allocator has. */
-static void relieved(void *context, bool purge, uint64_t bytes)
+static void note(hr_guard *guard, hr_event event)
 {
-    hr_guard *guard = context;
-    hr_level level = hri_level_word_get(&guard->watcher.word);
-    hri_history_note(&guard->history, &(hr_event){
-                                          .time_ns = hri_clock_now(guard->clock),
-                                          .wall_ns = hri_os_wall_ns(),
-                                          .kind = purge ? HR_EVENT_PURGE : HR_EVENT_RELIEF,
-                                          .from = level,
-                                          .to = level,
-                                          .freed_bytes = bytes,
-                                          .live_bytes = HR_NONE,
-                                      });
-}
-
-/* Relief was not asked for so much, since the guard only observes. */
-static void spared(void *context, uint64_t want_bytes)
-{
-    hr_guard *guard = context;
-    hr_level level = hri_level_word_get(&guard->watcher.word);
-    hri_history_note(&guard->history, &(hr_event){
-                                          .time_ns = hri_clock_now(guard->clock),
-                                          .wall_ns = hri_os_wall_ns(),
-                                          .kind = HR_EVENT_WOULD_RELIEVE,
-                                          .from = level,
-                                          .to = level,
-                                          .freed_bytes = want_bytes,
-                                          .live_bytes = HR_NONE,
-                                      });
-}
-
-static void note_level(hr_guard *guard, hr_level from, hr_level to)
-{
-    hr_figures figures;
-    hr_guard_read(guard, &figures);
-    hr_event event = {
-        .time_ns = hri_clock_now(guard->clock),
-        .wall_ns = hri_os_wall_ns(),
-        .kind = HR_EVENT_LEVEL,
-        .from = from,
-        .to = to,
-        .live_bytes = figures.live_bytes,
-        .use = figures.use,
-    };
-    name_decider(event.decided_by, &figures);
+    event.time_ns = hri_clock_now(guard->clock);
+    event.wall_ns = hri_os_wall_ns();
     hri_history_note(&guard->history, &event);
+}
+
+static void relief_told(void *context, hri_relief_news news, uint64_t bytes)
+{
+    static const hr_event_kind kinds[] = {
+        [HRI_RELIEVED] = HR_EVENT_RELIEF, [HRI_PURGED] = HR_EVENT_PURGE, [HRI_SPARED] = HR_EVENT_WOULD_RELIEVE};
+    hr_guard *guard = context;
+    hr_level level = hri_level_word_get(&guard->watcher.word);
+    note(guard,
+         (hr_event){.kind = kinds[news], .from = level, .to = level, .freed_bytes = bytes, .live_bytes = HR_NONE});
+}
+
+static void note_level(hr_guard *guard, const hr_figures *figures, hr_level from, hr_level to)
+{
+    hr_event event = {
+        .kind = HR_EVENT_LEVEL, .from = from, .to = to, .live_bytes = figures->live_bytes, .use = figures->use};
+    name_decider(event.decided_by, figures);
+    note(guard, event);
 }
 
 static void note_where_warning_began(hr_guard *guard)
@@ -163,81 +140,25 @@ static void level_changed(void *context, hr_level from, hr_level to)
         note_where_warning_began(guard);
     if (!guard->tree.hooks.observes)
         hri_yielders_follow(&guard->yielders, to, true);
-    hri_guard_record(guard);
-    note_level(guard, from, to);
+    hr_figures figures; /* one reading for all that is told of this change */
+    hr_guard_read(guard, &figures);
+    record(guard, &figures, false);
+    note_level(guard, &figures, from, to);
     hri_event_signal_own(atomic_load_explicit(&guard->fd, memory_order_relaxed), &guard->fd_mark);
-    if (guard->on_level) {
-        hr_figures figures;
-        hr_guard_read(guard, &figures);
+    if (guard->on_level)
         guard->on_level(guard->context, from, to, &figures);
-    }
 }
 
-/* Looks where nothing of the user's may run on this thread: inside a reclaimer, or for a caller that may hold locks.
- * What there is to tell is the monitor's to tell, or the next one's who looks. */
-static void look_quietly(hr_guard *guard, unsigned how)
-{
-    hr_level before = hri_level_word_get(&guard->watcher.word);
-    if (hri_watcher_look(&guard->watcher, how | HRI_LOOK_QUIET) != before)
-        hri_monitor_wake(&guard->monitor);
-}
-
-static void budget_renew(void *context, bool quiet)
+static void budget_look(void *context, hri_occasion occasion, bool quiet)
 {
     hr_guard *guard = context;
-    unsigned how = HRI_LOOK_FRESH | HRI_LOOK_DUE | HRI_LOOK_SURE;
-    if (quiet || hri_reclaiming()) {
-        look_quietly(guard, how);
-    } else {
-        hri_watcher_look(&guard->watcher, how);
-        hri_relief_act(&guard->relief, HRI_ACTOR_REQUEST);
-    }
+    hri_relief_look(&guard->relief, occasion, quiet);
 }
 
-static void budget_crossed(void *context, bool quiet)
+static void budget_obtain(void *context, hri_demand *demand)
 {
     hr_guard *guard = context;
-    if (quiet || hri_reclaiming()) {
-        look_quietly(guard, HRI_LOOK_FRESH);
-    } else {
-        /* Where the accounts alone call for relief, it need not wait for the gauges: it reads them itself. */
-        hr_level before = hri_level_word_get(&guard->watcher.word);
-        hr_level level = hri_watcher_look(&guard->watcher, HRI_LOOK_BLIND);
-        if (level < HR_DEGRADED || level == before)
-            hri_watcher_look(&guard->watcher, HRI_LOOK_FRESH);
-        hri_relief_act(&guard->relief, HRI_ACTOR_REQUEST);
-    }
-}
-
-/* Takes no lock that is not free: a signal handler may have given back. */
-static void budget_receded(void *context)
-{
-    hr_guard *guard = context;
-    if (hri_reclaiming())
-        hri_relief_note_aid(&guard->relief);
-    if (hri_reclaiming() || hri_monitor_is_running(&guard->monitor))
-        look_quietly(guard, HRI_LOOK_IF_FREE);
-    else
-        hri_watcher_look(&guard->watcher, HRI_LOOK_IF_FREE);
-}
-
-static void budget_met(void *context)
-{
-    hr_guard *guard = context;
-    if (hri_reclaiming()) {
-        look_quietly(guard, HRI_LOOK_BLIND | HRI_LOOK_MET);
-    } else {
-        /* Relief has read the gauges just now, and has found nothing: what else there is to do is the monitor's. */
-        hri_watcher_look(&guard->watcher, HRI_LOOK_BLIND | HRI_LOOK_MET);
-        if (!hri_monitor_wake(&guard->monitor))
-            hri_relief_act(&guard->relief, HRI_ACTOR_REQUEST);
-    }
-}
-
-static bool budget_shortage(void *context, const hri_shortage *shortage, hri_patience *patience)
-{
-    hr_guard *guard = context;
-    return hri_relief_shortage(&guard->relief, shortage, patience);
+    hri_relief_obtain(&guard->relief, demand);
 }
 
 static void wake_monitor(void *context)
@@ -262,7 +183,7 @@ static int64_t monitor_round(void *context)
 {
     hr_guard *guard = context;
     int64_t interval_ns = atomic_load_explicit(&guard->interval_ns, memory_order_relaxed);
-    hri_watcher_look(&guard->watcher, HRI_LOOK_FRESH);
+    hri_watcher_look(&guard->watcher, HRI_ON_TIME);
     hri_relief_act(&guard->relief, HRI_ACTOR_MONITOR);
     hri_relief_trim(&guard->relief);
     follow_level(guard);
@@ -344,7 +265,6 @@ static int init_watcher(hr_guard *guard, const hri_environment *environment, con
         .root = environment->root,
         .clock = environment->clock,
         .tree = &guard->tree,
-        .purges = options->purge_interval_ns >= 0,
         .shares = options->share_lease >= 0,
         .changed = level_changed,
         .context = guard,
@@ -361,11 +281,8 @@ static int init_tree(hr_guard *guard, const hr_guard_options *options)
 {
     bool observes = options->observe_only;
     hri_budget_hooks hooks = {
-        .shortage = budget_shortage,
-        .renew = budget_renew,
-        .crossed = budget_crossed,
-        .receded = budget_receded,
-        .met = budget_met,
+        .obtain = budget_obtain,
+        .look = budget_look,
         .context = guard,
     };
     int error = observes ? 0 : hri_observe_parse(getenv(HRI_OBSERVE_VARIABLE), &observes);
@@ -390,8 +307,7 @@ static int init_relief(hr_guard *guard, const hr_guard_options *options)
         .reserve_bytes = reserve_bytes,
         .purge_interval_ns = or_default(options->purge_interval_ns, PURGE_INTERVAL_NS),
         .urgent_purge_interval_ns = options->purge_interval_ns, /* 0: as its cost allows */
-        .relieved = relieved,
-        .spared = spared,
+        .told = relief_told,
         .context = guard,
     };
     return hri_relief_init(&guard->relief, &relief);
@@ -481,8 +397,11 @@ static void destroy(hr_guard *guard)
     pthread_mutex_destroy(&guard->fd_lock);
     hri_duties_destroy(&guard->duties);
     hri_figures_destroy(&guard->figures);
-    if (guard->tree.refusals.refusers.count || guard->history.spell.refusers.count)
-        record(guard, true);
+    if (guard->tree.refusals.refusers.count || guard->history.spell.refusers.count) {
+        hr_figures figures;
+        hr_guard_read(guard, &figures);
+        record(guard, &figures, true);
+    }
     hri_journal_follow(&guard->history_file, &guard->history); /* the last that was recorded */
     hri_journal_destroy(&guard->history_file);
     hri_history_destroy(&guard->history);

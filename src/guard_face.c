@@ -27,7 +27,7 @@ hr_level hr_guard_check(hr_guard *guard)
 {
     if (!guard)
         return HR_NORMAL;
-    hri_watcher_look(&guard->watcher, HRI_LOOK_FRESH | HRI_LOOK_ALL | HRI_LOOK_STRAIGHT);
+    hri_watcher_look(&guard->watcher, HRI_ON_CHECK);
     hri_relief_act(&guard->relief, HRI_ACTOR_CALLER);
     hri_guard_record(guard);
     hri_journal_follow(&guard->history_file, &guard->history);
@@ -175,7 +175,7 @@ int hr_guard_wait(hr_guard *guard, hr_level at_most, int64_t timeout_ns)
     for (;;) {
         pthread_testcancel(); /* here nothing is held */
         if (!hri_monitor_is_running(&guard->monitor))
-            hri_watcher_look(&guard->watcher, HRI_LOOK_FRESH);
+            hri_watcher_look(&guard->watcher, HRI_ON_TIME);
         int64_t left_ns = timeout_ns < 0 ? INT64_MAX : timeout_ns - (hri_clock_now(&hri_os_clock) - start_ns);
         int error = hri_level_word_wait(&guard->watcher.word, at_most, hri_earlier(left_ns, HRI_WATCHER_PAUSE_NS));
         if (!error || left_ns <= 0)

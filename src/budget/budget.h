@@ -17,14 +17,6 @@
 #include <stdalign.h>
 #include <stdatomic.h>
 
-/* A demand that is so large needs pages of its own: memory that the allocator retains in pieces is of no use to it. */
-#define HRI_BUDGET_LARGE_MIN (UINT64_C(128) << 10)
-
-static inline bool hri_budget_is_large(uint64_t bytes)
-{
-    return bytes >= HRI_BUDGET_LARGE_MIN;
-}
-
 /* Why a demand does not fit, as it was under the lock. */
 typedef struct hri_shortage {
     hr_budget *budget;    /* the one that bound; the root for a ceiling */
@@ -33,35 +25,51 @@ typedef struct hri_shortage {
     uint64_t limit_bytes; /* the limit that bound */
     uint64_t over_bytes;  /* by which it is exceeded already: it was lowered, or the tree observes */
     bool hopeless;        /* larger than the limit: no relief can help */
-    bool narrowed;        /* the limit would do; the lease is spent */
-    bool due;             /* it may fit: the gauges are to be read before it is granted */
+    bool narrowed;        /* the limit would do; the lease is spent, or due */
     bool ceiling;         /* the caller's ceiling bound, no limit */
+    bool look;            /* another reading of the gauges may find room */
 } hri_shortage;
 
-/* How long a demand waits for relief: zeros at first, then what relief keeps there. */
-typedef struct hri_patience {
-    int64_t deadline_ns;
-    int64_t ran_ns; /* the thread's processor time when relief began */
-    unsigned renewals;
-    unsigned purges; /* by the demand itself */
-    unsigned lost;   /* attempts that freed nothing, and lost the processor before they could */
-} hri_patience;
+/* Why somebody looks at the gauges or the level. What is done then is a table in gauge/watcher.c. */
+typedef enum hri_occasion {
+    HRI_ON_TIME,     /* the monitor's round; somebody waits for a level, or wants the figures */
+    HRI_ON_CHECK,    /* hr_guard_check() */
+    HRI_ON_REQUEST,  /* a request wants to know the level */
+    HRI_ON_SHORTAGE, /* a demand lacks a lease, or room below a ceiling */
+    HRI_ON_RETURN,   /* relief has given something back for a demand */
+    HRI_ON_CROSSING, /* use passed cross_bytes by a grant, or a limit was changed */
+    HRI_ON_RECEDING, /* bytes came back while the tree is watched */
+    HRI_ON_REFUSAL,  /* a charge was refused by the root's limit */
+    HRI_ON_RELIEVED, /* relief has run, and can do no more */
+    HRI_ON_FUTILE,   /* the same, and nothing has changed that a reading would show */
+    HRI_ON_CHECKED,  /* the same, for hr_guard_check() */
+    HRI_OCCASIONS
+} hri_occasion;
 
+struct hri_demand; /* grant.h */
+
+/* What a tree asks for; NULL: it is a tree alone. */
 typedef struct hri_budget_hooks {
-    /* Frees memory inside the budget that bound. Gives whether a new attempt makes sense. */
-    bool (*shortage)(void *context, const hri_shortage *shortage, hri_patience *patience);
-    void (*renew)(void *context, bool quiet);   /* reads the gauges and issues a new lease; quiet: runs no callback */
-    void (*crossed)(void *context, bool quiet); /* use passed cross_bytes by a grant */
-    void (*receded)(void *context);             /* bytes came back while the tree is watched */
-    void (*met)(void *context);                 /* a charge was refused by the root's limit */
+    /* Gets a demand granted that did not fit: by a new reading, and by relief unless it is quiet. Makes the attempts,
+     * whose answer is in the demand. In a tree that observes it is granted, and counted as refused where it would be. */
+    void (*obtain)(void *context, struct hri_demand *demand);
+    void (*look)(void *context, hri_occasion occasion, bool quiet); /* quiet: runs no callback */
     void *context;
     bool observes; /* the tree grants what it would refuse, and counts it */
 } hri_budget_hooks;
 
-/* What an admission may lead to: the root's use, against its own limit; and the word that the lease is counted by,
- * against the kernel's. Bytes that come back lower the use, but not the word before the next reading, because their
- * pages may stay with an allocator. A word beyond the ceiling says that a threshold of the kernel's limit is passed
- * already. */
+/* Up to where an admission may lead. */
+typedef enum hri_ceiling_kind {
+    HRI_CEILING_NONE,
+    HRI_CEILING_ADMIT,    /* to no more than warning, with a margin for memory that nobody charges */
+    HRI_CEILING_DEGRADE,  /* to no more than warning */
+    HRI_CEILING_CRITICAL, /* to no more than degraded */
+    HRI_CEILINGS
+} hri_ceiling_kind;
+
+/* The root's use, against its own limit; and the word that the lease is counted by, against the kernel's. Bytes that
+ * come back lower the use, but not the word before the next reading, because their pages may stay with an allocator. A
+ * word beyond the ceiling says that a threshold of the kernel's limit is passed already. */
 typedef struct hri_ceiling {
     uint64_t used_bytes;   /* HR_NONE: any */
     int64_t granted_bytes; /* INT64_MAX: any */
@@ -117,14 +125,16 @@ struct hri_budget_tree {
     hri_lease lease;              /* what the root may still take from the kernel */
     hri_lease_word word;          /* that it is counted by */
     uint64_t stock_ceiling_bytes; /* the root's use up to which stocks are handed out */
-    const char *limit_name;       /* where the root's limit comes from, for refusals */
-    hri_refusals refusals;        /* of all budgets; of a tree that observes, those that would have been made */
+    hri_ceiling ceilings[HRI_CEILINGS];
+    uint64_t read_used_bytes; /* the root's use at the reading that issued the lease */
+    const char *limit_name;   /* where the root's limit comes from, for refusals */
+    hri_refusals refusals;    /* of all budgets; of a tree that observes, those that would have been made */
     struct hri_waiter *first_waiter;
     struct hri_yielders *yielders; /* for whoever keeps memory in these budgets; NULL: nobody asks them */
-    _Atomic uint64_t cross_bytes;  /* above this use of the root, charges call crossed() */
-    _Atomic bool watched;          /* above normal: no stocks, and bytes that come back call receded() */
+    _Atomic uint64_t cross_bytes;  /* above this use of the root, charges look on HRI_ON_CROSSING */
+    _Atomic bool watched;          /* above normal: no stocks, and bytes that come back look on HRI_ON_RECEDING */
     _Atomic bool late;             /* some budget has late_bytes */
-    bool lease_is_new;             /* it was issued in this section */
+    bool lease_is_new;             /* newer than the demand of this section */
     _Atomic bool tells;            /* see hri_budget_view */
     bool renewal_wanted;           /* a waiter's demand fits as soon as the lease is renewed */
     _Atomic uint64_t block_bytes;  /* ever charged for blocks; cells count more */
@@ -208,14 +218,23 @@ typedef struct hri_budget_view {
     uint64_t kernel_limit_bytes;
     const hri_lease *lease;       /* a new one; NULL: the gauges were not read, the old one goes on */
     const hri_lease_word *word;   /* that the new one is counted by */
+    uint64_t used_bytes;          /* the root's use at the reading */
     bool tells;                   /* what is granted after a reading of its own is told by another one: os/share.h */
-    uint64_t cross_bytes;         /* the use above which charges are to call crossed() */
+    uint64_t cross_bytes;         /* the use above which charges are to look */
     uint64_t stock_ceiling_bytes; /* the use up to which stocks may be handed out */
+    const hri_ceiling *ceilings;  /* HRI_CEILINGS of them; NULL: none */
     bool watched;                 /* the level is above normal */
     const char *limit_name;       /* where the root's limit comes from; outlives the tree */
+    struct hri_demand *demand;    /* is tried in the section of the new lease; NULL: none */
 } hri_budget_view;
 
 void hri_budget_tree_instruct(hri_budget_tree *tree, const hri_budget_view *view);
+
+static inline void hri_budget_look(const hri_budget_tree *tree, hri_occasion occasion, bool quiet)
+{
+    if (tree->hooks.look)
+        tree->hooks.look(tree->hooks.context, occasion, quiet);
+}
 
 /* Finds who holds most by itself, its children's left out, and gives its name, cut to `size` bytes. Looks at every
  * budget, under the lock. */
@@ -255,16 +274,11 @@ void hri_budget_leave(hr_budget *budget);
 /* Is `budget` `ancestor` itself or below it? */
 bool hri_budget_is_inside(const hr_budget *budget, const hr_budget *ancestor);
 
-/* Promises bytes on the whole path or nowhere, and nowhere either if that would pass the ceiling (NULL: none). One
- * attempt, without relief. Gives 0, or -EDQUOT and why. */
-int hri_budget_promise(hr_budget *budget, uint64_t bytes, const hri_ceiling *ceiling, hri_shortage *ret_shortage);
+/* Makes one attempt to grant a demand that is a promise, without relief. Gives whether it was granted. */
+bool hri_budget_promise(struct hri_demand *demand);
 
-/* Promises bytes on the whole path whatever the limits, in a tree that observes. Gives 0, or -EDQUOT for more than the
- * accounts can count. */
-int hri_budget_promise_anyway(hr_budget *budget, uint64_t bytes);
-
-/* What is left of the root below a ceiling. */
-uint64_t hri_budget_left_below(hri_budget_tree *tree, const hri_ceiling *ceiling);
+/* Says what a demand lacks below its ceiling, whether it would fit or not. */
+void hri_budget_fall_short(struct hri_demand *demand);
 
 /* Counts a promise's final refusal with the limit that bound, and leaves it for hr_budget_refusal(); or one that no
  * limit made but a level, HR_DEGRADED or HR_CRITICAL, of a request to `budget`. */

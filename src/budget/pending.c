@@ -31,7 +31,8 @@ void hri_pending_delist(hri_budget_tree *tree)
     hri_inner_unlock(&lock);
 }
 
-void hri_pending_read(const hri_lease_word *word, hri_pending_accounts *ret_accounts)
+void hri_pending_read(const hri_lease_word *word, hri_pending_accounts *ret_accounts, hri_budget_tree *of,
+                      hri_accounts *ret_of)
 {
     hri_pending_accounts sum = {0};
     hri_inner_lock(&lock);
@@ -41,6 +42,8 @@ void hri_pending_read(const hri_lease_word *word, hri_pending_accounts *ret_acco
     for (hri_budget_tree *tree = first; tree; tree = tree->next) {
         hri_accounts accounts;
         hri_budget_tree_glance(tree, &accounts);
+        if (tree == of)
+            *ret_of = accounts;
         sum.promised_bytes += accounts.promised_bytes;
         sum.stocks_bytes += accounts.stocks_bytes;
         sum.pooled_bytes += accounts.pooled_bytes;
@@ -70,11 +73,11 @@ hri_pending hri_pending_compute(const hri_pending_accounts *accounts, uint64_t a
         .now_ns = now_ns,
     };
     hri_inner_lock(&lock);
-    uint64_t hand_bytes = hri_own_look(&own, &input);
+    uint64_t hand_bytes = hri_own_look(&own, &input), kept_bytes = own.kept_bytes;
     hri_inner_unlock(&lock);
     uint64_t known = hri_add(hri_add(accounts->untouched_bytes, accounts->heap_pending_bytes),
                              hri_add(accounts->promised_bytes, accounts->stocks_bytes));
-    return (hri_pending){.bytes = hri_add(known, hand_bytes), .hand_bytes = hand_bytes};
+    return (hri_pending){.bytes = hri_add(known, hand_bytes), .hand_bytes = hand_bytes, .kept_bytes = kept_bytes};
 }
 
 void hri_pending_publish(const hri_lease_word *word, const hri_pending_accounts *accounts, uint64_t pending_bytes)

@@ -33,12 +33,15 @@ typedef struct hri_pending_accounts {
 typedef struct hri_pending {
     uint64_t bytes;      /* in all */
     uint64_t hand_bytes; /* charged by hand and not resident */
+    uint64_t kept_bytes; /* charged by hand once, given back since the last purge, and still resident */
 } hri_pending;
 
 /* The library's own memory that is resident: pages of the heap, and touched blocks of pools. */
 uint64_t hri_pending_ours(const hri_pending_accounts *accounts);
 
-void hri_pending_read(const hri_lease_word *word, hri_pending_accounts *ret_accounts);
+/* Reads all of it, and by the way the accounts of one tree. */
+void hri_pending_read(const hri_lease_word *word, hri_pending_accounts *ret_accounts, hri_budget_tree *of,
+                      hri_accounts *ret_of);
 
 /* Tells other processes what is pending by a reading, as a change of what they were told before: grants that were
  * made meanwhile stay in it. Of two readings at the same time the first tells. */

@@ -6,8 +6,8 @@
 #include "base/fork.h"
 #include "base/lock.h"
 #include "base/uncancelled.h"
+#include "budget/grant.h"
 #include "budget/pending.h"
-#include "budget/section.h"
 #include "budget/stock.h"
 #include "budget/wait.h"
 #include "budget/young.h"
@@ -30,6 +30,8 @@ int hri_budget_tree_init(hri_budget_tree *tree, uint64_t limit_bytes, const hri_
         .hooks = *hooks,
     };
     tree->root = (hr_budget){.tree = tree, .name = "root", .limit_bytes = limit_bytes};
+    for (unsigned i = 0; i < HRI_CEILINGS; i++)
+        tree->ceilings[i] = (hri_ceiling){HR_NONE, INT64_MAX};
     atomic_init(&tree->cross_bytes, HR_NONE);
     hri_rseq_usable(NULL); /* charges rely on its having been asked */
     int error = hri_lock_init(&tree->lock);
@@ -147,9 +149,9 @@ int hr_budget_read(hr_budget *budget, hr_budget_figures *ret_figures)
 {
     if (!budget || !ret_figures)
         return -EINVAL;
-    const hri_budget_hooks *hooks = &budget->tree->hooks;
-    if (!budget->parent && hooks->renew && !hri_section_interrupted())
-        hooks->renew(hooks->context, true); /* what is left of the root is what the kernel leaves it now */
+    if (!budget->parent && !hri_section_interrupted())
+        hri_budget_look(budget->tree, HRI_ON_SHORTAGE,
+                        true); /* what is left of the root is what the kernel leaves it now */
     hri_section section = hri_section_enter(budget);
     hri_stock_drain(budget);
     hri_young_cover_children(budget);
@@ -248,25 +250,29 @@ size_t hri_budget_tree_holders(hri_budget_tree *tree, hri_holder *list, size_t c
 
 void hri_budget_tree_instruct(hri_budget_tree *tree, const hri_budget_view *view)
 {
-    hri_section section = hri_section_enter_tree(tree);
+    hri_section section = hri_section_enter(view->demand ? view->demand->budget : &tree->root);
     bool wider = view->lease || view->kernel_limit_bytes > tree->kernel_limit_bytes;
     tree->kernel_limit_bytes = view->kernel_limit_bytes;
     tree->limit_name = view->limit_name;
     if (view->lease) {
         tree->lease = *view->lease;
         tree->word = *view->word;
+        tree->read_used_bytes = view->used_bytes;
         atomic_store_explicit(&tree->tells, view->tells, memory_order_relaxed);
     }
+    if (view->ceilings)
+        memcpy(tree->ceilings, view->ceilings, sizeof tree->ceilings);
     tree->stock_ceiling_bytes = hri_min(view->stock_ceiling_bytes, view->cross_bytes);
     atomic_store_explicit(&tree->cross_bytes, view->cross_bytes, memory_order_relaxed);
     atomic_store_explicit(&tree->watched, view->watched, memory_order_relaxed);
     if (view->watched || tree->root.used_bytes > tree->stock_ceiling_bytes)
         hri_stock_drain(&tree->root);
-    if (wider) {
-        tree->lease_is_new = view->lease != NULL;
+    tree->lease_is_new = view->lease != NULL;
+    if (wider)
         tree->renewal_wanted = hri_wait_serve(tree);
-        tree->lease_is_new = false;
-    }
+    if (view->demand)
+        hri_demand_attempt(view->demand, &section);
+    tree->lease_is_new = false;
     hri_section_leave(&section);
 }
 
@@ -294,10 +300,10 @@ int hr_budget_set_limit(hr_budget *budget, uint64_t limit_bytes)
         hri_stock_drain(budget);
     bool renew = hri_wait_serve(tree);
     hri_section_leave(&section);
-    if (!budget->parent && tree->hooks.crossed)
-        tree->hooks.crossed(tree->hooks.context, false);
+    if (!budget->parent)
+        hri_budget_look(tree, HRI_ON_CROSSING, false);
     else if (renew)
-        tree->hooks.renew(tree->hooks.context, true);
+        hri_budget_look(tree, HRI_ON_SHORTAGE, true);
     return 0;
 }
 
@@ -319,8 +325,8 @@ int hr_budget_set_reserve(hr_budget *budget, uint64_t reserve_bytes)
     if (!budget || !budget->parent || reserve_bytes > budget->limit_bytes)
         return -EINVAL;
     hri_young_grow(budget);
-    if (reserve_bytes > budget->reserve_bytes && budget->tree->hooks.renew)
-        budget->tree->hooks.renew(budget->tree->hooks.context, true);
+    if (reserve_bytes > budget->reserve_bytes)
+        hri_budget_look(budget->tree, HRI_ON_SHORTAGE, true);
     hri_section section = hri_section_enter(budget);
     if (reserve_bytes > budget->reserve_bytes && !reserve_fits(budget, reserve_bytes))
         hri_stock_drain(&section.tree->root);

@@ -27,22 +27,19 @@
 
 #define NAP_NS (100 * HRI_MILLISECOND)
 
-typedef enum verdict {
-    WAITING,
-    GRANTED,
-    HOPELESS,
-} verdict;
-
 typedef struct hri_waiter {
     struct hri_waiter *next;
-    const hri_demand *demand;
-    hri_shortage shortage; /* what is in the way, set by the first decide() */
-    unsigned passed;       /* by this many */
-    bool stands_back;      /* it fits, but the room is another's */
+    hri_demand *demand; /* with what is in the way, from the first decide() on */
+    unsigned passed;    /* by this many */
+    bool stands_back;   /* it fits, but the room is another's */
     int64_t since_ns;
-    verdict verdict;
     pthread_cond_t decided;
 } hri_waiter;
+
+static bool is_waiting(const hri_waiter *waiter)
+{
+    return !waiter->demand->granted && !waiter->demand->shortage.hopeless;
+}
 
 static void count(const hri_waiter *waiter, uint64_t change)
 {
@@ -54,8 +51,8 @@ static void count(const hri_waiter *waiter, uint64_t change)
 static const hri_waiter *find_favoured(const hri_waiter *first, const hri_waiter *waiter)
 {
     for (const hri_waiter *at = first; at != waiter; at = at->next)
-        if (at->verdict == WAITING && at->passed >= HRI_WAIT_PASSES_MAX &&
-            hri_budget_is_inside(waiter->demand->budget, at->shortage.budget))
+        if (is_waiting(at) && at->passed >= HRI_WAIT_PASSES_MAX &&
+            hri_budget_is_inside(waiter->demand->budget, at->demand->shortage.budget))
             return at;
     return NULL;
 }
@@ -64,7 +61,7 @@ static const hri_waiter *find_favoured(const hri_waiter *first, const hri_waiter
  * for it. */
 static hri_shortage shortage_behind(const hri_waiter *favoured, const hri_demand *demand)
 {
-    hr_budget *budget = favoured->shortage.budget;
+    hr_budget *budget = favoured->demand->shortage.budget;
     return (hri_shortage){
         .budget = budget,
         .asked_bytes = demand->bytes,
@@ -75,37 +72,42 @@ static hri_shortage shortage_behind(const hri_waiter *favoured, const hri_demand
 static void note_passed(hri_waiter *first, const hri_waiter *waiter)
 {
     for (hri_waiter *at = first; at != waiter; at = at->next)
-        if (at->verdict == WAITING && hri_budget_is_inside(waiter->demand->budget, at->shortage.budget))
+        if (is_waiting(at) && hri_budget_is_inside(waiter->demand->budget, at->demand->shortage.budget))
             at->passed++;
 }
 
 static void decide(hri_budget_tree *tree, hri_waiter *waiter)
 {
-    bool fits = hri_demand_fits(waiter->demand, &waiter->shortage);
+    hri_demand *demand = waiter->demand;
+    bool fits = hri_demand_fits(demand);
     const hri_waiter *favoured = fits ? find_favoured(tree->first_waiter, waiter) : NULL;
     waiter->stands_back = favoured != NULL;
     if (favoured) {
-        waiter->shortage = shortage_behind(favoured, waiter->demand);
+        demand->shortage = shortage_behind(favoured, demand);
         return;
     }
-    if (fits && hri_demand_take(waiter->demand, &waiter->shortage)) {
+    demand->granted = fits && hri_demand_take(demand);
+    if (demand->granted)
         note_passed(tree->first_waiter, waiter);
-        waiter->verdict = GRANTED;
-    } else if (fits) {
-        tree->renewal_wanted |= waiter->shortage.due;
-        return;
-    } else if (waiter->shortage.hopeless) {
-        waiter->verdict = HOPELESS;
-    } else {
-        return;
-    }
-    pthread_cond_signal(&waiter->decided);
+    else if (fits)
+        tree->renewal_wanted |= demand->shortage.look;
+    if (!is_waiting(waiter))
+        pthread_cond_signal(&waiter->decided);
+}
+
+void hri_wait_attempt(hri_demand *demand)
+{
+    hri_waiter *waiter = demand->waiter;
+    if (is_waiting(waiter))
+        decide(demand->budget->tree, waiter);
+    demand->granted = waiter->demand->granted;
+    demand->shortage = waiter->demand->shortage;
 }
 
 bool hri_wait_serve(hri_budget_tree *tree)
 {
     for (hri_waiter *at = tree->first_waiter; at; at = at->next)
-        if (at->verdict == WAITING)
+        if (is_waiting(at))
             decide(tree, at);
     bool renew = tree->renewal_wanted;
     tree->renewal_wanted = false;
@@ -148,7 +150,7 @@ static void abandon(void *context)
     const struct sleeper *sleeper = context;
     const hri_waiter *waiter = sleeper->waiter;
     leave_queue(sleeper->section->tree, waiter);
-    if (waiter->verdict == GRANTED)
+    if (waiter->demand->granted)
         hri_path_give(waiter->demand->budget, waiter->demand->bytes);
     hri_wait_serve(sleeper->section->tree);
     hri_section_leave(sleeper->section);
@@ -172,23 +174,23 @@ static void renew_if_wanted(hri_section *section)
         return;
     tree->renewal_wanted = false;
     hri_section_leave(section);
-    tree->hooks.renew(tree->hooks.context, true);
+    hri_budget_look(tree, HRI_ON_SHORTAGE, true);
     *section = hri_section_enter_tree(tree);
 }
 
-/* Lets others free what they can spare: out of the section, in the queue. The bytes go to the first waiter
- * that they are enough for. */
+/* Lets others free what they can spare: out of the section, in the queue, with a copy, since other threads decide the
+ * demand meanwhile. The bytes go to the first waiter that they are enough for. */
 static void ask_others(hri_section *section, hri_waiter *waiter)
 {
     const hri_budget_hooks *hooks = &section->tree->hooks;
-    const hri_shortage shortage = waiter->shortage;
-    hri_patience patience = {0};
-    if (waiter->verdict != WAITING || waiter->stands_back || !hooks->shortage)
+    hri_demand demand = *waiter->demand;
+    demand.waiter = waiter;
+    if (!is_waiting(waiter) || waiter->stands_back || !hooks->obtain)
         return;
     hri_section_leave(section);
-    hooks->shortage(hooks->context, &shortage, &patience);
+    hooks->obtain(hooks->context, &demand);
     *section = hri_section_enter_tree(section->tree);
-    if (waiter->verdict == WAITING)
+    if (is_waiting(waiter))
         decide(section->tree, waiter); /* by the figures of now */
 }
 
@@ -197,7 +199,7 @@ static void ask_others(hri_section *section, hri_waiter *waiter)
  * meanwhile. */
 static void sleep_in_queue(hri_section *section, hri_waiter *waiter, int64_t until_ns)
 {
-    for (int64_t now_ns = waiter->since_ns; waiter->verdict == WAITING && now_ns < until_ns;) {
+    for (int64_t now_ns = waiter->since_ns; is_waiting(waiter) && now_ns < until_ns;) {
         nap(section, waiter, hri_earlier(until_ns - now_ns, NAP_NS));
         hri_section_collect(section->tree);
         ask_others(section, waiter);
@@ -214,7 +216,7 @@ bool hri_wait_is_any(hri_budget_tree *tree)
     return any;
 }
 
-int hri_wait_for(const hri_demand *demand, int64_t timeout_ns, hri_shortage *ret_shortage, bool *ret_crossed)
+int hri_wait_for(hri_demand *demand, int64_t timeout_ns)
 {
     hri_budget_tree *tree = demand->budget->tree;
     hri_waiter waiter = {.demand = demand, .since_ns = hri_clock_now(&hri_os_clock)};
@@ -229,17 +231,15 @@ int hri_wait_for(const hri_demand *demand, int64_t timeout_ns, hri_shortage *ret
     renew_if_wanted(&section);
     sleep_in_queue(&section, &waiter, for_ever ? INT64_MAX : waiter.since_ns + timeout_ns);
     leave_queue(tree, &waiter);
-    if (waiter.verdict == WAITING) /* whoever stood back for this one need not any more */
+    if (!demand->granted) /* whoever stood back for this one need not any more */
         hri_wait_serve(tree);
-    *ret_crossed = waiter.verdict == GRANTED &&
-                   tree->root.used_bytes > atomic_load_explicit(&tree->cross_bytes, memory_order_relaxed);
-    HRI_ASSERT(waiter.verdict == GRANTED || waiter.shortage.budget);
-    *ret_shortage = waiter.shortage;
+    demand->crossed = tree->root.used_bytes > atomic_load_explicit(&tree->cross_bytes, memory_order_relaxed);
+    HRI_ASSERT(demand->granted || demand->shortage.budget);
     hri_section_leave(&section);
     pthread_cond_destroy(&waiter.decided);
-    if (waiter.verdict == GRANTED)
+    if (demand->granted)
         return 0;
-    return waiter.verdict == HOPELESS ? -EDQUOT : -ETIMEDOUT;
+    return demand->shortage.hopeless ? -EDQUOT : -ETIMEDOUT;
 }
 
 int64_t hri_wait_longest(const hr_budget *budget)

@@ -3,7 +3,7 @@
 #ifndef HRI_BUDGET_WAIT_H
 #define HRI_BUDGET_WAIT_H
 
-#include "budget/demand.h"
+#include "budget/grant.h"
 
 /* Those who came later may pass one that still waits this many times, where they want the same room. */
 #define HRI_WAIT_PASSES_MAX 16
@@ -11,9 +11,12 @@
 /* Does anybody wait in this tree? Then whoever would wait too stands behind them. */
 bool hri_wait_is_any(hri_budget_tree *tree);
 
-/* Waits until the demand is granted. Gives 0; -ETIMEDOUT, or -EDQUOT if it can never fit, and then `ret_shortage`;
- * another errno if it could not begin to wait. `ret_crossed` as for a charge. Not in a section. */
-int hri_wait_for(const hri_demand *demand, int64_t timeout_ns, hri_shortage *ret_shortage, bool *ret_crossed);
+/* Waits until the demand is granted. Gives 0; -ETIMEDOUT, or -EDQUOT if it can never fit; another errno if it could not
+ * begin to wait. Not in a section. */
+int hri_wait_for(hri_demand *demand, int64_t timeout_ns);
+
+/* An attempt of one that waits: the queue decides. In a section. */
+void hri_wait_attempt(hri_demand *demand);
 
 /* Grants the demands in the queue that fit now; in a section, after room was made. Returns true if a demand would fit
  * with a new lease: then the caller renews the lease once it has left the section, which serves the queue again. */

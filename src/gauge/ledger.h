@@ -34,7 +34,6 @@ typedef struct hri_ours {
     uint64_t resident_bytes; /* of what the heap and pools have, and of what is charged by hand: resident */
     uint64_t idle_bytes;     /* of that, the heap's own to give back at any time: no use */
     uint64_t pending_bytes;  /* granted by all trees of the process, and not touched */
-    uint64_t retained_bytes; /* charged by hand, given back since the last purge, perhaps still resident */
     hri_share_sum sharing;   /* of the limit, with other processes */
 } hri_ours;
 

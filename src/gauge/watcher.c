@@ -7,6 +7,7 @@
 #include "base/checked.h"
 #include "base/lock.h"
 #include "base/uncancelled.h"
+#include "budget/grant.h"
 #include "heap/heap.h"
 #include "os/resident.h"
 
@@ -16,6 +17,37 @@
  * normal spends under one per cent on it. */
 #define READING_AGE_ABOVE_NORMAL_NS (1 * HRI_MILLISECOND)
 #define READING_AGE_NORMAL_NS (100 * HRI_MILLISECOND)
+
+/* What is read on an occasion. */
+typedef enum reads {
+    NOTHING, /* by the last reading, and the accounts of now */
+    IF_OLD,
+    READING,
+    ALL, /* the host's figures too, however young they are */
+} reads;
+
+/* What is done on each occasion. */
+static const struct manner {
+    reads reads;
+    bool once;     /* nothing, if another thread has read the gauges since this one came for it */
+    bool if_free;  /* nothing, if another thread is looking: a signal handler may have come */
+    bool sure;     /* untouched pages are counted too, though that was done a moment ago: else a demand is refused */
+    bool relieved; /* the level: relief has just run, and can do no more, */
+    bool met;      /* a limit has just refused a charge, */
+    bool straight; /* it falls without the dwell */
+} manners[HRI_OCCASIONS] = {
+    [HRI_ON_TIME] = {READING},
+    [HRI_ON_CHECK] = {ALL, .straight = true},
+    [HRI_ON_REQUEST] = {IF_OLD},
+    [HRI_ON_SHORTAGE] = {READING, .once = true, .sure = true},
+    [HRI_ON_RETURN] = {READING, .sure = true},
+    [HRI_ON_CROSSING] = {READING},
+    [HRI_ON_RECEDING] = {IF_OLD, .if_free = true},
+    [HRI_ON_REFUSAL] = {NOTHING, .met = true},
+    [HRI_ON_RELIEVED] = {READING, .relieved = true},
+    [HRI_ON_FUTILE] = {NOTHING, .relieved = true},
+    [HRI_ON_CHECKED] = {READING, .relieved = true, .straight = true},
+};
 
 static void queue_change(hri_watcher *watcher, hr_level from, hr_level to)
 {
@@ -33,9 +65,8 @@ static void queue_change(hri_watcher *watcher, hr_level from, hr_level to)
 
 /* Counts what is untouched, if that may make a difference and is not done all the time. Returns false if the list may
  * still hold many blocks that have their pages: then they count as used and as pending. */
-static bool measure_untouched(hri_watcher *watcher, unsigned how, int64_t now_ns)
+static bool measure_untouched(hri_watcher *watcher, bool wanted, int64_t now_ns)
 {
-    bool wanted = how & HRI_LOOK_SURE;
     uint64_t bytes = hri_add(hri_untouched_bytes(), hri_heap_lazy_bytes());
     uint64_t enough = wanted ? 1 : hri_share(watcher->ledgers.kernel_limit_bytes, UNTOUCHED_SHARE);
     if (bytes < enough)
@@ -49,13 +80,12 @@ static bool measure_untouched(hri_watcher *watcher, unsigned how, int64_t now_ns
     return true;
 }
 
-/* Is the reading too old for this look? */
-static bool is_stale(const hri_watcher *watcher, int64_t now_ns, unsigned how)
+/* Are the gauges to be read? */
+static bool is_wanted(const hri_watcher *watcher, int64_t now_ns, reads what)
 {
-    if (how & HRI_LOOK_BLIND)
-        return false;
     int64_t most_ns = watcher->state.level == HR_NORMAL ? READING_AGE_NORMAL_NS : READING_AGE_ABOVE_NORMAL_NS;
-    return how & HRI_LOOK_FRESH || watcher->inherited || now_ns - watcher->reading.time_ns >= most_ns;
+    bool old = watcher->inherited || now_ns - watcher->reading.time_ns >= most_ns;
+    return what >= READING || (what == IF_OLD && old);
 }
 
 /* Opens the files anew where they are the parent's. */
@@ -71,30 +101,28 @@ static void reopen(hri_watcher *watcher)
 
 /* Reads the gauges. The word that the lease is counted by is read before everything, then the accounts, then the
  * kernel's files: bytes that are granted or touched in between count twice, and none is forgotten. */
-static void refresh(hri_watcher *watcher, const hri_accounts *accounts, uint64_t sample_bytes, unsigned how)
+static void refresh(hri_watcher *watcher, uint64_t sample_bytes, bool all, hri_accounts *ret_accounts)
 {
     hri_pending_accounts process;
     hri_heap_figures heap;
-    hri_pending_read(&watcher->counter, &process);
+    hri_pending_read(&watcher->counter, &process, watcher->tree, ret_accounts);
     hri_heap_read(&heap);
     process.heap_resident_bytes = hri_sub(heap.committed_bytes, heap.lazy_bytes);
     process.heap_pending_bytes = hri_add(process.heap_pending_bytes, heap.pending_bytes);
     hri_share_sum sharing = hri_share_read();
-    bool all = how & HRI_LOOK_ALL || hri_lease_is_due(&watcher->host_lease, sample_bytes, 0);
+    all = all || hri_lease_is_due(&watcher->host_lease, sample_bytes, 0);
+    bool purged = atomic_exchange_explicit(&watcher->purged, false, memory_order_relaxed);
     hri_gauge_read(&watcher->gauge, all ? HRI_READ_ALL : 0, &watcher->reading);
     const hri_reading *reading = &watcher->reading;
-    watcher->pending =
-        hri_pending_compute(&process, reading->process.anonymous_bytes, watcher->purge_unread, reading->time_ns);
-    watcher->purge_unread = false;
+    watcher->pending = hri_pending_compute(&process, reading->process.anonymous_bytes, purged, reading->time_ns);
     if (watcher->pending.hand_bytes >= SHARED_MIN)
         hri_pending_note_shared(hri_process_read_shared(&watcher->gauge.process), &watcher->pending);
     watcher->ours = (hri_ours){
-        .used_bytes = hri_add(accounts->held_bytes, accounts->promised_bytes),
-        .promised_bytes = accounts->promised_bytes,
+        .used_bytes = hri_add(ret_accounts->held_bytes, ret_accounts->promised_bytes),
+        .promised_bytes = ret_accounts->promised_bytes,
         .resident_bytes = hri_add(hri_pending_ours(&process), hri_sub(process.hand_bytes, watcher->pending.hand_bytes)),
         .idle_bytes = heap.idle_bytes,
         .pending_bytes = watcher->pending.bytes,
-        .retained_bytes = watcher->retained_bytes,
         .sharing = sharing,
     };
     hri_pending_publish(&watcher->counter, &process, watcher->pending.bytes);
@@ -146,78 +174,45 @@ static void issue_lease(hri_watcher *watcher, const hri_books *books, uint64_t s
         hri_share_say(hri_add(watcher->pending.bytes, alone ? 0 : watcher->lease.look_bytes));
 }
 
-hri_ceiling hri_watcher_ceiling(const hri_watcher *watcher, hri_gate_kind kind)
+/* The use of the root that a ceiling stands for. */
+static uint64_t use_at(const hri_watcher *watcher, const hri_ceiling *ceiling)
 {
-    return (hri_ceiling){
-        .used_bytes = atomic_load_explicit(&watcher->gates[kind].used_bytes, memory_order_relaxed),
-        .granted_bytes = atomic_load_explicit(&watcher->gates[kind].granted_bytes, memory_order_relaxed),
-    };
-}
-
-/* A ceiling as a use of the root. */
-static uint64_t stock_ceiling(const hri_watcher *watcher, const hri_ceiling *ceiling)
-{
-    int64_t sample_bytes = (int64_t)watcher->lease.sample_bytes;
+    int64_t room = ceiling->granted_bytes - (int64_t)watcher->lease.sample_bytes;
     if (ceiling->granted_bytes == INT64_MAX)
         return ceiling->used_bytes;
-    uint64_t room = ceiling->granted_bytes > sample_bytes ? (uint64_t)(ceiling->granted_bytes - sample_bytes) : 0;
-    return hri_min(ceiling->used_bytes, hri_add(watcher->ours.used_bytes, room));
-}
-
-static void set_gate(hri_watcher *watcher, hri_gate_kind kind, hri_ceiling ceiling)
-{
-    hri_gate *gate = &watcher->gates[kind];
-    uint64_t left_bytes = hri_sub(stock_ceiling(watcher, &ceiling), watcher->ours.used_bytes);
-    atomic_store_explicit(&gate->used_bytes, ceiling.used_bytes, memory_order_relaxed);
-    atomic_store_explicit(&gate->granted_bytes, ceiling.granted_bytes, memory_order_relaxed);
-    atomic_store_explicit(&gate->left_bytes, left_bytes, memory_order_relaxed);
-}
-
-uint64_t hri_watcher_left(const hri_watcher *watcher, hri_gate_kind kind)
-{
-    return atomic_load_explicit(&watcher->gates[kind].left_bytes, memory_order_relaxed);
+    return hri_min(ceiling->used_bytes, hri_add(watcher->ours.used_bytes, (uint64_t)hri_later(0, room)));
 }
 
 /* Lets the tree know what the kernel leaves it, and from where on it has to call. */
-static void instruct_tree(hri_watcher *watcher, const hri_books *books, const hri_lease *lease)
+static void instruct_tree(hri_watcher *watcher, const hri_books *books, bool fresh, hri_demand *demand)
 {
     const hri_level_rules *rules = &watcher->rules;
-    hri_budget_tree *tree = watcher->tree;
-    const hri_ledgers *ledgers = &watcher->ledgers;
     hr_level level = watcher->state.level;
     uint64_t cross = hri_ledgers_crossing(books, hri_level_up_at(rules, level));
     if (level == HR_NORMAL) /* warning begins at its threshold, the others above theirs */
         cross = hri_sub(cross, 1);
     uint64_t sample_bytes = watcher->lease.sample_bytes;
-    hri_ceiling degrade = hri_ledgers_ceiling(books, rules->degrade_at, 0, sample_bytes);
-    hri_budget_tree_instruct(tree, &(hri_budget_view){
-                                       .kernel_limit_bytes = ledgers->kernel_limit_bytes,
-                                       .lease = lease,
-                                       .word = &watcher->counter,
-                                       .tells = watcher->ours.sharing.strangers > 0,
-                                       .cross_bytes = cross,
-                                       .stock_ceiling_bytes = stock_ceiling(watcher, &degrade),
-                                       .watched = level > HR_NORMAL,
-                                       .limit_name = watcher->limit_source,
-                                   });
+    const hri_ceiling ceilings[HRI_CEILINGS] = {
+        [HRI_CEILING_NONE] = {HR_NONE, INT64_MAX},
+        [HRI_CEILING_ADMIT] = hri_ledgers_ceiling(books, rules->degrade_at, watcher->margin_bytes, sample_bytes),
+        [HRI_CEILING_DEGRADE] = hri_ledgers_ceiling(books, rules->degrade_at, 0, sample_bytes),
+        [HRI_CEILING_CRITICAL] = hri_ledgers_ceiling(books, rules->critical_at, 0, sample_bytes),
+    };
+    hri_budget_tree_instruct(watcher->tree, &(hri_budget_view){
+                                                .kernel_limit_bytes = watcher->ledgers.kernel_limit_bytes,
+                                                .lease = fresh ? &watcher->lease : NULL,
+                                                .word = &watcher->counter,
+                                                .used_bytes = watcher->ours.used_bytes,
+                                                .tells = watcher->ours.sharing.strangers > 0,
+                                                .cross_bytes = cross,
+                                                .stock_ceiling_bytes = use_at(watcher, &ceilings[HRI_CEILING_DEGRADE]),
+                                                .ceilings = ceilings,
+                                                .watched = level > HR_NORMAL,
+                                                .limit_name = watcher->limit_source,
+                                                .demand = demand,
+                                            });
     hri_ceiling warn = hri_ledgers_ceiling(books, rules->warn_at, 0, sample_bytes);
-    atomic_store_explicit(&watcher->warn_bytes, stock_ceiling(watcher, &warn), memory_order_relaxed);
-    set_gate(watcher, HRI_GATE_DEGRADE, degrade);
-    set_gate(watcher, HRI_GATE_CRITICAL, hri_ledgers_ceiling(books, rules->critical_at, 0, sample_bytes));
-    set_gate(watcher, HRI_GATE_ADMIT,
-             hri_ledgers_ceiling(books, rules->degrade_at, watcher->margin_bytes, sample_bytes));
-}
-
-/* What was held of the process's malloc, by hand, since the last purge and is no longer: until the next one it may be
- * retained. */
-static uint64_t retained(hri_watcher *watcher, const hri_accounts *accounts)
-{
-    uint64_t held_bytes = accounts->held_bytes - accounts->block_bytes;
-    bool purged = atomic_exchange_explicit(&watcher->purged, false, memory_order_relaxed);
-    watcher->purge_unread |= purged;
-    if (purged || !watcher->purges || held_bytes > watcher->held_peak_bytes)
-        watcher->held_peak_bytes = held_bytes;
-    return watcher->held_peak_bytes - held_bytes;
+    atomic_store_explicit(&watcher->warn_bytes, use_at(watcher, &warn), memory_order_relaxed);
 }
 
 static hri_books open_books(const hri_watcher *watcher, const hri_accounts *accounts)
@@ -247,22 +242,44 @@ static void share(hri_watcher *watcher)
     watcher->host_lease = hri_lease_without_limit();
 }
 
+/* Decides the level. */
+static void decide(hri_watcher *watcher, const struct manner *manner, int64_t now_ns)
+{
+    hri_level_input input = {
+        .strain = watcher->strained,
+        .use = watcher->ledgers.use,
+        .now_ns = now_ns,
+        .relieved = manner->relieved,
+        .met = manner->met,
+        .straight = manner->straight,
+        .unaided = !atomic_load_explicit(&watcher->aided, memory_order_relaxed),
+    };
+    hr_level from = watcher->state.level;
+    hr_level to = hri_level_next(&watcher->rules, &watcher->state, &input);
+    if (from < HR_DEGRADED && to >= HR_DEGRADED)
+        atomic_store_explicit(&watcher->aided, false, memory_order_relaxed);
+    if (to != from) {
+        queue_change(watcher, from, to);
+        hri_level_word_set(&watcher->word, to);
+    }
+}
+
 /* Looks, under the lock. */
-static void look(hri_watcher *watcher, unsigned how)
+static void look(hri_watcher *watcher, const struct manner *manner, hri_demand *demand)
 {
     int64_t now_ns = hri_clock_now(watcher->gauge.clock);
-    bool fresh = is_stale(watcher, now_ns, how);
+    bool fresh = is_wanted(watcher, now_ns, manner->reads);
     if (fresh) {
         reopen(watcher);
         share(watcher); /* the child of a fork has not joined yet */
-        watcher->measured = measure_untouched(watcher, how, now_ns);
+        watcher->measured = measure_untouched(watcher, manner->sure, now_ns);
     }
     uint64_t sample_bytes = hri_lease_granted(&watcher->counter);
     hri_accounts accounts;
-    hri_budget_tree_glance(watcher->tree, &accounts);
-    watcher->retained_bytes = retained(watcher, &accounts);
     if (fresh)
-        refresh(watcher, &accounts, sample_bytes, how);
+        refresh(watcher, sample_bytes, manner->reads == ALL, &accounts);
+    else
+        hri_budget_tree_glance(watcher->tree, &accounts);
     hri_rate_look(&watcher->released, hri_sub(accounts.total_bytes, accounts.held_bytes), now_ns);
     atomic_store_explicit(&watcher->released_per_s, watcher->released.bytes_per_s, memory_order_relaxed);
     hri_books books = open_books(watcher, &accounts);
@@ -275,26 +292,12 @@ static void look(hri_watcher *watcher, unsigned how)
         hri_strain_input strain = hri_ledgers_strain(&books);
         watcher->strained = hri_strain_look(&watcher->strain, &strain);
     }
-    hri_level_input input = {
-        .strain = watcher->strained,
-        .use = watcher->ledgers.use,
-        .now_ns = now_ns,
-        .relieved = how & HRI_LOOK_RELIEVED,
-        .met = how & HRI_LOOK_MET,
-        .straight = how & HRI_LOOK_STRAIGHT,
-        .unaided = !atomic_load_explicit(&watcher->aided, memory_order_relaxed),
-    };
     hr_level from = watcher->state.level;
-    hr_level to = hri_level_next(&watcher->rules, &watcher->state, &input);
+    decide(watcher, manner, now_ns);
     const char *source = hri_ledgers_source(&books, &watcher->ledgers, watcher->gauge.sources);
     watcher->limit_source = source ? source : "host memory";
-    instruct_tree(watcher, &books, fresh ? &watcher->lease : NULL);
-    if (from < HR_DEGRADED && to >= HR_DEGRADED)
-        atomic_store_explicit(&watcher->aided, false, memory_order_relaxed);
-    if (to != from) {
-        queue_change(watcher, from, to);
-        hri_level_word_set(&watcher->word, to);
-    }
+    if (fresh || watcher->state.level != from)
+        instruct_tree(watcher, &books, fresh, demand);
 }
 
 /* Takes the lock. Gives false where another thread has made a reading since this one came for it. */
@@ -307,20 +310,28 @@ static bool lock_for_reading(hri_watcher *watcher)
     return atomic_load_explicit(&watcher->looked_ns, memory_order_relaxed) <= came_ns;
 }
 
-hr_level hri_watcher_look(hri_watcher *watcher, unsigned how)
+hr_level hri_watcher_look_quietly(hri_watcher *watcher, hri_occasion occasion, hri_demand *demand)
 {
+    const struct manner *manner = &manners[occasion];
     bool wanted = true;
-    if (how & HRI_LOOK_DUE)
+    if (manner->once)
         wanted = lock_for_reading(watcher);
-    else if (!(how & HRI_LOOK_IF_FREE))
+    else if (!manner->if_free)
         hri_inner_lock(&watcher->lock);
     else if (!hri_inner_try_lock(&watcher->lock))
         return hri_level_word_get(&watcher->word);
     if (wanted)
-        look(watcher, how);
+        look(watcher, manner, demand);
     hri_inner_unlock(&watcher->lock);
-    if (!(how & HRI_LOOK_QUIET))
-        hri_watcher_tell(watcher);
+    if (!wanted && demand)
+        hri_budget_attempt(demand, true);
+    return hri_level_word_get(&watcher->word);
+}
+
+hr_level hri_watcher_look(hri_watcher *watcher, hri_occasion occasion)
+{
+    hri_watcher_look_quietly(watcher, occasion, NULL);
+    hri_watcher_tell(watcher);
     return hri_level_word_get(&watcher->word);
 }
 
@@ -365,7 +376,6 @@ void hri_watcher_read(hri_watcher *watcher, hri_sight *ret_sight)
         .pending = watcher->pending,
         .sharing = watcher->ours.sharing,
         .lease_bytes = watcher->lease.free_bytes,
-        .retained_bytes = watcher->retained_bytes,
         .time_ns = watcher->reading.time_ns,
         .limit_source = watcher->limit_source,
     };
@@ -422,7 +432,6 @@ int hri_watcher_init(hri_watcher *watcher, const hri_watcher_options *options)
     *watcher = (hri_watcher){
         .rules = options->rules,
         .tree = options->tree,
-        .purges = options->purges,
         .changed = options->changed,
         .context = options->context,
         .host_lease = hri_lease_without_limit(),
@@ -441,9 +450,9 @@ int hri_watcher_init(hri_watcher *watcher, const hri_watcher_options *options)
     hri_pending_note_shared(hri_process_read_shared(&watcher->gauge.process), &(hri_pending){0});
     atomic_fetch_add(&watchers, watcher->shares);
     hri_inner_lock(&watcher->lock);
-    look(watcher, HRI_LOOK_FRESH);
+    look(watcher, &manners[HRI_ON_TIME], NULL);
     if (watcher->lease.free_bytes == 0) /* it has joined others, and reads by their word */
-        look(watcher, HRI_LOOK_FRESH);
+        look(watcher, &manners[HRI_ON_TIME], NULL);
     hri_inner_unlock(&watcher->lock);
     return 0;
 }

@@ -17,39 +17,10 @@
 #include "gauge/rate.h"
 #include "gauge/strain.h"
 
-/* How to look. */
-enum {
-    HRI_LOOK_FRESH = 1,    /* read the gauges, however young the last reading is */
-    HRI_LOOK_ALL = 64,     /* read the host's figures too, however young they are */
-    HRI_LOOK_STRAIGHT = 2, /* fall without the dwell */
-    HRI_LOOK_RELIEVED = 4, /* relief has just run, and can do no more */
-    HRI_LOOK_MET = 8,      /* a limit has just refused a charge */
-    HRI_LOOK_QUIET = 16,   /* leave what is to be told for the next one who looks */
-    HRI_LOOK_BLIND = 128,  /* read nothing: by the last reading and the accounts of now */
-    HRI_LOOK_IF_FREE = 32, /* do nothing if another thread is looking */
-    HRI_LOOK_SURE = 256,   /* count untouched pages too, though that was done a moment ago: else a demand is refused */
-    HRI_LOOK_DUE = 512,    /* do nothing if another thread has read the gauges meanwhile */
-};
-
 /* Called after a change of level, with no lock held. */
 typedef void hri_changed_fn(void *context, hr_level from, hr_level to);
 
 #define HRI_CHANGES_MAX 16
-
-/* Up to where an admission may lead. */
-typedef enum hri_gate_kind {
-    HRI_GATE_ADMIT,    /* to no more than warning, with a margin for memory that nobody charges */
-    HRI_GATE_DEGRADE,  /* to no more than warning */
-    HRI_GATE_CRITICAL, /* to no more than degraded */
-    HRI_GATES
-} hri_gate_kind;
-
-/* A ceiling that is read without a lock. */
-typedef struct hri_gate {
-    _Atomic uint64_t used_bytes;
-    _Atomic int64_t granted_bytes;
-    _Atomic uint64_t left_bytes; /* below it at the last reading */
-} hri_gate;
 
 typedef struct hri_watcher {
     /* Constant once made. */
@@ -57,13 +28,11 @@ typedef struct hri_watcher {
     hri_budget_tree *tree;
     hri_changed_fn *changed;
     void *context;
-    bool purges; /* sooner or later the allocator is asked to return what it retains */
     bool shares; /* the lease, with other processes */
 
-    _Atomic bool purged; /* since the last look: the allocator retains nothing of ours */
+    _Atomic bool purged; /* since the last reading: the allocator retains nothing of ours */
     _Atomic bool aided;  /* reclaimers have freed something since the level rose to degraded */
     hri_level_word word;
-    hri_gate gates[HRI_GATES];
     _Atomic uint64_t warn_bytes;     /* the root's use at which a warning begins, by the last look */
     _Atomic uint64_t reserve_bytes;  /* the dropped reserve, see hri_books */
     _Atomic uint64_t released_per_s; /* bytes that all budgets give back in a second, of late */
@@ -72,17 +41,15 @@ typedef struct hri_watcher {
     pthread_mutex_t lock; /* guards the rest; the tree's lock may be taken under it */
     hri_gauge gauge;
     hri_reading reading;
-    hri_ours ours;            /* of the reading */
-    hri_pending pending;      /* likewise */
-    hri_lease_word counter;   /* what the lease is counted by */
-    hri_lease lease;          /* issued by the reading */
-    hri_surprise surprise;    /* of what the groups leave */
-    uint64_t margin_bytes;    /* that the groups' lease left for what their counters may hide */
-    hri_lease host_lease;     /* what the host left when its figures were read, which may have been before */
-    int64_t measured_ns;      /* when untouched pages were last counted, */
-    int64_t measuring_ns;     /* and how long it took */
-    uint64_t held_peak_bytes; /* the most that looks saw held of the allocator since the last purge */
-    uint64_t retained_bytes;  /* that, less what was held at the last look */
+    hri_ours ours;          /* of the reading */
+    hri_pending pending;    /* likewise */
+    hri_lease_word counter; /* what the lease is counted by */
+    hri_lease lease;        /* issued by the reading */
+    hri_surprise surprise;  /* of what the groups leave */
+    uint64_t margin_bytes;  /* that the groups' lease left for what their counters may hide */
+    hri_lease host_lease;   /* what the host left when its figures were read, which may have been before */
+    int64_t measured_ns;    /* when untouched pages were last counted, */
+    int64_t measuring_ns;   /* and how long it took */
     hri_rate released;
     hri_ledgers ledgers;
     hri_strain strain;
@@ -94,9 +61,8 @@ typedef struct hri_watcher {
     unsigned change_count;
     hr_level strained; /* what the strain called for at the last look */
     bool telling;
-    bool inherited;    /* the gauges are the parent's, before a fork */
-    bool purge_unread; /* the allocator was purged since the reading before it */
-    bool measured;     /* few blocks count as untouched that are not */
+    bool inherited; /* the gauges are the parent's, before a fork */
+    bool measured;  /* few blocks count as untouched that are not */
 } hri_watcher;
 
 typedef struct hri_watcher_options {
@@ -105,8 +71,7 @@ typedef struct hri_watcher_options {
     hri_declared declared;
     const hri_clock *clock;
     hri_budget_tree *tree;
-    bool purges; /* see hri_watcher */
-    bool shares;
+    bool shares; /* see hri_watcher */
     hri_changed_fn *changed;
     void *context;
 } hri_watcher_options;
@@ -121,14 +86,11 @@ void hri_watcher_fork(hri_watcher *watcher, hri_fork moment);
 /* Starts a monitor that listens to the signals of the watcher's groups. Gives 0 or a negative errno. */
 int hri_watcher_start(hri_watcher *watcher, hri_monitor *monitor);
 
-/* Looks: gives the level after that. */
-hr_level hri_watcher_look(hri_watcher *watcher, unsigned how);
-
-/* Takes no lock. */
-hri_ceiling hri_watcher_ceiling(const hri_watcher *watcher, hri_gate_kind kind);
-
-/* How much the last reading left below a ceiling; some of it may have been granted since. */
-uint64_t hri_watcher_left(const hri_watcher *watcher, hri_gate_kind kind);
+/* Looks, and gives the level after that. Quietly: leaves what is to be told for the next one who looks; `demand` is
+ * tried in the section in which the tree gets the new lease, or after it where another thread has read the gauges
+ * (NULL: none). */
+hr_level hri_watcher_look(hri_watcher *watcher, hri_occasion occasion);
+hr_level hri_watcher_look_quietly(hri_watcher *watcher, hri_occasion occasion, struct hri_demand *demand);
 
 /* Is the last reading too old to rely on where no monitor reads? Takes no lock. */
 bool hri_watcher_is_stale(const hri_watcher *watcher);
@@ -147,8 +109,7 @@ typedef struct hri_sight {
     hr_level strained; /* the level that the own group's strain calls for */
     hri_pending pending;
     hri_share_sum sharing;
-    uint64_t lease_bytes;    /* what was left of the lease when it was issued; HR_NONE: no end */
-    uint64_t retained_bytes; /* see hri_ours */
+    uint64_t lease_bytes; /* what was left of the lease when it was issued; HR_NONE: no end */
     int64_t time_ns;
     const char *limit_source;
 } hri_sight;

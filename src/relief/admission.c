@@ -10,6 +10,7 @@
 
 #include "alloc/alloc.h"
 #include "base/checked.h"
+#include "budget/grant.h"
 
 #include <errno.h>
 
@@ -22,90 +23,40 @@ const char *hr_verdict_text(hr_verdict verdict)
 /* The largest request that passes while relief achieves nothing, however large those are that degraded serves. */
 #define PROBE_BYTES_MAX 1024
 
-/* Longer than a thread waits for its turn on a busy processor. */
-#define TURN_NS (100 * HRI_MILLISECOND)
-
 #define RETRY_MIN_NS (1 * HRI_MILLISECOND)
 #define RETRY_MAX_NS (60 * HRI_SECOND)
 
 /* A request on its way to its verdict. */
 struct asking {
     const hr_request *request;
-    hr_budget *budget;
-    bool small;  /* as small as is served when degraded */
-    bool open;   /* whatever the level: it answers to limits alone */
-    double rank; /* below 0: not known yet */
-    hri_shortage shortage;
-    hri_patience patience;
+    bool small; /* as small as is served when degraded */
+    bool open;  /* whatever the level: it answers to limits alone */
+    hri_demand demand;
 };
 
-/* How far beyond where degraded begins a small request may go. */
-static hri_ceiling own_ceiling(hri_relief *relief, struct asking *asking)
+/* Finds how far beyond where degraded begins a small request may go. */
+static double find_rank(hri_relief *relief, const hr_request *request)
 {
-    if (asking->rank < 0) {
-        pthread_mutex_lock(&relief->judging);
-        asking->rank = hri_shedding_rank(&relief->shedding, asking->request->priority, asking->request->key);
-        pthread_mutex_unlock(&relief->judging);
-    }
-    hri_ceiling from = hri_watcher_ceiling(relief->watcher, HRI_GATE_DEGRADE);
-    hri_ceiling to = hri_watcher_ceiling(relief->watcher, HRI_GATE_CRITICAL);
-    from.used_bytes = hri_add(from.used_bytes, hri_share(hri_sub(to.used_bytes, from.used_bytes), asking->rank));
-    if (to.granted_bytes == INT64_MAX)
-        from.granted_bytes = INT64_MAX;
-    else
-        from.granted_bytes += (int64_t)((double)(to.granted_bytes - from.granted_bytes) * asking->rank);
-    return from;
+    pthread_mutex_lock(&relief->judging);
+    double rank = hri_shedding_rank(&relief->shedding, request->priority, request->key);
+    pthread_mutex_unlock(&relief->judging);
+    return rank;
 }
 
-/* One attempt. Only what would lead beyond degrade_at pays for a rank. */
-static int promise(hri_relief *relief, struct asking *asking)
+/* Promises what is asked for. Only what would lead beyond degrade_at pays for a rank. */
+static void promise(hri_relief *relief, struct asking *asking)
 {
-    uint64_t bytes = asking->request->bytes;
-    hri_ceiling ceiling = hri_watcher_ceiling(relief->watcher, asking->small ? HRI_GATE_DEGRADE : HRI_GATE_ADMIT);
-    int error = hri_budget_promise(asking->budget, bytes, asking->open ? NULL : &ceiling, &asking->shortage);
-    if (error && asking->shortage.ceiling && asking->small) {
-        ceiling = own_ceiling(relief, asking);
-        error = hri_budget_promise(asking->budget, bytes, &ceiling, &asking->shortage);
+    hri_demand *demand = &asking->demand;
+    if (!asking->open)
+        demand->ceiling = asking->small ? HRI_CEILING_DEGRADE : HRI_CEILING_ADMIT;
+    if (!hri_budget_promise(demand) && asking->small &&
+        (demand->shortage.ceiling || (demand->ceiling && demand->shortage.look))) {
+        demand->rank = find_rank(relief, asking->request);
+        hri_budget_attempt(demand, false);
     }
-    return error;
-}
-
-/* Did the last reading leave room? Between a reading and the next attempt other threads may be granted all of that, and
- * give it back before the next reading: then the attempt has failed although the bytes are there. */
-static bool has_room(hri_relief *relief, const struct asking *asking)
-{
-    uint64_t left = hri_watcher_left(relief->watcher, asking->small ? HRI_GATE_DEGRADE : HRI_GATE_ADMIT);
-    return asking->request->bytes <= left && hri_clock_now(relief->clock) < asking->patience.deadline_ns + TURN_NS;
-}
-
-/* Frees what stands in the way of a request, where the budget that bound allows it. */
-static bool make_room(hri_relief *relief, struct asking *asking)
-{
-    const hri_shortage *shortage = &asking->shortage;
-    hri_patience *patience = &asking->patience;
-    if (patience->deadline_ns == 0 && (shortage->ceiling || shortage->narrowed)) {
-        hri_relief_begin(relief, patience);
-        hri_watcher_look(relief->watcher, HRI_LOOK_FRESH | HRI_LOOK_DUE);
-        return true; /* the fresh figures may be all that was needed */
-    }
-    if (!shortage->ceiling)
-        return hri_relief_shortage(relief, shortage, patience);
-    if (has_room(relief, asking)) {
-        hri_watcher_look(relief->watcher, HRI_LOOK_FRESH | HRI_LOOK_DUE);
-        return true;
-    }
-    if (hri_relief_purge_for(relief, shortage, patience))
-        return true;
-    hri_shortage all = *shortage;
-    const hri_level_rules *rules = &relief->watcher->rules;
-    hri_ceiling degrade = hri_watcher_ceiling(relief->watcher, HRI_GATE_DEGRADE);
-    /* A grant that would lead to degraded would have relief aim under recover_below: aim there at once. */
-    if (shortage->asked_bytes > hri_budget_left_below(relief->tree, &degrade))
-        all.asked_bytes = hri_add(all.asked_bytes, 1 + hri_sub(hri_share(shortage->limit_bytes, rules->degrade_at),
-                                                               hri_share(shortage->limit_bytes, rules->recover_below)));
-    bool freed = hri_relief_shortage(relief, &all, patience);
-    hri_watcher_look(relief->watcher, HRI_LOOK_FRESH);
-    return freed || has_room(relief, asking);
+    if (!demand->granted)
+        hri_relief_obtain(relief, demand);
+    hri_demand_tell(demand);
 }
 
 /* When it makes sense to ask again: once as much has been given back as stands in the way, at the rate of late, and
@@ -127,7 +78,7 @@ static int64_t retry_after(hri_relief *relief, const hri_shortage *shortage)
 
 static hr_verdict refuse(hri_relief *relief, hr_level level, struct asking *asking, hr_ticket *ticket)
 {
-    hri_shortage *shortage = &asking->shortage;
+    const hri_shortage *shortage = &asking->demand.shortage;
     hri_relief_note_progress(relief);
     ticket->left_bytes = shortage->left_bytes;
     ticket->limit_bytes = shortage->limit_bytes;
@@ -140,25 +91,10 @@ static hr_verdict refuse(hri_relief *relief, hr_level level, struct asking *aski
     }
     ticket->level = level < HR_CRITICAL ? HR_DEGRADED : HR_CRITICAL;
     ticket->limit_name = hri_budget_level_name(ticket->level);
-    hri_budget_refuse_by_level(asking->budget, shortage, ticket->level);
+    hri_budget_refuse_by_level(asking->demand.budget, shortage, ticket->level);
     bool too_large = level < HR_CRITICAL && !asking->small;
     ticket->verdict = too_large ? HR_REFUSED_TOO_LARGE : HR_REFUSED_OVERLOADED;
     return ticket->verdict;
-}
-
-/* A level that refuses whatever the room: the shortage that it stands for. */
-static hri_shortage level_shortage(hri_relief *relief, const struct asking *asking)
-{
-    hri_ceiling ceiling = hri_watcher_ceiling(relief->watcher, asking->small ? HRI_GATE_CRITICAL : HRI_GATE_ADMIT);
-    hri_accounts accounts;
-    hri_budget_tree_glance(relief->tree, &accounts);
-    return (hri_shortage){
-        .budget = &relief->tree->root,
-        .asked_bytes = asking->request->bytes,
-        .left_bytes = hri_budget_left_below(relief->tree, &ceiling),
-        .limit_bytes = accounts.limit_bytes,
-        .ceiling = true,
-    };
 }
 
 /* While relief achieves nothing, refusing everything would go on for ever: a small request may find out whether that
@@ -188,7 +124,7 @@ static hr_level look(hri_relief *relief, const struct asking *asking)
     hr_level level = hri_level_word_get(&relief->watcher->word);
     bool unwatched = !hri_monitor_is_running(relief->monitor);
     if (level > HR_NORMAL || (unwatched && hri_watcher_is_stale(relief->watcher)))
-        level = hri_watcher_look(relief->watcher, 0);
+        level = hri_watcher_look(relief->watcher, HRI_ON_REQUEST);
     if (unwatched && is_shut(asking, level)) {
         hri_relief_act(relief, HRI_ACTOR_REQUEST);
         level = hri_level_word_get(&relief->watcher->word);
@@ -197,64 +133,73 @@ static hr_level look(hri_relief *relief, const struct asking *asking)
 }
 
 /* Observe only: what would have been refused is counted and admitted, unless relief could have made room. */
-static hr_verdict observe(hri_relief *relief, hr_level level, struct asking *asking, hr_ticket *ticket)
+static bool observe(hri_relief *relief, hr_level level, struct asking *asking)
 {
+    hri_demand *demand = &asking->demand;
     bool helps = is_shut(asking, level) ? hri_relief_could_recover(relief)
-                                        : !asking->shortage.hopeless && hri_relief_observe(relief, &asking->shortage);
-    if (!helps && asking->shortage.ceiling)
-        hri_budget_refuse_by_level(asking->budget, &asking->shortage, level < HR_CRITICAL ? HR_DEGRADED : HR_CRITICAL);
+                                        : !demand->shortage.hopeless && hri_relief_observe(relief, &demand->shortage);
+    if (!helps && demand->shortage.ceiling)
+        hri_budget_refuse_by_level(demand->budget, &demand->shortage, level < HR_CRITICAL ? HR_DEGRADED : HR_CRITICAL);
     else if (!helps)
-        hri_budget_refuse(&asking->shortage);
-    if (hri_budget_promise_anyway(asking->budget, asking->request->bytes))
-        return refuse(relief, level, asking, ticket);
-    ticket->budget_ = asking->budget;
-    ticket->left_bytes = asking->request->bytes;
-    return HR_ADMITTED;
+        hri_budget_refuse(&demand->shortage);
+    hri_demand_force(demand);
+    hri_demand_tell(demand);
+    return demand->granted;
 }
 
 hr_verdict hri_relief_admit(hri_relief *relief, const hr_request *request, hr_ticket *ret_ticket)
 {
     struct asking asking = {
         .request = request,
-        .budget = request->budget ? request->budget : &relief->tree->root,
         .small = request->bytes <= relief->degraded_request_bytes,
         .open = request->health || request->bytes == 0,
-        .rank = -1,
+        .demand = {.budget = request->budget ? request->budget : &relief->tree->root,
+                   .bytes = request->bytes,
+                   .promise = true},
     };
+    hri_demand *demand = &asking.demand;
     *ret_ticket = (hr_ticket){.asked_bytes = request->bytes, .limit_name = ""};
     bool observes = relief->tree->hooks.observes;
     hr_level level = look(relief, &asking);
     if (level == HR_CRITICAL && !asking.open && !observes)
         asking.open = is_probe(relief, &asking);
-    int error = -EDQUOT;
-    if (is_shut(&asking, level)) {
-        asking.shortage = level_shortage(relief, &asking);
+    if (is_shut(&asking, level)) { /* whatever the room */
+        demand->ceiling = asking.small ? HRI_CEILING_CRITICAL : HRI_CEILING_ADMIT;
+        hri_budget_fall_short(demand);
     } else {
-        do
-            error = promise(relief, &asking);
-        while (error && !observes && !asking.shortage.hopeless && make_room(relief, &asking));
+        promise(relief, &asking);
     }
-    if (error && observes)
-        return observe(relief, level, &asking, ret_ticket);
-    if (error)
+    if (!demand->granted && observes)
+        observe(relief, level, &asking);
+    if (!demand->granted)
         return refuse(relief, level, &asking, ret_ticket);
-    ret_ticket->budget_ = asking.budget;
+    ret_ticket->budget_ = demand->budget;
     ret_ticket->left_bytes = request->bytes;
     return HR_ADMITTED;
+}
+
+/* In a tree that observes: grants what goes beyond a ticket, and counts it. */
+static bool observe_overspent(hr_ticket *ticket, uint64_t bytes)
+{
+    hri_demand more = {.budget = ticket->budget_, .bytes = bytes - ticket->left_bytes, .promise = true};
+    if (!ticket->budget_->tree->hooks.observes)
+        return false;
+    hri_demand_force(&more);
+    hri_demand_tell(&more);
+    if (!more.granted)
+        return false;
+    hri_budget_refuse(
+        &(hri_shortage){.budget = ticket->budget_, .asked_bytes = bytes, .left_bytes = ticket->left_bytes});
+    ticket->left_bytes = bytes;
+    return true;
 }
 
 int hr_ticket_spend(hr_ticket *ticket, uint64_t bytes)
 {
     if (!ticket || !ticket->budget_)
         return -EINVAL;
-    if (bytes > ticket->left_bytes) {
-        hri_shortage shortage = {.budget = ticket->budget_, .asked_bytes = bytes, .left_bytes = ticket->left_bytes};
-        uint64_t more = bytes - ticket->left_bytes;
-        if (!ticket->budget_->tree->hooks.observes || hri_budget_promise_anyway(ticket->budget_, more))
-            return -EDQUOT;
-        hri_budget_refuse(&shortage);
-        ticket->left_bytes = bytes;
-    }
+    if (bytes > ticket->left_bytes && !observe_overspent(ticket, bytes))
+        return -EDQUOT;
     hri_budget_spend(ticket->budget_, bytes);
     ticket->left_bytes -= bytes;
     return 0;

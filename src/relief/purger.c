@@ -33,23 +33,6 @@ uint64_t hr_purge(void)
     return hri_add(idle_bytes, bytes);
 }
 
-static void set_next(hri_purger *purger, int64_t time_ns)
-{
-    for (unsigned need = 0; need < HRI_PURGE_NEEDS; need++)
-        purger->next_ns[need] = time_ns;
-}
-
-/* One purges at a time, and is due next once it has ended. */
-static void begin(hri_purger *purger)
-{
-    set_next(purger, INT64_MAX);
-}
-
-static bool is_running(const hri_purger *purger)
-{
-    return purger->next_ns[HRI_PURGE_NEEDED] == INT64_MAX;
-}
-
 int hri_purger_init(hri_purger *purger, const hri_clock *clock, int64_t interval_ns, int64_t urgent_interval_ns)
 {
     *purger = (hri_purger){
@@ -57,7 +40,6 @@ int hri_purger_init(hri_purger *purger, const hri_clock *clock, int64_t interval
         .interval_ns = interval_ns,
         .urgent_interval_ns = urgent_interval_ns,
     };
-    set_next(purger, INT64_MIN);
     hri_heap_allocator(); /* it is found by a call of malloc(), which may give nothing when a purge is due */
     int error = hri_process_open(&purger->process, &(hri_site){.root = ""});
     if (error)
@@ -80,67 +62,69 @@ void hri_purger_fork(hri_purger *purger, hri_fork moment)
     if (moment != HRI_FORK_CHILD)
         return;
     purger->inherited = true;
-    if (is_running(purger))
-        set_next(purger, INT64_MIN); /* whoever was purging has stayed behind */
+    purger->running = false; /* whoever was purging has stayed behind */
 }
 
 /* Under the lock. */
-static bool is_due(const hri_purger *purger, uint64_t kept_bytes, hri_purge_need need, int64_t now_ns)
+static bool is_worth_it(const hri_purger *purger, const hri_purge_wish *wish)
 {
-    if (purger->interval_ns < 0 || is_running(purger))
-        return false;
-    bool more = kept_bytes / 2 > purger->left_bytes && now_ns - purger->ended_ns >= purger->urgent_interval_ns;
-    return now_ns >= purger->next_ns[need] || (need == HRI_PURGE_NEEDED && more);
+    uint64_t more = hri_sub(wish->kept_bytes, purger->left_bytes);
+    return more > 0 && more >= hri_max(wish->need_bytes, wish->kept_bytes / HRI_PURGE_SHARE);
 }
 
-bool hri_purger_run(hri_purger *purger, uint64_t kept_bytes, hri_purge_need need, uint64_t *ret_bytes)
+static bool is_due(const hri_purger *purger, bool urgent)
 {
-    int64_t start_ns = hri_clock_now(purger->clock);
+    int64_t interval_ns = urgent ? purger->urgent_interval_ns : purger->interval_ns;
+    int64_t rest_ns = hri_later(purger->cost_ns * HRI_PURGE_SHARE, interval_ns);
+    return purger->count == 0 || hri_clock_now(purger->clock) - purger->ended_ns >= rest_ns;
+}
+
+/* Begins a purge under the lock, where that is the thing to do. Gives whether another thread had one. */
+static bool begin(hri_purger *purger, const hri_purge_wish *wish, bool *ret_begun)
+{
+    bool waited = false, wanted = purger->interval_ns >= 0 && is_worth_it(purger, wish);
+    while (wanted && wish->urgent && purger->running) {
+        hri_wait_on(&purger->done, &purger->lock);
+        waited = true;
+    }
+    *ret_begun = wanted && !waited && !purger->running && is_due(purger, wish->urgent);
+    purger->running |= *ret_begun;
+    return waited;
+}
+
+static void end(hri_purger *purger, int64_t start_ns, int64_t ran_ns, uint64_t kept_bytes, uint64_t bytes)
+{
+    int64_t took_ns = hri_clock_now(purger->clock) - start_ns;
+    bool fruitful = bytes > 0 && bytes >= kept_bytes / HRI_PURGE_SHARE;
     pthread_mutex_lock(&purger->lock);
-    bool due = is_due(purger, kept_bytes, need, start_ns);
-    if (due)
-        begin(purger);
+    purger->running = false;
+    purger->ended_ns = start_ns + took_ns;
+    purger->cost_ns = fruitful ? 0 : hri_earlier(took_ns, ran_ns); /* on a busy machine it waits for its turn */
+    purger->left_bytes = hri_sub(kept_bytes, bytes);
+    purger->longest_ns = hri_later(purger->longest_ns, took_ns);
+    purger->count++;
+    pthread_cond_broadcast(&purger->done);
     pthread_mutex_unlock(&purger->lock);
-    if (!due)
-        return false;
+}
+
+bool hri_purger_run(hri_purger *purger, const hri_purge_wish *wish, uint64_t *ret_bytes)
+{
+    bool begun;
+    *ret_bytes = 0;
+    pthread_mutex_lock(&purger->lock);
+    bool waited = begin(purger, wish, &begun);
+    pthread_mutex_unlock(&purger->lock);
+    if (!begun)
+        return waited;
     if (purger->inherited) {
         hri_process_close(&purger->process);
         hri_process_open(&purger->process, &(hri_site){.root = ""}); /* if that fails, purges count nothing */
         purger->inherited = false;
     }
-    int64_t ran_ns = hri_os_thread_ns();
-    uint64_t bytes = purge(&purger->process);
-    int64_t end_ns = hri_clock_now(purger->clock), took_ns = end_ns - start_ns;
-    int64_t cost_ns = hri_earlier(took_ns, hri_os_thread_ns() - ran_ns); /* on a busy machine it waits for its turn */
-    pthread_mutex_lock(&purger->lock);
-    if (need != HRI_PURGE_ORDINARY || bytes >= kept_bytes / HRI_PURGE_SHARE)
-        purger->fruitless = 0;
-    else if (purger->fruitless < HRI_PURGE_FRUITLESS_MAX)
-        purger->fruitless++;
-    purger->ended_ns = end_ns;
-    purger->left_bytes = hri_sub(kept_bytes, bytes);
-    int64_t rest_ns = cost_ns * HRI_PURGE_SHARE, interval_ns = purger->interval_ns;
-    purger->next_ns[HRI_PURGE_ORDINARY] = end_ns + hri_later(rest_ns, interval_ns << purger->fruitless);
-    purger->next_ns[HRI_PURGE_WANTED] = end_ns + hri_later(rest_ns, interval_ns);
-    purger->next_ns[HRI_PURGE_URGENT] = end_ns + hri_later(rest_ns, purger->urgent_interval_ns);
-    purger->next_ns[HRI_PURGE_NEEDED] =
-        bytes < kept_bytes / HRI_PURGE_SHARE ? purger->next_ns[HRI_PURGE_URGENT] : end_ns + purger->urgent_interval_ns;
-    purger->longest_ns = hri_later(purger->longest_ns, took_ns);
-    purger->count++;
-    pthread_cond_broadcast(&purger->done);
-    pthread_mutex_unlock(&purger->lock);
-    *ret_bytes = bytes;
+    int64_t start_ns = hri_clock_now(purger->clock), ran_ns = hri_os_thread_ns();
+    *ret_bytes = purge(&purger->process);
+    end(purger, start_ns, hri_os_thread_ns() - ran_ns, wish->kept_bytes, *ret_bytes);
     return true;
-}
-
-bool hri_purger_await(hri_purger *purger)
-{
-    pthread_mutex_lock(&purger->lock);
-    bool waited = is_running(purger);
-    while (is_running(purger))
-        hri_wait_on(&purger->done, &purger->lock);
-    pthread_mutex_unlock(&purger->lock);
-    return waited;
 }
 
 void hri_purger_read(hri_purger *purger, uint64_t *ret_count, int64_t *ret_longest_ns)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The order is always: give back, return pages to the kernel, read again, then decide. The heap gives back what is idle
- * first, which nobody has to be asked for. What reclaimers free of the process's malloc stays resident there until the
- * next purge; until then it counts as ours to use again (`retained_bytes`), else each look would ask the reclaimers for
- * the same bytes once more and empty every cache.
+/* The emergency, the janitor and what the program asks for; the way of a demand is in obtain.c. The order is always:
+ * give back, return pages to the kernel, read again, then decide. What reclaimers free of the process's malloc stays
+ * resident there until the next purge. Until then it is not asked for again (`kept_bytes`): else each look would ask
+ * the reclaimers for the same bytes once more and empty every cache.
  */
 #include "relief/relief.h"
 
@@ -12,20 +12,13 @@
 #include "heap/heap.h"
 #include "os/clock.h"
 
-/* How long a demand, or a round of the emergency, may spend in reclaimers; half a millisecond is what a request pays at
- * most for a level that it happened to cross, with the readings around the slice. */
-#define DEADLINE_NS (20 * HRI_MILLISECOND)
-#define RENEWALS_MAX 25 /* half a second, five periods of a usual quota */
-#define PURGES_MAX 3    /* by a demand itself */
-#define LOST_MAX 2      /* attempts that say nothing */
+/* Half a millisecond is what a request pays at most for a level that it happened to cross, with the readings around the
+ * slice. */
 #define REQUEST_SLICE_NS (400 * HRI_MICROSECOND)
 #define CLEAN_DEADLINE_NS (1 * HRI_SECOND)
 
-/* The allocator keeps "much" when it keeps more than this share of the limit. */
-#define KEPT_SHARE (1.0 / 16)
-
-/* More than this share of the limit, given back and kept by the allocator, is worth a purge when it is tight. */
-#define URGENT_SHARE (1.0 / 64)
+/* Less than this share of the limit is not worth a purge by which no demand is granted. */
+#define PURGE_SHARE (1.0 / 64)
 
 static uint64_t load(_Atomic uint64_t *counter)
 {
@@ -45,8 +38,7 @@ int hri_relief_init(hri_relief *relief, const hri_relief_options *options)
         .tree = options->tree,
         .monitor = options->monitor,
         .degraded_request_bytes = options->degraded_request_bytes,
-        .relieved = options->relieved,
-        .spared = options->spared,
+        .told = options->told,
         .context = options->context,
         .acting = ATOMIC_FLAG_INIT,
     };
@@ -111,10 +103,10 @@ void hri_relief_read(hri_relief *relief, hri_relief_counts *ret_counts)
     *ret_counts = counts;
 }
 
-static void tell(hri_relief *relief, bool purge, uint64_t bytes)
+static void tell(hri_relief *relief, hri_relief_news news, uint64_t bytes)
 {
-    if (bytes && relief->relieved)
-        relief->relieved(relief->context, purge, bytes);
+    if (bytes && relief->told)
+        relief->told(relief->context, news, bytes);
 }
 
 void hri_relief_note_aid(hri_relief *relief)
@@ -129,16 +121,8 @@ uint64_t hri_relief_run(hri_relief *relief, const hri_reclaim_goal *goal)
     count(&relief->relieved_bytes, freed);
     if (freed > 0)
         hri_relief_note_aid(relief);
-    tell(relief, false, freed);
+    tell(relief, HRI_RELIEVED, freed);
     return freed;
-}
-
-/* What is resident and neither the heap's, nor a pool's, nor charged by hand: free pages of the process's malloc, and
- * what the program never charged. */
-static uint64_t kept_bytes(const hri_sight *sight)
-{
-    uint64_t anonymous_bytes = sight->process.anonymous_bytes;
-    return anonymous_bytes == HR_NONE ? 0 : hri_sub(anonymous_bytes, sight->resident_bytes);
 }
 
 /* How much the worst ledger is over what relief aims at. */
@@ -148,76 +132,39 @@ static uint64_t over_aim(const hri_relief *relief, const hri_sight *sight)
     return hri_sub(sight->ledgers.worst_use_bytes, aim);
 }
 
-/* Does the allocator keep so much of what was given back that the kernel's limit may be met for nothing, or that the
- * level stays up for nothing? */
-static hri_purge_need need_to_purge(hri_relief *relief, const hri_sight *sight, uint64_t kept_bytes)
+bool hri_relief_purge(hri_relief *relief, const hri_sight *sight, uint64_t need_bytes, bool urgent)
 {
-    uint64_t hidden = hri_min(kept_bytes, sight->retained_bytes), over = over_aim(relief, sight);
-    if (hri_level_word_get(&relief->watcher->word) < HR_DEGRADED || sight->ledgers.worst == HRI_LEDGER_BUDGET)
-        return HRI_PURGE_ORDINARY;
-    if (hidden > hri_share(sight->ledgers.worst_limit_bytes, KEPT_SHARE))
-        return HRI_PURGE_NEEDED;
-    if (hidden > hri_share(sight->ledgers.worst_limit_bytes, URGENT_SHARE))
-        return HRI_PURGE_URGENT;
-    return over > 0 && hidden >= over ? HRI_PURGE_WANTED : HRI_PURGE_ORDINARY;
-}
-
-/* As above, for a demand: can what the allocator keeps be all that it lacks? How much of that was given back is known
- * by what looks saw, so it is rather more. Where most of it may be what nobody ever charged, a large demand tries at
- * the ordinary rate, and a small one leaves that to the monitor. Where it is much, no cost is too high: everybody would
- * be refused, and clients that give back meanwhile leave the process empty. */
-static bool demand_needs_purge(const hri_shortage *shortage, const hri_sight *sight, uint64_t kept_bytes,
-                               hri_purge_need *ret_need)
-{
-    uint64_t short_bytes = hri_sub(shortage->asked_bytes, shortage->left_bytes), retained = sight->retained_bytes;
-    bool large = hri_budget_is_large(shortage->asked_bytes);
-    bool much = retained > hri_share(shortage->limit_bytes, large ? URGENT_SHARE : KEPT_SHARE);
-    if (retained < short_bytes / 2)
-        *ret_need = HRI_PURGE_ORDINARY;
-    else
-        *ret_need = much ? HRI_PURGE_NEEDED : HRI_PURGE_URGENT;
-    return retained >= short_bytes || (large && kept_bytes >= short_bytes);
-}
-
-/* Purges if the rate allows it; then the allocator retains nothing of ours. Gives whether it did, and the bytes that
- * left the resident set. */
-static bool purge_for(hri_relief *relief, hri_purge_need need, uint64_t kept_bytes, uint64_t *ret_bytes)
-{
-    *ret_bytes = 0;
-    bool purged = hri_purger_run(&relief->purger, kept_bytes, need, ret_bytes);
-    if (purged)
-        atomic_store_explicit(&relief->watcher->purged, true, memory_order_relaxed);
-    count(&relief->purged_bytes, *ret_bytes);
-    tell(relief, true, *ret_bytes);
-    return purged;
-}
-
-static uint64_t purge(hri_relief *relief)
-{
-    hri_sight sight;
-    hri_watcher_read(relief->watcher, &sight);
-    uint64_t bytes, kept = kept_bytes(&sight);
-    purge_for(relief, need_to_purge(relief, &sight, kept), kept, &bytes);
-    return bytes;
-}
-
-/* It is the demand's own thread that waits: nothing but a refusal is the alternative. */
-bool hri_relief_purge_for(hri_relief *relief, const hri_shortage *shortage, hri_patience *patience)
-{
-    hri_sight sight;
-    hri_purge_need need;
-    uint64_t bytes;
-    hri_watcher_read(relief->watcher, &sight);
-    uint64_t kept = kept_bytes(&sight);
-    bool useless = shortage->ceiling && sight.ledgers.worst == HRI_LEDGER_BUDGET; /* it bound: pages do not count */
-    if (useless || patience->purges == PURGES_MAX || !demand_needs_purge(shortage, &sight, kept, &need))
+    uint64_t bytes, anonymous_bytes = sight->process.anonymous_bytes;
+    hri_purge_wish wish = {.need_bytes = need_bytes, .urgent = urgent};
+    if (anonymous_bytes != HR_NONE)
+        wish.kept_bytes = hri_sub(anonymous_bytes, sight->resident_bytes);
+    if (!hri_purger_run(&relief->purger, &wish, &bytes))
         return false;
-    bool done = hri_purger_await(&relief->purger) || purge_for(relief, need, kept, &bytes);
-    if (!done)
-        return false;
-    patience->purges++;
-    hri_watcher_look(relief->watcher, HRI_LOOK_FRESH | HRI_LOOK_QUIET);
+    atomic_store_explicit(&relief->watcher->purged, true, memory_order_relaxed);
+    count(&relief->purged_bytes, bytes);
+    tell(relief, HRI_PURGED, bytes);
     return true;
+}
+
+/* Purges at rest. Gives the bytes that all purges have returned meanwhile. */
+static uint64_t purge(hri_relief *relief, uint64_t need_bytes)
+{
+    hri_sight sight;
+    uint64_t before = load(&relief->purged_bytes);
+    hri_watcher_read(relief->watcher, &sight);
+    hri_relief_purge(relief, &sight, need_bytes, false);
+    return load(&relief->purged_bytes) - before;
+}
+
+/* Purges for the level, where pages count. Gives whether it did. */
+static bool purge_for_level(hri_relief *relief)
+{
+    hri_sight sight;
+    hri_watcher_read(relief->watcher, &sight);
+    uint64_t least_bytes = hri_share(sight.ledgers.worst_limit_bytes, PURGE_SHARE);
+    return sight.ledgers.worst != HRI_LEDGER_BUDGET &&
+           hri_relief_purge(relief, &sight, hri_max(over_aim(relief, &sight), least_bytes),
+                            hri_level_word_get(&relief->watcher->word) >= HR_DEGRADED);
 }
 
 /* A guard without a dwell has patience all the same. */
@@ -252,102 +199,6 @@ void hri_relief_note_progress(hri_relief *relief)
     pthread_mutex_unlock(&relief->judging);
 }
 
-void hri_relief_begin(hri_relief *relief, hri_patience *patience)
-{
-    *patience = (hri_patience){.deadline_ns = hri_clock_now(relief->clock) + DEADLINE_NS};
-    if (hri_reclaimers_any(&relief->reclaimers))
-        patience->ran_ns = hri_os_thread_ns(); /* a system call, which a refusal without relief need not pay for */
-}
-
-/* Is the time over? A thread that had no processor meanwhile, for others had it or a quota was used up, has not used
- * its time but lost it: it goes on. */
-static bool is_late(const hri_relief *relief, hri_patience *patience)
-{
-    int64_t now_ns = hri_clock_now(relief->clock);
-    if (now_ns < patience->deadline_ns)
-        return false;
-    if (hri_os_thread_ns() - patience->ran_ns >= DEADLINE_NS || patience->renewals == RENEWALS_MAX)
-        return true;
-    patience->renewals++;
-    patience->deadline_ns = now_ns + DEADLINE_NS;
-    return false;
-}
-
-/* Does an attempt that began then and freed nothing prove that there is nothing? Not if a slice's time passed in it:
- * then who was asked may not have begun. */
-static bool proves_nothing(const hri_relief *relief, int64_t begin_ns, hri_patience *patience)
-{
-    return hri_clock_now(relief->clock) - begin_ns >= HRI_RECLAIM_SLICE_NS && patience->lost++ < LOST_MAX;
-}
-
-/* What a demand has to get from reclaimers: with what the allocator retains it is enough, once that is returned. */
-static uint64_t wanted_for(hri_relief *relief, const hri_shortage *shortage)
-{
-    uint64_t short_bytes = hri_sub(shortage->asked_bytes, shortage->left_bytes);
-    hri_sight sight;
-    if (!relief->watcher->purges)
-        return short_bytes;
-    hri_watcher_read(relief->watcher, &sight);
-    /* A purge returns whole pages only: a large demand that asked for no more than it lacks would fall short by
-     * pieces, and need another purge for each. */
-    if (hri_budget_is_large(shortage->asked_bytes) && !shortage->budget->parent && sight.binding.limit_bytes != HR_NONE)
-        short_bytes = hri_add(short_bytes, hri_share(shortage->limit_bytes, URGENT_SHARE));
-    if (!shortage->narrowed)
-        return short_bytes;
-    return sight.retained_bytes < short_bytes ? short_bytes - sight.retained_bytes : short_bytes;
-}
-
-/* Is it worth a purge before anybody is asked to let go of something? A large demand may be short by a few pages
- * again and again: for those it asks others. */
-static bool comes_first(hri_relief *relief, const hri_shortage *shortage)
-{
-    hri_sight sight;
-    hri_watcher_read(relief->watcher, &sight);
-    return !hri_budget_is_large(shortage->asked_bytes) ||
-           sight.retained_bytes > hri_share(shortage->limit_bytes, URGENT_SHARE);
-}
-
-/* The first step: pages that the heap can give back at once, as much as is lacking. Gives whether there were any. */
-static bool give_idle_back(hri_relief *relief, const hri_shortage *shortage)
-{
-    if (hri_heap_trim(hri_sub(shortage->asked_bytes, shortage->left_bytes)) == 0)
-        return false;
-    hri_watcher_look(relief->watcher, HRI_LOOK_FRESH | HRI_LOOK_QUIET);
-    return true;
-}
-
-bool hri_relief_shortage(hri_relief *relief, const hri_shortage *shortage, hri_patience *patience)
-{
-    if (relief->tree->hooks.observes)
-        return !hri_reclaiming() && hri_relief_observe(relief, shortage);
-    if (patience->deadline_ns == 0)
-        hri_relief_begin(relief, patience);
-    if (shortage->narrowed && !is_late(relief, patience) && give_idle_back(relief, shortage))
-        return true;
-    if (hri_reclaiming())
-        return false;
-    bool may_purge = shortage->narrowed;
-    if (may_purge && comes_first(relief, shortage) && hri_relief_purge_for(relief, shortage, patience))
-        return true;
-    if (is_late(relief, patience))
-        return false;
-    hri_reclaim_goal goal = {
-        .inside = shortage->budget,
-        .want_bytes = wanted_for(relief, shortage),
-        .deadline_ns = patience->deadline_ns,
-    };
-    int64_t begin_ns = hri_clock_now(relief->clock);
-    bool go_on = hri_relief_run(relief, &goal) > 0 || (may_purge && hri_relief_purge_for(relief, shortage, patience)) ||
-                 proves_nothing(relief, begin_ns, patience);
-    if (shortage->narrowed || hri_budget_is_large(shortage->asked_bytes))
-        hri_watcher_look(relief->watcher, HRI_LOOK_FRESH | HRI_LOOK_QUIET); /* the allocator may have what was freed */
-    if (shortage->narrowed) {
-        atomic_store_explicit(&relief->narrowed, true, memory_order_relaxed);
-        hri_monitor_wake(relief->monitor); /* the allocator may keep what others seem to take */
-    }
-    return go_on;
-}
-
 /* Freed bytes that the allocator may still keep are not asked for twice. */
 uint64_t hri_relief_excess(hri_relief *relief)
 {
@@ -356,7 +207,7 @@ uint64_t hri_relief_excess(hri_relief *relief)
     uint64_t over = over_aim(relief, &sight);
     if (sight.ledgers.worst == HRI_LEDGER_BUDGET)
         return over;
-    return hri_sub(over, hri_min(kept_bytes(&sight), sight.retained_bytes));
+    return hri_sub(over, sight.pending.kept_bytes);
 }
 
 /* ── observing ──────────────────────────────────────────────────────────────────────────────────────────────────── */
@@ -370,10 +221,9 @@ static void spare(hri_relief *relief, uint64_t want_bytes)
     int64_t told_ns = atomic_load_explicit(&relief->spared_ns, memory_order_relaxed);
     bool first = load(&relief->would_have_relieved) == 0;
     count(&relief->would_have_relieved, 1);
-    if ((!first && now_ns - told_ns < SPARED_INTERVAL_NS) || !relief->spared ||
-        !atomic_compare_exchange_strong(&relief->spared_ns, &told_ns, now_ns))
-        return;
-    relief->spared(relief->context, want_bytes);
+    if ((first || now_ns - told_ns >= SPARED_INTERVAL_NS) &&
+        atomic_compare_exchange_strong(&relief->spared_ns, &told_ns, now_ns))
+        tell(relief, HRI_SPARED, want_bytes);
 }
 
 bool hri_relief_observe(hri_relief *relief, const hri_shortage *shortage)
@@ -396,29 +246,29 @@ static bool hides_what_was_freed(hri_relief *relief)
 {
     hri_sight sight;
     hri_watcher_read(relief->watcher, &sight);
-    return sight.ledgers.worst != HRI_LEDGER_BUDGET && sight.retained_bytes > 0;
+    return sight.ledgers.worst != HRI_LEDGER_BUDGET && sight.pending.kept_bytes > 0;
 }
 
 /* One round of the emergency. Gives how the level is to be decided after it. */
-static unsigned act_once(hri_relief *relief, hri_actor actor)
+static hri_occasion act_once(hri_relief *relief, hri_actor actor)
 {
     bool on_request = actor == HRI_ACTOR_REQUEST;
     bool watched_over = on_request && hri_monitor_wake(relief->monitor);
     int64_t now_ns = hri_clock_now(relief->clock);
     hri_reclaim_goal goal = {
         .want_bytes = hri_relief_excess(relief),
-        .deadline_ns = now_ns + (watched_over ? REQUEST_SLICE_NS : DEADLINE_NS),
+        .deadline_ns = now_ns + (watched_over ? REQUEST_SLICE_NS : HRI_RELIEF_DEADLINE_NS),
     };
     uint64_t freed = goal.want_bytes ? hri_relief_run(relief, &goal) : 0;
     hri_heap_trim(UINT64_MAX); /* idle pages are no use, but the kernel counts them, and others take what is left */
     bool out_of_time = freed < goal.want_bytes && hri_clock_now(relief->clock) >= goal.deadline_ns;
-    uint64_t purged = watched_over ? 0 : purge(relief);
-    if (on_request && !watched_over && freed == 0 && purged == 0)
-        return HRI_LOOK_RELIEVED | HRI_LOOK_BLIND; /* nothing has changed that a reading would show */
-    if (actor == HRI_ACTOR_CALLER || (on_request && !watched_over))
-        return HRI_LOOK_RELIEVED;
-    hri_watcher_look(relief->watcher, HRI_LOOK_FRESH | HRI_LOOK_QUIET);
-    return out_of_time || hides_what_was_freed(relief) ? 0 : HRI_LOOK_RELIEVED;
+    bool purged = !watched_over && purge_for_level(relief);
+    if (on_request && !watched_over)
+        return freed == 0 && !purged ? HRI_ON_FUTILE : HRI_ON_RELIEVED;
+    if (actor == HRI_ACTOR_CALLER)
+        return HRI_ON_CHECKED;
+    hri_watcher_look_quietly(relief->watcher, HRI_ON_RETURN, NULL);
+    return out_of_time || hides_what_was_freed(relief) ? HRI_ON_TIME : HRI_ON_RELIEVED;
 }
 
 void hri_relief_act(hri_relief *relief, hri_actor actor)
@@ -426,20 +276,36 @@ void hri_relief_act(hri_relief *relief, hri_actor actor)
     if (hri_reclaiming() || hri_level_word_get(&relief->watcher->word) < HR_DEGRADED ||
         atomic_flag_test_and_set_explicit(&relief->acting, memory_order_acquire))
         return;
-    unsigned how = HRI_LOOK_FRESH;
-    if (relief->tree->hooks.observes) {
-        uint64_t excess = hri_relief_excess(relief);
-        if (excess > 0)
-            spare(relief, excess);
-    } else if (hri_relief_excess(relief) > 0 || actor != HRI_ACTOR_REQUEST ||
-               !hri_monitor_is_running(relief->monitor)) {
-        how |= act_once(relief, actor);
+    hri_occasion occasion = actor == HRI_ACTOR_CALLER ? HRI_ON_CHECK : HRI_ON_TIME;
+    uint64_t excess = hri_relief_excess(relief);
+    if (!relief->tree->hooks.observes) {
+        if (excess > 0 || actor != HRI_ACTOR_REQUEST || !hri_monitor_is_running(relief->monitor))
+            occasion = act_once(relief, actor);
+    } else if (excess > 0) {
+        spare(relief, excess);
     }
-    if (actor == HRI_ACTOR_CALLER)
-        how |= HRI_LOOK_STRAIGHT;
     atomic_flag_clear_explicit(&relief->acting, memory_order_release);
-    hri_watcher_look(relief->watcher, how);
+    hri_watcher_look(relief->watcher, occasion);
     hri_relief_note_progress(relief);
+}
+
+void hri_relief_look(hri_relief *relief, hri_occasion occasion, bool quiet)
+{
+    hr_level before = hri_level_word_get(&relief->watcher->word);
+    bool reclaiming = hri_reclaiming(), watched_over = hri_monitor_is_running(relief->monitor);
+    if (occasion == HRI_ON_RECEDING && reclaiming)
+        hri_relief_note_aid(relief);
+    if (quiet || reclaiming || (occasion == HRI_ON_RECEDING && watched_over)) {
+        if (hri_watcher_look_quietly(relief->watcher, occasion, NULL) != before)
+            hri_monitor_wake(relief->monitor);
+        return;
+    }
+    hri_watcher_look(relief->watcher, occasion);
+    if (occasion == HRI_ON_RECEDING)
+        return;
+    /* At a refusal relief has just found nothing: what else there is to do is the monitor's. */
+    if (occasion != HRI_ON_REFUSAL || !hri_monitor_wake(relief->monitor))
+        hri_relief_act(relief, HRI_ACTOR_REQUEST);
 }
 
 void hri_relief_level_changed(hri_relief *relief, hr_level to)
@@ -459,23 +325,18 @@ void hri_relief_level_changed(hri_relief *relief, hr_level to)
 
 void hri_relief_trim(hri_relief *relief)
 {
-    hri_sight sight;
     hri_accounts accounts;
-    bool wanted = atomic_exchange_explicit(&relief->narrowed, false, memory_order_relaxed);
     if (relief->tree->hooks.observes)
         return;
     hri_budget_tree_glance(relief->tree, &accounts);
-    if (!wanted && !accounts.waited_for && hri_level_word_get(&relief->watcher->word) == HR_NORMAL)
-        return;
-    hri_watcher_read(relief->watcher, &sight);
-    if (kept_bytes(&sight) > hri_share(accounts.limit_bytes, KEPT_SHARE))
-        purge(relief);
+    if (accounts.waited_for || hri_level_word_get(&relief->watcher->word) > HR_NORMAL)
+        purge_for_level(relief);
 }
 
 static uint64_t resident_now(hri_relief *relief)
 {
     hri_sight sight;
-    hri_watcher_look(relief->watcher, HRI_LOOK_FRESH);
+    hri_watcher_look(relief->watcher, HRI_ON_TIME);
     hri_watcher_read(relief->watcher, &sight);
     return sight.process.rss_bytes;
 }
@@ -487,7 +348,7 @@ uint64_t hri_relief_clean(hri_relief *relief)
     uint64_t before = resident_now(relief);
     hri_reclaim_goal goal = {.deadline_ns = hri_clock_now(relief->clock) + CLEAN_DEADLINE_NS};
     uint64_t freed = hri_reclaimers_run(&relief->reclaimers, &goal); /* no relief: nothing was short */
-    uint64_t purged = purge(relief);
+    uint64_t purged = purge(relief, 0);
     count(&relief->cleanups, 1);
     count(&relief->cleaned_bytes, hri_max(freed, purged));
     atomic_store_explicit(&relief->cleanup_before_bytes, before, memory_order_relaxed);
@@ -505,7 +366,7 @@ uint64_t hri_relief_relieve(hri_relief *relief, uint64_t want_bytes)
     }
     hri_reclaim_goal goal = {.want_bytes = want_bytes, .deadline_ns = INT64_MAX};
     uint64_t freed = hri_relief_run(relief, &goal);
-    uint64_t purged = freed < want_bytes ? purge(relief) : 0;
-    hri_watcher_look(relief->watcher, HRI_LOOK_FRESH);
+    uint64_t purged = freed < want_bytes ? purge(relief, want_bytes - freed) : 0;
+    hri_watcher_look(relief->watcher, HRI_ON_TIME);
     return hri_max(freed, purged);
 }

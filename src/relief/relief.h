@@ -11,11 +11,15 @@
 #include "relief/shedding.h"
 #include "relief/stall.h"
 
-/* Told of bytes that came back: from reclaimers, or from the allocator by a purge. With no lock held; NULL: nobody. */
-typedef void hri_relieved_fn(void *context, bool purge, uint64_t bytes);
+/* What is told of bytes. */
+typedef enum hri_relief_news {
+    HRI_RELIEVED, /* reclaimers gave them back, */
+    HRI_PURGED,   /* or the process's malloc by a purge */
+    HRI_SPARED,   /* relief would have been asked for them, where the tree only observes; at most once a second */
+} hri_relief_news;
 
-/* Told of what relief would have been asked for, once a second at most, where the tree only observes. */
-typedef void hri_spared_fn(void *context, uint64_t want_bytes);
+/* Called with no lock held. */
+typedef void hri_relief_told_fn(void *context, hri_relief_news news, uint64_t bytes);
 
 typedef struct hri_relief {
     /* Constant once made. */
@@ -24,14 +28,12 @@ typedef struct hri_relief {
     hri_budget_tree *tree;
     hri_monitor *monitor;
     uint64_t degraded_request_bytes;
-    hri_relieved_fn *relieved;
-    hri_spared_fn *spared;
-    void *context; /* for both */
+    hri_relief_told_fn *told; /* NULL: nobody */
+    void *context;
 
     hri_reclaimers reclaimers;
     hri_purger purger;
     hri_reserve reserve;
-    _Atomic bool narrowed;   /* a demand failed for what others seem to take: the monitor is to purge */
     atomic_flag acting;      /* the emergency is one thread's business at a time */
     pthread_mutex_t judging; /* guards the next two, which only requests beyond degrade_at touch; a leaf */
     hri_shedding shedding;
@@ -54,11 +56,10 @@ typedef struct hri_relief_options {
     hri_monitor *monitor;
     uint64_t degraded_request_bytes;
     uint64_t reserve_bytes;
-    int64_t purge_interval_ns; /* as hri_purger_init() says */
+    int64_t purge_interval_ns; /* see hri_purger */
     int64_t urgent_purge_interval_ns;
-    hri_relieved_fn *relieved;
-    hri_spared_fn *spared;
-    void *context; /* for both */
+    hri_relief_told_fn *told;
+    void *context;
 } hri_relief_options;
 
 int hri_relief_init(hri_relief *relief, const hri_relief_options *options);
@@ -98,15 +99,17 @@ bool hri_relief_observe(hri_relief *relief, const hri_shortage *shortage);
 /* Could pools and caches have brought use below recover_below? */
 bool hri_relief_could_recover(hri_relief *relief);
 
-/* From now on a demand's time in reclaimers counts. */
-void hri_relief_begin(hri_relief *relief, hri_patience *patience);
+/* How long a demand, or a round of the emergency, may spend in reclaimers. */
+#define HRI_RELIEF_DEADLINE_NS (20 * HRI_MILLISECOND)
 
-/* Makes room for a demand that did not fit; the budget's shortage hook. */
-bool hri_relief_shortage(hri_relief *relief, const hri_shortage *shortage, hri_patience *patience);
+/* Gets a demand granted that did not fit, or not; the budget's hook. */
+void hri_relief_obtain(hri_relief *relief, struct hri_demand *demand);
 
-/* Returns pages on behalf of a demand, where those that the allocator keeps may be all that it lacks, and looks again.
- * Gives whether a new attempt makes sense. */
-bool hri_relief_purge_for(hri_relief *relief, const hri_shortage *shortage, hri_patience *patience);
+/* Purges where that is worth it by the rule of the purger, with what a look saw. Gives whether it did. */
+bool hri_relief_purge(hri_relief *relief, const hri_sight *sight, uint64_t need_bytes, bool urgent);
+
+/* Looks at the level, and relieves where it asks for that; the budget's hook. */
+void hri_relief_look(hri_relief *relief, hri_occasion occasion, bool quiet);
 
 /* Who acts on an emergency, and so how long it may take. */
 typedef enum hri_actor {
@@ -123,8 +126,7 @@ void hri_relief_act(hri_relief *relief, hri_actor actor);
 /* What a new level asks for at once: the reserve. */
 void hri_relief_level_changed(hri_relief *relief, hr_level to);
 
-/* Purges where much more is resident than is held, above normal, or after a demand failed for it, or while one waits;
- * for the monitor. */
+/* Purges above normal, or while somebody waits; for the monitor. */
 void hri_relief_trim(hri_relief *relief);
 
 /* What would have to be given back to get the worst ledger below recover_below. */

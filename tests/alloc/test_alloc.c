@@ -3,6 +3,7 @@
 
 #include "alloc/alloc.h"
 #include "base/assert.h"
+#include "budget/grant.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -173,9 +174,8 @@ static void free_keeps_errno(void **state)
 static void a_promise_pays_first_and_gets_its_surplus_back(void **state)
 {
     (void)state;
-    hri_shortage shortage;
     uint64_t promise = 10000;
-    assert_int_equal(hri_budget_promise(&tree.root, promise, NULL, &shortage), 0);
+    assert_true(hri_budget_promise(&(hri_demand){.budget = &tree.root, .bytes = promise, .promise = true}));
     void *block = hri_alloc_promised(&tree.root, 4048, &promise);
     assert_non_null(block);
     assert_int_equal(used(&tree.root), 10000); /* nothing beside the promise */
@@ -312,9 +312,7 @@ static void a_promised_block_is_there_when_the_lease_is_used_up(void **state)
     static const size_t sizes[] = {100, 3000, 64 << 10, 2 << 20};
     for (unsigned i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         uint64_t promise = BLOCKS * hr_alloc_cost(sizes[i]);
-        const hri_ceiling ceiling = {.used_bytes = HR_NONE, .granted_bytes = INT64_MAX};
-        hri_shortage shortage;
-        assert_int_equal(hri_budget_promise(&tree.root, promise, &ceiling, &shortage), 0);
+        assert_true(hri_budget_promise(&(hri_demand){.budget = &tree.root, .bytes = promise, .promise = true}));
         hri_heap_trim(UINT64_MAX);
         use_up_the_lease();
         for (unsigned at = 0; at < BLOCKS; at++)

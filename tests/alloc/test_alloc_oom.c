@@ -4,6 +4,7 @@
 #include "support/fault.h"
 
 #include "alloc/alloc.h"
+#include "budget/grant.h"
 
 #include <errno.h>
 
@@ -20,8 +21,7 @@ static void in_each_way(void *context)
     hr_free(more ? more : block);
     hr_free(hr_alloc_aligned(&tree.root, 4096, 50000));
     uint64_t promise = 5000;
-    hri_shortage shortage;
-    assert_int_equal(hri_budget_promise(&tree.root, promise, NULL, &shortage), 0);
+    assert_true(hri_budget_promise(&(hri_demand){.budget = &tree.root, .bytes = promise, .promise = true}));
     hr_free(hri_alloc_promised(&tree.root, 3000, &promise));
     hri_budget_unpromise(&tree.root, promise);
     hr_free(small);

@@ -2,7 +2,7 @@
 #include "support/cmocka.h"
 
 #include "base/assert.h"
-#include "budget/budget.h"
+#include "budget/grant.h"
 #include "budget/stock.h"
 
 #include <errno.h>
@@ -19,47 +19,51 @@ struct fixture {
     unsigned shortages, crossings, recedings, mets, renewals;
     bool last_quiet;
     hri_shortage last;
-    hr_budget *relief_from; /* what the shortage hook uncharges, once */
+    hr_budget *relief_from; /* what relief uncharges, once */
     uint64_t relief_bytes;
     const hri_budget_view *next; /* what the next reading finds; NULL: nothing new */
 };
 
-static bool on_shortage(void *context, const hri_shortage *shortage, hri_patience *patience)
+/* Reads, if that may help, and has what there is given back. */
+static void on_obtain(void *context, hri_demand *demand)
 {
     struct fixture *fixture = context;
-    (void)patience;
-    fixture->shortages++;
-    fixture->last = *shortage;
-    uint64_t bytes = fixture->relief_bytes;
-    fixture->relief_bytes = 0;
-    if (bytes)
-        hr_budget_uncharge(fixture->relief_from, bytes);
-    return bytes > 0;
+    hri_lease now = fixture->tree.lease;
+    hri_budget_view view = {.lease = &now,
+                            .word = &fixture->tree.word,
+                            .cross_bytes = HR_NONE,
+                            .stock_ceiling_bytes = HR_NONE,
+                            .limit_name = "kernel"};
+    if (demand->shortage.look) {
+        fixture->renewals++;
+        fixture->last_quiet = demand->quiet;
+        view.kernel_limit_bytes = fixture->tree.kernel_limit_bytes;
+        if (fixture->next)
+            view = *fixture->next;
+        view.demand = demand;
+        hri_budget_tree_instruct(&fixture->tree, &view);
+    }
+    for (uint64_t bytes = 1; bytes && !demand->granted && !demand->quiet && !demand->shortage.hopeless;) {
+        fixture->shortages++;
+        fixture->last = demand->shortage;
+        bytes = fixture->relief_bytes;
+        fixture->relief_bytes = 0;
+        if (bytes) {
+            hr_budget_uncharge(fixture->relief_from, bytes);
+            hri_budget_attempt(demand, false);
+        }
+    }
 }
 
-static void on_crossed(void *context, bool quiet)
+static void on_look(void *context, hri_occasion occasion, bool quiet)
 {
     struct fixture *fixture = context;
-    fixture->crossings++;
+    fixture->crossings += occasion == HRI_ON_CROSSING;
+    fixture->recedings += occasion == HRI_ON_RECEDING;
+    fixture->mets += occasion == HRI_ON_REFUSAL;
+    fixture->renewals += occasion == HRI_ON_SHORTAGE;
     fixture->last_quiet = quiet;
-}
-
-static void on_receded(void *context)
-{
-    ((struct fixture *)context)->recedings++;
-}
-
-static void on_met(void *context)
-{
-    ((struct fixture *)context)->mets++;
-}
-
-static void on_renew(void *context, bool quiet)
-{
-    struct fixture *fixture = context;
-    fixture->renewals++;
-    fixture->last_quiet = quiet;
-    if (fixture->next)
+    if (occasion == HRI_ON_SHORTAGE && fixture->next)
         hri_budget_tree_instruct(&fixture->tree, fixture->next);
 }
 
@@ -69,7 +73,7 @@ static int set_up(void **state)
 {
     (void)state;
     memset(&fixture, 0, sizeof fixture);
-    hri_budget_hooks hooks = {on_shortage, on_renew, on_crossed, on_receded, on_met, &fixture, false};
+    hri_budget_hooks hooks = {on_obtain, on_look, &fixture, false};
     fixture.root = &fixture.tree.root;
     return hri_budget_tree_init(&fixture.tree, 1000, &hooks);
 }
@@ -329,8 +333,8 @@ static void what_is_left_of_the_root_is_what_a_charge_gets(void **state)
 static void promises_count_and_become_holding(void **state)
 {
     (void)state;
-    hri_shortage shortage;
-    assert_int_equal(hri_budget_promise(fixture.root, 600, NULL, &shortage), 0);
+    hri_demand demand = {.budget = fixture.root, .bytes = 600, .promise = true};
+    assert_true(hri_budget_promise(&demand));
     assert_int_equal(read_figures(fixture.root).used_bytes, 600);
     assert_int_equal(read_figures(fixture.root).promised_bytes, 600);
     assert_int_equal(hr_budget_charge(fixture.root, 401), -EDQUOT);
@@ -341,10 +345,15 @@ static void promises_count_and_become_holding(void **state)
     hr_budget_uncharge(fixture.root, 250);
     assert_int_equal(read_figures(fixture.root).used_bytes, 0);
     /* A ceiling is a limit for this one demand. */
-    hri_ceiling ceiling = {.used_bytes = 599, .granted_bytes = INT64_MAX};
-    assert_int_equal(hri_budget_promise(fixture.root, 600, &ceiling, &shortage), -EDQUOT);
-    assert_true(shortage.ceiling);
-    assert_int_equal(shortage.left_bytes, 599);
+    fixture.tree.ceilings[HRI_CEILING_ADMIT].used_bytes = 599;
+    demand.ceiling = HRI_CEILING_ADMIT;
+    assert_false(hri_budget_promise(&demand));
+    assert_true(demand.shortage.ceiling);
+    assert_int_equal(demand.shortage.left_bytes, 599);
+    demand.rank = 0.5; /* half of the way to the next */
+    fixture.tree.ceilings[HRI_CEILING_CRITICAL].used_bytes = 601;
+    assert_true(hri_budget_promise(&demand));
+    hri_budget_unpromise(fixture.root, 600);
     assert_int_equal(read_figures(fixture.root).refused, 1); /* the charge above: a ceiling is no refusal yet */
 }
 

@@ -167,19 +167,18 @@ static void who_comes_later_stands_behind(void **state)
 static _Atomic uint64_t idle;
 
 /* What became idle after somebody began to wait. */
-static bool free_idle(void *context, const hri_shortage *shortage, hri_patience *patience)
+static void free_idle(void *context, hri_demand *demand)
 {
-    (void)context, (void)shortage, (void)patience;
-    uint64_t bytes = atomic_exchange(&idle, 0);
-    hr_budget_uncharge(root, bytes);
-    return bytes > 0;
+    (void)context;
+    hr_budget_uncharge(root, atomic_exchange(&idle, 0));
+    hri_budget_attempt(demand, false);
 }
 
 static void who_waits_asks_again_for_what_is_idle(void **state)
 {
     (void)state;
     struct waiter waiter = {.budget = root, .bytes = 600, .timeout_ns = 20 * HRI_SECOND};
-    tree.hooks.shortage = free_idle;
+    tree.hooks.obtain = free_idle;
     idle = 0;
     assert_int_equal(hr_budget_charge(root, LIMIT), 0);
     begin(&waiter);

@@ -216,20 +216,21 @@ static void a_level_that_waits_for_a_purge_alone_does_not_wait_for_long(void **s
     hrt_world_set_process(&world, 60 * MIB, 20480 * MIB);
     hrt_world_set_group(&world, 100 * MIB, 85 * MIB, 0);
     make_guard((hr_guard_options){0});
-    assert_int_equal(hr_budget_charge(root, 2 * MIB), 0);
+    assert_int_equal(hr_budget_charge(root, 6 * MIB), 0);
+    hrt_world_set_process(&world, 66 * MIB, 20480 * MIB);
     for (int i = 0; i < 10; i++) {
-        hr_cleanup(guard); /* its purge returns nothing of 58 MiB */
+        hr_cleanup(guard); /* its purge returns nothing of 60 MiB */
         world.now_ns += 64 * HRI_SECOND;
     }
     hr_cleanup(guard);
     world.now_ns += 2 * HRI_SECOND;
-    cache_bytes = 1 * MIB;
+    cache_bytes = 4 * MIB;
     assert_int_equal(hr_reclaimer_add(guard, &cache), 0);
     uint64_t purges = read_figures().purges;
     hrt_world_set_group(&world, 100 * MIB, 92 * MIB, 0);
     assert_true(hr_guard_check(guard) >= HR_DEGRADED);
     assert_int_equal(cache_bytes, 0);
-    assert_int_equal(read_figures().purges, purges); /* of 12 MiB too many a purge would return one at most */
+    assert_int_equal(read_figures().purges, purges); /* of 12 MiB too many a purge would return 4 at most */
     hrt_world_set_group(&world, 100 * MIB, 80 * MIB + MIB / 2, 0); /* a neighbour left; what the cache gave would do */
     assert_true(hr_guard_check(guard) >= HR_WARNING);
     assert_int_equal(read_figures().purges, purges + 1);

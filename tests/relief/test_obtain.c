@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a refusal costs: how often it reads the gauges and takes the tree's lock. It did so five and 21 times. */
+#include "support/cmocka.h"
+#include "support/world.h"
+
+#include "guard_environment.h"
+#include "guard_rooms.h"
+
+#include <errno.h>
+#include <headroom/headroom.h>
+
+static hrt_world world;
+static hr_guard *guard;
+static hr_budget *root;
+static unsigned readings, locks;
+
+int __real_pthread_mutex_lock(pthread_mutex_t *mutex);
+int __wrap_pthread_mutex_lock(pthread_mutex_t *mutex);
+void __real_hri_gauge_read(hri_gauge *gauge, unsigned how, hri_reading *reading);
+void __wrap_hri_gauge_read(hri_gauge *gauge, unsigned how, hri_reading *reading);
+
+int __wrap_pthread_mutex_lock(pthread_mutex_t *mutex)
+{
+    locks += guard && mutex == &guard->tree.lock;
+    return __real_pthread_mutex_lock(mutex);
+}
+
+void __wrap_hri_gauge_read(hri_gauge *gauge, unsigned how, hri_reading *reading)
+{
+    readings++;
+    __real_hri_gauge_read(gauge, how, reading);
+}
+
+static void make_guard(hr_guard_options options)
+{
+    hri_environment environment = {world.root, &world.clock};
+    options.interval_ns = -1;
+    assert_int_equal(hri_guard_new_in(&environment, &options, &guard), 0);
+    root = hr_guard_root(guard);
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    hrt_world_new(&world);
+    hrt_world_set_process(&world, 1 * MIB, 20480 * MIB);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    hr_budget_figures figures;
+    assert_int_equal(hr_budget_read(root, &figures), 0);
+    hr_budget_uncharge(root, figures.used_bytes);
+    hr_guard_free(guard);
+    guard = NULL;
+    hrt_world_free(&world);
+    return 0;
+}
+
+/* Tries a charge again, since the first refusal may change the level. */
+static void count_a_refused_charge(uint64_t bytes)
+{
+    assert_int_equal(hr_budget_charge(root, bytes), -EDQUOT);
+    readings = locks = 0;
+    assert_int_equal(hr_budget_charge(root, bytes), -EDQUOT);
+}
+
+static void a_refusal_by_the_kernels_limit_reads_once(void **state)
+{
+    (void)state;
+    hrt_world_set_group(&world, 100 * MIB, 50 * MIB, 0);
+    make_guard((hr_guard_options){0});
+    count_a_refused_charge(60 * MIB);
+    assert_int_equal(readings, 1);
+    assert_in_range(locks, 1, 6);
+}
+
+static void so_does_one_at_critical(void **state)
+{
+    (void)state;
+    hrt_world_set_group(&world, 100 * MIB, 97 * MIB, 0);
+    make_guard((hr_guard_options){0});
+    assert_int_equal(hr_guard_check(guard), HR_CRITICAL);
+    count_a_refused_charge(4 * MIB);
+    assert_in_range(readings, 1, 2);
+    assert_in_range(locks, 1, 6);
+}
+
+static void a_refusal_by_a_limit_that_people_set_reads_nothing(void **state)
+{
+    (void)state;
+    make_guard((hr_guard_options){.limit_bytes = 100 * MIB});
+    assert_int_equal(hr_budget_charge(root, 60 * MIB), 0);
+    count_a_refused_charge(60 * MIB);
+    assert_int_equal(readings, 0);
+    assert_in_range(locks, 1, 6);
+}
+
+static void a_request_that_is_refused_reads_once(void **state)
+{
+    (void)state;
+    hr_ticket ticket;
+    hrt_world_set_group(&world, 100 * MIB, 50 * MIB, 0);
+    make_guard((hr_guard_options){0});
+    for (int i = 0; i < 2; i++) {
+        readings = locks = 0;
+        assert_int_equal(hr_admit(guard, &(hr_request){.bytes = 45 * MIB}, &ticket), HR_REFUSED_TOO_LARGE);
+    }
+    assert_int_equal(readings, 1);
+    assert_in_range(locks, 1, 6);
+}
+
+static uint64_t give_a_little(void *context, uint64_t want_bytes, int64_t deadline_ns)
+{
+    (void)want_bytes, (void)deadline_ns;
+    uint64_t *bytes = context, given = *bytes;
+    *bytes = 0;
+    return given;
+}
+
+static void relief_that_is_not_enough_is_read_after_once(void **state)
+{
+    (void)state;
+    uint64_t bytes = MIB;
+    hr_reclaimer node = {.name = "little", .reclaim = give_a_little, .context = &bytes};
+    hrt_world_set_group(&world, 100 * MIB, 50 * MIB, 0);
+    make_guard((hr_guard_options){0});
+    assert_int_equal(hr_reclaimer_add(guard, &node), 0);
+    readings = 0;
+    assert_int_equal(hr_budget_charge(root, 60 * MIB), -EDQUOT);
+    assert_int_equal(bytes, 0);
+    assert_int_equal(readings, 2);
+    hr_reclaimer_remove(guard, &node);
+}
+
+/* A reading shows room, and no other thread can be granted it before the demand that asked for the reading. */
+static void a_grant_that_is_due_reads_once(void **state)
+{
+    (void)state;
+    hrt_world_set_group(&world, 100 * MIB, 50 * MIB, 0);
+    make_guard((hr_guard_options){0});
+    readings = locks = 0;
+    assert_int_equal(hr_budget_charge(root, 20 * MIB), 0); /* beyond an eighth of what is left */
+    assert_int_equal(readings, 1);
+    assert_in_range(locks, 1, 3);
+}
+
+#define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_refusal_by_the_kernels_limit_reads_once),          TEST(so_does_one_at_critical),
+        TEST(a_refusal_by_a_limit_that_people_set_reads_nothing), TEST(a_request_that_is_refused_reads_once),
+        TEST(relief_that_is_not_enough_is_read_after_once),       TEST(a_grant_that_is_due_reads_once),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
