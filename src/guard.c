@@ -423,6 +423,7 @@ int hri_guard_new_in(const hri_environment *environment, const hr_guard_options 
         return -ENOMEM;
     guard->clock = environment->clock;
     guard->says_status = environment->clock == &hri_os_clock && !*environment->root;
+    guard->offer = (hri_offer){&guard->tree.root, &guard->duties, &guard->yielders, hr_guard_wait};
     guard->on_level = options->on_level;
     guard->context = options->context;
     guard->cleanup_interval_ns = or_default(options->cleanup_interval_ns, CLEANUP_INTERVAL_NS);

@@ -214,16 +214,6 @@ int hr_guard_stop(hr_guard *guard)
     return guard ? hri_monitor_stop(&guard->monitor) : -EINVAL;
 }
 
-hri_duties *hri_guard_duties(hr_guard *guard)
-{
-    return &guard->duties;
-}
-
-hr_level hri_guard_level_to_follow(const hr_guard *guard)
-{
-    return hri_yielders_level(&guard->yielders);
-}
-
 int hr_budget_walk(hr_guard *guard, hr_budget_walk_fn *visit, void *context)
 {
     return guard && visit ? hri_budget_tree_walk(&guard->tree, visit, context) : -EINVAL;

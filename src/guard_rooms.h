@@ -3,9 +3,8 @@
 #ifndef HRI_GUARD_ROOMS_H
 #define HRI_GUARD_ROOMS_H
 
-#include "base/yield.h"
-#include "base/duty.h"
 #include "base/figures.h"
+#include "base/offer.h"
 #include "os/file.h"
 #include "relief/relief.h"
 #include "report/journal.h"
@@ -23,7 +22,8 @@ typedef struct hri_yielder_source {
 } hri_yielder_source;
 
 struct hr_guard {
-    hr_guard *next; /* in the list of all guards, see guard_fork.c */
+    hri_offer offer; /* first, see base/offer.h */
+    hr_guard *next;  /* in the list of all guards, see guard_fork.c */
     const hri_clock *clock;
     hr_level_fn *on_level;
     void *context;

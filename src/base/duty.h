@@ -46,7 +46,4 @@ void hri_duty_set(hri_duties *duties, hri_duty *duty, int64_t due_ns);
 /* Does what is due; gives when the next is. One thread at a time. */
 int64_t hri_duties_run(hri_duties *duties);
 
-/* The duties of a guard's monitor; guard_face.c has it. */
-hri_duties *hri_guard_duties(hr_guard *guard);
-
 #endif

@@ -104,9 +104,6 @@ void hri_yielders_follow(hri_yielders *yielders, hr_level level, bool changed);
 
 void hri_yielders_fork(hri_yielders *yielders, hri_fork moment);
 
-/* The level that flow acts on: normal where the guard only observes. guard_face.c has it. */
-hr_level hri_guard_level_to_follow(const hr_guard *guard);
-
 /* The root's use above which a yielder that is asked to stay as it is must not lift it. */
 static inline uint64_t hri_yielders_line(const hri_yielders *yielders)
 {

@@ -51,7 +51,7 @@ struct hri_demand; /* grant.h */
 /* What a tree asks for; NULL: it is a tree alone. */
 typedef struct hri_budget_hooks {
     /* Gets a demand granted that did not fit: by a new reading, and by relief unless it is quiet. Makes the attempts,
-     * whose answer is in the demand. In a tree that observes it is granted, and counted as refused where it would be. */
+     * whose answer is in the demand. A tree that observes grants it, and counts it where it would be refused. */
     void (*obtain)(void *context, struct hri_demand *demand);
     void (*look)(void *context, hri_occasion occasion, bool quiet); /* quiet: runs no callback */
     void *context;

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The exact answer: granted by the whole path or by nobody.
  *
- * A demand first has to fit: within every limit from its own budget up to the root, within what the lease of the tree
- * leaves, and below its ceiling. Before it is refused, the stocks inside the highest budget that is short are taken back
- * from all threads, so the decision is made on what is truly held. Then it spends the lease, and is booked. All of that
- * is one section, the tree's; a reading of the gauges tries the demand that asked for it in the section in which it
- * brings the new lease, so no other thread can spend that first.
+ * A demand first has to fit: within every limit from its own budget up to the root, within the lease of the tree, and
+ * below its ceiling. Before it is refused, the stocks inside the highest budget that is short are taken back from all
+ * threads. So the decision is made on what is truly held. Then the demand spends the lease, and is booked. All of that
+ * is one section of the tree. A reading of the gauges tries the demand that asked for it in the section that brings the
+ * new lease: no other thread can spend it first.
  *
- * What an attempt cannot give, hooks.obtain() may get (relief/obtain.c). Whatever may run somebody else's code happens
+ * A demand that is not granted goes to hooks.obtain() (relief/obtain.c). Whatever may run somebody else's code happens
  * after the section is left.
  */
 #include "budget/grant.h"
@@ -49,7 +49,7 @@ static hri_ceiling ceiling_of(const hri_budget_tree *tree, hri_ceiling_kind kind
     return at;
 }
 
-/* What a ceiling leaves beside a use of the root and a value of the word. */
+/* Gives what a ceiling leaves beside a use of the root and a value of the word. */
 static uint64_t left_below(const hri_ceiling *ceiling, uint64_t used_bytes, uint64_t granted_bytes)
 {
     uint64_t left = hri_sub(ceiling->used_bytes, used_bytes);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What is asked of a path, and the exact answer. */
+/* Demands on a path, and the exact answer. */
 #ifndef HRI_BUDGET_GRANT_H
 #define HRI_BUDGET_GRANT_H
 

@@ -11,9 +11,9 @@
 
 #include "base/answer.h"
 #include "base/checked.h"
+#include "base/offer.h"
 #include "base/uncancelled.h"
 #include "base/wait.h"
-#include "base/yield.h"
 #include "os/clock.h"
 #include "os/file.h"
 #include "os/timer.h"
@@ -31,7 +31,7 @@ static uint64_t shrink(const hr_batch *batch, uint64_t most)
 {
     if (!batch->options.guard || most == HR_NONE)
         return most;
-    return hri_max(1, most >> (unsigned)hri_guard_level_to_follow(batch->options.guard));
+    return hri_max(1, most >> (unsigned)hri_yielders_level(hri_offer_of(batch->options.guard)->yielders));
 }
 
 static bool is_full(const hr_batch *batch)
@@ -234,7 +234,7 @@ static int fit(hr_batch_options *options)
                                  ? ITEMS_MAX
                                  : (size_t)hri_min(SIZE_MAX, hri_max(1, options->bytes_max / options->item_bytes));
     if (!options->budget && options->guard)
-        options->budget = hr_guard_root(options->guard);
+        options->budget = hri_offer_of(options->guard)->root;
     return 0;
 }
 
@@ -267,7 +267,7 @@ int hr_batch_new(const hr_batch_options *options, hr_batch **ret_batch)
         goto put_buffer;
     batch->clock = &hri_os_clock;
     if (options->guard && options->age_max_ns) {
-        batch->duties = hri_guard_duties(options->guard);
+        batch->duties = hri_offer_of(options->guard)->duties;
         batch->clock = batch->duties->clock;
         batch->duty = (hri_duty){.run = run_duty, .context = batch};
         hri_duty_add(batch->duties, &batch->duty);

@@ -4,6 +4,7 @@
 
 #include "base/assert.h"
 #include "base/checked.h"
+#include "base/offer.h"
 #include "os/pages.h"
 #include "store/pool.h"
 
@@ -15,7 +16,7 @@ bool hri_buffers_fit(hr_guard *guard, hr_budget *budget)
     const hr_budget *root = budget;
     while (root && hr_budget_parent(root))
         root = hr_budget_parent(root);
-    return !guard || !root || root == hr_guard_root(guard);
+    return !guard || !root || root == hri_offer_of(guard)->root;
 }
 
 int hri_buffers_init(hri_buffers *buffers, hr_budget *budget, const char *name, size_t bytes, unsigned count)

@@ -17,8 +17,8 @@
 #include "base/assert.h"
 #include "base/checked.h"
 #include "base/clock.h"
+#include "base/offer.h"
 #include "base/uncancelled.h"
-#include "base/yield.h"
 #include "flow/cancel.h"
 #include "os/clock.h"
 
@@ -40,7 +40,7 @@ _Static_assert(sizeof(hri_slot) <= 512 && sizeof(hr_stream) <= 1024, "flow.h say
 
 static hr_level level_of(const hr_stream *stream)
 {
-    return stream->options.guard ? hri_guard_level_to_follow(stream->options.guard) : HR_NORMAL;
+    return stream->options.guard ? hri_yielders_level(hri_offer_of(stream->options.guard)->yielders) : HR_NORMAL;
 }
 
 unsigned hri_stream_allowed(const hr_stream *stream)
@@ -100,8 +100,8 @@ int hri_stream_pause(hr_stream *stream)
         int64_t left_ns = most_ns < 0 ? INT64_MAX : most_ns - (now_ns - begin_ns);
         error = hr_cancel_is_set(stream->options.cancel) ? -ECANCELED : 0;
         if (!error)
-            error =
-                hr_guard_wait(stream->options.guard, HR_DEGRADED, hri_later(0, hri_earlier(left_ns, PAUSE_SLICE_NS)));
+            error = hri_offer_of(stream->options.guard)
+                        ->wait(stream->options.guard, HR_DEGRADED, hri_later(0, hri_earlier(left_ns, PAUSE_SLICE_NS)));
         now_ns = hri_clock_now(&hri_os_clock);
     } while (error == -ETIMEDOUT && (most_ns < 0 || now_ns - begin_ns < most_ns));
     stream->result.paused_ns += now_ns - begin_ns;
@@ -349,7 +349,7 @@ static int init(hr_stream *stream, const hr_stream_options *given)
     if (!options->progress_interval_ns)
         options->progress_interval_ns = PROGRESS_INTERVAL_NS;
     if (!options->budget && options->guard)
-        options->budget = hr_guard_root(options->guard);
+        options->budget = hri_offer_of(options->guard)->root;
     stream->splitter = (hri_splitter){
         .delimiter = options->delimiter == HR_DELIMITER_NUL ? 0
                      : options->delimiter                   ? options->delimiter

@@ -52,8 +52,8 @@ static bool proves_nothing(const hri_relief *relief, int64_t begin_ns, struct pa
     return hri_clock_now(relief->clock) - begin_ns >= HRI_RECLAIM_SLICE_NS && patience->lost++ < LOST_MAX;
 }
 
-/* By how much more than it lacks a demand is relieved: a grant that would lead to degraded would have relief aim under
- * recover_below, so that is aimed at at once. */
+/* By how much more than it lacks a demand is relieved. A grant that led to degraded would have relief aim under
+ * recover_below: so relief aims there at once. */
 static uint64_t beyond(const hri_relief *relief, const hri_shortage *shortage)
 {
     const hri_level_rules *rules = &relief->watcher->rules;

@@ -3,6 +3,7 @@
 #include "store/pool.h"
 
 #include "base/checked.h"
+#include "base/offer.h"
 #include "os/clock.h"
 
 #include <headroom/guard.h>
@@ -13,7 +14,7 @@
 
 hr_budget *hri_pool_budget(hr_guard *guard, hr_budget *budget)
 {
-    hr_budget *root = hr_guard_root(guard);
+    hr_budget *root = guard ? hri_offer_of(guard)->root : NULL;
     if (!budget)
         return root;
     return root && budget->tree == root->tree ? budget : NULL;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a refusal costs: how often it reads the gauges and takes the tree's lock. It did so five and 21 times. */
+/* The cost of a refusal: how often it reads the gauges and takes the tree's lock. It did so five and 21 times. */
 #include "support/cmocka.h"
 #include "support/world.h"
 

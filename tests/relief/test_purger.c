@@ -58,7 +58,7 @@ static void only_what_has_come_since_the_last_purge_counts(void **state)
     stop();
 }
 
-/* Regression: the first came when there was nothing to return yet; then relief gave much back, and the limit is near. */
+/* Regression: the first came when there was nothing to return yet. Then relief gave much back near the limit. */
 static void an_urgent_one_comes_at_once(void **state)
 {
     (void)state;

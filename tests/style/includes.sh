@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Includes point down only: the table of rooms in CONTRIBUTING.md, held against every source.
+# Includes point down only: the table of rooms in CONTRIBUTING.md, held against every source. So do calls: no room below
+# the guard calls it; what it has for them they find in base/offer.h, or in hooks.
 #
 #   includes.sh [TREE]
 set -euo pipefail
@@ -101,4 +102,17 @@ function allowed(room, other) {
         }
     }
 }
-END { exit bad }'
+END { exit bad }' || bad=1
+
+# Outside of comments.
+if [ -d src ]; then
+    find src -mindepth 2 -name '*.[ch]' | sort | xargs -r awk '
+    { sub(/\/\*.*\*\//, "") }
+    /^ ?\*|\/\*/ { next }
+    match($0, /(^|[^A-Za-z0-9_])hri?_guard_[a-z_]+ *\(/) {
+        print FILENAME ":" FNR ": a call of the guard points up: base/offer.h has what it offers"
+        bad = 1
+    }
+    END { exit bad }' || bad=1
+fi
+exit "${bad:-0}"

@@ -90,6 +90,9 @@ clean
 echo '#include <headroom/relief.h>' >>src/budget/budget.c
 finds includes src/budget/budget.c:8 'face of relief'
 clean
+echo 'hr_budget *root(hr_guard *guard) { return hr_guard_root(guard); } /* up */' >>src/budget/budget.c
+finds includes src/budget/budget.c:8 'a call of the guard points up'
+clean
 echo '#  include "../base/twice.h"' >>src/budget/budget.c
 finds includes src/budget/budget.c:8 'climbs out'
 clean
