@@ -3,10 +3,27 @@
 
 #include "base/checked.h"
 
+/* For people. */
+static const struct {
+    const char *name;
+    const char *measures;
+} kinds[] = {
+    [HRI_LEDGER_BUDGET] = {"budget", "what the root budget has granted: bytes held, and bytes promised to requests"},
+    [HRI_LEDGER_CGROUP] = {"cgroup", "anonymous, shared and locked memory of all processes in the group and below it, "
+                                     "kernel memory that cannot be reclaimed, sockets, and page cache that is dirty; "
+                                     "clean page cache is shown beside it and does not count"},
+    [HRI_LEDGER_ADDRESS] = {"address space", "the part of the process's address space (VmSize) that is resident: what "
+                                             "is reserved and never backed does not count"},
+    [HRI_LEDGER_DATA] = {"data",
+                         "the resident part of the process's private writable mappings, heap and stack (VmData)"},
+    [HRI_LEDGER_HOST] = {"host", "the process's resident set; its limit is that and what the host could still give"},
+    [HRI_LEDGER_PROCESS] = {"process", "the process's anonymous resident memory, whether it is charged or not; the "
+                                       "limit is one that was declared"},
+};
+
 const char *hri_ledger_text(hri_ledger_kind kind)
 {
-    static const char *const names[] = {"budget", "cgroup", "address space", "data", "host", "process"};
-    return names[kind];
+    return kinds[kind].name;
 }
 
 static uint64_t used(const hri_books *books)
@@ -114,6 +131,7 @@ struct ledger {
     uint64_t use_bytes;   /* HR_NONE: not known: such a ledger has a limit and no say */
     uint64_t limit_bytes; /* HR_NONE: no such ledger */
     uint64_t pending_bytes;
+    const char *source; /* of the limit; NULL: a group's */
 };
 
 /* The ledgers except for the root's own, by index: the process's four, then a cgroup each. */
@@ -140,13 +158,14 @@ static struct ledger process_ledger(const hri_books *books, unsigned index)
     const hri_process_reading *process = &books->reading->process;
     uint64_t promised = books->ours.promised_bytes, pending = books->ours.pending_bytes;
     struct ledger ledgers[PROCESS_LEDGERS] = {
-        {HRI_LEDGER_PROCESS, hri_add(in_use(books, process->anonymous_bytes), books->reserve_bytes), HR_NONE, pending},
+        {HRI_LEDGER_PROCESS, hri_add(in_use(books, process->anonymous_bytes), books->reserve_bytes), HR_NONE, pending,
+         books->reading->declared.source},
         {HRI_LEDGER_ADDRESS, in_use(books, hri_min(process->address_bytes, process->rss_bytes)),
-         process->address_limit_bytes, promised},
+         process->address_limit_bytes, promised, "RLIMIT_AS"},
         {HRI_LEDGER_DATA, in_use(books, hri_min(process->data_bytes, process->anonymous_bytes)),
-         process->data_limit_bytes, promised},
+         process->data_limit_bytes, promised, "RLIMIT_DATA"},
         {HRI_LEDGER_HOST, in_use(books, process->rss_bytes),
-         hri_add(process->rss_bytes, hri_ledgers_host_available(books->reading)), pending},
+         hri_add(process->rss_bytes, hri_ledgers_host_available(books->reading)), pending, "host memory"},
     };
     return ledgers[index];
 }
@@ -160,7 +179,7 @@ static struct ledger group_ledger(const hri_books *books, unsigned index)
     const hri_cgroup_reading *group = &books->reading->groups[index];
     uint64_t use = hri_max(group->use_bytes, hri_sub(group->charged_bytes, books->reading->lag_bytes));
     use = hri_add(in_use(books, use), hri_add(group->lasting_bytes, books->reserve_bytes)); /* HR_NONE stays HR_NONE */
-    return (struct ledger){HRI_LEDGER_CGROUP, use, group->limit_bytes, books->ours.pending_bytes};
+    return (struct ledger){HRI_LEDGER_CGROUP, use, group->limit_bytes, books->ours.pending_bytes, NULL};
 }
 
 static unsigned kernel_ledgers(const hri_books *books)
@@ -253,7 +272,7 @@ void hri_ledgers_compute(const hri_books *books, hri_ledgers *ret_ledgers)
     struct ledger kernel = kernel_limit(books, &ledgers.kernel_limit_index);
     ledgers.kernel_limit_bytes = kernel.limit_bytes;
     ledgers.kernel_limit = kernel.kind;
-    struct ledger own = {HRI_LEDGER_BUDGET, used(books), budget_limit(books, ledgers.kernel_limit_bytes), 0};
+    struct ledger own = {HRI_LEDGER_BUDGET, used(books), budget_limit(books, ledgers.kernel_limit_bytes), 0, NULL};
     if (!books->no_budget)
         weigh(&own, BUDGET, &ledgers);
     for (unsigned i = 0; i < kernel_ledgers(books); i++) {
@@ -285,10 +304,8 @@ static bool second_binds(const hri_books *books, unsigned index)
 
 static const char *source_of(const hri_books *books, unsigned index, const hri_group_names *groups)
 {
-    const char *const sources[PROCESS_LEDGERS] = {books->reading->declared.source, "RLIMIT_AS", "RLIMIT_DATA",
-                                                  "host memory"};
     if (index < PROCESS_LEDGERS)
-        return sources[index];
+        return kernel_ledger(books, index).source;
     const hri_group_names *names = &groups[index - PROCESS_LEDGERS];
     return second_binds(books, index) ? names->second : names->max;
 }
@@ -305,7 +322,7 @@ static hr_ledger describe_budget(const hri_books *books, const hri_ledgers *ledg
     return (hr_ledger){
         .name = hri_ledger_text(HRI_LEDGER_BUDGET),
         .source = hri_ledgers_source(books, ledgers, groups),
-        .measures = "what the root budget has granted: bytes held, and bytes promised to requests",
+        .measures = kinds[HRI_LEDGER_BUDGET].measures,
         .use_bytes = used(books),
         .limit_bytes = budget_limit(books, ledgers->kernel_limit_bytes),
         .cache_bytes = HR_NONE,
@@ -313,27 +330,6 @@ static hr_ledger describe_budget(const hri_books *books, const hri_ledgers *ledg
         .binds = budget_binds(books, ledgers),
         .decides = ledgers->worst_index == BUDGET,
     };
-}
-
-static const char *what_it_measures(hri_ledger_kind kind)
-{
-    switch (kind) {
-    case HRI_LEDGER_CGROUP:
-        return "anonymous, shared and locked memory of all processes in the group and below it, kernel memory that "
-               "cannot be reclaimed, sockets, and page cache that is dirty; clean page cache is shown beside it and "
-               "does "
-               "not count";
-    case HRI_LEDGER_ADDRESS:
-        return "the part of the process's address space (VmSize) that is resident: what is reserved and never backed "
-               "does not count";
-    case HRI_LEDGER_DATA:
-        return "the resident part of the process's private writable mappings, heap and stack (VmData)";
-    case HRI_LEDGER_PROCESS:
-        return "the process's anonymous resident memory, whether it is charged or not; the limit is one that was "
-               "declared";
-    default:
-        return "the process's resident set; its limit is that and what the host could still give";
-    }
 }
 
 static hr_ledger describe(const hri_books *books, const hri_ledgers *ledgers, unsigned index,
@@ -346,7 +342,7 @@ static hr_ledger describe(const hri_books *books, const hri_ledgers *ledgers, un
     return (hr_ledger){
         .name = hri_ledger_text(ledger.kind),
         .source = source_of(books, index, groups),
-        .measures = what_it_measures(ledger.kind),
+        .measures = kinds[ledger.kind].measures,
         .use_bytes = ledger.use_bytes,
         .limit_bytes = ledger.limit_bytes,
         .cache_bytes = index < PROCESS_LEDGERS ? HR_NONE : reading->groups[index - PROCESS_LEDGERS].cache_bytes,

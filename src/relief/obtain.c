@@ -80,7 +80,7 @@ static bool run_round(hri_relief *relief, const hri_shortage *shortage, struct p
     if (is_late(relief, patience))
         return freed > 0;
     /* With what the allocator keeps of that it is enough, once that is returned. */
-    uint64_t kept_bytes = shortage->narrowed ? sight.pending.kept_bytes : 0;
+    uint64_t kept_bytes = shortage->narrowed ? hri_relief_kept(relief, &sight) : 0;
     hri_reclaim_goal goal = {
         .inside = shortage->budget,
         .want_bytes = hri_add(kept_bytes < lacks ? lacks - kept_bytes : lacks, beyond(relief, shortage)),

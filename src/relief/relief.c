@@ -146,6 +146,11 @@ bool hri_relief_purge(hri_relief *relief, const hri_sight *sight, uint64_t need_
     return true;
 }
 
+uint64_t hri_relief_kept(const hri_relief *relief, const hri_sight *sight)
+{
+    return relief->purger.interval_ns < 0 ? 0 : sight->pending.kept_bytes;
+}
+
 /* Purges at rest. Gives the bytes that all purges have returned meanwhile. */
 static uint64_t purge(hri_relief *relief, uint64_t need_bytes)
 {
@@ -207,7 +212,7 @@ uint64_t hri_relief_excess(hri_relief *relief)
     uint64_t over = over_aim(relief, &sight);
     if (sight.ledgers.worst == HRI_LEDGER_BUDGET)
         return over;
-    return hri_sub(over, sight.pending.kept_bytes);
+    return hri_sub(over, hri_relief_kept(relief, &sight));
 }
 
 /* ── observing ──────────────────────────────────────────────────────────────────────────────────────────────────── */
@@ -246,7 +251,7 @@ static bool hides_what_was_freed(hri_relief *relief)
 {
     hri_sight sight;
     hri_watcher_read(relief->watcher, &sight);
-    return sight.ledgers.worst != HRI_LEDGER_BUDGET && sight.pending.kept_bytes > 0;
+    return sight.ledgers.worst != HRI_LEDGER_BUDGET && hri_relief_kept(relief, &sight) > 0;
 }
 
 /* One round of the emergency. Gives how the level is to be decided after it. */

@@ -108,6 +108,9 @@ void hri_relief_obtain(hri_relief *relief, struct hri_demand *demand);
 /* Purges where that is worth it by the rule of the purger, with what a look saw. Gives whether it did. */
 bool hri_relief_purge(hri_relief *relief, const hri_sight *sight, uint64_t need_bytes, bool urgent);
 
+/* Gives the bytes that a purge is expected to return sooner or later. */
+uint64_t hri_relief_kept(const hri_relief *relief, const hri_sight *sight);
+
 /* Looks at the level, and relieves where it asks for that; the budget's hook. */
 void hri_relief_look(hri_relief *relief, hri_occasion occasion, bool quiet);
 

@@ -209,6 +209,25 @@ static void freed_bytes_that_the_allocator_keeps_are_not_asked_for_twice(void **
     hr_budget_uncharge(root, read_figures().live_bytes);
 }
 
+/* Prevents relief from waiting for a purge that never comes. */
+static void without_purges_they_are_asked_for_again(void **state)
+{
+    (void)state;
+    hrt_world_set_group(&world, 100 * MIB, 5 * MIB, 0);
+    make_guard((hr_guard_options){.purge_interval_ns = -1});
+    assert_int_equal(hr_budget_charge(root, 80 * MIB), 0);
+    cache_bytes = 80 * MIB;
+    assert_int_equal(hr_reclaimer_add(guard, &cache), 0);
+    hrt_world_set_process(&world, 88 * MIB, 20480 * MIB);
+    hrt_world_set_group(&world, 100 * MIB, 92 * MIB, 0);
+    hr_guard_check(guard);
+    uint64_t after_first = cache_bytes;
+    hr_guard_check(guard);
+    assert_true(cache_bytes < after_first);
+    hr_reclaimer_remove(guard, &cache);
+    hr_budget_uncharge(root, read_figures().live_bytes);
+}
+
 /* Regression: purges that returned nothing of what nobody charged kept the one away that would have ended the level. */
 static void a_level_that_waits_for_a_purge_alone_does_not_wait_for_long(void **state)
 {
@@ -355,6 +374,7 @@ int main(void)
         TEST(source_2_what_others_take_narrows_the_root),
         TEST(a_resized_limit_is_seen_at_the_next_look),
         TEST(freed_bytes_that_the_allocator_keeps_are_not_asked_for_twice),
+        TEST(without_purges_they_are_asked_for_again),
         TEST(a_level_that_waits_for_a_purge_alone_does_not_wait_for_long),
         TEST(a_large_block_that_is_freed_is_not_retained),
         TEST(the_reserve_is_dropped_at_critical_and_taken_back),
