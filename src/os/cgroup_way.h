@@ -31,6 +31,9 @@ void hri_cgroup_tell_unreadable(const hri_cgroup_way *way, const char *file, int
 void hri_cgroup_tell_of(const hri_cgroup_way *way, const hri_cgroup_chain *alone, int limit_error,
                         const hri_cgroup_limits *limits);
 
+/* Says what limits on huge pages the group of this folder has. */
+void hri_cgroup_tell_huge_pages(const hri_cgroup_way *way);
+
 /* Says what may be above the topmost group that can be seen. */
 void hri_cgroup_tell_above(const hri_cgroup_way *way, const hri_cgroup *top, uint64_t limit_bytes);
 
