@@ -24,9 +24,10 @@ const char *hri_cgroup_way_path(const hri_cgroup_way *way, char path[HRI_MOUNT_B
 void hri_cgroup_copy(const hri_cgroup_way *way, const char *name, int fd)
 {
     char path[2 * HRI_MOUNT_BYTES + HRI_NAME_BYTES];
-    if (!way->site->copy || fd < 0)
+    if (!way->site->copy)
         return;
     snprintf(path, sizeof path, "%s%.*s/%s", way->place->mount, way->length, way->place->below, name);
+    hri_copy_folder(way->site->copy, path);
     hri_copy_file(way->site->copy, path, fd);
 }
 

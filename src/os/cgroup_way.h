@@ -21,7 +21,7 @@ typedef struct hri_cgroup_way {
 /* The path that people know a group by. */
 const char *hri_cgroup_way_path(const hri_cgroup_way *way, char path[HRI_MOUNT_BYTES]);
 
-/* Copies a file of the group, where the site wants copies. */
+/* Copies a file of the group, where the site wants copies: of one that is not open its folder. */
 void hri_cgroup_copy(const hri_cgroup_way *way, const char *name, int fd);
 
 /* Says that a file of the group could not be read. One that is not there is no news, unless it has to be. */
