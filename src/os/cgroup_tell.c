@@ -120,7 +120,7 @@ void hri_cgroup_tell_huge_pages(const hri_cgroup_way *way)
     const char *path = hri_cgroup_way_path(way, whole);
     hri_names names;
     snprintf(folder, sizeof folder, "/proc/self/fd/%d", way->folder);
-    if (hri_names_open(&names, folder) != 0)
+    if (hri_names_open(&names, folder, NULL) != 0)
         return;
     int fd;
     while ((fd = hri_names_open_next(&names, name)) != -ENODATA && name[0]) {
