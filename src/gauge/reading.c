@@ -279,7 +279,8 @@ static void weigh_beside_use(const hri_gauge *gauge, unsigned how, hri_reading *
     written = hri_lasting_look(&memory->written, written, HRI_WRITTEN_NS, reading->time_ns);
     uint64_t dirty = hri_lasting_look(&memory->dirty, group->dirty_bytes, HRI_DIRTY_NS, reading->time_ns);
     group->lasting_bytes = hri_add(group->lasting_bytes, hri_add(hri_max(dirty, written), swapped));
-    group->stuck_bytes = hri_add(group->stuck_bytes, hri_add(group->dirty_bytes, hri_add(busy_cache(gauge, group), swapped)));
+    group->stuck_bytes =
+        hri_add(group->stuck_bytes, hri_add(group->dirty_bytes, hri_add(busy_cache(gauge, group), swapped)));
 }
 
 static bool is_limited(const hri_cgroup_reading *group)

@@ -80,7 +80,8 @@ static void the_group_of_each_version_is_found(void **state)
     assert_int_equal(hri_parse_cgroup_path("5:memory:/too/long\n", "memory", path, 5), -ENAMETOOLONG);
 }
 
-static void check_mount(const char *text, const char *controller, const char *path, const char *mount, const char *below)
+static void check_mount(const char *text, const char *controller, const char *path, const char *mount,
+                        const char *below)
 {
     hri_cgroup_place place;
     assert_int_equal(hri_parse_cgroup_mount(text, controller, path, &place), 0);
