@@ -31,7 +31,7 @@ _Static_assert(OWNER_ALIGNED * 2 - 1 == HRI_HEAP_OWNER_MAX, "the bit is the high
 typedef struct payment {
     hr_budget *budget;
     uint64_t lease_bytes; /* already spent of the lease, by the promise that pays for the block */
-    bool promised;        /* that promise pays for all of the block: the heap gets what it needs beside it */
+    bool granted;         /* whatever the limits leave: by that promise, or in a tree that only observes */
     uint64_t spent_bytes; /* of the lease, beside that */
     bool quiet;
     bool refused; /* by the kernel's limits */
@@ -77,13 +77,16 @@ static bool may_commit(void *context, uint64_t bytes)
     bytes = beyond_promise(bytes);
     if (bytes == 0)
         return true;
-    if (payer->promised) { /* records, and what rounds up to pages: some tens of KiB, of which most come back unused */
+    if (payer
+            ->granted) { /* of a promise: records, and what rounds up to pages, some tens of KiB that mostly come back */
         hri_budget_commit_anyway(payer->budget, bytes);
         payer->spent_bytes += bytes;
         return true;
     }
     paying = NULL; /* relief may run what allocates for others */
-    payer->refused = hri_budget_commit(payer->budget, bytes, payer->quiet) != 0;
+    int error = hri_budget_commit(payer->budget, bytes, payer->quiet);
+    payer->refused = error < 0;
+    payer->granted = error > 0;
     payer->spent_bytes += payer->refused ? 0 : bytes;
     paying = payer;
     return !payer->refused;
@@ -129,6 +132,7 @@ static int end_paying(const payment *payer)
 
 /* ── getting ────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
+/* As hri_budget_charge_block(): 1 where the rest of the block is granted, too. */
 static int charge(hr_budget *budget, uint64_t bytes, bool quiet)
 {
     hri_block_charge charge = {.bytes = bytes, .unleased = true, .quiet = quiet};
@@ -175,9 +179,9 @@ static __attribute__((noinline)) void *alloc(hr_budget *budget, size_t align, si
     if (cost > (uint64_t)PTRDIFF_MAX)
         return refuse(-ENOMEM);
     int error = charge(budget, cost, how & HRI_BLOCK_QUIET);
-    if (error)
+    if (error < 0)
         return refuse(error);
-    payment payer = {.budget = budget, .quiet = how & HRI_BLOCK_QUIET};
+    payment payer = {.budget = budget, .granted = error > 0, .quiet = how & HRI_BLOCK_QUIET};
     return get_or_uncharge(&payer, align, size, how & HRI_BLOCK_ZEROED, cost);
 }
 
@@ -236,9 +240,9 @@ void *hri_alloc_promised(hr_budget *budget, size_t size, uint64_t *promise_bytes
     if (cost > (uint64_t)PTRDIFF_MAX)
         return refuse(-ENOMEM);
     int error = cost > promised ? charge(budget, cost - promised, false) : 0;
-    if (error)
+    if (error < 0)
         return refuse(error);
-    payment payer = {.budget = budget, .lease_bytes = promised, .promised = promised == cost};
+    payment payer = {.budget = budget, .lease_bytes = promised, .granted = promised == cost || error > 0};
     void *block = get_or_uncharge(&payer, 0, size, false, cost - promised);
     if (block && promised) {
         hri_budget_spend_block(budget, promised);
@@ -322,9 +326,9 @@ static int resize(hr_budget *budget, void **block, size_t size, const hri_heap_b
     uint64_t more = hri_heap_class_of(size) == HRI_HEAP_LARGE ? hri_sub(hri_heap_cost(size), found->bytes) : 0;
     size_t align = align_of(*block, found);
     int error = charge(budget, more, false);
-    if (error)
+    if (error < 0)
         return error;
-    payment payer = {.budget = budget};
+    payment payer = {.budget = budget, .granted = error > 0};
     begin_paying(&payer);
     void *resized = hri_heap_resize_or_move(*block, size, align ? align : alignof(max_align_t));
     end_paying(&payer);

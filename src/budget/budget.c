@@ -318,7 +318,7 @@ static void tell_met(const hri_shortage *shortage, bool quiet)
 
 /* In a tree that observes: grants what would have been refused, and counts it, unless relief could have made room. A
  * block that is asked for quietly serves the library itself, such as a larger table: its refusal is nobody's. */
-static bool observe(const hri_demand *demand, bool quiet, const hri_shortage *shortage, bool *ret_crossed)
+static bool observe(hri_demand *demand, bool quiet, const hri_shortage *shortage, bool *ret_crossed)
 {
     const hri_budget_hooks *hooks = &demand->budget->tree->hooks;
     hri_patience patience = {0};
@@ -327,7 +327,7 @@ static bool observe(const hri_demand *demand, bool quiet, const hri_shortage *sh
         hri_budget_refuse(shortage);
         tell_met(shortage, quiet);
     }
-    return grant_anyway(demand, ret_crossed);
+    return demand->beyond = grant_anyway(demand, ret_crossed);
 }
 
 /* Grants a demand, with all that may be tried first: a new lease, then relief. */
@@ -413,8 +413,10 @@ int hri_budget_charge_block(hr_budget *budget, const hri_block_charge *charge)
         .block = true,
         .unleased = charge->unleased,
     };
-    if (charge->bytes && !hri_stock_take_block(budget, charge->bytes))
-        return charge_slowly(&demand, charge->quiet);
+    if (charge->bytes && !hri_stock_take_block(budget, charge->bytes)) {
+        int error = charge_slowly(&demand, charge->quiet);
+        return error ? error : demand.beyond;
+    }
     if (charge->listed_bytes)
         hri_untouched_expect(charge->listed_bytes);
     return 0;
@@ -423,7 +425,8 @@ int hri_budget_charge_block(hr_budget *budget, const hri_block_charge *charge)
 int hri_budget_commit(hr_budget *budget, uint64_t bytes, bool quiet)
 {
     hri_demand demand = {.budget = &budget->tree->root, .bytes = bytes, .pages = true};
-    return obtain(&demand, quiet);
+    int error = obtain(&demand, quiet);
+    return error ? error : demand.beyond;
 }
 
 bool hri_budget_try_commit(hr_budget *budget, uint64_t bytes)

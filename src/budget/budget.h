@@ -169,13 +169,14 @@ typedef struct hri_block_charge {
     bool quiet;            /* as hr_budget_try_charge() */
 } hri_block_charge;
 
-/* Charges for a block, as hr_budget_charge(); and uncharges one. */
+/* Charges for a block, as hr_budget_charge(), but gives 1 where the tree only observes and would have refused it: its
+ * pages are granted with it then, and not counted as a second refusal. And uncharges one. */
 int hri_budget_charge_block(hr_budget *budget, const hri_block_charge *charge);
 void hri_budget_uncharge_block(hr_budget *budget, uint64_t bytes);
 
-/* Spends the lease of a budget's tree for pages that the heap is about to commit. Gives 0; -EDQUOT if the kernel's
- * limits do not leave as much after relief (`quiet`: without), which is counted and told as a refusal by the root. The
- * bytes are pending until hri_budget_committed(), which is due once the heap counts them. */
+/* Spends the lease of a budget's tree for pages that the heap is about to commit. Gives 0; 1 as above; -EDQUOT if the
+ * kernel's limits do not leave as much after relief (`quiet`: without), a refusal by the root. The bytes are pending
+ * until hri_budget_committed(), which is due once the heap counts them. */
 int hri_budget_commit(hr_budget *budget, uint64_t bytes, bool quiet);
 void hri_budget_committed(uint64_t bytes);
 uint64_t hri_budget_committing_bytes(void);

@@ -14,6 +14,7 @@ typedef struct hri_demand {
     bool block;    /* for a block that the library hands out: else by hand */
     bool pages;    /* that the heap is to commit: they spend the lease, and nobody is charged */
     bool unleased; /* nothing is taken from the kernel: they are charged elsewhere, or the heap asks for their pages */
+    bool beyond;   /* set once it is granted beyond a limit, in a tree that only observes */
     bool looked;   /* the gauges were read for it: the lease is as new as it can be */
 } hri_demand;
 

@@ -48,9 +48,9 @@ static int pay(const hri_engine *engine, bool relief)
         .quiet = !relief,
     };
     int error = hri_budget_charge_block(budget, &charge);
-    if (error)
+    if (error < 0)
         hri_budget_uncount_pooled(budget, bytes);
-    return error;
+    return error < 0 ? error : 0;
 }
 
 /* What was paid for a block that there is not. */

@@ -51,6 +51,22 @@ static void fruitless_purges_come_less_and_less(void **state)
     stop();
 }
 
+/* Prevents: hr_cleanup() left 20 MB that had just been freed for a minute, since the purges before had found nothing. */
+static void what_was_freed_since_waits_for_the_interval_alone(void **state)
+{
+    (void)state;
+    start(HRI_SECOND);
+    for (int second = 0; second < 200; second++) {
+        run(100 * MIB);
+        world.now_ns += HRI_SECOND;
+    }
+    assert_false(run(100 * MIB));
+    assert_false(run(104 * MIB));
+    assert_true(run(110 * MIB));
+    assert_false(run(110 * MIB)); /* that was all */
+    stop();
+}
+
 /* The first came when there was nothing to return yet; then relief gave much back, and the limit is near. */
 static void an_urgent_one_waits_for_neither(void **state)
 {
@@ -151,6 +167,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_purge_waits_for_its_interval),
         cmocka_unit_test(fruitless_purges_come_less_and_less),
+        cmocka_unit_test(what_was_freed_since_waits_for_the_interval_alone),
         cmocka_unit_test(an_urgent_one_waits_for_neither),
         cmocka_unit_test(one_that_the_level_waits_for_waits_for_its_interval_alone),
         cmocka_unit_test(one_that_a_demand_needs_waits_for_no_cost),
