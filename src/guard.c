@@ -285,7 +285,7 @@ static int64_t monitor_round(void *context)
     if (now_ns >= guard->next_record_ns) {
         guard->next_record_ns = now_ns + interval_ns;
         hri_guard_record(guard);
-        hri_journal_follow(&guard->history_file, &guard->history);
+        hri_guard_write_history(guard);
     }
     hri_guard_say_status(guard, now_ns);
     return pause_ns;

@@ -238,6 +238,7 @@ typedef struct hr_history_findings {
     uint64_t unknown;    /* of a kind that this version does not know: passed over */
     uint64_t torn_bytes; /* of entries that were being written when their process was killed */
     bool older;          /* FILE.1 was read too */
+    uint64_t census;     /* entries that hr_history_file_read_census() reads */
 } hr_history_findings;
 
 /* Called for each entry, as they were written. Anything else than 0 ends the reading. */
@@ -252,6 +253,48 @@ typedef int hr_history_visit_fn(void *context, const hr_history_entry *entry);
  */
 HR_API HR_MUST_CHECK int hr_history_file_visit(const char *path, hr_history_visit_fn *visit, void *context,
                                                hr_history_findings *ret_findings);
+
+/* Holders of memory of which a history file keeps account. */
+typedef enum hr_census_kind {
+    HR_CENSUS_BUDGET,
+    HR_CENSUS_POOL,
+    HR_CENSUS_CACHE,
+    HR_CENSUS_KINDS
+} hr_census_kind;
+
+/* The largest of each kind that a census has. */
+#define HR_CENSUS_ROWS 16
+
+#define HR_CENSUS_NAME_BYTES 96
+
+/* One holder. A figure that its kind does not have, and no limit, are HR_NONE. */
+typedef struct hr_census_row {
+    hr_census_kind kind;
+    char name[HR_CENSUS_NAME_BYTES]; /* of a budget: its path, "root/uploads", without its front if it is longer */
+    uint64_t used_bytes;             /* of a budget held and promised; of a pool in use; of a cache its entries */
+    uint64_t limit_bytes;            /* of a budget */
+    uint64_t peak_bytes;             /* of a budget; of a pool */
+    uint64_t refused;                /* by the limit, so far */
+} hr_census_row;
+
+/* Who held what at one moment. */
+typedef struct hr_census {
+    int64_t session;                    /* as in hr_history_entry */
+    int64_t time_ns;                    /* CLOCK_MONOTONIC */
+    int64_t wall_ns;                    /* CLOCK_REALTIME */
+    uint64_t left_out[HR_CENSUS_KINDS]; /* smaller ones, by kind */
+    size_t count;
+    hr_census_row rows[HR_CENSUS_KINDS * HR_CENSUS_ROWS]; /* by kind; of each the largest first */
+} hr_census;
+
+/* Reads the last census of a history file: who held what when the level rose last, or since then, at most a minute
+ * before the file's last sample.
+ *
+ * returns  0; -ENODATA if there is none; otherwise as hr_history_file_visit()
+ * threads  any
+ * memory   never allocates
+ */
+HR_API HR_MUST_CHECK int hr_history_file_read_census(const char *path, hr_census *ret_census);
 
 /* Writes a history file of somebody else's figures, such as those of another process, entry by entry. */
 typedef struct hr_history_writer hr_history_writer;
@@ -434,9 +477,10 @@ typedef struct hr_page_run {
     hr_history_view history;  /* oldest first */
     const size_t *begins;     /* the numbers of the records with which another process begins, beside the first */
     size_t begin_count;
-    hr_level level;        /* of the verdict */
-    uint64_t kernel_kills; /* HR_NONE: that was not seen */
-    const hr_trend *trend; /* NULL: none */
+    hr_level level;          /* of the verdict */
+    uint64_t kernel_kills;   /* HR_NONE: that was not seen */
+    const hr_trend *trend;   /* NULL: none */
+    const hr_census *census; /* NULL: none */
 } hr_page_run;
 
 /* A page. Several runs stand side by side, each from its own beginning on. */

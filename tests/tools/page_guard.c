@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* page_guard FILE: a guard with budgets, a pool and a cache, one budget with HTML in its name. Its page is served, and
- * written to FILE; the port is printed, and it goes on until its input ends. */
+ * written to FILE; the port is printed, and it goes on until its input ends. PAGE_GUARD_HISTORY: its history file. */
 #include <headroom/headroom.h>
 #include <headroom/http.h>
 
@@ -42,7 +42,8 @@ static void live(hr_budget *budget)
 
 int main(int count, char **words)
 {
-    hr_guard_options options = {.limit_bytes = 64 * MIB, .share_lease = -1};
+    hr_guard_options options = {
+        .limit_bytes = 64 * MIB, .share_lease = -1, .history_file = getenv("PAGE_GUARD_HISTORY")};
     hr_budget *strange, *plain;
     hr_guard *guard;
     hr_byte_pool *pool;

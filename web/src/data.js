@@ -47,6 +47,7 @@ export function readRun(run, relative) {
     return {
         ...run,
         begin,
+        shift,
         relative,
         x,
         columns,

@@ -256,7 +256,7 @@ function budgets(run, place, view) {
     const list = run.budgets ?? [], others = ["pools", "caches"].map(noun => things(run, noun, place, view)).filter(Boolean);
     if (!list.length && !others.length)
         return part("Budgets", `budgets-${place}`, element("p", { class: "hint" },
-            run.is_guard ? "There is no budget." : "These samples have no budgets in them: a page of a running guard shows them."));
+            run.is_guard ? "There is no budget." : "These samples have no budgets in them: a program that uses headroom writes them to its history file."));
     const box = element("div", { class: "treemap" });
     const names = ["used_bytes", "limit_bytes", "peak_bytes", "left_bytes", "refused", "refused_by_level"];
     const rows = table(`budgets-${place}`, ["name", ...names.map(name => name.replace(/_bytes$/, "").replaceAll("_", " "))], () =>
@@ -265,7 +265,7 @@ function budgets(run, place, view) {
     view.moved.push(rows.fill);
     const left = run.budgets_left_out ? ` ${run.budgets_left_out} smaller ones are left out.` : "";
     return part("Budgets, pools and caches", `budgets-${place}`,
-        element("p", { class: "hint" }, `As they were at ${moment(run.end, run.relative)}; an area is what a budget uses.${left}`),
+        element("p", { class: "hint" }, `As they were at ${moment(run.census_ms == null ? run.end : run.census_ms / 1000 - run.shift, run.relative)}; an area is what a budget uses.${left}`),
         element("div", { class: "beside" }, element("div", {}, box, rows.details), others.length ? element("div", {}, ...others) : null));
 }
 
