@@ -134,14 +134,6 @@ static void note_level(hr_guard *guard, hr_level from, hr_level to)
     hri_history_note(&guard->history, &event);
 }
 
-static void note_where_warning_began(hr_guard *guard)
-{
-    hri_accounts accounts;
-    hri_budget_tree_glance(&guard->tree, &accounts);
-    atomic_store_explicit(&guard->yielders.warning_bytes, accounts.held_bytes + accounts.promised_bytes,
-                          memory_order_relaxed);
-}
-
 /* The process has one heap: it is tight while any guard's level is above normal. */
 static void tighten_heap(hr_guard *guard, bool tight)
 {
@@ -159,8 +151,6 @@ static void level_changed(void *context, hr_level from, hr_level to)
     hr_guard *guard = context;
     tighten_heap(guard, to > HR_NORMAL);
     hri_relief_level_changed(&guard->relief, to);
-    if (from == HR_NORMAL)
-        note_where_warning_began(guard);
     if (!guard->tree.hooks.observes)
         hri_yielders_follow(&guard->yielders, to, true);
     hri_guard_record(guard);

@@ -16,10 +16,10 @@ seed=${SEED:-}
 build=${HEADROOM_BUILD_DIR:-$here/../../build/release}
 limit_mib=100
 held_needed=60 # per cent
-held_goal=75
+held_goal=79
 tuned=()
 if [ -n "${TUNED:-}" ] && [ "$TUNED" != 0 ]; then
-    held_goal=88
+    held_goal=90
     tuned=(--server --warn-at=0.93 --server --degrade-at=0.97 --server --recover-below=0.93)
 fi
 

@@ -44,7 +44,7 @@ typedef struct hr_budget hr_budget;
 /* How short memory is. The order is part of the contract: a higher value is a worse level. */
 typedef enum hr_level {
     HR_NORMAL,   /* everything is served */
-    HR_WARNING,  /* caches stop growing */
+    HR_WARNING,  /* caches stop growing half way to degraded */
     HR_DEGRADED, /* relief runs, large requests are refused */
     HR_CRITICAL, /* new requests are refused, the reserve is dropped */
 } hr_level;

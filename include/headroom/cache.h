@@ -12,8 +12,8 @@
  *     }
  *
  * Keys and values are bytes, and copied. Each entry is charged to the cache's budget with all that it costs, and so are
- * the tables. How large a cache gets is not a size that somebody has to guess: it grows while the guard's level is
- * normal; from warning on it does not grow, each put evicts as much as it brings in; and when memory is short, the
+ * the tables. How large a cache gets is not a size that somebody has to guess: it grows until use is half way from
+ * `warn_at` to `degrade_at`; from there on each put evicts as much as it brings in; and when memory is short, the
  * guard asks it, and it evicts what is coldest, never what is borrowed. After that it grows again in steps, so that
  * what it gave is not taken back at once. `max_bytes`, or a budget with a limit, bounds it besides.
  *
@@ -147,7 +147,7 @@ HR_API int hr_cache_free(hr_cache *cache);
  * A put that is refused takes away what was under the key: a cache must not answer with what is known to be old.
  *
  * returns  0; -E2BIG if it is larger than the cache may ever be, or 4 GiB; -EDQUOT if there is no room for it: a limit,
- *          or from warning on a cache that has not as much to evict; -ENOMEM; -EINVAL without a key
+ *          or above half way to degraded a cache that has not as much to evict; -ENOMEM; -EINVAL without a key
  * threads  any
  * memory   allocates; may run reclaimers and the guard's callback, and so not under a lock that they take
  * cost     a copy, and the eviction of as much where the cache may not grow
@@ -160,7 +160,7 @@ HR_API HR_MUST_CHECK int hr_cache_put(hr_cache *cache, const void *key, size_t k
  * hr_cache_put(), and begins with the commit. Clearing the cache leaves reservations alone; hr_cache_free() is -EBUSY
  * while there are any.
  *
- * An upload is refused only where there is no room for it. From warning on the cache evicts as much as it brings, if it
+ * An upload is refused only where there is no room for it. A cache that may not grow evicts as much as it brings, if it
  * has that much; from degraded on a cache that has less refuses it.
  *
  * returns  0; -E2BIG and -EDQUOT as hr_cache_put(), and then what is under the key stays; -ENOMEM; -EINVAL without a

@@ -200,8 +200,8 @@ static void instruct_tree(hri_watcher *watcher, const hri_books *books, const hr
                                        .watched = level > HR_NORMAL,
                                        .limit_name = watcher->limit_source,
                                    });
-    hri_ceiling warn = hri_ledgers_ceiling(books, rules->warn_at, 0, sample_bytes);
-    atomic_store_explicit(&watcher->warn_bytes, stock_ceiling(watcher, &warn), memory_order_relaxed);
+    hri_ceiling line = hri_ledgers_ceiling(books, (rules->warn_at + rules->degrade_at) / 2, 0, sample_bytes);
+    atomic_store_explicit(&watcher->line_bytes, stock_ceiling(watcher, &line), memory_order_relaxed);
     set_gate(watcher, HRI_GATE_DEGRADE, degrade);
     set_gate(watcher, HRI_GATE_CRITICAL, hri_ledgers_ceiling(books, rules->critical_at, 0, sample_bytes));
     set_gate(watcher, HRI_GATE_ADMIT,
