@@ -52,6 +52,7 @@ int hr_history_record(hr_guard *guard)
     if (!guard)
         return -EINVAL;
     hri_guard_record(guard);
+    hri_guard_write_history(guard);
     return 0;
 }
 

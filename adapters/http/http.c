@@ -26,7 +26,7 @@
 #define CONNECTION_BYTES ((size_t)16 << 10)
 #define CONNECTION_COST_BYTES (CONNECTION_BYTES + ((size_t)4 << 10)) /* with what it knows of a connection */
 #define STACK_BYTES ((size_t)256 << 10)
-#define TIMEOUT_S 10
+#define TIMEOUT_S 2 /* a probe that waits for one of the connections waits no longer than this */
 #define RESERVE_BYTES (BUFFERS * BUFFER_BYTES + CONNECTIONS * CONNECTION_COST_BYTES + STACK_BYTES)
 #define LIVE_POLICY "; connect-src 'self'"
 

@@ -62,7 +62,7 @@ HR_API HR_MUST_CHECK int hr_budget_new(hr_budget *parent, const char *name, uint
                                        hr_budget **ret_budget);
 
 /* Frees a budget that holds nothing, has no children, and is named by no pool, cache or reclaimer. NULL is fine; the
- * root belongs to its guard.
+ * root belongs to its guard. A budget that was freed must not be used, nor freed again: that is not caught.
  *
  * returns  0; -EBUSY while bytes or children are held, somebody waits, or a pool, cache or reclaimer of it is there;
  *          -EINVAL for a guard's root: nothing is freed then

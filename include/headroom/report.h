@@ -162,13 +162,13 @@ HR_API int hr_history_read_tier(hr_guard *guard, hr_tier tier, hr_bucket *bucket
  */
 HR_API int hr_history_read_events(hr_guard *guard, hr_event *events, size_t capacity, size_t *ret_count);
 
-/* Adds a record of this moment to the history: nothing else happens. No gauge is read, nobody is called, and the level
- * stays; the kernel's figures are those of the last reading.
+/* Adds a record of this moment to the history, and to the history file if there is one: nothing else happens. No gauge
+ * is read, nobody is called, and the level stays; the kernel's figures are those of the last reading.
  *
  * returns  0; -EINVAL
  * threads  any, reclaimers and the callback too
  * memory   never allocates
- * cost     some microseconds
+ * cost     some microseconds; with a history file, a write
  */
 HR_API int hr_history_record(hr_guard *guard);
 
