@@ -52,6 +52,12 @@ static hr_budget *budget_of(hri_heap_owner owner)
     return (hr_budget *)(uintptr_t)(owner << 21 >> 17);
 }
 
+/* The same of a block's word. The shifts drop its class too; its seal is 0. */
+static hr_budget *budget_of_word(uint64_t word, const void *block)
+{
+    return (hr_budget *)(uintptr_t)((word ^ hri_heap_granule(block)) << 7 >> 17);
+}
+
 static __attribute__((noinline, cold)) void *refuse(int error)
 {
     errno = -error;
@@ -198,7 +204,7 @@ void *hr_alloc(hr_budget *budget, size_t size)
         unsigned class = hri_heap_general_class(size + HRI_HEAP_WORD);
         uint64_t cost = hri_heap_class_bytes[class];
         if (__builtin_expect(hri_stock_take_block(budget, cost), 1)) {
-            void *block = hri_heap_get_quickly(class, owner_of(budget));
+            void *block = hri_heap_get_quickly(class, (uintptr_t)budget << (HRI_HEAP_SEAL_BITS - 4));
             return __builtin_expect(block != NULL, 1) ? block : get_charged(budget, size, cost);
         }
     }
@@ -272,15 +278,16 @@ static __attribute__((noinline)) void uncharge_slowly(hr_budget *budget, uint64_
 void hr_free(void *block)
 {
     HRI_NOTE_CALLER();
-    hri_heap_block freed;
-    if (__builtin_expect(!hri_heap_put_quickly(block, &freed), 0)) {
+    uint64_t word;
+    if (__builtin_expect(!hri_heap_put_quickly(block, &word), 0)) {
         if (block)
             free_slowly(block);
         return;
     }
-    hr_budget *budget = budget_of(freed.owner);
-    if (__builtin_expect(!budget || !hri_stock_give_block(budget, freed.bytes), 0))
-        uncharge_slowly(budget, freed.bytes);
+    uint64_t bytes = hri_heap_class_bytes[hri_heap_word_class(word)];
+    hr_budget *budget = budget_of_word(word, block);
+    if (__builtin_expect(!budget || !hri_stock_give_block(budget, bytes), 0))
+        uncharge_slowly(budget, bytes);
 }
 
 uint64_t hri_block_put(void *block)

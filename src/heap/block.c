@@ -213,7 +213,7 @@ static bool find_used(const void *block, uint64_t *word, struct found *ret_found
     if (!hri_heap_word_is_used(*word, block))
         return false;
     if (found.class == HRI_HEAP_ALIGNED) {
-        found.begin = (void *)((uintptr_t)block - hri_heap_word_owner(*word) * HRI_HEAP_GRANULE);
+        found.begin = (void *)((uintptr_t)block - hri_heap_word_owner(*word, block) * HRI_HEAP_GRANULE);
         found.word = hri_heap_front(found.begin);
         found.class = hri_heap_word_class(*found.word);
         if (!is_general(*found.word, found.begin))
@@ -241,7 +241,7 @@ static bool find(const void *block, struct found *ret_found)
 static hri_heap_block block_of(const struct found *found)
 {
     uint64_t bytes = found->class == HRI_HEAP_LARGE ? found->usable : hri_heap_class_bytes[found->class];
-    return (hri_heap_block){hri_heap_word_owner(*found->word), bytes};
+    return (hri_heap_block){hri_heap_word_owner(*found->word, found->begin), bytes};
 }
 
 static _Atomic uint64_t most_idle = UINT64_MAX;

@@ -4,7 +4,7 @@
 
 #define KIB 1024u
 
-const uint32_t hri_heap_class_bytes[HRI_HEAP_CLASSES] = {
+const uint32_t hri_heap_class_bytes[64] = {
     16,        32,        48,        64,        80,       96, 112, 128, /* one in each granule */
     144,       176,       208,       240,                               /* from here on four in each doubling */
     272,       320,       384,       448,                               /* */

@@ -60,7 +60,7 @@ static unsigned wanted = HRI_HEAP_CLASSES;
 static void prepare(void)
 {
     prepared = true;
-    if (hri_checkers_watch() || !hri_rseq_usable(NULL))
+    if (!hri_rseq_usable(NULL) || hri_checkers_watch()) /* the first is asked in any case: see hri_heap_push() */
         return;
     hri_place places[HRI_HEAP_CLASSES + 1];
     for (unsigned i = 0; i <= HRI_HEAP_CLASSES; i++) {

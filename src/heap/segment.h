@@ -89,8 +89,14 @@ typedef struct hri_heap_pages {
 
 extern __attribute__((visibility("hidden"))) hri_heap_pages hri_heap_pages_sum;
 
-/* At most this many bytes of records are committed by one call below. */
+/* At most this many bytes of records are committed by one call below. `allowed_bytes` bounds them, if it is not
+ * UINT64_MAX. A call that needs more fails, and sets `missing`: most commits need none, so they are asked for then. */
 #define HRI_HEAP_RECORDS_BYTES ((uint64_t)8 * HRI_HEAP_PAGE)
+typedef struct hri_heap_records {
+    uint64_t allowed_bytes;
+    bool missing;
+} hri_heap_records;
+extern __attribute__((visibility("hidden"))) hri_heap_records hri_heap_records_now;
 
 /* Finds the segment of any address; NULL: it is in none. Any time, without the lock, for whoever holds a block
  * there. */
