@@ -125,7 +125,7 @@ void shelves_close(void);
 uint64_t object_cost(const struct shelf *shelf, uint64_t size_bytes);
 
 /* A body that is being written, by its writer alone: in a value that the cache has reserved, or in an object that no
- * table has. Zero but for its shelf and its key it has no room yet. */
+ * table has. With a shelf and a key alone it has no room yet. */
 struct draft {
     struct shelf *shelf;
     char key[KEY_MAX + 1];

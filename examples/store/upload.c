@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Writes. The room for a body is there before the first byte of it is read: reserved in the cache, which evicts for it,
- * or admitted and taken. Where the client names no length, that is done in steps. An object is acknowledged only when it
- * is whole and on its shelf; until then, and if it never gets there, the old one under its key stays. Locking: none; all
- * of it runs on the thread that serves.
+/* Writes. The room for a body is there before the first byte of it is read: reserved in the cache, which evicts for
+ * it, or admitted and taken. Where the client names no length, that is done in steps. An object is acknowledged only
+ * when it is whole and on its shelf. Until then, and if it never gets there, the old one under its key stays. Locking:
+ * none; all of it runs on the thread that serves.
  */
 #include "store.h"
 
