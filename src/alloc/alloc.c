@@ -83,8 +83,7 @@ static bool may_commit(void *context, uint64_t bytes)
     bytes = beyond_promise(bytes);
     if (bytes == 0)
         return true;
-    if (payer
-            ->granted) { /* of a promise: records, and what rounds up to pages, some tens of KiB that mostly come back */
+    if (payer->granted) { /* of a promise: records, and what rounds up to pages, tens of KiB that mostly come back */
         hri_budget_commit_anyway(payer->budget, bytes);
         payer->spent_bytes += bytes;
         return true;

@@ -225,9 +225,12 @@ static void read_pins(hri_gauge *gauge, hri_reading *reading)
         reading->memory[i].doubtful_bytes = reading->groups[i].doubtful_bytes;
 }
 
+/* This part of a limit may be in slabs of which each page has one name left that is in use. */
+#define LEFTOVER_SHARE 32
+
 /* Of a group's doubtful kernel memory, sorts out what does not come back. That files on a tmpfs pin counts in the
- * level. The lease leaves out what grew since the pins were looked up, too, and on v1, which does not tell slab from
- * the rest, all that is not known to be idle. */
+ * level. The lease leaves out what grew since the pins were looked up, too, all that is not known to be idle, and the
+ * rest that is left when names are dropped: a process in 64 MiB was killed for it. */
 static void sort_doubtful(const hri_gauge *gauge, const hri_reading *reading, unsigned index, hri_cgroup_reading *group)
 {
     bool v1 = gauge->chain.version == 1;
@@ -240,8 +243,9 @@ static void sort_doubtful(const hri_gauge *gauge, const hri_reading *reading, un
     uint64_t pinned = hri_mul(gauge->pins.tmpfs_files, v1 ? HRI_PIN_FILE_BYTES : HRI_PIN_NAME_BYTES);
     uint64_t grown = gauge->pins_time_ns ? hri_sub(doubtful, reading->memory[index].doubtful_bytes) : 0;
     uint64_t stuck = hri_add(pinned, grown);
-    if (v1)
+    if (gauge->pins_time_ns || v1)
         stuck = hri_max(stuck, hri_sub(doubtful, gauge->pins.idle_bytes));
+    stuck = hri_max(stuck, group->limit_bytes / LEFTOVER_SHARE);
     group->lasting_bytes = hri_min(doubtful, pinned);
     group->stuck_bytes = hri_min(doubtful, stuck);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How much one reader may have under way: a thread that reads a file, or touches one page of a mapping, has the kernel
- * read a window of the device's read-ahead at once. Those pages are charged and locked until they have come. */
+/* Read-ahead: a thread that reads a file, or touches one page of a mapping, has the kernel read a whole window of the
+ * device's at once. Those pages are charged, and locked until they have come. */
 #ifndef HRI_OS_READAHEAD_H
 #define HRI_OS_READAHEAD_H
 

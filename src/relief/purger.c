@@ -89,7 +89,7 @@ static bool is_due(const hri_purger *purger, uint64_t kept_bytes, hri_purge_need
 {
     if (purger->interval_ns < 0 || is_running(purger))
         return false;
-    /* What the allocator has come to keep since is another matter than what the last purge could not return. */
+    /* Memory that came to be kept since the last purge is none that it could not return. */
     if (need == HRI_PURGE_ORDINARY && hri_sub(kept_bytes, purger->left_bytes) > kept_bytes / HRI_PURGE_SHARE)
         need = HRI_PURGE_WANTED;
     bool more = kept_bytes / 2 > purger->left_bytes && now_ns - purger->ended_ns >= purger->urgent_interval_ns;

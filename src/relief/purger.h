@@ -48,10 +48,10 @@ void hri_purger_fork(hri_purger *purger, hri_fork moment);
 #define HRI_PURGE_FRUITLESS_MAX 6
 
 /* Purges if it is time to. A purge that returns less than a part in HRI_PURGE_SHARE of what the allocator is thought to
- * keep makes the next ordinary one come later, unless more is kept by then: what looks kept is in use. One with more need does not wait for
- * that, for what was given back since is another matter: a purge that came too early to return anything must not be
- * what we are killed for, nor keep a level up. Nor does it make the next one later, whatever it returns. Gives whether
- * it did, and by how much the resident set shrank. */
+ * keep makes the next ordinary one come later, unless more is kept by then: what looks kept is in use. One with more
+ * need does not wait for that, for what was given back since is another matter: a purge that came too early to return
+ * anything must not be what we are killed for, nor keep a level up. Nor does it make the next one later, whatever it
+ * returns. Gives whether it did, and by how much the resident set shrank. */
 bool hri_purger_run(hri_purger *purger, uint64_t kept_bytes, hri_purge_need need, uint64_t *ret_bytes);
 
 /* Waits for the end of a purge that another thread is at. Gives whether there was one. */

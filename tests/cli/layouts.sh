@@ -13,7 +13,8 @@ for layout in "$source"/tests/fixtures/layouts/*.layout; do
     name=$(basename "$layout" .layout)
     count=$((count + 1))
     "$source/tests/fixtures/unpack" "$layout" "$work/$name"
-    if ! "$headroom" doctor --json --root "$work/$name" --collect "$work/collected" >"$work/got.json" 2>"$work/errors"; then
+    if ! "$headroom" doctor --json --root "$work/$name" --collect "$work/collected" \
+        >"$work/got.json" 2>"$work/errors"; then
         echo "$name: doctor failed:"
         sed 's/^/    /' "$work/errors"
         failed=1

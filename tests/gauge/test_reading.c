@@ -93,6 +93,19 @@ static void figures_that_overflow_are_none(void **state)
     assert_true(reading.host.available_bytes == HR_NONE);
 }
 
+/* Prevents: a process in 64 MiB was killed by the last 2 MiB of slab that counts as reclaimable. */
+static void the_last_of_reclaimable_slab_is_not_free(void **state)
+{
+    (void)state;
+    hrt_world_write(&world, "/sys/fs/cgroup/app/memory.stat",
+                    "anon 31457280\nfile 0\nkernel 12582912\nsock 0\nshmem 0\ninactive_anon 31457280\nactive_anon 0\n"
+                    "inactive_file 0\nactive_file 0\nunevictable 0\nslab_reclaimable 10485760\n");
+    hri_gauge_read(&gauge, 0, &reading);
+    assert_int_equal(reading.groups[0].use_bytes, 32 * MIB);
+    assert_int_equal(reading.groups[0].lasting_bytes, 0);
+    assert_int_equal(reading.groups[0].stuck_bytes, 100 * MIB / 32);
+}
+
 static void write_swap(uint64_t bytes)
 {
     char text[32];
@@ -166,10 +179,15 @@ static void clean_page_cache_is_free_but_for_what_is_being_read(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(one_reading_has_all_figures),          TEST(the_hosts_figures_may_be_older_while_it_has_plenty),
-        TEST(an_unlimited_group_does_not_bind),     TEST(a_limit_holds_without_statistics),
-        TEST(figures_that_overflow_are_none),       TEST(growth_into_swap_is_no_relief),
-        TEST(the_hosts_pressure_is_not_the_groups), TEST(clean_page_cache_is_free_but_for_what_is_being_read),
+        TEST(the_last_of_reclaimable_slab_is_not_free),
+        TEST(one_reading_has_all_figures),
+        TEST(the_hosts_figures_may_be_older_while_it_has_plenty),
+        TEST(an_unlimited_group_does_not_bind),
+        TEST(a_limit_holds_without_statistics),
+        TEST(figures_that_overflow_are_none),
+        TEST(growth_into_swap_is_no_relief),
+        TEST(the_hosts_pressure_is_not_the_groups),
+        TEST(clean_page_cache_is_free_but_for_what_is_being_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -51,7 +51,7 @@ static void fruitless_purges_come_less_and_less(void **state)
     stop();
 }
 
-/* Prevents: hr_cleanup() left 20 MB that had just been freed for a minute, since the purges before had found nothing. */
+/* Prevents: hr_cleanup() left 20 MB that had just been freed for a minute, since purges before had found nothing. */
 static void what_was_freed_since_waits_for_the_interval_alone(void **state)
 {
     (void)state;

@@ -85,7 +85,7 @@ static void any_allocation_may_fail(void **state)
     hr_guard_free(guard);
 }
 
-/* What cannot be had is not given back at the end of the scope, and what was had is. */
+/* The end of the scope gives back all that was made, and nothing else. */
 static void use_in_a_scope(hr_byte_pool *bytes, hr_object_pool *objects, hr_slice_pool *slices, hr_cache *cache)
 {
     HR_SCOPED_BYTES hr_bytes buffer = hr_bytes_make(bytes, 3000);
