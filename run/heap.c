@@ -107,6 +107,7 @@ int run_heap_open(run_heap *heap, uint64_t limit_bytes, hri_malloc_on_limit on_l
     }
     atomic_store(&heap->page->on_limit, (uint32_t)on_limit);
     atomic_store(&heap->page->limit_bytes, limit_bytes);
+    heap->least_bytes = limit_bytes;
     atomic_store(&heap->page->wait_ns, wait_ns);
     heap->page->magic = HRI_MALLOC_MAGIC;
     struct rlimit files; /* a descriptor for each process */
@@ -123,12 +124,19 @@ static void wake(run_heap *heap)
     syscall(SYS_futex, &heap->page->gate, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
 }
 
-void run_heap_set_limit(run_heap *heap, uint64_t bytes)
+uint64_t run_heap_charged(const run_heap *heap)
+{
+    return heap->page ? atomic_load(&heap->page->used_bytes) : 0;
+}
+
+void run_heap_bound(run_heap *heap, uint64_t limit_bytes, uint64_t room_bytes)
 {
     if (!heap->page)
         return;
-    atomic_store(&heap->page->limit_bytes, bytes);
-    wake(heap);
+    uint64_t bytes = room_bytes < limit_bytes ? room_bytes : limit_bytes;
+    heap->least_bytes = bytes < heap->least_bytes ? bytes : heap->least_bytes;
+    if (bytes > atomic_exchange(&heap->page->limit_bytes, bytes) && atomic_load(&heap->page->waiters) > 0)
+        wake(heap);
 }
 
 void run_heap_close(run_heap *heap)

@@ -32,6 +32,7 @@ typedef struct run_heap {
     run_heap_link links[RUN_HEAP_LINKS_MAX];
     int pids[HRI_MALLOC_SLOTS]; /* by slot, as the supervisor sees them; 0: not entered */
     uint64_t entered;           /* programs, ever */
+    uint64_t least_bytes;       /* that they ever were allowed */
     int64_t tidied_ns;
     uint64_t drift; /* that the last tidying has seen, and how often in a row */
     unsigned drift_count;
@@ -52,7 +53,11 @@ void run_heap_serve(run_heap *heap);
 /* Settles the accounts of processes that are gone without a hang-up, and takes out what a kill left uncertain. */
 void run_heap_tidy(run_heap *heap, int64_t now_ns);
 
-void run_heap_set_limit(run_heap *heap, uint64_t bytes);
+/* How much its programs are charged with; 0 without a page. */
+uint64_t run_heap_charged(const run_heap *heap);
+
+/* Sets what they may be charged with: `limit_bytes`, or `room_bytes` where the groups around leave no more. */
+void run_heap_bound(run_heap *heap, uint64_t limit_bytes, uint64_t room_bytes);
 void run_heap_close(run_heap *heap);
 
 #endif

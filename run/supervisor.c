@@ -48,12 +48,17 @@ static bool choose_limit(run_supervisor *run)
     return true;
 }
 
+uint64_t run_slack(uint64_t limit)
+{
+    return SUPERVISOR_BYTES + limit / 200;
+}
+
 /* How far the tree may go without the limit around being met: what else is in the group around, this supervisor too,
  * has its part of that. Where it is more than a sixteenth of the limit it is not allowed for: it may shrink. */
 static uint64_t room_around(const run_supervisor *run)
 {
     const hr_survey *around = run->around;
-    uint64_t found = around->limit_bytes, slack = SUPERVISOR_BYTES + found / 200;
+    uint64_t found = around->limit_bytes, slack = run_slack(found);
     if (found == HR_NONE)
         return HR_NONE;
     if (around->cgroup_bytes != HR_NONE)
@@ -91,7 +96,6 @@ static int open_heap(run_supervisor *run)
 {
     run_options *options = &run->options;
     char why[RUN_IMAGE_TEXT_BYTES];
-    run->limit_share = 1;
     if (options->on_limit != RUN_LIMIT_FAIL && options->on_limit != RUN_LIMIT_WAIT)
         return 0;
     if (!run_heap_find(&run->heap, why, sizeof why)) {
@@ -111,8 +115,6 @@ static int open_heap(run_supervisor *run)
                  strerror(-error));
         return RUN_EXIT_FAILED;
     }
-    double limit = (double)run->use.limit_bytes;
-    run->limit_share = (double)run_wall_bytes(run, run->use.limit_bytes) / limit;
     return 0;
 }
 
@@ -357,6 +359,7 @@ static int supervise(run_supervisor *run)
     if (status)
         return status;
     build_wall(run);
+    run_look_around(run);
     if (run->wall.kind == RUN_WALL_NONE && run->around->cgroup_folder)
         run->kills_before = run_group_kills((unsigned)run->around->cgroup_version, run->around->cgroup_folder);
     run->begin_ns = run_now_ns();

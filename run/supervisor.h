@@ -46,8 +46,7 @@ typedef struct run_supervisor {
     hr_survey *inside; /* where the command is */
     char limit_source[160];
     run_wall wall;
-    run_heap heap;      /* without a page unless the command has headroom's malloc */
-    double limit_share; /* use of the limit at which the watch steps in: above 1 where the heap holds it */
+    run_heap heap; /* without a page unless the command has headroom's malloc */
     run_tree tree;
     hr_history_writer *history;
     run_serve *serve; /* NULL: there is no page */
@@ -100,10 +99,12 @@ int run_spawn(run_supervisor *run, const char *command); /* an action's; 0 or a 
 
 /* supervisor.c */
 uint64_t run_wall_bytes(const run_supervisor *run, uint64_t limit); /* where the wall stands for a limit */
+uint64_t run_slack(uint64_t limit); /* what may be charged below a limit without being seen in time */
 
 /* look.c */
 int run_look_open(run_supervisor *run);
 void run_look(run_supervisor *run);
+void run_look_around(run_supervisor *run); /* before there is a command: what the heap may hold at first */
 
 /* act.c */
 void run_decide(run_supervisor *run);
