@@ -4,7 +4,10 @@
  *
  * A process says HELLO over a socket when its program begins, and gets the page. It keeps the socket open, so a hang-up
  * means that the process has ended or has executed another program, whatever ended it. A program that closes all its
- * descriptors hangs up too, and still has the page mapped: then its number is watched. */
+ * descriptors hangs up too, and still has the page mapped: then its number is watched.
+ *
+ * A run may itself be part of another run's tree, whose limit holds for it too. Then what its programs are charged with
+ * is charged to a slot of that run's page as well, at each look, and they get no more than that page leaves. */
 #ifndef RUN_HEAP_H
 #define RUN_HEAP_H
 
@@ -26,6 +29,10 @@ typedef struct run_heap_link {
 typedef struct run_heap {
     hri_malloc_page *page; /* NULL: the command runs without */
     int page_fd, listen_fd, epoll_fd;
+    hri_malloc_page *outer; /* of the run that this one is part of; NULL: of none */
+    unsigned outer_slot;
+    uint64_t outer_bytes;      /* what is charged there for this run */
+    uint64_t outer_left_bytes; /* HR_NONE without */
     uint64_t token;
     char where[160];        /* what HEADROOM_RUN is set to */
     char library[PATH_MAX]; /* what LD_PRELOAD begins with */

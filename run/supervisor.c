@@ -177,7 +177,8 @@ static void take_signals(run_supervisor *run)
 
 static int64_t pause_ns(const run_supervisor *run, int64_t now_ns)
 {
-    int64_t pause = run_poll_ns(run->use.left_bytes);
+    uint64_t outer_left = run->heap.outer ? run->heap.outer_left_bytes : HR_NONE;
+    int64_t pause = run_poll_ns(at_most(run->use.left_bytes, outer_left));
     if (run->frozen)
         pause = RUN_POLL_MAX_NS;
     if (now_ns - run->begin_ns < START_NS && pause > START_POLL_NS)
@@ -329,6 +330,7 @@ static int open_all(run_supervisor *run)
 
 static void close_all(run_supervisor *run)
 {
+    run_keeper_stop(run);
     run_wall_remove(&run->wall);
     if (run->server)
         run->options.server->stop(run->server);
@@ -360,12 +362,17 @@ static int supervise(run_supervisor *run)
         return status;
     build_wall(run);
     run_look_around(run);
+    int error = run_keeper_start(run);
+    if (error) {
+        run_tell(run, "no process can be started: %s", strerror(-error));
+        return RUN_EXIT_FAILED;
+    }
     if (run->wall.kind == RUN_WALL_NONE && run->around->cgroup_folder)
         run->kills_before = run_group_kills((unsigned)run->around->cgroup_version, run->around->cgroup_folder);
     run->begin_ns = run_now_ns();
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     status = begin(run);
-    int error = status ? 0 : run_look_open(run);
+    error = status ? 0 : run_look_open(run);
     if (error) {
         run_tell(run, "the command cannot be watched: %s", strerror(-error));
         if (!run->options.pid)
@@ -394,7 +401,7 @@ int run_supervise(const run_options *options)
 {
     static run_supervisor run;                        /* large, and there is one */
     const char *observe = getenv("HEADROOM_OBSERVE"); /* as for a guard */
-    run = (run_supervisor){.options = *options, .signal_fd = -1, .control_fd = -1, .pid_fd = -1};
+    run = (run_supervisor){.options = *options, .signal_fd = -1, .control_fd = -1, .pid_fd = -1, .keeper_fd = -1};
     char name[32];
     snprintf(name, sizeof name, "process");
     const char *slash = options->command ? strrchr(options->command[0], '/') : NULL;

@@ -41,6 +41,7 @@ typedef struct run_supervisor {
     int pid;          /* its main process */
     sigset_t inherited_mask;
     int signal_fd, control_fd, pid_fd; /* below 0: none */
+    int keeper_fd;                     /* the end of this pipe is the supervisor's end */
 
     hr_survey *around; /* where the supervisor is */
     hr_survey *inside; /* where the command is */
@@ -95,6 +96,8 @@ typedef struct run_supervisor {
 int run_child_start(run_supervisor *run); /* 0, or the exit status that says why not */
 bool run_child_reap(run_supervisor *run); /* takes what has ended or stopped */
 int run_child_exit_status(const run_supervisor *run);
+int run_keeper_start(run_supervisor *run); /* 0 or a negative errno */
+void run_keeper_stop(run_supervisor *run);
 int run_spawn(run_supervisor *run, const char *command); /* an action's; 0 or a negative errno */
 
 /* supervisor.c */

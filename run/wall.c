@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -202,6 +203,35 @@ bool run_wall_freeze(run_wall *wall, bool freeze)
 bool run_wall_kill(const run_wall *wall)
 {
     return wall->kind == RUN_WALL_V2 && run_file_write(wall->folder, "cgroup.kill", "1") == 0;
+}
+
+/* Sends SIGKILL to all processes of a group and of those below it. Gives false when there are none. */
+static bool kill_all(const char *folder)
+{
+    char text[8192];
+    bool found = false;
+    if (run_file_read(folder, "cgroup.procs", text, sizeof text) > 0) {
+        for (char *rest = NULL, *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
+            found |= atoi(line) > 0 && kill(atoi(line), SIGKILL) == 0;
+    }
+    DIR *groups = opendir(folder);
+    for (struct dirent *each = groups ? readdir(groups) : NULL; each; each = readdir(groups)) {
+        char below[RUN_PATH_BYTES];
+        if (each->d_type == DT_DIR && each->d_name[0] != '.')
+            found |= kill_all(run_path(folder, each->d_name, below));
+    }
+    if (groups)
+        closedir(groups);
+    return found;
+}
+
+void run_wall_end(run_wall *wall)
+{
+    if (wall->kind == RUN_WALL_NONE)
+        return;
+    for (int round = 0; kill_all(wall->folder) && round < 1000; round++)
+        usleep(5000);
+    run_wall_remove(wall);
 }
 
 int run_wall_reclaim(const run_wall *wall, uint64_t bytes)
