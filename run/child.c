@@ -139,13 +139,24 @@ static void forget_spawned(run_supervisor *run, int pid)
     }
 }
 
+/* Stops by the same signal, so that a shell shows that one. Signals are blocked: it stops when it is let through. */
+static void raise_stop(int signal)
+{
+    sigset_t one, before;
+    sigemptyset(&one);
+    sigaddset(&one, signal);
+    raise(signal);
+    sigprocmask(SIG_UNBLOCK, &one, &before);
+    sigprocmask(SIG_SETMASK, &before, NULL);
+}
+
 /* The command was stopped by the terminal, or by somebody who sent the terminal's signals: the shell is to see it. */
 static void stop_with_it(run_supervisor *run, int signal)
 {
     if (run->frozen || getpid() == 1 || (signal != SIGTSTP && signal != SIGTTIN && signal != SIGTTOU))
         return;
     run_line_clear(run);
-    raise(SIGSTOP);
+    raise_stop(signal);
     kill(run->pid, SIGCONT);
 }
 

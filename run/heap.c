@@ -149,7 +149,7 @@ static int make_listener(run_heap *heap)
     uint64_t name;
     if (getrandom(&heap->token, sizeof heap->token, 0) < 0 || getrandom(&name, sizeof name, 0) < 0)
         return -errno;
-    int length = snprintf(address.sun_path + 1, sizeof address.sun_path - 1, "headroom-malloc-%016llx",
+    int length = snprintf(address.sun_path + 1, sizeof address.sun_path - 1, HRI_MALLOC_RUN_NAME "%d-%016llx", getpid(),
                           (unsigned long long)name);
     snprintf(heap->where, sizeof heap->where, "%s:%016llx", address.sun_path + 1, (unsigned long long)heap->token);
     heap->listen_fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);

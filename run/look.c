@@ -112,13 +112,16 @@ static void follow_rate(run_supervisor *run)
 static void follow_kills(run_supervisor *run)
 {
     char text[RUN_TEXT_BYTES];
-    uint64_t kills = run_wall_kills(&run->wall);
-    if (kills > run->kills)
+    uint64_t kills = run_kills(run);
+    if (kills == HR_NONE || kills <= run->kills)
+        return;
+    if (run->wall.kind != RUN_WALL_NONE)
         run_tell(run, "the kernel has killed a process of %s (%d): %s", run->name, run->pid, run_use_text(run, text));
-    if (kills > run->kills) {
-        run->kills = kills;
-        run_record_kills(run);
-    }
+    else
+        run_tell(run, "the kernel has killed a process in the group of %s (%d): %s", run->name, run->pid,
+                 run_use_text(run, text));
+    run->kills = kills;
+    run_record_kills(run);
 }
 
 void run_look(run_supervisor *run)
@@ -135,6 +138,6 @@ void run_look(run_supervisor *run)
     if (use.use_bytes > run->peak_bytes)
         run->peak_bytes = use.use_bytes;
     follow_rate(run);
-    if (run->wall.kind != RUN_WALL_NONE && use.share > 0.9)
+    if (use.share > 0.9)
         follow_kills(run);
 }

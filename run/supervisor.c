@@ -25,8 +25,10 @@
 
 /* ── the limit ──────────────────────────────────────────────────────────────────────────────────────────────────── */
 
+#define LIMIT_MIN_BYTES (UINT64_C(1) << 20) /* what a process takes to become a program */
+
 /* Decides the limit by what is found around. Gives false where there is none. */
-static bool choose_limit(run_supervisor *run)
+static bool find_limit(run_supervisor *run)
 {
     const run_options *options = &run->options;
     uint64_t found = run->around->limit_bytes;
@@ -46,6 +48,18 @@ static bool choose_limit(run_supervisor *run)
     snprintf(run->limit_source, sizeof run->limit_source, "%s %s of %.100s",
              share ? "--limit, a share of" : "a little below", size, run->around->limit_source);
     return true;
+}
+
+static bool choose_limit(run_supervisor *run)
+{
+    char size[16];
+    if (!find_limit(run))
+        return false;
+    if (run->use.limit_bytes >= LIMIT_MIN_BYTES || run->options.pid || run->options.observe)
+        return true;
+    hr_size_format(run->use.limit_bytes, size, sizeof size);
+    run_tell(run, "a limit of %s is too small: no program begins in less than 1 MiB", size);
+    return false;
 }
 
 uint64_t run_slack(uint64_t limit)
@@ -246,6 +260,22 @@ static void wait_for_actions(run_supervisor *run)
     }
 }
 
+/* A server that puts itself into the background ends at once as a command, and serves on without its watch. */
+static void tell_of_rest(run_supervisor *run)
+{
+    for (int round = 0; round < 5; round++) { /* those that end with it have a moment */
+        run_child_reap(run);
+        run_tree_list(&run->tree);
+        if (run->tree.count == 0)
+            return;
+        poll(NULL, 0, 10);
+    }
+    run_tell(run,
+             "%s (%d) has ended, and %zu process%s that it started run%s on with no watch and no limit: a server is to "
+             "stay in the foreground",
+             run->name, run->pid, run->tree.count, run->tree.count == 1 ? "" : "es", run->tree.count == 1 ? "s" : "");
+}
+
 /* The command was asked to end and has, and some of what it started has not: left alone it would fill the group
  * around. */
 static void end_rest(run_supervisor *run)
@@ -310,6 +340,8 @@ static int open_all(run_supervisor *run)
             return RUN_EXIT_FAILED;
         }
     }
+    if (run->options.summary && !run_summary_open(run))
+        return RUN_EXIT_FAILED;
     error = open_signals(run);
     if (error) {
         run_tell(run, "signals cannot be taken: %s", strerror(-error));
@@ -388,7 +420,10 @@ static int supervise(run_supervisor *run)
     watch(run);
     if ((run->asked || run->killed) && !run->options.pid)
         end_rest(run);
-    run->kills = run_wall_kills(&run->wall);
+    else if (!run->options.pid && !run->options.quiet)
+        tell_of_rest(run);
+    uint64_t kills = run_kills(run);
+    run->kills = kills == HR_NONE ? 0 : kills;
     run_record_kills(run);
     run_thaw(run, "its watcher leaves");
     wait_for_actions(run);

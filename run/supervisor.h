@@ -41,6 +41,7 @@ typedef struct run_supervisor {
     int pid;          /* its main process */
     sigset_t inherited_mask;
     int signal_fd, control_fd, pid_fd; /* below 0: none */
+    FILE *summary;                     /* where it is written as JSON; NULL: nowhere */
     int keeper_fd;                     /* the end of this pipe is the supervisor's end */
 
     hr_survey *around; /* where the supervisor is */
@@ -64,8 +65,8 @@ typedef struct run_supervisor {
     double rate; /* bytes a second, signed */
     uint64_t rate_bytes;
     int64_t rate_ns;
-    uint64_t kills;        /* by the kernel, behind the wall */
-    uint64_t kills_before; /* without a wall: in the command's group, before it began */
+    uint64_t kills;        /* by the kernel: behind the wall; without one, in the command's group since it began */
+    uint64_t kills_before; /* without a wall: in that group until then */
 
     /* What is being done. */
     bool woken;         /* by the wall */
@@ -125,10 +126,12 @@ void run_line_clear(run_supervisor *run);
 const char *run_use_text(const run_supervisor *run, char text[RUN_TEXT_BYTES]); /* "93.1 MiB of 98.0 MiB (95.0 %) …" */
 void run_record(run_supervisor *run);
 void run_record_level(run_supervisor *run, hr_level from, hr_level to);
+uint64_t run_kills(const run_supervisor *run); /* by the kernel; HR_NONE where they cannot be seen */
 void run_record_kills(run_supervisor *run);
 void run_say_status(run_supervisor *run);
 
 /* summary.c */
+bool run_summary_open(run_supervisor *run); /* false after it has said why not */
 void run_summary_print(run_supervisor *run, int status);
 
 /* control.c */

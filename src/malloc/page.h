@@ -65,7 +65,9 @@ typedef struct hri_malloc_message {
     uint32_t slot;
 } hri_malloc_message;
 
-/* NAME:TOKEN of the supervisor's socket (abstract), and its token in hexadecimal digits. */
+/* NAME:TOKEN of the supervisor's socket (abstract), and its token in hexadecimal digits. The name begins with this and
+ * the supervisor's number. */
 #define HRI_MALLOC_RUN_VARIABLE "HEADROOM_RUN"
+#define HRI_MALLOC_RUN_NAME "headroom-malloc-"
 
 #endif
