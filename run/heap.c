@@ -179,6 +179,7 @@ int run_heap_open(run_heap *heap, uint64_t limit_bytes, hri_malloc_on_limit on_l
     join_outer(heap);
     atomic_store(&heap->page->on_limit, (uint32_t)on_limit);
     atomic_store(&heap->page->limit_bytes, limit_bytes);
+    atomic_store(&heap->page->most_bytes, limit_bytes);
     heap->least_bytes = limit_bytes;
     atomic_store(&heap->page->wait_ns, wait_ns);
     heap->page->magic = HRI_MALLOC_MAGIC;
@@ -205,6 +206,7 @@ void run_heap_bound(run_heap *heap, uint64_t limit_bytes, uint64_t room_bytes)
     uint64_t bytes = at_most(limit_bytes, room_bytes);
     if (heap->outer)
         bytes = at_most(bytes, heap->outer_bytes + heap->outer_left_bytes);
+    atomic_store(&heap->page->most_bytes, limit_bytes);
     heap->least_bytes = bytes < heap->least_bytes ? bytes : heap->least_bytes;
     if (bytes > atomic_exchange(&heap->page->limit_bytes, bytes) && atomic_load(&heap->page->waiters) > 0)
         wake(heap->page);
