@@ -200,7 +200,7 @@ static bool wait_for(hri_malloc_page *p, uint64_t bytes)
     if (take_reserve(bytes)) /* it has waited in vain before: its message need not wait again */
         return true;
     int64_t until_ns = now_ns() + atomic_load_explicit(&p->wait_ns, memory_order_relaxed), left_ns;
-    if (bytes > atomic_load_explicit(&p->limit_bytes, memory_order_relaxed))
+    if (bytes > atomic_load_explicit(&p->most_bytes, memory_order_relaxed))
         return refuse(p, bytes);
     atomic_fetch_add_explicit(&p->waits, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&p->waiters, 1, memory_order_seq_cst);
@@ -352,6 +352,7 @@ bool hri_account_open(hri_malloc_page *shared, const hri_account_terms *terms)
         own_page.magic = HRI_MALLOC_MAGIC;
         atomic_store(&own_page.on_limit, (uint32_t)terms->on_limit);
         atomic_store(&own_page.limit_bytes, terms->limit_bytes);
+        atomic_store(&own_page.most_bytes, terms->limit_bytes);
         atomic_store(&own_page.wait_ns, terms->wait_ns);
     }
     unsigned free_slot = take_slot(p);
