@@ -7,9 +7,10 @@
  *     pages     16 KiB to 128 KiB: whole pages; the word is in the page map
  *     large     128 KiB and more: whole pages too, each with its own number of them
  *
- * The classes of general blocks are four in each doubling. The first of the four lies 16 bytes above the power of
- * two, since programs ask for powers of two, and the word comes on top. Blocks of pages have a class for each page up
- * to 64 KiB, and for two pages above. With four in each doubling a fifth of such a block was lost.
+ * The classes of general blocks are eight in each doubling up to 512 bytes, where most blocks of most programs are, and
+ * four above. The first of them lies 16 bytes above the power of two, since programs ask for powers of two, and the
+ * word comes on top. Blocks of pages have a class for each page up to 64 KiB, and for four pages above: with four in
+ * each doubling a fifth of such a block was lost. All 61 classes that a word and a thread's record have room for exist.
  *
  *     bits 63..58   the class
  *     bits 57..14   the owner: an opaque number below 2^44
@@ -40,8 +41,8 @@
 #define HRI_HEAP_TRAILER 0
 #endif
 
-#define HRI_HEAP_GENERAL_CLASSES 37u
-#define HRI_HEAP_CLASSES 58u
+#define HRI_HEAP_GENERAL_CLASSES 44u
+#define HRI_HEAP_CLASSES 61u
 #define HRI_HEAP_LARGE 62u   /* in a word: the span has the number of pages */
 #define HRI_HEAP_ALIGNED 63u /* in a word: the block begins before it, see hri_heap_get_aligned() */
 
@@ -67,7 +68,7 @@ static inline unsigned hri_heap_general_class(size_t bytes)
         return hri_heap_small_classes[granules];
     unsigned above = (unsigned)granules - 1, e = 31 - (unsigned)__builtin_clz(above);
     unsigned step = (above & (above - 1)) == 0 ? 0 : (above >> (e - 2) & 3) + 1;
-    return 20 + 4 * (e - 6) + step;
+    return 27 + 4 * (e - 6) + step;
 }
 
 /* The class of a block of `bytes` in whole pages; below HRI_HEAP_LARGE_MIN. */
@@ -76,7 +77,7 @@ static inline unsigned hri_heap_page_class(size_t bytes)
     unsigned pages = (unsigned)((bytes + HRI_HEAP_PAGE - 1) / HRI_HEAP_PAGE);
     if (pages <= 16)
         return HRI_HEAP_GENERAL_CLASSES + (pages > 4 ? pages - 4 : 0);
-    return HRI_HEAP_GENERAL_CLASSES + 12 + (pages - 15) / 2;
+    return HRI_HEAP_GENERAL_CLASSES + 12 + (pages - 13) / 4;
 }
 
 /* The class of a block for `size` bytes; HRI_HEAP_LARGE: it has none. */

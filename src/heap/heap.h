@@ -35,8 +35,13 @@ void hri_heap_hook(const hri_heap_hooks *hooks);
 /* Is this thread in here, or was it when a signal came? Then it must not come in again. */
 bool hri_heap_is_inside(void);
 
-/* The most bytes of pages that are idle at any time, beyond what the README says; UINT64_MAX at first. */
-void hri_heap_set_idle_most(uint64_t bytes);
+/* How many bytes of pages may be idle at any time: a part of what is committed, or `least_bytes` where that is more, and
+ * at most `most_bytes`. At first 8 MiB, a quarter, and no limit. */
+typedef struct hri_heap_idle_terms {
+    uint64_t least_bytes, part, most_bytes;
+} hri_heap_idle_terms;
+
+void hri_heap_set_idle(const hri_heap_idle_terms *terms);
 
 /* ── blocks: any thread
  * ─────────────────────────────────────────────────────────────────────────────────────────── */

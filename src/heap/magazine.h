@@ -13,7 +13,7 @@
 /* A thread's first magazine of a class, within HRI_HEAP_MAGAZINE_BYTES; and its largest. */
 #define HRI_HEAP_SLOTS_FIRST 8u
 #define HRI_HEAP_SLOTS_MAX 128u
-#define HRI_HEAP_MAGAZINE_BYTES ((uint64_t)64 << 10)
+#define HRI_HEAP_MAGAZINE_BYTES ((uint64_t)32 << 10)
 
 typedef struct hri_heap_magazine {
     struct hri_heap_magazine *next;

@@ -31,6 +31,7 @@
 #include <unistd.h>
 
 #define SECOND_NS INT64_C(1000000000)
+#define IDLE_BYTES ((uint64_t)1 << 20)
 
 static hri_malloc_page own_page; /* where there is no supervisor */
 static hri_malloc_page *_Atomic page;
@@ -262,11 +263,16 @@ static void heed_clone(void)
         hri_account_fork_child();
 }
 
+void hri_account_bound_idle(uint64_t most_bytes)
+{
+    hri_heap_set_idle(&(hri_heap_idle_terms){.least_bytes = IDLE_BYTES, .part = 16, .most_bytes = most_bytes});
+}
+
 /* What a process that sleeps may keep: an eighth of the limit, shared by all. */
 static void bound_idle(const hri_malloc_page *p)
 {
     uint64_t processes = atomic_load_explicit(&p->processes, memory_order_relaxed);
-    hri_heap_set_idle_most(atomic_load_explicit(&p->limit_bytes, memory_order_relaxed) / (8 * hri_max(processes, 1)));
+    hri_account_bound_idle(atomic_load_explicit(&p->limit_bytes, memory_order_relaxed) / (8 * hri_max(processes, 1)));
 }
 
 bool hri_account_charge(uint64_t bytes, bool final)

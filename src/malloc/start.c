@@ -125,6 +125,7 @@ static __attribute__((constructor(101))) void start(void)
     int saved = errno;
     hri_fork_handle();
     hri_within_begin();
+    hri_account_bound_idle(UINT64_MAX);
     open_account();
     hri_within_end();
     errno = saved;
