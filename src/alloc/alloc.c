@@ -247,6 +247,15 @@ void *hri_alloc_promised(hr_budget *budget, size_t size, uint64_t *promise_bytes
     return block;
 }
 
+int hri_block_pages(hr_budget *budget, bool quiet, bool (*take)(void *context), void *context)
+{
+    payment payer = {.budget = budget, .quiet = quiet};
+    begin_paying(&payer);
+    bool taken = take(context);
+    int error = end_paying(&payer);
+    return taken ? 0 : error;
+}
+
 /* ── putting ────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
 static __attribute__((noinline)) void free_slowly(void *block)

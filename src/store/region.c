@@ -5,7 +5,6 @@
 #include "os/pages.h"
 
 #include <pthread.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define PIECE_BYTES ((size_t)1 << HRI_PIECE_BITS)
@@ -161,11 +160,11 @@ static void *map(size_t bytes)
     return (void *)first;
 }
 
-hri_region *hri_region_new(void *owner, size_t block_bytes, size_t align, size_t blocks_bytes, bool marks_in_head)
+hri_region *hri_region_new(void *owner, size_t block_bytes, size_t align, size_t blocks_bytes)
 {
     size_t count = blocks_bytes / block_bytes;
-    size_t marks = round_up(sizeof(hri_region) + count * sizeof(uint32_t), HRI_MARK_BYTES);
-    size_t head = round_up(marks + (marks_in_head ? count : 1) * HRI_MARK_BYTES, align < 64 ? 64 : align);
+    size_t words = sizeof(hri_region) + count * sizeof(uint32_t);
+    size_t head = round_up(words + HRI_MARK_BYTES, align < 64 ? 64 : align);
     size_t bytes = round_up(head + count * block_bytes, PIECE_BYTES);
     hri_region *region = map(bytes);
     if (!region)
@@ -180,7 +179,6 @@ hri_region *hri_region_new(void *owner, size_t block_bytes, size_t align, size_t
         .count = (hri_block_number)count,
         .first_free = HRI_NO_BLOCK,
         .first_new = HRI_NO_BLOCK,
-        .marks = marks_in_head ? (hri_mark *)((uintptr_t)region + marks) : NULL,
     };
     if (enter(region, region))
         return region;
@@ -191,9 +189,8 @@ hri_region *hri_region_new(void *owner, size_t block_bytes, size_t align, size_t
 void hri_region_free(hri_region *region)
 {
     size_t bytes = region->map_bytes;
-    bool read_inline = !region->marks;
     enter(region, NULL);
-    if (!read_inline || hri_pages_decommit(region, bytes) != 0 || !keep_spare(region, bytes))
+    if (hri_pages_decommit(region, bytes) != 0 || !keep_spare(region, bytes))
         hri_pages_unmap(region, bytes);
 }
 
@@ -237,8 +234,7 @@ hri_block_number hri_region_take_new(hri_region *region)
 
 void hri_region_unmake(hri_region *region, void *block)
 {
-    size_t in_front = region->marks ? 0 : HRI_MARK_BYTES;
-    memset((char *)block - in_front, 0, region->block_bytes);
+    memset(hri_block_mark(block), 0, region->block_bytes);
     region->settled = false;
     hri_region_make_new(region, hri_region_number(region, block));
 }
@@ -246,27 +242,9 @@ void hri_region_unmake(hri_region *region, void *block)
 void hri_region_put(hri_region *region, hri_block_number number)
 {
     HRI_ASSERT(hri_region_is_away(region, number));
-    *hri_hook_mark(hri_region_hook(region, hri_region_block(region, number), number)) = HRI_MARK_NONE;
+    *hri_block_mark(hri_region_block(region, number)) = HRI_MARK_NONE;
     region->words[number] = hri_block_word(HRI_BLOCK_FREE, region->first_free);
     region->first_free = number;
     region->free++;
     region->settled = false;
-}
-
-static int compare(const void *left, const void *right)
-{
-    uintptr_t a = (uintptr_t) * (void *const *)left, b = (uintptr_t) * (void *const *)right;
-    return (a > b) - (a < b);
-}
-
-void hri_region_renew(void **blocks, unsigned count)
-{
-    qsort(blocks, count, sizeof *blocks, compare);
-    for (unsigned i = 0, next; i < count; i = next) {
-        hri_region *region = hri_region_find(blocks[i]);
-        uintptr_t first = (uintptr_t)blocks[i], bytes = region->block_bytes;
-        for (next = i; next < count && (uintptr_t)blocks[next] == first + (next - i) * bytes; next++)
-            hri_region_make_new(region, hri_region_number(region, blocks[next]));
-        hri_pages_drop(blocks[i], (next - i) * bytes);
-    }
 }

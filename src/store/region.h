@@ -50,7 +50,6 @@ typedef struct hri_region {
     hri_block_number untouched;  /* from this number on all are new */
     hri_block_number leaving;    /* taken out by a call that is running */
     bool settled;                /* no page is known that can go */
-    hri_mark *marks;             /* of all blocks; NULL: each is in front of its block */
     uint64_t seen;               /* the owner's: the last of its passes that was here */
     hri_untouched_node node;     /* the owner's */
     uint32_t words[];            /* of all blocks */
@@ -60,7 +59,7 @@ typedef struct hri_region {
 #define HRI_BLOCK_HEAD_BYTES sizeof(uint32_t)
 
 /* Whose a block that is away is: a user's, or a magazine's (pool_inline.h says the values). Elsewhere it is none of
- * both. Blocks of whole pages have their marks in the region's head. */
+ * both. It is in front of the block. */
 #define HRI_MARK_BYTES sizeof(hri_mark)
 #define HRI_MARK_NONE ((hri_mark)0)
 
@@ -79,11 +78,10 @@ static inline uint32_t hri_block_below(uint32_t word)
     return word & HRI_NO_BLOCK;
 }
 
-/* Maps a region for blocks of `block_bytes`, a multiple of `align` (a power of two up to a page), in which a mark that
- * is in front of a block is counted. Gives NULL where there is no memory. */
-hri_region *hri_region_new(void *owner, size_t block_bytes, size_t align, size_t blocks_bytes, bool marks_in_head);
+/* Maps a region for blocks of `block_bytes`, a multiple of `align` (a power of two up to a page), in which the mark is
+ * counted. Gives NULL where there is no memory. */
+hri_region *hri_region_new(void *owner, size_t block_bytes, size_t align, size_t blocks_bytes);
 
-/* Unmaps it. */
 void hri_region_free(hri_region *region);
 
 /* Takes the lock of spare addresses through a fork. */
@@ -97,7 +95,7 @@ static inline void *hri_region_block(const hri_region *region, hri_block_number 
 /* Where the first block begins, with its mark. */
 static inline size_t hri_region_start(const hri_region *region)
 {
-    return region->head_bytes - (region->marks ? 0 : HRI_MARK_BYTES);
+    return region->head_bytes - HRI_MARK_BYTES;
 }
 
 /* The number of the block that begins here; HRI_NO_BLOCK: none does. A multiple of block_bytes below 2^32, times the
@@ -112,30 +110,9 @@ static inline hri_block_number hri_region_number(const hri_region *region, const
     return number * region->block_bytes == offset ? (hri_block_number)number : HRI_NO_BLOCK;
 }
 
-/* A block's *hook* is the address behind its mark: the block itself, or a place in the region's head. It is what
- * magazines hold, so that a block's mark is found in the same way everywhere. */
-static inline void *hri_region_hook(const hri_region *region, const void *block, hri_block_number number)
+static inline hri_mark *hri_block_mark(const void *block)
 {
-    return region->marks ? &region->marks[number + 1] : (void *)(uintptr_t)block;
-}
-
-static inline hri_mark *hri_hook_mark(const void *hook)
-{
-    return (hri_mark *)(uintptr_t)hook - 1;
-}
-
-/* The number of the block that has this hook, an address in the region; HRI_NO_BLOCK: none has. */
-static inline hri_block_number hri_region_hooked(const hri_region *region, const void *hook)
-{
-    if (!region->marks)
-        return hri_region_number(region, hook);
-    uintptr_t offset = (uintptr_t)hri_hook_mark(hook) - (uintptr_t)region->marks;
-    return offset / HRI_MARK_BYTES < region->count ? (hri_block_number)(offset / HRI_MARK_BYTES) : HRI_NO_BLOCK;
-}
-
-static inline void *hri_region_unhook(const hri_region *region, void *hook)
-{
-    return region->marks ? hri_region_block(region, hri_region_hooked(region, hook)) : hook;
+    return (hri_mark *)(uintptr_t)block - 1;
 }
 
 static inline bool hri_region_is_away(const hri_region *region, hri_block_number number)
@@ -200,9 +177,5 @@ void *hri_region_next_leaving(const hri_region *region, hri_block_number *at);
 
 /* Gives back what pages they have alone, and makes them new. */
 void hri_region_renew_leaving(hri_region *region);
-
-/* Gives the pages of blocks that are away back to the kernel, which makes them new; the size of these blocks is one of
- * whole pages. Those that lie side by side go in one call. Sorts them. */
-void hri_region_renew(void **blocks, unsigned count);
 
 #endif

@@ -88,24 +88,21 @@ static bool drop_idle_region(hri_engine *engine, struct task *task)
     return true;
 }
 
-/* ── blocks with pages of their own ─────────────────────────────────────────────────────────────────────────────── */
+/* ── blocks of whole pages ──────────────────────────────────────────────────────────────────────────────────────── */
 
-/* Destroys blocks that are away. Under the lock, which is not held meanwhile. */
-static void destroy_blocks(hri_engine *engine, void **blocks, unsigned count)
+static void destroy_blocks(hri_engine *engine, void *const *blocks, unsigned count)
 {
     const hri_engine_options *options = &engine->options;
     if (!options->destroy)
         return;
     HRI_UNCANCELLED;
-    pthread_mutex_unlock(&engine->lock);
     for (unsigned i = 0; i < count; i++) {
         hri_poison_lift(blocks[i], engine->room_bytes);
         options->destroy(blocks[i], options->context);
     }
-    pthread_mutex_lock(&engine->lock);
 }
 
-/* Gives back free blocks of regions that have others away: some at a time, since others wait for the lock. */
+/* Gives back free blocks: some at a time, so that the kernel gets those side by side in one call. */
 static bool drop_blocks(hri_engine *engine, struct task *task)
 {
     void *blocks[DROP_BLOCKS];
@@ -116,16 +113,10 @@ static bool drop_blocks(hri_engine *engine, struct task *task)
     while (count < most && count * cost < want_bytes && (blocks[count] = hri_depot_take_free(engine)) != NULL)
         count++;
     hri_depot_note_idle(engine);
-    engine->leaving += count;
-    destroy_blocks(engine, blocks, count);
-    engine->leaving -= count;
-    for (unsigned i = 0; i < count; i++)
-        hri_poison_lift(blocks[i], engine->room_bytes);
-    hri_region_renew(blocks, count);
-    for (unsigned i = 0; i < count; i++)
-        hri_depot_list(engine, hri_region_find(blocks[i]), 0);
     count_out(engine, count);
     pthread_mutex_unlock(&engine->lock);
+    destroy_blocks(engine, blocks, count);
+    hri_pages_give(engine, blocks, count);
     refund(engine, task, count * cost);
     return count > 0;
 }
@@ -185,15 +176,15 @@ static bool drop_pages(hri_engine *engine, struct task *task)
 
 /* ── who wants it ───────────────────────────────────────────────────────────────────────────────────────────────── */
 
-/* Gives back free blocks of regions: whole regions, then blocks with pages of their own, or pages. */
+/* Gives back free blocks: those of whole pages; or regions, and then pages of them. */
 static void release(hri_engine *engine, struct task *task)
 {
     pthread_mutex_lock(&engine->lock);
     task->pass = ++engine->passes;
     pthread_mutex_unlock(&engine->lock);
-    while (task->freed_bytes < task->want_bytes &&
-           (drop_idle_region(engine, task) ||
-            (engine->own_pages ? drop_blocks(engine, task) : drop_pages(engine, task)))) {}
+    while (
+        task->freed_bytes < task->want_bytes &&
+        (engine->own_pages ? drop_blocks(engine, task) : drop_idle_region(engine, task) || drop_pages(engine, task))) {}
 }
 
 /* Frees magazines that nobody needs. */

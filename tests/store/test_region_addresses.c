@@ -15,7 +15,7 @@ static int owner;
 
 static hri_region *make(size_t bytes)
 {
-    hri_region *region = hri_region_new(&owner, 64, 64, bytes, false);
+    hri_region *region = hri_region_new(&owner, 64, 64, bytes);
     assert_non_null(region);
     return region;
 }
@@ -35,19 +35,6 @@ static void a_mark_can_be_read_after_its_region(void **state)
     assert_ptr_equal(again, region); /* addresses are used again */
     assert_ptr_equal(hri_region_find(block), again);
     hri_region_free(again);
-}
-
-/* Blocks whose marks are elsewhere are not got inline: their regions go at once. */
-static void a_region_with_marks_in_its_head_is_unmapped(void **state)
-{
-    (void)state;
-    hri_region *region = hri_region_new(&owner, 4096, 4096, 8 * 4096, true);
-    assert_non_null(region);
-    size_t bytes = region->map_bytes;
-    hri_region_free(region);
-    hri_region *other = make(bytes);
-    hri_region_free(other);
-    assert_null(hri_region_find(region));
 }
 
 /* Any order of making and freeing: no two regions meet, each is zero except for its head, and is found by its
@@ -89,7 +76,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_mark_can_be_read_after_its_region),
-        cmocka_unit_test(a_region_with_marks_in_its_head_is_unmapped),
         cmocka_unit_test(addresses_never_meet),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
