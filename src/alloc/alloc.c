@@ -131,8 +131,7 @@ static int end_paying(const payment *payer)
 
 static int charge(hr_budget *budget, uint64_t bytes, bool quiet)
 {
-    hri_block_charge charge = {.bytes = bytes, .unleased = true, .quiet = quiet};
-    return budget ? hri_budget_charge_block(budget, &charge) : 0;
+    return budget ? hri_budget_charge_block(budget, bytes, quiet) : 0;
 }
 
 static void uncharge(hr_budget *budget, uint64_t bytes)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Flow's buffers: a byte pool of few, all of one size, which cost what they hold from when one is first handed out. Idle
- * ones wait in the pool, where any shortage of the guard finds them.
+/* Flow's buffers: a byte pool of few, all of one size, which cost what they hold from when one is first handed out.
+ * Idle ones wait in the pool, where any shortage of the guard finds them.
  */
 #ifndef HRI_FLOW_BUFFERS_H
 #define HRI_FLOW_BUFFERS_H

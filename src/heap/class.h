@@ -39,10 +39,9 @@
 
 #define HRI_HEAP_GENERAL_CLASSES 37u
 #define HRI_HEAP_CLASSES 58u
-#define HRI_HEAP_POOLED_FREE 60u /* in a word: the same, in a list of the pool's; the owner is the next one's page */
-#define HRI_HEAP_POOLED 61u      /* in a word: a pool's, see pooled.h */
-#define HRI_HEAP_LARGE 62u       /* in a word: the span has the number of pages */
-#define HRI_HEAP_ALIGNED 63u     /* in a word: the block begins before it, see hri_heap_get_aligned() */
+#define HRI_HEAP_POOLED 61u  /* in a word: a pool's, see pooled.h */
+#define HRI_HEAP_LARGE 62u   /* in a word: the span has the number of pages */
+#define HRI_HEAP_ALIGNED 63u /* in a word: the block begins before it, see hri_heap_get_aligned() */
 
 #define HRI_HEAP_GENERAL_MAX ((size_t)16 << 10)
 #define HRI_HEAP_LARGE_MIN ((size_t)128 << 10)

@@ -7,6 +7,8 @@
 #include "heap/large.h"
 #include "os/pages.h"
 
+#include <string.h>
+
 uint64_t hri_heap_pooled_sum;
 
 /* Runs of idle pages, about which nobody is asked. */
@@ -136,4 +138,123 @@ void hri_heap_pooled_put(void *const *blocks, unsigned count, uint64_t bytes)
             put_run(blocks[i], bytes);
     }
     hri_heap_decommit(hri_sub(count * bytes, gone));
+}
+
+/* ── regions ────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+static void *page_at(const hri_heap_run *run, unsigned page)
+{
+    return (char *)hri_heap_run_address(run) + page * HRI_HEAP_PAGE;
+}
+
+/* Decommits pages, or overwrites those that are locked. In a busy time. Gives 0, or the error. */
+static int clear(const hri_heap_run *run, unsigned from, unsigned to)
+{
+    int error = hri_pages_decommit(page_at(run, from), (to - from) * HRI_HEAP_PAGE);
+    for (unsigned page = from; error && page < to; page++)
+        memset(page_at(run, page), 0, HRI_HEAP_PAGE);
+    return error;
+}
+
+/* Under the lock. */
+static uint64_t committed_in(const hri_heap_run *run, unsigned from, unsigned to)
+{
+    return hri_bits_count(run->segment->committed, run->at + from, run->at + to) * HRI_HEAP_PAGE;
+}
+
+/* The pages are in nobody's figures while the kernel has them, and in the pool's as long as they are committed. */
+uint64_t hri_heap_region_decommit(const hri_heap_run *run, unsigned from, unsigned to)
+{
+    hri_heap_busy_begin();
+    int error = clear(run, from, to);
+    hri_heap_lock();
+    uint64_t gone = error ? 0 : hri_heap_run_count_out(run, from, to) * HRI_HEAP_PAGE;
+    hri_heap_pooled_sum -= gone;
+    hri_heap_count_decommit(gone);
+    hri_heap_busy--;
+    hri_heap_unlock();
+    return gone;
+}
+
+static void set_owner(const hri_heap_run *run, void *owner)
+{
+    hri_heap_lock();
+    hri_heap_run_own(run, owner);
+    hri_heap_unlock();
+}
+
+void hri_heap_region_enter(const hri_heap_run *run)
+{
+    set_owner(run, hri_heap_run_address(run));
+}
+
+void hri_heap_region_give(const hri_heap_run *run)
+{
+    set_owner(run, NULL);
+    uint64_t gone = hri_heap_region_decommit(run, 0, run->pages);
+    hri_heap_lock();
+    hri_heap_pooled_sum -= committed_in(run, 0, run->pages);
+    hri_heap_run_give(run);
+    hri_heap_unlock();
+    hri_heap_tell(gone);
+}
+
+bool hri_heap_region_commit(const hri_heap_run *run, unsigned from, unsigned to, bool lightly)
+{
+    hri_heap_lock();
+    uint64_t absent = (to - from) * HRI_HEAP_PAGE - committed_in(run, from, to);
+    hri_heap_unlock();
+    if (absent == 0)
+        return true;
+    if (!hri_heap_ask(absent, lightly))
+        return false;
+    hri_heap_lock_to_be_busy();
+    uint64_t committed = hri_heap_run_count_in(run, from, to) * HRI_HEAP_PAGE;
+    hri_heap_pooled_sum += committed;
+    hri_heap_count_commit(committed);
+    hri_heap_busy++;
+    hri_heap_unlock();
+    int error = hri_pages_populate(page_at(run, from), (to - from) * HRI_HEAP_PAGE);
+    hri_heap_busy_end();
+    hri_heap_asked(absent, committed); /* after an error they count until the region gives them back */
+    return error == 0;
+}
+
+/* A run, with the place for whose it is. */
+static bool take_run(uint64_t bytes, hri_heap_run *ret_run)
+{
+    if (!hri_heap_run_take((unsigned)(bytes / HRI_HEAP_PAGE), HRI_HEAP_SLICE_PAGES, ret_run))
+        return false;
+    if (hri_heap_run_own(ret_run, NULL))
+        return true;
+    hri_heap_run_give(ret_run);
+    return false;
+}
+
+/* Idle pages of a run have somebody's bytes: they go. */
+bool hri_heap_region_take(uint64_t bytes, hri_heap_run *ret_run)
+{
+    hri_heap_run run;
+    hri_heap_begin();
+    if (!hri_heap_ask(HRI_HEAP_RECORDS_BYTES, false))
+        return false;
+    hri_heap_lock();
+    uint64_t own = hri_heap_pages_sum.own_bytes;
+    bool taken = take_run(bytes, &run);
+    own = hri_heap_pages_sum.own_bytes - own;
+    hri_heap_count_commit(own);
+    uint64_t idle = taken ? committed_in(&run, 0, run.pages) : 0;
+    hri_heap_pooled_sum += idle;
+    hri_heap_unlock();
+    hri_heap_asked(HRI_HEAP_RECORDS_BYTES, own);
+    if (!taken)
+        return false;
+    if (idle > 0)
+        hri_heap_tell(hri_heap_region_decommit(&run, 0, run.pages));
+    if (!hri_heap_region_commit(&run, 0, 1, false)) {
+        hri_heap_region_give(&run);
+        return false;
+    }
+    *ret_run = run;
+    return true;
 }

@@ -11,6 +11,7 @@
  */
 #include "store/depot.h"
 
+#include "alloc/alloc.h"
 #include "base/assert.h"
 #include "base/checked.h"
 #include "budget/budget.h"
@@ -82,20 +83,16 @@ static hri_spot spot_in(hri_engine *engine, const hri_magazine *magazine, const 
     return (hri_spot){0};
 }
 
-/* Links a block of whole pages before the first one: its word has the page of the next. */
 static void put_free_pages(hri_engine *engine, void *block)
 {
-    uint64_t word = hri_heap_word(block, (uintptr_t)engine->free_pages / HRI_HEAP_PAGE, HRI_HEAP_POOLED_FREE);
-    __atomic_store_n(hri_heap_page_word(block), hri_heap_word_idle(word), __ATOMIC_RELAXED);
+    *hri_heap_pooled_link(block) = (uintptr_t)engine->free_pages;
     engine->free_pages = block;
 }
 
 static void *take_free_pages(hri_engine *engine)
 {
     void *block = engine->free_pages;
-    uint64_t *word = hri_heap_page_word(block);
-    engine->free_pages = (void *)(uintptr_t)(hri_heap_word_owner(*word) * HRI_HEAP_PAGE);
-    __atomic_store_n(word, hri_heap_word_idle(hri_pages_used(engine, block)), __ATOMIC_RELAXED);
+    engine->free_pages = (void *)(uintptr_t)*hri_heap_pooled_link(block);
     return block;
 }
 
@@ -139,46 +136,33 @@ void *hri_depot_take_free(hri_engine *engine)
     return block_of(region, hri_region_take_free(region));
 }
 
-/* The pages of a block that is new again have gone, except for what it shares with its neighbours: a page on average,
- * where blocks do not begin with pages. */
-static uint64_t spare_of_new(const hri_region *region)
+static bool take_words(void *region)
 {
-    size_t page = hri_page_size(), shared = (region->head_bytes | region->block_bytes) % page ? page : 0;
-    return (uint64_t)(region->untouched - region->used) * hri_sub(region->block_bytes, shared);
+    return hri_region_commit_words(region);
 }
 
-void hri_depot_list(hri_engine *engine, hri_region *region, uint64_t more)
-{
-    if (!engine->options.budget || !hri_depot_lists(engine))
-        return;
-    hri_span span = {
-        .raw = hri_region_block(region, 0),
-        .size = (size_t)region->untouched * region->block_bytes,
-        .spare = spare_of_new(region),
-    };
-    hri_untouched_widen(&region->node, &span, more);
-}
-
-static void *take_new_block(hri_engine *engine)
+/* A region that is short of words gets more where that needs no relief, which cannot run under the lock. */
+void *hri_depot_take_new(hri_engine *engine)
 {
     for (hri_region *region = engine->regions; region; region = region->next) {
-        void *block = block_of(region, hri_region_take_new(region));
-        if (!block)
-            continue;
-        hri_depot_list(engine, region, region->block_bytes);
-        return block;
+        hri_block_number number = hri_region_take_new(region);
+        if (number == HRI_NO_BLOCK && region->worded < region->count &&
+            hri_block_pages(engine->options.budget, true, take_words, region) == 0)
+            number = hri_region_take_new(region);
+        if (number != HRI_NO_BLOCK)
+            return hri_region_block(region, number);
     }
     return NULL;
 }
 
-static void link_region(hri_engine *engine, hri_region *region)
+void hri_depot_link(hri_engine *engine, hri_region *region)
 {
     region->next = engine->regions;
     if (region->next)
         region->next->link = &region->next;
     region->link = &engine->regions;
     engine->regions = region;
-    engine->regions_bytes += region->map_bytes;
+    engine->regions_bytes += region->blocks_bytes;
 }
 
 void hri_depot_unlink(hri_engine *engine, hri_region *region)
@@ -186,20 +170,13 @@ void hri_depot_unlink(hri_engine *engine, hri_region *region)
     *region->link = region->next;
     if (region->next)
         region->next->link = region->link;
-    engine->regions_bytes -= region->map_bytes;
-    if (engine->options.budget)
-        hri_untouched_remove(&region->node);
+    engine->regions_bytes -= region->blocks_bytes;
 }
 
-static bool add_region(hri_engine *engine)
+size_t hri_depot_next_bytes(const hri_engine *engine)
 {
-    const hri_engine_options *options = &engine->options;
     uint64_t bytes = hri_max(REGION_BYTES_MIN, hri_min(engine->regions_bytes / 4, REGION_BYTES_MAX));
-    bytes = hri_max(bytes, REGION_BLOCKS_MIN * options->block_bytes);
-    hri_region *region = hri_region_new(engine, options->block_bytes, options->align, (size_t)bytes);
-    if (region)
-        link_region(engine, region);
-    return region != NULL;
+    return (size_t)hri_max(bytes, REGION_BLOCKS_MIN * engine->options.block_bytes);
 }
 
 /* ── the depot ──────────────────────────────────────────────────────────────────────────────────────────────────── */
@@ -377,13 +354,6 @@ void *hri_depot_take_idle(hri_engine *engine)
     engine->hits += block != NULL;
     hri_depot_note_idle(engine);
     return block;
-}
-
-/* Under the lock. */
-void *hri_depot_take_new(hri_engine *engine)
-{
-    void *block = take_new_block(engine);
-    return !block && add_region(engine) ? take_new_block(engine) : block;
 }
 
 void hri_depot_count_new(hri_engine *engine)

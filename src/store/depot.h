@@ -18,9 +18,10 @@ enum {
 /* Gives a block that is idle: of this thread's magazines, of the depot, of a region; NULL: there is none. */
 void *hri_depot_take_idle(hri_engine *engine);
 
-/* Takes a new small block, which the caller has paid for; NULL where there is no memory. And counts a new block of either
- * kind. */
+/* Takes a new small block, whose pages are still to be committed; NULL: there is none. */
 void *hri_depot_take_new(hri_engine *engine);
+
+/* Counts a new block of either kind. */
 void hri_depot_count_new(hri_engine *engine);
 
 /* Puts a block that was claimed. */
@@ -45,15 +46,9 @@ void hri_depot_leave(hri_engine *engine, hri_cell *cell);
 /* Takes a block that waits for nobody: of a region, or of whole pages. */
 void *hri_depot_take_free(hri_engine *engine);
 
+/* Puts a region on the list, or takes it off; and how many bytes of blocks the next one is to have. */
+void hri_depot_link(hri_engine *engine, hri_region *region);
 void hri_depot_unlink(hri_engine *engine, hri_region *region);
-
-/* Regions of blocks of some pages are known until they are touched (budget/untouched.h): the list hears of `more` that
- * were charged, or that there are fewer. Under the lock. */
-static inline bool hri_depot_lists(const hri_engine *engine)
-{
-    return engine->options.block_bytes >= HRI_UNTOUCHED_MIN;
-}
-
-void hri_depot_list(hri_engine *engine, hri_region *region, uint64_t more);
+size_t hri_depot_next_bytes(const hri_engine *engine);
 
 #endif

@@ -29,48 +29,17 @@ static hri_engine *engines;
 
 /* ── paying ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-/* Blocks of whole pages are asked of the heap, which asks for their pages. */
-static bool is_pooled(const hri_engine *engine)
-{
-    return engine->options.budget && !engine->own_pages;
-}
-
-/* The region of a block that is paid for is listed, or is not to come. */
-static void arrive(const hri_engine *engine)
-{
-    if (is_pooled(engine) && hri_depot_lists(engine))
-        hri_untouched_arrive(engine->options.block_bytes);
-}
-
 /* With relief or without. */
 static int pay(const hri_engine *engine, bool relief)
 {
     hr_budget *budget = engine->options.budget;
-    uint64_t bytes = hri_engine_cost(engine);
-    if (!budget)
-        return 0;
-    if (is_pooled(engine))
-        hri_budget_count_pooled(budget, bytes);
-    hri_block_charge charge = {
-        .bytes = bytes,
-        .listed_bytes = is_pooled(engine) && hri_depot_lists(engine) ? engine->options.block_bytes : 0,
-        .unleased = engine->own_pages,
-        .quiet = !relief,
-    };
-    int error = hri_budget_charge_block(budget, &charge);
-    if (error && is_pooled(engine))
-        hri_budget_uncount_pooled(budget, bytes);
-    return error;
+    return budget ? hri_budget_charge_block(budget, hri_engine_cost(engine), !relief) : 0;
 }
 
 static void unpay(const hri_engine *engine, uint64_t bytes)
 {
-    hr_budget *budget = engine->options.budget;
-    if (!budget)
-        return;
-    hri_budget_uncharge_block(budget, bytes);
-    if (is_pooled(engine))
-        hri_budget_uncount_pooled(budget, bytes);
+    if (engine->options.budget)
+        hri_budget_uncharge_block(engine->options.budget, bytes);
 }
 
 void hri_engine_uncount(hri_engine *engine, uint64_t bytes)
@@ -84,25 +53,28 @@ void hri_engine_refund(hri_engine *engine, uint64_t bytes)
     hri_pool_sum_settle(engine->options.sum, bytes);
 }
 
-/* ── blocks of whole pages ──────────────────────────────────────────────────────────────────────────────────────── */
+/* ── pages ──────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
 /* What is asked of the heap. */
 struct order {
-    const hri_engine *engine;
+    hri_engine *engine;
     void *block;
     bool zeroed;
+    hri_region *region;
+    hri_block_number number;
+    size_t bytes; /* of a new region's blocks */
 };
 
 static bool take_pages(void *context)
 {
     struct order *order = context;
-    const hri_engine *engine = order->engine;
+    hri_engine *engine = order->engine;
     order->block = hri_heap_pooled_get(engine->options.block_bytes, (uintptr_t)engine >> 4, &order->zeroed);
     return order->block;
 }
 
 /* Gets a block whose word is idle, and which is zeros where somebody relies on that. */
-static int new_pages(const hri_engine *engine, bool relief, void **ret_block)
+static int new_pages(hri_engine *engine, bool relief, void **ret_block)
 {
     struct order order = {.engine = engine};
     int error = hri_block_pages(engine->options.budget, !relief, take_pages, &order);
@@ -115,6 +87,60 @@ static int new_pages(const hri_engine *engine, bool relief, void **ret_block)
     }
     *ret_block = order.block;
     return 0;
+}
+
+static bool take_region(void *context)
+{
+    struct order *order = context;
+    const hri_engine_options *options = &order->engine->options;
+    order->region = hri_region_new(order->engine, options->block_bytes, options->align, order->bytes);
+    return order->region;
+}
+
+static bool take_pages_of_block(void *context)
+{
+    const struct order *order = context;
+    return hri_region_commit(order->region, order->number);
+}
+
+static int add_region(hri_engine *engine, bool relief, size_t bytes)
+{
+    struct order order = {.engine = engine, .bytes = bytes};
+    int error = hri_block_pages(engine->options.budget, !relief, take_region, &order);
+    if (error)
+        return error;
+    pthread_mutex_lock(&engine->lock);
+    hri_depot_link(engine, order.region);
+    pthread_mutex_unlock(&engine->lock);
+    return 0;
+}
+
+/* Gets a small block. */
+static int new_small(hri_engine *engine, bool relief, void **ret_block)
+{
+    void *block;
+    int error = 0;
+    do {
+        pthread_mutex_lock(&engine->lock);
+        block = hri_depot_take_new(engine);
+        size_t bytes = hri_depot_next_bytes(engine);
+        pthread_mutex_unlock(&engine->lock);
+        if (!block)
+            error = add_region(engine, relief, bytes);
+    } while (!block && !error);
+    if (error)
+        return error;
+    hri_region *region = hri_region_find(block);
+    struct order order = {.engine = engine, .region = region, .number = hri_region_number(region, block)};
+    error = hri_block_pages(engine->options.budget, !relief, take_pages_of_block, &order);
+    if (!error) {
+        *ret_block = block;
+        return 0;
+    }
+    pthread_mutex_lock(&engine->lock);
+    hri_region_make_new(region, order.number);
+    pthread_mutex_unlock(&engine->lock);
+    return error;
 }
 
 void hri_pages_give(const hri_engine *engine, void *const *blocks, unsigned count)
@@ -183,23 +209,18 @@ static void unmake(hri_engine *engine, void *block)
 /* Pays for a new block and gets it. */
 static int buy(hri_engine *engine, bool relief, void **ret_block)
 {
-    void *block = NULL;
     int error = pay(engine, relief);
     if (error)
         return error;
-    if (engine->own_pages)
-        error = new_pages(engine, relief, &block);
-    pthread_mutex_lock(&engine->lock);
-    if (!engine->own_pages)
-        error = (block = hri_depot_take_new(engine)) ? 0 : -ENOMEM;
-    if (!error)
-        hri_depot_count_new(engine);
-    pthread_mutex_unlock(&engine->lock);
-    arrive(engine);
-    if (error)
+    error = engine->own_pages ? new_pages(engine, relief, ret_block) : new_small(engine, relief, ret_block);
+    if (error) {
         unpay(engine, hri_engine_cost(engine));
-    *ret_block = block;
-    return error;
+        return error;
+    }
+    pthread_mutex_lock(&engine->lock);
+    hri_depot_count_new(engine);
+    pthread_mutex_unlock(&engine->lock);
+    return 0;
 }
 
 /* Pays for a new block and makes it, or finds an idle one after all. */

@@ -57,7 +57,7 @@ typedef struct hri_engine {
     pthread_mutex_t lock; /* guards the rest, and the cells at `place`; charges are made outside of it */
     hri_region *regions;
     size_t regions_bytes;
-    void *free_pages;    /* blocks of whole pages that wait for nobody, linked through their words; NULL: none */
+    void *free_pages;    /* blocks of whole pages that wait for nobody, linked; NULL: none */
     hri_magazine *full;  /* the depot: a stack of magazines; NULL: none yet */
     hri_magazine *empty; /* a list */
     hri_magazine *stale; /* a list of those that are to be freed */
@@ -99,8 +99,7 @@ static inline uint64_t hri_pages_used(const hri_engine *engine, const void *bloc
     return hri_heap_word(block, (uintptr_t)engine >> 4, HRI_HEAP_POOLED);
 }
 
-/* The engine that a block is of which begins with a page; NULL: it is none, or waits for nobody. Any address, without a
- * look at it. */
+/* The engine that a block is of which begins with a page; NULL: it is none. Any address, without a look at it. */
 static inline hri_engine *hri_pages_owner(const void *block)
 {
     const uint64_t *at = hri_heap_page_word(block);

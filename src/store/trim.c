@@ -7,11 +7,10 @@
  */
 #include "base/checked.h"
 #include "base/uncancelled.h"
+#include "heap/commit.h"
 #include "store/depot.h"
 #include "store/magazine.h"
 #include "store/poison.h"
-
-#include "os/pages.h"
 
 /* What is given back under one lock, at the most. */
 #define DROP_BLOCKS 64u
@@ -54,7 +53,7 @@ static void drop_region(hri_engine *engine, hri_region *region)
         hri_poison_lift(block, engine->room_bytes);
         options->destroy(block, options->context);
     }
-    hri_poison_lift(region, region->map_bytes);
+    hri_poison_lift(region, region->run.pages * HRI_HEAP_PAGE);
     hri_region_free(region);
 }
 
@@ -154,7 +153,7 @@ static void destroy_leaving(hri_engine *engine, hri_region *region)
  * is left. One region under a lock. */
 static bool drop_pages(hri_engine *engine, struct task *task)
 {
-    uint64_t cost = hri_engine_cost(engine), most = (task->most_bytes - task->freed_bytes) / cost;
+    uint64_t cost = hri_engine_cost(engine), most = (task->most_bytes - task->freed_bytes) / cost, gone = 0;
     uint64_t want = hri_min(most, (task->want_bytes - task->freed_bytes - 1) / cost + 1);
     pthread_mutex_lock(&engine->lock);
     hri_region *region = next_region(engine, task->pass);
@@ -164,12 +163,12 @@ static bool drop_pages(hri_engine *engine, struct task *task)
         engine->leaving += count;
         hri_depot_note_idle(engine);
         destroy_leaving(engine, region);
-        hri_region_renew_leaving(region);
-        hri_depot_list(engine, region, 0);
+        gone = hri_region_renew_leaving(region);
         engine->leaving -= count;
         count_out(engine, count);
     }
     pthread_mutex_unlock(&engine->lock);
+    hri_heap_tell(gone);
     refund(engine, task, count * cost);
     return region != NULL;
 }
