@@ -31,8 +31,8 @@ static void queue_change(hri_watcher *watcher, hr_level from, hr_level to)
 #define MEASURE_REST 64
 #define UNTOUCHED_SHARE (1.0 / 64)
 
-/* Large blocks that are asked about at a time. It takes some milliseconds: a system call for each (and each 4 MiB), some
- * 5 ns for each page. */
+/* Large blocks asked about at a time, which takes some milliseconds: a system call for each (and each 4 MiB), and
+ * some 5 ns for each page. */
 #define BLOCKS_ASKED 8192u
 
 /* Counts what is untouched, if that may make a difference and is not done all the time. Returns false if the list may

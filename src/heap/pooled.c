@@ -111,7 +111,6 @@ static uint64_t put_large(void *block)
     hri_heap_lock();
     hri_heap_count_decommit(gone);
     hri_heap_unlock();
-    hri_heap_tell(gone);
     return gone;
 }
 
@@ -128,7 +127,7 @@ static void put_run(void *block, uint64_t bytes)
 }
 
 /* All become idle first, so that those side by side go in one call. */
-void hri_heap_pooled_put(void *const *blocks, unsigned count, uint64_t bytes)
+uint64_t hri_heap_pooled_put(void *const *blocks, unsigned count, uint64_t bytes)
 {
     uint64_t gone = 0;
     for (unsigned i = 0; i < count; i++) {
@@ -137,7 +136,7 @@ void hri_heap_pooled_put(void *const *blocks, unsigned count, uint64_t bytes)
         else
             put_run(blocks[i], bytes);
     }
-    hri_heap_decommit(hri_sub(count * bytes, gone));
+    return gone + hri_heap_decommit_untold(hri_sub(count * bytes, gone));
 }
 
 /* ── regions ────────────────────────────────────────────────────────────────────────────────────────────────────── */

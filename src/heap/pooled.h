@@ -17,8 +17,9 @@
  * zeros. Asks the hook, with no lock held. */
 void *hri_heap_pooled_get(uint64_t bytes, hri_heap_owner owner, bool *ret_zeroed);
 
-/* Takes blocks of `bytes` each back, and gives as many bytes back to the kernel, unless others take them first. */
-void hri_heap_pooled_put(void *const *blocks, unsigned count, uint64_t bytes);
+/* Takes blocks of `bytes` each back, and gives as many bytes back to the kernel, unless others take them first. Gives
+ * how many went, of which the caller tells the hook: hri_heap_tell(), once he has no lock. */
+uint64_t hri_heap_pooled_put(void *const *blocks, unsigned count, uint64_t bytes);
 
 /* A word that the pool may have for a block, in the records: those of pages have no use for the bits of a span. */
 static inline uint64_t *hri_heap_pooled_link(const void *block)
@@ -37,8 +38,8 @@ void hri_heap_region_enter(const hri_heap_run *run);
  * Several threads may commit the same page. */
 bool hri_heap_region_commit(const hri_heap_run *run, unsigned from, unsigned to, bool lightly);
 
-/* Gives the pages [from, to) back to the kernel; those that are locked get zeros instead. Gives how many bytes went, of
- * which the caller tells the hook: hri_heap_tell(), once he has no lock. */
+/* Gives the pages [from, to) back to the kernel; those that are locked get zeros instead. Gives how many bytes went, as
+ * above. */
 uint64_t hri_heap_region_decommit(const hri_heap_run *run, unsigned from, unsigned to);
 
 /* Gives a region back, and its pages to the kernel. */

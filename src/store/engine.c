@@ -13,6 +13,7 @@
 #include "base/lock.h"
 #include "base/uncancelled.h"
 #include "budget/budget.h"
+#include "heap/commit.h"
 #include "heap/pooled.h"
 #include "os/pages.h"
 #include "store/depot.h"
@@ -143,11 +144,11 @@ static int new_small(hri_engine *engine, bool relief, void **ret_block)
     return error;
 }
 
-void hri_pages_give(const hri_engine *engine, void *const *blocks, unsigned count)
+uint64_t hri_pages_give(const hri_engine *engine, void *const *blocks, unsigned count)
 {
     for (unsigned i = 0; i < count; i++)
         hri_poison_lift(blocks[i], engine->room_bytes);
-    hri_heap_pooled_put(blocks, count, engine->options.block_bytes);
+    return hri_heap_pooled_put(blocks, count, engine->options.block_bytes);
 }
 
 void *hri_pages_pop(hri_engine *engine)
@@ -196,7 +197,7 @@ static void *refuse(hri_engine *engine, int error)
 static void unmake(hri_engine *engine, void *block)
 {
     if (engine->own_pages)
-        hri_pages_give(engine, &block, 1);
+        hri_heap_tell(hri_pages_give(engine, &block, 1));
     pthread_mutex_lock(&engine->lock);
     if (!engine->own_pages)
         hri_region_unmake(hri_region_find(block), block);

@@ -121,8 +121,9 @@ static inline bool hri_pages_change(const hri_engine *engine, const void *block,
 void *hri_pages_pop(hri_engine *engine);
 bool hri_pages_push(const hri_engine *engine, void *block);
 
-/* Gives blocks that are in no list back to the heap, and their pages to the kernel. */
-void hri_pages_give(const hri_engine *engine, void *const *blocks, unsigned count);
+/* Gives blocks that are in no list back to the heap, and their pages to the kernel. Gives how many bytes went, as
+ * hri_heap_pooled_put(). */
+uint64_t hri_pages_give(const hri_engine *engine, void *const *blocks, unsigned count);
 
 /* ── all blocks ─────────────────────────────────────────────────────────────────────────────────────────────────── */
 

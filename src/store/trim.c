@@ -89,19 +89,23 @@ static bool drop_idle_region(hri_engine *engine, struct task *task)
 
 /* ── blocks of whole pages ──────────────────────────────────────────────────────────────────────────────────────── */
 
+/* Under the lock, which is not held meanwhile. */
 static void destroy_blocks(hri_engine *engine, void *const *blocks, unsigned count)
 {
     const hri_engine_options *options = &engine->options;
     if (!options->destroy)
         return;
     HRI_UNCANCELLED;
+    pthread_mutex_unlock(&engine->lock);
     for (unsigned i = 0; i < count; i++) {
         hri_poison_lift(blocks[i], engine->room_bytes);
         options->destroy(blocks[i], options->context);
     }
+    pthread_mutex_lock(&engine->lock);
 }
 
-/* Gives back free blocks: some at a time, so that the kernel gets those side by side in one call. */
+/* Gives back free blocks: some at a time, since others wait for the lock. They have to: if they found the blocks gone
+ * and not yet uncharged, they would be refused. */
 static bool drop_blocks(hri_engine *engine, struct task *task)
 {
     void *blocks[DROP_BLOCKS];
@@ -112,10 +116,13 @@ static bool drop_blocks(hri_engine *engine, struct task *task)
     while (count < most && count * cost < want_bytes && (blocks[count] = hri_depot_take_free(engine)) != NULL)
         count++;
     hri_depot_note_idle(engine);
+    engine->leaving += count;
+    destroy_blocks(engine, blocks, count);
+    engine->leaving -= count;
+    uint64_t gone = hri_pages_give(engine, blocks, count);
     count_out(engine, count);
     pthread_mutex_unlock(&engine->lock);
-    destroy_blocks(engine, blocks, count);
-    hri_pages_give(engine, blocks, count);
+    hri_heap_tell(gone);
     refund(engine, task, count * cost);
     return count > 0;
 }
