@@ -140,8 +140,7 @@ static int end_paying(const payment *payer)
 /* As hri_budget_charge_block(): 1 where the rest of the block is granted, too. */
 static int charge(hr_budget *budget, uint64_t bytes, bool quiet)
 {
-    hri_block_charge charge = {.bytes = bytes, .unleased = true, .quiet = quiet};
-    return budget ? hri_budget_charge_block(budget, &charge) : 0;
+    return budget ? hri_budget_charge_block(budget, bytes, quiet) : 0;
 }
 
 static void uncharge(hr_budget *budget, uint64_t bytes)
@@ -254,6 +253,15 @@ void *hri_alloc_promised(hr_budget *budget, size_t size, uint64_t *promise_bytes
         *promise_bytes -= promised;
     }
     return block;
+}
+
+int hri_block_pages(hr_budget *budget, bool quiet, bool (*take)(void *context), void *context)
+{
+    payment payer = {.budget = budget, .quiet = quiet};
+    begin_paying(&payer);
+    bool taken = take(context);
+    int error = end_paying(&payer);
+    return taken ? 0 : error;
 }
 
 /* ── putting ────────────────────────────────────────────────────────────────────────────────────────────────────── */

@@ -215,8 +215,6 @@ static bool grant(const hri_demand *demand, hri_shortage *ret_shortage, bool *re
         hri_stock_count(budget, demand->block ? HRI_STOCK_BLOCKS : HRI_STOCK_TAKEN, demand->bytes);
     else
         granted = take(demand, &section, ret_shortage, ret_crossed);
-    if (granted && demand->listed_bytes)
-        hri_untouched_expect(demand->listed_bytes);
     hri_section_leave(&section);
     return granted;
 }
@@ -245,8 +243,6 @@ static bool grant_anyway(const hri_demand *demand, bool *ret_crossed)
         hri_lease_force(&tree->word, demand->bytes);
     if (countable) {
         book(demand);
-        if (demand->listed_bytes)
-            hri_untouched_expect(demand->listed_bytes);
         *ret_crossed = crosses(tree);
     }
     hri_section_leave(&section);
@@ -369,8 +365,6 @@ static __attribute__((noinline)) int charge_slowly(hri_demand *demand, bool quie
         hri_stock_prepare(budget);
     if (!hri_young_charge(budget, demand->bytes, demand->block ? HRI_STOCK_BLOCKS : HRI_STOCK_TAKEN))
         return obtain(demand, quiet);
-    if (demand->listed_bytes)
-        hri_untouched_expect(demand->listed_bytes);
     return 0;
 }
 
@@ -404,22 +398,13 @@ int hr_budget_try_charge(hr_budget *budget, uint64_t bytes)
     return 0;
 }
 
-int hri_budget_charge_block(hr_budget *budget, const hri_block_charge *charge)
+int hri_budget_charge_block(hr_budget *budget, uint64_t bytes, bool quiet)
 {
-    hri_demand demand = {
-        .budget = budget,
-        .bytes = charge->bytes,
-        .listed_bytes = charge->listed_bytes,
-        .block = true,
-        .unleased = charge->unleased,
-    };
-    if (charge->bytes && !hri_stock_take_block(budget, charge->bytes)) {
-        int error = charge_slowly(&demand, charge->quiet);
-        return error ? error : demand.beyond;
-    }
-    if (charge->listed_bytes)
-        hri_untouched_expect(charge->listed_bytes);
-    return 0;
+    if (!bytes || hri_stock_take_block(budget, bytes))
+        return 0;
+    hri_demand demand = {.budget = budget, .bytes = bytes, .block = true, .unleased = true};
+    int error = charge_slowly(&demand, quiet);
+    return error ? error : demand.beyond;
 }
 
 int hri_budget_commit(hr_budget *budget, uint64_t bytes, bool quiet)

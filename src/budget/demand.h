@@ -8,7 +8,6 @@
 typedef struct hri_demand {
     hr_budget *budget;
     uint64_t bytes;
-    uint64_t listed_bytes;      /* what is expected in the list of untouched blocks once it is granted */
     const hri_ceiling *ceiling; /* NULL: none */
     bool promise;
     bool block;    /* for a block that the library hands out: else by hand */

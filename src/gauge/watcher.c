@@ -31,19 +31,22 @@ static void queue_change(hri_watcher *watcher, hr_level from, hr_level to)
 #define MEASURE_REST 64
 #define UNTOUCHED_SHARE (1.0 / 64)
 
+/* Large blocks asked about at a time, which takes some milliseconds: a system call for each (and each 4 MiB), and
+ * some 5 ns for each page. */
+#define BLOCKS_ASKED 8192u
+
 /* Counts what is untouched, if that may make a difference and is not done all the time. Returns false if the list may
  * still hold many blocks that have their pages: then they count as used and as pending. */
 static bool measure_untouched(hri_watcher *watcher, unsigned how, int64_t now_ns)
 {
     bool wanted = how & HRI_LOOK_SURE;
-    uint64_t bytes = hri_add(hri_untouched_bytes(), hri_heap_lazy_bytes());
+    uint64_t bytes = hri_heap_lazy_bytes();
     uint64_t enough = wanted ? 1 : hri_share(watcher->ledgers.kernel_limit_bytes, UNTOUCHED_SHARE);
     if (bytes < enough)
         return true;
     if (now_ns - watcher->measured_ns < watcher->measuring_ns * (wanted ? 1 : MEASURE_REST))
         return false;
-    hri_untouched_measure();
-    hri_heap_lazy_measure(HRI_UNTOUCHED_ASKED);
+    hri_heap_lazy_measure(BLOCKS_ASKED);
     watcher->measured_ns = hri_clock_now(watcher->gauge.clock);
     watcher->measuring_ns = watcher->measured_ns - now_ns;
     return true;
@@ -91,7 +94,8 @@ static void refresh(hri_watcher *watcher, const hri_accounts *accounts, uint64_t
     watcher->ours = (hri_ours){
         .used_bytes = hri_add(accounts->held_bytes, accounts->promised_bytes),
         .promised_bytes = accounts->promised_bytes,
-        .resident_bytes = hri_add(hri_pending_ours(&process), hri_sub(process.hand_bytes, watcher->pending.hand_bytes)),
+        .resident_bytes =
+            hri_add(process.heap_resident_bytes, hri_sub(process.hand_bytes, watcher->pending.hand_bytes)),
         .idle_bytes = heap.idle_bytes,
         .pending_bytes = watcher->pending.bytes,
         .retained_bytes = watcher->retained_bytes,

@@ -43,6 +43,7 @@
 
 #define HRI_HEAP_GENERAL_CLASSES 44u
 #define HRI_HEAP_CLASSES 61u
+#define HRI_HEAP_POOLED 61u  /* in a word: a pool's, see pooled.h */
 #define HRI_HEAP_LARGE 62u   /* in a word: the span has the number of pages */
 #define HRI_HEAP_ALIGNED 63u /* in a word: the block begins before it, see hri_heap_get_aligned() */
 

@@ -143,7 +143,7 @@ bool hri_heap_grow(unsigned class, bool lightly)
     return grown && !error;
 }
 
-uint64_t hri_heap_decommit(uint64_t want_bytes)
+uint64_t hri_heap_decommit_untold(uint64_t want_bytes)
 {
     uint64_t gone = 0;
     int error = 0;
@@ -164,6 +164,12 @@ uint64_t hri_heap_decommit(uint64_t want_bytes)
         hri_heap_count_decommit(error ? 0 : growth.bytes);
         hri_heap_unlock();
     }
+    return gone;
+}
+
+uint64_t hri_heap_decommit(uint64_t want_bytes)
+{
+    uint64_t gone = hri_heap_decommit_untold(want_bytes);
     hri_heap_tell(gone);
     return gone;
 }

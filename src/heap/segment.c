@@ -183,7 +183,8 @@ static char *map_behind(size_t front, size_t bytes, size_t align)
 static hri_heap_segment *map_segment(size_t bytes, size_t align, bool whole)
 {
     size_t slices = whole ? 1 : bytes / HRI_HEAP_SLICE;
-    size_t front = round_up(sizeof(hri_heap_segment) + slices * sizeof(hri_heap_slice), HRI_HEAP_PAGE);
+    size_t front =
+        round_up(sizeof(hri_heap_segment) + slices * (sizeof(hri_heap_slice) + sizeof(void *)), HRI_HEAP_PAGE);
     char *base = allowed() ? map_behind(front, bytes, align) : NULL;
     if (!base)
         return NULL;
@@ -404,6 +405,32 @@ bool hri_heap_run_take(unsigned pages, unsigned align, hri_heap_run *ret_run)
             return !hri_heap_records_now.missing;
     hri_heap_segment *segment = new_segment(pages);
     return segment && take_in(segment, pages, align, ret_run);
+}
+
+/* Behind the records. */
+static _Atomic(void *) *owners_of(const hri_heap_segment *segment)
+{
+    return (_Atomic(void *) *)(uintptr_t)&segment->slices[segment->pages / HRI_HEAP_SLICE_PAGES];
+}
+
+bool hri_heap_run_own(const hri_heap_run *run, void *owner)
+{
+    _Atomic(void *) *from = owners_of(run->segment) + run->at / HRI_HEAP_SLICE_PAGES;
+    _Atomic(void *) *to = from + (run->pages + HRI_HEAP_SLICE_PAGES - 1) / HRI_HEAP_SLICE_PAGES;
+    if (!commit_records(run->segment, from, to))
+        return false;
+    for (; from < to; from++)
+        atomic_store_explicit(from, owner, memory_order_release);
+    return true;
+}
+
+void *hri_heap_slice_owner(const void *address)
+{
+    const hri_heap_segment *segment = hri_heap_segment_find(address);
+    if (!segment || segment->whole)
+        return NULL;
+    size_t slice = ((uintptr_t)address - segment->base) / HRI_HEAP_SLICE;
+    return atomic_load_explicit(owners_of(segment) + slice, memory_order_acquire);
 }
 
 void hri_heap_run_give(const hri_heap_run *run)
