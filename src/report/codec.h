@@ -8,8 +8,10 @@
  *             refusals_degraded, refusals_critical, would_have_refused and its two parts · of an event: u64 freed, live, by limit, by level, i64 span
  *             · u32 millionths of use · 16 bytes: decided by · of an event 48 bytes: budget · zeros
  *
- * An entry of a census (census.h) has the kind of its row at `level`, its number in the list of that kind at `from`, and
- * how many the list has at `event`; then u64 used, limit, peak, refused, left out · 96 bytes: name · zeros.
+ * An entry of a census (census.h) has the kind of its row at `level`. At `from` is its number in the list of that kind,
+ * at `event` how many rows that list has. Its figures:
+ *
+ *     u64 used, limit, peak, refused, left out · 96 bytes: name · zeros
  *
  * Version 2 had entries of 160 bytes, without would_have_refused; version 1 of 128 bytes, which end with cache, or with
  * live.
