@@ -36,7 +36,7 @@ struct history {
 const hr_event *event_at(const struct history *history, size_t index);
 size_t events_kept(const struct history *history);
 
-/* What a record has of a ledger. */
+/* Gives the bytes of a ledger in a record. */
 uint64_t ledger_of(const hr_record *record, hr_history_ledger ledger);
 
 /* Writes a time as "2026-11-24 16:37:00" in UTC. */

@@ -9,7 +9,7 @@
 
 #define SENTENCES_BYTES 1024
 
-/* What of the file is not on the page, a sentence a line. */
+/* Writes which parts of the file are not on the page, a sentence a line. */
 static void write_left_out(const struct history *history, char text[SENTENCES_BYTES])
 {
     const hr_history_findings *findings = &history->findings;
@@ -48,7 +48,7 @@ static hr_event *copy_events(const struct history *history)
     return events;
 }
 
-/* What a run on the page points to. */
+/* The texts and events to which a run on the page points. */
 struct side {
     char left_out[SENTENCES_BYTES], source[512];
     hr_event *events;

@@ -116,7 +116,7 @@ static json_t *trend(const hr_trend *from)
                      (json_int_t)from->settled_ns);
 }
 
-/* Who held what at the last census; null where the file has none. */
+/* The holders by the last census; null where the file has none. */
 static json_t *census(const hr_census *from)
 {
     static const char *const kinds[HR_CENSUS_KINDS] = {"budget", "pool", "cache"};
@@ -135,7 +135,7 @@ static json_t *census(const hr_census *from)
     return rows ? json_pack("{s:I, s:o}", "wall_ns", (json_int_t)from->wall_ns, "rows", rows) : json_null();
 }
 
-/* What is small, as an object of which the last brace is left out: the lists follow. */
+/* Puts all but the lists, as an object of which the last brace is left out: the lists follow. */
 static int put_summary(const struct history *history, FILE *out)
 {
     const hr_history_findings *findings = &history->findings;

@@ -129,7 +129,7 @@ static void put_levels(const struct history *history, FILE *out)
     fputc('\n', out);
 }
 
-/* Who was refused what, and why; nothing where a file of an older version does not say it. */
+/* Says which requests were refused, and why; nothing where a file of an older version does not say it. */
 static void put_refusals(const struct history *history, FILE *out)
 {
     char sentence[768];
@@ -152,7 +152,7 @@ static void put_name(const char *name, FILE *out)
         fputc(iscntrl((unsigned char)*at) ? '?' : *at, out);
 }
 
-/* Who held most of each kind by the last census. */
+/* The largest holders of each kind by the last census. */
 static void put_census(const hr_census *census, FILE *out)
 {
     static const char *const kinds[HR_CENSUS_KINDS] = {"budget", "pool", "cache"};
@@ -197,7 +197,7 @@ static void put_spell(const hr_event *event, FILE *out)
     fprintf(out, " within %.0f s\n", (double)event->span_ns / 1e9);
 }
 
-/* What `headroom run` did, or the kernel. */
+/* Says an action of `headroom run`, or of the kernel. */
 static void put_deed(const hr_event *event, FILE *out)
 {
     if (event->kind == HR_EVENT_KERNEL_KILL) {

@@ -2,9 +2,9 @@
 /* A census: who held what at one moment, as entries of a history file. It has the largest budgets, pools and caches of
  * a guard, an entry each (codec.h), all with the same time.
  *
- * A guard's journal takes one when the level rises, because the kernel may kill the process next; else at most each
- * second, ever more seldom as the process grows older, and at least once a minute. A reader keeps the last one of which
- * all entries of a kind are whole. */
+ * A guard's journal takes one when the level rises, because the kernel may kill the process next. Otherwise it takes
+ * one a second at first, less often as the process grows older, and at least one a minute. A reader keeps the last one
+ * of which all entries of a kind are whole. */
 #ifndef HRI_REPORT_CENSUS_H
 #define HRI_REPORT_CENSUS_H
 

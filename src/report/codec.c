@@ -172,7 +172,7 @@ void hri_entry_encode(const hr_history_entry *entry, unsigned char ret_bytes[HRI
     put(ret_bytes, hri_crc32(ret_bytes + 4, HRI_ENTRY_BYTES - 4), 4);
 }
 
-/* What there is beside figures, since version 2. */
+/* Decodes the parts beside figures, since version 2. */
 static void decode_more(const unsigned char *bytes, unsigned version, hr_history_entry *entry)
 {
     if (!entry->is_event) {

@@ -3,13 +3,17 @@
  * little-endian:
  *
  *     head    magic "HRHIST\r\n" · u32 version · u32 bytes of an entry · i64 wall_ns · zeros · u32 checksum of the rest
- *     entry   u32 checksum of the rest · u8 kind · u8 level · u8 from · u8 event · i64 session · i64 time_ns · i64 wall_ns
- *             · of a sample: u64 live, total, rss, cgroup, reliefs, limit, relieved, anonymous, kernel, cache, refusals,
- *             refusals_degraded, refusals_critical, would_have_refused and its two parts · of an event: u64 freed, live, by limit, by level, i64 span
- *             · u32 millionths of use · 16 bytes: decided by · of an event 48 bytes: budget · zeros
+ *     entry   u32 checksum of the rest · u8 kind · u8 level · u8 from · u8 event · i64 session · i64 time_ns
+ *             · i64 wall_ns · figures · u32 millionths of use · 16 bytes: decided by · of an event 48 bytes: budget
+ *             · zeros
+ *     figures of a sample: u64 live, total, rss, cgroup, reliefs, limit, relieved, anonymous, kernel, cache, refusals,
+ *             refusals_degraded, refusals_critical, would_have_refused and its two parts
+ *             of an event: u64 freed, live, by limit, by level, i64 span
  *
- * An entry of a census (census.h) has the kind of its row at `level`, its number in the list of that kind at `from`, and
- * how many the list has at `event`; then u64 used, limit, peak, refused, left out · 96 bytes: name · zeros.
+ * An entry of a census (census.h) has the kind of its row at `level`. At `from` is its number in the list of that kind,
+ * at `event` how many rows that list has. Its figures:
+ *
+ *     u64 used, limit, peak, refused, left out · 96 bytes: name · zeros
  *
  * Version 2 had entries of 160 bytes, without would_have_refused; version 1 of 128 bytes, which end with cache, or with
  * live.

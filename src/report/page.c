@@ -99,7 +99,7 @@ struct stretch {
     struct extremes columns[HRI_PAGE_COLUMNS];
 };
 
-/* What is written so far. */
+/* The rows that are written so far. */
 struct writer {
     hri_text *text;
     bool begun;
@@ -170,7 +170,7 @@ static void take(struct stretch *stretch, const hri_page_row *row)
     stretch->end_ms = time_ms;
 }
 
-/* What a pass over all rows gives beside them. */
+/* Sums of a pass over all rows. */
 struct sums {
     size_t begins;
     size_t rows;

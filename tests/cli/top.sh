@@ -106,6 +106,11 @@ if command -v tmux >/dev/null && [ -z "$no_screen" ]; then
     sleep 0.3
     screen
     ! grep -q sleep "$work/out" || bad "the filter does not filter"
+    # Narrow, it is still readable: no line runs over, and the names are there.
+    tmux -L "$session" resize-window -x 40 -y 10
+    sleep 1.2
+    shows "page_guard"
+    [ "$(wc -L <"$work/out")" -le 40 ] || bad "at 40 columns a line is longer"
     tmux -L "$session" resize-window -x 30 -y 12
     tmux -L "$session" send-keys Escape s r
     tmux -L "$session" send-keys / Escape

@@ -46,7 +46,7 @@ static size_t count_of(hr_census_kind kind)
     return count;
 }
 
-/* What is written when the level rises is there although the guard was never freed, and so never told its end. */
+/* A census is written when the level rises: a guard that is killed then has one. */
 static void a_guards_budgets_pools_and_caches_are_in_its_file(void **state)
 {
     (void)state;

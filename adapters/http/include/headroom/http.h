@@ -15,7 +15,7 @@
  *
  * It listens on loopback; elsewhere only with a token, which a request brings as "Authorization: Bearer TOKEN" or as
  * "?token=TOKEN" ("/healthz" and "/readyz" need none). A request without a token is answered only if its Host is
- * localhost, an address, or the host that it listens on: so no web page can reach it by a name of its own that it makes
+ * localhost, an address, or the host that it listens on. So no web page can reach it by a name of its own that it makes
  * point here. A request of another origin is refused.
  *
  * Memory for answers is charged to a budget "http" from the start and touched: it answers at critical too. Two long
@@ -56,8 +56,8 @@ typedef struct hr_http hr_http;
 
 /* Starts a thread that serves. The guard may be NULL where there is a source; then nothing is charged.
  *
- * returns  0; -EINVAL for an address that is none, a token that is too short, or neither guard nor source; -EACCES for
- *          an address beyond loopback without a token; -EDQUOT if the guard has no room for the reserve; -EADDRINUSE,
+ * returns  0; -EINVAL for an address that is none, a token that is too short, or neither guard nor source. -EACCES for
+ *          an address beyond loopback without a token. -EDQUOT if the guard has no room for the reserve. -EADDRINUSE,
  *          -EADDRNOTAVAIL, -ENOMEM, -EAGAIN, -EMFILE …
  * threads  any
  * memory   allocates
