@@ -106,7 +106,7 @@ static inline hri_engine *hri_pages_owner(const void *block)
     uint64_t word = at ? __atomic_load_n(at, __ATOMIC_RELAXED) : 0;
     if (hri_heap_word_class(word) != HRI_HEAP_POOLED)
         return NULL;
-    return (hri_engine *)(uintptr_t)(hri_heap_word_owner(word) << 4);
+    return (hri_engine *)(uintptr_t)(hri_heap_word_owner(word, block) << 4);
 }
 
 /* Changes a block's word from used to idle, or back. Of several threads that try one succeeds. */
