@@ -39,8 +39,8 @@ int doctor_watch(const hr_survey_options *options, bool json);
 /* Gives the program that `headroom run` watches another limit; gives an exit status. */
 int limit_set(int pid, uint64_t limit_bytes);
 
-/* A process by its number, for an option --pid; says what is wrong through argp. */
-int parse_pid(const char *text, struct argp_state *state);
+/* A process by its number; says through argp what is wrong with `what`, such as "--pid". */
+int parse_pid(const char *what, const char *text, struct argp_state *state);
 
 /* Says why there is no survey, as `command`. */
 void complain_of_survey(const char *command, const hr_survey_options *options, int error);

@@ -39,13 +39,13 @@ struct options {
     bool json, watch;
 };
 
-int parse_pid(const char *text, struct argp_state *state)
+int parse_pid(const char *what, const char *text, struct argp_state *state)
 {
     char *end;
     errno = 0;
     long pid = strtol(text, &end, 10);
     if (*text < '0' || *text > '9' || *end || errno || pid < 1 || pid > INT_MAX)
-        argp_error(state, "--pid '%s' is no process: write its number, such as 4711", text);
+        argp_error(state, "%s '%s' is no process: write its number, such as 4711", what, text);
     return (int)pid;
 }
 
@@ -67,7 +67,7 @@ static error_t parse(int key, char *value, struct argp_state *state)
         options->watch = true;
         return 0;
     case PID:
-        options->survey.pid = parse_pid(value, state);
+        options->survey.pid = parse_pid("--pid", value, state);
         return 0;
     case JSON:
         options->json = true;

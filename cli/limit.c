@@ -78,7 +78,7 @@ static error_t parse(int key, char *value, struct argp_state *state)
     struct options *options = state->input;
     switch (key) {
     case PID:
-        options->survey.pid = parse_pid(value, state);
+        options->survey.pid = parse_pid("--pid", value, state);
         return 0;
     case PERCENT:
         options->percent = parse_percent(value, state);
@@ -95,7 +95,7 @@ static error_t parse(int key, char *value, struct argp_state *state)
     case ARGP_KEY_ARG:
         if (!options->set_bytes || options->survey.pid)
             argp_error(state, "'%s' is not expected: write --percent 75, or --set 400M PID", value);
-        options->survey.pid = parse_pid(value, state);
+        options->survey.pid = parse_pid("PID", value, state);
         return 0;
     case ARGP_KEY_END:
         if (options->set_bytes && (!options->survey.pid || options->counts))

@@ -235,7 +235,7 @@ static int read_history(struct history *history, const char *path)
     history->path = path;
     int error = hr_history_file_visit(path, keep, history, &history->findings);
     const hr_history_findings *findings = &history->findings;
-    if (!error && findings->entries + findings->damaged + findings->unknown == 0)
+    if (!error && findings->entries + findings->damaged + findings->unknown + findings->census == 0)
         error = -ENODATA; /* a head and nothing behind it */
     if (error) {
         complain(path, error);
@@ -243,6 +243,8 @@ static int read_history(struct history *history, const char *path)
     }
     warn(history);
     find_trend(history);
+    if (hr_history_file_read_census(path, &history->census) != 0)
+        history->census.count = 0;
     return 0;
 }
 

@@ -26,6 +26,7 @@ struct history {
     size_t last_begin;           /* its first record */
     size_t begins[SESSIONS_MAX]; /* and where the last ones begin, oldest first */
     size_t begin_count;
+    hr_census census; /* without a row: there is none */
     hr_trend trend;
     bool has_trend;
     bool trend_is_earlier; /* of the processes before the last one, which has too few samples */
@@ -35,7 +36,7 @@ struct history {
 const hr_event *event_at(const struct history *history, size_t index);
 size_t events_kept(const struct history *history);
 
-/* What a record has of a ledger. */
+/* Gives the bytes of a ledger in a record. */
 uint64_t ledger_of(const hr_record *record, hr_history_ledger ledger);
 
 /* Writes a time as "2026-11-24 16:37:00" in UTC. */

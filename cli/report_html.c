@@ -9,7 +9,7 @@
 
 #define SENTENCES_BYTES 1024
 
-/* What of the file is not on the page, a sentence a line. */
+/* Writes which parts of the file are not on the page, a sentence a line. */
 static void write_left_out(const struct history *history, char text[SENTENCES_BYTES])
 {
     const hr_history_findings *findings = &history->findings;
@@ -29,8 +29,6 @@ static void write_left_out(const struct history *history, char text[SENTENCES_BY
         if (parts[i].count)
             at += (size_t)snprintf(text + at, SENTENCES_BYTES - at, "%s%" PRIu64 " %s", at ? "\n" : "", parts[i].count,
                                    parts[i].what);
-    snprintf(text + at, SENTENCES_BYTES - at, "%sbudgets, pools and caches, of which a history file has no samples",
-             at ? "\n" : "");
 }
 
 /* The last that is known of the kernel's kills; HR_NONE where nobody looked from outside. */
@@ -50,7 +48,7 @@ static hr_event *copy_events(const struct history *history)
     return events;
 }
 
-/* What a run on the page points to. */
+/* The texts and events to which a run on the page points. */
 struct side {
     char left_out[SENTENCES_BYTES], source[512];
     hr_event *events;
@@ -74,6 +72,7 @@ static int describe(const struct history *history, struct side *side, hr_page_ru
         .begin_count = history->begin_count,
         .level = history->count ? history->records[history->count - 1].level : HR_NORMAL,
         .kernel_kills = kills_of(history),
+        .census = history->census.count ? &history->census : NULL,
         .trend = history->has_trend && !history->trend_is_earlier ? &history->trend : NULL,
     };
     return 0;

@@ -116,17 +116,36 @@ static json_t *trend(const hr_trend *from)
                      (json_int_t)from->settled_ns);
 }
 
-/* What is small, as an object of which the last brace is left out: the lists follow. */
+/* The holders by the last census; null where the file has none. */
+static json_t *census(const hr_census *from)
+{
+    static const char *const kinds[HR_CENSUS_KINDS] = {"budget", "pool", "cache"};
+    json_t *rows = from->count ? json_array() : NULL;
+    for (size_t i = 0; rows && i < from->count; i++) {
+        const hr_census_row *row = &from->rows[i];
+        const uint64_t figures[] = {row->used_bytes, row->limit_bytes, row->peak_bytes, row->refused};
+        static const char *const names[] = {"used_bytes", "limit_bytes", "peak_bytes", "refused"};
+        json_t *name = json_string(row->name);
+        json_t *object = json_pack("{s:s, s:o}", "kind", kinds[row->kind], "name", name ? name : json_string("?"));
+        for (size_t k = 0; object && k < sizeof names / sizeof *names; k++)
+            json_object_set_new(object, names[k],
+                                figures[k] == HR_NONE ? json_null() : json_integer((json_int_t)figures[k]));
+        json_array_append_new(rows, object);
+    }
+    return rows ? json_pack("{s:I, s:o}", "wall_ns", (json_int_t)from->wall_ns, "rows", rows) : json_null();
+}
+
+/* Puts all but the lists, as an object of which the last brace is left out: the lists follow. */
 static int put_summary(const struct history *history, FILE *out)
 {
     const hr_history_findings *findings = &history->findings;
     json_object_seed(1); /* all keys are ours: no need to ask the machine for a random one */
     json_t *object =
-        json_pack("{s:I, s:I, s:I, s:I, s:b, s:I, s:b, s:o}", "sessions", (json_int_t)history->sessions, "damaged",
+        json_pack("{s:I, s:I, s:I, s:I, s:b, s:I, s:b, s:o, s:o}", "sessions", (json_int_t)history->sessions, "damaged",
                   (json_int_t)findings->damaged, "unknown", (json_int_t)findings->unknown, "torn_bytes",
                   (json_int_t)findings->torn_bytes, "older", (int)findings->older, "left_out",
                   (json_int_t)history->left_out, "trend_is_earlier", (int)history->trend_is_earlier, "trend",
-                  history->has_trend ? trend(&history->trend) : json_null());
+                  history->has_trend ? trend(&history->trend) : json_null(), "census", census(&history->census));
     char *text = object ? json_dumps(object, 0) : NULL;
     json_decref(object);
     if (!text)

@@ -19,6 +19,7 @@
 #define FIGURES_WIDTH 27 /* " 1023.9 MiB to 1023.9 MiB", and a little */
 #define SPARKS_MAX (WIDTH_MAX - NAME_WIDTH - FIGURES_WIDTH)
 #define EVENTS_SHOWN 10
+#define HOLDERS_SHOWN 5
 
 static size_t find_width(FILE *out)
 {
@@ -128,7 +129,7 @@ static void put_levels(const struct history *history, FILE *out)
     fputc('\n', out);
 }
 
-/* Who was refused what, and why; nothing where a file of an older version does not say it. */
+/* Says which requests were refused, and why; nothing where a file of an older version does not say it. */
 static void put_refusals(const struct history *history, FILE *out)
 {
     char sentence[768];
@@ -142,6 +143,34 @@ static void put_refusals(const struct history *history, FILE *out)
     hr_refusals_format(&view, sentence, sizeof sentence);
     fputc('\n', out);
     put_wrapped(out, sentence);
+}
+
+/* Names are others' texts. */
+static void put_name(const char *name, FILE *out)
+{
+    for (const char *at = name; *at; at++)
+        fputc(iscntrl((unsigned char)*at) ? '?' : *at, out);
+}
+
+/* The largest holders of each kind by the last census. */
+static void put_census(const hr_census *census, FILE *out)
+{
+    static const char *const kinds[HR_CENSUS_KINDS] = {"budget", "pool", "cache"};
+    char date[DATE_BYTES], size[16];
+    size_t shown[HR_CENSUS_KINDS] = {0};
+    if (census->count)
+        fprintf(out, "\nheld at %s UTC\n", write_date(census->wall_ns, date));
+    for (size_t i = 0; i < census->count; i++) {
+        const hr_census_row *row = &census->rows[i];
+        if (shown[row->kind]++ >= HOLDERS_SHOWN)
+            continue;
+        fprintf(out, "  %-7s %11s", kinds[row->kind], hr_size_format(row->used_bytes, size, sizeof size));
+        if (row->limit_bytes != HR_NONE)
+            fprintf(out, " of %s", hr_size_format(row->limit_bytes, size, sizeof size));
+        fputs(", ", out);
+        put_name(row->name, out);
+        fputc('\n', out);
+    }
 }
 
 static void put_level(const hr_event *event, FILE *out)
@@ -159,8 +188,7 @@ static void put_spell(const hr_event *event, FILE *out)
     unsigned long long by_limit = event->refused_by_limit, by_level = event->refused_by_level;
     const char *verb = event->kind == HR_EVENT_REFUSALS ? "refused" : "would have been refused";
     fputs(*event->budget ? "budget \"" : "other budgets: ", out);
-    for (const char *at = event->budget; *at; at++)
-        fputc(iscntrl((unsigned char)*at) ? '?' : *at, out);
+    put_name(event->budget, out);
     fputs(*event->budget ? "\": " : "", out);
     if (by_level)
         fprintf(out, "%llu %s by level%s", by_level, verb, by_limit ? ", " : "");
@@ -169,7 +197,7 @@ static void put_spell(const hr_event *event, FILE *out)
     fprintf(out, " within %.0f s\n", (double)event->span_ns / 1e9);
 }
 
-/* What `headroom run` did, or the kernel. */
+/* Says an action of `headroom run`, or of the kernel. */
 static void put_deed(const hr_event *event, FILE *out)
 {
     if (event->kind == HR_EVENT_KERNEL_KILL) {
@@ -177,8 +205,7 @@ static void put_deed(const hr_event *event, FILE *out)
         return;
     }
     fputs("headroom run: ", out);
-    for (const char *at = event->budget; *at; at++)
-        fputc(iscntrl((unsigned char)*at) ? '?' : *at, out);
+    put_name(event->budget, out);
     fputc('\n', out);
 }
 
@@ -218,6 +245,7 @@ int report_print_text(const struct history *history, FILE *out)
             put_spark(history, ledger, out);
         put_levels(history, out);
         put_refusals(history, out);
+        put_census(&history->census, out);
     }
     put_events(history, out);
     return 0;

@@ -47,7 +47,7 @@ static const struct argp_option known[] = {
      "token in "
      "HEADROOM_HTTP_TOKEN",
      0},
-    {"summary-json", SUMMARY, "FILE", 0, "write the summary as one JSON object", 0},
+    {"summary-json", SUMMARY, "FILE", 0, "write the summary as one JSON object; - is standard output", 0},
     {"quiet", QUIET, NULL, 0, "no status line and no summary on standard error", 0},
     {0},
 };
@@ -135,7 +135,7 @@ static error_t parse(int key, char *value, struct argp_state *state)
         options->observe = true;
         return 0;
     case PID:
-        options->pid = parse_pid(value, state);
+        options->pid = parse_pid("--pid", value, state);
         return 0;
     case REPORT:
         options->report = value;

@@ -115,7 +115,7 @@ static int order_of(double a, double b)
     return (a > b) - (a < b);
 }
 
-/* What comes first is the most; of names and numbers the least. */
+/* The most comes first; of names and numbers the least. */
 static int compare(const void *first, const void *second, void *context)
 {
     const hr_status *a = first, *b = second;

@@ -52,21 +52,22 @@ static void put_rows(const struct top *top, size_t first)
         if (status->level >= HR_DEGRADED)
             look |= A_BOLD;
         attron(look);
-        mvaddstr(i + 2, 0, line);
+        mvaddnstr(i + 2, 0, line, spark ? -1 : COLS); /* bytes, so a line with bars is cut by their number */
         attroff(look);
     }
 }
 
 static void put_screen(const struct top *top, size_t first, int error, bool typing)
 {
-    char head[256];
+    char head[256], title[256];
     erase();
     if (error)
-        mvprintw(0, 0, "headroom top: /dev/shm cannot be listed: %s", strerror(-error));
+        snprintf(title, sizeof title, "headroom top: /dev/shm cannot be listed: %s", strerror(-error));
     else
-        mvprintw(0, 0, "headroom top: %zu process%s, by %s%s%s%s   [s]ort [r]everse [/]filter [q]uit", top->count,
-                 top->count == 1 ? "" : "es", top_order_text(top->order), top->reversed ? ", reversed" : "",
+        snprintf(title, sizeof title, "headroom top: %zu process%s, by %s%s%s%s   [s]ort [r]everse [/]filter [q]uit",
+                 top->count, top->count == 1 ? "" : "es", top_order_text(top->order), top->reversed ? ", reversed" : "",
                  *top->filter || typing ? ", with " : "", top->filter);
+    mvaddnstr(0, 0, title, COLS);
     top_write_head(head, sizeof head);
     attron(A_REVERSE);
     mvaddnstr(1, 0, head, COLS);

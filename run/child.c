@@ -2,16 +2,20 @@
 /* The command's process: started behind the wall, reaped, and its exit status told as a shell tells it.
  *
  * The supervisor is the subreaper: what the command leaves behind comes to it and stays in the tree. If the supervisor
- * is killed, the command is killed too, as if it had been started without one: nobody would raise its wall any more.
+ * is killed, the command is killed too, as if it had been started without one. All else that is behind the wall would
+ * sleep there for ever: nobody raises the wall any more, and the kernel's killer is off. So a process outside of the
+ * wall, the keeper, waits for the supervisor's end, kills what is behind the wall, and removes it.
  */
 #include "supervisor.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -28,6 +32,60 @@ static _Noreturn void fail(int pipe_fd, bool behind_wall, int error)
         _exit(RUN_EXIT_FAILED);
     _exit(RUN_EXIT_FAILED);
 }
+
+/* ── the keeper ─────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+/* Signals are blocked here as in the supervisor; in a session of its own none to the supervisor's group arrives. */
+static _Noreturn void keep(run_supervisor *run, int pipe_fd)
+{
+    char byte;
+    setsid();
+    prctl(PR_SET_NAME, "headroom-keeper");
+    dup2(pipe_fd, STDIN_FILENO);
+    run->wall.event_fd = -1;
+    if (syscall(SYS_close_range, STDIN_FILENO + 1, UINT_MAX, 0) != 0) { /* before Linux 5.9 */
+        for (int fd = STDIN_FILENO + 1; fd < 1024; fd++)
+            close(fd);
+    }
+    while (read(STDIN_FILENO, &byte, 1) < 0 && errno == EINTR)
+        ;
+    run_wall_end(&run->wall);
+    _exit(0);
+}
+
+int run_keeper_start(run_supervisor *run)
+{
+    int pair[2];
+    if (run->wall.kind == RUN_WALL_NONE)
+        return 0;
+    if (pipe2(pair, O_CLOEXEC) != 0)
+        return -errno;
+    int pid = fork(), error = pid < 0 ? -errno : 0;
+    if (pid == 0) {
+        close(pair[1]);
+        keep(run, pair[0]);
+    }
+    close(pair[0]);
+    if (error)
+        close(pair[1]);
+    run->keeper_fd = error ? -1 : pair[1];
+    run->tree.keeper = error ? 0 : pid;
+    return error;
+}
+
+void run_keeper_stop(run_supervisor *run)
+{
+    if (run->tree.keeper) {
+        kill(run->tree.keeper, SIGKILL);
+        waitpid(run->tree.keeper, NULL, 0);
+    }
+    if (run->keeper_fd >= 0)
+        close(run->keeper_fd);
+    run->tree.keeper = 0;
+    run->keeper_fd = -1;
+}
+
+/* ── the command ────────────────────────────────────────────────────────────────────────────────────────────────── */
 
 static _Noreturn void become(const run_supervisor *run, int failure_fd, int parent)
 {
@@ -81,13 +139,24 @@ static void forget_spawned(run_supervisor *run, int pid)
     }
 }
 
+/* Stops by the same signal, so that a shell shows that one. Signals are blocked: it stops when it is let through. */
+static void raise_stop(int signal)
+{
+    sigset_t one, before;
+    sigemptyset(&one);
+    sigaddset(&one, signal);
+    raise(signal);
+    sigprocmask(SIG_UNBLOCK, &one, &before);
+    sigprocmask(SIG_SETMASK, &before, NULL);
+}
+
 /* The command was stopped by the terminal, or by somebody who sent the terminal's signals: the shell is to see it. */
 static void stop_with_it(run_supervisor *run, int signal)
 {
     if (run->frozen || getpid() == 1 || (signal != SIGTSTP && signal != SIGTTIN && signal != SIGTTOU))
         return;
     run_line_clear(run);
-    raise(SIGSTOP);
+    raise_stop(signal);
     kill(run->pid, SIGCONT);
 }
 
@@ -102,6 +171,8 @@ bool run_child_reap(run_supervisor *run)
             run->has_ended = true;
             run->status = status;
             run->rss_peak_bytes = (uint64_t)usage.ru_maxrss << 10;
+        } else if (pid == run->tree.keeper && !WIFSTOPPED(status)) {
+            run->tree.keeper = 0; /* somebody has killed it */
         } else if (!WIFSTOPPED(status)) {
             forget_spawned(run, pid);
         }

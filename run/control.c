@@ -73,7 +73,6 @@ static void set_limit(run_supervisor *run, uint64_t bytes, char *answer, size_t 
         return;
     }
     run->use.limit_bytes = bytes;
-    run_heap_set_limit(&run->heap, bytes);
     if (run->wall.ceiling_bytes < run_wall_bytes(run, bytes))
         run->wall.ceiling_bytes = run_wall_bytes(run, bytes);
     snprintf(run->limit_source, sizeof run->limit_source, "headroom limit --set");
@@ -81,6 +80,7 @@ static void set_limit(run_supervisor *run, uint64_t bytes, char *answer, size_t 
     run_tell(run, "the limit of %s (%d) is %s now", run->name, run->pid, now);
     run_thaw(run, "the limit was raised");
     run->limit_reached = false;
+    run_look(run); /* the heap has its new bound before the answer is read */
     uint64_t around = run->around->limit_bytes;
     char size_around[16];
     hr_size_format(around, size_around, sizeof size_around);

@@ -4,6 +4,9 @@
 #include "heap.h"
 
 #include "files.h"
+#include "malloc/link.h"
+#include "malloc/account.h"
+#include "malloc/raw.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -11,13 +14,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <linux/futex.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -58,6 +59,75 @@ void run_heap_export(const run_heap *heap)
     setenv(HRI_MALLOC_RUN_VARIABLE, heap->where, 1);
 }
 
+/* ── the run around ─────────────────────────────────────────────────────────────────────────────────────────────── */
+
+/* What src/malloc/link.c asks of the process that it is in. */
+static run_heap *joined;
+
+hri_malloc_page *hri_account_page(void)
+{
+    return joined ? joined->outer : NULL;
+}
+
+unsigned hri_account_slot(void)
+{
+    return joined->outer_slot;
+}
+
+/* The supervisor has a slot there already if headroom's malloc is in it; else it takes one, with the other number. */
+static bool find_slot(hri_malloc_page *page, int32_t owner, unsigned *ret_slot)
+{
+    for (unsigned i = 0; i < HRI_MALLOC_SLOTS; i++) {
+        int32_t expected = owner;
+        if (atomic_compare_exchange_strong(&page->slots[i].pid, &expected, (int32_t)getpid())) {
+            *ret_slot = i;
+            return true;
+        }
+    }
+    return false;
+}
+
+static void join_outer(run_heap *heap)
+{
+    const char *where = getenv(HRI_MALLOC_RUN_VARIABLE), *why;
+    heap->outer = where && *where ? hri_link_open(where, &why) : NULL;
+    if (!heap->outer || find_slot(heap->outer, (int32_t)getpid(), &heap->outer_slot))
+        return;
+    if (!find_slot(heap->outer, 0, &heap->outer_slot)) {
+        heap->outer = NULL;
+        return;
+    }
+    joined = heap;
+    atomic_fetch_add(&heap->outer->processes, 1);
+    hri_link_enter();
+}
+
+static uint64_t at_most(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+static void wake(hri_malloc_page *page)
+{
+    atomic_fetch_add(&page->gate, 1);
+    hri_raw_futex_wake(&page->gate);
+}
+
+/* Charges there what has come since the last look. The supervisor's end settles all of it. */
+static void follow_outer(run_heap *heap)
+{
+    hri_malloc_page *outer = heap->outer;
+    if (!outer)
+        return;
+    uint64_t charged = atomic_load(&heap->page->used_bytes), more = charged - heap->outer_bytes; /* may be negative */
+    atomic_fetch_add(&outer->slots[heap->outer_slot].charged_bytes, more);
+    uint64_t used = atomic_fetch_add(&outer->used_bytes, more) + more, limit = atomic_load(&outer->limit_bytes);
+    if (charged < heap->outer_bytes && atomic_load(&outer->waiters) > 0)
+        wake(outer);
+    heap->outer_bytes = charged;
+    heap->outer_left_bytes = used < limit ? limit - used : 0;
+}
+
 /* ── the page ───────────────────────────────────────────────────────────────────────────────────────────────────── */
 
 static int make_page(run_heap *heap)
@@ -79,7 +149,7 @@ static int make_listener(run_heap *heap)
     uint64_t name;
     if (getrandom(&heap->token, sizeof heap->token, 0) < 0 || getrandom(&name, sizeof name, 0) < 0)
         return -errno;
-    int length = snprintf(address.sun_path + 1, sizeof address.sun_path - 1, "headroom-malloc-%016llx",
+    int length = snprintf(address.sun_path + 1, sizeof address.sun_path - 1, HRI_MALLOC_RUN_NAME "%d-%016llx", getpid(),
                           (unsigned long long)name);
     snprintf(heap->where, sizeof heap->where, "%s:%016llx", address.sun_path + 1, (unsigned long long)heap->token);
     heap->listen_fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -99,14 +169,18 @@ int run_heap_open(run_heap *heap, uint64_t limit_bytes, hri_malloc_on_limit on_l
     for (size_t i = 0; i < RUN_HEAP_LINKS_MAX; i++)
         heap->links[i].fd = -1;
     heap->page_fd = heap->listen_fd = heap->epoll_fd = -1;
+    heap->outer_left_bytes = UINT64_MAX;
     int error = make_page(heap);
     error = error ? error : make_listener(heap);
     if (error) {
         run_heap_close(heap);
         return error;
     }
+    join_outer(heap);
     atomic_store(&heap->page->on_limit, (uint32_t)on_limit);
     atomic_store(&heap->page->limit_bytes, limit_bytes);
+    atomic_store(&heap->page->most_bytes, limit_bytes);
+    heap->least_bytes = limit_bytes;
     atomic_store(&heap->page->wait_ns, wait_ns);
     heap->page->magic = HRI_MALLOC_MAGIC;
     struct rlimit files; /* a descriptor for each process */
@@ -117,18 +191,25 @@ int run_heap_open(run_heap *heap, uint64_t limit_bytes, hri_malloc_on_limit on_l
     return 0;
 }
 
-static void wake(run_heap *heap)
+/* ── the bound ──────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+uint64_t run_heap_charged(const run_heap *heap)
 {
-    atomic_fetch_add(&heap->page->gate, 1);
-    syscall(SYS_futex, &heap->page->gate, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+    return heap->page ? atomic_load(&heap->page->used_bytes) : 0;
 }
 
-void run_heap_set_limit(run_heap *heap, uint64_t bytes)
+void run_heap_bound(run_heap *heap, uint64_t limit_bytes, uint64_t room_bytes)
 {
     if (!heap->page)
         return;
-    atomic_store(&heap->page->limit_bytes, bytes);
-    wake(heap);
+    follow_outer(heap);
+    uint64_t bytes = at_most(limit_bytes, room_bytes);
+    if (heap->outer)
+        bytes = at_most(bytes, heap->outer_bytes + heap->outer_left_bytes);
+    atomic_store(&heap->page->most_bytes, limit_bytes);
+    heap->least_bytes = bytes < heap->least_bytes ? bytes : heap->least_bytes;
+    if (bytes > atomic_exchange(&heap->page->limit_bytes, bytes) && atomic_load(&heap->page->waiters) > 0)
+        wake(heap->page);
 }
 
 void run_heap_close(run_heap *heap)
@@ -157,7 +238,7 @@ static void settle(run_heap *heap, uint32_t i)
     atomic_store(&slot->refusals, 0);
     atomic_fetch_sub(&heap->page->processes, 1);
     atomic_store(&slot->pid, 0);
-    wake(heap);
+    wake(heap->page);
 }
 
 static bool is_gone(int pid)
@@ -211,7 +292,7 @@ static void mend(run_heap *heap)
         return;
     atomic_fetch_sub(&heap->page->used_bytes, drift);
     heap->drift_count = 0;
-    wake(heap);
+    wake(heap->page);
 }
 
 void run_heap_tidy(run_heap *heap, int64_t now_ns)

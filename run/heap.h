@@ -4,7 +4,10 @@
  *
  * A process says HELLO over a socket when its program begins, and gets the page. It keeps the socket open, so a hang-up
  * means that the process has ended or has executed another program, whatever ended it. A program that closes all its
- * descriptors hangs up too, and still has the page mapped: then its number is watched. */
+ * descriptors hangs up too, and still has the page mapped: then its number is watched.
+ *
+ * A run may itself be part of another run's tree, whose limit holds for it too. Then what its programs are charged with
+ * is charged to a slot of that run's page as well, at each look, and they get no more than that page leaves. */
 #ifndef RUN_HEAP_H
 #define RUN_HEAP_H
 
@@ -26,12 +29,17 @@ typedef struct run_heap_link {
 typedef struct run_heap {
     hri_malloc_page *page; /* NULL: the command runs without */
     int page_fd, listen_fd, epoll_fd;
+    hri_malloc_page *outer; /* of the run that this one is part of; NULL: of none */
+    unsigned outer_slot;
+    uint64_t outer_bytes;      /* what is charged there for this run */
+    uint64_t outer_left_bytes; /* HR_NONE without */
     uint64_t token;
     char where[160];        /* what HEADROOM_RUN is set to */
     char library[PATH_MAX]; /* what LD_PRELOAD begins with */
     run_heap_link links[RUN_HEAP_LINKS_MAX];
     int pids[HRI_MALLOC_SLOTS]; /* by slot, as the supervisor sees them; 0: not entered */
     uint64_t entered;           /* programs, ever */
+    uint64_t least_bytes;       /* that they ever were allowed */
     int64_t tidied_ns;
     uint64_t drift; /* that the last tidying has seen, and how often in a row */
     unsigned drift_count;
@@ -52,7 +60,11 @@ void run_heap_serve(run_heap *heap);
 /* Settles the accounts of processes that are gone without a hang-up, and takes out what a kill left uncertain. */
 void run_heap_tidy(run_heap *heap, int64_t now_ns);
 
-void run_heap_set_limit(run_heap *heap, uint64_t bytes);
+/* How much its programs are charged with; 0 without a page. */
+uint64_t run_heap_charged(const run_heap *heap);
+
+/* Sets what they may be charged with: `limit_bytes`, or `room_bytes` where the groups around leave no more. */
+void run_heap_bound(run_heap *heap, uint64_t limit_bytes, uint64_t room_bytes);
 void run_heap_close(run_heap *heap);
 
 #endif

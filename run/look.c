@@ -27,12 +27,20 @@ static uint64_t at_most(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
+static uint64_t room(uint64_t used_bytes, uint64_t limit_bytes)
+{
+    return used_bytes < limit_bytes ? limit_bytes - used_bytes : 0;
+}
+
 /* Takes one limit into account. */
 static void weigh(run_use *use, uint64_t used_bytes, uint64_t limit_bytes)
 {
     double share = limit_bytes > 0 ? (double)used_bytes / (double)limit_bytes : 1;
-    use->share = share > use->share ? share : use->share;
-    use->left_bytes = at_most(use->left_bytes, used_bytes < limit_bytes ? limit_bytes - used_bytes : 0);
+    if (share > use->share) {
+        use->share = share;
+        use->near_bytes = limit_bytes;
+    }
+    use->left_bytes = at_most(use->left_bytes, room(used_bytes, limit_bytes));
 }
 
 static bool is_group(const hr_ledger *ledger)
@@ -56,22 +64,38 @@ static uint64_t tree_bytes(run_supervisor *run, int64_t now_ns)
     return at_most(run_tree_anonymous(&run->tree), group_bytes);
 }
 
-static void weigh_all(run_supervisor *run, run_use *use)
+/* The tree's own limit comes first: where the heap holds it, the watch steps in behind it. */
+static void weigh_all(run_supervisor *run, const hr_survey *survey, size_t first, run_use *use)
 {
-    const hr_survey *survey = run->inside;
     run->kernel_left_bytes = HR_NONE;
-    size_t first = run->wall.kind != RUN_WALL_NONE ? 1 : 0; /* the wall is the tree's own limit */
     weigh(use, use->use_bytes, use->limit_bytes);
+    use->left_bytes = room(use->use_bytes, run_wall_bytes(run, use->limit_bytes));
     for (size_t i = first; i < survey->ledger_count; i++) {
         const hr_ledger *ledger = &survey->ledgers[i];
         if (!is_group(ledger) || ledger->limit_bytes == HR_NONE || ledger->use_bytes == HR_NONE)
             continue;
         weigh(use, ledger->use_bytes, run_limit_below(ledger->limit_bytes));
-        uint64_t left = ledger->use_bytes < ledger->limit_bytes ? ledger->limit_bytes - ledger->use_bytes : 0;
-        run->kernel_left_bytes = at_most(run->kernel_left_bytes, left);
+        run->kernel_left_bytes = at_most(run->kernel_left_bytes, room(ledger->use_bytes, ledger->limit_bytes));
     }
     if (survey->host_available_bytes != HR_NONE)
         weigh(use, use->use_bytes, run_limit_below(use->use_bytes + survey->host_available_bytes));
+}
+
+/* The heap may fill the room that the wall and the limits around leave, and no more. It stops a little below, so that
+ * what programs need beside their heap does not bring the watch in. */
+static void bound_heap(run_supervisor *run, const run_use *use, uint64_t charged_bytes)
+{
+    uint64_t left = use->left_bytes, slack = run_slack(use->limit_bytes);
+    if (run->wall.kind != RUN_WALL_NONE)
+        left = at_most(left, room(use->use_bytes, run->wall.now_bytes));
+    run_heap_bound(&run->heap, use->limit_bytes, at_most(use->use_bytes, charged_bytes) + room(slack, left));
+}
+
+void run_look_around(run_supervisor *run)
+{
+    run_use use = {.limit_bytes = run->use.limit_bytes};
+    weigh_all(run, run->around, 0, &use);
+    bound_heap(run, &use, 0);
 }
 
 static void follow_rate(run_supervisor *run)
@@ -88,27 +112,32 @@ static void follow_rate(run_supervisor *run)
 static void follow_kills(run_supervisor *run)
 {
     char text[RUN_TEXT_BYTES];
-    uint64_t kills = run_wall_kills(&run->wall);
-    if (kills > run->kills)
+    uint64_t kills = run_kills(run);
+    if (kills == HR_NONE || kills <= run->kills)
+        return;
+    if (run->wall.kind != RUN_WALL_NONE)
         run_tell(run, "the kernel has killed a process of %s (%d): %s", run->name, run->pid, run_use_text(run, text));
-    if (kills > run->kills) {
-        run->kills = kills;
-        run_record_kills(run);
-    }
+    else
+        run_tell(run, "the kernel has killed a process in the group of %s (%d): %s", run->name, run->pid,
+                 run_use_text(run, text));
+    run->kills = kills;
+    run_record_kills(run);
 }
 
 void run_look(run_supervisor *run)
 {
+    uint64_t charged_bytes = run_heap_charged(&run->heap); /* before: what comes meanwhile counts as use alone */
     if (hr_survey_again(run->inside) != 0)
         return; /* it has ended: the last figures stay */
     run->looked_ns = run_now_ns();
-    run_use use = {.limit_bytes = run->use.limit_bytes, .left_bytes = HR_NONE};
+    run_use use = {.limit_bytes = run->use.limit_bytes};
     use.use_bytes = tree_bytes(run, run->looked_ns);
-    weigh_all(run, &use);
+    weigh_all(run, run->inside, run->wall.kind != RUN_WALL_NONE, &use); /* the wall is the tree's own limit */
+    bound_heap(run, &use, charged_bytes);
     run->use = use;
     if (use.use_bytes > run->peak_bytes)
         run->peak_bytes = use.use_bytes;
     follow_rate(run);
-    if (run->wall.kind != RUN_WALL_NONE && use.share > 0.9)
+    if (use.share > 0.9)
         follow_kills(run);
 }

@@ -100,23 +100,44 @@ static json_t *build(const run_supervisor *run, int status)
                      seconds_of(run_now_ns() - run->begin_ns));
 }
 
+bool run_summary_open(run_supervisor *run)
+{
+    bool is_stdout = strcmp(run->options.summary, "-") == 0;
+    run->summary = is_stdout ? stdout : fopen(run->options.summary, "we");
+    if (!run->summary)
+        run_tell(run, "--summary-json '%s' cannot be written: %s", run->options.summary, strerror(errno));
+    return run->summary != NULL;
+}
+
 static void write_json(run_supervisor *run, int status)
 {
-    const char *path = run->options.summary;
     json_t *object = build(run, status);
-    int error = !object ? ENOMEM : json_dump_file(object, path, JSON_INDENT(2) | JSON_ENSURE_ASCII) == 0 ? 0 : errno;
+    bool written = object && json_dumpf(object, run->summary, JSON_INDENT(2) | JSON_ENSURE_ASCII) == 0;
+    int error = !object ? ENOMEM : written ? 0 : errno;
     json_decref(object);
+    if (fputs("\n", run->summary) < 0 || fflush(run->summary) != 0)
+        error = error ? error : errno;
     if (error)
-        run_tell(run, "--summary-json '%s' cannot be written: %s", path, strerror(error));
+        run_tell(run, "--summary-json '%s' cannot be written: %s", run->options.summary, strerror(error));
+}
+
+/* The lowest bound of the heap, where the groups around left less than the limit. */
+static const char *least_text(const run_supervisor *run, char text[64])
+{
+    char size[16];
+    hr_size_format(run->heap.least_bytes, size, sizeof size);
+    bool lower = run->heap.least_bytes < run->use.limit_bytes;
+    snprintf(text, 64, lower ? "; what is around left it %s" : "%s", lower ? size : "");
+    return text;
 }
 
 /* ── text ───────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
 void run_summary_print(run_supervisor *run, int status)
 {
-    char limit[16], most[16];
+    char limit[16], most[16], least[64];
     size_t actions = 0;
-    if (run->options.summary)
+    if (run->summary)
         write_json(run, status);
     if (run->options.quiet)
         return;
@@ -133,7 +154,7 @@ void run_summary_print(run_supervisor *run, int status)
     if (run->heap.page && run->heap.entered == 0)
         run_tell(run, "headroom's malloc was in no program of it: the watch held the limit alone");
     else if (run->heap.page)
-        run_tell(run, "heap: %" PRIu64 " program%s, %" PRIu64 " request%s refused, %" PRIu64 " waited",
+        run_tell(run, "heap: %" PRIu64 " program%s, %" PRIu64 " request%s refused, %" PRIu64 " waited%s",
                  run->heap.entered, run->heap.entered == 1 ? "" : "s", (uint64_t)refusals(run),
-                 refusals(run) == 1 ? "" : "s", (uint64_t)atomic_load(&run->heap.page->waits));
+                 refusals(run) == 1 ? "" : "s", (uint64_t)atomic_load(&run->heap.page->waits), least_text(run, least));
 }

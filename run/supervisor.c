@@ -25,8 +25,10 @@
 
 /* ── the limit ──────────────────────────────────────────────────────────────────────────────────────────────────── */
 
+#define LIMIT_MIN_BYTES (UINT64_C(1) << 20) /* what a process takes to become a program */
+
 /* Decides the limit by what is found around. Gives false where there is none. */
-static bool choose_limit(run_supervisor *run)
+static bool find_limit(run_supervisor *run)
 {
     const run_options *options = &run->options;
     uint64_t found = run->around->limit_bytes;
@@ -48,12 +50,29 @@ static bool choose_limit(run_supervisor *run)
     return true;
 }
 
+static bool choose_limit(run_supervisor *run)
+{
+    char size[16];
+    if (!find_limit(run))
+        return false;
+    if (run->use.limit_bytes >= LIMIT_MIN_BYTES || run->options.pid || run->options.observe)
+        return true;
+    hr_size_format(run->use.limit_bytes, size, sizeof size);
+    run_tell(run, "a limit of %s is too small: no program begins in less than 1 MiB", size);
+    return false;
+}
+
+uint64_t run_slack(uint64_t limit)
+{
+    return SUPERVISOR_BYTES + limit / 200;
+}
+
 /* How far the tree may go without the limit around being met: what else is in the group around, this supervisor too,
  * has its part of that. Where it is more than a sixteenth of the limit it is not allowed for: it may shrink. */
 static uint64_t room_around(const run_supervisor *run)
 {
     const hr_survey *around = run->around;
-    uint64_t found = around->limit_bytes, slack = SUPERVISOR_BYTES + found / 200;
+    uint64_t found = around->limit_bytes, slack = run_slack(found);
     if (found == HR_NONE)
         return HR_NONE;
     if (around->cgroup_bytes != HR_NONE)
@@ -91,7 +110,6 @@ static int open_heap(run_supervisor *run)
 {
     run_options *options = &run->options;
     char why[RUN_IMAGE_TEXT_BYTES];
-    run->limit_share = 1;
     if (options->on_limit != RUN_LIMIT_FAIL && options->on_limit != RUN_LIMIT_WAIT)
         return 0;
     if (!run_heap_find(&run->heap, why, sizeof why)) {
@@ -111,8 +129,6 @@ static int open_heap(run_supervisor *run)
                  strerror(-error));
         return RUN_EXIT_FAILED;
     }
-    double limit = (double)run->use.limit_bytes;
-    run->limit_share = (double)run_wall_bytes(run, run->use.limit_bytes) / limit;
     return 0;
 }
 
@@ -175,7 +191,8 @@ static void take_signals(run_supervisor *run)
 
 static int64_t pause_ns(const run_supervisor *run, int64_t now_ns)
 {
-    int64_t pause = run_poll_ns(run->use.left_bytes);
+    uint64_t outer_left = run->heap.outer ? run->heap.outer_left_bytes : HR_NONE;
+    int64_t pause = run_poll_ns(at_most(run->use.left_bytes, outer_left));
     if (run->frozen)
         pause = RUN_POLL_MAX_NS;
     if (now_ns - run->begin_ns < START_NS && pause > START_POLL_NS)
@@ -243,6 +260,22 @@ static void wait_for_actions(run_supervisor *run)
     }
 }
 
+/* A server that puts itself into the background ends at once as a command, and serves on without its watch. */
+static void tell_of_rest(run_supervisor *run)
+{
+    for (int round = 0; round < 5; round++) { /* those that end with it have a moment */
+        run_child_reap(run);
+        run_tree_list(&run->tree);
+        if (run->tree.count == 0)
+            return;
+        poll(NULL, 0, 10);
+    }
+    run_tell(run,
+             "%s (%d) has ended, and %zu process%s that it started run%s on with no watch and no limit: a server is to "
+             "stay in the foreground",
+             run->name, run->pid, run->tree.count, run->tree.count == 1 ? "" : "es", run->tree.count == 1 ? "s" : "");
+}
+
 /* The command was asked to end and has, and some of what it started has not: left alone it would fill the group
  * around. */
 static void end_rest(run_supervisor *run)
@@ -307,6 +340,8 @@ static int open_all(run_supervisor *run)
             return RUN_EXIT_FAILED;
         }
     }
+    if (run->options.summary && !run_summary_open(run))
+        return RUN_EXIT_FAILED;
     error = open_signals(run);
     if (error) {
         run_tell(run, "signals cannot be taken: %s", strerror(-error));
@@ -327,6 +362,7 @@ static int open_all(run_supervisor *run)
 
 static void close_all(run_supervisor *run)
 {
+    run_keeper_stop(run);
     run_wall_remove(&run->wall);
     if (run->server)
         run->options.server->stop(run->server);
@@ -357,12 +393,18 @@ static int supervise(run_supervisor *run)
     if (status)
         return status;
     build_wall(run);
+    run_look_around(run);
+    int error = run_keeper_start(run);
+    if (error) {
+        run_tell(run, "no process can be started: %s", strerror(-error));
+        return RUN_EXIT_FAILED;
+    }
     if (run->wall.kind == RUN_WALL_NONE && run->around->cgroup_folder)
         run->kills_before = run_group_kills((unsigned)run->around->cgroup_version, run->around->cgroup_folder);
     run->begin_ns = run_now_ns();
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     status = begin(run);
-    int error = status ? 0 : run_look_open(run);
+    error = status ? 0 : run_look_open(run);
     if (error) {
         run_tell(run, "the command cannot be watched: %s", strerror(-error));
         if (!run->options.pid)
@@ -378,7 +420,10 @@ static int supervise(run_supervisor *run)
     watch(run);
     if ((run->asked || run->killed) && !run->options.pid)
         end_rest(run);
-    run->kills = run_wall_kills(&run->wall);
+    else if (!run->options.pid && !run->options.quiet)
+        tell_of_rest(run);
+    uint64_t kills = run_kills(run);
+    run->kills = kills == HR_NONE ? 0 : kills;
     run_record_kills(run);
     run_thaw(run, "its watcher leaves");
     wait_for_actions(run);
@@ -391,7 +436,7 @@ int run_supervise(const run_options *options)
 {
     static run_supervisor run;                        /* large, and there is one */
     const char *observe = getenv("HEADROOM_OBSERVE"); /* as for a guard */
-    run = (run_supervisor){.options = *options, .signal_fd = -1, .control_fd = -1, .pid_fd = -1};
+    run = (run_supervisor){.options = *options, .signal_fd = -1, .control_fd = -1, .pid_fd = -1, .keeper_fd = -1};
     char name[32];
     snprintf(name, sizeof name, "process");
     const char *slash = options->command ? strrchr(options->command[0], '/') : NULL;

@@ -41,13 +41,14 @@ typedef struct run_supervisor {
     int pid;          /* its main process */
     sigset_t inherited_mask;
     int signal_fd, control_fd, pid_fd; /* below 0: none */
+    FILE *summary;                     /* where it is written as JSON; NULL: nowhere */
+    int keeper_fd;                     /* the end of this pipe is the supervisor's end */
 
     hr_survey *around; /* where the supervisor is */
     hr_survey *inside; /* where the command is */
     char limit_source[160];
     run_wall wall;
-    run_heap heap;      /* without a page unless the command has headroom's malloc */
-    double limit_share; /* use of the limit at which the watch steps in: above 1 where the heap holds it */
+    run_heap heap; /* without a page unless the command has headroom's malloc */
     run_tree tree;
     hr_history_writer *history;
     run_serve *serve; /* NULL: there is no page */
@@ -64,8 +65,8 @@ typedef struct run_supervisor {
     double rate; /* bytes a second, signed */
     uint64_t rate_bytes;
     int64_t rate_ns;
-    uint64_t kills;        /* by the kernel, behind the wall */
-    uint64_t kills_before; /* without a wall: in the command's group, before it began */
+    uint64_t kills;        /* by the kernel: behind the wall; without one, in the command's group since it began */
+    uint64_t kills_before; /* without a wall: in that group until then */
 
     /* What is being done. */
     bool woken;         /* by the wall */
@@ -96,14 +97,18 @@ typedef struct run_supervisor {
 int run_child_start(run_supervisor *run); /* 0, or the exit status that says why not */
 bool run_child_reap(run_supervisor *run); /* takes what has ended or stopped */
 int run_child_exit_status(const run_supervisor *run);
+int run_keeper_start(run_supervisor *run); /* 0 or a negative errno */
+void run_keeper_stop(run_supervisor *run);
 int run_spawn(run_supervisor *run, const char *command); /* an action's; 0 or a negative errno */
 
 /* supervisor.c */
 uint64_t run_wall_bytes(const run_supervisor *run, uint64_t limit); /* where the wall stands for a limit */
+uint64_t run_slack(uint64_t limit); /* what may be charged below a limit without being seen in time */
 
 /* look.c */
 int run_look_open(run_supervisor *run);
 void run_look(run_supervisor *run);
+void run_look_around(run_supervisor *run); /* before there is a command: what the heap may hold at first */
 
 /* act.c */
 void run_decide(run_supervisor *run);
@@ -121,10 +126,12 @@ void run_line_clear(run_supervisor *run);
 const char *run_use_text(const run_supervisor *run, char text[RUN_TEXT_BYTES]); /* "93.1 MiB of 98.0 MiB (95.0 %) …" */
 void run_record(run_supervisor *run);
 void run_record_level(run_supervisor *run, hr_level from, hr_level to);
+uint64_t run_kills(const run_supervisor *run); /* by the kernel; HR_NONE where they cannot be seen */
 void run_record_kills(run_supervisor *run);
 void run_say_status(run_supervisor *run);
 
 /* summary.c */
+bool run_summary_open(run_supervisor *run); /* false after it has said why not */
 void run_summary_print(run_supervisor *run, int status);
 
 /* control.c */

@@ -6,12 +6,14 @@
 #include <poll.h>
 #include <stdarg.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <termios.h>
 #include <time.h>
 #include <unistd.h>
 
 #define RECORD_NS RUN_SECOND_NS
 #define LINE_NS RUN_SECOND_NS
+#define LINE_BEGIN "\r\033[K"
 
 static int64_t wall_ns(void)
 {
@@ -46,12 +48,18 @@ void run_tell(run_supervisor *run, const char *format, ...)
 
 const char *run_use_text(const run_supervisor *run, char text[RUN_TEXT_BYTES])
 {
-    char use[16], limit[16], rate[16];
+    char use[16], limit[16], rate[16], near[64] = "";
+    double own = run->use.limit_bytes > 0 ? (double)run->use.use_bytes / (double)run->use.limit_bytes : 1;
     hr_size_format(run->use.use_bytes, use, sizeof use);
     hr_size_format(run->use.limit_bytes, limit, sizeof limit);
     double bytes = run->rate < 0 ? -run->rate : run->rate;
     hr_size_format((uint64_t)bytes, rate, sizeof rate);
-    snprintf(text, RUN_TEXT_BYTES, "%s of %s (%.1f %%), %s by %s/s", use, limit, run->use.share * 100,
+    if (run->use.share > own) {
+        char size[16];
+        hr_size_format(run->use.near_bytes, size, sizeof size);
+        snprintf(near, sizeof near, ", with others %.1f %% of %s around it", run->use.share * 100, size);
+    }
+    snprintf(text, RUN_TEXT_BYTES, "%s of %s (%.1f %%)%s, %s by %s/s", use, limit, own * 100, near,
              run->rate < 0 ? "shrinking" : "growing", rate);
     return text;
 }
@@ -123,16 +131,23 @@ void run_line_show(run_supervisor *run)
         return;
     run->lined_ns = run->looked_ns;
     write_time_until_full(run, until, sizeof until);
-    snprintf(line, sizeof line, "\r\033[K%s: %s%s\r", run->frozen ? "frozen" : hr_level_text(run->level),
+    snprintf(line, sizeof line, LINE_BEGIN "%s: %s%s", run->frozen ? "frozen" : hr_level_text(run->level),
              run_use_text(run, use), until);
+    struct winsize window;
+    size_t most = sizeof line - 1;
+    if (ioctl(STDERR_FILENO, TIOCGWINSZ, &window) == 0 && window.ws_col > 1)
+        most = sizeof LINE_BEGIN - 1 + window.ws_col - 1; /* a line that wraps is not written over */
+    if (strlen(line) > most)
+        line[most] = '\0';
     write_error(line);
+    write_error("\r");
     run->has_line = true;
 }
 
 void run_line_clear(run_supervisor *run)
 {
     if (run->has_line)
-        write_error("\r\033[K");
+        write_error(LINE_BEGIN);
     run->has_line = false;
 }
 
@@ -200,10 +215,10 @@ static void record_action(run_supervisor *run, const char *trigger, const char *
 }
 
 /* Behind the wall, or in the group that the command is in; HR_NONE where neither can be seen. */
-static uint64_t seen_kills(const run_supervisor *run)
+uint64_t run_kills(const run_supervisor *run)
 {
     if (run->wall.kind != RUN_WALL_NONE)
-        return run->kills;
+        return run_wall_kills(&run->wall);
     if (!run->around->cgroup_folder)
         return HR_NONE;
     uint64_t all = run_group_kills((unsigned)run->around->cgroup_version, run->around->cgroup_folder);
@@ -212,7 +227,7 @@ static uint64_t seen_kills(const run_supervisor *run)
 
 void run_record_kills(run_supervisor *run)
 {
-    hr_event event = {.kind = HR_EVENT_KERNEL_KILL, .from = run->level, .to = run->level, .kills = seen_kills(run)};
+    hr_event event = {.kind = HR_EVENT_KERNEL_KILL, .from = run->level, .to = run->level, .kills = run_kills(run)};
     if (event.kills == HR_NONE)
         return;
     if (run->serve)

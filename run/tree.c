@@ -21,7 +21,7 @@ static bool is_skipped(const run_tree *tree, int pid)
         if (tree->skipped[i] == pid)
             return true;
     }
-    return false;
+    return pid == tree->keeper;
 }
 
 static void add(run_tree *tree, int pid)

@@ -17,6 +17,7 @@ typedef struct run_tree {
     int root;
     bool with_root;               /* the root itself belongs to it */
     int skipped[RUN_SKIPPED_MAX]; /* children of the root that do not, with theirs; 0: none */
+    int keeper;                   /* another; 0: none */
     int pids[RUN_TREE_MAX];
     size_t count;
     int64_t listed_ns;

@@ -44,8 +44,9 @@ typedef struct run_trigger {
 typedef struct run_use {
     uint64_t use_bytes;   /* by the tree */
     uint64_t limit_bytes; /* of the tree */
-    uint64_t left_bytes;  /* to the nearest limit, the tree's or one around it */
+    uint64_t left_bytes;  /* until the watch steps in: at the tree's limit or one around it, whichever is nearer */
     double share;         /* of the limit that is nearest to be full */
+    uint64_t near_bytes;  /* that limit: `limit_bytes`, or one around */
 } run_use;
 
 /* Reads LEVEL=ACTION. `text` has to outlive the trigger. Gives NULL, or a sentence that says how it is wrong. */

@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -129,9 +130,19 @@ static int make_v2(run_wall *wall, uint64_t limit_bytes)
 
 /* ── both ───────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
+static void say_kind(run_wall *wall)
+{
+    char size[16];
+    hr_size_format(wall->now_bytes, size, sizeof size);
+    if (wall->kind == RUN_WALL_V1)
+        say(wall, "cgroup v1 at %s: the tree sleeps there, the kernel's killer is off", size);
+    else if (wall->kind == RUN_WALL_V2)
+        say(wall, "cgroup v2, memory.high at %s: the tree is slowed down there", size);
+}
+
 void run_wall_make(run_wall *wall, const hr_survey *survey, uint64_t limit_bytes, uint64_t ceiling_bytes)
 {
-    char name[32], size[16];
+    char name[32];
     *wall = (run_wall){.event_fd = -1, .now_bytes = limit_bytes, .ceiling_bytes = ceiling_bytes};
     if (!survey->cgroup_folder) {
         say(wall, "none: the cgroup that this process is in cannot be seen; looking often is all that holds");
@@ -148,14 +159,10 @@ void run_wall_make(run_wall *wall, const hr_survey *survey, uint64_t limit_bytes
         if (error)
             rmdir(wall->folder);
     }
-    hr_size_format(limit_bytes, size, sizeof size);
+    say_kind(wall);
     if (error)
         say(wall, "none: no cgroup can be made in %.300s (%s); looking often is all that holds", wall->around,
             strerror(-error));
-    else if (wall->kind == RUN_WALL_V1)
-        say(wall, "cgroup v1 at %s: the tree sleeps there, the kernel's killer is off", size);
-    else
-        say(wall, "cgroup v2, memory.high at %s: the tree is slowed down there", size);
 }
 
 int run_wall_enter(const run_wall *wall)
@@ -173,12 +180,20 @@ bool run_wall_is_hit(run_wall *wall)
     return wall->highs > before;
 }
 
-int run_wall_set(run_wall *wall, uint64_t bytes)
+static int move(run_wall *wall, uint64_t bytes)
 {
     const char *file = wall->kind == RUN_WALL_V1 ? "memory.limit_in_bytes" : "memory.high";
     int error = wall->kind == RUN_WALL_NONE ? 0 : run_file_write_number(wall->folder, file, bytes);
     if (!error)
         wall->now_bytes = bytes;
+    return error;
+}
+
+int run_wall_set(run_wall *wall, uint64_t bytes)
+{
+    int error = move(wall, bytes);
+    if (!error)
+        say_kind(wall);
     return error;
 }
 
@@ -188,7 +203,7 @@ void run_wall_yield(run_wall *wall)
         return;
     uint64_t step = (wall->ceiling_bytes - wall->now_bytes) / 2;
     if (step >= RAISE_MIN_BYTES)
-        run_wall_set(wall, wall->now_bytes + step);
+        move(wall, wall->now_bytes + step);
 }
 
 bool run_wall_freeze(run_wall *wall, bool freeze)
@@ -202,6 +217,35 @@ bool run_wall_freeze(run_wall *wall, bool freeze)
 bool run_wall_kill(const run_wall *wall)
 {
     return wall->kind == RUN_WALL_V2 && run_file_write(wall->folder, "cgroup.kill", "1") == 0;
+}
+
+/* Sends SIGKILL to all processes of a group and of those below it. Gives false when there are none. */
+static bool kill_all(const char *folder)
+{
+    char text[8192];
+    bool found = false;
+    if (run_file_read(folder, "cgroup.procs", text, sizeof text) > 0) {
+        for (char *rest = NULL, *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
+            found |= atoi(line) > 0 && kill(atoi(line), SIGKILL) == 0;
+    }
+    DIR *groups = opendir(folder);
+    for (struct dirent *each = groups ? readdir(groups) : NULL; each; each = readdir(groups)) {
+        char below[RUN_PATH_BYTES];
+        if (each->d_type == DT_DIR && each->d_name[0] != '.')
+            found |= kill_all(run_path(folder, each->d_name, below));
+    }
+    if (groups)
+        closedir(groups);
+    return found;
+}
+
+void run_wall_end(run_wall *wall)
+{
+    if (wall->kind == RUN_WALL_NONE)
+        return;
+    for (int round = 0; kill_all(wall->folder) && round < 1000; round++)
+        usleep(5000);
+    run_wall_remove(wall);
 }
 
 int run_wall_reclaim(const run_wall *wall, uint64_t bytes)

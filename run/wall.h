@@ -60,6 +60,9 @@ bool run_wall_freeze(run_wall *wall, bool freeze);
 /* Kills what is behind the wall. Gives false where that was not possible. */
 bool run_wall_kill(const run_wall *wall);
 
+/* Kills what is behind the wall, all of it, and removes the wall. */
+void run_wall_end(run_wall *wall);
+
 /* Asks the kernel to take `bytes` of page cache back. Gives 0 or a negative errno. */
 int run_wall_reclaim(const run_wall *wall, uint64_t bytes);
 

@@ -111,14 +111,6 @@ static void note_level(hr_guard *guard, const hr_figures *figures, hr_level from
     note(guard, event);
 }
 
-static void note_where_warning_began(hr_guard *guard)
-{
-    hri_accounts accounts;
-    hri_budget_tree_glance(&guard->tree, &accounts);
-    atomic_store_explicit(&guard->yielders.warning_bytes, accounts.held_bytes + accounts.promised_bytes,
-                          memory_order_relaxed);
-}
-
 /* The process has one heap: it is tight while any guard's level is above normal. */
 static void tighten_heap(hr_guard *guard, bool tight)
 {
@@ -136,8 +128,6 @@ static void level_changed(void *context, hr_level from, hr_level to)
     hr_guard *guard = context;
     tighten_heap(guard, to > HR_NORMAL);
     hri_relief_level_changed(&guard->relief, to);
-    if (from == HR_NORMAL)
-        note_where_warning_began(guard);
     if (!guard->tree.hooks.observes)
         hri_yielders_follow(&guard->yielders, to, true);
     hr_figures figures; /* one reading for all that is told of this change */
@@ -206,7 +196,7 @@ static int64_t monitor_round(void *context)
     if (now_ns >= guard->next_record_ns) {
         guard->next_record_ns = now_ns + interval_ns;
         hri_guard_record(guard);
-        hri_journal_follow(&guard->history_file, &guard->history);
+        hri_guard_write_history(guard);
     }
     hri_guard_say_status(guard, now_ns);
     return pause_ns;

@@ -30,7 +30,7 @@ hr_level hr_guard_check(hr_guard *guard)
     hri_watcher_look(&guard->watcher, HRI_ON_CHECK);
     hri_relief_act(&guard->relief, HRI_ACTOR_CALLER);
     hri_guard_record(guard);
-    hri_journal_follow(&guard->history_file, &guard->history);
+    hri_guard_write_history(guard);
     return hr_guard_level(guard);
 }
 

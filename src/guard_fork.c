@@ -18,7 +18,6 @@
 #include "os/resident.h"
 #include "os/share.h"
 #include "store/engine.h"
-#include "store/region.h"
 
 #include <errno.h>
 
@@ -58,7 +57,6 @@ static void each(hri_fork moment)
         each_above(moment);
     hri_pending_fork(moment);
     each_tree(moment);
-    hri_untouched_fork(moment);
     hri_share_fork(moment);
     if (moment != HRI_FORK_BEFORE)
         each_above(moment);
@@ -72,7 +70,6 @@ static void before(void)
     hri_engines_fork(HRI_FORK_BEFORE);
     each(HRI_FORK_BEFORE);
     hri_heap_fork(HRI_FORK_BEFORE);
-    hri_regions_fork(HRI_FORK_BEFORE);
     hri_cells_fork(HRI_FORK_BEFORE);
     hri_resident_fork(HRI_FORK_BEFORE);
 }
@@ -84,7 +81,6 @@ static void in_parent(void)
     for (hr_guard *guard = first; guard; guard = guard->next)
         hri_monitor_wake(&guard->monitor);
     hri_cells_fork(HRI_FORK_PARENT);
-    hri_regions_fork(HRI_FORK_PARENT);
     hri_heap_fork(HRI_FORK_PARENT);
     each(HRI_FORK_PARENT);
     hri_engines_fork(HRI_FORK_PARENT);
@@ -97,7 +93,6 @@ static void in_child(void)
 {
     hri_resident_fork(HRI_FORK_CHILD);
     hri_cells_fork(HRI_FORK_CHILD);
-    hri_regions_fork(HRI_FORK_CHILD);
     hri_heap_fork(HRI_FORK_CHILD);
     each(HRI_FORK_CHILD);
     hri_engines_fork(HRI_FORK_CHILD);

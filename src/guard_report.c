@@ -40,11 +40,19 @@ int hr_history_file_read(hr_guard *guard, hr_history_file_figures *ret_figures)
     return 0;
 }
 
+void hri_guard_write_history(hr_guard *guard)
+{
+    hri_journal_follow(&guard->history_file, &guard->history);
+    if (!hri_reclaiming())
+        hri_journal_count(&guard->history_file, &guard->figures, hr_guard_level(guard), hri_clock_now(guard->clock));
+}
+
 int hr_history_record(hr_guard *guard)
 {
     if (!guard)
         return -EINVAL;
     hri_guard_record(guard);
+    hri_guard_write_history(guard);
     return 0;
 }
 

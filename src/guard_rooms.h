@@ -70,6 +70,9 @@ int64_t hri_guard_interval(int64_t asked_ns);
 void hri_guard_record(hr_guard *guard);
 void hri_guard_note_holders(hr_guard *guard);
 
+/* Writes what is new in the history to the history file, if there is one. */
+void hri_guard_write_history(hr_guard *guard);
+
 /* Says how the process is to whoever lists them, twice a second at most. Where it cannot be said now, perhaps because
  * another guard of this process says it, it is tried again later. The monitor's. */
 void hri_guard_say_status(hr_guard *guard, int64_t now_ns);

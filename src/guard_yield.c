@@ -61,7 +61,7 @@ int hri_guard_init_yielders(hr_guard *guard)
     static const hri_level_word normal; /* where the guard only observes, nobody yields */
     guard->yielders = (hri_yielders){
         .level = guard->tree.hooks.observes ? &normal : &guard->watcher.word,
-        .warn_bytes = &guard->watcher.warn_bytes,
+        .line_bytes = &guard->watcher.line_bytes,
         .connect = connect_yielder,
         .disconnect = disconnect_yielder,
         .context = guard,

@@ -2,8 +2,8 @@
 /* The server: one thread of libmicrohttpd's that polls, and two buffers that are there from the start.
  *
  * An answer that is formatted stands in a buffer until its last byte is sent; where both are in use, another request is
- * told to come again. Everything else that is answered is a constant. What libmicrohttpd allocates for connections is
- * at most CONNECTIONS times CONNECTION_BYTES; that is charged with the buffers, so that no grant takes the room for it.
+ * told to come again. Everything else that is answered is a constant. libmicrohttpd allocates for connections at
+ * most CONNECTIONS times CONNECTION_BYTES. That is charged with the buffers, so that no grant takes the room for it.
  *
  * Locking: none. Handlers run on the one thread; it alone takes buffers, and gives them back.
  */
@@ -26,7 +26,7 @@
 #define CONNECTION_BYTES ((size_t)16 << 10)
 #define CONNECTION_COST_BYTES (CONNECTION_BYTES + ((size_t)4 << 10)) /* with what it knows of a connection */
 #define STACK_BYTES ((size_t)256 << 10)
-#define TIMEOUT_S 10
+#define TIMEOUT_S 2 /* a probe that waits for one of the connections waits no longer than this */
 #define RESERVE_BYTES (BUFFERS * BUFFER_BYTES + CONNECTIONS * CONNECTION_COST_BYTES + STACK_BYTES)
 #define LIVE_POLICY "; connect-src 'self'"
 
@@ -103,7 +103,7 @@ static hr_level guard_level(void *context)
 
 /* ── answers ────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-/* What every answer has. Where there is no memory for a header of an answer that needs it, there is no answer. */
+/* Adds the headers of every answer. Where there is no memory for a header of an answer that needs it, there is no answer. */
 static bool add_headers(struct MHD_Response *response, const char *type, const char *policy)
 {
     const char *const headers[][2] = {

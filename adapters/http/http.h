@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Who may ask: address.c judges addresses and requests. Pure, except for the resolver. */
+/* Addresses and requests: address.c judges who may ask. Pure, except for the resolver. */
 #ifndef HTTP_HTTP_H
 #define HTTP_HTTP_H
 

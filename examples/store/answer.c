@@ -97,43 +97,29 @@ enum MHD_Result answer_refusal(struct MHD_Connection *connection, hr_verdict ver
     return send_once(connection, statuses[verdict], response, JSON);
 }
 
-/* Where the sending of an object stands. libmicrohttpd could be given the list of all blocks instead, and would copy it
- * into the connection's memory, for which that of a large object is too long. */
-struct sending {
-    struct loan loan;
-    const struct block *block;
-    uint64_t block_at; /* its first byte's place in the body */
-};
-
 static ssize_t send_part(void *context, uint64_t position, char *buffer, size_t size)
 {
-    struct sending *sending = context;
-    while (position - sending->block_at >= sending->block->size) {
-        sending->block_at += sending->block->size;
-        sending->block = sending->block->next;
-    }
-    uint64_t offset = position - sending->block_at, left = sending->block->size - offset;
+    const struct loan *sending = context;
+    uint64_t left = sending->size_bytes - position;
     size = left < size ? (size_t)left : size;
-    memcpy(buffer, sending->block->bytes + offset, size);
+    memcpy(buffer, sending->bytes + position, size);
     return (ssize_t)size;
 }
 
 static void end_sending(void *context)
 {
-    struct sending *sending = context;
-    loan_release(&sending->loan);
+    struct loan *sending = context;
+    loan_release(sending);
     free(sending);
 }
 
 enum MHD_Result answer_object(struct MHD_Connection *connection, struct loan *loan)
 {
     struct MHD_Response *response = NULL;
-    struct object *object = loan->object;
-    struct sending *sending = malloc(sizeof *sending);
+    struct loan *sending = malloc(sizeof *sending);
     if (sending) {
-        *sending = (struct sending){*loan, object->first, 0};
-        response =
-            MHD_create_response_from_callback(object->size_bytes, SENDING_BYTES, send_part, sending, end_sending);
+        *sending = *loan;
+        response = MHD_create_response_from_callback(loan->size_bytes, SENDING_BYTES, send_part, sending, end_sending);
     }
     if (!response) {
         free(sending);

@@ -19,7 +19,6 @@
 #include <unistd.h>
 
 #define STACK_BYTES (256 * 1024)
-#define KEY_MAX 200
 
 static struct MHD_Daemon *server;
 static uint64_t reads;

@@ -123,7 +123,7 @@ int main(int argc, char **argv)
     int error = memory_open(&options);
     if (error)
         return complain(&options, error);
-    error = shelves_open(&options);
+    error = shelves_open();
     if (!error && !answers_open())
         error = -ENOMEM;
     if (error) {

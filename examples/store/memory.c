@@ -113,6 +113,11 @@ void *memory_take(hr_ticket *ticket, size_t size)
     return memory.guard ? hr_ticket_alloc(ticket, size) : malloc(size);
 }
 
+void *memory_resize(hr_budget *budget, void *block, size_t size)
+{
+    return memory.guard ? hr_realloc(budget, block, size) : realloc(block, size);
+}
+
 void memory_give(void *block)
 {
     if (memory.guard)

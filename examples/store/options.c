@@ -27,7 +27,6 @@ enum key {
     HISTORY,
     INTERVAL,
     PAGE,
-    BODIES,
     UNGUARDED,
 };
 
@@ -47,7 +46,6 @@ static const struct argp_option known[] = {
     {"interval-ms", INTERVAL, "N", 0, "milliseconds between two samples of the guard at rest (default 1000)", 0},
     {"page", PAGE, "HOST:PORT", 0,
      "serve the guard's page there, live; elsewhere than on loopback only with a token in HEADROOM_HTTP_TOKEN", 0},
-    {"bodies", BODIES, "pool|malloc", 0, "what keeps bodies: a byte pool (default), or malloc, to compare", 0},
     {"unguarded", UNGUARDED, NULL, 0, "the same server without headroom: no limit, no refusals, no eviction", 0},
     {0},
 };
@@ -129,13 +127,6 @@ static void parse_history(const char *text, struct argp_state *state, const char
     *ret_path = text;
 }
 
-static void parse_bodies(const char *text, struct argp_state *state, bool *ret_by_malloc)
-{
-    *ret_by_malloc = strcmp(text, "malloc") == 0;
-    if (!*ret_by_malloc && strcmp(text, "pool") != 0)
-        argp_error(state, "--bodies '%s' is neither of the two: write pool or malloc", text);
-}
-
 /* An option that was given and means nothing without a guard; NULL: there is none. */
 static const char *needs_guard(const struct options *options)
 {
@@ -168,8 +159,6 @@ static error_t parse(int key, char *value, struct argp_state *state)
         parse_interval(value, state, &options->interval_ns);
     else if (key == PAGE)
         options->page = value;
-    else if (key == BODIES)
-        parse_bodies(value, state, &options->bodies_by_malloc);
     else if (key == UNGUARDED)
         options->unguarded = true;
     else if (key == ARGP_KEY_END && options->unguarded && needs_guard(options))

@@ -33,7 +33,6 @@ struct options {
     const char *history; /* a file to append to; NULL: none */
     int64_t interval_ns; /* between two samples at rest; 0: the library's default */
     const char *page;    /* where the guard's page is served; NULL: nowhere */
-    bool bodies_by_malloc;
     bool unguarded;
 };
 
@@ -70,37 +69,23 @@ hr_verdict memory_admit(hr_budget *budget, uint64_t bytes, hr_ticket *ret_ticket
 /* Takes a block, paid by an admitted ticket. NULL with errno EDQUOT or ENOMEM. */
 void *memory_take(hr_ticket *ticket, size_t size);
 
+/* Makes a block larger or smaller, which is charged to the budget. NULL with errno: it stays as it is. */
+void *memory_resize(hr_budget *budget, void *block, size_t size);
+
 void memory_give(void *block);
 
 /* ── objects.c: what is kept ────────────────────────────────────────────────────────────────────────────────────── */
 
-/* A body is a chain of blocks of one size, from a pool; only the last is smaller, and malloc's, once its size is known.
- * A store that keeps each body in one piece tears its heap to shreds: the hole that a 900 KiB body leaves does not fit
- * one of 901 KiB. In blocks of one size any hole fits any body, and the process stays as large as what it keeps. */
-struct block {
-    struct block *next;
-    uint32_t room; /* bytes that fit */
-    uint32_t size; /* bytes that are there */
-    unsigned char bytes[];
-};
+#define KEY_MAX 200
 
-/* A full block: four pages, so that the pool can give each back to the kernel alone. */
-#define BLOCK_BYTES 16384
-#define BLOCK_ROOM ((uint64_t)(BLOCK_BYTES - sizeof(struct block)))
-
-/* An object is made and filled by its writer alone, then put on its shelf in one step: readers see the old one or the
- * new one, whole. The memory goes with the last of its readers: an object that is evicted or replaced while it is being
- * sent stays until it is sent. */
+/* A pinned object, in one piece. Readers see the old one or the new one, whole. The memory goes with the last of them:
+ * one that is replaced while it is being sent stays until it is sent. */
 struct object {
-    struct shelf *shelf;
-    atomic_uint references; /* its writer's or the table's, and of those that read a pinned one */
-    UT_hash_handle hh;      /* in the pinned shelf's table */
-    uint64_t size_bytes;    /* of the body */
-    uint64_t room_bytes;    /* of its blocks */
-    struct block *first;
-    struct block *last;
-    struct block *filling; /* what the last byte went to */
-    char key[];
+    UT_hash_handle hh;   /* in the pinned shelf's table */
+    unsigned references; /* the table's, and of those that read it */
+    uint64_t size_bytes; /* of the body */
+    char key[KEY_MAX + 1];
+    unsigned char bytes[];
 };
 
 /* The objects of one class, by key: in a cache of headroom's, from which they may be evicted, or in a table of
@@ -108,11 +93,9 @@ struct object {
 struct shelf {
     const char *name;
     hr_budget *budget;
-    hr_byte_pool *bodies;      /* full blocks; NULL: all are malloc's */
-    uint64_t block_cost_bytes; /* of a pool's */
-    hr_cache *cache;           /* NULL: the objects are kept, in what follows, which only the thread that serves uses */
-    struct object *objects;    /* the table */
-    atomic_uint_fast64_t bytes; /* of bodies, as clients count them */
+    hr_cache *cache;        /* NULL: the objects are kept, in what follows */
+    struct object *objects; /* the table */
+    uint64_t bytes;         /* of bodies, as clients count them */
 };
 
 struct shelf_figures {
@@ -131,58 +114,46 @@ extern struct shelf shelves[SHELF_COUNT];
 
 /* Prepares the shelves, which are empty; the guard asks the cache to yield from now on. Returns 0 or a negative
  * errno. */
-int shelves_open(const struct options *options);
+int shelves_open(void);
 
 void shelves_close(void);
 
 /* A body's length, when the client does not say. */
 #define LENGTH_UNKNOWN UINT64_MAX
 
-/* What an object with a body of this size costs in all. */
-uint64_t object_cost(const struct shelf *shelf, const char *key, uint64_t size_bytes);
+/* What an object with a body of this size costs in all, nearly. */
+uint64_t object_cost(const struct shelf *shelf, uint64_t size_bytes);
 
-/* What waited in the pool, charged already: no room need be made for it. */
-struct idle {
-    uint64_t taken_bytes;
-    uint64_t left_bytes;
+/* A body that is being written, by its writer alone: in a value that the cache has reserved, or in an object that no
+ * table has. With a shelf and a key alone it has no room yet. */
+struct draft {
+    struct shelf *shelf;
+    char key[KEY_MAX + 1];
+    unsigned char *bytes; /* NULL: there is no room, or the object is on its shelf */
+    uint64_t room_bytes;
+    uint64_t size_bytes; /* of which are written */
+    hr_cache_ref ref;
+    struct object *object;
 };
 
-/* Takes idle full blocks of the pool for a body of this size. Blocks that the body cannot use go back to the kernel:
- * those of other shelves, and all of them if the body has no full blocks. So memory that was evicted for one body
- * serves the next one, or is gone. Otherwise each body would have the cache evict anew. This is for level warning, at
- * which caches may not grow. Below it there is room, and above it no block is idle. */
-struct block *shelf_take_idle(const struct shelf *shelf, uint64_t size_bytes, struct idle *ret_idle);
+/* Gives it room for a body of this size, with what it has. A cache makes room for itself; else the ticket pays. Returns
+ * 0, or a negative errno: then all is as it was. */
+int draft_grow(struct draft *draft, hr_ticket *ticket, uint64_t room_bytes);
 
-/* Gives what waits back to the kernel, unless there is room for it. */
-void shelf_trim(const struct shelf *shelf);
+/* Puts the object on its shelf, in the place of one with the same key, and gives back the room that it did not need.
+ * Returns 0; 1 if there was one; or a negative errno: it is still a draft then. */
+int draft_put(struct draft *draft);
 
-/* Gives back a chain of blocks. */
-void shelf_give(const struct shelf *shelf, struct block *block);
+/* Gives back what it has. One that has nothing is fine. */
+void draft_drop(struct draft *draft);
 
-/* Makes an object without a body, paid by the ticket. NULL with errno. */
-struct object *object_new(struct shelf *shelf, hr_ticket *ticket, const char *key);
-
-/* Hangs a chain of blocks behind the last one. */
-void object_add(struct object *object, struct block *block);
-
-/* Adds to the body, with blocks that the ticket pays for. `length_bytes` is what the whole body will have, or
- * LENGTH_UNKNOWN. False with errno if there is no memory: the object is of no use then. */
-bool object_append(struct object *object, hr_ticket *ticket, uint64_t length_bytes, const char *bytes, size_t size);
-
-/* Gives back what was taken and not needed, of the last block too. */
-void object_fit(struct object *object, hr_ticket *ticket);
-
-/* Gives back what was made. NULL is fine. */
-void object_release(struct object *object);
-
-/* Puts an object on the shelf, which takes it over, in the place of one with the same key. Returns 0; 1 if there was
- * one; -ENOMEM or -EDQUOT if it is still the writer's. */
-int shelf_put(struct shelf *shelf, struct object *object);
-
-/* An object that is read: of a cached one, each reader has a reference of its own. */
+/* An object that is read: nobody writes to its bytes any more. */
 struct loan {
-    struct object *object;
+    struct shelf *shelf;
+    const unsigned char *bytes;
+    uint64_t size_bytes;
     hr_cache_ref ref;
+    struct object *object;
 };
 
 /* Finds an object; false: there is none. */
@@ -198,9 +169,8 @@ void shelf_read(struct shelf *shelf, struct shelf_figures *ret_figures);
 /* ── upload.c: a PUT, from its headers to the object on its shelf ───────────────────────────────────────────────── */
 
 struct upload {
-    struct shelf *shelf;
+    struct draft draft;
     uint64_t length_bytes; /* LENGTH_UNKNOWN: counted as it comes, and admitted step by step */
-    struct object *object; /* NULL once it is refused, or on its shelf */
     hr_verdict verdict;
     hr_ticket ticket; /* what is admitted, or why it is refused; retry_after_ns is 0 where that would never help */
 };

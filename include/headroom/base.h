@@ -6,16 +6,17 @@
  * doubles from 0 to 1. Outputs come last, are called ret_…, and are untouched on failure unless their
  * comment says "always written". Names given to the library are copied.
  *
- * NULL: every call answers it and none crashes. Without something that it needs a call does nothing: it returns
- * -EINVAL, or NULL with errno EINVAL where it gives memory, 0 where it counts bytes; what takes something back or frees
- * it accepts NULL. A comment says where it is otherwise. Options may be NULL where all defaults make sense.
+ * NULL: every call answers it and none crashes. Without something that it needs a call does nothing. It returns
+ * -EINVAL, or NULL with errno EINVAL where it gives memory, or 0 where it counts bytes. A call that takes something
+ * back or frees it accepts NULL. A comment says where it is otherwise. Options may be NULL where all defaults make
+ * sense.
  *
  * Cancellation: a thread may be cancelled (pthread_cancel(), deferred) while it is in the library. Three calls are
  * cancellation points, and leave nothing behind: hr_budget_charge_wait() while it sleeps (what was granted meanwhile is
  * given back), hr_guard_wait(), and hr_reader_read() where read() is one. No other call is: it ends first, whatever it
- * has to wait for, and what it calls back runs with cancellation disabled (a custom reader outside of a stream does
- * not). A callback has to return: never by pthread_exit(), longjmp() or a C++ exception. An exit that passes through
- * the library leaves its unfinished work behind: memory charged, threads running, locks held, cancellation disabled.
+ * has to wait for. Callbacks run with cancellation disabled, except for a custom reader outside of a stream. A callback
+ * has to return: never by pthread_exit(), longjmp() or a C++ exception. An exit that passes through the library leaves
+ * its unfinished work behind: memory charged, threads running, locks held, cancellation disabled.
  */
 #ifndef HEADROOM_BASE_H
 #define HEADROOM_BASE_H
@@ -38,13 +39,52 @@
 extern "C" {
 #endif
 
+/* Options and results grow at their end, and a program may be older or newer than the library that is loaded. So the
+ * calls that take or fill one say how large it was when the program was compiled. The functions of these names in the
+ * headers are inline, and call this one, which fills no more. A library that is older than the program fills the fields
+ * that it does not know with zeros. It answers -E2BIG to an option that it does not know and that is not zero.
+ *
+ * The exported functions of the same names stay for other languages, and take structs as this library has them. Structs
+ * of which programs have arrays (hr_record) do not grow, nor do those that the library and the program both use
+ * (hr_ticket). A new call with a new struct takes their place.
+ *
+ * The numbers stay what they are. With HR_NO_SIZES_, as in the library itself, there are no inline functions. */
+enum {
+    HR_SIZED_GUARD_NEW_ = 1,
+    HR_SIZED_GUARD_READ_ = 2,
+    HR_SIZED_GUARD_THRESHOLDS_ = 3,
+    HR_SIZED_BUDGET_READ_ = 4,
+    HR_SIZED_BUDGET_REFUSAL_ = 5,
+    HR_SIZED_BYTE_POOL_NEW_ = 6,
+    HR_SIZED_BYTE_POOL_READ_ = 7,
+    HR_SIZED_OBJECT_POOL_NEW_ = 8,
+    HR_SIZED_OBJECT_POOL_READ_ = 9,
+    HR_SIZED_SLICE_POOL_NEW_ = 10,
+    HR_SIZED_SLICE_POOL_READ_ = 11,
+    HR_SIZED_CACHE_NEW_ = 12,
+    HR_SIZED_CACHE_READ_ = 13,
+    HR_SIZED_STREAM_RUN_ = 14,
+    HR_SIZED_STREAM_NEW_ = 15,
+    HR_SIZED_STREAM_CONTINUE_ = 16,
+    HR_SIZED_BATCH_NEW_ = 17,
+    HR_SIZED_BATCH_READ_ = 18,
+    HR_SIZED_HISTORY_FILE_READ_ = 19,
+    HR_SIZED_TREND_READ_ = 20,
+    HR_SIZED_PAGE_READ_PARTS_ = 21,
+    HR_SIZED_SURVEY_NEW_ = 22,
+};
+
+HR_API int hr_sized_(unsigned call, void *object, const void *in, size_t in_bytes, void *out, size_t out_bytes);
+
+#define HR_SIZED_ extern inline __attribute__((always_inline, gnu_inline, artificial))
+
 typedef struct hr_guard hr_guard;
 typedef struct hr_budget hr_budget;
 
 /* How short memory is. The order is part of the contract: a higher value is a worse level. */
 typedef enum hr_level {
     HR_NORMAL,   /* everything is served */
-    HR_WARNING,  /* caches stop growing */
+    HR_WARNING,  /* caches stop growing half way to degraded */
     HR_DEGRADED, /* relief runs, large requests are refused */
     HR_CRITICAL, /* new requests are refused, the reserve is dropped */
 } hr_level;
@@ -65,7 +105,7 @@ HR_API const char *hr_version(void);
 
 /* Reads a size as people write it: "512MiB", "1.5G", "65536", "none".
  *
- * A number with an optional fraction, then nothing, B, or K, M, G, T, P, E with or without iB or B: all are powers
+ * A number with an optional fraction, then nothing, B, or K, M, G, T, P, E with or without iB or B. All are powers
  * of 1024, as the kernel and container runtimes read them. Case and spaces around the parts do not matter.
  * "none" and "unlimited" give HR_NONE.
  *
@@ -86,10 +126,9 @@ HR_API char *hr_size_format(uint64_t bytes, char *buffer, size_t size);
 /* Takes a sentence for the person who runs the program: one line, without a full stop. */
 typedef void hr_message_fn(void *context, const char *sentence);
 
-/* Sets for the whole process where such sentences go. There is one kind so far: a value of an environment variable of
- * ours is none that it can have, and hr_guard_new() answers -EINVAL, which alone would not say which and why. With
- * NULL, as from the start, a sentence is written to standard error, once; everything else the library leaves to its
- * results.
+/* Sets for the whole process where such sentences go. There is one kind so far: an environment variable of ours has a
+ * value that it cannot have. hr_guard_new() answers -EINVAL then, which alone would not say which variable and why.
+ * With NULL, as from the start, a sentence is written to standard error, once. The library writes nothing else.
  *
  * threads  any; `take` is called on the thread that makes the guard, with no lock held
  * memory   never allocates

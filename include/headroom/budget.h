@@ -2,7 +2,7 @@
 /* Budgets: what may we hold?
  *
  * Budgets form a tree under a guard's root (hr_guard_root()). A charge is granted by a budget and by all its
- * ancestors or by none of them, and a grant holds the bytes until they are given back: there is no "check, then
+ * ancestors or by none of them, and a grant holds the bytes until they are given back. There is no "check, then
  * allocate". Bytes are *held* (charged) or *promised* (admitted by hr_admit(), not yet spent); both count as used.
  *
  *     hr_budget *cache;
@@ -62,7 +62,7 @@ HR_API HR_MUST_CHECK int hr_budget_new(hr_budget *parent, const char *name, uint
                                        hr_budget **ret_budget);
 
 /* Frees a budget that holds nothing, has no children, and is named by no pool, cache or reclaimer. NULL is fine; the
- * root belongs to its guard.
+ * root belongs to its guard. A budget that was freed must not be used, nor freed again: that is not caught.
  *
  * returns  0; -EBUSY while bytes or children are held, somebody waits, or a pool, cache or reclaimer of it is there;
  *          -EINVAL for a guard's root: nothing is freed then
@@ -93,11 +93,11 @@ HR_API HR_MUST_CHECK int hr_budget_charge(hr_budget *budget, uint64_t bytes);
 /* As hr_budget_charge(), but runs no relief and no callback: safe while the caller holds locks that its own
  * reclaimers or callbacks take.
  *
- * While another thread forks it waits for the end of that, 100 ms at the most and once for each fork: a handler that
- * has interrupted malloc() may be what the fork waits for.
+ * While another thread forks it waits for the end of that, 100 ms at the most and once for each fork. It does not wait
+ * longer, because the fork may wait for the malloc() that a handler has interrupted.
  *
  * returns  0; -EDQUOT; -EAGAIN in a signal handler that has interrupted the library in the midst of the accounts, and
- *          where another thread's fork() lasts: nothing is charged, and a later call may be granted
+ *          where another thread's fork() lasts. After -EAGAIN nothing is charged, and a later call may be granted
  * threads  any, signal handlers too
  * memory   never allocates, never blocks for longer than a short lock or that wait
  * undo     hr_budget_uncharge() with the same bytes
@@ -130,7 +130,7 @@ HR_API HR_MUST_CHECK int hr_budget_transfer(hr_budget *from, hr_budget *to, uint
 HR_API HR_MUST_CHECK int hr_budget_charge_wait(hr_budget *budget, uint64_t bytes, int64_t timeout_ns);
 
 /* Gives charged bytes back to the budget and all its ancestors. Never fails. Giving back more than is held is a fault
- * of the caller: debug builds abort, release builds stop at 0 and count it (hr_figures.faults) when the surplus is
+ * of the caller. Debug builds abort; release builds stop at 0 and count it (hr_figures.faults) when the surplus is
  * found, at the latest by the next read. NULL is fine.
  *
  * threads  any, also another one than charged; signal handlers too, but with a guard that has no monitor thread only
@@ -268,6 +268,20 @@ HR_API size_t hr_alloc_size(const void *block);
  * threads  any
  */
 HR_API size_t hr_alloc_cost(size_t size);
+
+#ifndef HR_NO_SIZES_ /* see base.h */
+
+HR_SIZED_ int hr_budget_read(hr_budget *budget, hr_budget_figures *ret_figures)
+{
+    return hr_sized_(HR_SIZED_BUDGET_READ_, budget, NULL, 0, ret_figures, sizeof *ret_figures);
+}
+
+HR_SIZED_ int hr_budget_refusal(hr_refusal *ret_refusal)
+{
+    return hr_sized_(HR_SIZED_BUDGET_REFUSAL_, NULL, NULL, 0, ret_refusal, sizeof *ret_refusal);
+}
+
+#endif
 
 #ifdef __cplusplus
 }

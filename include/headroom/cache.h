@@ -12,9 +12,9 @@
  *     }
  *
  * Keys and values are bytes, and copied. Each entry is charged to the cache's budget with all that it costs, and so are
- * the tables. How large a cache gets is not a size that somebody has to guess: it grows while the guard's level is
- * normal; from warning on it does not grow, each put evicts as much as it brings in; and when memory is short, the
- * guard asks it, and it evicts what is coldest, never what is borrowed. After that it grows again in steps, so that
+ * the tables. Nobody has to guess a size for a cache. It grows until use is half way from `warn_at` to `degrade_at`.
+ * From there on it does not grow: each put evicts as much as it brings in. When memory is short, the guard asks it, and
+ * it evicts the coldest entries, never one that is borrowed. After that it grows again in steps, so that
  * what it gave is not taken back at once. `max_bytes`, or a budget with a limit, bounds it besides.
  *
  * ── loading ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -146,8 +146,9 @@ HR_API int hr_cache_free(hr_cache *cache);
  *
  * A put that is refused takes away what was under the key: a cache must not answer with what is known to be old.
  *
- * returns  0; -E2BIG if it is larger than the cache may ever be, or 4 GiB; -EDQUOT if there is no room for it: a limit,
- *          or from warning on a cache that has not as much to evict; -ENOMEM; -EINVAL without a key
+ * returns  0; -E2BIG if it is larger than the cache may ever be, or 4 GiB; -EDQUOT if there is no room for it;
+ *          -ENOMEM; -EINVAL without a key. There is no room because of a limit, or above half way to degraded if the
+ *          cache has not as much to evict
  * threads  any
  * memory   allocates; may run reclaimers and the guard's callback, and so not under a lock that they take
  * cost     a copy, and the eviction of as much where the cache may not grow
@@ -160,7 +161,7 @@ HR_API HR_MUST_CHECK int hr_cache_put(hr_cache *cache, const void *key, size_t k
  * hr_cache_put(), and begins with the commit. Clearing the cache leaves reservations alone; hr_cache_free() is -EBUSY
  * while there are any.
  *
- * An upload is refused only where there is no room for it. From warning on the cache evicts as much as it brings, if it
+ * An upload is refused only where there is no room for it. A cache that may not grow evicts as much as it brings, if it
  * has that much; from degraded on a cache that has less refuses it.
  *
  * returns  0; -E2BIG and -EDQUOT as hr_cache_put(), and then what is under the key stays; -ENOMEM; -EINVAL without a
@@ -190,8 +191,8 @@ typedef struct hr_cache_held {
     uint64_t bytes; /* what it costs, charged to the cache's budget by the caller already: hr_alloc_cost() */
     int64_t ttl_ns; /* as for hr_cache_put() */
 
-    /* Called once nobody borrows it and it is no longer in the cache, with no lock held, on any thread, also inside of
-     * relief: frees it, and uncharges what it cost. NULL: nothing is done. */
+    /* Frees it, and uncharges what it cost. Called once nobody borrows it and it is no longer in the cache, with no
+     * lock held, on any thread, also inside of relief. NULL: nothing is done. */
     void (*drop)(void *context, const void *data);
     void *context; /* for drop */
 } hr_cache_held;
@@ -219,9 +220,9 @@ HR_API uint64_t hr_cache_make_room(hr_cache *cache, uint64_t bytes);
  * returns  0; -ENOENT; with `load` also what it returned, -EDQUOT, -E2BIG, -ENOMEM, -ETIMEDOUT, -EDEADLK; -EINVAL
  * threads  any; a load runs on this one
  * memory   allocates only to load
- * cost     a hash of the key; for a hit no lock, no atomic, and nothing written that another thread reads, with at most
- *          five references of a thread at a time (and restartable sequences: `headroom doctor` says whether there are
- *          any)
+ * cost     a hash of the key; for a hit no lock, no atomic, and nothing written that another thread reads. That holds
+ *          for five references of a thread at a time, with restartable sequences: `headroom doctor` says whether there
+ *          are any
  * undo     hr_cache_release(); once for each get: a copy of a reference is the same reference
  */
 HR_API HR_MUST_CHECK int hr_cache_get(hr_cache *cache, const void *key, size_t key_size, hr_cache_ref *ret_ref);
@@ -243,8 +244,8 @@ HR_API HR_MUST_CHECK int hr_cache_supply(hr_cache_loading *loading, const void *
 
 /* Takes an entry out. A thread that has borrowed it keeps it. A load of the key that is under way is not kept.
  *
- * While several threads read, up to 64 entries of 16 KiB together that were removed, replaced or evicted stay charged
- * until it is known that nobody looks at them: until the next ones go, the janitor comes, or memory is short.
+ * While several threads read, up to 64 entries of 16 KiB together that were removed, replaced or evicted stay charged:
+ * another thread may still look at them. They go with the next ones, with the janitor, or when memory is short.
  *
  * returns  0; -ENOENT; -EINVAL
  * threads  any
@@ -283,6 +284,20 @@ HR_API int hr_cache_walk(hr_cache *cache, hr_cache_walk_fn *visit, void *context
  * memory   never allocates
  */
 HR_API int hr_cache_read(hr_cache *cache, hr_cache_figures *ret_figures);
+
+#ifndef HR_NO_SIZES_ /* see base.h */
+
+HR_SIZED_ int hr_cache_new(hr_guard *guard, const hr_cache_options *options, hr_cache **ret_cache)
+{
+    return hr_sized_(HR_SIZED_CACHE_NEW_, guard, options, sizeof *options, ret_cache, 0);
+}
+
+HR_SIZED_ int hr_cache_read(hr_cache *cache, hr_cache_figures *ret_figures)
+{
+    return hr_sized_(HR_SIZED_CACHE_READ_, cache, NULL, 0, ret_figures, sizeof *ret_figures);
+}
+
+#endif
 
 #ifdef __cplusplus
 }

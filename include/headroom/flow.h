@@ -53,8 +53,8 @@ extern "C" {
 
 /* Reads up to `size` bytes (never 0) into `buffer`. `*ret_end`, false at the call, is set at the end of the input, with
  * the last bytes or with none: what comes together with the end is processed. 0 bytes without the end means "ask
- * again". Give as much as is there: without records each read that brings something is a chunk, so a reader that gives
- * a byte at a time makes a callback of each byte, and with workers a hand-over between threads.
+ * again". Give as much as is there: without records each read that brings something is a chunk. A reader that gives a
+ * byte at a time makes a callback of each byte, and with workers a hand-over between threads.
  *
  * returns  bytes, or a negative errno
  */
@@ -77,7 +77,7 @@ typedef struct hr_reader {
 /* Reads a descriptor: file, pipe, socket, terminal; blocking or not. It stays the caller's. A stream begins where it
  * stands; at its end a file that can seek stands at the offset reached. A pipe is made to hold 256 KiB, where the
  * kernel allows it. A file or device that was opened with O_DIRECT can be read where chunks may end anywhere, from an
- * offset that is a multiple of its blocks; records of one are -ENOTSUP (hr_stream_new()), since their reads end
+ * offset that is a multiple of its blocks. Records of one are -ENOTSUP (hr_stream_new()), since their reads end
  * anywhere.
  *
  * threads  any
@@ -207,9 +207,9 @@ typedef int hr_chunk_fn(void *context, const hr_chunk *chunk);
  */
 typedef int hr_work_fn(void *context, hr_chunk *chunk);
 
-/* Lets go of what on_work left in chunk->result: each chunk for which on_work returned 0 goes either to on_chunk,
- * whatever that returns, or to this, where another chunk's error came first or there is no on_chunk. Runs on the thread
- * that on_work ran on, on several at once, before hr_stream_run() or hr_stream_continue() returns.
+/* Lets go of what on_work left in chunk->result. Each chunk for which on_work returned 0 goes to on_chunk, whatever
+ * that returns. It goes to this where another chunk's error came first, or where there is no on_chunk. Runs on the
+ * thread that on_work ran on, on several at once, before hr_stream_run() or hr_stream_continue() returns.
  */
 typedef void hr_drop_fn(void *context, const hr_chunk *chunk);
 
@@ -239,10 +239,9 @@ typedef void hr_progress_fn(void *context, const hr_progress *progress);
 /* Zero means default everywhere.
  *
  * drop_behind: the kernel is told, 8 MiB after 8 MiB and when a run ends, however it ends, that the file's pages are
- * not needed. It does not ask who brought them: what others had in the cache of what is read goes too, and so may up to
- * 4 MiB before where the run began and 32 MiB behind where it ended, since the kernel reads ahead. Pages that somebody
- * has mapped or has written and that are not on the disk yet stay, and so do those that the disk is still bringing when
- * the run ends.
+ * not needed. It does not ask who brought them: pages of the same file that others had in the cache go too. Since the
+ * kernel reads ahead, so may up to 4 MiB before where the run began and 32 MiB behind where it ended. Pages stay that
+ * somebody has mapped, that are not on the disk yet, or that the disk is still bringing when the run ends.
  */
 typedef struct hr_stream_options {
     hr_reader reader;
@@ -292,10 +291,10 @@ typedef struct hr_stream_result {
  * took too long, those that were read before are.
  *
  * returns  0; what a callback or the reader returned; what hr_stream_new() does; -ECANCELED; -ETIMEDOUT after a pause
- *          of pause_max_ns; -EMSGSIZE for a record larger than a buffer, once a buffer is full of it, and -EBADMSG
- *          where the input ends inside a record of known length before that: both at its offset, but where pieces of it
- *          were handed on, -EBADMSG at the end of the input; -ERANGE where the input ends before options.offset: at
- *          that end; -EDQUOT or -ENOMEM where there is not even one buffer
+ *          of pause_max_ns; -EDQUOT or -ENOMEM where there is not even one buffer. -EMSGSIZE: a record is larger than a
+ *          buffer, and a buffer is full of it. -EBADMSG: the input ends inside a record of known length. Both are at
+ *          the record's offset; where pieces of it were handed on, -EBADMSG is at the end of the input. -ERANGE: the
+ *          input ends before options.offset, and the error is at that end
  * threads  any; callbacks come on the caller's thread, with workers on theirs
  * memory   buffers × buffer_bytes, charged; beside them a page, 4 KiB and half a KiB a buffer; the workers' stacks
  */
@@ -375,9 +374,9 @@ typedef struct hr_batch_figures {
 } hr_batch_figures;
 
 /* Makes a batch. on_flush is called on the thread that adds the item which fills it, that calls hr_batch_flush() or
- * hr_batch_flush_aged(), or that frees it; and, where there is a guard whose monitor thread runs, on that thread for
- * what has grown too old: there it should be quick, since it keeps the guard from looking. Without a guard, or to keep
- * it off that thread, leave `guard` NULL and watch hr_batch_fd() in a loop of your own.
+ * hr_batch_flush_aged(), or that frees it. Where a guard has a monitor thread, on_flush is called on that thread for
+ * items that have grown too old. There it should be quick, since it keeps the guard from looking. Without a guard, or
+ * to keep it off that thread, leave `guard` NULL and watch hr_batch_fd() in a loop of your own.
  *
  * That thread has all signals blocked and a stack of 256 KiB. Free a batch before its guard. After a fork what it keeps
  * is the parent's to flush; the child has an empty one, and opens a descriptor of its own by hr_batch_fd().
@@ -392,8 +391,8 @@ HR_API HR_MUST_CHECK int hr_batch_new(const hr_batch_options *options, hr_batch 
 /* Adds an item, then flushes if that fills the batch. While another thread flushes a full batch it waits for that.
  *
  * returns  0: the item is kept or taken; -ENOBUFS: the batch is full since its last flush failed, and the item was not
- *          taken; anything else is the error of a flush, and the item is kept with all others: do not add it again;
- *          -EINVAL. An item of the batch's own, which on_flush is shown, may be added while it runs: -ENOBUFS where
+ *          taken; -EINVAL. Anything else is the error of a flush, and the item is kept with all others: do not add it
+ *          again. An item of the batch's own, which on_flush is shown, may be added while it runs: -ENOBUFS where
  *          that would have to wait for the flush
  * threads  any
  * memory   never allocates
@@ -450,6 +449,35 @@ HR_API size_t hr_batch_clear(hr_batch *batch);
  * threads  any, as the last user of the batch; not from on_flush
  */
 HR_API HR_MUST_CHECK int hr_batch_free(hr_batch *batch);
+
+#ifndef HR_NO_SIZES_ /* see base.h */
+
+HR_SIZED_ int hr_stream_run(const hr_stream_options *options, hr_stream_result *ret_result)
+{
+    return hr_sized_(HR_SIZED_STREAM_RUN_, NULL, options, sizeof *options, ret_result, sizeof *ret_result);
+}
+
+HR_SIZED_ int hr_stream_new(const hr_stream_options *options, hr_stream **ret_stream)
+{
+    return hr_sized_(HR_SIZED_STREAM_NEW_, NULL, options, sizeof *options, ret_stream, 0);
+}
+
+HR_SIZED_ int hr_stream_continue(hr_stream *stream, hr_stream_result *ret_result)
+{
+    return hr_sized_(HR_SIZED_STREAM_CONTINUE_, stream, NULL, 0, ret_result, sizeof *ret_result);
+}
+
+HR_SIZED_ int hr_batch_new(const hr_batch_options *options, hr_batch **ret_batch)
+{
+    return hr_sized_(HR_SIZED_BATCH_NEW_, NULL, options, sizeof *options, ret_batch, 0);
+}
+
+HR_SIZED_ int hr_batch_read(hr_batch *batch, hr_batch_figures *ret_figures)
+{
+    return hr_sized_(HR_SIZED_BATCH_READ_, batch, NULL, 0, ret_figures, sizeof *ret_figures);
+}
+
+#endif
 
 #ifdef __cplusplus
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The guard: the whole of headroom in one object.
  *
- * A guard holds a budget (its root), reads gauges (this process, its cgroup and all that contain it, resource
- * limits, the host), decides a level from them, and answers to that level: caches yield, large requests are
+ * A guard holds a budget, which is its root. It reads gauges: this process, its cgroup and all that contain it,
+ * resource limits, the host. It decides a level from them, and answers to that level: caches yield, large requests are
  * refused, a reserve is dropped. Most programs have one guard, made at start.
  *
  *     hr_guard *guard;
@@ -81,8 +81,8 @@ typedef struct hr_figures {
     uint64_t refusals_critical; /* of the refusals: the level was critical. The rest was refused by limits */
     uint64_t swap_bytes;        /* of the binding cgroup: what of it is swapped out */
     uint64_t dirty_bytes; /* and its page cache that is dirty or under writeback, which cannot be dropped at once */
-    double stalled_share; /* of the last ten seconds all tasks of the own cgroup stood still for memory (PSI, full);
-                             at least 0.20 is degraded, 0.60 critical, whatever is used; 0 where it is not known */
+    double stalled_share; /* of the last ten seconds all tasks of the own cgroup stood still for memory (PSI, full).
+                             At least 0.20 is degraded, 0.60 critical, whatever is used. 0 where it is not known */
 
     /* With observe_only: charges and requests that were granted, and would have been refused. */
     uint64_t would_have_refused;
@@ -120,10 +120,10 @@ typedef struct hr_guard_options {
     int64_t interval_ns;         /* 1 s at rest, faster near the limit; at least 1 ms, less is taken for that; negative:
                                         no monitor thread */
     int64_t cleanup_interval_ns; /* 30 s: the janitor asks reclaimers for what is idle; negative: never */
-    int64_t purge_interval_ns;   /* at least between two purges of the allocator; negative: never purge. 0: 1 s, and as
-                                    often as a twentieth of the time allows while degraded or worse and the allocator
-                                    keeps much of what relief gave back, and where a charge would be refused for that;
-                                    for a large charge (128 KiB) at once */
+    int64_t purge_interval_ns;   /* at least between two purges of the allocator; negative: never purge. 0: 1 s,
+                                    and at once for a large charge (128 KiB). If the allocator keeps much of what
+                                    relief gave back, more often: a twentieth of the time, while degraded or worse
+                                    and where a charge would be refused for that */
     uint64_t reserve_bytes;      /* emergency reserve, resident until critical; default none */
     uint64_t degraded_request_bytes; /* 1,024: the largest request served when degraded; HR_NONE: any */
     bool refuse_until_recovered;     /* where relief did not get use below recover_below: critical until it is; else
@@ -143,7 +143,7 @@ typedef struct hr_guard_options {
     uint64_t history_file_bytes;
 
     /* Guarded processes of one cgroup count their grants together, by a file in /dev/shm that only their user can
-     * open: without it each would grant what all of them see free. Negative: this process counts for itself. */
+     * open. Without it each would grant what all of them see free. Negative: this process counts for itself. */
     int share_lease;
 
     /* A limit on the whole process: its anonymous resident memory, charged or not, as if a cgroup of that size were
@@ -166,20 +166,20 @@ typedef struct hr_guard_options {
  * fixes the threshold for mapped blocks at 128 KiB for the whole process, which keeps the heap from fragmenting,
  * unless the environment sets it (MALLOC_MMAP_THRESHOLD_ or GLIBC_TUNABLES).
  *
- * returns  0; -EINVAL for thresholds that contradict each other, or a value of HEADROOM_LIMIT that is no limit (also
- *          -ERANGE), or one of HEADROOM_OBSERVE that is neither 0 nor 1 (hr_message_set() has the sentence that says
- *          so); -ENOMEM; -EMFILE, -ENFILE; -EAGAIN (no thread); of the history file: -EBUSY if another process writes
- *          it, -EBADMSG if it is none (it is left as it is), -EPROTONOSUPPORT if it is of another version, -ENOENT,
- *          -EACCES, -ENOSPC …
+ * returns  0; -ENOMEM; -EMFILE, -ENFILE; -EAGAIN (no thread). -EINVAL for thresholds that contradict each other, and
+ *          for a variable of the environment that is wrong: HEADROOM_LIMIT (also -ERANGE) or HEADROOM_OBSERVE.
+ *          hr_message_set() has the sentence that says which. -EBUSY if another process writes the history file;
+ *          -EBADMSG if it is none (it is left as it is); -EPROTONOSUPPORT if it is of another version. -ENOENT,
+ *          -EACCES, -ENOSPC … for the history file, too
  * threads  any
  * memory   allocates
  * undo     hr_guard_free()
  */
 HR_API HR_MUST_CHECK int hr_guard_new(const hr_guard_options *options, hr_guard **ret_guard);
 
-/* Stops the monitor and frees the guard. NULL is fine. With budgets still alive it aborts in debug builds; release
- * builds, and a root that still holds bytes in any build, keep the accounts valid (they are never freed then) and
- * count a fault.
+/* Stops the monitor and frees the guard. NULL is fine. With budgets still alive it aborts in debug builds. Release
+ * builds, and a root that still holds bytes in any build, count a fault and keep the accounts valid: they are never
+ * freed then.
  *
  * threads  one, as the last user of the guard; not from the guard's callback or a reclaimer
  */
@@ -283,6 +283,25 @@ HR_API int hr_guard_start(hr_guard *guard, int64_t interval_ns);
  * threads  one at a time with hr_guard_start(); not from a reclaimer or the callback
  */
 HR_API int hr_guard_stop(hr_guard *guard);
+
+#ifndef HR_NO_SIZES_ /* see base.h */
+
+HR_SIZED_ int hr_guard_new(const hr_guard_options *options, hr_guard **ret_guard)
+{
+    return hr_sized_(HR_SIZED_GUARD_NEW_, NULL, options, sizeof *options, ret_guard, 0);
+}
+
+HR_SIZED_ int hr_guard_read(hr_guard *guard, hr_figures *ret_figures)
+{
+    return hr_sized_(HR_SIZED_GUARD_READ_, guard, NULL, 0, ret_figures, sizeof *ret_figures);
+}
+
+HR_SIZED_ int hr_guard_thresholds(hr_guard *guard, hr_thresholds *ret_thresholds)
+{
+    return hr_sized_(HR_SIZED_GUARD_THRESHOLDS_, guard, NULL, 0, ret_thresholds, sizeof *ret_thresholds);
+}
+
+#endif
 
 #ifdef __cplusplus
 }

@@ -14,8 +14,8 @@
  *
  * Everything here is inline over the C functions, whose headers say what they do; get() gives the C handle for all that
  * has no method here. Handles are moved and never copied, and belong to one thread at a time, as the objects that they
- * stand for may be used by all threads. A constructor throws std::system_error with the errno of the C call; memory
- * that is refused throws std::bad_alloc; the other methods return what the C functions return, since a refusal is an
+ * stand for may be used by all threads. A constructor throws std::system_error with the errno of the C call. Memory
+ * that is refused throws std::bad_alloc. The other methods return what the C functions return, since a refusal is an
  * answer and no exception there. Destructors never throw.
  *
  * A handle must end before the handle that it was made from: budgets, pools and caches before their guard.
@@ -168,7 +168,7 @@ class guard
 };
 
 /* A budget of one's own below `parent`: hr_budget_new() and hr_budget_free(). Bytes that are still charged, or
- * children, when the handle ends are a mistake of the program: debug builds of the program stop there, others leave the
+ * children, when the handle ends are a mistake of the program. Debug builds of the program stop there, others leave the
  * budget to the guard. close() is the way to find out: -EBUSY, and the handle still holds the budget.
  *
  * throws   std::system_error with what hr_budget_new() returns

@@ -11,8 +11,8 @@
  *     default: refuse(ticket.limit_name, ticket.asked_bytes, ticket.left_bytes, ticket.retry_after_ns);
  *     }
  *
- * Reclaimers run when a charge does not fit (only those inside the budget that bound), when use passes degrade_at
- * (until it is below recover_below), and from the janitor (want_bytes 0: only what is expired or idle).
+ * Reclaimers run in three cases. A charge does not fit: only those inside the budget that bound. Use passes degrade_at:
+ * until it is below recover_below. The janitor asks, with want_bytes 0: only for what is expired or idle.
  */
 #ifndef HEADROOM_RELIEF_H
 #define HEADROOM_RELIEF_H
@@ -102,8 +102,8 @@ HR_API void hr_reclaimer_remove(hr_guard *guard, hr_reclaimer *node);
  */
 HR_API uint64_t hr_relieve(hr_guard *guard, uint64_t want_bytes);
 
-/* Runs the janitor now, as the monitor does every cleanup_interval_ns: asks all reclaimers for what is expired or idle,
- * and returns the allocator's free pages to the kernel (at most once a purge_interval_ns).
+/* Runs the janitor now, as the monitor does every cleanup_interval_ns. It asks all reclaimers for what is expired or
+ * idle, and returns the allocator's free pages to the kernel, at most once a purge_interval_ns.
  *
  * returns  bytes freed, those that are known; 0 from inside a reclaimer, and without a guard
  * threads  any; do not hold a lock that a reclaimer takes
@@ -146,7 +146,7 @@ HR_API uint64_t hr_purge(void);
 HR_API HR_MUST_CHECK hr_verdict hr_admit(hr_guard *guard, const hr_request *request, hr_ticket *ret_ticket);
 
 /* Turns `bytes` of the promise into holding: the caller owns them and gives them back by hr_budget_uncharge() to the
- * request's budget. They count as bytes that are charged by hand: pending until they show in the resident set, which
+ * request's budget. They count as bytes that are charged by hand: pending until they show in the resident set. That
  * is exact as long as memory that nobody charges does not grow meanwhile (see hr_budget_charge()). A server whose
  * other memory grows keeps the promise until the memory is filled, then spends:
  *
@@ -169,8 +169,8 @@ HR_API HR_MUST_CHECK int hr_ticket_spend(hr_ticket *ticket, uint64_t bytes);
  */
 HR_API HR_MUST_CHECK void *hr_ticket_alloc(hr_ticket *ticket, size_t size);
 
-/* Gives back `bytes` of what was not spent, or all of it if that is less: before something is taken that charges by
- * itself, such as a pool's block, to the request's budget.
+/* Gives back `bytes` of what was not spent, or all of it if that is less. Call it before something is taken that
+ * charges the request's budget by itself, such as a pool's block.
  *
  * threads  one at a time a ticket
  * memory   never allocates
@@ -183,8 +183,11 @@ HR_API void hr_ticket_return(hr_ticket *ticket, uint64_t bytes);
  */
 HR_API void hr_ticket_release(hr_ticket *ticket);
 
-/* Says in words why a ticket was refused, or what it still holds, for a person: "refused 1 B: the level is critical, at
- * which no request is admitted; ask again in 1.0 s". The text is always written: terminated, and cut if it is too long;
+/* Says in words why a ticket was refused, or what it still holds, for a person:
+ *
+ *     refused 1 B: the level is critical, at which no request is admitted; ask again in 1.0 s
+ *
+ * The text is always written: terminated, and cut if it is too long;
  * 256 bytes are enough unless the limit's name is long.
  *
  * returns  0; -ENOBUFS if it was cut; -EINVAL without a ticket or a buffer

@@ -3,8 +3,8 @@
  *
  * A guard keeps its last HR_HISTORY_RECORDS samples, its last HR_HISTORY_EVENTS events, and tiers: the smallest,
  * largest and mean use of every ledger by the second, the minute and the hour. All of it has a fixed room, which is
- * taken when the guard is made (hr_guard_options.history_bytes: 256 KiB by default, which is seven minutes of seconds,
- * twelve hours of minutes and two days of hours).
+ * taken when the guard is made (hr_guard_options.history_bytes). By default that is 256 KiB: seven minutes of seconds,
+ * twelve hours of minutes and two days of hours.
  *
  * Nothing here allocates: it all works when memory has run out.
  */
@@ -162,13 +162,13 @@ HR_API int hr_history_read_tier(hr_guard *guard, hr_tier tier, hr_bucket *bucket
  */
 HR_API int hr_history_read_events(hr_guard *guard, hr_event *events, size_t capacity, size_t *ret_count);
 
-/* Adds a record of this moment to the history: nothing else happens. No gauge is read, nobody is called, and the level
- * stays; the kernel's figures are those of the last reading.
+/* Adds a record of this moment to the history, and to the history file if there is one: nothing else happens. No gauge
+ * is read, nobody is called, and the level stays; the kernel's figures are those of the last reading.
  *
  * returns  0; -EINVAL
  * threads  any, reclaimers and the callback too
  * memory   never allocates
- * cost     some microseconds
+ * cost     some microseconds; with a history file, a write
  */
 HR_API int hr_history_record(hr_guard *guard);
 
@@ -182,8 +182,8 @@ typedef struct hr_history_view {
 
 /* Says which requests were refused, as snprintf() does:
  *
- *     5,821 requests were refused between 2026-03-01 12:03:07 and 12:03:10 UTC: 5,790 because the level was critical, 31 by
- *     limits; by budget "uploads" 5,802
+ *     5,821 requests were refused between 2026-03-01 12:03:07 and 12:03:10 UTC: 5,790 because the level was critical,
+ *     31 by limits; by budget "uploads" 5,802
  *
  * With hr_guard_options.observe_only it says "41 requests would have been refused between 2026-03-01 12:03:07 and …".
  *
@@ -238,6 +238,7 @@ typedef struct hr_history_findings {
     uint64_t unknown;    /* of a kind that this version does not know: passed over */
     uint64_t torn_bytes; /* of entries that were being written when their process was killed */
     bool older;          /* FILE.1 was read too */
+    uint64_t census;     /* entries that hr_history_file_read_census() reads */
 } hr_history_findings;
 
 /* Called for each entry, as they were written. Anything else than 0 ends the reading. */
@@ -245,13 +246,55 @@ typedef int hr_history_visit_fn(void *context, const hr_history_entry *entry);
 
 /* Reads a history file, the older part FILE.1 first where there is one; also while another process writes it.
  *
- * returns  0; what `visit` returned to end it; -ENODATA if nothing was ever written to it; -EBADMSG if it is no history
+ * returns  0; what `visit` returned to end it; -ENODATA if nothing was ever written to it. -EBADMSG if it is no history
  *          file; -EPROTONOSUPPORT if it is one of another version; -EINVAL if it is no file; -ENOENT, -EACCES, -EIO …
  * threads  any
  * memory   never allocates
  */
 HR_API HR_MUST_CHECK int hr_history_file_visit(const char *path, hr_history_visit_fn *visit, void *context,
                                                hr_history_findings *ret_findings);
+
+/* Holders of memory of which a history file keeps account. */
+typedef enum hr_census_kind {
+    HR_CENSUS_BUDGET,
+    HR_CENSUS_POOL,
+    HR_CENSUS_CACHE,
+    HR_CENSUS_KINDS
+} hr_census_kind;
+
+/* The largest of each kind that a census has. */
+#define HR_CENSUS_ROWS 16
+
+#define HR_CENSUS_NAME_BYTES 96
+
+/* One holder. A figure that its kind does not have, and no limit, are HR_NONE. */
+typedef struct hr_census_row {
+    hr_census_kind kind;
+    char name[HR_CENSUS_NAME_BYTES]; /* of a budget: its path, "root/uploads", without its front if it is longer */
+    uint64_t used_bytes;             /* of a budget held and promised; of a pool in use; of a cache its entries */
+    uint64_t limit_bytes;            /* of a budget */
+    uint64_t peak_bytes;             /* of a budget; of a pool */
+    uint64_t refused;                /* by the limit, so far */
+} hr_census_row;
+
+/* The holders of one moment. */
+typedef struct hr_census {
+    int64_t session;                    /* as in hr_history_entry */
+    int64_t time_ns;                    /* CLOCK_MONOTONIC */
+    int64_t wall_ns;                    /* CLOCK_REALTIME */
+    uint64_t left_out[HR_CENSUS_KINDS]; /* smaller ones, by kind */
+    size_t count;
+    hr_census_row rows[HR_CENSUS_KINDS * HR_CENSUS_ROWS]; /* by kind; of each the largest first */
+} hr_census;
+
+/* Reads the last census of a history file: who held what when the level rose last, or since then, at most a minute
+ * before the file's last sample.
+ *
+ * returns  0; -ENODATA if there is none; otherwise as hr_history_file_visit()
+ * threads  any
+ * memory   never allocates
+ */
+HR_API HR_MUST_CHECK int hr_history_file_read_census(const char *path, hr_census *ret_census);
 
 /* Writes a history file of somebody else's figures, such as those of another process, entry by entry. */
 typedef struct hr_history_writer hr_history_writer;
@@ -330,8 +373,8 @@ typedef struct hr_trend {
 /* Says what records show: growth with its uncertainty, what kind it is, and when the limit will be met.
  *
  * It reads the live ledger; one that is 0 throughout is absent, and then the resident set is read, or the cgroup. Use
- * is looked at by its low points in up to 60 stretches of time, so that what comes and goes does not count; their line
- * is that of Theil and Sen with Sen's interval of 95 % (src/report/fit.h has the sources), from the last change on.
+ * is looked at by its low points in up to 60 stretches of time, so that what comes and goes does not count. Their line,
+ * from the last change on, is that of Theil and Sen with Sen's interval of 95 % (src/report/fit.h has the sources).
  * Leaks are suspected only where the line is certain at 99.9 %, an hour old and half of the history, and has grown by a
  * hundredth of the limit. The forecast is for the typical high point; its interval reaches from the highest one at the
  * steepest slope to the low ones at the flattest.
@@ -355,8 +398,8 @@ HR_API HR_MUST_CHECK int hr_trend_compute(const hr_record *records, size_t count
 HR_API HR_MUST_CHECK int hr_trend_compute_buckets(const hr_bucket *buckets, size_t count, uint64_t limit_bytes,
                                                   hr_trend *ret_trend);
 
-/* Says what a guard's own history shows, against its limit of now: by the minute where there is half an hour of it,
- * else by the second, else by the sample.
+/* Says what a guard's own history shows, against its limit of now. It is read by the minute where there is half an hour
+ * of it, else by the second, else by the sample.
  *
  * returns  0; -ENODATA; -EINVAL
  * threads  any
@@ -371,8 +414,10 @@ HR_API HR_MUST_CHECK int hr_trend_read(hr_guard *guard, hr_trend *ret_trend);
  */
 HR_API const char *hr_trend_kind_text(hr_trend_kind kind);
 
-/* Says a trend in words, as snprintf() does: "live: growth, by 1.2 MiB/h (95 %: 1.1 MiB/h to 1.3 MiB/h) over 3.0 h; the
- * limit will be met in 4.2 h (3.9 h to 4.6 h)".
+/* Says a trend in words, as snprintf() does:
+ *
+ *     live: growth, by 1.2 MiB/h (95 %: 1.1 MiB/h to 1.3 MiB/h) over 3.0 h; the limit will be met in 4.2 h (3.9 h to
+ *     4.6 h)
  *
  * returns  the length that the whole sentence has; -EINVAL
  * threads  any
@@ -383,9 +428,9 @@ HR_API ssize_t hr_trend_format(const hr_trend *trend, char *buffer, size_t size)
 /* Room for any sentence of hr_report_explain(). */
 #define HR_EXPLANATION_BYTES 768
 
-/* Says in one sentence why the level is what it is, or why a charge was refused: which limit bound and where it comes
- * from, what is used of it, which budget holds most and how fast it grows, what relief gave back, and when it will be
- * full. Formats as snprintf() does.
+/* Says in one sentence why the level is what it is, or why a charge was refused. The sentence has the limit that bound
+ * and where it comes from, and what is used of it. Then it names the budget that holds most and how fast that grows,
+ * what relief gave back, and when the limit will be full. Formats as snprintf() does.
  *
  *     degraded: 93.1 MiB of 100.0 MiB used (93.1 %), the limit set by cgroup v2 /app memory.max; most is held by budget
  *     "cache", 60.2 MiB and growing by 1.2 MiB/s for 12 s; relief gave back 3.1 MiB, the last 0.5 MiB 2 s ago; at this
@@ -401,8 +446,8 @@ HR_API ssize_t hr_trend_format(const hr_trend *trend, char *buffer, size_t size)
  */
 HR_API ssize_t hr_report_explain(hr_guard *guard, const hr_refusal *refusal, char *buffer, size_t size);
 
-/* Writes a report of this moment to a descriptor: the figures, the trend, the 48 largest budgets, and in JSON and CSV
- * of history the last 60 seconds and minutes and all hours. It is written in pieces of some 4 KiB.
+/* Writes a report of this moment to a descriptor: the figures, the trend, the 48 largest budgets. JSON and CSV have of
+ * history the last 60 seconds and minutes and all hours, too. It is written in pieces of some 4 KiB.
  *
  * returns  0; -EINVAL for an unknown format; -ENOTSUP for HR_HTML in a library that was built without npm, which
  *          bundles the page; the negative errno of write()
@@ -434,9 +479,10 @@ typedef struct hr_page_run {
     hr_history_view history;  /* oldest first */
     const size_t *begins;     /* the numbers of the records with which another process begins, beside the first */
     size_t begin_count;
-    hr_level level;        /* of the verdict */
-    uint64_t kernel_kills; /* HR_NONE: that was not seen */
-    const hr_trend *trend; /* NULL: none */
+    hr_level level;          /* of the verdict */
+    uint64_t kernel_kills;   /* HR_NONE: that was not seen */
+    const hr_trend *trend;   /* NULL: none */
+    const hr_census *census; /* NULL: none */
 } hr_page_run;
 
 /* A page. Several runs stand side by side, each from its own beginning on. */
@@ -479,6 +525,25 @@ typedef struct hr_page_parts {
  * threads  any
  */
 HR_API int hr_page_read_parts(hr_page_parts *ret_parts);
+
+#ifndef HR_NO_SIZES_ /* see base.h */
+
+HR_SIZED_ int hr_history_file_read(hr_guard *guard, hr_history_file_figures *ret_figures)
+{
+    return hr_sized_(HR_SIZED_HISTORY_FILE_READ_, guard, NULL, 0, ret_figures, sizeof *ret_figures);
+}
+
+HR_SIZED_ int hr_trend_read(hr_guard *guard, hr_trend *ret_trend)
+{
+    return hr_sized_(HR_SIZED_TREND_READ_, guard, NULL, 0, ret_trend, sizeof *ret_trend);
+}
+
+HR_SIZED_ int hr_page_read_parts(hr_page_parts *ret_parts)
+{
+    return hr_sized_(HR_SIZED_PAGE_READ_PARTS_, NULL, NULL, 0, ret_parts, sizeof *ret_parts);
+}
+
+#endif
 
 #ifdef __cplusplus
 }

@@ -2,7 +2,7 @@
 /* Prompt release: what a scope takes, it gives back when it is left, by any path and exactly once.
  *
  *     HR_SCOPED_ALLOC char *line = hr_alloc(budget, 4096);                     // hr_free()
- *     HR_SCOPED_CHARGE hr_charge held = hr_charge_make(budget, n);             // hr_budget_uncharge(), if held.error is 0
+ *     HR_SCOPED_CHARGE hr_charge held = hr_charge_make(budget, n);             // hr_budget_uncharge() if it held
  *     HR_SCOPED_TICKET hr_ticket ticket = {0};                                 // hr_ticket_release()
  *     HR_SCOPED_BYTES hr_bytes buffer = hr_bytes_make(pool, size);             // hr_byte_pool_put() of buffer.data
  *     HR_SCOPED_OBJECT hr_object item = hr_object_make(pool);                  // hr_object_pool_put() of item.data
@@ -10,9 +10,10 @@
  *     HR_SCOPED_CACHE_REF hr_cache_ref value = hr_cache_ref_make(cache, k, n); // hr_cache_release()
  *     HR_DEFER(fclose, file);                                                  // fclose(file)
  *
- * Releases run in reverse order at return, goto, break and the closing brace; with -fexceptions (which headroom's
- * pkg-config and CMake packages pass on) also when the thread is cancelled or exits, where the libc unwinds: glibc
- * does, musl does not. In C++ they run when an exception passes, too. GCC and Clang: this is their `cleanup` attribute.
+ * Releases run in reverse order at return, goto, break and the closing brace. With -fexceptions, which headroom's
+ * pkg-config and CMake packages pass on, they also run when the thread is cancelled or exits, where the libc unwinds:
+ * glibc does, musl does not. In C++ they run when an exception passes, too. GCC and Clang: this is their `cleanup`
+ * attribute.
  *
  * A goto must not jump forward past one of these declarations into its scope: the release would run on a variable that
  * was never set. Clang and C++ refuse to compile such a jump; GCC warns of it with -Wjump-misses-init, which is worth
@@ -256,9 +257,8 @@ static inline void hr_deferred_run_(hr_deferred_ *deferred)
         hr_kept_;                                                                                                      \
     }))
 
-/* Does a call with such an argument compile, where it may be a pointer or an integer? Both are passed as a pointer is,
- * so that a function of a floating number or of a struct is an error, and so is an argument of another type than its
- * own. */
+/* Does a call with such an argument compile, where it may be a pointer or an integer? Both are passed as a pointer is.
+ * So a function of a floating number or of a struct is an error, and so is an argument of another type than its own. */
 #define HR_DEFER_CHECK_(function, argument)                                                                            \
     _Pragma("GCC diagnostic push") _Pragma("GCC diagnostic ignored \"-Wint-conversion\"") _Static_assert(              \
         sizeof(((function)((void *)0), 0)) > 0, "a function of a pointer or an integer");                              \

@@ -70,8 +70,8 @@ typedef struct hr_hugetlb {
     uint64_t limit_bytes;
 } hr_hugetlb;
 
-/* For how much of the time tasks of the own cgroup stood still because memory was short: per cent of the last 10, 60
- * and 300 seconds, and microseconds in all. `some`: at least one task did; `full`: all of them. */
+/* For how much of the time tasks of the own cgroup stood still because memory was short. Figures are per cent of the
+ * last 10, 60 and 300 seconds, and microseconds in all. `some`: at least one task did; `full`: all of them. */
 typedef struct hr_pressure {
     bool known; /* false: the group has no memory.pressure, or it is the host's */
     double some_avg10, some_avg60, some_avg300;
@@ -135,14 +135,14 @@ typedef struct hr_survey {
 /* Looks at everything once. A file that is absent or unreadable is no error: it is said in the survey.
  *
  * returns  0; -ESRCH if there is no such process; -ENOENT, -ENOTDIR, -EACCES if the root is no folder to look into;
- *          -EINVAL; -ENOMEM, -EMFILE, -ENFILE; with `collect` whatever keeps a file from being written there
+ *          -EINVAL; -ENOMEM, -EMFILE, -ENFILE. With `collect` whatever keeps a file from being written there
  * threads  any
  * memory   allocates
  * undo     hr_survey_free()
  */
 HR_API HR_MUST_CHECK int hr_survey_new(const hr_survey_options *options, hr_survey **ret_survey);
 
-/* Reads the gauges again through the files that a survey with `stays` keeps open: its level, use, limits, figures of
+/* Reads the gauges again through the files that a survey with `stays` keeps open. Its level, use, limits, figures of
  * groups and of the process, and the ledgers become those of now. Groups that have no limit above the last limited one
  * are not read: their use stays HR_NONE. The host's figures may be 100 ms old. Signals, the allocator and what could
  * not be seen stay as they were, and the level has no memory: it is that of the use.
@@ -159,6 +159,15 @@ HR_API HR_MUST_CHECK int hr_survey_again(hr_survey *survey);
  * threads  any
  */
 HR_API void hr_survey_free(hr_survey *survey);
+
+#ifndef HR_NO_SIZES_ /* see base.h */
+
+HR_SIZED_ int hr_survey_new(const hr_survey_options *options, hr_survey **ret_survey)
+{
+    return hr_sized_(HR_SIZED_SURVEY_NEW_, NULL, options, sizeof *options, ret_survey, 0);
+}
+
+#endif
 
 #ifdef __cplusplus
 }

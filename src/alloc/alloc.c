@@ -31,7 +31,7 @@ _Static_assert(OWNER_ALIGNED * 2 - 1 == HRI_HEAP_OWNER_MAX, "the bit is the high
 typedef struct payment {
     hr_budget *budget;
     uint64_t lease_bytes; /* already spent of the lease, by the promise that pays for the block */
-    bool promised;        /* that promise pays for all of the block: the heap gets what it needs beside it */
+    bool granted;         /* whatever the limits leave: by that promise, or in a tree that only observes */
     uint64_t spent_bytes; /* of the lease, beside that */
     bool quiet;
     bool refused; /* by the kernel's limits */
@@ -50,6 +50,12 @@ static hri_heap_owner owner_of(const hr_budget *budget)
 static hr_budget *budget_of(hri_heap_owner owner)
 {
     return (hr_budget *)(uintptr_t)(owner << 21 >> 17);
+}
+
+/* The same of a block's word. The shifts drop its class too; its seal is 0. */
+static hr_budget *budget_of_word(uint64_t word, const void *block)
+{
+    return (hr_budget *)(uintptr_t)((word ^ hri_heap_granule(block)) << 7 >> 17);
 }
 
 static __attribute__((noinline, cold)) void *refuse(int error)
@@ -77,13 +83,15 @@ static bool may_commit(void *context, uint64_t bytes)
     bytes = beyond_promise(bytes);
     if (bytes == 0)
         return true;
-    if (payer->promised) { /* records, and what rounds up to pages: some tens of KiB, of which most come back unused */
+    if (payer->granted) { /* of a promise: records, and what rounds up to pages, tens of KiB that mostly come back */
         hri_budget_commit_anyway(payer->budget, bytes);
         payer->spent_bytes += bytes;
         return true;
     }
     paying = NULL; /* relief may run what allocates for others */
-    payer->refused = hri_budget_commit(payer->budget, bytes, payer->quiet) != 0;
+    int error = hri_budget_commit(payer->budget, bytes, payer->quiet);
+    payer->refused = error < 0;
+    payer->granted = error > 0;
     payer->spent_bytes += payer->refused ? 0 : bytes;
     paying = payer;
     return !payer->refused;
@@ -129,10 +137,10 @@ static int end_paying(const payment *payer)
 
 /* ── getting ────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
+/* As hri_budget_charge_block(): 1 where the rest of the block is granted, too. */
 static int charge(hr_budget *budget, uint64_t bytes, bool quiet)
 {
-    hri_block_charge charge = {.bytes = bytes, .unleased = true, .quiet = quiet};
-    return budget ? hri_budget_charge_block(budget, &charge) : 0;
+    return budget ? hri_budget_charge_block(budget, bytes, quiet) : 0;
 }
 
 static void uncharge(hr_budget *budget, uint64_t bytes)
@@ -175,9 +183,9 @@ static __attribute__((noinline)) void *alloc(hr_budget *budget, size_t align, si
     if (cost > (uint64_t)PTRDIFF_MAX)
         return refuse(-ENOMEM);
     int error = charge(budget, cost, how & HRI_BLOCK_QUIET);
-    if (error)
+    if (error < 0)
         return refuse(error);
-    payment payer = {.budget = budget, .quiet = how & HRI_BLOCK_QUIET};
+    payment payer = {.budget = budget, .granted = error > 0, .quiet = how & HRI_BLOCK_QUIET};
     return get_or_uncharge(&payer, align, size, how & HRI_BLOCK_ZEROED, cost);
 }
 
@@ -194,7 +202,7 @@ void *hr_alloc(hr_budget *budget, size_t size)
         unsigned class = hri_heap_general_class(size + HRI_HEAP_WORD);
         uint64_t cost = hri_heap_class_bytes[class];
         if (__builtin_expect(hri_stock_take_block(budget, cost), 1)) {
-            void *block = hri_heap_get_quickly(class, owner_of(budget));
+            void *block = hri_heap_get_quickly(class, (uintptr_t)budget << (HRI_HEAP_SEAL_BITS - 4));
             return __builtin_expect(block != NULL, 1) ? block : get_charged(budget, size, cost);
         }
     }
@@ -236,15 +244,24 @@ void *hri_alloc_promised(hr_budget *budget, size_t size, uint64_t *promise_bytes
     if (cost > (uint64_t)PTRDIFF_MAX)
         return refuse(-ENOMEM);
     int error = cost > promised ? charge(budget, cost - promised, false) : 0;
-    if (error)
+    if (error < 0)
         return refuse(error);
-    payment payer = {.budget = budget, .lease_bytes = promised, .promised = promised == cost};
+    payment payer = {.budget = budget, .lease_bytes = promised, .granted = promised == cost || error > 0};
     void *block = get_or_uncharge(&payer, 0, size, false, cost - promised);
     if (block && promised) {
         hri_budget_spend_block(budget, promised);
         *promise_bytes -= promised;
     }
     return block;
+}
+
+int hri_block_pages(hr_budget *budget, bool quiet, bool (*take)(void *context), void *context)
+{
+    payment payer = {.budget = budget, .quiet = quiet};
+    begin_paying(&payer);
+    bool taken = take(context);
+    int error = end_paying(&payer);
+    return taken ? 0 : error;
 }
 
 /* ── putting ────────────────────────────────────────────────────────────────────────────────────────────────────── */
@@ -268,15 +285,16 @@ static __attribute__((noinline)) void uncharge_slowly(hr_budget *budget, uint64_
 void hr_free(void *block)
 {
     HRI_NOTE_CALLER();
-    hri_heap_block freed;
-    if (__builtin_expect(!hri_heap_put_quickly(block, &freed), 0)) {
+    uint64_t word;
+    if (__builtin_expect(!hri_heap_put_quickly(block, &word), 0)) {
         if (block)
             free_slowly(block);
         return;
     }
-    hr_budget *budget = budget_of(freed.owner);
-    if (__builtin_expect(!budget || !hri_stock_give_block(budget, freed.bytes), 0))
-        uncharge_slowly(budget, freed.bytes);
+    uint64_t bytes = hri_heap_class_bytes[hri_heap_word_class(word)];
+    hr_budget *budget = budget_of_word(word, block);
+    if (__builtin_expect(!budget || !hri_stock_give_block(budget, bytes), 0))
+        uncharge_slowly(budget, bytes);
 }
 
 uint64_t hri_block_put(void *block)
@@ -322,9 +340,9 @@ static int resize(hr_budget *budget, void **block, size_t size, const hri_heap_b
     uint64_t more = hri_heap_class_of(size) == HRI_HEAP_LARGE ? hri_sub(hri_heap_cost(size), found->bytes) : 0;
     size_t align = align_of(*block, found);
     int error = charge(budget, more, false);
-    if (error)
+    if (error < 0)
         return error;
-    payment payer = {.budget = budget};
+    payment payer = {.budget = budget, .granted = error > 0};
     begin_paying(&payer);
     void *resized = hri_heap_resize_or_move(*block, size, align ? align : alignof(max_align_t));
     end_paying(&payer);

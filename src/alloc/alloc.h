@@ -24,6 +24,11 @@ void *hri_block_get_aligned(hr_budget *budget, size_t align, size_t size);
 /* Frees a block, as hr_free(), and gives what it cost; uncharging that is left to the caller, who has more of them. */
 uint64_t hri_block_put(void *block);
 
+/* Calls `take`, which takes pages from the heap for a caller who has charged the budget for them, or has NULL. The
+ * heap's hook spends the lease of its tree meanwhile, with relief unless it is to be `quiet`. Gives 0; -EDQUOT, which
+ * is counted as a refusal; or -ENOMEM. */
+int hri_block_pages(hr_budget *budget, bool quiet, bool (*take)(void *context), void *context);
+
 /* What a block is charged. */
 static inline uint64_t hri_block_cost(const void *block)
 {

@@ -65,9 +65,7 @@ typedef struct hri_yielder_call {
 
 typedef struct hri_yielders {
     const hri_level_word *level;
-    _Atomic uint64_t
-        warning_bytes; /* the root's use, promises included, when the level last left normal; 0: it has not */
-    const _Atomic uint64_t *warn_bytes; /* where it would begin now: lower once a limit was lowered; NULL: not known */
+    const _Atomic uint64_t *line_bytes; /* see hri_yielders_line(); NULL: not known */
     int (*connect)(void *context, hri_yielder *yielder);
     void (*disconnect)(void *context, hri_yielder *yielder); /* returns when no call of it is running */
     void *context;
@@ -104,12 +102,10 @@ void hri_yielders_follow(hri_yielders *yielders, hr_level level, bool changed);
 
 void hri_yielders_fork(hri_yielders *yielders, hri_fork moment);
 
-/* The root's use above which a yielder that is asked to stay as it is must not lift it. */
+/* The root's use above which a yielder must not lift it: half way from warning to degraded, where relief begins. */
 static inline uint64_t hri_yielders_line(const hri_yielders *yielders)
 {
-    uint64_t then = atomic_load_explicit(&yielders->warning_bytes, memory_order_relaxed);
-    uint64_t now = yielders->warn_bytes ? atomic_load_explicit(yielders->warn_bytes, memory_order_relaxed) : HR_NONE;
-    return then < now ? then : now;
+    return yielders->line_bytes ? atomic_load_explicit(yielders->line_bytes, memory_order_relaxed) : HR_NONE;
 }
 
 static inline hr_level hri_yielders_level(const hri_yielders *yielders)

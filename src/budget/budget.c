@@ -14,7 +14,6 @@
 #include <errno.h>
 #include <sched.h>
 
-/* ── charging ───────────────────────────────────────────────────────────────────────────────────────────────────── */
 
 /* Charges what a thread's stock has not. */
 static __attribute__((noinline)) int charge_slowly(hri_demand *demand)
@@ -30,8 +29,6 @@ static __attribute__((noinline)) int charge_slowly(hri_demand *demand)
         hri_stock_prepare(budget);
     if (!hri_young_charge(budget, demand->bytes, demand->block ? HRI_STOCK_BLOCKS : HRI_STOCK_TAKEN))
         return hri_demand_obtain(demand);
-    if (demand->listed_bytes)
-        hri_untouched_expect(demand->listed_bytes);
     return 0;
 }
 
@@ -65,27 +62,20 @@ int hr_budget_try_charge(hr_budget *budget, uint64_t bytes)
     return 0;
 }
 
-int hri_budget_charge_block(hr_budget *budget, const hri_block_charge *charge)
+int hri_budget_charge_block(hr_budget *budget, uint64_t bytes, bool quiet)
 {
-    hri_demand demand = {
-        .budget = budget,
-        .bytes = charge->bytes,
-        .listed_bytes = charge->listed_bytes,
-        .block = true,
-        .unleased = charge->unleased,
-        .quiet = charge->quiet,
-    };
-    if (charge->bytes && !hri_stock_take_block(budget, charge->bytes))
-        return charge_slowly(&demand);
-    if (charge->listed_bytes)
-        hri_untouched_expect(charge->listed_bytes);
-    return 0;
+    if (!bytes || hri_stock_take_block(budget, bytes))
+        return 0;
+    hri_demand demand = {.budget = budget, .bytes = bytes, .block = true, .unleased = true, .quiet = quiet};
+    int error = charge_slowly(&demand);
+    return error ? error : demand.beyond;
 }
 
 int hri_budget_commit(hr_budget *budget, uint64_t bytes, bool quiet)
 {
-    return hri_demand_obtain(
-        &(hri_demand){.budget = &budget->tree->root, .bytes = bytes, .pages = true, .quiet = quiet});
+    hri_demand demand = {.budget = &budget->tree->root, .bytes = bytes, .pages = true, .quiet = quiet};
+    int error = hri_demand_obtain(&demand);
+    return error ? error : demand.beyond;
 }
 
 bool hri_budget_try_commit(hr_budget *budget, uint64_t bytes)

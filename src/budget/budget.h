@@ -10,7 +10,6 @@
 #include "base/fork.h"
 #include "base/lease.h"
 #include "budget/refusals.h"
-#include "budget/untouched.h"
 
 #include <headroom/budget.h>
 #include <pthread.h>
@@ -139,7 +138,6 @@ struct hri_budget_tree {
     bool renewal_wanted;           /* a waiter's demand fits as soon as the lease is renewed */
     _Atomic uint64_t block_bytes;  /* ever charged for blocks; cells count more */
     _Atomic uint64_t freed_bytes;  /* of that, uncharged; cells count more */
-    _Atomic uint64_t pooled_bytes; /* of what is charged: what lies in the regions of pools */
     hri_budget_tree *next;         /* of all trees of the process, see pending.c */
 };
 
@@ -158,7 +156,6 @@ typedef struct hri_accounts {
     uint64_t would_have_refused_degraded;
     uint64_t would_have_refused_critical;
     uint64_t block_bytes;  /* of what is held, for blocks that the library handed out: the rest is charged by hand */
-    uint64_t pooled_bytes; /* of these, in the regions of pools; the others are of the heap */
     uint64_t stocks_bytes; /* beside that: charged in advance */
     uint64_t hand_uncharged_bytes; /* ever, of what was charged by hand */
     bool waited_for;               /* somebody waits for bytes */
@@ -170,22 +167,16 @@ void hri_budget_tree_destroy(hri_budget_tree *tree);
 
 void hri_budget_tree_fork(hri_budget_tree *tree, hri_fork moment);
 
-/* What is charged for a block that the library hands out. The accounts keep such bytes apart from those that a
- * program charges by hand: the library knows which pages of its blocks are there. */
-typedef struct hri_block_charge {
-    uint64_t bytes;
-    uint64_t listed_bytes; /* expected in the list of untouched blocks once it is granted: noted with the charge */
-    bool unleased;         /* the block is of the heap, which asks for its pages by hri_budget_commit() */
-    bool quiet;            /* as hr_budget_try_charge() */
-} hri_block_charge;
-
-/* Charges for a block, as hr_budget_charge(); and uncharges one. */
-int hri_budget_charge_block(hr_budget *budget, const hri_block_charge *charge);
+/* Charges for a block that the library hands out, as hr_budget_charge(), or `quiet` as hr_budget_try_charge(). The
+ * accounts keep such bytes apart from those that a program charges by hand: the block lies in the heap, which asks for
+ * its pages by hri_budget_commit(). Gives 1 where the tree only observes and would have refused it: its pages are
+ * granted with it then, and not counted as a second refusal. And uncharges one. */
+int hri_budget_charge_block(hr_budget *budget, uint64_t bytes, bool quiet);
 void hri_budget_uncharge_block(hr_budget *budget, uint64_t bytes);
 
-/* Spends the lease of a budget's tree for pages that the heap is about to commit. Gives 0; -EDQUOT if the kernel's
- * limits do not leave as much after relief (`quiet`: without), which is counted and told as a refusal by the root. The
- * bytes are pending until hri_budget_committed(), which is due once the heap counts them. */
+/* Spends the lease of a budget's tree for pages that the heap is about to commit. Gives 0; 1 as above; -EDQUOT if the
+ * kernel's limits do not leave as much after relief (`quiet`: without), a refusal by the root. The bytes are pending
+ * until hri_budget_committed(), which is due once the heap counts them. */
 int hri_budget_commit(hr_budget *budget, uint64_t bytes, bool quiet);
 void hri_budget_committed(uint64_t bytes);
 uint64_t hri_budget_committing_bytes(void);
@@ -195,18 +186,6 @@ void hri_budget_commit_anyway(hr_budget *budget, uint64_t bytes);
 
 /* The same, where nothing depends on it: no relief, and no refusal. */
 bool hri_budget_try_commit(hr_budget *budget, uint64_t bytes);
-
-/* Blocks that lie outside of the heap, in the regions of pools, are counted beside that: before they are charged, and
- * after they are uncharged. */
-static inline void hri_budget_count_pooled(hr_budget *budget, uint64_t bytes)
-{
-    atomic_fetch_add_explicit(&budget->tree->pooled_bytes, bytes, memory_order_relaxed);
-}
-
-static inline void hri_budget_uncount_pooled(hr_budget *budget, uint64_t bytes)
-{
-    atomic_fetch_sub_explicit(&budget->tree->pooled_bytes, bytes, memory_order_relaxed);
-}
 
 /* Reads the root: exactly, for which all stocks are drained; or at a glance, where what threads do meanwhile may be
  * missed. */

@@ -173,8 +173,6 @@ static void book(const hri_demand *demand)
     hri_path_count(demand->budget, bytes, promised);
     if (demand->block)
         atomic_fetch_add_explicit(&tree->block_bytes, bytes, memory_order_relaxed);
-    if (demand->listed_bytes)
-        hri_untouched_expect(demand->listed_bytes);
 }
 
 bool hri_demand_take(hri_demand *demand)
@@ -229,8 +227,6 @@ static bool take(hri_demand *demand, hri_section *section)
     hri_stock_note_charge(budget);
     if (!demand->promise && hri_stock_take_slowly(budget, demand->bytes)) {
         hri_stock_count(budget, demand->block ? HRI_STOCK_BLOCKS : HRI_STOCK_TAKEN, demand->bytes);
-        if (demand->listed_bytes)
-            hri_untouched_expect(demand->listed_bytes);
         return true;
     }
     if (!hri_demand_fits(demand) || !hri_demand_take(demand))
@@ -271,14 +267,14 @@ void hri_demand_force(hri_demand *demand)
 {
     HRI_ASSERT(demand->budget->tree->hooks.observes);
     demand->crossed = false;
-    demand->granted = demand->pages;
+    demand->granted = demand->beyond = demand->pages;
     if (demand->pages) {
         hri_budget_commit_anyway(demand->budget, demand->bytes);
         return;
     }
     hri_section section = hri_section_enter(demand->budget);
     hri_budget_tree *tree = section.tree;
-    demand->granted = demand->bytes <= INT64_MAX - hri_min(tree->root.claimed_bytes, INT64_MAX);
+    demand->granted = demand->beyond = demand->bytes <= INT64_MAX - hri_min(tree->root.claimed_bytes, INT64_MAX);
     if (demand->granted) {
         if (!demand->unleased)
             hri_lease_force(&tree->word, demand->bytes);

@@ -8,7 +8,6 @@
 typedef struct hri_demand {
     hr_budget *budget;
     uint64_t bytes;
-    uint64_t listed_bytes; /* what is expected in the list of untouched blocks once it is granted */
     hri_ceiling_kind ceiling;
     double rank; /* 0 to 1: how far it may go from its ceiling towards HRI_CEILING_CRITICAL */
     bool promise;
@@ -20,6 +19,7 @@ typedef struct hri_demand {
 
     /* The answer of the last attempt. */
     bool granted;
+    bool beyond;           /* a limit, in a tree that only observes */
     bool crossed;          /* by which use passed the mark that the watcher wants to know of */
     hri_shortage shortage; /* why it was not granted */
 } hri_demand;

@@ -46,27 +46,20 @@ void hri_pending_read(const hri_lease_word *word, hri_pending_accounts *ret_acco
             *ret_of = accounts;
         sum.promised_bytes += accounts.promised_bytes;
         sum.stocks_bytes += accounts.stocks_bytes;
-        sum.pooled_bytes += accounts.pooled_bytes;
         sum.hand_bytes += accounts.held_bytes - accounts.block_bytes;
         sum.hand_uncharged_bytes += accounts.hand_uncharged_bytes;
     }
     hri_inner_unlock(&lock);
-    sum.untouched_bytes = hri_untouched_bytes();
     sum.heap_pending_bytes = hri_budget_committing_bytes();
     *ret_accounts = sum;
-}
-
-uint64_t hri_pending_ours(const hri_pending_accounts *accounts)
-{
-    return hri_add(accounts->heap_resident_bytes, hri_sub(accounts->pooled_bytes, accounts->untouched_bytes));
 }
 
 hri_pending hri_pending_compute(const hri_pending_accounts *accounts, uint64_t anonymous_bytes, bool purged,
                                 int64_t now_ns)
 {
-    uint64_t ours = hri_pending_ours(accounts);
     hri_own_input input = {
-        .resident_bytes = anonymous_bytes == HR_NONE ? HR_NONE : hri_sub(anonymous_bytes, ours),
+        .resident_bytes =
+            anonymous_bytes == HR_NONE ? HR_NONE : hri_sub(anonymous_bytes, accounts->heap_resident_bytes),
         .hand_bytes = accounts->hand_bytes,
         .uncharged_bytes = accounts->hand_uncharged_bytes,
         .purged = purged,
@@ -75,8 +68,7 @@ hri_pending hri_pending_compute(const hri_pending_accounts *accounts, uint64_t a
     hri_inner_lock(&lock);
     uint64_t hand_bytes = hri_own_look(&own, &input), kept_bytes = own.kept_bytes;
     hri_inner_unlock(&lock);
-    uint64_t known = hri_add(hri_add(accounts->untouched_bytes, accounts->heap_pending_bytes),
-                             hri_add(accounts->promised_bytes, accounts->stocks_bytes));
+    uint64_t known = hri_add(accounts->heap_pending_bytes, hri_add(accounts->promised_bytes, accounts->stocks_bytes));
     return (hri_pending){.bytes = hri_add(known, hand_bytes), .hand_bytes = hand_bytes, .kept_bytes = kept_bytes};
 }
 

@@ -2,9 +2,8 @@
 /* What this process was granted and has not touched yet.
  *
  * The kernel's figures are the process's, so this is too: a process may have several guards. It sums, over all budget
- * trees, promises, stocks, the blocks of pools that are listed as untouched (untouched.h), what the heap has committed
- * and nobody has touched, and the bytes that are charged by hand and do not show in the resident set yet
- * (base/lease.h).
+ * trees, promises, stocks, what the heap has committed and nobody has touched, and the bytes that are charged by hand
+ * and do not show in the resident set yet (base/lease.h).
  *
  * Locking: a lock of its own, under which trees' locks are taken.
  */
@@ -19,10 +18,8 @@
 typedef struct hri_pending_accounts {
     uint64_t promised_bytes;
     uint64_t stocks_bytes;
-    uint64_t untouched_bytes;      /* of pools */
-    uint64_t pooled_bytes;         /* held in blocks of pools */
     uint64_t heap_pending_bytes;   /* granted to the heap, which the caller adds its own to: not resident yet */
-    uint64_t heap_resident_bytes;  /* of the heap; the caller's to fill in */
+    uint64_t heap_resident_bytes;  /* all that is the library's own; the caller's to fill in */
     uint64_t hand_bytes;           /* held by hand */
     uint64_t hand_uncharged_bytes; /* ever */
     uint64_t published_bytes;      /* the pending bytes that others are told, */
@@ -35,9 +32,6 @@ typedef struct hri_pending {
     uint64_t hand_bytes; /* charged by hand and not resident */
     uint64_t kept_bytes; /* charged by hand once, given back since the last purge, and still resident */
 } hri_pending;
-
-/* The library's own memory that is resident: pages of the heap, and touched blocks of pools. */
-uint64_t hri_pending_ours(const hri_pending_accounts *accounts);
 
 /* Reads all of it, and by the way the accounts of one tree. */
 void hri_pending_read(const hri_lease_word *word, hri_pending_accounts *ret_accounts, hri_budget_tree *of,

@@ -82,7 +82,6 @@ static void read_root(hri_budget_tree *tree, uint64_t stocks_bytes, hri_accounts
         .own_limit_bytes = tree->root.limit_bytes,
         .limit_bytes = hri_budget_limit(&tree->root),
         .block_bytes = hri_min(hri_sub(blocks, freed), held),
-        .pooled_bytes = atomic_load_explicit(&tree->pooled_bytes, memory_order_relaxed),
         .stocks_bytes = stocks_bytes,
         .waited_for = tree->first_waiter != NULL,
     };

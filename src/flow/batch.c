@@ -252,7 +252,7 @@ int hr_batch_new(const hr_batch_options *options, hr_batch **ret_batch)
     int error = fit(&batch->options);
     uint64_t size = hri_mul(batch->options.items_max, batch->options.item_bytes);
     if (!error)
-        error = hri_buffers_init(&batch->buffers, batch->options.budget, "batch", (size_t)hri_min(size, SIZE_MAX), 1);
+        error = hri_buffers_init(&batch->buffers, batch->options.budget, "batch", (size_t)hri_min(size, SIZE_MAX));
     if (error)
         goto free_batch;
     error = hri_wait_init(&batch->lock, &batch->flushed);

@@ -19,13 +19,13 @@ bool hri_buffers_fit(hr_guard *guard, hr_budget *budget)
     return !guard || !root || root == hri_offer_of(guard)->root;
 }
 
-int hri_buffers_init(hri_buffers *buffers, hr_budget *budget, const char *name, size_t bytes, unsigned count)
+int hri_buffers_init(hri_buffers *buffers, hr_budget *budget, const char *name, size_t bytes)
 {
     size_t page = hri_page_size();
     if (bytes == 0 || bytes > SIZE_MAX / 2)
         return -EINVAL;
     buffers->bytes = (bytes + page - 1) / page * page;
-    return hri_byte_pool_new_few(budget, name, buffers->bytes, count, &buffers->pool);
+    return hri_byte_pool_new_few(budget, name, buffers->bytes, &buffers->pool);
 }
 
 void hri_buffers_destroy(hri_buffers *buffers)

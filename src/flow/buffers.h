@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Flow's buffers: a byte pool of just as many as there may be, all of one size, charged from when one is first handed
- * out. Idle buffers wait in the pool, where any shortage of the guard finds them.
+/* Flow's buffers: a byte pool of few, all of one size, which cost what they hold from when one is first handed out.
+ * Idle ones wait in the pool, where any shortage of the guard finds them.
  */
 #ifndef HRI_FLOW_BUFFERS_H
 #define HRI_FLOW_BUFFERS_H
@@ -16,9 +16,9 @@ typedef struct hri_buffers {
 /* Whether a budget is one of a guard's; either may be NULL: then there is nothing to be wrong. */
 bool hri_buffers_fit(hr_guard *guard, hr_budget *budget);
 
-/* Makes `count` buffers possible, and none yet: `bytes` is rounded up to whole pages; `budget` NULL: nobody pays.
+/* Makes buffers possible, and none yet: `bytes` is rounded up to whole pages; `budget` NULL: nobody pays.
  * Reports show the pool by `name`. Gives 0, -EINVAL where that is no size, or -ENOMEM. */
-int hri_buffers_init(hri_buffers *buffers, hr_budget *budget, const char *name, size_t bytes, unsigned count);
+int hri_buffers_init(hri_buffers *buffers, hr_budget *budget, const char *name, size_t bytes);
 
 /* When all buffers are back. */
 void hri_buffers_destroy(hri_buffers *buffers);

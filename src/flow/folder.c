@@ -25,7 +25,7 @@ int hr_folder_new(const char *path, hr_folder **ret_folder)
     hr_folder *folder = calloc(1, sizeof *folder);
     if (!folder)
         return -ENOMEM;
-    int error = hri_names_open(&folder->names, path);
+    int error = hri_names_open(&folder->names, path, NULL);
     if (error) {
         free(folder);
         return error;

@@ -370,7 +370,7 @@ static int init(hr_stream *stream, const hr_stream_options *given)
     if (options->offset)
         stream->skip = hri_source_seek(&stream->source, options->offset);
     return hri_buffers_init(&stream->buffers, options->budget, "stream",
-                            options->buffer_bytes ? options->buffer_bytes : BUFFER_BYTES, stream->slot_count);
+                            options->buffer_bytes ? options->buffer_bytes : BUFFER_BYTES);
 }
 
 int hr_stream_new(const hr_stream_options *options, hr_stream **ret_stream)

@@ -92,6 +92,7 @@ static void abandon_lost(hri_gauge *gauge)
 int hri_gauge_open(hri_gauge *gauge, const hri_site *site, const hri_clock *clock)
 {
     *gauge = (hri_gauge){.clock = clock, .site = *site, .lag_bytes = LAG_BYTES_MIN, .chain = {.pressure_fd = -1}};
+    gauge->readahead_bytes = hri_readahead_bytes();
     if (!site->only_place) /* the processors are this machine's */
         gauge->lag_bytes = hri_max(LAG_PAGES * hri_page_size() * hri_cpu_count(), LAG_BYTES_MIN);
     int error = hri_process_open(&gauge->process, site);
@@ -224,9 +225,12 @@ static void read_pins(hri_gauge *gauge, hri_reading *reading)
         reading->memory[i].doubtful_bytes = reading->groups[i].doubtful_bytes;
 }
 
+/* This part of a limit may be in slabs of which each page has one name left that is in use. */
+#define LEFTOVER_SHARE 32
+
 /* Of a group's doubtful kernel memory, sorts out what does not come back. That files on a tmpfs pin counts in the
- * level. The lease leaves out what grew since the pins were looked up, too, and on v1, which does not tell slab from
- * the rest, all that is not known to be idle. */
+ * level. The lease leaves out what grew since the pins were looked up, too, all that is not known to be idle, and the
+ * rest that is left when names are dropped: a process in 64 MiB was killed for it. */
 static void sort_doubtful(const hri_gauge *gauge, const hri_reading *reading, unsigned index, hri_cgroup_reading *group)
 {
     bool v1 = gauge->chain.version == 1;
@@ -239,21 +243,23 @@ static void sort_doubtful(const hri_gauge *gauge, const hri_reading *reading, un
     uint64_t pinned = hri_mul(gauge->pins.tmpfs_files, v1 ? HRI_PIN_FILE_BYTES : HRI_PIN_NAME_BYTES);
     uint64_t grown = gauge->pins_time_ns ? hri_sub(doubtful, reading->memory[index].doubtful_bytes) : 0;
     uint64_t stuck = hri_add(pinned, grown);
-    if (v1)
+    if (gauge->pins_time_ns || v1)
         stuck = hri_max(stuck, hri_sub(doubtful, gauge->pins.idle_bytes));
+    stuck = hri_max(stuck, group->limit_bytes / LEFTOVER_SHARE);
     group->lasting_bytes = hri_min(doubtful, pinned);
     group->stuck_bytes = hri_min(doubtful, stuck);
 }
 
-/* Of clean page cache, pages that are just being read and those that a CPU keeps cannot be dropped at this moment. At
- * most this part of the limit is taken for such. */
-#define BUSY_CACHE_SHARE 8
-#define BUSY_LIMIT_SHARE 16
+/* Of clean page cache, pages that are just being read cannot be dropped at this moment: of a group that was killed with
+ * 8 MB of clean page cache, all of it was one window of the disk's read-ahead. This many readers are reckoned with, and
+ * at most this part of the limit. */
+#define READERS 8
+#define BUSY_SHARE 8
 
-static uint64_t busy_cache(const hri_cgroup_reading *group)
+static uint64_t busy_cache(const hri_gauge *gauge, const hri_cgroup_reading *group)
 {
     uint64_t clean = hri_sub(group->cache_bytes, group->dirty_bytes);
-    return hri_min(clean / BUSY_CACHE_SHARE, group->limit_bytes / BUSY_LIMIT_SHARE);
+    return hri_min(clean, hri_min(hri_mul(gauge->readahead_bytes, READERS), group->limit_bytes / BUSY_SHARE));
 }
 
 /* What counts beside use: dirty pages, what went into swap of late, and pinned kernel memory. */
@@ -277,7 +283,8 @@ static void weigh_beside_use(const hri_gauge *gauge, unsigned how, hri_reading *
     written = hri_lasting_look(&memory->written, written, HRI_WRITTEN_NS, reading->time_ns);
     uint64_t dirty = hri_lasting_look(&memory->dirty, group->dirty_bytes, HRI_DIRTY_NS, reading->time_ns);
     group->lasting_bytes = hri_add(group->lasting_bytes, hri_add(hri_max(dirty, written), swapped));
-    group->stuck_bytes = hri_add(group->stuck_bytes, hri_add(group->dirty_bytes, hri_add(busy_cache(group), swapped)));
+    group->stuck_bytes =
+        hri_add(group->stuck_bytes, hri_add(group->dirty_bytes, hri_add(busy_cache(gauge, group), swapped)));
 }
 
 static bool is_limited(const hri_cgroup_reading *group)

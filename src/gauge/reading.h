@@ -9,6 +9,7 @@
 #include "os/file.h"
 #include "os/pins.h"
 #include "os/process.h"
+#include "os/readahead.h"
 #include "os/stalls.h"
 
 /* Texts that live as long as their gauge: one after the other, in pages that are mapped for them. They are kept with a
@@ -27,7 +28,8 @@ typedef struct hri_group_names {
 
 typedef struct hri_gauge {
     const hri_clock *clock;
-    uint64_t lag_bytes; /* see hri_reading */
+    uint64_t lag_bytes;       /* see hri_reading */
+    uint64_t readahead_bytes; /* what one reader may have under way */
     hri_site site;
     hri_process process;
     hri_cgroup_chain chain;

@@ -85,10 +85,10 @@ static void note_group(const hri_survey_facts *facts, hri_findings *findings)
     if (group->limit_bytes > 0 && group->doubtful_bytes > group->limit_bytes / DOUBTFUL_SHARE)
         hri_findings_note(
             findings, "kernel-memory",
-            "Look for programs that open or look up very many files; what files on a tmpfs pin goes only "
-            "with the files.",
-            "%s of kernel memory count as names and inodes of files, which the kernel gives back when it is "
-            "short; they do not raise the level.",
+            "Look for programs that open or look up very many files, and for full pipes and sockets; what files on a "
+            "tmpfs pin goes only with the files.",
+            "%s of kernel memory do not raise the level: they may be names and inodes of files, which the kernel gives "
+            "back when it is short. cgroup v1 does not tell these from pipes and the buffers of sockets, which stay.",
             hr_size_format(group->doubtful_bytes, size, sizeof size));
 }
 

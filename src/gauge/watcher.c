@@ -63,18 +63,21 @@ static void queue_change(hri_watcher *watcher, hr_level from, hr_level to)
 #define MEASURE_REST 64
 #define UNTOUCHED_SHARE (1.0 / 64)
 
+/* Large blocks asked about at a time, which takes some milliseconds: a system call for each (and each 4 MiB), and
+ * some 5 ns for each page. */
+#define BLOCKS_ASKED 8192u
+
 /* Counts what is untouched, if that may make a difference and is not done all the time. Returns false if the list may
  * still hold many blocks that have their pages: then they count as used and as pending. */
 static bool measure_untouched(hri_watcher *watcher, bool wanted, int64_t now_ns)
 {
-    uint64_t bytes = hri_add(hri_untouched_bytes(), hri_heap_lazy_bytes());
+    uint64_t bytes = hri_heap_lazy_bytes();
     uint64_t enough = wanted ? 1 : hri_share(watcher->ledgers.kernel_limit_bytes, UNTOUCHED_SHARE);
     if (bytes < enough)
         return true;
     if (now_ns - watcher->measured_ns < watcher->measuring_ns * (wanted ? 1 : MEASURE_REST))
         return false;
-    hri_untouched_measure();
-    hri_heap_lazy_measure(HRI_UNTOUCHED_ASKED);
+    hri_heap_lazy_measure(BLOCKS_ASKED);
     watcher->measured_ns = hri_clock_now(watcher->gauge.clock);
     watcher->measuring_ns = watcher->measured_ns - now_ns;
     return true;
@@ -120,7 +123,8 @@ static void refresh(hri_watcher *watcher, uint64_t sample_bytes, bool all, hri_a
     watcher->ours = (hri_ours){
         .used_bytes = hri_add(ret_accounts->held_bytes, ret_accounts->promised_bytes),
         .promised_bytes = ret_accounts->promised_bytes,
-        .resident_bytes = hri_add(hri_pending_ours(&process), hri_sub(process.hand_bytes, watcher->pending.hand_bytes)),
+        .resident_bytes =
+            hri_add(process.heap_resident_bytes, hri_sub(process.hand_bytes, watcher->pending.hand_bytes)),
         .idle_bytes = heap.idle_bytes,
         .pending_bytes = watcher->pending.bytes,
         .sharing = sharing,
@@ -211,8 +215,8 @@ static void instruct_tree(hri_watcher *watcher, const hri_books *books, bool fre
                                                 .limit_name = watcher->limit_source,
                                                 .demand = demand,
                                             });
-    hri_ceiling warn = hri_ledgers_ceiling(books, rules->warn_at, 0, sample_bytes);
-    atomic_store_explicit(&watcher->warn_bytes, use_at(watcher, &warn), memory_order_relaxed);
+    hri_ceiling line = hri_ledgers_ceiling(books, (rules->warn_at + rules->degrade_at) / 2, 0, sample_bytes);
+    atomic_store_explicit(&watcher->line_bytes, use_at(watcher, &line), memory_order_relaxed);
 }
 
 static hri_books open_books(const hri_watcher *watcher, const hri_accounts *accounts)

@@ -13,8 +13,8 @@
 #include <errno.h>
 #include <string.h>
 
-/* Idle pages beyond this are decommitted by whoever puts a block: 8 MiB, or a quarter of what is committed. */
-#define IDLE_MAX ((uint64_t)8 << 20)
+/* Idle pages beyond this are decommitted by whoever puts a block. */
+static hri_heap_idle_terms idle_terms = {.least_bytes = (uint64_t)8 << 20, .part = 4, .most_bytes = UINT64_MAX};
 #define IDLE_TIGHT ((uint64_t)1 << 20) /* while the heap is tight: others may need what is left to the limit */
 
 /* ── getting
@@ -213,7 +213,7 @@ static bool find_used(const void *block, uint64_t *word, struct found *ret_found
     if (!hri_heap_word_is_used(*word, block))
         return false;
     if (found.class == HRI_HEAP_ALIGNED) {
-        found.begin = (void *)((uintptr_t)block - hri_heap_word_owner(*word) * HRI_HEAP_GRANULE);
+        found.begin = (void *)((uintptr_t)block - hri_heap_word_owner(*word, block) * HRI_HEAP_GRANULE);
         found.word = hri_heap_front(found.begin);
         found.class = hri_heap_word_class(*found.word);
         if (!is_general(*found.word, found.begin))
@@ -241,23 +241,23 @@ static bool find(const void *block, struct found *ret_found)
 static hri_heap_block block_of(const struct found *found)
 {
     uint64_t bytes = found->class == HRI_HEAP_LARGE ? found->usable : hri_heap_class_bytes[found->class];
-    return (hri_heap_block){hri_heap_word_owner(*found->word), bytes};
+    return (hri_heap_block){hri_heap_word_owner(*found->word, found->begin), bytes};
 }
 
-static _Atomic uint64_t most_idle = UINT64_MAX;
-
-void hri_heap_set_idle_most(uint64_t bytes)
+void hri_heap_set_idle(const hri_heap_idle_terms *terms)
 {
-    atomic_store_explicit(&most_idle, bytes, memory_order_relaxed);
+    hri_heap_lock();
+    idle_terms = *terms;
+    hri_heap_unlock();
 }
 
 /* The most that may be idle at any time. Under the lock. */
 static uint64_t idle_most(void)
 {
-    uint64_t most = hri_max(IDLE_MAX, hri_heap_pages_sum.committed_bytes / 4);
+    uint64_t most = hri_max(idle_terms.least_bytes, hri_heap_pages_sum.committed_bytes / idle_terms.part);
     if (hri_heap_magazines_are_tight())
         most = IDLE_TIGHT;
-    return hri_min(most, atomic_load_explicit(&most_idle, memory_order_relaxed));
+    return hri_min(most, idle_terms.most_bytes);
 }
 
 /* Gives back half of what is too much. */

@@ -7,13 +7,17 @@
  *     pages     16 KiB to 128 KiB: whole pages; the word is in the page map
  *     large     128 KiB and more: whole pages too, each with its own number of them
  *
- * The classes of general blocks are four in each doubling. The first of the four lies 16 bytes above the power of
- * two, since programs ask for powers of two, and the word comes on top. Blocks of pages have a class for each page up
- * to 64 KiB, and for two pages above. With four in each doubling a fifth of such a block was lost.
+ * The classes of general blocks are eight in each doubling up to 512 bytes, where most blocks of most programs are, and
+ * four above. The first of them lies 16 bytes above the power of two, since programs ask for powers of two, and the
+ * word comes on top. Blocks of pages have a class for each page up to 64 KiB, and for four pages above: with four in
+ * each doubling a fifth of such a block was lost. All 61 classes that a word and a thread's record have room for exist.
  *
- *     bits 63..20   the owner: an opaque number below 2^44
- *     bits 19..14   the class
- *     bits 13..0    the seal: made of the block's address; inverted while the block is idle
+ *     bits 63..58   the class
+ *     bits 57..14   the owner: an opaque number below 2^44
+ *     bits 13..0    the seal: 0; all ones while the block is idle
+ *
+ * All of it is XORed with the granule's number, the block's address / 16, which has less than 58 bits. So one
+ * operation makes a word and one opens it, and the class can be read without it.
  *
  * So a block that is freed twice shows, and of 16,384 foreign pointers about one passes for a block in a release
  * build. Debug builds ask the page map first, and nothing passes there.
@@ -37,8 +41,9 @@
 #define HRI_HEAP_TRAILER 0
 #endif
 
-#define HRI_HEAP_GENERAL_CLASSES 37u
-#define HRI_HEAP_CLASSES 58u
+#define HRI_HEAP_GENERAL_CLASSES 44u
+#define HRI_HEAP_CLASSES 61u
+#define HRI_HEAP_POOLED 61u  /* in a word: a pool's, see pooled.h */
 #define HRI_HEAP_LARGE 62u   /* in a word: the span has the number of pages */
 #define HRI_HEAP_ALIGNED 63u /* in a word: the block begins before it, see hri_heap_get_aligned() */
 
@@ -46,11 +51,12 @@
 #define HRI_HEAP_LARGE_MIN ((size_t)128 << 10)
 
 typedef uint64_t hri_heap_owner;
-#define HRI_HEAP_OWNER_MAX (UINT64_MAX >> 20)
+#define HRI_HEAP_OWNER_BITS 44u
+#define HRI_HEAP_OWNER_MAX ((UINT64_C(1) << HRI_HEAP_OWNER_BITS) - 1)
 
 #define HRI_HEAP_SMALL_MAX ((size_t)1 << 10)
 
-extern __attribute__((visibility("hidden"))) const uint32_t hri_heap_class_bytes[HRI_HEAP_CLASSES];
+extern __attribute__((visibility("hidden"))) const uint32_t hri_heap_class_bytes[64]; /* of no class: 0 */
 extern __attribute__((visibility("hidden"))) const uint8_t hri_heap_small_classes[65];
 
 /* The class of a general block of `bytes`, its word included; at most HRI_HEAP_GENERAL_MAX. Up to HRI_HEAP_SMALL_MAX
@@ -58,12 +64,12 @@ extern __attribute__((visibility("hidden"))) const uint8_t hri_heap_small_classe
  * above the power. */
 static inline unsigned hri_heap_general_class(size_t bytes)
 {
-    unsigned granules = (unsigned)((bytes + HRI_HEAP_GRANULE - 1) / HRI_HEAP_GRANULE);
+    size_t granules = (bytes + HRI_HEAP_GRANULE - 1) / HRI_HEAP_GRANULE;
     if (bytes <= HRI_HEAP_SMALL_MAX)
         return hri_heap_small_classes[granules];
-    unsigned above = granules - 1, e = 31 - (unsigned)__builtin_clz(above);
+    unsigned above = (unsigned)granules - 1, e = 31 - (unsigned)__builtin_clz(above);
     unsigned step = (above & (above - 1)) == 0 ? 0 : (above >> (e - 2) & 3) + 1;
-    return 20 + 4 * (e - 6) + step;
+    return 27 + 4 * (e - 6) + step;
 }
 
 /* The class of a block of `bytes` in whole pages; below HRI_HEAP_LARGE_MIN. */
@@ -72,7 +78,7 @@ static inline unsigned hri_heap_page_class(size_t bytes)
     unsigned pages = (unsigned)((bytes + HRI_HEAP_PAGE - 1) / HRI_HEAP_PAGE);
     if (pages <= 16)
         return HRI_HEAP_GENERAL_CLASSES + (pages > 4 ? pages - 4 : 0);
-    return HRI_HEAP_GENERAL_CLASSES + 12 + (pages - 15) / 2;
+    return HRI_HEAP_GENERAL_CLASSES + 12 + (pages - 13) / 4;
 }
 
 /* The class of a block for `size` bytes; HRI_HEAP_LARGE: it has none. */
@@ -111,17 +117,22 @@ static inline uint64_t hri_heap_cost(size_t size)
 
 #define HRI_HEAP_SEAL_BITS 14u
 #define HRI_HEAP_SEAL_MASK ((UINT64_C(1) << HRI_HEAP_SEAL_BITS) - 1)
-#define HRI_HEAP_CLASS_MASK UINT64_C(63)
-#define HRI_HEAP_OWNER_SHIFT 20u
+#define HRI_HEAP_CLASS_SHIFT 58u
 
-static inline uint64_t hri_heap_seal(const void *block)
+static inline uint64_t hri_heap_granule(const void *block)
 {
-    return ((uint64_t)(uintptr_t)block >> 4 ^ 0x2b57) & HRI_HEAP_SEAL_MASK;
+    return (uint64_t)(uintptr_t)block / HRI_HEAP_GRANULE;
 }
 
 static inline uint64_t hri_heap_word(const void *block, hri_heap_owner owner, unsigned class)
 {
-    return owner << HRI_HEAP_OWNER_SHIFT | (uint64_t) class << HRI_HEAP_SEAL_BITS | hri_heap_seal(block);
+    return (owner << HRI_HEAP_SEAL_BITS | (uint64_t) class << HRI_HEAP_CLASS_SHIFT) ^ hri_heap_granule(block);
+}
+
+/* The part of the word that names an owner, for those that have it ready. */
+static inline uint64_t hri_heap_word_of_part(const void *block, uint64_t owner_part, unsigned class)
+{
+    return (owner_part | (uint64_t) class << HRI_HEAP_CLASS_SHIFT) ^ hri_heap_granule(block);
 }
 
 /* The word of a block that comes back. It keeps its last owner. */
@@ -132,22 +143,22 @@ static inline uint64_t hri_heap_word_idle(uint64_t word)
 
 static inline bool hri_heap_word_is_used(uint64_t word, const void *block)
 {
-    return ((word ^ hri_heap_seal(block)) & HRI_HEAP_SEAL_MASK) == 0;
+    return ((word ^ hri_heap_granule(block)) & HRI_HEAP_SEAL_MASK) == 0;
 }
 
 static inline bool hri_heap_word_is_idle(uint64_t word, const void *block)
 {
-    return ((~word ^ hri_heap_seal(block)) & HRI_HEAP_SEAL_MASK) == 0;
+    return ((~word ^ hri_heap_granule(block)) & HRI_HEAP_SEAL_MASK) == 0;
 }
 
 static inline unsigned hri_heap_word_class(uint64_t word)
 {
-    return (unsigned)(word >> HRI_HEAP_SEAL_BITS & HRI_HEAP_CLASS_MASK);
+    return (unsigned)(word >> HRI_HEAP_CLASS_SHIFT);
 }
 
-static inline hri_heap_owner hri_heap_word_owner(uint64_t word)
+static inline hri_heap_owner hri_heap_word_owner(uint64_t word, const void *block)
 {
-    return word >> HRI_HEAP_OWNER_SHIFT;
+    return (word ^ hri_heap_granule(block)) << (64 - HRI_HEAP_CLASS_SHIFT) >> (64 - HRI_HEAP_OWNER_BITS);
 }
 
 /* The word in front of a general block. */

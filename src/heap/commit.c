@@ -88,25 +88,45 @@ static uint64_t decommit_whole(const hri_heap_growth *growth)
     return (growth->to - growth->from) * HRI_HEAP_PAGE - growth->bytes;
 }
 
+/* Asks for what a class would like, or for what it needs at least; 0: neither is granted. */
+static uint64_t ask_for(unsigned class, bool lightly)
+{
+    uint64_t least;
+    hri_heap_lock();
+    uint64_t bytes = hri_heap_growth_bytes(class, &least);
+    hri_heap_unlock();
+    if (hri_heap_ask(bytes, lightly || bytes > least))
+        return bytes;
+    return bytes > least && hri_heap_ask(least, lightly) ? least : 0;
+}
+
+/* Begins a growth, and counts itself busy where there is something to commit. Gives the records that were committed
+ * for it. */
+static uint64_t begin(unsigned class, uint64_t most_bytes, uint64_t records_bytes, hri_heap_growth *growth,
+                      bool *ret_grown)
+{
+    hri_heap_lock_to_be_busy();
+    uint64_t own = hri_heap_pages_sum.own_bytes;
+    *ret_grown = hri_heap_growth_begin(class, most_bytes, records_bytes, growth);
+    hri_heap_busy += growth->bytes > 0;
+    return hri_heap_pages_sum.own_bytes - own;
+}
+
 bool hri_heap_grow(unsigned class, bool lightly)
 {
-    uint64_t least, bytes, own;
     hri_heap_growth growth = {.bytes = 0};
+    bool grown;
     hri_heap_begin();
-    hri_heap_lock();
-    bytes = hri_heap_growth_bytes(class, &least);
+    uint64_t bytes = ask_for(class, lightly), granted = bytes;
+    if (bytes == 0)
+        return false;
+    uint64_t own = begin(class, bytes, 0, &growth, &grown);
     hri_heap_unlock();
-    if (!hri_heap_ask(bytes, lightly || bytes > least)) {
-        if (bytes == least || !hri_heap_ask(least, lightly))
-            return false;
-        bytes = least;
+    if (growth.without_records && hri_heap_ask(HRI_HEAP_RECORDS_BYTES, lightly)) {
+        granted += HRI_HEAP_RECORDS_BYTES;
+        own += begin(class, bytes, HRI_HEAP_RECORDS_BYTES, &growth, &grown);
+        hri_heap_unlock();
     }
-    hri_heap_lock_to_be_busy();
-    own = hri_heap_pages_sum.own_bytes;
-    bool grown = hri_heap_growth_begin(class, bytes, &growth);
-    own = hri_heap_pages_sum.own_bytes - own;
-    hri_heap_busy += growth.bytes > 0;
-    hri_heap_unlock();
     int error = growth.bytes > 0 ? hri_heap_growth_commit(&growth) : 0;
     uint64_t gone = error ? decommit_whole(&growth) : 0;
     hri_heap_lock();
@@ -118,12 +138,12 @@ bool hri_heap_grow(unsigned class, bool lightly)
     hri_heap_count_commit(committed);
     hri_heap_count_decommit(gone);
     hri_heap_unlock();
-    hri_heap_asked(bytes, committed);
+    hri_heap_asked(granted, committed);
     hri_heap_tell(gone);
     return grown && !error;
 }
 
-uint64_t hri_heap_decommit(uint64_t want_bytes)
+uint64_t hri_heap_decommit_untold(uint64_t want_bytes)
 {
     uint64_t gone = 0;
     int error = 0;
@@ -144,6 +164,12 @@ uint64_t hri_heap_decommit(uint64_t want_bytes)
         hri_heap_count_decommit(error ? 0 : growth.bytes);
         hri_heap_unlock();
     }
+    return gone;
+}
+
+uint64_t hri_heap_decommit(uint64_t want_bytes)
+{
+    uint64_t gone = hri_heap_decommit_untold(want_bytes);
     hri_heap_tell(gone);
     return gone;
 }

@@ -28,8 +28,10 @@ void hri_heap_tell(uint64_t bytes);
 /* Commits memory that blocks of a class can be carved from; `lightly` where nothing depends on it. Takes the lock. */
 bool hri_heap_grow(unsigned class, bool lightly);
 
-/* Decommits idle pages, of `want_bytes` or little more; gives how many bytes went. Takes the lock. */
+/* Decommits idle pages, of `want_bytes` or little more; gives how many bytes went. Takes the lock. The other does not
+ * tell the hook of them, which is left to the caller. */
 uint64_t hri_heap_decommit(uint64_t want_bytes);
+uint64_t hri_heap_decommit_untold(uint64_t want_bytes);
 
 void hri_heap_commit_fork(hri_fork moment);
 

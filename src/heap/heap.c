@@ -13,6 +13,7 @@
 #include "base/lock.h"
 #include "heap/commit.h"
 #include "heap/large.h"
+#include "heap/pooled.h"
 #include "heap/span.h"
 #include "os/rseq.h"
 
@@ -110,7 +111,7 @@ uint64_t hri_heap_idle_pages(void)
 /* Bytes of blocks in magazines. Under the lock. */
 static uint64_t in_magazines(uint64_t *ret_away)
 {
-    uint64_t blocks[HRI_HEAP_CLASSES] = {0}, bytes = 0, away = hri_heap_large_sum;
+    uint64_t blocks[HRI_HEAP_CLASSES] = {0}, bytes = 0, away = hri_heap_large_sum + hri_heap_pooled_sum;
     hri_heap_magazines_count(blocks);
     for (unsigned class = 0; class < HRI_HEAP_CLASSES; class ++) {
         bytes += blocks[class] * hri_heap_class_bytes[class];

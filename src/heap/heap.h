@@ -35,8 +35,13 @@ void hri_heap_hook(const hri_heap_hooks *hooks);
 /* Is this thread in here, or was it when a signal came? Then it must not come in again. */
 bool hri_heap_is_inside(void);
 
-/* The most bytes of pages that are idle at any time, beyond what the README says; UINT64_MAX at first. */
-void hri_heap_set_idle_most(uint64_t bytes);
+/* How many bytes of pages may be idle at any time: a part of what is committed, or `least_bytes` where that is more, and
+ * at most `most_bytes`. At first 8 MiB, a quarter, and no limit. */
+typedef struct hri_heap_idle_terms {
+    uint64_t least_bytes, part, most_bytes;
+} hri_heap_idle_terms;
+
+void hri_heap_set_idle(const hri_heap_idle_terms *terms);
 
 /* ── blocks: any thread
  * ─────────────────────────────────────────────────────────────────────────────────────────── */
@@ -55,22 +60,25 @@ static inline bool hri_heap_is_small(size_t size)
     return HRI_HEAP_TRAILER == 0 && size <= HRI_HEAP_SMALL_MAX - HRI_HEAP_WORD;
 }
 
-/* Gives a general block of a class from this thread's magazine; NULL where that takes more. */
-static inline void *hri_heap_get_quickly(unsigned class, hri_heap_owner owner)
+/* Gives a general block of a class from this thread's magazine; NULL where that takes more. `owner_part` is the owner's
+ * in the block's word. For who has a stock: restartable sequences have begun. */
+static inline void *hri_heap_get_quickly(unsigned class, uint64_t owner_part)
 {
-    void *block = hri_heap_pop(class);
+    void *block = hri_heap_pop_begun(class);
     if (__builtin_expect(block != NULL, 1))
-        *hri_heap_front(block) = hri_heap_word(block, owner, class);
+        *hri_heap_front(block) = hri_heap_word_of_part(block, owner_part, class);
     return block;
 }
 
 /* Gives a block of `size` bytes for an owner, aligned to 16; or NULL with ENOMEM. */
 static inline void *hri_heap_get(size_t size, hri_heap_owner owner)
 {
-    void *block = NULL;
-    if (__builtin_expect(hri_heap_is_small(size), 1))
-        block = hri_heap_get_quickly(hri_heap_general_class(size + HRI_HEAP_WORD), owner);
-    return block ? block : hri_heap_get_slowly(size, owner);
+    unsigned class = hri_heap_is_small(size) ? hri_heap_general_class(size + HRI_HEAP_WORD) : HRI_HEAP_LARGE;
+    void *block = hri_heap_pop(class);
+    if (__builtin_expect(!block, 0))
+        return hri_heap_get_slowly(size, owner);
+    *hri_heap_front(block) = hri_heap_word(block, owner, class);
+    return block;
 }
 
 /* The same, of zeros. */
@@ -80,36 +88,38 @@ void *hri_heap_get_zeroed(size_t size, hri_heap_owner owner);
 void *hri_heap_get_aligned(size_t align, size_t size, hri_heap_owner owner);
 uint64_t hri_heap_cost_aligned(size_t align, size_t size);
 
-/* Is this a general block in use, whose word is in front of it? If not, the slow path finds it out: NULL too,
- * and a block that begins with a page, which may have no word in front. */
+/* Is this a block in use whose word is in front of it? If not, the slow path finds it out: NULL too, and a block that
+ * begins with a page, which may have no word in front. Its class may be HRI_HEAP_ALIGNED, which has no place and no
+ * bytes. */
 static inline bool hri_heap_has_word(const void *block, uint64_t *ret_word)
 {
     if (HRI_HEAP_TRAILER > 0 || (uintptr_t)block % HRI_HEAP_PAGE == 0)
         return false;
     *ret_word = *hri_heap_front(block);
-    bool general = hri_heap_word_is_used(*ret_word, block) && hri_heap_class_is_general(hri_heap_word_class(*ret_word));
-    return __builtin_expect(general, 1);
+    return __builtin_expect(hri_heap_word_is_used(*ret_word, block), 1);
 }
 
-/* Takes a general block back into this thread's magazine. Gives false, with nothing changed, where that takes more. */
-static inline bool hri_heap_put_quickly(void *block, hri_heap_block *ret_block)
+/* Takes a general block back into this thread's magazine, and says what its word was. Gives false, with nothing
+ * changed, where that takes more. */
+static inline bool hri_heap_put_quickly(void *block, uint64_t *ret_word)
 {
-    uint64_t word;
-    if (!hri_heap_has_word(block, &word))
+    if (!hri_heap_has_word(block, ret_word))
         return false;
-    unsigned class = hri_heap_word_class(word);
-    *ret_block = (hri_heap_block){hri_heap_word_owner(word), hri_heap_class_bytes[class]};
-    *hri_heap_front(block) = hri_heap_word_idle(word);
-    if (__builtin_expect(hri_heap_push(class, block), 1))
+    *hri_heap_front(block) = hri_heap_word_idle(*ret_word);
+    if (__builtin_expect(hri_heap_push(hri_heap_word_class(*ret_word), block), 1))
         return true;
-    *hri_heap_front(block) = word;
+    *hri_heap_front(block) = *ret_word;
     return false;
 }
 
 /* Takes a block back, and says whose it was. Gives false, and a fault, for what is no block or is idle. */
 static inline bool hri_heap_put(void *block, hri_heap_block *ret_block)
 {
-    return hri_heap_put_quickly(block, ret_block) || hri_heap_put_slowly(block, ret_block);
+    uint64_t word;
+    if (!hri_heap_put_quickly(block, &word))
+        return hri_heap_put_slowly(block, ret_block);
+    *ret_block = (hri_heap_block){hri_heap_word_owner(word, block), hri_heap_class_bytes[hri_heap_word_class(word)]};
+    return true;
 }
 
 /* Says what a block is, without taking it back; `ret_usable` (NULL is fine) how many of its bytes its user has. Gives
@@ -121,7 +131,7 @@ static inline uint64_t hri_heap_bytes(const void *block)
 {
     uint64_t word;
     hri_heap_block found = {0};
-    if (hri_heap_has_word(block, &word))
+    if (hri_heap_has_word(block, &word) && hri_heap_class_is_general(hri_heap_word_class(word)))
         return hri_heap_class_bytes[hri_heap_word_class(word)];
     hri_heap_look(block, &found, NULL);
     return found.bytes;

@@ -257,7 +257,7 @@ static uint64_t narrow(hri_heap_slice *slice, unsigned pages)
 static void *resize_whole(hri_heap_slice *slice, size_t bytes, size_t align, hri_heap_change *change)
 {
     uint64_t untouched = slice->lazy_bytes;
-    hri_heap_owner owner = hri_heap_word_owner(slice->words[0]);
+    hri_heap_owner owner = hri_heap_word_owner(slice->words[0], hri_heap_slice_address(slice->segment, slice));
     hri_heap_move move;
     hri_heap_lock_to_be_busy();
     bool begun = hri_heap_segment_move_begin(slice->segment, bytes, hri_max(align, HRI_HEAP_CHUNK), &move);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Invariant: a block that is away is with a user, in one magazine, or is a magazine.
  *
- * A magazine is itself a block of the heap. It starts with 8 slots and doubles each time its thread has to exchange
- * one, up to 128 slots or 64 KiB of blocks. So a thread that seldom allocates keeps few blocks, and 10,000 of them
- * keep some megabytes. Magazines grow only while all together have room for at most a 64th of what is committed, or 1
- * MiB.
+ * A magazine is itself a block of the heap. It starts with 8 slots, or with 8 KiB of blocks, and doubles each time its
+ * thread has to exchange one, up to 128 slots or 32 KiB of blocks. So a thread that seldom allocates keeps few blocks,
+ * and 10,000 of them keep some megabytes. Magazines grow only while all together have room for at most a 64th of what
+ * is committed, or 256 KiB. With larger bounds a program of 3 MiB had 1 MiB of blocks of 16 KiB and more in magazines.
  *
  * One cell of each record, at `places[HRI_HEAP_CLASSES]`, has a bit in its `more[HELD]` for each class whose cell has
  * magazines. So a drain of 10,000 threads looks at one cache line of each, and at the cells that have something.
@@ -21,8 +21,9 @@
 #include "os/rseq.h"
 
 #define SUMMARY HRI_HEAP_CLASSES
-#define ROOM_BYTES_MIN ((uint64_t)1 << 20)
-#define DEPOT_BYTES_MIN ((uint64_t)1 << 20)
+#define FIRST_BYTES ((uint64_t)8 << 10)
+#define ROOM_BYTES_MIN ((uint64_t)256 << 10)
+#define DEPOT_BYTES_MIN ((uint64_t)128 << 10)
 
 /* A thread's words in the cell of a class. */
 enum {
@@ -60,7 +61,7 @@ static unsigned wanted = HRI_HEAP_CLASSES;
 static void prepare(void)
 {
     prepared = true;
-    if (hri_checkers_watch() || !hri_rseq_usable(NULL))
+    if (!hri_rseq_usable(NULL) || hri_checkers_watch()) /* the first is asked in any case: see hri_heap_push() */
         return;
     hri_place places[HRI_HEAP_CLASSES + 1];
     for (unsigned i = 0; i <= HRI_HEAP_CLASSES; i++) {
@@ -161,7 +162,7 @@ uint64_t hri_heap_magazines_own_bytes(void)
 /* ── the depot
  * ──────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-/* Puts a magazine into the depot, which holds a 32nd of what is committed at the most, or 1 MiB: beyond that blocks
+/* Puts a magazine into the depot, which holds a 32nd of what is committed at the most, or 128 KiB: beyond that blocks
  * go back to their spans, where other classes can use their memory. */
 static void to_depot(unsigned class, hri_heap_magazine *magazine)
 {
@@ -306,7 +307,7 @@ static hri_heap_magazine *next_magazine(unsigned class, hri_cell *cell)
     uint64_t slots = atomic_load_explicit(&cell->more[SLOTS], memory_order_relaxed);
     bool may_grow = room_bytes < hri_max(ROOM_BYTES_MIN, hri_heap_pages_sum.committed_bytes / 64);
     if (slots == 0)
-        slots = HRI_HEAP_SLOTS_FIRST;
+        slots = hri_min(HRI_HEAP_SLOTS_FIRST, hri_max(FIRST_BYTES / hri_heap_class_bytes[class], 1));
     else if (may_grow)
         slots *= 2;
     slots = hri_min(slots, slots_max(class));

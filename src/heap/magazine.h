@@ -13,7 +13,7 @@
 /* A thread's first magazine of a class, within HRI_HEAP_MAGAZINE_BYTES; and its largest. */
 #define HRI_HEAP_SLOTS_FIRST 8u
 #define HRI_HEAP_SLOTS_MAX 128u
-#define HRI_HEAP_MAGAZINE_BYTES ((uint64_t)64 << 10)
+#define HRI_HEAP_MAGAZINE_BYTES ((uint64_t)32 << 10)
 
 typedef struct hri_heap_magazine {
     struct hri_heap_magazine *next;
@@ -26,22 +26,27 @@ typedef struct hri_heap_magazine {
  * sequence may begin either: hri_rseq_usable() may not have been asked. */
 extern __attribute__((visibility("hidden"))) hri_place hri_heap_places[64];
 
-/* Gets a block from this thread's loaded magazine; NULL where that needs the lock. */
-static inline void *hri_heap_pop(unsigned class)
+/* Gets a block from this thread's loaded magazine; NULL where that needs the lock. For who knows that
+ * hri_rseq_usable() was asked: the cell at place 0 is closed. */
+static inline void *hri_heap_pop_begun(unsigned class)
 {
     void *block;
-    hri_place place = hri_heap_places[class];
-    if (!place || !hri_sequence_pop(hri_cells_mine_at(place), &block))
+    if (!hri_sequence_pop(hri_cells_mine_at(hri_heap_places[class]), &block))
         return NULL;
     if (!block)
         __builtin_unreachable();
     return block;
 }
 
+static inline void *hri_heap_pop(unsigned class)
+{
+    return hri_heap_places[class] ? hri_heap_pop_begun(class) : NULL;
+}
+
+/* Whoever has a block of the heap knows that it was asked, before the first block was handed out. */
 static inline bool hri_heap_push(unsigned class, void *block)
 {
-    hri_place place = hri_heap_places[class];
-    return place && hri_sequence_push(hri_cells_mine_at(place), block);
+    return hri_sequence_push(hri_cells_mine_at(hri_heap_places[class]), block);
 }
 
 /* Gets an idle block: of this thread's magazines, of the depot, or carved; NULL: there is none in committed

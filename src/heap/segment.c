@@ -33,9 +33,22 @@ typedef struct branch {
 _Static_assert(sizeof(leaf) == HRI_HEAP_PAGE && sizeof(branch) == HRI_HEAP_PAGE, "a table is a page");
 
 hri_heap_pages hri_heap_pages_sum;
+hri_heap_records hri_heap_records_now = {.allowed_bytes = UINT64_MAX};
 
 static _Atomic(branch *) root[ROOT_ENTRIES];
 static hri_heap_segment *first, **last = &first;
+
+/* May another page of records be committed? */
+static bool allowed(void)
+{
+    hri_heap_records *records = &hri_heap_records_now;
+    if (records->allowed_bytes < HRI_HEAP_PAGE) {
+        records->missing = true;
+        return false;
+    }
+    records->allowed_bytes -= records->allowed_bytes == UINT64_MAX ? 0 : HRI_HEAP_PAGE;
+    return true;
+}
 
 /* ── the page map
  * ───────────────────────────────────────────────────────────────────────────────────────────────── */
@@ -69,7 +82,7 @@ uint64_t *hri_heap_page_word(const void *block)
 static void *new_table(void)
 {
     void *pages;
-    if (hri_pages_map(HRI_HEAP_PAGE, &pages) != 0)
+    if (!allowed() || hri_pages_map(HRI_HEAP_PAGE, &pages) != 0)
         return NULL;
     hri_heap_pages_sum.own_bytes += HRI_HEAP_PAGE;
     return pages;
@@ -122,7 +135,7 @@ static bool commit_records(hri_heap_segment *segment, const void *from, const vo
     for (; page < end; page++) {
         if (hri_bits_has(segment->records, page))
             continue;
-        if (hri_pages_populate((char *)segment->map + page * HRI_HEAP_PAGE, HRI_HEAP_PAGE) != 0)
+        if (!allowed() || hri_pages_populate((char *)segment->map + page * HRI_HEAP_PAGE, HRI_HEAP_PAGE) != 0)
             return false;
         hri_bits_set(segment->records, page, page + 1);
         hri_heap_pages_sum.own_bytes += HRI_HEAP_PAGE;
@@ -170,8 +183,9 @@ static char *map_behind(size_t front, size_t bytes, size_t align)
 static hri_heap_segment *map_segment(size_t bytes, size_t align, bool whole)
 {
     size_t slices = whole ? 1 : bytes / HRI_HEAP_SLICE;
-    size_t front = round_up(sizeof(hri_heap_segment) + slices * sizeof(hri_heap_slice), HRI_HEAP_PAGE);
-    char *base = map_behind(front, bytes, align);
+    size_t front =
+        round_up(sizeof(hri_heap_segment) + slices * (sizeof(hri_heap_slice) + sizeof(void *)), HRI_HEAP_PAGE);
+    char *base = allowed() ? map_behind(front, bytes, align) : NULL;
     if (!base)
         return NULL;
     char *map = base - front;
@@ -211,7 +225,7 @@ static hri_heap_segment *new_segment(unsigned pages)
     bytes = hri_max(least, hri_min(hri_max(bytes, HRI_HEAP_CHUNK), HRI_HEAP_SEGMENT_MAX));
     hri_heap_segment *segment;
     while (!(segment = map_segment(bytes, HRI_HEAP_CHUNK, false))) {
-        if (bytes == least)
+        if (bytes == least || hri_heap_records_now.missing)
             return NULL;
         bytes = hri_max(least, bytes / 2 / HRI_HEAP_CHUNK * HRI_HEAP_CHUNK);
     }
@@ -387,10 +401,36 @@ static bool take_in(hri_heap_segment *segment, unsigned pages, unsigned align, h
 bool hri_heap_run_take(unsigned pages, unsigned align, hri_heap_run *ret_run)
 {
     for (hri_heap_segment *segment = first; segment; segment = segment->next)
-        if (take_in(segment, pages, align, ret_run))
-            return true;
+        if (take_in(segment, pages, align, ret_run) || hri_heap_records_now.missing)
+            return !hri_heap_records_now.missing;
     hri_heap_segment *segment = new_segment(pages);
     return segment && take_in(segment, pages, align, ret_run);
+}
+
+/* Behind the records. */
+static _Atomic(void *) *owners_of(const hri_heap_segment *segment)
+{
+    return (_Atomic(void *) *)(uintptr_t)&segment->slices[segment->pages / HRI_HEAP_SLICE_PAGES];
+}
+
+bool hri_heap_run_own(const hri_heap_run *run, void *owner)
+{
+    _Atomic(void *) *from = owners_of(run->segment) + run->at / HRI_HEAP_SLICE_PAGES;
+    _Atomic(void *) *to = from + (run->pages + HRI_HEAP_SLICE_PAGES - 1) / HRI_HEAP_SLICE_PAGES;
+    if (!commit_records(run->segment, from, to))
+        return false;
+    for (; from < to; from++)
+        atomic_store_explicit(from, owner, memory_order_release);
+    return true;
+}
+
+void *hri_heap_slice_owner(const void *address)
+{
+    const hri_heap_segment *segment = hri_heap_segment_find(address);
+    if (!segment || segment->whole)
+        return NULL;
+    size_t slice = ((uintptr_t)address - segment->base) / HRI_HEAP_SLICE;
+    return atomic_load_explicit(owners_of(segment) + slice, memory_order_acquire);
 }
 
 void hri_heap_run_give(const hri_heap_run *run)

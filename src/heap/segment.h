@@ -3,7 +3,8 @@
  *
  * A segment has up to 32 MiB, begins at a multiple of 1 MiB, and has its records in front of it:
  *
- *     [ head: two bits a page ][ a record for each slice of 64 KiB, populated when needed ] base ─► [ pages … ]
+ *     [ head: two bits a page ][ a record for each slice of 64 KiB, populated when needed ][ whose each slice is ]
+ *     base ─► [ pages … ]
  *
  * A page is *used* (it belongs to a span, to a block of pages, or to a thread that works on it without the lock), or
  * it is free. Independently of that it is *committed* or not. A free page that is committed is idle.
@@ -89,8 +90,14 @@ typedef struct hri_heap_pages {
 
 extern __attribute__((visibility("hidden"))) hri_heap_pages hri_heap_pages_sum;
 
-/* At most this many bytes of records are committed by one call below. */
+/* At most this many bytes of records are committed by one call below. `allowed_bytes` bounds them, if it is not
+ * UINT64_MAX. A call that needs more fails, and sets `missing`: most commits need none, so they are asked for then. */
 #define HRI_HEAP_RECORDS_BYTES ((uint64_t)8 * HRI_HEAP_PAGE)
+typedef struct hri_heap_records {
+    uint64_t allowed_bytes;
+    bool missing;
+} hri_heap_records;
+extern __attribute__((visibility("hidden"))) hri_heap_records hri_heap_records_now;
 
 /* Finds the segment of any address; NULL: it is in none. Any time, without the lock, for whoever holds a block
  * there. */
@@ -159,6 +166,13 @@ static inline void *hri_heap_slice_address(const hri_heap_segment *segment, cons
 {
     return (void *)(segment->base + (size_t)(slice - segment->slices) * HRI_HEAP_SLICE);
 }
+
+/* Says of the slices of a run, or of those that it begins, that they are a pool's (pooled.h), or nobody's with NULL.
+ * Gives false where there is no memory for that. */
+bool hri_heap_run_own(const hri_heap_run *run, void *owner);
+
+/* Whose the slice is that has this address; NULL: no pool's. Any time, without the lock. */
+void *hri_heap_slice_owner(const void *address);
 
 /* The word of the block that begins with this page; NULL: the address is in no page of the heap's. Without the lock,
  * as above. */

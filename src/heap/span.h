@@ -25,6 +25,7 @@ typedef struct hri_heap_growth {
     unsigned from, to;     /* of the run's pages */
     uint64_t bytes;        /* that change */
     bool going;            /* they are decommitted */
+    bool without_records;  /* it could not begin, since none were allowed that it needs */
 } hri_heap_growth;
 
 /* Blocks that are away, by class. */
@@ -39,14 +40,13 @@ unsigned hri_heap_carve(unsigned class, void **blocks, unsigned want);
 /* Takes back a block that is away. */
 void hri_heap_uncarve(unsigned class, void *block);
 
-/* How many bytes the next growth for a class would like to commit, records included; and how many it needs at
- * least. */
+/* How many bytes the next growth for a class would like to commit, beside records; and how many it needs at least. */
 uint64_t hri_heap_growth_bytes(unsigned class, uint64_t *ret_least);
 
-/* Chooses pages for a class, of which at most `most_bytes` are not committed yet. Gives false where there is no
- * memory. With `bytes` 0 there is nothing to commit, and nothing to end: there are pages that were not found
+/* Chooses pages for a class, of which at most `most_bytes` are not committed yet, and commits at most `records_bytes`
+ * of records. Gives false where there is no memory, or not as many records as it needs. With `bytes` 0 there is nothing to commit, and nothing to end: there are pages that were not found
  * before. */
-bool hri_heap_growth_begin(unsigned class, uint64_t most_bytes, hri_heap_growth *ret_growth);
+bool hri_heap_growth_begin(unsigned class, uint64_t most_bytes, uint64_t records_bytes, hri_heap_growth *ret_growth);
 
 /* Chooses up to `most_pages` idle pages in a row to decommit. Gives false if there are none. */
 bool hri_heap_growth_begin_going(unsigned most_pages, hri_heap_growth *ret_growth);

@@ -31,6 +31,7 @@
 #include <unistd.h>
 
 #define SECOND_NS INT64_C(1000000000)
+#define IDLE_BYTES ((uint64_t)1 << 20)
 
 static hri_malloc_page own_page; /* where there is no supervisor */
 static hri_malloc_page *_Atomic page;
@@ -200,7 +201,7 @@ static bool wait_for(hri_malloc_page *p, uint64_t bytes)
     if (take_reserve(bytes)) /* it has waited in vain before: its message need not wait again */
         return true;
     int64_t until_ns = now_ns() + atomic_load_explicit(&p->wait_ns, memory_order_relaxed), left_ns;
-    if (bytes > atomic_load_explicit(&p->limit_bytes, memory_order_relaxed))
+    if (bytes > atomic_load_explicit(&p->most_bytes, memory_order_relaxed))
         return refuse(p, bytes);
     atomic_fetch_add_explicit(&p->waits, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&p->waiters, 1, memory_order_seq_cst);
@@ -262,11 +263,16 @@ static void heed_clone(void)
         hri_account_fork_child();
 }
 
+void hri_account_bound_idle(uint64_t most_bytes)
+{
+    hri_heap_set_idle(&(hri_heap_idle_terms){.least_bytes = IDLE_BYTES, .part = 16, .most_bytes = most_bytes});
+}
+
 /* What a process that sleeps may keep: an eighth of the limit, shared by all. */
 static void bound_idle(const hri_malloc_page *p)
 {
     uint64_t processes = atomic_load_explicit(&p->processes, memory_order_relaxed);
-    hri_heap_set_idle_most(atomic_load_explicit(&p->limit_bytes, memory_order_relaxed) / (8 * hri_max(processes, 1)));
+    hri_account_bound_idle(atomic_load_explicit(&p->limit_bytes, memory_order_relaxed) / (8 * hri_max(processes, 1)));
 }
 
 bool hri_account_charge(uint64_t bytes, bool final)
@@ -352,6 +358,7 @@ bool hri_account_open(hri_malloc_page *shared, const hri_account_terms *terms)
         own_page.magic = HRI_MALLOC_MAGIC;
         atomic_store(&own_page.on_limit, (uint32_t)terms->on_limit);
         atomic_store(&own_page.limit_bytes, terms->limit_bytes);
+        atomic_store(&own_page.most_bytes, terms->limit_bytes);
         atomic_store(&own_page.wait_ns, terms->wait_ns);
     }
     unsigned free_slot = take_slot(p);

@@ -46,6 +46,9 @@ void hri_account_uncharge(uint64_t bytes);
  * and free(). */
 void hri_account_yield(void);
 
+/* Bounds the idle pages of this process: to what peers of malloc() keep, and to `most_bytes`. */
+void hri_account_bound_idle(uint64_t most_bytes);
+
 /* In the child of a fork: a slot of its own, and nothing charged. What it has was inherited. */
 void hri_account_fork_child(void);
 

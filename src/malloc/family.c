@@ -330,16 +330,17 @@ EXPORT void *memalign(size_t align, size_t size)
 
 EXPORT void *aligned_alloc(size_t align, size_t size)
 {
-    return memalign(align, size);
+    if (is_power(align)) /* as C23 has it, and glibc since 2.38 */
+        return memalign(align, size);
+    errno = EINVAL;
+    return NULL;
 }
 
 EXPORT int posix_memalign(void **ret_block, size_t align, size_t size)
 {
     if (!is_power(align) || align % sizeof(void *))
         return EINVAL;
-    int saved = errno;
-    void *block = get_aligned(align, size);
-    errno = saved;
+    void *block = get_aligned(align, size); /* errno says it too, as with glibc: programs print it */
     if (!block)
         return ENOMEM;
     *ret_block = block;

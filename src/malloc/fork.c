@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The handlers of a fork. They are registered before main() by the first block, so they run last before a fork and
  * first after it: the handlers of others may allocate. The child of a vfork() runs none, and needs none: it is a
- * guest in its parent's memory. */
+ * guest in its parent's memory.
+ *
+ * libc takes the lock of its list of files after these handlers. A thread in fflush(NULL) has that lock and waits for
+ * a file, whose thread waits in getline() for a block: so with the heap's lock taken first, all three wait for ever.
+ * libc's own malloc is locked behind the list for this reason. Here the list is locked first; its lock is recursive. */
 #include "base/fork.h"
 #include "heap/heap.h"
 #include "malloc/account.h"
@@ -15,9 +19,23 @@
 
 _Thread_local unsigned hri_within_depth;
 
+/* Of glibc, which has no header for them. */
+extern __attribute__((weak)) void _IO_list_lock(void);
+extern __attribute__((weak)) void _IO_list_unlock(void);
+extern __attribute__((weak)) void _IO_list_resetlock(void);
+
+static void list_of_files(hri_fork moment)
+{
+    void (*const act[])(void) = {
+        [HRI_FORK_BEFORE] = _IO_list_lock, [HRI_FORK_PARENT] = _IO_list_unlock, [HRI_FORK_CHILD] = _IO_list_resetlock};
+    if (_IO_list_lock && _IO_list_unlock && _IO_list_resetlock)
+        act[moment]();
+}
+
 static void before(void)
 {
     hri_within_begin();
+    list_of_files(HRI_FORK_BEFORE);
     hri_mappings_fork(HRI_FORK_BEFORE);
     hri_heap_fork(HRI_FORK_BEFORE);
     hri_cells_fork(HRI_FORK_BEFORE);
@@ -28,6 +46,7 @@ static void in_parent(void)
     hri_cells_fork(HRI_FORK_PARENT);
     hri_heap_fork(HRI_FORK_PARENT);
     hri_mappings_fork(HRI_FORK_PARENT);
+    list_of_files(HRI_FORK_PARENT);
     hri_within_end();
 }
 
@@ -37,6 +56,7 @@ static void in_child(void)
     hri_cells_fork(HRI_FORK_CHILD);
     hri_heap_fork(HRI_FORK_CHILD);
     hri_mappings_fork(HRI_FORK_CHILD);
+    list_of_files(HRI_FORK_CHILD);
     hri_account_fork_child();
     hri_link_fork_child();
     hri_within_end();

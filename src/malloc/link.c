@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -43,6 +44,19 @@ static bool read_where(const char *where)
     memcpy(address.sun_path + 1, where, (size_t)(colon - where));
     address_bytes = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)(colon - where));
     return true;
+}
+
+/* Has the run ended? A supervisor that is about to has closed its socket already, so it has a moment. */
+static bool has_ended(const char *where)
+{
+    size_t length = sizeof HRI_MALLOC_RUN_NAME - 1;
+    int pid = strncmp(where, HRI_MALLOC_RUN_NAME, length) == 0 ? atoi(where + length) : 0;
+    for (int round = 0; pid > 0 && round < 20; round++) {
+        if (kill(pid, 0) != 0 && errno == ESRCH)
+            return true;
+        usleep(5000);
+    }
+    return false;
 }
 
 static int open_socket(int flags)
@@ -122,8 +136,10 @@ hri_malloc_page *hri_link_open(const char *where, const char **ret_why)
         return NULL;
     *ret_why = "'headroom run' cannot be reached from here: it has ended, or this is another network namespace";
     int fd = open_socket(0);
-    if (fd < 0)
+    if (fd < 0) {
+        *ret_why = has_ended(where) ? NULL : *ret_why;
         return NULL;
+    }
     const struct timeval most = {.tv_sec = ANSWER_SECONDS};
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &most, sizeof most);
     *ret_why = "'headroom run' does not answer, or is of another version";

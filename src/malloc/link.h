@@ -7,7 +7,7 @@
 #include "malloc/page.h"
 
 /* Asks the supervisor for the shared page, by the value of HEADROOM_RUN. Gives NULL where it does not answer, and a
- * word that says why. */
+ * word that says why; no word where the run has ended, which its programs may outlive. */
 hri_malloc_page *hri_link_open(const char *where, const char **ret_why);
 
 /* Says which slot this process has. */

@@ -18,7 +18,7 @@
 #include <stdint.h>
 
 #define HRI_MALLOC_SLOTS 1024
-#define HRI_MALLOC_MAGIC UINT32_C(0x68726d31) /* changes with the layout */
+#define HRI_MALLOC_MAGIC UINT32_C(0x68726d32) /* changes with the layout */
 
 typedef enum hri_malloc_on_limit {
     HRI_MALLOC_FAIL,   /* NULL and ENOMEM */
@@ -39,8 +39,9 @@ typedef struct hri_malloc_slot {
  * NOLINTNEXTLINE(clang-analyzer-optin.performance.Padding) */
 typedef struct hri_malloc_page {
     uint32_t magic;
-    _Atomic uint32_t on_limit; /* hri_malloc_on_limit */
-    _Atomic uint64_t limit_bytes;
+    _Atomic uint32_t on_limit;    /* hri_malloc_on_limit */
+    _Atomic uint64_t limit_bytes; /* now: less than `most_bytes` while what is around leaves less */
+    _Atomic uint64_t most_bytes;
     _Atomic int64_t wait_ns;
     _Alignas(64) _Atomic uint64_t used_bytes;
     _Atomic uint64_t peak_bytes;
@@ -65,7 +66,9 @@ typedef struct hri_malloc_message {
     uint32_t slot;
 } hri_malloc_message;
 
-/* NAME:TOKEN of the supervisor's socket (abstract), and its token in hexadecimal digits. */
+/* NAME:TOKEN of the supervisor's socket (abstract), and its token in hexadecimal digits. The name begins with this and
+ * the supervisor's number. */
 #define HRI_MALLOC_RUN_VARIABLE "HEADROOM_RUN"
+#define HRI_MALLOC_RUN_NAME "headroom-malloc-"
 
 #endif

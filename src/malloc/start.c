@@ -92,7 +92,7 @@ static hri_malloc_page *find_page(void)
     if (!where || !*where)
         return NULL;
     hri_malloc_page *page = hri_link_open(where, &why);
-    if (!page)
+    if (!page && why)
         hri_say("process %d is not held by the limit of the tree: %s", (int)getpid(), why);
     return page;
 }
@@ -125,6 +125,7 @@ static __attribute__((constructor(101))) void start(void)
     int saved = errno;
     hri_fork_handle();
     hri_within_begin();
+    hri_account_bound_idle(UINT64_MAX);
     open_account();
     hri_within_end();
     errno = saved;

@@ -85,14 +85,14 @@ slow:
 
 static inline bool hri_sequence_pop(hri_cell *cell, void **ret_block)
 {
-    void *block, *top;
-    __asm__ volatile goto(HRI_SEQUENCE_BEGIN "movq (%[cell]), %[top]\n\t"
-                                             "cmpq 8(%[cell]), %[top]\n\t"
+    void *block;
+    __asm__ volatile goto(HRI_SEQUENCE_BEGIN "movq (%[cell]), %%r10\n\t"
+                                             "cmpq 8(%[cell]), %%r10\n\t"
                                              "jbe %l[slow]\n\t"
-                                             "movq -8(%[top]), %[block]\n\t"
-                                             "subq $8, %[top]\n\t"
-                                             "movq %[top], (%[cell])\n" HRI_SEQUENCE_END
-                          : [block] "=&r"(block), [top] "=&r"(top)
+                                             "movq -8(%%r10), %[block]\n\t"
+                                             "subq $8, %%r10\n\t"
+                                             "movq %%r10, (%[cell])\n" HRI_SEQUENCE_END
+                          : [block] "=&r"(block)
                           : [cell] "r"(cell), [rseq] "r"(hri_rseq_offset)
                           : "r10", "memory", "cc"
                           : slow);

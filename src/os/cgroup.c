@@ -6,9 +6,9 @@
  * to split it. A purge did not bring the level down then, and relief went on until everything was evicted.
  *
  * Kernel memory is use, except for what shrinkers give back: names and inodes of files. v2 says how much slab that may
- * be (slab_reclaimable), v1 does not. There, kernel memory beyond what the anonymous memory explains is doubtful: it is
- * in no level, since it is mostly names of files, and the lease finds out how much of it is available
- * (gauge/reading.c).
+ * be (slab_reclaimable). v1 lists slabs by name until Linux 5.9, and later not at all. There, kernel memory beyond what
+ * the anonymous memory explains is doubtful: it is in no level, since it is mostly names of files, and the lease finds
+ * out how much of it is available (gauge/reading.c).
  */
 #include "os/cgroup.h"
 
@@ -35,8 +35,10 @@ const hri_cgroup_reading hri_cgroup_unknown = {
 
 const char *const hri_cgroup_file_names[2][HRI_CGROUP_FILES] = {
     {"memory.limit_in_bytes", "memory.stat", "memory.usage_in_bytes", "memory.memsw.limit_in_bytes",
-     "memory.memsw.usage_in_bytes", "memory.kmem.usage_in_bytes", "memory.kmem.tcp.usage_in_bytes", NULL},
-    {"memory.max", "memory.stat", "memory.current", "memory.high", "memory.swap.current", NULL, NULL, "memory.events"},
+     "memory.memsw.usage_in_bytes", "memory.kmem.usage_in_bytes", "memory.kmem.slabinfo",
+     "memory.kmem.tcp.usage_in_bytes", NULL},
+    {"memory.max", "memory.stat", "memory.current", "memory.high", "memory.swap.current", NULL, NULL, NULL,
+     "memory.events"},
 };
 
 static uint64_t key(const char *text, const char *name)
@@ -214,13 +216,30 @@ int hri_cgroup_read_limits(const hri_cgroup_chain *chain, unsigned index, hri_cg
 #define EXPLAINED_SHARE 8
 #define EXPLAINED_BYTES (UINT64_C(8) << 20) /* but no more than a quarter of the limit */
 
+struct slabs {
+    bool listed;
+    uint64_t bytes; /* that the kernel gives back */
+};
+
+static void add_slab(const char *line, void *context)
+{
+    struct slabs *slabs = context;
+    slabs->listed = true;
+    slabs->bytes = hri_add(slabs->bytes, hri_parse_slab(line));
+}
+
 static bool add_kernel_memory(const hri_cgroup *group, hri_cgroup_reading *reading)
 {
+    struct slabs slabs = {0};
     uint64_t kernel = 0;
     if (!add_file(group->fds[HRI_FILE_KERNEL], &kernel))
         return false;
     uint64_t base = hri_min(EXPLAINED_BYTES, hri_cgroup_limit(&reading->limits) / 4);
     uint64_t explained = hri_min(kernel, hri_add(reading->anonymous_bytes / EXPLAINED_SHARE, base));
+    if (explained < kernel) /* the list is made under a lock of the kernel's */
+        hri_file_each_line(group->fds[HRI_FILE_SLABS], add_slab, &slabs);
+    if (slabs.listed)
+        explained = hri_sub(kernel, slabs.bytes);
     reading->use_bytes = hri_add(reading->use_bytes, explained);
     reading->doubtful_bytes = hri_add(reading->doubtful_bytes, kernel - explained);
     return true;

@@ -23,6 +23,7 @@ typedef enum hri_cgroup_file {
     HRI_FILE_SECOND,  /* the second limit: memory.high; on v1 the limit on memory and swap together */
     HRI_FILE_SWAP,    /* memory.swap.current; on v1 memory and swap together */
     HRI_FILE_KERNEL,  /* v1 only: v2 has it in memory.stat */
+    HRI_FILE_SLABS,   /* v1 only, and empty since Linux 5.9 */
     HRI_FILE_SOCKETS, /* v1 only */
     HRI_FILE_EVENTS,  /* v2 only */
     HRI_CGROUP_FILES,

@@ -145,8 +145,8 @@ static int look_around(hri_cgroup_way *way)
     return 0;
 }
 
-/* Goes into the next folder. Gives 1, 0 at the end of the way or where it is barred, or a shortage. */
-static int step_down(hri_cgroup_way *way)
+/* Goes into the next folder. Gives 1, 0 at the end of the way, or a negative errno where it is barred. */
+static int step(hri_cgroup_way *way)
 {
     const char *next = way->place->below + way->length;
     if (!*next)
@@ -160,18 +160,25 @@ static int step_down(hri_cgroup_way *way)
         folder = hri_file_open_folder_in(way->folder, name);
     }
     way->length += (int)length;
-    if (folder < 0) {
-        char path[HRI_MOUNT_BYTES];
-        hri_findings_add(way->site->findings,
-                         "The cgroup %s cannot be opened: %s. Its own limit and what is below it "
-                         "are not known.",
-                         hri_cgroup_way_path(way, path), strerror(-folder));
-        return hri_file_shortage(folder);
-    }
+    if (folder < 0)
+        return folder;
     hri_file_close(way->folder);
     way->folder = folder;
     way->own = way->place->below[way->length] == '\0';
     return 1;
+}
+
+/* The same for groups with limits on memory. Gives 1, 0 at the end of the way or where it is barred, or a shortage. */
+static int step_down(hri_cgroup_way *way)
+{
+    char path[HRI_MOUNT_BYTES];
+    int result = step(way);
+    if (result >= 0)
+        return result;
+    hri_findings_add(way->site->findings,
+                     "The cgroup %s cannot be opened: %s. Its own limit and what is below it are not known.",
+                     hri_cgroup_way_path(way, path), strerror(-result));
+    return hri_file_shortage(result);
 }
 
 /* A way that found no group and nothing in its way either has come through a tree without memory limits. */
@@ -266,13 +273,18 @@ static int lists_shortage(const struct lists *lists)
     return error ? error : hri_file_shortage(lists->mounts_error);
 }
 
+static const char *controller_of(int version)
+{
+    return version == 1 ? "memory" : NULL;
+}
+
 /* Finds where this process's group of a version is mounted. Gives 0 or -ENOENT. */
 static int find_place(const hri_site *site, int version, const struct lists *lists, hri_cgroup_place *ret_place)
 {
     char path[HRI_MOUNT_BYTES];
-    if (!lists->groups || hri_parse_cgroup_path(lists->groups, version, path, sizeof path) != 0)
+    if (!lists->groups || hri_parse_cgroup_path(lists->groups, controller_of(version), path, sizeof path) != 0)
         return -ENOENT;
-    if (!lists->mounts || hri_parse_cgroup_mount(lists->mounts, version, path, ret_place) != 0)
+    if (!lists->mounts || hri_parse_cgroup_mount(lists->mounts, controller_of(version), path, ret_place) != 0)
         return -ENOENT;
     char folder[2 * HRI_MOUNT_BYTES];
     snprintf(folder, sizeof folder, "%s%s", ret_place->mount, ret_place->below);
@@ -302,8 +314,8 @@ static void tell_lost(const hri_site *site, const struct lists *lists)
     hri_site_path(site, "cgroup", file);
     if (!tell_list(site, file, lists->groups, lists->groups_error))
         return;
-    bool named = hri_parse_cgroup_path(lists->groups, 1, path, sizeof path) == 0 ||
-                 hri_parse_cgroup_path(lists->groups, 2, path, sizeof path) == 0;
+    bool named = hri_parse_cgroup_path(lists->groups, controller_of(1), path, sizeof path) == 0 ||
+                 hri_parse_cgroup_path(lists->groups, controller_of(2), path, sizeof path) == 0;
     if (!named) {
         hri_findings_add(site->findings, "%s names no memory cgroup: its limits, if there are any, are not known.",
                          file);
@@ -334,14 +346,37 @@ static int open_pressure_beside(hri_cgroup_chain *chain, const hri_site *site, c
 {
     char path[HRI_MOUNT_BYTES], whole[2 * HRI_MOUNT_BYTES + 32];
     hri_cgroup_place place = {0};
-    if (chain->version != 1 || hri_parse_cgroup_path(lists->groups, 2, path, sizeof path) != 0 ||
-        hri_parse_cgroup_mount(lists->mounts, 2, path, &place) != 0 || place.outside || !place.below[0])
+    if (chain->version != 1 || hri_parse_cgroup_path(lists->groups, NULL, path, sizeof path) != 0 ||
+        hri_parse_cgroup_mount(lists->mounts, NULL, path, &place) != 0 || place.outside || !place.below[0])
         return 0;
     snprintf(whole, sizeof whole, "%s%s/memory.pressure", place.mount, place.below);
     int fd = hri_file_open(site->root, whole);
     hri_copy_file(site->copy, whole, fd);
     chain->pressure_fd = fd < 0 ? -1 : fd;
     return hri_file_shortage(fd);
+}
+
+/* v1 has huge pages in a hierarchy of their own, where the process may be in another group. */
+static int tell_huge_pages(const hri_site *site, const struct lists *lists)
+{
+    char path[HRI_MOUNT_BYTES];
+    hri_cgroup_place place = {0};
+    if (!site->findings || !lists->groups || !lists->mounts ||
+        hri_parse_cgroup_path(lists->groups, "hugetlb", path, sizeof path) != 0 ||
+        hri_parse_cgroup_mount(lists->mounts, "hugetlb", path, &place) != 0)
+        return 0;
+    hri_cgroup_chain chain = {.version = 1};
+    hri_cgroup_way way = {.chain = &chain, .site = site, .place = &place};
+    way.folder = hri_file_open_folder(site->root, place.mount);
+    if (way.folder < 0)
+        return hri_file_shortage(way.folder);
+    int result;
+    do {
+        hri_cgroup_tell_huge_pages(&way);
+        result = step(&way);
+    } while (result > 0);
+    hri_file_close(way.folder);
+    return hri_file_shortage(result);
 }
 
 static int open_by_lists(hri_cgroup_chain *chain, const hri_site *site, const struct lists *lists)
@@ -364,7 +399,7 @@ static int open_by_lists(hri_cgroup_chain *chain, const hri_site *site, const st
         tell_lost(site, lists);
     if (chain->count == 0)
         chain->version = 0;
-    return 0;
+    return tell_huge_pages(site, lists);
 }
 
 int hri_cgroup_open(hri_cgroup_chain *chain, const hri_site *site)

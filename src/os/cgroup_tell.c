@@ -24,9 +24,10 @@ const char *hri_cgroup_way_path(const hri_cgroup_way *way, char path[HRI_MOUNT_B
 void hri_cgroup_copy(const hri_cgroup_way *way, const char *name, int fd)
 {
     char path[2 * HRI_MOUNT_BYTES + HRI_NAME_BYTES];
-    if (!way->site->copy || fd < 0)
+    if (!way->site->copy)
         return;
     snprintf(path, sizeof path, "%s%.*s/%s", way->place->mount, way->length, way->place->below, name);
+    hri_copy_folder(way->site->copy, path);
     hri_copy_file(way->site->copy, path, fd);
 }
 
@@ -88,35 +89,38 @@ static void tell_second(const hri_cgroup_way *way, const hri_cgroup_chain *alone
 }
 
 /* Huge pages have limits of their own; what they hold is not in memory.current. Their files are named by the size of a
- * page: hugetlb.2MB.max; v1 has them in another hierarchy. */
+ * page: hugetlb.2MB.max, v1's hugetlb.2MB.limit_in_bytes; with .rsvd before it they are about mappings that are made,
+ * not touched. */
 static void tell_hugetlb(const hri_cgroup_way *way, const char *path, const char *file)
 {
-    static const char ending[] = ".max";
-    size_t stem = strlen(file) > sizeof ending - 1 ? strlen(file) - (sizeof ending - 1) : 0;
-    char name[HRI_NAME_BYTES], source[HRI_MOUNT_BYTES + 2 * HRI_NAME_BYTES], used[16], limit[16];
+    static const char *const endings[2][2] = {{".limit_in_bytes", ".usage_in_bytes"}, {".max", ".current"}};
+    const char *const *ending = endings[way->chain->version - 1];
+    size_t length = strlen(ending[0]), stem = strlen(file) > length ? strlen(file) - length : 0;
+    char name[HRI_NAME_BYTES + 32], source[HRI_MOUNT_BYTES + 2 * HRI_NAME_BYTES], used[16], limit[16];
     uint64_t limit_bytes, use_bytes = HR_NONE;
-    if (strncmp(file, "hugetlb.", 8) != 0 || stem == 0 || strcmp(file + stem, ending) != 0 || strstr(file, ".rsvd") ||
-        !read_number_in(way, file, &limit_bytes) || limit_bytes == HR_NONE)
+    if (strncmp(file, "hugetlb.", 8) != 0 || stem == 0 || strcmp(file + stem, ending[0]) != 0 ||
+        !read_number_in(way, file, &limit_bytes) || limit_bytes >= HRI_CGROUP_V1_UNLIMITED)
         return;
-    snprintf(name, sizeof name, "%.*s.current", (int)stem, file);
+    snprintf(name, sizeof name, "%.*s%s", (int)stem, file, ending[1]);
     read_number_in(way, name, &use_bytes);
-    snprintf(source, sizeof source, "cgroup v2 %s %s", path, file);
+    snprintf(source, sizeof source, "cgroup v%d %s %s", way->chain->version, path, file);
     hri_findings_hugetlb(way->site->findings, source, use_bytes, limit_bytes);
     hri_findings_note(way->site->findings, "hugetlb-limit",
                       "Keep huge pages below this limit: beyond it a mapping fails with ENOMEM, or a touch ends the "
                       "process with SIGBUS; no budget counts them.",
-                      "Huge pages of the cgroup %s are limited to %s, of which %s are used (%s); they are not in "
-                      "memory.current.",
+                      "Huge pages of the cgroup %s are limited to %s, of which %s are used (%s); the limit on memory "
+                      "does not count them.",
                       path, hr_size_format(limit_bytes, limit, sizeof limit),
                       use_bytes == HR_NONE ? "an unknown part" : hr_size_format(use_bytes, used, sizeof used), file);
 }
 
-static void tell_huge_pages(const hri_cgroup_way *way, const char *path)
+void hri_cgroup_tell_huge_pages(const hri_cgroup_way *way)
 {
-    char folder[32], name[HRI_NAME_BYTES];
+    char folder[32], name[HRI_NAME_BYTES], whole[HRI_MOUNT_BYTES];
+    const char *path = hri_cgroup_way_path(way, whole);
     hri_names names;
     snprintf(folder, sizeof folder, "/proc/self/fd/%d", way->folder);
-    if (way->chain->version != 2 || hri_names_open(&names, folder) != 0)
+    if (hri_names_open(&names, folder, NULL) != 0)
         return;
     int fd;
     while ((fd = hri_names_open_next(&names, name)) != -ENODATA && name[0]) {
@@ -159,8 +163,12 @@ void hri_cgroup_tell_of(const hri_cgroup_way *way, const hri_cgroup_chain *alone
             path, hr_size_format(limits->second_bytes, size, sizeof size),
             limits->max_bytes == HR_NONE ? "none" : hr_size_format(limits->max_bytes, other, sizeof other));
     tell_second(way, alone, path);
+    ssize_t slabs = hri_file_read(alone->groups[0].fds[HRI_FILE_SLABS], other, sizeof other);
+    if (slabs < 0 && slabs != -EBADF)
+        hri_cgroup_tell_unreadable(way, hri_cgroup_file_names[0][HRI_FILE_SLABS], (int)slabs, true);
     tell_other_limits(way, path);
-    tell_huge_pages(way, path);
+    if (alone->version == 2)
+        hri_cgroup_tell_huge_pages(way);
 }
 
 /* v1 tells each group the smallest limit of all that contain it; v2's true root is the only group without a limit

@@ -21,7 +21,7 @@ typedef struct hri_cgroup_way {
 /* The path that people know a group by. */
 const char *hri_cgroup_way_path(const hri_cgroup_way *way, char path[HRI_MOUNT_BYTES]);
 
-/* Copies a file of the group, where the site wants copies. */
+/* Copies a file of the group, where the site wants copies: of one that is not open its folder. */
 void hri_cgroup_copy(const hri_cgroup_way *way, const char *name, int fd);
 
 /* Says that a file of the group could not be read. One that is not there is no news, unless it has to be. */
@@ -30,6 +30,9 @@ void hri_cgroup_tell_unreadable(const hri_cgroup_way *way, const char *file, int
 /* Says what a group keeps to itself, and what there is beside its limits. `alone` has it in a chain of its own. */
 void hri_cgroup_tell_of(const hri_cgroup_way *way, const hri_cgroup_chain *alone, int limit_error,
                         const hri_cgroup_limits *limits);
+
+/* Says what limits on huge pages the group of this folder has. */
+void hri_cgroup_tell_huge_pages(const hri_cgroup_way *way);
 
 /* Says what may be above the topmost group that can be seen. */
 void hri_cgroup_tell_above(const hri_cgroup_way *way, const hri_cgroup *top, uint64_t limit_bytes);

@@ -32,18 +32,32 @@ static void make_folders(char *path, size_t from)
     }
 }
 
-void hri_copy_text(hri_copy *copy, const char *path, const char *text, size_t length)
+/* Writes the copy's name of a path, whose folders are made. Gives false if it is too long. */
+static bool prepare(hri_copy *copy, const char *path, char whole[PATH_MAX])
 {
-    if (!copy)
-        return;
+    int size = snprintf(whole, PATH_MAX, "%s%s", copy->folder, path);
+    bool fits = size >= 0 && size < PATH_MAX;
+    if (fits)
+        make_folders(whole, strlen(copy->folder));
+    else
+        note(copy, -ENAMETOOLONG);
+    return fits;
+}
+
+void hri_copy_folder(hri_copy *copy, const char *path)
+{
     HRI_UNCANCELLED;
     char whole[PATH_MAX];
-    int size = snprintf(whole, sizeof whole, "%s%s", copy->folder, path);
-    if (size < 0 || (size_t)size >= sizeof whole) {
-        note(copy, -ENAMETOOLONG);
+    if (copy)
+        prepare(copy, path, whole);
+}
+
+void hri_copy_text(hri_copy *copy, const char *path, const char *text, size_t length)
+{
+    HRI_UNCANCELLED;
+    char whole[PATH_MAX];
+    if (!copy || !prepare(copy, path, whole))
         return;
-    }
-    make_folders(whole, strlen(copy->folder));
     int fd = open(whole, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
     note(copy, fd < 0 ? -errno : hri_file_write(fd, text, length));
     hri_file_close(fd);

@@ -15,6 +15,9 @@ typedef struct hri_copy {
     int error; /* the first */
 } hri_copy;
 
+/* Makes the folders up to the last slash of a path. NULL is fine. */
+void hri_copy_folder(hri_copy *copy, const char *path);
+
 /* Writes `length` bytes to folder + path, with the folders that lead to it. NULL is fine: nothing is copied. */
 void hri_copy_text(hri_copy *copy, const char *path, const char *text, size_t length);
 

@@ -150,6 +150,35 @@ ssize_t hri_file_read_on(int fd, char *buffer, size_t size)
     return got < 0 ? -errno : got;
 }
 
+int hri_file_each_line(int fd, hri_line_fn *visit, void *context)
+{
+    char piece[HRI_LINE_BYTES + 1];
+    size_t length = 0, offset = 0;
+    ssize_t got;
+    if (fd < 0)
+        return -EBADF;
+    while ((got = read_at(fd, piece + length, HRI_LINE_BYTES - length, offset)) > 0) {
+        char *line = piece, *end;
+        length += (size_t)got;
+        offset += (size_t)got;
+        while ((end = memchr(line, '\n', length - (size_t)(line - piece)))) {
+            char next = end[1]; /* behind the last one there is room for the end */
+            end[1] = '\0';
+            visit(line, context);
+            end[1] = next;
+            line = end + 1;
+        }
+        length -= (size_t)(line - piece);
+        memmove(piece, line, length);
+        if (length == HRI_LINE_BYTES) {
+            piece[length] = '\0';
+            visit(piece, context);
+            length = 0;
+        }
+    }
+    return (int)got;
+}
+
 int hri_file_write(int fd, const char *buffer, size_t size)
 {
     HRI_UNCANCELLED;

@@ -40,6 +40,12 @@ int hri_file_read_whole(const char *root, const char *path, char **ret_text, siz
  * negative errno. */
 ssize_t hri_file_read_on(int fd, char *buffer, size_t size);
 
+/* Calls `visit` for each line of an open file, from its start, with the line end that the kernel ends each by. Lines of
+ * HRI_LINE_BYTES and more come in parts. Gives 0 or a negative errno. */
+#define HRI_LINE_BYTES 4096
+typedef void hri_line_fn(const char *line, void *context);
+int hri_file_each_line(int fd, hri_line_fn *visit, void *context);
+
 /* Writes all of a buffer to a descriptor. Gives 0 or a negative errno. */
 int hri_file_write(int fd, const char *buffer, size_t size);
 

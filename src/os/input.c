@@ -168,9 +168,10 @@ struct entry {
     char name[];
 };
 
-int hri_names_open(hri_names *names, const char *path)
+int hri_names_open(hri_names *names, const char *path, const char *inside)
 {
     HRI_UNCANCELLED;
+    names->inside = inside;
     do
         names->fd = openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     while (names->fd < 0 && errno == EINTR);
@@ -208,14 +209,18 @@ void hri_names_pass(hri_names *names)
 }
 
 /* Gives a regular file's descriptor, -ENOENT for what is none or has vanished, or another negative errno. */
-static int open_entry(int folder, const struct entry *entry)
+static int open_entry(const hri_names *names, const struct entry *entry)
 {
-    if (entry->type != DT_REG && entry->type != DT_LNK && entry->type != DT_UNKNOWN)
+    char path[2 * HRI_NAME_BYTES];
+    bool dots = strcmp(entry->name, ".") == 0 || strcmp(entry->name, "..") == 0, folder = entry->type == DT_DIR;
+    bool fits = entry->type == DT_LNK || entry->type == DT_UNKNOWN || (names->inside ? folder : entry->type == DT_REG);
+    if (!fits || dots)
         return -ENOENT;
+    snprintf(path, sizeof path, "%s%s%s", entry->name, names->inside ? "/" : "", names->inside ? names->inside : "");
     /* Without waiting, should it be a pipe after all. */
-    int fd = openat(folder, entry->name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    int fd = openat(names->fd, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
-        return errno == ENXIO ? -ENOENT : -errno; /* a socket */
+        return errno == ENXIO || (names->inside && errno == ENOTDIR) ? -ENOENT : -errno; /* a socket; a file */
     struct stat facts;
     if (fstat(fd, &facts) == 0 && S_ISREG(facts.st_mode))
         return fd;
@@ -230,7 +235,7 @@ int hri_names_open_next(hri_names *names, char ret_name[HRI_NAME_BYTES])
     const struct entry *entry;
     ret_name[0] = '\0';
     while ((entry = next_entry(names, &error))) {
-        int fd = open_entry(names->fd, entry);
+        int fd = open_entry(names, entry);
         if (fd != -ENOENT) {
             memccpy(ret_name, entry->name, '\0', HRI_NAME_BYTES);
             ret_name[HRI_NAME_BYTES - 1] = '\0';

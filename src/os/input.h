@@ -59,13 +59,14 @@ ssize_t hri_input_read_file(hri_stdio *input, hri_wake wake, void *buffer, size_
 
 /* The names in a folder, as the kernel lists them. */
 typedef struct hri_names {
+    const char *inside; /* the file of this name in each entry is meant; NULL: the entry itself */
     int fd;
     size_t at, length; /* what is left of `entries` */
     _Alignas(8) char entries[4096];
 } hri_names;
 
 /* Gives 0 or a negative errno. */
-int hri_names_open(hri_names *names, const char *path);
+int hri_names_open(hri_names *names, const char *path, const char *inside);
 void hri_names_close(hri_names *names);
 
 /* Opens the next regular file for reading; it stays the next until it is passed. Gives its descriptor, -ENODATA after

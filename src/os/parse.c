@@ -108,7 +108,7 @@ static int copy_span(const char *start, const char *end, char *buffer, size_t si
     return 0;
 }
 
-int hri_parse_cgroup_path(const char *text, int version, char *ret_path, size_t size)
+int hri_parse_cgroup_path(const char *text, const char *controller, char *ret_path, size_t size)
 {
     for (const char *line = text; line && *line; line = next_line(line)) {
         const char *end = strchr(line, '\n');
@@ -118,7 +118,7 @@ int hri_parse_cgroup_path(const char *text, int version, char *ret_path, size_t 
         const char *path = controllers ? memchr(controllers + 1, ':', (size_t)(end - controllers - 1)) : NULL;
         if (!path)
             continue;
-        bool ours = version == 2 ? strncmp(line, "0::", 3) == 0 : has_word(controllers + 1, path, "memory");
+        bool ours = controller ? has_word(controllers + 1, path, controller) : strncmp(line, "0::", 3) == 0;
         if (ours && path[1] == '/')
             return copy_span(path + 1, end, ret_path, size);
     }
@@ -233,9 +233,9 @@ static const char *below_root(const char *path, const char *root)
     return strcmp(path + length, "/") == 0 ? "" : path + length;
 }
 
-int hri_parse_cgroup_mount(const char *text, int version, const char *path, hri_cgroup_place *ret_place)
+int hri_parse_cgroup_mount(const char *text, const char *controller, const char *path, hri_cgroup_place *ret_place)
 {
-    const char *type = version == 2 ? "cgroup2" : "cgroup", *best = NULL;
+    const char *type = controller ? "cgroup" : "cgroup2", *best = NULL;
     bool found = false;
     if (strlen(path) >= HRI_MOUNT_BYTES)
         return -ENAMETOOLONG;
@@ -245,7 +245,7 @@ int hri_parse_cgroup_mount(const char *text, int version, const char *path, hri_
         if (!end || !split_mount(line, end, &mount) ||
             !same_span(mount.type, mount.type_end, type, type + strlen(type)))
             continue;
-        if (version == 1 && !has_word(mount.super, mount.super_end, "memory"))
+        if (controller && !has_word(mount.super, mount.super_end, controller))
             continue;
         char root[HRI_MOUNT_BYTES];
         if (copy_span(mount.root, mount.root_end, root, sizeof root) != 0 || is_hidden(text, &mount))
@@ -268,6 +268,29 @@ int hri_parse_cgroup_mount(const char *text, int version, const char *path, hri_
     if (!best)
         best = "";
     return copy_span(best, best + strlen(best), ret_place->below, HRI_MOUNT_BYTES);
+}
+
+/* Does the kernel give back the slabs of this name? Those of sockets, and of files on a tmpfs, go with their users. */
+static bool is_given_back(const char *name, size_t length)
+{
+    static const char inode[] = "inode_cache";
+    size_t ending = sizeof inode - 1;
+    if (length == 6 && memcmp(name, "dentry", 6) == 0)
+        return true;
+    if ((length == 9 && memcmp(name, "xfs_inode", 9) == 0) || (length == 11 && memcmp(name, "btrfs_inode", 11) == 0))
+        return true;
+    bool pinned = strncmp(name, "sock_", 5) == 0 || strncmp(name, "shmem_", 6) == 0;
+    return length >= ending && !pinned && memcmp(name + length - ending, inode, ending) == 0;
+}
+
+uint64_t hri_parse_slab(const char *line)
+{
+    const char *name_end = strchr(line, ' ');
+    uint64_t objects, size, bytes;
+    if (!name_end || !is_given_back(line, (size_t)(name_end - line)) || hri_parse_field(name_end, 1, &objects) != 0 ||
+        hri_parse_field(name_end, 2, &size) != 0)
+        return 0;
+    return __builtin_mul_overflow(objects, size, &bytes) ? HR_NONE : bytes;
 }
 
 static bool begins(const char *start, const char *end, const char *word)

@@ -22,9 +22,9 @@ int hri_parse_key_field(const char *text, const char *key, unsigned index, uint6
 /* The `index`th number of a line of numbers, as in statm; from 0. */
 int hri_parse_field(const char *text, unsigned index, uint64_t *ret_value);
 
-/* This process's group in /proc/self/cgroup: of the v1 hierarchy with the memory controller, or of v2 (the line
- * "0::/path"). */
-int hri_parse_cgroup_path(const char *text, int version, char *ret_path, size_t size);
+/* This process's group in /proc/self/cgroup: of the v1 hierarchy with this controller, such as "memory"; NULL: of v2
+ * (the line "0::/path"). */
+int hri_parse_cgroup_path(const char *text, const char *controller, char *ret_path, size_t size);
 
 #define HRI_MOUNT_BYTES 4096
 
@@ -40,7 +40,10 @@ typedef struct hri_cgroup_place {
 
 /* Where a hierarchy is mounted, by /proc/self/mountinfo. Of several mounts that can be seen the one that shows most
  * groups above `path` is taken: each may be limited. */
-int hri_parse_cgroup_mount(const char *text, int version, const char *path, hri_cgroup_place *ret_place);
+int hri_parse_cgroup_mount(const char *text, const char *controller, const char *path, hri_cgroup_place *ret_place);
+
+/* The bytes of a line of slabinfo, if its slab is one of names or inodes that the kernel gives back; else 0. */
+uint64_t hri_parse_slab(const char *line);
 
 /* Writes what may be shown of a line of mountinfo: one of a cgroup file system as it is; of a mount in /proc or on the
  * way to one in /sys without its source and options, in which people and hosts are named; nothing of others. `line`

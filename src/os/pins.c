@@ -19,8 +19,9 @@
 #define INODE_BYTES 592
 
 /* Counts the files on the tmpfs that a line of mountinfo says of: "id parent dev root point …". */
-static void add_mount(const char *line, hri_pins *pins)
+static void add_mount(const char *line, void *context)
 {
+    hri_pins *pins = context;
     char point[POINT_BYTES];
     struct statfs facts;
     if (!strstr(line, TYPE) || sscanf(line, "%*s %*s %*s %*s %255s", point) != 1 || statfs(point, &facts) != 0)
@@ -28,26 +29,10 @@ static void add_mount(const char *line, hri_pins *pins)
     pins->tmpfs_files = hri_add(pins->tmpfs_files, hri_sub(facts.f_files, facts.f_ffree));
 }
 
-/* Reads a line at a time; of one that is longer than a piece only the front is looked at. */
 static void read_mounts(hri_pins *pins)
 {
-    char piece[PIECE_BYTES];
-    size_t length = 0;
     int fd = hri_file_open("", "/proc/self/mountinfo");
-    ssize_t got;
-    while (fd >= 0 && (got = hri_file_read_on(fd, piece + length, sizeof piece - length)) > 0) {
-        length += (size_t)got;
-        char *line = piece, *end;
-        while ((end = memchr(line, '\n', length - (size_t)(line - piece)))) {
-            *end = '\0';
-            add_mount(line, pins);
-            line = end + 1;
-        }
-        length -= (size_t)(line - piece);
-        memmove(piece, line, length);
-        if (length >= sizeof piece - 1)
-            length = 0;
-    }
+    hri_file_each_line(fd, add_mount, pins);
     hri_file_close(fd);
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "report/codec.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 
@@ -25,6 +26,7 @@ enum {
 enum {
     KIND_SAMPLE = 1,
     KIND_EVENT = 2,
+    KIND_CENSUS = 3,
 };
 
 uint32_t hri_crc32(const void *bytes, size_t size)
@@ -170,7 +172,7 @@ void hri_entry_encode(const hr_history_entry *entry, unsigned char ret_bytes[HRI
     put(ret_bytes, hri_crc32(ret_bytes + 4, HRI_ENTRY_BYTES - 4), 4);
 }
 
-/* What there is beside figures, since version 2. */
+/* Decodes the parts beside figures, since version 2. */
 static void decode_more(const unsigned char *bytes, unsigned version, hr_history_entry *entry)
 {
     if (!entry->is_event) {
@@ -216,4 +218,64 @@ int hri_entry_decode(const unsigned char *bytes, unsigned version, hr_history_en
         decode_more(bytes, version, &entry);
     *ret_entry = entry;
     return 0;
+}
+
+/* ── of a census ────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+#define CENSUS_FIGURES 5
+
+enum {
+    CENSUS_ROW_KIND = ENTRY_LEVEL,
+    CENSUS_NUMBER = ENTRY_FROM,
+    CENSUS_COUNT = ENTRY_EVENT,
+    CENSUS_NAME = ENTRY_FIGURES + 8 * CENSUS_FIGURES,
+};
+
+static_assert(CENSUS_NAME + HR_CENSUS_NAME_BYTES <= HRI_ENTRY_BYTES, "a row fits");
+static_assert(HR_CENSUS_ROWS <= UINT8_MAX, "numbers of rows are a byte");
+
+void hri_census_entry_encode(const hri_census_entry *entry, unsigned char ret_bytes[HRI_ENTRY_BYTES])
+{
+    const hr_census_row *row = &entry->row;
+    const uint64_t figures[CENSUS_FIGURES] = {row->used_bytes, row->limit_bytes, row->peak_bytes, row->refused,
+                                              entry->left_out};
+    memset(ret_bytes, 0, HRI_ENTRY_BYTES);
+    put(ret_bytes + ENTRY_KIND, KIND_CENSUS, 1);
+    put(ret_bytes + CENSUS_ROW_KIND, (uint64_t)row->kind, 1);
+    put(ret_bytes + CENSUS_NUMBER, entry->number, 1);
+    put(ret_bytes + CENSUS_COUNT, entry->count, 1);
+    put(ret_bytes + ENTRY_SESSION, (uint64_t)entry->session, 8);
+    put(ret_bytes + ENTRY_TIME, (uint64_t)entry->time_ns, 8);
+    put(ret_bytes + ENTRY_WALL, (uint64_t)entry->wall_ns, 8);
+    for (unsigned i = 0; i < CENSUS_FIGURES; i++)
+        put(ret_bytes + ENTRY_FIGURES + 8 * (size_t)i, figures[i], 8);
+    memcpy(ret_bytes + CENSUS_NAME, row->name, strnlen(row->name, sizeof row->name - 1));
+    put(ret_bytes, hri_crc32(ret_bytes + 4, HRI_ENTRY_BYTES - 4), 4);
+}
+
+bool hri_census_entry_decode(const unsigned char *bytes, unsigned version, hri_census_entry *ret_entry)
+{
+    unsigned kind = bytes[CENSUS_ROW_KIND], number = bytes[CENSUS_NUMBER], count = bytes[CENSUS_COUNT];
+    if (version != HRI_FILE_VERSION || bytes[ENTRY_KIND] != KIND_CENSUS || kind >= HR_CENSUS_KINDS ||
+        count > HR_CENSUS_ROWS || number >= count)
+        return false;
+    uint64_t figures[CENSUS_FIGURES];
+    for (unsigned i = 0; i < CENSUS_FIGURES; i++)
+        figures[i] = get(bytes + ENTRY_FIGURES + 8 * (size_t)i, 8);
+    *ret_entry = (hri_census_entry){
+        .session = (int64_t)get(bytes + ENTRY_SESSION, 8),
+        .time_ns = (int64_t)get(bytes + ENTRY_TIME, 8),
+        .wall_ns = (int64_t)get(bytes + ENTRY_WALL, 8),
+        .number = number,
+        .count = count,
+        .left_out = figures[4],
+        .row = {.kind = (hr_census_kind)kind,
+                .used_bytes = figures[0],
+                .limit_bytes = figures[1],
+                .peak_bytes = figures[2],
+                .refused = figures[3]},
+    };
+    const char *name = (const char *)bytes + CENSUS_NAME;
+    memcpy(ret_entry->row.name, name, strnlen(name, sizeof ret_entry->row.name - 1));
+    return true;
 }

@@ -3,10 +3,17 @@
  * little-endian:
  *
  *     head    magic "HRHIST\r\n" · u32 version · u32 bytes of an entry · i64 wall_ns · zeros · u32 checksum of the rest
- *     entry   u32 checksum of the rest · u8 kind · u8 level · u8 from · u8 event · i64 session · i64 time_ns · i64 wall_ns
- *             · of a sample: u64 live, total, rss, cgroup, reliefs, limit, relieved, anonymous, kernel, cache, refusals,
- *             refusals_degraded, refusals_critical, would_have_refused and its two parts · of an event: u64 freed, live, by limit, by level, i64 span
- *             · u32 millionths of use · 16 bytes: decided by · of an event 48 bytes: budget · zeros
+ *     entry   u32 checksum of the rest · u8 kind · u8 level · u8 from · u8 event · i64 session · i64 time_ns
+ *             · i64 wall_ns · figures · u32 millionths of use · 16 bytes: decided by · of an event 48 bytes: budget
+ *             · zeros
+ *     figures of a sample: u64 live, total, rss, cgroup, reliefs, limit, relieved, anonymous, kernel, cache, refusals,
+ *             refusals_degraded, refusals_critical, would_have_refused and its two parts
+ *             of an event: u64 freed, live, by limit, by level, i64 span
+ *
+ * An entry of a census (census.h) has the kind of its row at `level`. At `from` is its number in the list of that kind,
+ * at `event` how many rows that list has. Its figures:
+ *
+ *     u64 used, limit, peak, refused, left out · 96 bytes: name · zeros
  *
  * Version 2 had entries of 160 bytes, without would_have_refused; version 1 of 128 bytes, which end with cache, or with
  * live.
@@ -18,6 +25,14 @@
 #define HRI_REPORT_CODEC_H
 
 #include <headroom/report.h>
+
+/* An entry of a census. */
+typedef struct hri_census_entry {
+    int64_t session, time_ns, wall_ns;
+    size_t number, count; /* in the list of its kind */
+    uint64_t left_out;    /* smaller ones that are not in it */
+    hr_census_row row;
+} hri_census_entry;
 
 #define HRI_HEAD_BYTES 64
 #define HRI_ENTRY_BYTES 192
@@ -33,9 +48,14 @@ int hri_head_decode(const unsigned char head[HRI_HEAD_BYTES], unsigned *ret_vers
 
 void hri_entry_encode(const hr_history_entry *entry, unsigned char ret_bytes[HRI_ENTRY_BYTES]);
 
+void hri_census_entry_encode(const hri_census_entry *entry, unsigned char ret_bytes[HRI_ENTRY_BYTES]);
+
 /* Decodes an entry of a known version. Gives 0; -EBADMSG if it is damaged; -ENOMSG if it is whole and of a kind that is
- * not known. */
+ * not known, or of a census. */
 int hri_entry_decode(const unsigned char *bytes, unsigned version, hr_history_entry *ret_entry);
+
+/* Decodes an entry that is whole as one of a census; gives false if it is none. */
+bool hri_census_entry_decode(const unsigned char *bytes, unsigned version, hri_census_entry *ret_entry);
 
 uint32_t hri_crc32(const void *bytes, size_t size);
 

@@ -22,7 +22,7 @@ static void put_use(const hri_story *story, hri_text *text)
     hri_text_put_name(text, ledger->source);
 }
 
-/* What raises the use, or the level, beside memory that is held. */
+/* Says why the use, or the level, is higher than by the memory that is held. */
 static void put_strain(const hri_story *story, hri_text *text)
 {
     if (story->dirty_bytes) {

@@ -9,7 +9,7 @@
 #include <headroom/guard.h>
 #include <headroom/report.h>
 
-/* What there is to tell. */
+/* The facts of a sentence. */
 typedef struct hri_story {
     const hr_refusal *refusal; /* NULL: the level is to be explained */
     hr_level level;

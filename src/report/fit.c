@@ -21,7 +21,7 @@
  * finds the least change of a rate, of which a history need not begin anew. */
 #define BREAK_SHARE 0.03
 
-/* Up to this many steps are looked for, and the F from which levels are believed where points rise along a line or so:
+/* Up to this many steps are looked for. Where points rise more or less along a line, levels are believed from this F on:
  * of 10,000 leaks under noise, teeth and wandering noise 0.1 % pass it, of 51 staircases taken for a line 41. */
 #define STEPS_MAX 3
 #define STEPS_F 5.0
@@ -88,7 +88,7 @@ static double inflation(const hri_part *part)
 }
 
 /* Have that many points, with `count` slopes, an interval of 95 %? Where few slopes reach that far, the range of them
- * all holds the true one less often than it says: of four points in 92 of 100 cases, of three in 67. The 1 is the
+ * all holds the true one less often: of four points in 92 of 100 cases, of three in 67. The 1 is the
  * correction for a normal distribution in the place of S, which is a whole number. */
 static bool has_interval(unsigned count, double deviation)
 {

@@ -16,7 +16,7 @@ typedef struct hri_fit {
 /* The slope by Theil and Sen: the median of the slopes of all pairs, which a quarter of all points cannot lead astray.
  * Its interval, at 95 %, is that of Sen (Estimates of the regression coefficient based on Kendall's tau, J. Am. Stat.
  * Assoc. 63, 1968), by ranks, with the variance of Kendall's S and normal approximation as in Gilbert (Statistical
- * Methods for Environmental Pollution Monitoring, 1987, 16.5). That variance is of independent points: where neighbours
+ * Methods for Environmental Pollution Monitoring, 1987, 16.5). That variance is of independent points. Where neighbours
  * are alike it is too small, and is multiplied by (1 + r) / (1 - r) of the neighbours' correlation r (Yue and Wang,
  * Water Resources Management 18, 2004).
  *
@@ -26,7 +26,7 @@ bool hri_fit_line(const hri_part *part, hri_fit *ret_fit);
 /* The correlation of neighbouring points, once a straight line is taken away: -1 to 1. */
 double hri_fit_correlation(const hri_part *part);
 
-/* What a straight line leaves over: the standard deviation of the points around it. */
+/* The rest that a straight line leaves: the standard deviation of the points around it. */
 double hri_fit_scatter(const hri_part *part);
 
 /* Correlations of independent points pass this only once in twenty times. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reports as text: for people, and as JSON, CSV and OpenMetrics for programs. What there is to tell goes in, bytes come
- * out; a format has a file of its own. */
+/* Reports as text: for people, and as JSON, CSV and OpenMetrics for programs. Facts go in, bytes come out; a format
+ * has a file of its own. */
 #ifndef HRI_REPORT_FORMAT_H
 #define HRI_REPORT_FORMAT_H
 
@@ -11,7 +11,7 @@
 #include <headroom/guard.h>
 #include <headroom/report.h>
 
-/* What a report tells; NULL is left out, except for the figures. */
+/* The contents of a report; NULL is left out, except for the figures. */
 typedef struct hri_report {
     const hr_figures *figures;
     const char *explanation; /* a sentence */
@@ -48,7 +48,7 @@ uint64_t hri_own_value(const hr_figures *figures, const hri_own_figure *figure);
 /* The number of the newest buckets of a tier a report shows at most; all hours are. */
 #define HRI_REPORT_BUCKETS 60
 
-/* What a text that streams needs as its buffer. */
+/* The buffer that a text that streams needs. */
 #define HRI_REPORT_STREAM_BYTES 4096
 
 #endif

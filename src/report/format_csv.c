@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Tables with an empty line between them: the guard's own figures, then those of budgets and the like by their names,
- * then history, the hours first. What is absent is an empty field. */
+ * then history, the hours first. An absent figure is an empty field. */
 #include "report/format.h"
 
 #include <stdio.h>

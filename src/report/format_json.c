@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One object; schemas/report.schema.json describes it. What is absent is null. */
+/* One object; schemas/report.schema.json describes it. An absent figure is null. */
 #include "report/format.h"
 
 #include <math.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* OpenMetrics 1.0, by Prometheus' conventions: base units in the names, _total behind counters, each family in one
- * piece. What is absent has no sample. */
+ * piece. An absent figure has no sample. */
 #include "report/format.h"
 
 #include <math.h>

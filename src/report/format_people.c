@@ -172,7 +172,7 @@ static int short_length(const char *name)
 
 #define COLUMNS 4
 
-/* What has happened, of the figures that have no column: "  hits 12, refused 3". */
+/* Counters that are not 0, of the figures that have no column: "  hits 12, refused 3". */
 static void put_events(const hri_figure_source *source, const uint64_t *values, hri_text *text)
 {
     char event[64];

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What happened: the last records, the last events, and the tiers (tiers.h). All of it is room that was mapped and
- * touched at start: recording allocates nothing, meets no page that is not there yet, and an old record is gone when a
- * new one comes. */
+/* History in memory: the last records, the last events, and the tiers (tiers.h). All of it is room that was mapped and
+ * touched at start. So recording allocates nothing and touches no new page, and an old record is gone when a new one
+ * comes. */
 #ifndef HRI_REPORT_HISTORY_H
 #define HRI_REPORT_HISTORY_H
 
@@ -12,7 +12,7 @@
 
 #include <pthread.h>
 
-/* What hr_guard_options.history_bytes is by default. */
+/* The default of hr_guard_options.history_bytes. */
 #define HRI_HISTORY_BYTES (UINT64_C(256) << 10)
 
 /* Refusals that no event tells yet. */

@@ -133,17 +133,22 @@ static int append(hri_journal *journal, const unsigned char *bytes, size_t size)
     return error ? error : hri_append_add(&journal->append, bytes, size);
 }
 
-static int write_entries(hri_journal *journal, const hr_history_entry *entries, size_t count)
+static int write_encoded(hri_journal *journal, const unsigned char *bytes, size_t count)
 {
-    unsigned char bytes[BATCH * HRI_ENTRY_BYTES];
-    for (size_t i = 0; i < count; i++)
-        hri_entry_encode(&entries[i], bytes + i * HRI_ENTRY_BYTES);
     int error = append(journal, bytes, count * HRI_ENTRY_BYTES);
     journal->figures.error = error;
     journal->figures.failures += error != 0;
     if (!error)
         journal->figures.entries += count;
     return error;
+}
+
+static int write_entries(hri_journal *journal, const hr_history_entry *entries, size_t count)
+{
+    unsigned char bytes[BATCH * HRI_ENTRY_BYTES];
+    for (size_t i = 0; i < count; i++)
+        hri_entry_encode(&entries[i], bytes + i * HRI_ENTRY_BYTES);
+    return write_encoded(journal, bytes, count);
 }
 
 /* Writes a batch of what is not written yet; gives whether there was any and it was. */
@@ -187,6 +192,23 @@ void hri_journal_follow(hri_journal *journal, hri_history *history)
     while (journal->append.fd >= 0 && (follow_records(journal, history) || follow_events(journal, history)))
         ;
     journal->figures.bytes = journal->append.fd >= 0 ? journal->append.size : 0;
+    pthread_mutex_unlock(&journal->lock);
+}
+
+void hri_journal_count(hri_journal *journal, hri_figure_registry *registry, hr_level level, int64_t now_ns)
+{
+    unsigned char bytes[HRI_CENSUS_ENTRIES * HRI_ENTRY_BYTES];
+    pthread_mutex_lock(&journal->lock);
+    bool due = journal->append.fd >= 0 && hri_census_is_due(&journal->census, level, now_ns);
+    pthread_mutex_unlock(&journal->lock);
+    if (!due)
+        return;
+    /* The journal is in that registry too, and is asked with its lock open. */
+    hri_census_entry moment = {.session = journal->session, .time_ns = now_ns, .wall_ns = hri_os_wall_ns()};
+    size_t count = hri_census_encode(registry, &moment, bytes);
+    pthread_mutex_lock(&journal->lock);
+    if (count && journal->append.fd >= 0)
+        write_encoded(journal, bytes, count);
     pthread_mutex_unlock(&journal->lock);
 }
 
@@ -246,6 +268,7 @@ struct reading {
     unsigned version;
     hr_history_visit_fn *visit;
     void *context;
+    hri_census_reader *census; /* NULL: nobody asks */
 };
 
 static int read_entries(const struct reading *reading, hr_history_findings *findings)
@@ -254,6 +277,7 @@ static int read_entries(const struct reading *reading, hr_history_findings *find
     size_t size = hri_entry_bytes(reading->version);
     for (;;) {
         hr_history_entry entry;
+        hri_census_entry row;
         ssize_t got = hri_append_read_on(reading->fd, bytes, size);
         if (got < 0)
             return (int)got;
@@ -261,8 +285,12 @@ static int read_entries(const struct reading *reading, hr_history_findings *find
         if ((size_t)got < size)
             return 0;
         int error = hri_entry_decode(bytes, reading->version, &entry);
+        bool is_census = error == -ENOMSG && hri_census_entry_decode(bytes, reading->version, &row);
+        if (is_census && reading->census)
+            hri_census_take(reading->census, &row);
+        findings->census += is_census;
         findings->damaged += error == -EBADMSG;
-        findings->unknown += error == -ENOMSG;
+        findings->unknown += error == -ENOMSG && !is_census;
         if (error)
             continue;
         findings->entries++;
@@ -272,7 +300,7 @@ static int read_entries(const struct reading *reading, hr_history_findings *find
     }
 }
 
-static int read_one(int fd, hr_history_visit_fn *visit, void *context, hr_history_findings *findings)
+static int read_one(int fd, struct reading reading, hr_history_findings *findings)
 {
     unsigned char head[HRI_HEAD_BYTES];
     ssize_t got = hri_append_read_on(fd, head, sizeof head);
@@ -282,13 +310,12 @@ static int read_one(int fd, hr_history_visit_fn *visit, void *context, hr_histor
         return -ENODATA;
     if ((size_t)got < sizeof head)
         return is_torn_head(head, (size_t)got) ? -ENODATA : -EBADMSG;
-    struct reading reading = {.fd = fd, .visit = visit, .context = context};
+    reading.fd = fd;
     int error = hri_head_decode(head, &reading.version);
     return error ? error : read_entries(&reading, findings);
 }
 
-int hr_history_file_visit(const char *path, hr_history_visit_fn *visit, void *context,
-                          hr_history_findings *ret_findings)
+static int read_files(const char *path, struct reading reading, hr_history_findings *ret_findings)
 {
     HRI_UNCANCELLED; /* the files are to be closed */
     hr_history_findings findings = {0};
@@ -303,17 +330,37 @@ int hr_history_file_visit(const char *path, hr_history_visit_fn *visit, void *co
         older = -ENOENT;
     }
     if (older >= 0) {
-        error = read_one(older, visit, context, &findings);
+        error = read_one(older, reading, &findings);
         findings.older = error == 0;
         error = error == -ENODATA || error == -EBADMSG || error == -EPROTONOSUPPORT ? 0 : error;
         hri_file_close(older);
     }
     if (!error)
-        error = read_one(fd, visit, context, &findings);
+        error = read_one(fd, reading, &findings);
     if (error == -ENODATA && findings.entries > 0)
         error = 0;
     hri_file_close(fd);
     if (ret_findings && !error)
         *ret_findings = findings;
+    return error;
+}
+
+int hr_history_file_visit(const char *path, hr_history_visit_fn *visit, void *context,
+                          hr_history_findings *ret_findings)
+{
+    return read_files(path, (struct reading){.visit = visit, .context = context}, ret_findings);
+}
+
+int hr_history_file_read_census(const char *path, hr_census *ret_census)
+{
+    hr_census census = {0};
+    hri_census_reader reader = {.census = &census};
+    if (!ret_census)
+        return -EINVAL;
+    int error = read_files(path, (struct reading){.census = &reader}, NULL);
+    if (!error && census.count == 0)
+        error = -ENODATA;
+    if (!error)
+        *ret_census = census;
     return error;
 }

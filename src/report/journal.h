@@ -8,6 +8,7 @@
 #include "base/figures.h"
 #include "base/fork.h"
 #include "os/append.h"
+#include "report/census.h"
 #include "report/history.h"
 
 /* Of FILE and FILE.1 together. */
@@ -21,6 +22,7 @@ typedef struct hri_journal {
     uint64_t next_record; /* the first that is not written */
     uint64_t next_event;
     hr_history_file_figures figures;
+    hri_census_times census;
 } hri_journal;
 
 /* Opens or makes the file, cuts a torn tail, and goes on behind it. NULL: no file. Gives 0 or a negative errno, as
@@ -33,6 +35,9 @@ void hri_journal_fork(hri_journal *journal, hri_fork moment);
 
 /* Writes what is new in the history. */
 void hri_journal_follow(hri_journal *journal, hri_history *history);
+
+/* Writes who holds what by a registry, if a census is due. Not for reclaimers: it visits budgets, pools and caches. */
+void hri_journal_count(hri_journal *journal, hri_figure_registry *registry, hr_level level, int64_t now_ns);
 
 /* Writes an entry now. Gives 0 or a negative errno. */
 int hri_journal_write(hri_journal *journal, const hr_history_entry *entry);

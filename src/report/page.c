@@ -2,6 +2,8 @@
 /* The data of a page as JSON, row by row: nothing is kept but one stretch's least and most values. */
 #include "report/page.h"
 
+#include "report/census.h"
+
 #include <errno.h>
 #include <string.h>
 
@@ -97,7 +99,7 @@ struct stretch {
     struct extremes columns[HRI_PAGE_COLUMNS];
 };
 
-/* What is written so far. */
+/* The rows that are written so far. */
 struct writer {
     hri_text *text;
     bool begun;
@@ -168,7 +170,7 @@ static void take(struct stretch *stretch, const hri_page_row *row)
     stretch->end_ms = time_ms;
 }
 
-/* What a pass over all rows gives beside them. */
+/* Sums of a pass over all rows. */
 struct sums {
     size_t begins;
     size_t rows;
@@ -356,6 +358,10 @@ void hri_page_put_run(const hri_page_run *run, size_t place, size_t points, hri_
     put_sums(run, &sums, text);
     put_trend(said->trend, text);
     put_sheets(run->registry, text);
+    if (said->census) {
+        put_figure(text, "census_ms", (uint64_t)(said->census->wall_ns / 1000000));
+        hri_census_put(said->census, text);
+    }
     put_events(&said->history, text);
     hri_text_put(text, ", \"columns\": [\"time_ms\"");
     for (unsigned i = 0; i < HRI_PAGE_COLUMNS; i++)

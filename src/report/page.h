@@ -3,8 +3,8 @@
  * room puts the data between them, as JSON that web/src/data.js reads.
  *
  * A run is a table of rows, one for each sample, and its columns share one time. Where there are more rows than points
- * may be drawn, they are taken together in stretches of equal number: of each stretch and column stay the least and the
- * most value, in the order in which they were. So peaks stay, and so does the way from one to the next. */
+ * may be drawn, they are taken together in stretches of equal number. Of each stretch and column the least and the most
+ * value stay, in the order in which they were. So peaks stay, and so does the way from one to the next. */
 #ifndef HRI_REPORT_PAGE_H
 #define HRI_REPORT_PAGE_H
 
@@ -19,7 +19,7 @@ typedef struct hri_page_part {
     size_t size;
 } hri_page_part;
 
-/* What web/build.mjs bundled; all sizes are 0 where the build had no npm. */
+/* The page as web/build.mjs bundled it; all sizes are 0 where the build had no npm. */
 typedef struct hri_page_bundle {
     hri_page_part head;   /* up to the end of the policy, which goes on with what connections are permitted */
     hri_page_part middle; /* up to the data */

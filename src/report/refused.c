@@ -11,7 +11,7 @@
 
 /* ── summing up ─────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-/* What has come since the record before; all of it where a process has begun anew. */
+/* Refusals since the record before; all of them where a process has begun anew. */
 static uint64_t since(uint64_t now, uint64_t before)
 {
     return now >= before ? now - before : now;

@@ -30,7 +30,7 @@ void hri_refused_add_event(hri_refused *refused, const hr_event *event);
 /* Puts the sentence, without its full stop. */
 void hri_refused_put(const hri_refused *refused, hri_text *text);
 
-/* The same of what was refused and what would have been: each where there is something to tell of it. */
+/* Puts the sentence of the refusals, and that of those that would have been: each where there were any. */
 void hri_refused_put_both(const hri_refused *refused, const hri_refused *observed, hri_text *text);
 
 /* A moment by the wall clock: "2026-03-01 12:03:07"; without the day if it is that of `since_ns`. */

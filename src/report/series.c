@@ -48,7 +48,7 @@ hri_series hri_series_of_tier(const hri_tier *tier)
     return (hri_series){read_tier, tier, hri_tier_count(tier)};
 }
 
-/* What is charged is always known: there the largest number is a number. */
+/* Charged bytes are always known: there the largest number is a number. */
 static bool is_absent(const hri_sample *sample, hri_series_ledger ledger)
 {
     return ledger != HRI_SERIES_LIVE && sample->low_bytes == HR_NONE;

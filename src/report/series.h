@@ -6,7 +6,7 @@
 
 #include "report/tiers.h"
 
-/* What a series has at one place. */
+/* One place of a series. */
 typedef struct hri_sample {
     int64_t time_ns;
     uint64_t low_bytes; /* HR_NONE, as high_bytes: the ledger is absent here */
@@ -43,7 +43,7 @@ typedef struct hri_bin {
     double high, high_s;
 } hri_bin;
 
-/* What a series looks like from one sample on. */
+/* A series from one sample on. */
 typedef struct hri_part {
     size_t first;    /* the sample */
     size_t samples;  /* present ones */

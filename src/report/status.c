@@ -244,7 +244,7 @@ static bool read_status(int fd, hr_status *ret_status)
     return false;
 }
 
-/* What a file says must be what a process may say of itself. */
+/* Could a process have said this of itself? */
 static bool is_sound(hr_status *status, int pid)
 {
     status->name[sizeof status->name - 1] = '\0';

@@ -27,7 +27,7 @@ int hri_text_finish(hri_text *text)
     return text->error;
 }
 
-/* What is put at once is shorter than the buffer of a text that streams. */
+/* A piece that is put at once is shorter than the buffer of a text that streams. */
 void hri_text_put(hri_text *text, const char *format, ...)
 {
     va_list arguments;

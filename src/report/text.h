@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A buffer that is filled up to its end, and knows how much there was to write; or one that is written to a
- * descriptor whenever it is full, so that a report of any length needs no more than that. */
+/* A buffer that is filled up to its end, and knows how much there was to write. Or one that is written to a descriptor
+ * whenever it is full, so that a report of any length needs no more than that. */
 #ifndef HRI_REPORT_TEXT_H
 #define HRI_REPORT_TEXT_H
 

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* History by the second, the minute and the hour: rings of buckets in memory that the caller gives. Pure: each sample
- * goes into the newest bucket of every tier, or begins the next one; nothing is copied from tier to tier, so that an
+ * goes into the newest bucket of every tier, or begins the next one. Nothing is copied from tier to tier, so that an
  * hour is as exact as a second. */
 #ifndef HRI_REPORT_TIERS_H
 #define HRI_REPORT_TIERS_H
 
 #include <headroom/report.h>
 
-/* What a bucket knows of one ledger. The sum is of doubles: it cannot overflow, and a mean needs no more digits. */
+/* One ledger of a bucket. The sum is of doubles: it cannot overflow, and a mean needs no more digits. */
 typedef struct hri_tally {
     uint64_t min_bytes;
     uint64_t max_bytes;
@@ -48,7 +48,7 @@ typedef struct hri_tiers {
 /* Shares `count` buckets among the tiers: most to the seconds and minutes, up to two days to the hours. */
 void hri_tiers_init(hri_tiers *tiers, hri_bucket *buckets, size_t count);
 
-/* What a sample has of each ledger, in the order of hr_history_ledger; HR_NONE where it is absent. */
+/* Gives the bytes of each ledger in a record, in the order of hr_history_ledger; HR_NONE where it is absent. */
 void hri_record_ledgers(const hr_record *record, uint64_t ret_bytes[HR_HISTORY_LEDGERS]);
 
 /* Adds a sample. One whose time lies before the newest bucket belongs to that: buckets never go back. */

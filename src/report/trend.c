@@ -6,7 +6,7 @@
  * 2. From the last change on: where two lines fit so much better than one that chance cannot do it, the first is
  *    history.
  * 3. The line of Theil and Sen through the rest, and its interval.
- * 4. What that says together with the other ledgers; and when it will meet the limit.
+ * 4. The kind, from that and the other ledgers; and when it will meet the limit.
  */
 #include "report/trend.h"
 
@@ -20,7 +20,7 @@
 #define CHANGES_MAX 6
 #define WIDENING 0.6
 
-/* What counts as growth, and as much. */
+/* Bounds of growth, and of much growth. */
 #define NOTICED_SHARE 0.001   /* of the ledger itself */
 #define LEAK_SHARE 0.01       /* of the limit */
 #define LEAK_SHARE_ALONE 0.05 /* of the ledger, where no limit is known */
@@ -59,8 +59,8 @@ static bool falls(const struct view *view)
 
 /* ── changes ────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-/* Makes bins wider that are too narrow: where neighbours depend on each other, or where bins of twice or four times the
- * width have much less scatter, since what comes and goes is just longer than a bin. */
+/* Makes bins wider that are too narrow. They are where neighbours depend on each other. They also are where bins of twice
+ * or four times the width have much less scatter: use that comes and goes does so in just more than a bin. */
 static void settle(hri_part *part)
 {
     while (part->count >= 2 * BINS_MIN) {
@@ -159,7 +159,7 @@ static bool is_leak(const struct view *view, uint64_t limit_bytes)
            !hri_fit_is_staircase(part);
 }
 
-/* What a walk over the whole series finds: falls of more than half of its range, and whether neighbours are alike. */
+/* Findings of a walk over the whole series: falls of more than half of its range, and whether neighbours are alike. */
 struct teeth {
     double half;
     double high, low; /* since the last turn */

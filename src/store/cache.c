@@ -390,10 +390,6 @@ int hr_cache_free(hr_cache *cache)
 {
     if (!cache)
         return 0;
-    uint64_t hits, lent;
-    hri_cache_reader_count(cache, &hits, &lent);
-    if (lent)
-        return -EBUSY;
     for (unsigned i = 0; i < cache->shard_count; i++) {
         hri_cache_shard *shard = &cache->shards[i];
         hri_cache_shard_lock(shard);
@@ -402,6 +398,10 @@ int hr_cache_free(hr_cache *cache)
         if (busy)
             return -EBUSY;
     }
+    uint64_t hits, lent; /* last: what is pinned and lent counts as pinned */
+    hri_cache_reader_count(cache, &hits, &lent);
+    if (lent)
+        return -EBUSY;
     if (cache->yielders)
         hri_yielders_remove(cache->yielders, &cache->yielder);
     hr_cache_clear(cache);

@@ -346,8 +346,8 @@ bool hri_cache_reader_looks_into(const hr_cache *cache, const hri_cache_shard *s
 /* Nothing is noted any more. */
 void hri_cache_reader_unnote(const hr_cache *cache);
 
-/* Sums over all readers; an entry that several have counts once. */
-void hri_cache_reader_count(const hr_cache *cache, uint64_t *ret_hits, uint64_t *ret_lent);
+/* Sums over all readers. An entry that several have counts once, and one that is pinned as well counts there. */
+void hri_cache_reader_count(hr_cache *cache, uint64_t *ret_hits, uint64_t *ret_lent);
 
 void hri_cache_reader_open(hr_cache *cache);
 void hri_cache_reader_close(hr_cache *cache);
@@ -361,6 +361,10 @@ void hri_cache_retire(hr_cache *cache, hri_cache_entry *entry);
 
 /* The same for some. With `now` only what is still looked at waits. */
 void hri_cache_retire_all(hr_cache *cache, hri_cache_entry *const *entries, unsigned count, bool now);
+
+/* Takes the lock of those that are retired in a moment when nobody looks through them: until it is given back, no entry
+ * of the cache is freed. */
+void hri_cache_retired_lock(hr_cache *cache);
 
 /* An entry was given back whose reader was noted: frees it, if it is retired. It may be gone, and is not looked
  * into. */

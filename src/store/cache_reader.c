@@ -26,7 +26,6 @@
 #include "store/cache.h"
 
 #include "base/assert.h"
-#include <sched.h>
 
 #define MANY_READERS ((uintptr_t)1)
 
@@ -219,17 +218,19 @@ static bool is_counted(const hr_cache *cache, const _Atomic(hri_cache_entry *) *
     return false;
 }
 
-void hri_cache_reader_count(const hr_cache *cache, uint64_t *ret_hits, uint64_t *ret_lent)
+void hri_cache_reader_count(hr_cache *cache, uint64_t *ret_hits, uint64_t *ret_lent)
 {
     *ret_hits = *ret_lent = 0;
+    hri_cache_retired_lock(cache); /* so that what is lent is not freed while its state is read */
     EACH_READER(cache, reader)
     {
         *ret_hits += load(&reader->hits);
         for (unsigned i = 0; i < HRI_CACHE_LENDINGS; i++) {
-            hri_cache_entry *entry = atomic_load_explicit(&reader->lent[i], memory_order_acquire);
-            *ret_lent += entry && !is_counted(cache, &reader->lent[i], entry);
+            const hri_cache_entry *entry = atomic_load_explicit(&reader->lent[i], memory_order_acquire);
+            *ret_lent += entry && !hri_cache_entry_is_pinned(entry) && !is_counted(cache, &reader->lent[i], entry);
         }
     }
+    pthread_mutex_unlock(&cache->retired.lock);
 }
 
 /* ── its beginning and its end ──────────────────────────────────────────────────────────────────────────────────── */
@@ -251,15 +252,13 @@ void hri_cache_reader_close(hr_cache *cache)
 }
 
 /* The child's other threads are gone, and with them what they looked for; what they had borrowed stays borrowed. A list
- * that is being looked through would be lost to the child; that takes some microseconds. */
+ * that is being looked through would be lost to the child. */
 void hri_cache_reader_fork(hr_cache *cache, hri_fork moment)
 {
-    hri_fork_lock(&cache->retired.lock, moment);
-    while (moment == HRI_FORK_BEFORE && cache->retired.lookers) {
-        pthread_mutex_unlock(&cache->retired.lock);
-        sched_yield();
-        pthread_mutex_lock(&cache->retired.lock);
-    }
+    if (moment == HRI_FORK_BEFORE)
+        hri_cache_retired_lock(cache);
+    else
+        hri_fork_lock(&cache->retired.lock, moment);
     if (moment != HRI_FORK_CHILD)
         return;
     EACH_READER(cache, reader)

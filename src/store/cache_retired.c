@@ -19,6 +19,8 @@
 #include "budget/budget.h"
 #include "os/rseq.h"
 
+#include <sched.h>
+
 #define NEW_MAX 64
 #define NEW_BYTES (16 * 1024)
 
@@ -116,6 +118,16 @@ void hri_cache_retire_all(hr_cache *cache, hri_cache_entry *const *entries, unsi
 void hri_cache_retire(hr_cache *cache, hri_cache_entry *entry)
 {
     hri_cache_retire_all(cache, &entry, entry ? 1 : 0, false);
+}
+
+void hri_cache_retired_lock(hr_cache *cache)
+{
+    pthread_mutex_lock(&cache->retired.lock);
+    while (cache->retired.lookers) {
+        pthread_mutex_unlock(&cache->retired.lock);
+        sched_yield();
+        pthread_mutex_lock(&cache->retired.lock);
+    }
 }
 
 uint64_t hri_cache_retired_flush(hr_cache *cache)

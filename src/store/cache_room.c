@@ -2,10 +2,14 @@
 /* How much a cache may hold, and how it gives back.
  *
  * While the level is normal it may grow up to max_bytes. From warning on each put first evicts its own bytes, or as
- * many of them as would lift use above where warning began: what evictions have freed beyond what they had to, entries
- * being of different sizes, is there for the next ones, or the cache would get smaller with each put. Once it had to
- * give, it is held to what was left, and in normal times that rises by a step in each interval, until it is where it
- * was before: else it would take back at once what was freed for somebody else.
+ * many of them as would lift the guard's use above the *line*, which is half way from warning to degraded. So a full
+ * cache stands just below the line: the half above it is for what others need at once, before relief begins. What
+ * evictions free beyond what they had to, entries being of different sizes, is there for the next put. Once a cache
+ * had to give, it is held to what was left, and in normal times that rises by a step in each interval, until it is
+ * where it was before: else it would take back at once what was freed for somebody else.
+ *
+ * A line at the use that the guard had when warning began was tried. That use depends on what was promised and on what
+ * the process had besides at that moment, and `make demo` held 75 % of the limit in objects instead of 80 %.
  *
  * `bytes` counts what is coming too, so that puts at the same time do not all find the same room.
  */
@@ -72,7 +76,7 @@ static uint64_t grow(hr_cache *cache)
     return bytes;
 }
 
-/* From warning on: how much of `bytes` would lift the guard's use above where warning began. */
+/* From warning on: how much of `bytes` would lift the guard's use above the line. */
 static uint64_t over_the_line(hr_cache *cache, uint64_t bytes)
 {
     hr_budget_figures root = {0};

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Invariant: a block that is not new is in exactly one place: with a user, in a magazine, or free in its region; its
- * mark says which (pool_inline.h), also while its magazine goes to the depot and to another thread. A mark that does
- * not agree with the magazine is a fault, found wherever a block leaves one.
+/* Invariant: a block that is not new is in exactly one place: with a user, in a magazine, or free. A small one's mark
+ * says which (pool_inline.h), also while its magazine goes to the depot and to another thread. A mark that does not
+ * agree with the magazine is a fault, found wherever a block leaves one. Of a block of whole pages the word says whether a
+ * user has it, and changes in one step: it is in one magazine at most.
  *
  * A cell that has a loaded magazine is open, except for the time in which its own thread works on it under the lock;
  * then the magazine's count is right, else the cell's value.
@@ -10,6 +11,7 @@
  */
 #include "store/depot.h"
 
+#include "alloc/alloc.h"
 #include "base/assert.h"
 #include "base/checked.h"
 #include "budget/budget.h"
@@ -67,33 +69,49 @@ static hri_cell *own_cell(const hri_engine *engine)
 
 /* ── regions ────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-/* The region that a magazine's block is in, if its mark names the magazine; else nobody is to get it from here: it was
- * put twice, or its mark was written over. Under the lock. */
-static hri_region *region_of(hri_engine *engine, const hri_magazine *magazine, const void *hook)
+/* Finds a magazine's block, if its mark names the magazine, or its word says that no user has it; else nobody is to get
+ * it from here: it was put twice, or its mark was written over. Under the lock. */
+static hri_spot spot_in(hri_engine *engine, const hri_magazine *magazine, const void *block)
 {
-    hri_region *region = hri_region_find(hook);
-    if (region && region->owner == engine && hri_region_is_away(region, hri_region_hooked(region, hook)) &&
-        *hri_hook_mark(hook) == hri_magazine_mark(magazine))
-        return region;
-    hri_pool_sum_fault(engine->options.sum, hook);
-    return NULL;
+    const hri_spot spot = hri_engine_find(block);
+    if (spot.engine == engine && spot.region && hri_region_is_away(spot.region, spot.number) &&
+        *hri_block_mark(block) == hri_magazine_mark(magazine))
+        return spot;
+    if (spot.engine == engine && !spot.region)
+        return spot;
+    hri_pool_sum_fault(engine->options.sum, block);
+    return (hri_spot){0};
 }
 
-static void put_in_region(hri_engine *engine, hri_region *region, hri_block_number number)
+static void put_free_pages(hri_engine *engine, void *block)
 {
-    hri_region_put(region, number);
-    engine->free++;
+    *hri_heap_pooled_link(block) = (uintptr_t)engine->free_pages;
+    engine->free_pages = block;
+}
+
+static void *take_free_pages(hri_engine *engine)
+{
+    void *block = engine->free_pages;
+    engine->free_pages = (void *)(uintptr_t)*hri_heap_pooled_link(block);
+    return block;
+}
+
+static void put_free(const hri_spot *spot, void *block)
+{
+    if (spot->region)
+        hri_region_put(spot->region, spot->number);
+    else
+        put_free_pages(spot->engine, block);
+    spot->engine->free++;
 }
 
 /* Gives a block of a magazine of this thread's; NULL: there is none. */
 static void *pop(hri_engine *engine, hri_magazine *magazine)
 {
-    void *hook;
-    while ((hook = hri_magazine_pop(magazine)) != NULL) {
-        hri_region *region = region_of(engine, magazine, hook);
-        if (region)
-            return hri_region_unhook(region, hook);
-    }
+    void *block;
+    while ((block = hri_magazine_pop(magazine)) != NULL)
+        if (spot_in(engine, magazine, block).engine)
+            return block;
     return NULL;
 }
 
@@ -107,6 +125,10 @@ void *hri_depot_take_free(hri_engine *engine)
 {
     if (engine->free == 0)
         return NULL;
+    if (engine->own_pages) {
+        engine->free--;
+        return take_free_pages(engine);
+    }
     hri_region *region = engine->regions;
     while (region->first_free == HRI_NO_BLOCK)
         region = region->next;
@@ -114,46 +136,33 @@ void *hri_depot_take_free(hri_engine *engine)
     return block_of(region, hri_region_take_free(region));
 }
 
-/* The pages of a block that is new again have gone, except for what it shares with its neighbours: a page on average,
- * where blocks do not begin with pages. */
-static uint64_t spare_of_new(const hri_region *region)
+static bool take_words(void *region)
 {
-    size_t page = hri_page_size(), shared = (region->head_bytes | region->block_bytes) % page ? page : 0;
-    return (uint64_t)(region->untouched - region->used) * hri_sub(region->block_bytes, shared);
+    return hri_region_commit_words(region);
 }
 
-void hri_depot_list(hri_engine *engine, hri_region *region, uint64_t more)
-{
-    if (!engine->options.budget || !hri_depot_lists(engine))
-        return;
-    hri_span span = {
-        .raw = hri_region_block(region, 0),
-        .size = (size_t)region->untouched * region->block_bytes,
-        .spare = spare_of_new(region),
-    };
-    hri_untouched_widen(&region->node, &span, more);
-}
-
-static void *take_new_block(hri_engine *engine)
+/* A region that is short of words gets more where that needs no relief, which cannot run under the lock. */
+void *hri_depot_take_new(hri_engine *engine)
 {
     for (hri_region *region = engine->regions; region; region = region->next) {
-        void *block = block_of(region, hri_region_take_new(region));
-        if (!block)
-            continue;
-        hri_depot_list(engine, region, region->block_bytes);
-        return block;
+        hri_block_number number = hri_region_take_new(region);
+        if (number == HRI_NO_BLOCK && region->worded < region->count &&
+            hri_block_pages(engine->options.budget, true, take_words, region) == 0)
+            number = hri_region_take_new(region);
+        if (number != HRI_NO_BLOCK)
+            return hri_region_block(region, number);
     }
     return NULL;
 }
 
-static void link_region(hri_engine *engine, hri_region *region)
+void hri_depot_link(hri_engine *engine, hri_region *region)
 {
     region->next = engine->regions;
     if (region->next)
         region->next->link = &region->next;
     region->link = &engine->regions;
     engine->regions = region;
-    engine->regions_bytes += region->map_bytes;
+    engine->regions_bytes += region->blocks_bytes;
 }
 
 void hri_depot_unlink(hri_engine *engine, hri_region *region)
@@ -161,22 +170,13 @@ void hri_depot_unlink(hri_engine *engine, hri_region *region)
     *region->link = region->next;
     if (region->next)
         region->next->link = region->link;
-    engine->regions_bytes -= region->map_bytes;
-    if (engine->options.budget)
-        hri_untouched_remove(&region->node);
+    engine->regions_bytes -= region->blocks_bytes;
 }
 
-static bool add_region(hri_engine *engine)
+size_t hri_depot_next_bytes(const hri_engine *engine)
 {
-    const hri_engine_options *options = &engine->options;
     uint64_t bytes = hri_max(REGION_BYTES_MIN, hri_min(engine->regions_bytes / 4, REGION_BYTES_MAX));
-    bytes = hri_max(bytes, REGION_BLOCKS_MIN * options->block_bytes);
-    if (options->blocks)
-        bytes = options->blocks * options->block_bytes;
-    hri_region *region = hri_region_new(engine, options->block_bytes, options->align, (size_t)bytes, engine->own_pages);
-    if (region)
-        link_region(engine, region);
-    return region != NULL;
+    return (size_t)hri_max(bytes, REGION_BLOCKS_MIN * engine->options.block_bytes);
 }
 
 /* ── the depot ──────────────────────────────────────────────────────────────────────────────────────────────────── */
@@ -184,9 +184,9 @@ static bool add_region(hri_engine *engine)
 static void empty_magazine(hri_engine *engine, hri_magazine *magazine)
 {
     for (unsigned i = 0; i < magazine->count; i++) {
-        hri_region *region = region_of(engine, magazine, magazine->slots[i]);
-        if (region)
-            put_in_region(engine, region, hri_region_hooked(region, magazine->slots[i]));
+        const hri_spot spot = spot_in(engine, magazine, magazine->slots[i]);
+        if (spot.engine)
+            put_free(&spot, magazine->slots[i]);
     }
     magazine->count = 0;
     hri_magazine_keep(engine, magazine);
@@ -303,15 +303,16 @@ static void load(hri_engine *engine, hri_cell *cell, hri_magazine *magazine)
 }
 
 /* Puts a block on top of a magazine; false: it does not fit. */
-static bool push(hri_magazine *magazine, void *hook)
+static bool push(const hri_engine *engine, hri_magazine *magazine, void *block)
 {
-    if (!hri_magazine_push(magazine, hook))
+    if (!hri_magazine_push(magazine, block))
         return false;
-    *hri_hook_mark(hook) = hri_magazine_mark(magazine);
+    if (!engine->own_pages)
+        *hri_block_mark(block) = hri_magazine_mark(magazine);
     return true;
 }
 
-/* Loads some free blocks of regions. */
+/* Loads some free blocks. */
 static void refill(hri_engine *engine, hri_cell *cell)
 {
     hri_magazine *loaded = magazine_of(cell, HRI_DEPOT_LOADED);
@@ -322,7 +323,7 @@ static void refill(hri_engine *engine, hri_cell *cell)
     void *block;
     while (loaded && loaded->count < loaded->capacity && loaded->count < REFILL &&
            (block = hri_depot_take_free(engine)) != NULL)
-        push(loaded, hri_engine_find(block).hook);
+        push(engine, loaded, block);
 }
 
 /* Gives a block that is idle, or NULL. Under the lock. */
@@ -355,18 +356,11 @@ void *hri_depot_take_idle(hri_engine *engine)
     return block;
 }
 
-/* Takes a new block, which is paid for. Under the lock. */
-void *hri_depot_take_new(hri_engine *engine)
+void hri_depot_count_new(hri_engine *engine)
 {
-    void *block = take_new_block(engine);
-    if (!block && add_region(engine))
-        block = take_new_block(engine);
-    if (!block)
-        return NULL;
     engine->misses++;
     engine->made++;
     hri_pool_sum_add(engine->options.sum, hri_engine_cost(engine));
-    return block;
 }
 
 /* ── putting ────────────────────────────────────────────────────────────────────────────────────────────────────── */
@@ -390,21 +384,21 @@ static bool make_room(hri_engine *engine, hri_cell *cell)
 }
 
 /* Under the lock. */
-void hri_depot_put(const hri_spot *spot)
+void hri_depot_put(const hri_spot *spot, void *block)
 {
     hri_engine *engine = spot->engine;
     hri_cell *cell = own_cell(engine);
-    bool pushed = cell && (push(magazine_of(cell, HRI_DEPOT_LOADED), spot->hook) ||
-                           (make_room(engine, cell) && push(magazine_of(cell, HRI_DEPOT_LOADED), spot->hook)));
+    bool pushed = cell && (push(engine, magazine_of(cell, HRI_DEPOT_LOADED), block) ||
+                           (make_room(engine, cell) && push(engine, magazine_of(cell, HRI_DEPOT_LOADED), block)));
     if (!pushed)
-        put_in_region(engine, spot->region, spot->number);
+        put_free(spot, block);
     if (cell)
         open_loaded(cell);
 }
 
 /* ── the end of a thread ──────────────────────────────────────────────────────────────────────────────────────────── */
 
-/* A thread that ends leaves its full magazines to the depot, and the rest to the regions. */
+/* A thread that ends leaves its full magazines to the depot, and the rest to nobody. */
 void hri_depot_leave(hri_engine *engine, hri_cell *cell)
 {
     pthread_mutex_lock(&engine->lock);

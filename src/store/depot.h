@@ -18,19 +18,22 @@ enum {
 /* Gives a block that is idle: of this thread's magazines, of the depot, of a region; NULL: there is none. */
 void *hri_depot_take_idle(hri_engine *engine);
 
-/* Takes a new block, which the caller has paid for; NULL where there is no memory. */
+/* Takes a new small block, whose pages are still to be committed; NULL: there is none. */
 void *hri_depot_take_new(hri_engine *engine);
 
+/* Counts a new block of either kind. */
+void hri_depot_count_new(hri_engine *engine);
+
 /* Puts a block that was claimed. */
-void hri_depot_put(const hri_spot *spot);
+void hri_depot_put(const hri_spot *spot, void *block);
 
 /* Notes for the janitor how little is idle, after some was taken. */
 void hri_depot_note_idle(hri_engine *engine);
 
-/* Moves this many blocks from the depot to their regions. */
+/* Moves this many blocks from the depot to those that wait for nobody. */
 void hri_depot_empty(hri_engine *engine, uint64_t blocks);
 
-/* Moves what threads have in magazines to the regions: of all, or of those that have done nothing since the last time.
+/* Does the same with what threads have in magazines: of all, or of those that have done nothing since the last time.
  * `alone`: there are no other threads. */
 void hri_depot_collect(hri_engine *engine, bool sleepers_only, bool alone);
 
@@ -40,18 +43,12 @@ uint64_t hri_depot_gets(const hri_engine *engine);
 /* Takes in what a thread has that ends. */
 void hri_depot_leave(hri_engine *engine, hri_cell *cell);
 
-/* Takes a free block of a region. */
+/* Takes a block that waits for nobody: of a region, or of whole pages. */
 void *hri_depot_take_free(hri_engine *engine);
 
+/* Puts a region on the list, or takes it off; and how many bytes of blocks the next one is to have. */
+void hri_depot_link(hri_engine *engine, hri_region *region);
 void hri_depot_unlink(hri_engine *engine, hri_region *region);
-
-/* Blocks of pages of their own are known until they are touched (budget/untouched.h): the list hears of `more` that
- * were charged, or that there are fewer. Under the lock. */
-static inline bool hri_depot_lists(const hri_engine *engine)
-{
-    return engine->options.block_bytes >= HRI_UNTOUCHED_MIN;
-}
-
-void hri_depot_list(hri_engine *engine, hri_region *region, uint64_t more);
+size_t hri_depot_next_bytes(const hri_engine *engine);
 
 #endif

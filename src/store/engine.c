@@ -7,11 +7,14 @@
  */
 #include "store/engine.h"
 
+#include "alloc/alloc.h"
 #include "base/answer.h"
 #include "base/assert.h"
 #include "base/lock.h"
 #include "base/uncancelled.h"
 #include "budget/budget.h"
+#include "heap/commit.h"
+#include "heap/pooled.h"
 #include "os/pages.h"
 #include "store/depot.h"
 #include "store/handle.h"
@@ -20,47 +23,25 @@
 #include "store/redzone.h"
 
 #include <errno.h>
+#include <string.h>
 
 static pthread_mutex_t engines_lock = PTHREAD_MUTEX_INITIALIZER;
 static hri_engine *engines;
 
 /* ── paying ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-/* The region of a block that is paid for is listed, or is not to come. */
-static void arrive(const hri_engine *engine)
-{
-    hr_budget *budget = engine->options.budget;
-    if (budget && hri_depot_lists(engine))
-        hri_untouched_arrive(engine->options.block_bytes);
-}
-
 /* With relief or without. */
 static int pay(const hri_engine *engine, bool relief)
 {
     hr_budget *budget = engine->options.budget;
-    uint64_t bytes = hri_engine_cost(engine);
-    if (!budget)
-        return 0;
-    hri_budget_count_pooled(budget, bytes);
-    hri_block_charge charge = {
-        .bytes = bytes,
-        .listed_bytes = hri_depot_lists(engine) ? engine->options.block_bytes : 0,
-        .quiet = !relief,
-    };
-    int error = hri_budget_charge_block(budget, &charge);
-    if (error)
-        hri_budget_uncount_pooled(budget, bytes);
-    return error;
+    int error = budget ? hri_budget_charge_block(budget, hri_engine_cost(engine), !relief) : 0;
+    return error < 0 ? error : 0;
 }
 
-/* What was paid for a block that there is not. */
-static void unpay(const hri_engine *engine)
+static void unpay(const hri_engine *engine, uint64_t bytes)
 {
-    hr_budget *budget = engine->options.budget;
-    if (!budget)
-        return;
-    hri_budget_uncharge_block(budget, hri_engine_cost(engine));
-    hri_budget_uncount_pooled(budget, hri_engine_cost(engine));
+    if (engine->options.budget)
+        hri_budget_uncharge_block(engine->options.budget, bytes);
 }
 
 void hri_engine_uncount(hri_engine *engine, uint64_t bytes)
@@ -70,12 +51,136 @@ void hri_engine_uncount(hri_engine *engine, uint64_t bytes)
 
 void hri_engine_refund(hri_engine *engine, uint64_t bytes)
 {
-    hr_budget *budget = engine->options.budget;
-    if (budget) {
-        hri_budget_uncharge_block(budget, bytes);
-        hri_budget_uncount_pooled(budget, bytes);
-    }
+    unpay(engine, bytes);
     hri_pool_sum_settle(engine->options.sum, bytes);
+}
+
+/* ── pages ──────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+/* What is asked of the heap. */
+struct order {
+    hri_engine *engine;
+    void *block;
+    bool zeroed;
+    hri_region *region;
+    hri_block_number number;
+    size_t bytes; /* of a new region's blocks */
+};
+
+static bool take_pages(void *context)
+{
+    struct order *order = context;
+    hri_engine *engine = order->engine;
+    order->block = hri_heap_pooled_get(engine->options.block_bytes, (uintptr_t)engine >> 4, &order->zeroed);
+    return order->block;
+}
+
+/* Gets a block whose word is idle, and which is zeros where somebody relies on that. */
+static int new_pages(hri_engine *engine, bool relief, void **ret_block)
+{
+    struct order order = {.engine = engine};
+    int error = hri_block_pages(engine->options.budget, !relief, take_pages, &order);
+    if (error)
+        return error;
+    hri_pages_change(engine, order.block, false);
+    if (!order.zeroed && (HRI_REDZONE_BYTES > 0 || !engine->options.scratch)) {
+        hri_poison_lift(order.block, engine->room_bytes);
+        memset(order.block, 0, engine->options.block_bytes);
+    }
+    *ret_block = order.block;
+    return 0;
+}
+
+static bool take_region(void *context)
+{
+    struct order *order = context;
+    const hri_engine_options *options = &order->engine->options;
+    order->region = hri_region_new(order->engine, options->block_bytes, options->align, order->bytes);
+    return order->region;
+}
+
+static bool take_pages_of_block(void *context)
+{
+    const struct order *order = context;
+    return hri_region_commit(order->region, order->number);
+}
+
+static int add_region(hri_engine *engine, bool relief, size_t bytes)
+{
+    struct order order = {.engine = engine, .bytes = bytes};
+    int error = hri_block_pages(engine->options.budget, !relief, take_region, &order);
+    if (error)
+        return error;
+    pthread_mutex_lock(&engine->lock);
+    hri_depot_link(engine, order.region);
+    pthread_mutex_unlock(&engine->lock);
+    return 0;
+}
+
+/* Gets a small block. */
+static int new_small(hri_engine *engine, bool relief, void **ret_block)
+{
+    void *block;
+    int error = 0;
+    do {
+        pthread_mutex_lock(&engine->lock);
+        block = hri_depot_take_new(engine);
+        size_t bytes = hri_depot_next_bytes(engine);
+        pthread_mutex_unlock(&engine->lock);
+        if (!block)
+            error = add_region(engine, relief, bytes);
+    } while (!block && !error);
+    if (error)
+        return error;
+    hri_region *region = hri_region_find(block);
+    struct order order = {.engine = engine, .region = region, .number = hri_region_number(region, block)};
+    error = hri_block_pages(engine->options.budget, !relief, take_pages_of_block, &order);
+    if (!error) {
+        *ret_block = block;
+        return 0;
+    }
+    pthread_mutex_lock(&engine->lock);
+    hri_region_make_new(region, order.number);
+    pthread_mutex_unlock(&engine->lock);
+    return error;
+}
+
+uint64_t hri_pages_give(const hri_engine *engine, void *const *blocks, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        hri_poison_lift(blocks[i], engine->room_bytes);
+    return hri_heap_pooled_put(blocks, count, engine->options.block_bytes);
+}
+
+void *hri_pages_pop(hri_engine *engine)
+{
+    void *block;
+#ifdef HR_POOL_INLINE_
+    hri_cell *cell = hri_cells_mine_at(engine->place);
+    if (!engine->place || !hri_sequence_pop(cell, &block))
+        return NULL;
+    atomic_store_explicit(&cell->more[HRI_DEPOT_GETS],
+                          atomic_load_explicit(&cell->more[HRI_DEPOT_GETS], memory_order_relaxed) + 1,
+                          memory_order_relaxed);
+    if (hri_pages_change(engine, block, true))
+        return block;
+    hri_pool_sum_fault(engine->options.sum, block);
+#endif
+    (void)engine, (void)block;
+    return NULL;
+}
+
+bool hri_pages_push(const hri_engine *engine, void *block)
+{
+#ifdef HR_POOL_INLINE_
+    if (!engine->place || !hri_pages_change(engine, block, false))
+        return false;
+    if (hri_sequence_push(hri_cells_mine_at(engine->place), block))
+        return true;
+    hri_pages_change(engine, block, true);
+#endif
+    (void)engine, (void)block;
+    return false;
 }
 
 /* ── getting ───────────────────────────────────────────────────────────────────────────────────────────────────── */
@@ -92,12 +197,32 @@ static void *refuse(hri_engine *engine, int error)
 /* Takes back a new block that could not be constructed. */
 static void unmake(hri_engine *engine, void *block)
 {
+    if (engine->own_pages)
+        hri_heap_tell(hri_pages_give(engine, &block, 1));
     pthread_mutex_lock(&engine->lock);
-    hri_region_unmake(hri_region_find(block), block);
+    if (!engine->own_pages)
+        hri_region_unmake(hri_region_find(block), block);
     engine->made--;
     hri_engine_uncount(engine, hri_engine_cost(engine));
     pthread_mutex_unlock(&engine->lock);
     hri_engine_refund(engine, hri_engine_cost(engine));
+}
+
+/* Pays for a new block and gets it. */
+static int buy(hri_engine *engine, bool relief, void **ret_block)
+{
+    int error = pay(engine, relief);
+    if (error)
+        return error;
+    error = engine->own_pages ? new_pages(engine, relief, ret_block) : new_small(engine, relief, ret_block);
+    if (error) {
+        unpay(engine, hri_engine_cost(engine));
+        return error;
+    }
+    pthread_mutex_lock(&engine->lock);
+    hri_depot_count_new(engine);
+    pthread_mutex_unlock(&engine->lock);
+    return 0;
 }
 
 /* Pays for a new block and makes it, or finds an idle one after all. */
@@ -105,26 +230,19 @@ static void *make_block(hri_engine *engine, bool needed)
 {
     const hri_engine_options *options = &engine->options;
     const hr_budget *budget = engine->options.budget;
-    int error = pay(engine, needed && budget && budget->tree->hooks.observes); /* which refuses nothing, and counts */
+    void *block;
+    int error = buy(engine, needed && budget && budget->tree->hooks.observes, &block); /* refuses nothing, and counts */
     if (error) { /* what other threads have in hand comes before relief */
         pthread_mutex_lock(&engine->lock);
         hri_depot_collect(engine, false, false);
-        void *block = hri_depot_take_idle(engine);
+        block = hri_depot_take_idle(engine);
         pthread_mutex_unlock(&engine->lock);
         if (block)
             return block;
-        error = needed ? pay(engine, true) : error;
+        error = needed ? buy(engine, true, &block) : error;
     }
     if (error)
         return refuse(engine, error);
-    pthread_mutex_lock(&engine->lock);
-    void *block = hri_depot_take_new(engine);
-    pthread_mutex_unlock(&engine->lock);
-    arrive(engine);
-    if (!block) {
-        unpay(engine);
-        return refuse(engine, -ENOMEM);
-    }
     HRI_UNCANCELLED; /* the block is nobody's yet */
     error = options->construct ? hri_answer(options->construct(block, options->context)) : 0;
     if (!error)
@@ -141,7 +259,10 @@ void *hri_engine_get(hri_engine *engine, bool needed)
     if (!block)
         block = make_block(engine, needed);
     if (block) {
-        *hri_hook_mark(hri_engine_find(block).hook) = engine->used;
+        if (engine->own_pages)
+            hri_pages_change(engine, block, true);
+        else
+            *hri_block_mark(block) = engine->used;
         hri_poison_lift(block, engine->room_bytes);
         hri_redzone_out(block, engine->usable_bytes, engine->room_bytes, engine->options.scratch);
         hri_poison_out(engine, block, engine->usable_bytes, !engine->options.scratch);
@@ -157,8 +278,9 @@ bool hri_engine_claim(const hri_spot *spot, void *block)
     hri_engine *engine = spot->engine;
     HRI_ASSERT(engine);
     hri_mark used = engine->used;
-    if (__atomic_compare_exchange_n(hri_hook_mark(spot->hook), &used, HRI_MARK_NONE, false, __ATOMIC_RELAXED,
-                                    __ATOMIC_RELAXED))
+    if (spot->region ? __atomic_compare_exchange_n(hri_block_mark(block), &used, HRI_MARK_NONE, false, __ATOMIC_RELAXED,
+                                                   __ATOMIC_RELAXED)
+                     : hri_pages_change(engine, block, false))
         return true;
     if (HRI_REDZONE_BYTES > 0) {
         hri_poison_lift(block, engine->room_bytes);
@@ -168,15 +290,27 @@ bool hri_engine_claim(const hri_spot *spot, void *block)
     return false;
 }
 
+/* Puts a block that was claimed into this thread's magazine. */
+static bool push(const hri_engine *engine, void *block)
+{
+    if (!engine->own_pages)
+        return hri_place_push(engine->place, HRI_MARK_NONE, block);
+#ifdef HR_POOL_INLINE_
+    return hri_sequence_push(hri_cells_mine_at(engine->place), block);
+#else
+    return false;
+#endif
+}
+
 void hri_engine_take(const hri_spot *spot, void *block)
 {
     hri_engine *engine = spot->engine;
     hri_redzone_in(block, engine->usable_bytes, engine->room_bytes, engine->options.scratch);
     hri_poison_in(engine, block, engine->room_bytes);
-    if (engine->place && hri_spot_push(spot, HRI_MARK_NONE))
+    if (engine->place && push(engine, block))
         return;
     hri_magazine_lock(engine);
-    hri_depot_put(spot);
+    hri_depot_put(spot, block);
     pthread_mutex_unlock(&engine->lock);
 }
 
@@ -232,10 +366,10 @@ static void fit_blocks(hri_engine *engine)
 {
     size_t page = hri_page_size(), align = engine->options.align ? engine->options.align : 16;
     engine->usable_bytes = engine->options.block_bytes;
-    if (engine->options.blocks)
+    if (engine->options.few)
         engine->usable_bytes = round_up(engine->usable_bytes, page);
     size_t bytes = round_up(engine->usable_bytes + HRI_REDZONE_BYTES, align);
-    engine->own_pages = bytes % page == 0 || bytes >= 4 * page || engine->options.blocks;
+    engine->own_pages = bytes % page == 0 || bytes >= 4 * page || engine->options.few;
     if (engine->own_pages) /* a block can be given back alone */
         align = page;
     else
@@ -257,7 +391,7 @@ int hri_engine_init(hri_engine *engine, const hri_engine_options *options)
         return error;
     hri_poison_begin(engine);
 #ifndef HRI_DEBUG /* debug builds look at each block by itself */
-    engine->place = options->blocks || hri_checkers_watch() ? 0 : hri_cells_claim();
+    engine->place = options->few || hri_checkers_watch() ? 0 : hri_cells_claim();
 #endif
     pthread_mutex_lock(&engines_lock);
     hri_cells_at_end(end_thread);

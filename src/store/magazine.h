@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Magazines: stacks of idle blocks, by their hooks (region.h). The engine has the empty ones on a list; they are
- * charged to its budget. The marks of the blocks of a thread's magazine, and of one in the depot, are where its slots
+/* Magazines: stacks of idle blocks. The engine has the empty ones on a list; they are
+ * charged to its budget. The marks of small blocks in a thread's magazine, and in one of the depot, are where its slots
  * begin.
  *
  * How many blocks a new one holds is the engine's `slots`. It starts small, and doubles when threads that put have met
@@ -65,11 +65,11 @@ static inline void *hri_magazine_pop(hri_magazine *magazine)
     return magazine && magazine->count > 0 ? magazine->slots[--magazine->count] : NULL;
 }
 
-static inline bool hri_magazine_push(hri_magazine *magazine, void *hook)
+static inline bool hri_magazine_push(hri_magazine *magazine, void *block)
 {
     if (!magazine || magazine->count == magazine->capacity)
         return false;
-    magazine->slots[magazine->count++] = hook;
+    magazine->slots[magazine->count++] = block;
     return true;
 }
 

@@ -146,7 +146,7 @@ int hri_pool_open(hri_pool *pool, const char *name, hr_budget *budget)
     return error;
 }
 
-/* Not of blocks whose marks are elsewhere. */
+/* Not of blocks without marks. */
 void hri_pool_open_face(const hri_pool *pool, struct hr_pool_face_ *face, bool puts)
 {
     hri_place place = pool->engines->own_pages ? 0 : pool->engines->place;

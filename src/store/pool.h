@@ -31,10 +31,9 @@ void hri_pool_open_face(const hri_pool *pool, struct hr_pool_face_ *face, bool p
 /* Frees the engines' blocks and takes the pool out. Gives 0, or -EBUSY while blocks are out: then it is as before. */
 int hri_pool_close(hri_pool *pool);
 
-/* A byte pool of few buffers of whole pages (engine.h), for the rooms above: for which `budget` pays, or, where that is
- * NULL, nobody. Used through <headroom/pool.h>. Gives 0 or a negative errno. */
-int hri_byte_pool_new_few(hr_budget *budget, const char *name, size_t size_bytes, unsigned blocks,
-                          hr_byte_pool **ret_pool);
+/* A byte pool of few buffers of whole pages, which cost what they hold, for the rooms above: for which `budget` pays,
+ * or, where that is NULL, nobody. Used through <headroom/pool.h>. Gives 0 or a negative errno. */
+int hri_byte_pool_new_few(hr_budget *budget, const char *name, size_t size_bytes, hr_byte_pool **ret_pool);
 
 /* As hr_byte_pool_get() of its size, but runs no relief; and hr_byte_pool_trim() of as much as is wanted. */
 void *hri_byte_pool_try_get(hr_byte_pool *pool);

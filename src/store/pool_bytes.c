@@ -13,10 +13,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What a get needs of an engine: close together for all of them. */
+/* What gets and puts need of an engine: close together for all of them. The address of a way marks the blocks of its
+ * engine, so that a put needs nothing of their region. */
 typedef struct hri_way {
-    hri_place place;
-    bool own_pages;
+    hri_mark used;
+    hri_place place; /* of small blocks; 0: the way is longer */
 } hri_way;
 
 struct hr_byte_pool {
@@ -29,7 +30,8 @@ struct hr_byte_pool {
     unsigned first_step; /* see below */
     bool wipe;
     hri_engine *engines;
-    hri_way *ways; /* to theirs */
+    hri_way *ways;      /* to theirs */
+    uintptr_t ways_end; /* from the first one on */
 };
 
 static hri_handles handles = {.size = sizeof(hr_byte_pool), .offset = offsetof(hr_byte_pool, handle)};
@@ -70,39 +72,40 @@ static void free_parts(hr_byte_pool *pool)
 }
 
 /* Makes the engines, from the smallest size up. */
-static int make_engines(hr_byte_pool *pool, size_t min_bytes, unsigned blocks)
+static int make_engines(hr_byte_pool *pool, size_t min_bytes, bool few)
 {
     size_t bytes = min_bytes;
     unsigned count = count_sizes(min_bytes, pool->max_bytes);
     pool->pool.engines = pool->engines = calloc(count, sizeof *pool->engines);
     pool->ways = calloc(count, sizeof *pool->ways);
+    pool->ways_end = count * sizeof *pool->ways;
     if (!pool->engines || !pool->ways)
         return -ENOMEM;
     for (; pool->pool.count < count; pool->pool.count++) {
         hri_engine_options options = {
             .budget = pool->budget,
             .sum = &pool->pool.sum,
-            .pool = pool,
+            .pool = count > 1 ? (void *)&pool->ways[pool->pool.count] : pool,
             .block_bytes = bytes < pool->max_bytes ? bytes : pool->max_bytes,
             .scratch = !pool->wipe,
-            .blocks = blocks,
+            .few = few,
         };
         hri_engine *engine = &pool->engines[pool->pool.count];
         int error = hri_engine_init(engine, &options);
         if (error)
             return error;
-        pool->ways[pool->pool.count] = (hri_way){engine->place, engine->own_pages};
+        pool->ways[pool->pool.count] = (hri_way){engine->used, engine->own_pages ? 0 : engine->place};
         bytes = grow(bytes);
     }
     return 0;
 }
 
-static int make_parts(hr_byte_pool *pool, size_t min_bytes, unsigned blocks)
+static int make_parts(hr_byte_pool *pool, size_t min_bytes, bool few)
 {
     int error = hri_oversize_init(&pool->oversize, pool->budget, &pool->pool.sum, pool->wipe);
     if (error)
         return error;
-    error = make_engines(pool, min_bytes, blocks);
+    error = make_engines(pool, min_bytes, few);
     if (error)
         free_parts(pool);
     return error;
@@ -112,7 +115,7 @@ static int make_parts(hr_byte_pool *pool, size_t min_bytes, unsigned blocks)
 #define SIZE_MAX_BYTES ((size_t)1 << 40)
 
 /* `options` has its budget, and min_bytes and max_bytes. */
-static int make(const hr_byte_pool_options *options, unsigned blocks, hr_byte_pool **ret_pool)
+static int make(const hr_byte_pool_options *options, bool few, hr_byte_pool **ret_pool)
 {
     size_t min_bytes = options->min_bytes, max_bytes = options->max_bytes;
     if (min_bytes == 0 || min_bytes > max_bytes || max_bytes > SIZE_MAX_BYTES)
@@ -126,7 +129,7 @@ static int make(const hr_byte_pool_options *options, unsigned blocks, hr_byte_po
     pool->max_bytes = max_bytes;
     pool->first_step = step_of(min_bytes);
     pool->wipe = options->wipe;
-    int error = make_parts(pool, min_bytes, blocks);
+    int error = make_parts(pool, min_bytes, few);
     if (error)
         goto free_pool;
     error = hri_pool_open(&pool->pool, options->name ? options->name : "bytes", options->budget);
@@ -153,14 +156,13 @@ int hr_byte_pool_new(hr_guard *guard, const hr_byte_pool_options *options, hr_by
     fitted.budget = hri_pool_budget(guard, options->budget);
     if (options->size_bytes)
         fitted.min_bytes = fitted.max_bytes = options->size_bytes;
-    return fitted.budget ? make(&fitted, 0, ret_pool) : -EINVAL;
+    return fitted.budget ? make(&fitted, false, ret_pool) : -EINVAL;
 }
 
-int hri_byte_pool_new_few(hr_budget *budget, const char *name, size_t size_bytes, unsigned blocks,
-                          hr_byte_pool **ret_pool)
+int hri_byte_pool_new_few(hr_budget *budget, const char *name, size_t size_bytes, hr_byte_pool **ret_pool)
 {
     hr_byte_pool_options options = {.name = name, .budget = budget, .min_bytes = size_bytes, .max_bytes = size_bytes};
-    return make(&options, blocks, ret_pool);
+    return make(&options, true, ret_pool);
 }
 
 int hr_byte_pool_free(hr_byte_pool *pool)
@@ -207,8 +209,9 @@ static void *get(hr_byte_pool *pool, size_t size)
         return NULL;
     }
     if (size - 1 < pool->max_bytes) {
-        const hri_way *way = &pool->ways[engine_for(pool, size)];
-        block = hri_place_pop(way->place, hr_pool_used_(pool), way->own_pages);
+        unsigned number = engine_for(pool, size);
+        const hri_way *way = &pool->ways[number];
+        block = way->place ? hri_place_pop(way->place, way->used) : hri_pages_pop(&pool->engines[number]);
     }
     return block ? block : get_locked(pool, size);
 }
@@ -228,33 +231,57 @@ void *hri_byte_pool_try_get(hr_byte_pool *pool)
 static inline hri_spot spot_of(const hr_byte_pool *pool, const void *block)
 {
     hri_spot spot = hri_engine_find(block);
-    if (spot.engine && spot.engine->options.pool != pool)
+    if (spot.engine < pool->engines || spot.engine >= pool->engines + pool->pool.count)
         spot.engine = NULL;
     return spot;
 }
 
-static __attribute__((noinline)) void put_slowly(hr_byte_pool *pool, const hri_spot *spot, void *block)
+static __attribute__((noinline)) void put_slowly(hr_byte_pool *pool, void *block)
 {
     if (!hri_handle_is_open(&pool->handle) || !block)
         return;
-    if (spot->engine) {
-        if (!hri_engine_claim(spot, block))
+    const hri_spot spot = spot_of(pool, block);
+    if (spot.engine) {
+        if (!hri_engine_claim(&spot, block))
             return;
         if (pool->wipe)
-            explicit_bzero(block, spot->engine->usable_bytes);
-        hri_engine_take(spot, block);
+            explicit_bzero(block, spot.engine->usable_bytes);
+        hri_engine_take(&spot, block);
     } else if (!hri_oversize_put(&pool->oversize, block)) {
         hri_pool_sum_fault(&pool->pool.sum, block);
     }
 }
 
+/* Puts a small block, of one of many sizes: its mark, which can be read, says which. */
+static inline bool push_small(const hr_byte_pool *pool, void *block)
+{
+#ifdef HR_POOL_INLINE_
+    if (pool->face.put_place)
+        return hr_pool_push_any_(pool, block);
+    uintptr_t at = hr_pool_address_(block) - sizeof(uintptr_t), piece = at >> HR_PIECE_SHIFT_;
+    if (hri_region_pieces[piece & (HR_PIECES_ - 1)] != piece)
+        return false;
+    uintptr_t way = ~*hr_pool_mark_at_(at), offset = way - (uintptr_t)pool->ways;
+    if (offset >= pool->ways_end || offset % sizeof(hri_way))
+        return false;
+    hri_place place = ((const hri_way *)way)->place;
+    return place && hr_pool_push_(place, ~way, hr_pool_mark_at_(at), block);
+#else
+    (void)pool, (void)block;
+    return false;
+#endif
+}
+
+static inline bool push_pages(const hr_byte_pool *pool, void *block)
+{
+    const hri_engine *engine = hri_pages_owner(block);
+    return engine >= pool->engines && engine < pool->engines + pool->pool.count && hri_pages_push(engine, block);
+}
+
 void hri_byte_pool_put(hr_byte_pool *pool, void *block)
 {
-    if (!pool)
-        return;
-    const hri_spot spot = spot_of(pool, block);
-    if (pool->wipe || !spot.engine || !spot.engine->place || !hri_spot_push(&spot, hr_pool_used_(pool)))
-        put_slowly(pool, &spot, block);
+    if (pool && (pool->wipe || !(push_small(pool, block) || push_pages(pool, block))))
+        put_slowly(pool, block);
 }
 
 void hr_byte_pool_put_slowly_(hr_byte_pool *pool, void *block)

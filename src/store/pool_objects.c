@@ -95,7 +95,7 @@ static void *get(hr_object_pool *pool)
         return NULL;
     }
     hri_engine *engine = &pool->engine;
-    void *object = hri_place_pop(engine->place, engine->used, engine->own_pages);
+    void *object = engine->own_pages ? hri_pages_pop(engine) : hri_place_pop(engine->place, engine->used);
     return object ? object : hri_engine_get(engine, true);
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Regions: mapped memory that blocks of one size are carved from, and the map that leads from a block to its region.
+/* Regions: runs of the heap's slices that small blocks of one size are carved from.
  *
  * A block is *new* (its pages were never used, or are given back), *free* (waits in its region), *away* (in a magazine,
  * or with a user: its mark says which), or *leaving* (taken out of the free ones to become new). Free blocks are linked
@@ -10,7 +10,7 @@
 #define HRI_STORE_REGION_H
 
 #include "base/fork.h"
-#include "budget/untouched.h"
+#include "heap/pooled.h"
 
 #include <headroom/pool.h>
 #include <stdatomic.h>
@@ -37,22 +37,21 @@ typedef struct hri_region {
     void *owner;             /* the engine whose blocks these are */
     struct hri_region *next; /* of the owner's regions */
     struct hri_region **link;
-    size_t map_bytes;  /* all of it, from here on */
+    hri_heap_run run;  /* all of it, from here on */
     size_t head_bytes; /* up to the first block */
     size_t block_bytes;
     size_t blocks_bytes; /* of all blocks */
-    uint64_t inverse;    /* 2^32 ÷ block_bytes, rounded up; 0: the region is too large for that */
+    uint64_t inverse;    /* 2^32 ÷ block_bytes, rounded up */
     hri_block_number count;
     hri_block_number used;       /* blocks that are not new */
     hri_block_number free;       /* of those, the ones that wait here */
     hri_block_number first_free; /* linked through next_block */
     hri_block_number first_new;  /* those whose pages were given back, linked in the same way */
     hri_block_number untouched;  /* from this number on all are new */
+    hri_block_number worded;     /* the words below this number are committed */
     hri_block_number leaving;    /* taken out by a call that is running */
     bool settled;                /* no page is known that can go */
-    hri_mark *marks;             /* of all blocks; NULL: each is in front of its block */
     uint64_t seen;               /* the owner's: the last of its passes that was here */
-    hri_untouched_node node;     /* the owner's */
     uint32_t words[];            /* of all blocks */
 } hri_region;
 
@@ -60,7 +59,7 @@ typedef struct hri_region {
 #define HRI_BLOCK_HEAD_BYTES sizeof(uint32_t)
 
 /* Whose a block that is away is: a user's, or a magazine's (pool_inline.h says the values). Elsewhere it is none of
- * both. Blocks of whole pages have their marks in the region's head. */
+ * both. It is in front of the block. */
 #define HRI_MARK_BYTES sizeof(hri_mark)
 #define HRI_MARK_NONE ((hri_mark)0)
 
@@ -79,15 +78,23 @@ static inline uint32_t hri_block_below(uint32_t word)
     return word & HRI_NO_BLOCK;
 }
 
-/* Maps a region for blocks of `block_bytes`, a multiple of `align` (a power of two up to a page), in which a mark that
- * is in front of a block is counted. Gives NULL where there is no memory. */
-hri_region *hri_region_new(void *owner, size_t block_bytes, size_t align, size_t blocks_bytes, bool marks_in_head);
+/* Makes a region for blocks of `block_bytes`, a multiple of `align` (a power of two up to a page), in which the mark is
+ * counted. NULL where there is no memory.
+ *
+ * Its head is committed, and the words below `worded`; and the pages of each block that is not new, from when
+ * hri_region_commit() was called for it. No other pages are: so what the heap counts is what is there.
+ *
+ * This and the next two ask the heap's hook: they are called by way of hri_block_pages() (alloc/alloc.h). */
+hri_region *hri_region_new(void *owner, size_t block_bytes, size_t align, size_t blocks_bytes);
 
-/* Unmaps it. */
+/* Commits the pages of a block that is away. */
+bool hri_region_commit(const hri_region *region, hri_block_number number);
+
+/* Commits a page of words more, under its owner's lock: the hook is asked lightly. */
+bool hri_region_commit_words(hri_region *region);
+
+/* Gives it back to the heap, and its pages to the kernel. */
 void hri_region_free(hri_region *region);
-
-/* Takes the lock of spare addresses through a fork. */
-void hri_regions_fork(hri_fork moment);
 
 static inline void *hri_region_block(const hri_region *region, hri_block_number number)
 {
@@ -97,7 +104,7 @@ static inline void *hri_region_block(const hri_region *region, hri_block_number 
 /* Where the first block begins, with its mark. */
 static inline size_t hri_region_start(const hri_region *region)
 {
-    return region->head_bytes - (region->marks ? 0 : HRI_MARK_BYTES);
+    return region->head_bytes - HRI_MARK_BYTES;
 }
 
 /* The number of the block that begins here; HRI_NO_BLOCK: none does. A multiple of block_bytes below 2^32, times the
@@ -108,34 +115,13 @@ static inline hri_block_number hri_region_number(const hri_region *region, const
     uintptr_t offset = (uintptr_t)block - (uintptr_t)region - region->head_bytes;
     if (offset >= region->blocks_bytes)
         return HRI_NO_BLOCK;
-    uint64_t number = region->inverse ? offset * region->inverse >> 32 : offset / region->block_bytes;
+    uint64_t number = offset * region->inverse >> 32;
     return number * region->block_bytes == offset ? (hri_block_number)number : HRI_NO_BLOCK;
 }
 
-/* A block's *hook* is the address behind its mark: the block itself, or a place in the region's head. It is what
- * magazines hold, so that a block's mark is found in the same way everywhere. */
-static inline void *hri_region_hook(const hri_region *region, const void *block, hri_block_number number)
+static inline hri_mark *hri_block_mark(const void *block)
 {
-    return region->marks ? &region->marks[number + 1] : (void *)(uintptr_t)block;
-}
-
-static inline hri_mark *hri_hook_mark(const void *hook)
-{
-    return (hri_mark *)(uintptr_t)hook - 1;
-}
-
-/* The number of the block that has this hook, an address in the region; HRI_NO_BLOCK: none has. */
-static inline hri_block_number hri_region_hooked(const hri_region *region, const void *hook)
-{
-    if (!region->marks)
-        return hri_region_number(region, hook);
-    uintptr_t offset = (uintptr_t)hri_hook_mark(hook) - (uintptr_t)region->marks;
-    return offset / HRI_MARK_BYTES < region->count ? (hri_block_number)(offset / HRI_MARK_BYTES) : HRI_NO_BLOCK;
-}
-
-static inline void *hri_region_unhook(const hri_region *region, void *hook)
-{
-    return region->marks ? hri_region_block(region, hri_region_hooked(region, hook)) : hook;
+    return (hri_mark *)(uintptr_t)block - 1;
 }
 
 static inline bool hri_region_is_away(const hri_region *region, hri_block_number number)
@@ -143,42 +129,23 @@ static inline bool hri_region_is_away(const hri_region *region, hri_block_number
     return number != HRI_NO_BLOCK && hri_block_state_of(region->words[number]) == HRI_BLOCK_AWAY;
 }
 
-/* Regions begin at multiples of 64 KiB, and a table with an entry for each such piece of the address space says which
- * region it belongs to: two levels, of which the second is mapped as it is needed. Entries are written before the
- * region's first block is handed out and cleared after its last one came back; so whoever holds a block finds it there,
- * without a lock. This is the page map of tcmalloc and others, a level shorter. */
-#define HRI_PIECE_BITS HR_PIECE_SHIFT_
-#define HRI_LEAF_BITS 16
-#define HRI_ADDRESS_BITS 48
-#define HRI_LEAF_ENTRIES ((size_t)1 << HRI_LEAF_BITS)
-#define HRI_REGION_ROOTS ((size_t)1 << (HRI_ADDRESS_BITS - HRI_PIECE_BITS - HRI_LEAF_BITS))
+/* Finds the region of any address, in the heap's page map; NULL: it is in none. Entries are written before the region's
+ * first block is handed out and cleared after its last one came back; so whoever holds a block finds it there, without
+ * a lock. */
+static inline hri_region *hri_region_find(const void *block)
+{
+    return hri_heap_slice_owner(block);
+}
 
-typedef _Atomic(hri_region *) hri_region_entry;
-typedef _Atomic(hri_region_entry *) hri_region_root;
-
-extern __attribute__((visibility("hidden"))) hri_region_root hri_region_roots[HRI_REGION_ROOTS];
-
-/* The same for code that is inline in programs, which need not find every region: at the number of a piece, without its
- * upper bits, the number itself. Of pieces whose numbers end alike, 4 GiB apart, it has the one that came last. */
+/* For code that is inline in programs, which need not find every region: at the number of a piece of 64 KiB, without
+ * its upper bits, the number itself. Of pieces whose numbers end alike, 4 GiB apart, it has the one that came last.
+ * What was a region once stays readable, since the heap keeps its addresses. */
 extern __attribute__((visibility("hidden"))) uintptr_t hri_region_pieces[HR_PIECES_];
 
 /* Makes sure that piece 0, where nothing ever is, is not found there. Before the first pool can be used. */
 void hri_region_prepare_pieces(void);
 
-/* Finds the region of any address; NULL: it is in none. Any time, without a lock. */
-static inline hri_region *hri_region_find(const void *block)
-{
-    uintptr_t address = (uintptr_t)block;
-    if (address >> HRI_ADDRESS_BITS)
-        return NULL;
-    const hri_region_entry *leaf =
-        atomic_load_explicit(&hri_region_roots[address >> (HRI_PIECE_BITS + HRI_LEAF_BITS)], memory_order_acquire);
-    if (!leaf)
-        return NULL;
-    return atomic_load_explicit(&leaf[address >> HRI_PIECE_BITS & (HRI_LEAF_ENTRIES - 1)], memory_order_acquire);
-}
-
-/* Takes a free block, or a new one; HRI_NO_BLOCK if there is none. */
+/* Takes a free block, or a new one; HRI_NO_BLOCK if there is none, or no words. */
 hri_block_number hri_region_take_free(hri_region *region);
 hri_block_number hri_region_take_new(hri_region *region);
 
@@ -198,11 +165,8 @@ hri_block_number hri_region_leave(hri_region *region, uint64_t want, uint64_t mo
 /* Walks those that are leaving, from number `*at` on; NULL at the end. */
 void *hri_region_next_leaving(const hri_region *region, hri_block_number *at);
 
-/* Gives back what pages they have alone, and makes them new. */
-void hri_region_renew_leaving(hri_region *region);
-
-/* Gives the pages of blocks that are away back to the kernel, which makes them new; the size of these blocks is one of
- * whole pages. Those that lie side by side go in one call. Sorts them. */
-void hri_region_renew(void **blocks, unsigned count);
+/* Gives back what pages they have alone, and makes them new. Gives how many bytes went, which the caller tells:
+ * hri_heap_tell(). */
+uint64_t hri_region_renew_leaving(hri_region *region);
 
 #endif

@@ -8,8 +8,6 @@
  */
 #include "store/region.h"
 
-#include "os/pages.h"
-
 #include <string.h>
 
 static hri_block_state state_of(const hri_region *region, hri_block_number number)
@@ -84,7 +82,7 @@ static void take_chosen(hri_region *region)
 
 hri_block_number hri_region_leave(hri_region *region, uint64_t want, uint64_t most)
 {
-    size_t size = hri_page_size();
+    size_t size = HRI_HEAP_PAGE;
     uint64_t chosen = 0;
     bool all = true;
     for (size_t at = first_page(region, size); all && at < end_of_touched(region); at += size) {
@@ -131,11 +129,17 @@ static bool may_go(const hri_region *region, const struct page *page)
            count_state(region, page, HRI_BLOCK_AWAY) == 0 && count_state(region, page, HRI_BLOCK_FREE) == 0;
 }
 
-/* Drops the pages that can go, those side by side in one call. */
-static void drop_pages(hri_region *region)
+static uint64_t decommit(const hri_region *region, size_t from, size_t to)
 {
-    size_t size = hri_page_size(), run = 0; /* bytes of a run that ends at `at` */
+    return hri_heap_region_decommit(&region->run, (unsigned)(from / HRI_HEAP_PAGE), (unsigned)(to / HRI_HEAP_PAGE));
+}
+
+/* Drops the pages that can go, those side by side in one call. Gives how many bytes went. */
+static uint64_t drop_pages(hri_region *region)
+{
+    size_t size = HRI_HEAP_PAGE, run = 0; /* bytes of a run that ends at `at` */
     size_t at = first_page(region, size);
+    uint64_t gone = 0;
     for (; at < end_of_touched(region); at += size) {
         struct page page = page_at(region, at, size);
         if (may_go(region, &page)) {
@@ -144,18 +148,20 @@ static void drop_pages(hri_region *region)
         }
         clear_page(region, &page);
         if (run > 0)
-            hri_pages_drop((char *)region + at - run, run);
+            gone += decommit(region, at - run, at);
         run = 0;
     }
     if (run > 0)
-        hri_pages_drop((char *)region + at - run, run);
+        gone += decommit(region, at - run, at);
+    return gone;
 }
 
-void hri_region_renew_leaving(hri_region *region)
+uint64_t hri_region_renew_leaving(hri_region *region)
 {
-    drop_pages(region);
+    uint64_t gone = drop_pages(region);
     for (hri_block_number number = region->untouched; number-- > 0;)
         if (state_of(region, number) == HRI_BLOCK_LEAVING)
             hri_region_make_new(region, number);
     region->leaving = 0;
+    return gone;
 }

@@ -7,11 +7,10 @@
  */
 #include "base/checked.h"
 #include "base/uncancelled.h"
+#include "heap/commit.h"
 #include "store/depot.h"
 #include "store/magazine.h"
 #include "store/poison.h"
-
-#include "os/pages.h"
 
 /* What is given back under one lock, at the most. */
 #define DROP_BLOCKS 64u
@@ -54,7 +53,7 @@ static void drop_region(hri_engine *engine, hri_region *region)
         hri_poison_lift(block, engine->room_bytes);
         options->destroy(block, options->context);
     }
-    hri_poison_lift(region, region->map_bytes);
+    hri_poison_lift(region, region->run.pages * HRI_HEAP_PAGE);
     hri_region_free(region);
 }
 
@@ -88,10 +87,10 @@ static bool drop_idle_region(hri_engine *engine, struct task *task)
     return true;
 }
 
-/* ── blocks with pages of their own ─────────────────────────────────────────────────────────────────────────────── */
+/* ── blocks of whole pages ──────────────────────────────────────────────────────────────────────────────────────── */
 
-/* Destroys blocks that are away. Under the lock, which is not held meanwhile. */
-static void destroy_blocks(hri_engine *engine, void **blocks, unsigned count)
+/* Under the lock, which is not held meanwhile. */
+static void destroy_blocks(hri_engine *engine, void *const *blocks, unsigned count)
 {
     const hri_engine_options *options = &engine->options;
     if (!options->destroy)
@@ -105,7 +104,8 @@ static void destroy_blocks(hri_engine *engine, void **blocks, unsigned count)
     pthread_mutex_lock(&engine->lock);
 }
 
-/* Gives back free blocks of regions that have others away: some at a time, since others wait for the lock. */
+/* Gives back free blocks: some at a time, since others wait for the lock. They have to: if they found the blocks gone
+ * and not yet uncharged, they would be refused. */
 static bool drop_blocks(hri_engine *engine, struct task *task)
 {
     void *blocks[DROP_BLOCKS];
@@ -119,13 +119,10 @@ static bool drop_blocks(hri_engine *engine, struct task *task)
     engine->leaving += count;
     destroy_blocks(engine, blocks, count);
     engine->leaving -= count;
-    for (unsigned i = 0; i < count; i++)
-        hri_poison_lift(blocks[i], engine->room_bytes);
-    hri_region_renew(blocks, count);
-    for (unsigned i = 0; i < count; i++)
-        hri_depot_list(engine, hri_region_find(blocks[i]), 0);
+    uint64_t gone = hri_pages_give(engine, blocks, count);
     count_out(engine, count);
     pthread_mutex_unlock(&engine->lock);
+    hri_heap_tell(gone);
     refund(engine, task, count * cost);
     return count > 0;
 }
@@ -163,7 +160,7 @@ static void destroy_leaving(hri_engine *engine, hri_region *region)
  * is left. One region under a lock. */
 static bool drop_pages(hri_engine *engine, struct task *task)
 {
-    uint64_t cost = hri_engine_cost(engine), most = (task->most_bytes - task->freed_bytes) / cost;
+    uint64_t cost = hri_engine_cost(engine), most = (task->most_bytes - task->freed_bytes) / cost, gone = 0;
     uint64_t want = hri_min(most, (task->want_bytes - task->freed_bytes - 1) / cost + 1);
     pthread_mutex_lock(&engine->lock);
     hri_region *region = next_region(engine, task->pass);
@@ -173,27 +170,27 @@ static bool drop_pages(hri_engine *engine, struct task *task)
         engine->leaving += count;
         hri_depot_note_idle(engine);
         destroy_leaving(engine, region);
-        hri_region_renew_leaving(region);
-        hri_depot_list(engine, region, 0);
+        gone = hri_region_renew_leaving(region);
         engine->leaving -= count;
         count_out(engine, count);
     }
     pthread_mutex_unlock(&engine->lock);
+    hri_heap_tell(gone);
     refund(engine, task, count * cost);
     return region != NULL;
 }
 
 /* ── who wants it ───────────────────────────────────────────────────────────────────────────────────────────────── */
 
-/* Gives back free blocks of regions: whole regions, then blocks with pages of their own, or pages. */
+/* Gives back free blocks: those of whole pages; or regions, and then pages of them. */
 static void release(hri_engine *engine, struct task *task)
 {
     pthread_mutex_lock(&engine->lock);
     task->pass = ++engine->passes;
     pthread_mutex_unlock(&engine->lock);
-    while (task->freed_bytes < task->want_bytes &&
-           (drop_idle_region(engine, task) ||
-            (engine->own_pages ? drop_blocks(engine, task) : drop_pages(engine, task)))) {}
+    while (
+        task->freed_bytes < task->want_bytes &&
+        (engine->own_pages ? drop_blocks(engine, task) : drop_idle_region(engine, task) || drop_pages(engine, task))) {}
 }
 
 /* Frees magazines that nobody needs. */

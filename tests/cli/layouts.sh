@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# `headroom doctor --json --root` gives the figures that each layout's expected.json says.
+# `headroom doctor --json --root` gives the figures that each layout's expected.json says, and so does what it collects.
 set -euo pipefail
 build=${HEADROOM_BUILD_DIR:?} source=${HEADROOM_SOURCE_DIR:?}
 headroom=$build/cli/headroom
@@ -13,7 +13,8 @@ for layout in "$source"/tests/fixtures/layouts/*.layout; do
     name=$(basename "$layout" .layout)
     count=$((count + 1))
     "$source/tests/fixtures/unpack" "$layout" "$work/$name"
-    if ! "$headroom" doctor --json --root "$work/$name" >"$work/got.json" 2>"$work/errors"; then
+    if ! "$headroom" doctor --json --root "$work/$name" --collect "$work/collected" \
+        >"$work/got.json" 2>"$work/errors"; then
         echo "$name: doctor failed:"
         sed 's/^/    /' "$work/errors"
         failed=1
@@ -26,8 +27,16 @@ for layout in "$source"/tests/fixtures/layouts/*.layout; do
         echo "$name: ${wrong:-no JSON}"
         failed=1
     fi
+    # And what it collects gives the same again.
+    "$headroom" doctor --json --root "$work/collected" >"$work/again.json" 2>&1 || true
+    if ! cmp -s "$work/got.json" "$work/again.json"; then
+        echo "$name: what was collected gives another report:"
+        diff "$work/got.json" "$work/again.json" | head -10 || true
+        failed=1
+    fi
+    rm -rf "$work/collected"
 done
-if [ "$count" -lt 48 ]; then
+if [ "$count" -lt 52 ]; then
     echo "only $count layouts were found"
     failed=1
 fi

@@ -40,11 +40,22 @@ command -v node >/dev/null || { echo "skipped: there is no node"; exit 77; }
 url=""
 if [ -x "$tools/page_guard" ]; then
     mkfifo "$work/hold"
-    "$tools/page_guard" "$work/guard.html" <"$work/hold" >"$work/port" &
+    PAGE_GUARD_HISTORY=$work/guard.history "$tools/page_guard" "$work/guard.html" <"$work/hold" >"$work/port" &
     guard=$!
     exec 9>"$work/hold"
     for _ in {1..100}; do [ -s "$work/port" ] && break; sleep 0.1; done
     url=http://127.0.0.1:$(cut -d' ' -f1 "$work/port")/
+    # Its budgets, pools and caches come with the second census.
+    for _ in {1..100}; do
+        run 0 report --json "$work/guard.history"
+        jq -e '.census.rows | map(.used_bytes) | length > 4 and any(. == 7340032)' "$work/out" >/dev/null && break
+        sleep 0.1
+    done
+    holds '[.census.rows[] | select(.kind == "budget") | .name] | any(endswith("</script><script>document.title=1</script>"))'
+    run 0 report "$work/guard.history"
+    says out "budget      7.0 MiB of 8.0 MiB, root/</script>"
+    run 0 report --html "$work/guard.history" -o "$work/budgets.html"
 fi
-timeout 200 node "$here/page.mjs" "$HEADROOM_BUILD_DIR/web" "$browser" "$work/file.html" "$work/guard.html" "$url" || failed=1
+timeout 200 node "$here/page.mjs" "$HEADROOM_BUILD_DIR/web" "$browser" "$work/file.html" "$work/guard.html" "$url" "$work/budgets.html" ||
+    failed=1
 exit "$failed"

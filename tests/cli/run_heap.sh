@@ -106,5 +106,10 @@ run 127 run --limit 40M --on-limit fail -- "$work/no such program"
 # HEADROOM_RUN of a run that has ended: said, and the program goes on.
 HEADROOM_RUN=headroom-malloc-none:1 LD_PRELOAD=$library "$eater" hold 1 2>"$work/errors" || bad "a program ends where its run has ended"
 says errors "is not held by the limit of the tree: 'headroom run' cannot be reached from here"
+# A program that begins after its run has ended is not held any more, as any that a run leaves behind: it says nothing.
+run 0 run --quiet --limit 40M --on-limit fail -- bash -c '(while kill -0 $PPID; do sleep 0.1; done 2>/dev/null; "$0" hold 1; echo held >"$1") 2>"$1.errors" & exit 0' "$eater" "$work/late"
+for ((round = 0; round < 100; round++)); do [ -s "$work/late" ] && break; sleep 0.1; done
+[ -s "$work/late" ] || bad "a program that begins after its run has ended does not run"
+[ ! -s "$work/late.errors" ] || bad "a program that begins after its run has ended says: $(cat "$work/late.errors")"
 
 exit "$failed"

@@ -50,6 +50,13 @@ run 125 run --pid 1 -- true
 run 125 run --pid 99999999 --limit 1G
 run 125 run --limit 1G --report "$work/nowhere/file" -- true
 says errors "--report '$work/nowhere/file' cannot be written"
+run 125 run --limit 1G --summary-json "$work/nowhere/file" -- touch "$work/touched"
+says errors "--summary-json '$work/nowhere/file' cannot be written"
+[ ! -e "$work/touched" ] || bad "the command runs before it is known that there is no place for the summary"
+run 125 run --limit 1K -- true
+says errors "a limit of 1.0 KiB is too small"
+run 2 limit --set 10M abc
+says errors "PID 'abc' is no process"
 
 # The command's words are its own, its input and output too.
 run 0 run --limit 1G echo --limit --pid -x
@@ -72,6 +79,8 @@ cp "$work/summary" "$work/out"
 holds '.limit_bytes == 104857600 and .exit_status == 3 and .kernel_kills == 0 and .refusals == 0 and .heap == false'
 holds '.peak_bytes > 0 and .peak_bytes < 104857600 and .actions == [] and .levels == [] and .ended_by == "itself"'
 holds '.command == ["sh", "-c", "exit 3"]'
+run 0 run --quiet --limit 100M --summary-json - -- true
+holds '.exit_status == 0'
 run 0 run --limit 50% --summary-json "$work/summary" -- true
 cp "$work/summary" "$work/out"
 holds '.limit_source | contains("a share of")'
@@ -153,6 +162,25 @@ wait $child || status=$?
 child=""
 [ $status -eq 143 ] || bad "it ends with $status after TERM"
 
+# The shell is shown the signal that stopped the command: by ^Z that is SIGTSTP.
+if command -v python3 >/dev/null; then
+    run_stopped='import os, signal, sys, time
+pid = os.fork()
+if pid == 0:
+    os.setpgid(0, 0)
+    os.execv(sys.argv[1], sys.argv[1:])
+while not os.path.exists(sys.argv[-1]): time.sleep(0.02)
+os.killpg(pid, signal.SIGTSTP)
+_, status = os.waitpid(pid, os.WUNTRACED)
+print(signal.Signals(os.WSTOPSIG(status)).name if os.WIFSTOPPED(status) else status)
+os.killpg(pid, signal.SIGCONT)
+os.killpg(pid, signal.SIGTERM)
+print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))'
+    python3 -c "$run_stopped" "$headroom" run --quiet --limit 1G -- sh -c 'touch "$0"; while :; do sleep 0.1; done' \
+        "$work/stopping" >"$work/out" || true
+    [ "$(xargs <"$work/out")" = "SIGTSTP 143" ] || bad "a command that is stopped by ^Z shows as '$(xargs <"$work/out")'"
+fi
+
 # ── the terminal ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 if command -v tmux >/dev/null && command -v python3 >/dev/null; then
@@ -187,6 +215,12 @@ PYTHON
     "${tmux[@]}" send-keys fg Enter
     ended() { "${tmux[@]}" capture-pane -p | grep -q 'status 0'; }
     eventually "it does not end after fg" ended
+    # On a terminal that is narrower than the line it stays one line.
+    TERM=xterm "${tmux[@]}" new-session -d -s narrow -x 30 -y 20 "$headroom run --limit 1G -- sleep 4"
+    lines_are() { [ "$("${tmux[@]}" capture-pane -p -t narrow | grep -c .)" -eq "$1" ]; }
+    eventually "there is no status line on a narrow terminal" lines_are 1
+    sleep 2.2
+    lines_are 1 || bad "the status line leaves lines behind on a narrow terminal: $("${tmux[@]}" capture-pane -p -t narrow)"
     "${tmux[@]}" kill-server || true
 else
     echo "note: the terminal was not tried: there is no tmux"
@@ -194,6 +228,11 @@ fi
 
 # ── as process 1, and as the parent of orphans ───────────────────────────────────────────────────────────────────────
 
+# A server that goes into the background ends the run, which says so.
+run 0 run --limit 1G -- sh -c 'sleep 2 & exit 0'
+says errors "1 process that it started runs on with no watch and no limit: a server is to stay in the foreground"
+run 0 run --quiet --limit 1G -- sh -c 'sleep 1 & exit 0'
+[ ! -s "$work/errors" ] || bad "--quiet is not quiet of what is left"
 run 5 run --limit 1G -- sh -c '(sleep 0.3; exit 9) & (setsid sh -c "exit 3" &) ; sleep 0.6; exit 5'
 if unshare --pid --fork --mount-proc true 2>/dev/null; then
     status=0

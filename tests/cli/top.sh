@@ -106,6 +106,16 @@ if command -v tmux >/dev/null && [ -z "$no_screen" ]; then
     sleep 0.3
     screen
     ! grep -q sleep "$work/out" || bad "the filter does not filter"
+    # Narrow, it is still readable: no line runs over, and the names are there.
+    tmux -L "$session" resize-window -x 40 -y 10
+    sleep 1.2
+    shows "page_guard"
+    [ "$(wc -L <"$work/out")" -le 40 ] || bad "at 40 columns a line is longer"
+    tmux -L "$session" resize-window -x 30 -y 12
+    tmux -L "$session" send-keys Escape s r
+    tmux -L "$session" send-keys / Escape
+    cut_down() { for _ in {1..60}; do screen; [ "$(grep -c . "$work/out")" -eq 4 ] && return; sleep 0.1; done; false; }
+    cut_down || bad "30 columns are not a title, a head and a line for each process: $(cat "$work/out")"
     tmux -L "$session" send-keys q
     for _ in {1..50}; do tmux -L "$session" list-sessions >/dev/null 2>&1 || break; sleep 0.1; done
     ! tmux -L "$session" list-sessions >/dev/null 2>&1 || bad "q does not end it"

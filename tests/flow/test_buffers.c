@@ -46,7 +46,7 @@ static void take_all_and_one_more(hr_budget *payer)
 {
     hri_buffers buffers;
     void *buffer[COUNT], *more;
-    assert_int_equal(hri_buffers_init(&buffers, payer, "test", PAGE - 5, COUNT), 0);
+    assert_int_equal(hri_buffers_init(&buffers, payer, "test", PAGE - 5), 0);
     assert_int_equal(buffers.bytes, PAGE);
     for (uint64_t i = 0; i < COUNT; i++) {
         assert_int_equal(hri_buffer_get(&buffers, i & 1, &buffer[i]), 0);
@@ -72,8 +72,8 @@ static void buffers_cost_what_they_hold(void **state)
     take_all_and_one_more(budget);
     take_all_and_one_more(NULL);
     hri_buffers buffers;
-    assert_int_equal(hri_buffers_init(&buffers, budget, "test", 0, 1), -EINVAL);
-    assert_int_equal(hri_buffers_init(&buffers, budget, "test", SIZE_MAX, 1), -EINVAL);
+    assert_int_equal(hri_buffers_init(&buffers, budget, "test", 0), -EINVAL);
+    assert_int_equal(hri_buffers_init(&buffers, budget, "test", SIZE_MAX), -EINVAL);
 }
 
 static void narrowing_leaves_what_is_out(void **state)
@@ -81,7 +81,7 @@ static void narrowing_leaves_what_is_out(void **state)
     (void)state;
     hri_buffers buffers;
     void *out, *idle;
-    assert_int_equal(hri_buffers_init(&buffers, budget, "test", PAGE, COUNT), 0);
+    assert_int_equal(hri_buffers_init(&buffers, budget, "test", PAGE), 0);
     assert_int_equal(hri_buffer_get(&buffers, false, &out), 0);
     assert_int_equal(hri_buffer_get(&buffers, false, &idle), 0);
     memcpy(out, "data", 5);

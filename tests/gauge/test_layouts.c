@@ -4,6 +4,9 @@
 #include "support/cmocka.h"
 #include "support/layouts.h"
 
+#include "guard_environment.h"
+
+#include <headroom/report.h>
 #include <headroom/survey.h>
 
 #include <fcntl.h>
@@ -41,6 +44,28 @@ static const char *name_findings(const hr_survey *survey, char text[HRT_TEXT_BYT
     return text;
 }
 
+/* A guard there: the sentence that explains its level names the ledger that decides, and its limit is the same. */
+static void check_guard(const hrt_layout *layout, const hrt_world *world, const hr_survey *survey)
+{
+    hr_guard *guard;
+    hr_figures figures;
+    char sentence[HR_EXPLANATION_BYTES], words[HRT_TEXT_BYTES] = "";
+    const hri_environment environment = {world->root, &world->clock};
+    assert_int_equal(hri_guard_new_in(&environment, &(hr_guard_options){.interval_ns = -1}, &guard), 0);
+    assert_int_equal(hr_guard_read(guard, &figures), 0);
+    expect_number(layout, "a guard's limit_bytes", figures.limit_bytes, layout->limit_bytes);
+    if (layout->limit_bytes != HR_NONE)
+        expect_text(layout, "a guard's limit_source", figures.limit_source, layout->limit_source);
+    for (size_t i = 0; i < survey->ledger_count; i++) {
+        if (survey->ledgers[i].decides)
+            snprintf(words, sizeof words, "the limit set by %s;", survey->ledgers[i].source);
+    }
+    assert_true(hr_report_explain(guard, NULL, sentence, sizeof sentence) > 0);
+    if (!strstr(sentence, words))
+        expect_text(layout, "the sentence", sentence, words);
+    hr_guard_free(guard);
+}
+
 static void check_survey(const hrt_layout *layout)
 {
     hr_survey *survey;
@@ -57,6 +82,7 @@ static void check_survey(const hrt_layout *layout)
     expect_text(layout, "level", hr_level_text(survey->level), layout->level);
     char findings[HRT_TEXT_BYTES];
     expect_text(layout, "findings", name_findings(survey, findings), layout->findings);
+    check_guard(layout, &world, survey);
     hr_survey_free(survey);
     hrt_world_free(&world);
 }
@@ -65,7 +91,7 @@ static void each_layout_gives_its_figures(void **state)
 {
     (void)state;
     offences = 0;
-    assert_true(hrt_layouts_each(check_survey) >= 48);
+    assert_true(hrt_layouts_each(check_survey) >= 52);
     assert_int_equal(offences, 0);
 }
 

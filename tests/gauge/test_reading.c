@@ -93,14 +93,101 @@ static void figures_that_overflow_are_none(void **state)
     assert_true(reading.host.available_bytes == HR_NONE);
 }
 
+/* Prevents: a process in 64 MiB was killed by the last 2 MiB of slab that counts as reclaimable. */
+static void the_last_of_reclaimable_slab_is_not_free(void **state)
+{
+    (void)state;
+    hrt_world_write(&world, "/sys/fs/cgroup/app/memory.stat",
+                    "anon 31457280\nfile 0\nkernel 12582912\nsock 0\nshmem 0\ninactive_anon 31457280\nactive_anon 0\n"
+                    "inactive_file 0\nactive_file 0\nunevictable 0\nslab_reclaimable 10485760\n");
+    hri_gauge_read(&gauge, 0, &reading);
+    assert_int_equal(reading.groups[0].use_bytes, 32 * MIB);
+    assert_int_equal(reading.groups[0].lasting_bytes, 0);
+    assert_int_equal(reading.groups[0].stuck_bytes, 100 * MIB / 32);
+}
+
+static void write_swap(uint64_t bytes)
+{
+    char text[32];
+    snprintf(text, sizeof text, "%llu\n", (unsigned long long)bytes);
+    hrt_world_write(&world, "/sys/fs/cgroup/app/memory.swap.current", text);
+}
+
+static void open_again(void)
+{
+    hri_gauge_close(&gauge);
+    assert_int_equal(hri_gauge_open(&gauge, &(hri_site){.root = world.root}, &world.clock), 0);
+}
+
+/* Prevents a level from falling because the kernel swaps: memory that went there was wanted. */
+static void growth_into_swap_is_no_relief(void **state)
+{
+    (void)state;
+    write_swap(7 * MIB);
+    open_again();
+    hri_gauge_read(&gauge, 0, &reading);
+    assert_int_equal(reading.groups[0].swap_bytes, 7 * MIB);
+    assert_int_equal(reading.groups[0].lasting_bytes, 0); /* what was there before is no news */
+    hrt_world_set_group(&world, 100 * MIB, 10 * MIB, 5 * MIB);
+    write_swap(27 * MIB);
+    world.now_ns += HRI_SECOND;
+    hri_gauge_read(&gauge, 0, &reading);
+    assert_int_equal(reading.groups[0].use_bytes, 10 * MIB);
+    assert_int_equal(reading.groups[0].lasting_bytes, 20 * MIB);
+    assert_true(reading.groups[0].stuck_bytes >= 20 * MIB);
+}
+
+/* Prevents neighbours who keep the host short from closing a server whose own group is idle. */
+static void the_hosts_pressure_is_not_the_groups(void **state)
+{
+    (void)state;
+    hrt_world_write(&world, "/proc/pressure/memory",
+                    "some avg10=95.00 avg60=95.00 avg300=95.00 total=1\n"
+                    "full avg10=90.00 avg60=90.00 avg300=90.00 total=1\n");
+    open_again();
+    hri_gauge_read(&gauge, 0, &reading);
+    assert_false(reading.stalls.known);
+    hrt_world_write(&world, "/sys/fs/cgroup/app/memory.pressure",
+                    "some avg10=1.00 avg60=0.00 avg300=0.00 total=1\n"
+                    "full avg10=0.00 avg60=0.00 avg300=0.00 total=1\n");
+    open_again();
+    world.now_ns += HRI_STALLS_AGE_NS;
+    hri_gauge_read(&gauge, 0, &reading);
+    assert_true(reading.stalls.known && reading.stalls.full.avg10 == 0);
+}
+
+/* Prevents kills by page cache that is just being read: the disk's window is what one reader may have under way. */
+static void clean_page_cache_is_free_but_for_what_is_being_read(void **state)
+{
+    (void)state;
+    hri_gauge_read(&gauge, 0, &reading);
+    assert_int_equal(reading.groups[0].lasting_bytes, 0);
+    assert_true(reading.groups[0].stuck_bytes > 0);
+    gauge.readahead_bytes = 1 * MIB / 8;
+    hri_gauge_read(&gauge, 0, &reading);
+    assert_int_equal(reading.groups[0].stuck_bytes, 1 * MIB);
+    gauge.readahead_bytes = 8 * MIB;
+    hri_gauge_read(&gauge, 0, &reading);
+    assert_int_equal(reading.groups[0].stuck_bytes, 5 * MIB); /* there is no more cache than that */
+    hrt_world_set_group(&world, 100 * MIB, 30 * MIB, 50 * MIB);
+    hri_gauge_read(&gauge, 0, &reading);
+    assert_int_equal(reading.groups[0].stuck_bytes, 100 * MIB / 8);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(one_reading_has_all_figures),      TEST(the_hosts_figures_may_be_older_while_it_has_plenty),
-        TEST(an_unlimited_group_does_not_bind), TEST(a_limit_holds_without_statistics),
+        TEST(the_last_of_reclaimable_slab_is_not_free),
+        TEST(one_reading_has_all_figures),
+        TEST(the_hosts_figures_may_be_older_while_it_has_plenty),
+        TEST(an_unlimited_group_does_not_bind),
+        TEST(a_limit_holds_without_statistics),
         TEST(figures_that_overflow_are_none),
+        TEST(growth_into_swap_is_no_relief),
+        TEST(the_hosts_pressure_is_not_the_groups),
+        TEST(clean_page_cache_is_free_but_for_what_is_being_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -364,6 +364,9 @@ static void reports(void **state)
     INVALID(hr_history_file_visit, (NULL, visit_history, NULL, &findings));
     INVALID(hr_history_file_visit, ("/dev/null", NULL, NULL, &findings));
     assert_true(hr_history_file_visit("/dev/null", visit_history, NULL, NULL) <= 0);
+    hr_census census;
+    INVALID(hr_history_file_read_census, (NULL, &census));
+    INVALID(hr_history_file_read_census, ("/dev/null", NULL));
     INVALID(hr_history_record, (NULL));
     INVALID(hr_refusals_format, (NULL, text, sizeof text));
     INVALID(hr_refusals_format, (&(hr_history_view){0}, NULL, 1));

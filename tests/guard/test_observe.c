@@ -12,6 +12,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #define MIB (UINT64_C(1) << 20)
@@ -110,6 +111,43 @@ static void blocks_beyond_a_limit_are_there(void **state)
         hr_free(small[i]);
     hr_free(large);
     assert_int_equal(figures_now().live_bytes, 0);
+}
+
+static uint64_t refused_now(void)
+{
+    return figures_now().would_have_refused;
+}
+
+/* Prevents: a block was counted twice, beyond its budget and when the heap asked the lease for its pages. */
+static void a_block_beyond_its_budget_and_the_lease_counts_once(void **state)
+{
+    (void)state;
+    hr_budget *child;
+    size_t taken = 32 * MIB;
+    hr_guard_free(guard);
+    hr_guard_options options = {.process_limit_bytes = taken, .interval_ns = -1, .observe_only = true};
+    assert_int_equal(hr_guard_new(&options, &guard), 0);
+    root = hr_guard_root(guard);
+    assert_int_equal(hr_budget_new(root, "uploads", 1 * MIB, &child), 0);
+    void *own = mmap(NULL, taken, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+    assert_true(own != MAP_FAILED);
+    void *blocks[4] = {hr_alloc(child, 4 * MIB)};
+    assert_int_equal(refused_now(), 1); /* beyond both */
+    blocks[1] = hr_alloc(root, 4 * MIB);
+    assert_int_equal(refused_now(), 2); /* beyond the lease alone */
+    blocks[2] = hr_alloc(child, 3000);
+    assert_true(refused_now() <= 3);
+    blocks[0] = hr_realloc(child, blocks[0], 8 * MIB);
+    assert_true(refused_now() <= 4);
+    blocks[3] = hr_alloc_aligned(child, 4096, 4 * MIB);
+    assert_true(refused_now() <= 5);
+    for (int i = 0; i < 4; i++) {
+        assert_non_null(blocks[i]);
+        hr_free(blocks[i]);
+    }
+    munmap(own, taken);
+    assert_int_equal(figures_now().live_bytes, 0);
+    assert_int_equal(hr_budget_free(child), 0);
 }
 
 static void requests_are_admitted_whatever_the_level(void **state)
@@ -357,6 +395,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(charges_beyond_a_limit_are_granted_and_counted),
         TEST(blocks_beyond_a_limit_are_there),
+        TEST(a_block_beyond_its_budget_and_the_lease_counts_once),
         TEST(requests_are_admitted_whatever_the_level),
         TEST(nobody_is_asked_for_memory),
         TEST(caches_and_pools_do_not_yield),

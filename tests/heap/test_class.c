@@ -42,7 +42,7 @@ static void words_say_what_was_put_in(void **state)
         assert_false(hri_heap_word_is_idle(word, memory));
         assert_false(hri_heap_word_is_used(word, memory + 16));
         assert_int_equal(hri_heap_word_class(word), class);
-        assert_int_equal(hri_heap_word_owner(word), HRI_HEAP_OWNER_MAX - class);
+        assert_int_equal(hri_heap_word_owner(word, memory), HRI_HEAP_OWNER_MAX - class);
         word = hri_heap_word_idle(word);
         assert_true(hri_heap_word_is_idle(word, memory));
         assert_false(hri_heap_word_is_used(word, memory));

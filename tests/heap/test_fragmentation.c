@@ -4,6 +4,7 @@
 
 #include "heap/heap.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -11,7 +12,7 @@
 
 #define OWNER 77
 
-static uint64_t random_state = 1;
+static uint64_t random_state = 1, live_bytes;
 
 static uint64_t random_below(uint64_t end)
 {
@@ -33,26 +34,27 @@ static void put(void *block)
         abort();
 }
 
-/* Runs a pattern in a child, which gives what is committed in thousandths of what lives, in a pipe. */
+/* Runs a pattern in a child, which gives a figure, in a pipe. */
 static unsigned run(unsigned (*pattern)(void))
 {
     int ends[2], status;
-    unsigned thousandths = 0;
+    unsigned figure = 0;
     assert_int_equal(pipe(ends), 0);
     pid_t child = fork();
     if (child == 0) {
-        thousandths = pattern();
-        _exit(write(ends[1], &thousandths, sizeof thousandths) != sizeof thousandths);
+        figure = pattern();
+        _exit(write(ends[1], &figure, sizeof figure) != sizeof figure);
     }
     close(ends[1]);
-    assert_int_equal(read(ends[0], &thousandths, sizeof thousandths), sizeof thousandths);
+    assert_int_equal(read(ends[0], &figure, sizeof figure), sizeof figure);
     close(ends[0]);
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_int_equal(status, 0);
-    print_message("committed: %u thousandths of what lives\n", thousandths);
-    return thousandths;
+    print_message("%u\n", figure);
+    return figure;
 }
 
+/* In thousandths. */
 static unsigned committed_for(uint64_t live)
 {
     hri_heap_trim(UINT64_MAX);
@@ -60,33 +62,83 @@ static unsigned committed_for(uint64_t live)
     return (unsigned)(figures().committed_bytes * 1000 / live);
 }
 
-/* The pattern by which glibc's dynamic mmap threshold keeps 119 MiB for 84 MiB that live. */
-static unsigned random_sizes(void)
+static uint64_t resident_bytes(void)
+{
+    unsigned long pages = 0;
+    FILE *file = fopen("/proc/self/statm", "r");
+    if (!file || fscanf(file, "%*u %lu", &pages) != 1)
+        abort();
+    fclose(file);
+    return pages * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+static void *get(size_t size)
+{
+    return hri_heap_get(size, OWNER);
+}
+
+/* Blocks of log-uniform sizes from 2^first on, over some doublings, of which random ones go so that `most` live. Gives
+ * the most that was resident at a time, beyond what was before. */
+static uint64_t churn(void *(*allocate)(size_t), void (*release)(void *), unsigned first, unsigned doublings,
+                      size_t most)
 {
     enum {
-        BLOCKS = 20000
+        BLOCKS = 40000,
+        ROUNDS = 100000,
     };
     static struct {
         char *block;
         size_t size;
     } held[BLOCKS];
-    size_t live = 0, cap = (size_t)85 << 20;
+    size_t live = 0, offered = 0;
     unsigned count = 0;
-    for (unsigned i = 0; i < 8000; i++) {
-        unsigned shift = 10 + (unsigned)random_below(12);
+    uint64_t before = resident_bytes(), peak = 0;
+    for (unsigned i = 0; i < ROUNDS && offered < 8 * most; i++) {
+        unsigned shift = first + (unsigned)random_below(doublings);
         size_t size = ((size_t)1 << shift) + random_below((uint64_t)1 << shift);
-        while (live + size > cap) {
+        while (live + size > most || count == BLOCKS) {
             unsigned at = (unsigned)random_below(count);
             live -= held[at].size;
-            put(held[at].block);
+            release(held[at].block);
             held[at] = held[--count];
         }
-        held[count].block = hri_heap_get(size, OWNER);
+        held[count].block = allocate(size);
         memset(held[count].block, 1, size);
         held[count++].size = size;
         live += size;
+        offered += size;
+        if (i % 64 == 0 && resident_bytes() - before > peak)
+            peak = resident_bytes() - before;
     }
-    return committed_for(live);
+    live_bytes = live;
+    return peak;
+}
+
+/* The pattern by which glibc's dynamic mmap threshold keeps 119 MiB for 84 MiB that live. */
+static unsigned random_sizes(void)
+{
+    churn(get, put, 10, 12, (size_t)85 << 20);
+    return committed_for(live_bytes);
+}
+
+static unsigned large_peak(void)
+{
+    return (unsigned)(churn(get, put, 10, 12, (size_t)85 << 20) >> 10);
+}
+
+static unsigned large_peak_of_libc(void)
+{
+    return (unsigned)(churn(malloc, free, 10, 12, (size_t)85 << 20) >> 10);
+}
+
+static unsigned small_peak(void)
+{
+    return (unsigned)(churn(get, put, 4, 10, (size_t)20 << 20) >> 10);
+}
+
+static unsigned small_peak_of_libc(void)
+{
+    return (unsigned)(churn(malloc, free, 4, 10, (size_t)20 << 20) >> 10);
 }
 
 /* 64-byte blocks, of which 90 % are freed at random, so that hardly a page gets free; then 96-byte blocks. */
@@ -124,10 +176,23 @@ static void gaps_of_one_size_serve_another(void **state)
     assert_true(run(another_size) <= 1350 + (HRI_HEAP_TRAILER ? 400 : 0));
 }
 
+/* Without pressure, when nothing has to be given back. */
+static void the_peak_is_little_above_that_of_glibc(void **state)
+{
+    (void)state;
+#if !defined(__GLIBC__) || defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    print_message("skipped: malloc is not glibc's\n");
+    skip();
+#endif
+    assert_true(run(large_peak) <= run(large_peak_of_libc) * 1.15);
+    assert_true(run(small_peak) <= run(small_peak_of_libc) * (HRI_HEAP_TRAILER ? 1.3 : 1.15));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(after_a_drain_little_more_is_committed_than_lives),
+        cmocka_unit_test(the_peak_is_little_above_that_of_glibc),
         cmocka_unit_test(gaps_of_one_size_serve_another),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

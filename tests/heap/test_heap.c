@@ -279,6 +279,63 @@ static void large_blocks_are_pending_until_they_are_touched(void **state)
     }
 }
 
+/* The first block of each span, which is the one that is handed out again and again, once met those of all other
+ * classes in one set of the processor's first cache: 16 sizes in turn took 1.1 of the time. */
+static void hot_blocks_of_many_sizes_lie_in_many_sets(void **state)
+{
+    (void)state;
+    enum {
+        SIZES = 16,
+        SETS = 64,
+    };
+    void *blocks[SIZES];
+    bool taken[SETS] = {false};
+    unsigned sets = 0;
+    for (unsigned i = 0; i < SIZES; i++) {
+        blocks[i] = hri_heap_get(40 + 56 * i, OWNER);
+        unsigned set = (unsigned)((uintptr_t)blocks[i] / 64 % SETS);
+        sets += !taken[set];
+        taken[set] = true;
+    }
+    assert_true(sets >= SIZES / 2);
+    for (unsigned i = 0; i < SIZES; i++)
+        put(blocks[i]);
+}
+
+static uint64_t asked_bytes;
+
+static bool count_asked(void *context, uint64_t bytes)
+{
+    (void)context;
+    asked_bytes += bytes;
+    return true;
+}
+
+/* What is asked and not needed has spent the lease until the next reading. Each commit once asked for 32 KiB of
+ * records: 8 times what it needed. And a page that had been committed for a magazine once went to a block of the class
+ * that the magazine was for, which took the magazine's span: 1.6 times what lived was committed. */
+static void a_commit_asks_for_little_more_than_it_needs(void **state)
+{
+    (void)state;
+    enum {
+        BLOCKS = 4096,
+    };
+    static void *blocks[BLOCKS];
+    hri_heap_trim(UINT64_MAX);
+    hri_heap_hook(&(hri_heap_hooks){.commit = count_asked});
+    uint64_t before = figures().committed_bytes;
+    asked_bytes = 0;
+    for (unsigned i = 0; i < BLOCKS; i++)
+        blocks[i] = hri_heap_get(3000, OWNER);
+    uint64_t more = figures().committed_bytes - before;
+    assert_true(more <= BLOCKS * hri_heap_cost(3000) * 11 / 10);
+    assert_true(asked_bytes >= more);
+    assert_true(asked_bytes <= more + more / 5);
+    hri_heap_hook(NULL);
+    for (unsigned i = 0; i < BLOCKS; i++)
+        put(blocks[i]);
+}
+
 /* Idle pages are handed out again without asking, so they must be resident. */
 static void what_was_never_touched_is_not_idle(void **state)
 {
@@ -484,6 +541,7 @@ static void a_tight_heap_has_no_magazines(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_commit_asks_for_little_more_than_it_needs), /* first: in a heap without gaps */
         cmocka_unit_test(every_size_is_served_and_costs_what_was_said),
         cmocka_unit_test(a_size_that_no_address_can_have_is_refused),
         cmocka_unit_test(zeros_are_zeros_also_where_others_were),
@@ -493,6 +551,7 @@ int main(void)
         cmocka_unit_test(what_the_kernel_does_not_take_back_stays_committed),
         cmocka_unit_test(at_rest_little_is_idle),
         cmocka_unit_test(large_blocks_are_pending_until_they_are_touched),
+        cmocka_unit_test(hot_blocks_of_many_sizes_lie_in_many_sets),
         cmocka_unit_test(what_was_never_touched_is_not_idle),
         cmocka_unit_test(a_block_changes_its_size_in_place),
         cmocka_unit_test(a_block_with_a_segment_to_itself_grows_and_shrinks_without_being_copied),

@@ -112,6 +112,74 @@ static void children_of_busy_threads_go_on(void **state)
     alarm(0);
 }
 
+static char text_file[] = "/tmp/headroom-malloc-XXXXXX";
+
+/* A line of 50,000 bytes, whose reader holds the file's lock while getline() asks for larger and larger blocks. */
+static void *read_lines(void *stop)
+{
+    FILE *file = fopen(text_file, "r");
+    while (file && !atomic_load((atomic_bool *)stop)) {
+        char *line = NULL;
+        size_t room = 0;
+        rewind(file);
+        if (getline(&line, &room, file) < 50000)
+            abort();
+        free(line);
+        usleep(100); /* locks of files are not fair */
+    }
+    if (!file || fclose(file) != 0)
+        abort();
+    return NULL;
+}
+
+static void *flush_all(void *stop)
+{
+    while (!atomic_load((atomic_bool *)stop))
+        if (fflush(NULL) != 0 || usleep(20) != 0)
+            abort();
+    return NULL;
+}
+
+static void *fork_often(void *unused)
+{
+    (void)unused;
+    for (int i = 0; i < 30; i++) {
+        int status;
+        pid_t child = fork();
+        if (child == 0)
+            _exit(fflush(NULL) != 0);
+        if (child < 0 || waitpid(child, &status, 0) != child || status != 0)
+            abort();
+    }
+    return NULL;
+}
+
+/* fflush(NULL) has the list of files and waits for a file; its reader waits for the heap; so a fork that has the heap
+ * must not wait for the list. */
+static void forks_do_not_meet_readers_and_flushers(void **state)
+{
+    (void)state;
+    pthread_t others[4], forks[2];
+    atomic_bool stop = false;
+    int fd = mkstemp(text_file);
+    assert_true(fd >= 0);
+    for (int i = 0; i < 50000; i++)
+        assert_int_equal(write(fd, i < 49999 ? "x" : "\n", 1), 1);
+    close(fd);
+    alarm(60);
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(pthread_create(&others[i], NULL, i ? read_lines : flush_all, &stop), 0);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(pthread_create(&forks[i], NULL, fork_often, NULL), 0);
+    for (int i = 0; i < 2; i++)
+        pthread_join(forks[i], NULL);
+    atomic_store(&stop, true);
+    for (int i = 0; i < 4; i++)
+        pthread_join(others[i], NULL);
+    alarm(0);
+    unlink(text_file);
+}
+
 static void a_child_of_vfork_is_a_guest(void **state)
 {
     (void)state;
@@ -282,11 +350,17 @@ int main(int argc, char **argv)
         return !(hide(malloc(1000)) && held() == 1040 && work(3));
     assert_true(readlink("/proc/self/exe", program, sizeof program - 1) > 0);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(many_keys_need_blocks),          cmocka_unit_test(a_forked_child_goes_on),
-        cmocka_unit_test(children_of_busy_threads_go_on), cmocka_unit_test(a_child_of_vfork_is_a_guest),
-        cmocka_unit_test(spawned_programs_run_with_it),   cmocka_unit_test(exec_begins_anew),
-        cmocka_unit_test(libraries_come_and_go),          cmocka_unit_test(threads_that_end_leave_nothing),
-        cmocka_unit_test(handlers_may_allocate_and_free), cmocka_unit_test(blocks_pass_between_threads),
+        cmocka_unit_test(many_keys_need_blocks),
+        cmocka_unit_test(a_forked_child_goes_on),
+        cmocka_unit_test(children_of_busy_threads_go_on),
+        cmocka_unit_test(forks_do_not_meet_readers_and_flushers),
+        cmocka_unit_test(a_child_of_vfork_is_a_guest),
+        cmocka_unit_test(spawned_programs_run_with_it),
+        cmocka_unit_test(exec_begins_anew),
+        cmocka_unit_test(libraries_come_and_go),
+        cmocka_unit_test(threads_that_end_leave_nothing),
+        cmocka_unit_test(handlers_may_allocate_and_free),
+        cmocka_unit_test(blocks_pass_between_threads),
     };
     (void)argv;
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -560,6 +560,22 @@ static void a_guard_writes_and_its_child_does_not(void **state)
     assert_int_equal(hr_history_file_read(NULL, &figures), -EINVAL);
 }
 
+static void what_is_recorded_by_hand_is_in_the_file(void **state)
+{
+    (void)state;
+    hr_guard *guard;
+    hr_history_file_figures figures;
+    hr_guard_options options = {.limit_bytes = 64 * MIB, .interval_ns = -1, .history_file = path};
+    assert_int_equal(hr_guard_new(&options, &guard), 0);
+    for (unsigned i = 1; i <= 500; i++) { /* more than memory holds */
+        assert_int_equal(hr_history_record(guard), 0);
+        assert_int_equal(hr_history_file_read(guard, &figures), 0);
+        assert_true(figures.entries >= i);
+    }
+    assert_int_equal(figures.lost, 0);
+    hr_guard_free(guard);
+}
+
 /* ── somebody else's figures ────────────────────────────────────────────────────────────────────────────────────── */
 
 static int find_written(void *context, const hr_history_entry *entry)
@@ -622,6 +638,7 @@ int main(void)
         TEST(a_killed_guard_leaves_a_history),
         TEST(a_writer_writes_what_it_is_given),
         TEST(a_guard_writes_and_its_child_does_not),
+        TEST(what_is_recorded_by_hand_is_in_the_file),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     unlink(path);

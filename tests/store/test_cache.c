@@ -189,18 +189,24 @@ static void readers_keep_what_they_borrowed(void **state)
     close_all();
 }
 
-static void borrowed_twice_is_one_entry(void **state)
+/* However often: the sixth reference of a thread is of another kind. */
+static void borrowed_often_is_one_entry(void **state)
 {
     (void)state;
     open_with(100 * MIB, HR_NONE, NULL);
-    hr_cache_ref first, second;
+    enum {
+        REFERENCES = 12
+    };
+    hr_cache_ref references[REFERENCES];
     assert_int_equal(put("a", "x"), 0);
-    assert_int_equal(get("a", &first), 0);
-    assert_int_equal(get("a", &second), 0);
-    assert_int_equal(figures_now().pinned, 1);
-    hr_cache_release(cache, &first);
-    assert_int_equal(figures_now().pinned, 1);
-    hr_cache_release(cache, &second);
+    for (int i = 0; i < REFERENCES; i++) {
+        assert_int_equal(get("a", &references[i]), 0);
+        assert_int_equal(figures_now().pinned, 1);
+    }
+    for (int i = 0; i < REFERENCES; i++) {
+        assert_int_equal(figures_now().pinned, 1);
+        hr_cache_release(cache, &references[i]);
+    }
     assert_int_equal(figures_now().pinned, 0);
     assert_value("a", "x");
     close_all();
@@ -313,7 +319,7 @@ static void what_is_borrowed_is_not_evicted(void **state)
 
 /* ── pressure ───────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-static void does_not_grow_from_warning_on(void **state)
+static void does_not_grow_half_way_to_degraded(void **state)
 {
     (void)state;
     open_with(10 * MIB, HR_NONE, &(hr_cache_options){.shards = 2});
@@ -339,7 +345,30 @@ static void does_not_grow_from_warning_on(void **state)
     close_all();
 }
 
-static void an_empty_one_stays_empty_from_warning_on(void **state)
+/* A cache that stood where warning began left a quarter of the limit unused: what the process had promised, and what
+ * it had besides, was never used again. */
+static void a_full_one_stands_half_way_to_degraded(void **state)
+{
+    (void)state;
+    open_with(10 * MIB, HR_NONE, NULL);
+    hr_ticket ticket;
+    assert_int_equal(hr_admit(guard, &(hr_request){.bytes = 2 * MIB, .budget = hr_guard_root(guard)}, &ticket),
+                     HR_ADMITTED);
+    assert_int_equal(hr_budget_charge(hr_guard_root(guard), 62 * MIB / 10), 0);
+    assert_int_equal(hr_guard_check(guard), HR_WARNING);
+    for (unsigned round = 0; round < 2; round++) {
+        for (unsigned i = 0; i < 4000; i++)
+            assert_int_equal(put_sized(i, 500 + i % 1000), 0);
+        assert_in_range(used_bytes(), (round ? 22 : 2) * MIB / 10, (round ? 23 : 3) * MIB / 10);
+        assert_int_equal(hr_guard_check(guard), HR_WARNING);
+        hr_ticket_release(&ticket);
+    }
+    assert_int_equal(figures_now().evicted_relief, 0);
+    hr_budget_uncharge(hr_guard_root(guard), 62 * MIB / 10);
+    close_all();
+}
+
+static void an_empty_one_stays_empty_half_way_to_degraded(void **state)
 {
     (void)state;
     open_with(10 * MIB, HR_NONE, NULL);
@@ -549,15 +578,16 @@ int main(void)
         cmocka_unit_test(refuses_nonsense),
         cmocka_unit_test(charges_all_that_it_costs),
         cmocka_unit_test(readers_keep_what_they_borrowed),
-        cmocka_unit_test(borrowed_twice_is_one_entry),
+        cmocka_unit_test(borrowed_often_is_one_entry),
         cmocka_unit_test(entries_expire),
         cmocka_unit_test(janitor_takes_what_expired),
         cmocka_unit_test(keeps_to_its_size),
         cmocka_unit_test(refused_put_leaves_nothing),
         cmocka_unit_test(budget_bounds_it),
         cmocka_unit_test(what_is_borrowed_is_not_evicted),
-        cmocka_unit_test(does_not_grow_from_warning_on),
-        cmocka_unit_test(an_empty_one_stays_empty_from_warning_on),
+        cmocka_unit_test(does_not_grow_half_way_to_degraded),
+        cmocka_unit_test(a_full_one_stands_half_way_to_degraded),
+        cmocka_unit_test(an_empty_one_stays_empty_half_way_to_degraded),
         cmocka_unit_test(yields_to_others),
         cmocka_unit_test(grows_again_in_steps),
         cmocka_unit_test(coldest_go_first),

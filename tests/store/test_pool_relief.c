@@ -5,6 +5,7 @@
 
 #include "base/assert.h"
 #include "budget/budget.h"
+#include "heap/heap.h"
 
 #include <headroom/headroom.h>
 #include <stdio.h>
@@ -199,36 +200,45 @@ static void a_level_that_falls_trims_too(void **state)
     assert_int_equal(hr_guard_level(guard), HR_NORMAL);
 }
 
-static hri_accounts glance(void)
+static hri_heap_figures heap(void)
 {
-    hri_accounts accounts;
-    hri_budget_tree_glance(hr_guard_root(guard)->tree, &accounts);
-    return accounts;
+    hri_heap_figures figures;
+    hri_heap_read(&figures);
+    return figures;
 }
 
-/* What the allocator may retain counts as ours to use again, which let admissions go too far: pools retain nothing. */
-static void what_pools_give_back_is_not_the_allocators(void **state)
+/* The heap retains nothing of what pools give back: idle pages would count as ours to use again. */
+static void what_pools_give_back_is_the_kernels(void **state)
 {
     (void)state;
-    void *buffers[100], *block = hr_alloc(budget, SIZE);
+    void *buffers[100];
+    hri_heap_figures before = heap(), full, idle;
     for (int i = 0; i < 100; i++)
         assert_non_null(buffers[i] = hr_byte_pool_get(pool, SIZE));
-    uint64_t pooled = 100 * cost();
-    assert_int_equal(glance().pooled_bytes, pooled);
-    assert_true(glance().held_bytes >= pooled + SIZE);
+    full = heap();
+    assert_true(full.in_use_bytes >= before.in_use_bytes + 100 * SIZE);
     for (int i = 0; i < 100; i++)
         hr_byte_pool_put(pool, buffers[i]);
-    assert_int_equal(glance().pooled_bytes, pooled); /* idle is held */
-    hr_byte_pool_trim(pool);
-    assert_int_equal(glance().pooled_bytes, 0);
-    hr_free(block);
+    idle = heap();
+    assert_true(idle.in_use_bytes >= before.in_use_bytes + 100 * SIZE); /* idle is held */
+    assert_true(hr_byte_pool_trim(pool) >= 100 * SIZE);
+    assert_true(heap().in_use_bytes <= idle.in_use_bytes - 100 * SIZE);
+    assert_true(heap().committed_bytes <= idle.committed_bytes - 100 * SIZE);
+}
+
+/* What was paid for a block that could not be made is given back. */
+static void a_pool_that_is_refused_owes_nothing(void **state)
+{
+    (void)state;
+    hr_budget_figures figures;
     hr_budget *small;
     hr_byte_pool *refused;
     assert_int_equal(hr_budget_new(budget, "small", SIZE / 2, &small), 0);
     hr_byte_pool_options options = {.budget = small, .size_bytes = SIZE};
     assert_int_equal(hr_byte_pool_new(guard, &options, &refused), 0);
     assert_null(hr_byte_pool_get(refused, SIZE));
-    assert_int_equal(glance().pooled_bytes, 0);
+    assert_int_equal(hr_budget_read(small, &figures), 0);
+    assert_int_equal(figures.used_bytes, 0);
     hr_byte_pool_free(refused);
     hr_budget_free(small);
 }
@@ -240,7 +250,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(relief_reaches_what_a_cache_let_go_into_a_pool),
         TEST(a_pools_charge_evicts_what_the_pool_then_hands_out),
-        TEST(what_pools_give_back_is_not_the_allocators),
+        TEST(what_pools_give_back_is_the_kernels),
+        TEST(a_pool_that_is_refused_owes_nothing),
         TEST(the_janitor_leaves_what_was_needed),
         TEST(the_janitor_takes_the_rest),
         TEST(what_comes_back_does_not_hold_the_level_up),

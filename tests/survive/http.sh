@@ -145,7 +145,6 @@ wrong_option "'127.0.0.1:99999' is no HOST:PORT" --listen 127.0.0.1:99999
 wrong_option "':80' is no HOST:PORT" --listen :80
 wrong_option "from 1 to" --max-connections 0
 wrong_option "from 1 to" --max-connections many
-wrong_option "write pool or malloc" --bodies stack
 check_match "--version" '^headroom-store [0-9]+\.[0-9]+\.[0-9]+$' "$("$store" --version)"
 check_match "--help" 'Usage: headroom-store' "$("$store" --help)"
 

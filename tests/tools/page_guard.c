@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* page_guard FILE: a guard with budgets, a pool and a cache, one budget with HTML in its name. Its page is served, and
- * written to FILE; the port is printed, and it goes on until its input ends. */
+ * written to FILE; the port is printed, and it goes on until its input ends. PAGE_GUARD_HISTORY: its history file.
+ * PAGE_GUARD_FILL: its limit is that of the kernel, and it holds all that it is granted. */
 #include <headroom/headroom.h>
 #include <headroom/http.h>
 
@@ -40,9 +41,30 @@ static void live(hr_budget *budget)
     hr_budget_uncharge(budget, held);
 }
 
+/* Holds all that is granted, so that the level is critical, until its input ends. */
+static void fill(hr_guard *guard)
+{
+    struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
+    void *list = NULL, *block;
+    do {
+        while ((block = hr_alloc(hr_guard_root(guard), 64 << 10))) {
+            memset(block, 1, 64 << 10);
+            memcpy(block, &list, sizeof list);
+            list = block;
+        }
+    } while (poll(&input, 1, 20) == 0);
+    while (list) {
+        block = list;
+        memcpy(&list, block, sizeof list);
+        hr_free(block);
+    }
+}
+
 int main(int count, char **words)
 {
-    hr_guard_options options = {.limit_bytes = 64 * MIB, .share_lease = -1};
+    bool fills = getenv("PAGE_GUARD_FILL") != NULL;
+    hr_guard_options options = {
+        .limit_bytes = fills ? HR_NONE : 64 * MIB, .share_lease = -1, .history_file = getenv("PAGE_GUARD_HISTORY")};
     hr_budget *strange, *plain;
     hr_guard *guard;
     hr_byte_pool *pool;
@@ -66,7 +88,10 @@ int main(int count, char **words)
         return 1;
     printf("%u %s\n", hr_http_port(http), write_page(guard, words[1]) ? "written" : "no page");
     fflush(stdout);
-    live(plain);
+    if (fills)
+        fill(guard);
+    else
+        live(plain);
     hr_http_stop(http);
     hr_byte_pool_put(pool, block);
     hr_budget_uncharge(strange, 7 * MIB);

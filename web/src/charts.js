@@ -94,7 +94,7 @@ export function chart(box, run, lines, options) {
         legend: { show: false },
         ms: 1e-3,
         tzDate: seconds => new Date(seconds * 1000),
-        padding: [10, 8, 0, 0],
+        padding: [10, 28, 0, 0], // half of the last mark's text
         cursor: {
             drag: { x: false, y: false },
             points: { size: 7 },

@@ -47,6 +47,7 @@ export function readRun(run, relative) {
     return {
         ...run,
         begin,
+        shift,
         relative,
         x,
         columns,
@@ -83,11 +84,12 @@ export function refusals(run) {
     });
     const all = steps(run.columns.refusals);
     const degraded = steps(run.columns.refusals_degraded), critical = steps(run.columns.refusals_critical);
-    const limits = all.map((value, i) => (value == null ? null : Math.max(0, value - (degraded[i] ?? 0) - (critical[i] ?? 0))));
+    const byLevel = i => (degraded[i] ?? 0) + (critical[i] ?? 0);
+    const limits = all.map((value, i) => (value == null ? null : Math.max(0, value - byLevel(i))));
     return { limits, degraded, critical };
 }
 
-// What another limit would have refused in rows `from` to `to`. At least: how far use rose above it, rise by rise. At
+// The bytes that another limit would have refused in rows `from` to `to`. At least: how far use rose above it, rise by rise. At
 // most: all that was newly held between samples of which one was above it; null where that was not counted.
 export function wouldRefuse(run, limit, [from, to]) {
     const use = run.columns.use_bytes, total = run.columns.total, x = run.x;
@@ -106,5 +108,6 @@ export function wouldRefuse(run, limit, [from, to]) {
         if (total[i] == null || total[i - 1] == null) counted = false;
         else most += Math.max(0, total[i] - total[i - 1]);
     }
-    return { least, most: counted && run.total_counts ? Math.max(most, least) : null, share: span ? above / span : 0, first };
+    most = counted && run.total_counts ? Math.max(most, least) : null;
+    return { least, most, share: span ? above / span : 0, first };
 }

@@ -150,7 +150,7 @@ function mainLine(run, place, view) {
         events.fill();
     });
     view.sized.push(() => plot);
-    const legend = element("p", { class: "legend" }, key("use", `use (${run.binding === "cgroup" ? "of the cgroup" : "what is held"})`), key("limit", "limit"),
+    const legend = element("p", { class: "legend" }, key("use", `use (${useOf(run)})`), key("limit", "limit"),
         ...levels.slice(1).map(level => key(level, level, true)), "▾ events");
     return part("Use and limit", `main-${place}`, legend, box, hint, names.details, events.details);
 }
@@ -167,6 +167,11 @@ function inRange(x) {
 
 function matches(text) {
     return state.search === "" || text.toLowerCase().includes(state.search);
+}
+
+// Of a watched program nobody charges anything: then the use is that of its processes.
+function useOf(run) {
+    return run.binding === "cgroup" ? "of the cgroup" : run.total_counts ? "what is held" : "of the program's processes";
 }
 
 // ── 5: a small line for each ledger ───────────────────────────────────────────────────────────────────────────────
@@ -209,8 +214,9 @@ function smallLine(run, view, key, line, options = {}) {
     return figure;
 }
 
+// The ledger that is the use has the first line, and no other.
 function ledgerLines(run, place, view) {
-    const present = ledgers.filter(([name]) => run.columns[name].some(value => value != null));
+    const present = ledgers.filter(([name]) => name !== run.binding && run.columns[name].some(value => value != null));
     const make = ([name, text]) => smallLine(run, view, `ledger-${place}-${name}`, { name: text, values: run.columns[name] });
     const near = present.filter(([name]) => bound(run, name)), far = present.filter(([name]) => !bound(run, name));
     const folded = element("details", { class: "folded", open: state.open.has(`folded-${place}`) },
@@ -220,7 +226,7 @@ function ledgerLines(run, place, view) {
         view.redraw();
     });
     return part("Ledgers", `ledgers-${place}`,
-        smallLine(run, view, `use-${place}`, { name: "use in the selected time", values: run.columns.use_bytes }, { height: 120 }),
+        smallLine(run, view, `use-${place}`, { name: `use in the selected time (${useOf(run)})`, values: run.columns.use_bytes }, { height: 120 }),
         ...near.map(make), far.length ? folded : null);
 }
 
@@ -256,7 +262,7 @@ function budgets(run, place, view) {
     const list = run.budgets ?? [], others = ["pools", "caches"].map(noun => things(run, noun, place, view)).filter(Boolean);
     if (!list.length && !others.length)
         return part("Budgets", `budgets-${place}`, element("p", { class: "hint" },
-            run.is_guard ? "There is no budget." : "These samples have no budgets in them: a page of a running guard shows them."));
+            run.is_guard ? "There is no budget." : "These samples have no budgets in them: a program that uses headroom writes them to its history file."));
     const box = element("div", { class: "treemap" });
     const names = ["used_bytes", "limit_bytes", "peak_bytes", "left_bytes", "refused", "refused_by_level"];
     const rows = table(`budgets-${place}`, ["name", ...names.map(name => name.replace(/_bytes$/, "").replaceAll("_", " "))], () =>
@@ -265,7 +271,7 @@ function budgets(run, place, view) {
     view.moved.push(rows.fill);
     const left = run.budgets_left_out ? ` ${run.budgets_left_out} smaller ones are left out.` : "";
     return part("Budgets, pools and caches", `budgets-${place}`,
-        element("p", { class: "hint" }, `As they were at ${moment(run.end, run.relative)}; an area is what a budget uses.${left}`),
+        element("p", { class: "hint" }, `As they were at ${moment(run.census_ms == null ? run.end : run.census_ms / 1000 - run.shift, run.relative)}; an area is what a budget uses.${left}`),
         element("div", { class: "beside" }, element("div", {}, box, rows.details), others.length ? element("div", {}, ...others) : null));
 }
 

@@ -15,12 +15,13 @@
  *
  * It listens on loopback; elsewhere only with a token, which a request brings as "Authorization: Bearer TOKEN" or as
  * "?token=TOKEN" ("/healthz" and "/readyz" need none). A request without a token is answered only if its Host is
- * localhost, an address, or the host that it listens on: so no web page can reach it by a name of its own that it makes
+ * localhost, an address, or the host that it listens on. So no web page can reach it by a name of its own that it makes
  * point here. A request of another origin is refused.
  *
  * Memory for answers is charged to a budget "http" from the start and touched: it answers at critical too. Two long
- * answers are sent at a time, to sixteen connections; further ones are 503 with Retry-After. After a fork the server is
- * the parent's alone: the child must not call hr_http_stop().
+ * answers are sent at a time; further ones are 503 with Retry-After. Sixteen connections are open at a time; the next
+ * one waits until one of them is closed, or has been silent for two seconds. After a fork the server is the parent's
+ * alone: the child must not call hr_http_stop().
  */
 #ifndef HEADROOM_HTTP_H
 #define HEADROOM_HTTP_H
@@ -55,8 +56,8 @@ typedef struct hr_http hr_http;
 
 /* Starts a thread that serves. The guard may be NULL where there is a source; then nothing is charged.
  *
- * returns  0; -EINVAL for an address that is none, a token that is too short, or neither guard nor source; -EACCES for
- *          an address beyond loopback without a token; -EDQUOT if the guard has no room for the reserve; -EADDRINUSE,
+ * returns  0; -EINVAL for an address that is none, a token that is too short, or neither guard nor source. -EACCES for
+ *          an address beyond loopback without a token. -EDQUOT if the guard has no room for the reserve. -EADDRINUSE,
  *          -EADDRNOTAVAIL, -ENOMEM, -EAGAIN, -EMFILE …
  * threads  any
  * memory   allocates
