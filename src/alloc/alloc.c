@@ -52,7 +52,7 @@ static hr_budget *budget_of(hri_heap_owner owner)
     return (hr_budget *)(uintptr_t)(owner << 21 >> 17);
 }
 
-/* The same of a block's word. The shifts drop its class too; its seal is 0. */
+/* The budget that a block's word names. The shifts drop its class too; its seal is 0. */
 static hr_budget *budget_of_word(uint64_t word, const void *block)
 {
     return (hr_budget *)(uintptr_t)((word ^ hri_heap_granule(block)) << 7 >> 17);

@@ -43,7 +43,7 @@ static inline void *hri_heap_pop(unsigned class)
     return hri_heap_places[class] ? hri_heap_pop_begun(class) : NULL;
 }
 
-/* Whoever has a block of the heap knows that it was asked, before the first block was handed out. */
+/* For a block that the heap handed out: hri_rseq_usable() was asked before its first one. */
 static inline bool hri_heap_push(unsigned class, void *block)
 {
     return hri_sequence_push(hri_cells_mine_at(hri_heap_places[class]), block);

@@ -44,8 +44,8 @@ void hri_heap_uncarve(unsigned class, void *block);
 uint64_t hri_heap_growth_bytes(unsigned class, uint64_t *ret_least);
 
 /* Chooses pages for a class, of which at most `most_bytes` are not committed yet, and commits at most `records_bytes`
- * of records. Gives false where there is no memory, or not as many records as it needs. With `bytes` 0 there is nothing to commit, and nothing to end: there are pages that were not found
- * before. */
+ * of records. Gives false where there is no memory, or not as many records as it needs. With `bytes` 0 there is nothing
+ * to commit, and nothing to end: there are pages that were not found before. */
 bool hri_heap_growth_begin(unsigned class, uint64_t most_bytes, uint64_t records_bytes, hri_heap_growth *ret_growth);
 
 /* Chooses up to `most_pages` idle pages in a row to decommit. Gives false if there are none. */

@@ -102,7 +102,7 @@ static inline uint64_t hri_pages_used(const hri_engine *engine, const void *bloc
 /* The engine that a block is of which begins with a page; NULL: it is none. Any address, without a look at it. */
 static inline hri_engine *hri_pages_owner(const void *block)
 {
-    const uint64_t *at = hri_heap_page_word(block);
+    const uint64_t *at = (uintptr_t)block % HRI_HEAP_PAGE ? NULL : hri_heap_page_word(block);
     uint64_t word = at ? __atomic_load_n(at, __ATOMIC_RELAXED) : 0;
     if (hri_heap_word_class(word) != HRI_HEAP_POOLED)
         return NULL;

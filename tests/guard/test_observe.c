@@ -131,6 +131,9 @@ static void a_block_beyond_its_budget_and_the_lease_counts_once(void **state)
     assert_int_equal(hr_budget_new(root, "uploads", 1 * MIB, &child), 0);
     void *own = mmap(NULL, taken, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
     assert_true(own != MAP_FAILED);
+    hr_purge(); /* else the heap has pages for it */
+    hr_guard_check(guard);
+    assert_int_equal(figures_now().lease_bytes, 0);
     void *blocks[4] = {hr_alloc(child, 4 * MIB)};
     assert_int_equal(refused_now(), 1); /* beyond both */
     blocks[1] = hr_alloc(root, 4 * MIB);

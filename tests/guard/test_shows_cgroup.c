@@ -366,9 +366,9 @@ static int look_for_a_million_names(void *context)
         snprintf(path, sizeof path, "/tmp/headroom-there-is-no-%u", i);
         HRT_CAGED_CHECK(stat(path, &status) != 0);
         if (i % 4096 == 0)
-            HRT_CAGED_CHECK(hr_guard_check(guard) == HR_NORMAL);
+            HRT_CAGED_CHECK(read_figures(guard).use < 0.5); /* on a slow machine the group's PSI may say more */
     }
-    HRT_CAGED_CHECK(hr_guard_check(guard) == HR_NORMAL);
+    HRT_CAGED_CHECK(EVENTUALLY(hr_guard_check(guard) == HR_NORMAL));
     HRT_CAGED_CHECK(explains(guard, "normal: "));
     HRT_CAGED_CHECK(fill(guard) > LIMIT / 2); /* the names go when their room is wanted */
     hr_guard_check(guard);

@@ -279,8 +279,8 @@ static void large_blocks_are_pending_until_they_are_touched(void **state)
     }
 }
 
-/* The first block of each span, which is the one that is handed out again and again, once met those of all other
- * classes in one set of the processor's first cache: 16 sizes in turn took 1.1 of the time. */
+/* A span hands out its first block again and again. Those of all classes once met in one set of the processor's first
+ * cache: 16 sizes in turn took 1.1 of the time. */
 static void hot_blocks_of_many_sizes_lie_in_many_sets(void **state)
 {
     (void)state;
@@ -312,8 +312,8 @@ static bool count_asked(void *context, uint64_t bytes)
 }
 
 /* What is asked and not needed has spent the lease until the next reading. Each commit once asked for 32 KiB of
- * records: 8 times what it needed. And a page that had been committed for a magazine once went to a block of the class
- * that the magazine was for, which took the magazine's span: 1.6 times what lived was committed. */
+ * records, 8 times what it needed. And pages that were committed for a magazine once went to blocks: 1.6 times what
+ * lived was committed. */
 static void a_commit_asks_for_little_more_than_it_needs(void **state)
 {
     (void)state;
