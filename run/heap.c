@@ -61,7 +61,7 @@ void run_heap_export(const run_heap *heap)
 
 /* ── the run around ─────────────────────────────────────────────────────────────────────────────────────────────── */
 
-/* What src/malloc/link.c asks of the process that it is in. */
+/* The run whose page and slot src/malloc/link.c speaks of. */
 static run_heap *joined;
 
 hri_malloc_page *hri_account_page(void)

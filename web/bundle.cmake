@@ -1,6 +1,9 @@
-# Installs what package-lock.json pins and bundles the page: cmake -D NPM= -D NODE= -D FROM= -D FOLDER= -D OUTPUT= -P
-# Where the registry cannot be reached the library is built without the page, which is said, and the next build tries
-# again once something here has changed.
+# Installs what package-lock.json pins and bundles the page:
+#
+#     cmake -D NPM= -D NODE= -D FROM= -D FOLDER= -D OUTPUT= -P
+#
+# Where the registry cannot be reached, the library is built without the page, which is said. The next build tries again
+# once something here has changed.
 file(MAKE_DIRECTORY ${FOLDER})
 file(COPY ${FROM}/package.json ${FROM}/package-lock.json ${FROM}/build.mjs DESTINATION ${FOLDER})
 file(REMOVE_RECURSE ${FOLDER}/src)

@@ -14,7 +14,8 @@ elseif(HEADROOM_PAGE AND HEADROOM_NPM AND HEADROOM_NODE)
         COMMAND ${CMAKE_COMMAND} -D NPM=${HEADROOM_NPM} -D NODE=${HEADROOM_NODE} -D FROM=${PROJECT_SOURCE_DIR}/web
                 -D FOLDER=${page_folder} -D OUTPUT=${HEADROOM_PAGE_SOURCE} -P ${PROJECT_SOURCE_DIR}/web/bundle.cmake
         DEPENDS ${page_sources} ${PROJECT_SOURCE_DIR}/web/package.json ${PROJECT_SOURCE_DIR}/web/package-lock.json
-                ${PROJECT_SOURCE_DIR}/web/build.mjs ${PROJECT_SOURCE_DIR}/web/bundle.cmake ${PROJECT_SOURCE_DIR}/web/none.c
+                ${PROJECT_SOURCE_DIR}/web/build.mjs ${PROJECT_SOURCE_DIR}/web/bundle.cmake
+                ${PROJECT_SOURCE_DIR}/web/none.c
         COMMENT "Bundling the page"
         VERBATIM)
 else()

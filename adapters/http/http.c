@@ -103,7 +103,7 @@ static hr_level guard_level(void *context)
 
 /* ── answers ────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-/* Adds the headers of every answer. Where there is no memory for a header of an answer that needs it, there is no answer. */
+/* Adds the headers of every answer. Without memory for a header there is no answer. */
 static bool add_headers(struct MHD_Response *response, const char *type, const char *policy)
 {
     const char *const headers[][2] = {

@@ -74,7 +74,10 @@ enum {
     HR_SIZED_SURVEY_NEW_ = 22,
 };
 
-HR_API int hr_sized_(unsigned call, void *object, const void *in, size_t in_bytes, void *out, size_t out_bytes);
+HR_API int hr_sized_(unsigned call, void *object, const void *in, void *out, uint64_t sizes);
+
+/* The sizes of `in` and `out`; 0 for an `out` that does not grow. */
+#define HR_SIZES_(in_bytes, out_bytes) (UINT64_C(1) * (in_bytes) << 32 | (out_bytes))
 
 #define HR_SIZED_ extern inline __attribute__((always_inline, gnu_inline, artificial))
 

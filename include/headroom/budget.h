@@ -273,12 +273,12 @@ HR_API size_t hr_alloc_cost(size_t size);
 
 HR_SIZED_ int hr_budget_read(hr_budget *budget, hr_budget_figures *ret_figures)
 {
-    return hr_sized_(HR_SIZED_BUDGET_READ_, budget, NULL, 0, ret_figures, sizeof *ret_figures);
+    return hr_sized_(HR_SIZED_BUDGET_READ_, budget, NULL, ret_figures, HR_SIZES_(0, sizeof *ret_figures));
 }
 
 HR_SIZED_ int hr_budget_refusal(hr_refusal *ret_refusal)
 {
-    return hr_sized_(HR_SIZED_BUDGET_REFUSAL_, NULL, NULL, 0, ret_refusal, sizeof *ret_refusal);
+    return hr_sized_(HR_SIZED_BUDGET_REFUSAL_, NULL, NULL, ret_refusal, HR_SIZES_(0, sizeof *ret_refusal));
 }
 
 #endif

@@ -289,12 +289,12 @@ HR_API int hr_cache_read(hr_cache *cache, hr_cache_figures *ret_figures);
 
 HR_SIZED_ int hr_cache_new(hr_guard *guard, const hr_cache_options *options, hr_cache **ret_cache)
 {
-    return hr_sized_(HR_SIZED_CACHE_NEW_, guard, options, sizeof *options, ret_cache, 0);
+    return hr_sized_(HR_SIZED_CACHE_NEW_, guard, options, ret_cache, HR_SIZES_(sizeof *options, 0));
 }
 
 HR_SIZED_ int hr_cache_read(hr_cache *cache, hr_cache_figures *ret_figures)
 {
-    return hr_sized_(HR_SIZED_CACHE_READ_, cache, NULL, 0, ret_figures, sizeof *ret_figures);
+    return hr_sized_(HR_SIZED_CACHE_READ_, cache, NULL, ret_figures, HR_SIZES_(0, sizeof *ret_figures));
 }
 
 #endif

@@ -454,27 +454,27 @@ HR_API HR_MUST_CHECK int hr_batch_free(hr_batch *batch);
 
 HR_SIZED_ int hr_stream_run(const hr_stream_options *options, hr_stream_result *ret_result)
 {
-    return hr_sized_(HR_SIZED_STREAM_RUN_, NULL, options, sizeof *options, ret_result, sizeof *ret_result);
+    return hr_sized_(HR_SIZED_STREAM_RUN_, NULL, options, ret_result, HR_SIZES_(sizeof *options, sizeof *ret_result));
 }
 
 HR_SIZED_ int hr_stream_new(const hr_stream_options *options, hr_stream **ret_stream)
 {
-    return hr_sized_(HR_SIZED_STREAM_NEW_, NULL, options, sizeof *options, ret_stream, 0);
+    return hr_sized_(HR_SIZED_STREAM_NEW_, NULL, options, ret_stream, HR_SIZES_(sizeof *options, 0));
 }
 
 HR_SIZED_ int hr_stream_continue(hr_stream *stream, hr_stream_result *ret_result)
 {
-    return hr_sized_(HR_SIZED_STREAM_CONTINUE_, stream, NULL, 0, ret_result, sizeof *ret_result);
+    return hr_sized_(HR_SIZED_STREAM_CONTINUE_, stream, NULL, ret_result, HR_SIZES_(0, sizeof *ret_result));
 }
 
 HR_SIZED_ int hr_batch_new(const hr_batch_options *options, hr_batch **ret_batch)
 {
-    return hr_sized_(HR_SIZED_BATCH_NEW_, NULL, options, sizeof *options, ret_batch, 0);
+    return hr_sized_(HR_SIZED_BATCH_NEW_, NULL, options, ret_batch, HR_SIZES_(sizeof *options, 0));
 }
 
 HR_SIZED_ int hr_batch_read(hr_batch *batch, hr_batch_figures *ret_figures)
 {
-    return hr_sized_(HR_SIZED_BATCH_READ_, batch, NULL, 0, ret_figures, sizeof *ret_figures);
+    return hr_sized_(HR_SIZED_BATCH_READ_, batch, NULL, ret_figures, HR_SIZES_(0, sizeof *ret_figures));
 }
 
 #endif

@@ -288,17 +288,17 @@ HR_API int hr_guard_stop(hr_guard *guard);
 
 HR_SIZED_ int hr_guard_new(const hr_guard_options *options, hr_guard **ret_guard)
 {
-    return hr_sized_(HR_SIZED_GUARD_NEW_, NULL, options, sizeof *options, ret_guard, 0);
+    return hr_sized_(HR_SIZED_GUARD_NEW_, NULL, options, ret_guard, HR_SIZES_(sizeof *options, 0));
 }
 
 HR_SIZED_ int hr_guard_read(hr_guard *guard, hr_figures *ret_figures)
 {
-    return hr_sized_(HR_SIZED_GUARD_READ_, guard, NULL, 0, ret_figures, sizeof *ret_figures);
+    return hr_sized_(HR_SIZED_GUARD_READ_, guard, NULL, ret_figures, HR_SIZES_(0, sizeof *ret_figures));
 }
 
 HR_SIZED_ int hr_guard_thresholds(hr_guard *guard, hr_thresholds *ret_thresholds)
 {
-    return hr_sized_(HR_SIZED_GUARD_THRESHOLDS_, guard, NULL, 0, ret_thresholds, sizeof *ret_thresholds);
+    return hr_sized_(HR_SIZED_GUARD_THRESHOLDS_, guard, NULL, ret_thresholds, HR_SIZES_(0, sizeof *ret_thresholds));
 }
 
 #endif

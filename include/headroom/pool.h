@@ -325,32 +325,32 @@ static inline void hr_object_pool_put(hr_object_pool *pool, void *object)
 
 HR_SIZED_ int hr_byte_pool_new(hr_guard *guard, const hr_byte_pool_options *options, hr_byte_pool **ret_pool)
 {
-    return hr_sized_(HR_SIZED_BYTE_POOL_NEW_, guard, options, sizeof *options, ret_pool, 0);
+    return hr_sized_(HR_SIZED_BYTE_POOL_NEW_, guard, options, ret_pool, HR_SIZES_(sizeof *options, 0));
 }
 
 HR_SIZED_ int hr_byte_pool_read(hr_byte_pool *pool, hr_pool_figures *ret_figures)
 {
-    return hr_sized_(HR_SIZED_BYTE_POOL_READ_, pool, NULL, 0, ret_figures, sizeof *ret_figures);
+    return hr_sized_(HR_SIZED_BYTE_POOL_READ_, pool, NULL, ret_figures, HR_SIZES_(0, sizeof *ret_figures));
 }
 
 HR_SIZED_ int hr_object_pool_new(hr_guard *guard, const hr_object_pool_options *options, hr_object_pool **ret_pool)
 {
-    return hr_sized_(HR_SIZED_OBJECT_POOL_NEW_, guard, options, sizeof *options, ret_pool, 0);
+    return hr_sized_(HR_SIZED_OBJECT_POOL_NEW_, guard, options, ret_pool, HR_SIZES_(sizeof *options, 0));
 }
 
 HR_SIZED_ int hr_object_pool_read(hr_object_pool *pool, hr_pool_figures *ret_figures)
 {
-    return hr_sized_(HR_SIZED_OBJECT_POOL_READ_, pool, NULL, 0, ret_figures, sizeof *ret_figures);
+    return hr_sized_(HR_SIZED_OBJECT_POOL_READ_, pool, NULL, ret_figures, HR_SIZES_(0, sizeof *ret_figures));
 }
 
 HR_SIZED_ int hr_slice_pool_new(hr_guard *guard, const hr_slice_pool_options *options, hr_slice_pool **ret_pool)
 {
-    return hr_sized_(HR_SIZED_SLICE_POOL_NEW_, guard, options, sizeof *options, ret_pool, 0);
+    return hr_sized_(HR_SIZED_SLICE_POOL_NEW_, guard, options, ret_pool, HR_SIZES_(sizeof *options, 0));
 }
 
 HR_SIZED_ int hr_slice_pool_read(hr_slice_pool *pool, hr_pool_figures *ret_figures)
 {
-    return hr_sized_(HR_SIZED_SLICE_POOL_READ_, pool, NULL, 0, ret_figures, sizeof *ret_figures);
+    return hr_sized_(HR_SIZED_SLICE_POOL_READ_, pool, NULL, ret_figures, HR_SIZES_(0, sizeof *ret_figures));
 }
 
 #endif

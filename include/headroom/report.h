@@ -530,17 +530,17 @@ HR_API int hr_page_read_parts(hr_page_parts *ret_parts);
 
 HR_SIZED_ int hr_history_file_read(hr_guard *guard, hr_history_file_figures *ret_figures)
 {
-    return hr_sized_(HR_SIZED_HISTORY_FILE_READ_, guard, NULL, 0, ret_figures, sizeof *ret_figures);
+    return hr_sized_(HR_SIZED_HISTORY_FILE_READ_, guard, NULL, ret_figures, HR_SIZES_(0, sizeof *ret_figures));
 }
 
 HR_SIZED_ int hr_trend_read(hr_guard *guard, hr_trend *ret_trend)
 {
-    return hr_sized_(HR_SIZED_TREND_READ_, guard, NULL, 0, ret_trend, sizeof *ret_trend);
+    return hr_sized_(HR_SIZED_TREND_READ_, guard, NULL, ret_trend, HR_SIZES_(0, sizeof *ret_trend));
 }
 
 HR_SIZED_ int hr_page_read_parts(hr_page_parts *ret_parts)
 {
-    return hr_sized_(HR_SIZED_PAGE_READ_PARTS_, NULL, NULL, 0, ret_parts, sizeof *ret_parts);
+    return hr_sized_(HR_SIZED_PAGE_READ_PARTS_, NULL, NULL, ret_parts, HR_SIZES_(0, sizeof *ret_parts));
 }
 
 #endif

@@ -164,7 +164,7 @@ HR_API void hr_survey_free(hr_survey *survey);
 
 HR_SIZED_ int hr_survey_new(const hr_survey_options *options, hr_survey **ret_survey)
 {
-    return hr_sized_(HR_SIZED_SURVEY_NEW_, NULL, options, sizeof *options, ret_survey, 0);
+    return hr_sized_(HR_SIZED_SURVEY_NEW_, NULL, options, ret_survey, HR_SIZES_(sizeof *options, 0));
 }
 
 #endif

@@ -9,7 +9,7 @@
  *
  * The classes of general blocks are eight in each doubling up to 512 bytes, where most blocks of most programs are, and
  * four above. The first of them lies 16 bytes above the power of two, since programs ask for powers of two, and the
- * word comes on top. Blocks of pages have a class for each page up to 64 KiB, and for four pages above: with four in
+ * word comes on top. Blocks of pages have a class for each page up to 64 KiB, and for four pages above. With four in
  * each doubling a fifth of such a block was lost. All 61 classes that a word and a thread's record have room for exist.
  *
  *     bits 63..58   the class

@@ -35,8 +35,8 @@ void hri_heap_hook(const hri_heap_hooks *hooks);
 /* Is this thread in here, or was it when a signal came? Then it must not come in again. */
 bool hri_heap_is_inside(void);
 
-/* How many bytes of pages may be idle at any time: a part of what is committed, or `least_bytes` where that is more, and
- * at most `most_bytes`. At first 8 MiB, a quarter, and no limit. */
+/* How many bytes of pages may be idle at any time: a part of what is committed, or `least_bytes` where that is more,
+ * and at most `most_bytes`. At first 8 MiB, a quarter, and no limit. */
 typedef struct hri_heap_idle_terms {
     uint64_t least_bytes, part, most_bytes;
 } hri_heap_idle_terms;

@@ -4,7 +4,7 @@
  * guest in its parent's memory.
  *
  * libc takes the lock of its list of files after these handlers. A thread in fflush(NULL) has that lock and waits for
- * a file, whose thread waits in getline() for a block: so with the heap's lock taken first, all three wait for ever.
+ * a file, whose thread waits in getline() for a block. So with the heap's lock taken first, all three wait for ever.
  * libc's own malloc is locked behind the list for this reason. Here the list is locked first; its lock is recursive. */
 #include "base/fork.h"
 #include "heap/heap.h"
@@ -16,6 +16,7 @@
 
 #include <errno.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 
 _Thread_local unsigned hri_within_depth;
 
@@ -32,8 +33,15 @@ static void list_of_files(hri_fork moment)
         act[moment]();
 }
 
+/* A signal handler that forks has perhaps interrupted its own thread in the heap. The locks that this thread has stay
+ * its own, in the child too, where the interrupted call goes on when the handler returns. So nothing is locked then. */
+static __attribute__((tls_model("initial-exec"))) _Thread_local bool interrupted;
+
 static void before(void)
 {
+    interrupted = hri_within();
+    if (interrupted)
+        return;
     hri_within_begin();
     list_of_files(HRI_FORK_BEFORE);
     hri_mappings_fork(HRI_FORK_BEFORE);
@@ -43,6 +51,10 @@ static void before(void)
 
 static void in_parent(void)
 {
+    if (interrupted) {
+        interrupted = false; /* of the fork that was interrupted, perhaps */
+        return;
+    }
     hri_cells_fork(HRI_FORK_PARENT);
     hri_heap_fork(HRI_FORK_PARENT);
     hri_mappings_fork(HRI_FORK_PARENT);
@@ -53,13 +65,18 @@ static void in_parent(void)
 static void in_child(void)
 {
     int saved = errno;
-    hri_cells_fork(HRI_FORK_CHILD);
-    hri_heap_fork(HRI_FORK_CHILD);
-    hri_mappings_fork(HRI_FORK_CHILD);
-    list_of_files(HRI_FORK_CHILD);
+    bool locked = !interrupted;
+    interrupted = false;
+    if (locked) {
+        hri_cells_fork(HRI_FORK_CHILD);
+        hri_heap_fork(HRI_FORK_CHILD);
+        hri_mappings_fork(HRI_FORK_CHILD);
+        list_of_files(HRI_FORK_CHILD);
+    }
     hri_account_fork_child();
     hri_link_fork_child();
-    hri_within_end();
+    if (locked)
+        hri_within_end();
     errno = saved;
 }
 

@@ -59,8 +59,8 @@ static bool falls(const struct view *view)
 
 /* ── changes ────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-/* Makes bins wider that are too narrow. They are where neighbours depend on each other. They also are where bins of twice
- * or four times the width have much less scatter: use that comes and goes does so in just more than a bin. */
+/* Makes bins wider that are too narrow. They are where neighbours depend on each other. They also are where bins of
+ * twice or four times the width have much less scatter: use that comes and goes does so in just more than a bin. */
 static void settle(hri_part *part)
 {
     while (part->count >= 2 * BINS_MIN) {

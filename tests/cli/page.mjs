@@ -123,7 +123,7 @@ function plainPage(html) {
     await tab.waitForTimeout(100);
     check(/use: [\d.]+ MiB/.test(await text(tab, ".tip")), `the tooltip says: ${await text(tab, ".tip")}`);
     const synced = await tab.$$eval(".ledger .u-cursor-x", list => list.filter(line => !line.classList.contains("u-off")).length);
-    check(synced >= 3, `the cursor is in ${synced} small charts`);
+    check(synced >= 2, `the cursor is in ${synced} small charts`);
 
     // The brush: all below follows, and it stands in the URL.
     const before = await text(tab, "#refused-0 .hint");

@@ -15,7 +15,10 @@ if [ ! -x "$eater" ] || [ ! -e "$HEADROOM_BUILD_DIR/src/malloc/libheadroom-mallo
 fi
 mount=$(awk '$3 == "cgroup" && $4 ~ /(^|,)memory(,|$)/ { print $2; exit }' /proc/mounts)
 group=$mount/headroom-around-$$
-{ [ "$(id -u)" -eq 0 ] && [ -n "$mount" ] && mkdir "$group" 2>/dev/null; } || { echo "skipped: no memory cgroup of version 1 can be made here"; exit 77; }
+if [ "$(id -u)" -ne 0 ] || [ -z "$mount" ] || ! mkdir "$group" 2>/dev/null; then
+    echo "skipped: no memory cgroup of version 1 can be made here"
+    exit 77
+fi
 neighbour=""
 leave() {
     if [ -n "$neighbour" ]; then kill -KILL "$neighbour" 2>/dev/null || true; wait "$neighbour" 2>/dev/null || true; fi
@@ -42,7 +45,9 @@ within() {
     [ -z "$(find "$group" -mindepth 1 -type d)" ] || bad "groups are left behind"
 }
 
-summary() { jq -e "$1" "$work/summary" >/dev/null || bad "this does not hold of the summary: $1: $(jq -c . "$work/summary")"; }
+summary() {
+    jq -e "$1" "$work/summary" >/dev/null || bad "this does not hold of the summary: $1: $(jq -c . "$work/summary")"
+}
 
 # beside MIB [MS]: a neighbour that holds memory and touches it no more.
 beside() {
@@ -70,7 +75,7 @@ summary "$refused"
 within 150M 4 --on-limit wait --grace 500ms -- "$eater" hold 70
 summary '.heap_figures.waits >= 1 and .kernel_kills == 0 and .actions == []'
 leave
-# What a neighbour gives back is the command's: its limit is raised while it waits.
+# A command that waits gets the memory that a neighbour gives back.
 beside 80
 within 150M 0 --on-limit wait --grace 60s -- sh -c '(sleep 1; kill "$1") & exec "$0" hold 100' "$eater" $neighbour
 summary '.refusals == 0 and .actions == []'
@@ -85,14 +90,17 @@ done
 
 # ── a run within a run ───────────────────────────────────────────────────────────────────────────────────────────────
 
-within 200M 3 --limit 60M --on-limit fail -- "$headroom" run --limit 80M --on-limit fail -- "$eater" until-null 100000
+within 200M 3 --limit 60M --on-limit fail -- \
+    "$headroom" run --limit 80M --on-limit fail -- "$eater" until-null 100000
 summary '.actions == [] and .kernel_kills == 0 and .heap_figures.charged_peak_bytes <= 62914560'
-awk '$1 == "null" && $3 >= 45 && $3 < 60 { found = 1 } END { exit !found }' "$work/out" || bad "the outer limit does not hold the inner run"
+awk '$1 == "null" && $3 >= 45 && $3 < 60 { found = 1 } END { exit !found }' "$work/out" ||
+    bad "the outer limit does not hold the inner run"
 # The smaller one holds where it is the inner one, and what the inner run gives back is the outer's again.
 within 200M 0 --limit 60M --on-limit fail -- bash -c '
     "$0" run --limit 30M --on-limit fail -- "$1" until-null 100000; [ $? -eq 3 ] || exit 1
     for ((round = 0; round < 50; round++)); do "$1" hold 50 && exit 0; sleep 0.1; done; exit 2' "$headroom" "$eater"
-awk '$1 == "null" && $3 > 15 && $3 < 30 { found = 1 } END { exit !found }' "$work/out" || bad "the inner limit does not hold"
+awk '$1 == "null" && $3 > 15 && $3 < 30 { found = 1 } END { exit !found }' "$work/out" ||
+    bad "the inner limit does not hold"
 
 # ── figures ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -128,7 +136,8 @@ for ((round = 0; round < 200; round++)); do
 done
 [ ! -d "$inner" ] || bad "a killed supervisor leaves its wall behind: $(cat "$inner/memory.oom_control")"
 for pid in $members; do
-    grep -qs '^State:.[^ZX]' "/proc/$pid/status" && bad "a killed supervisor leaves a process behind: $(ps -o stat=,args= -p "$pid")"
+    grep -qs '^State:.[^ZX]' "/proc/$pid/status" &&
+        bad "a killed supervisor leaves a process behind: $(ps -o stat=,args= -p "$pid")"
 done
 
 exit "$failed"

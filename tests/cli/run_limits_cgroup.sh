@@ -125,7 +125,7 @@ sleep 0.3
 [ ! -s "$work/child.out" ] || bad "it goes on while it is frozen"
 run 1 limit --set 1M $child
 says errors "stays"
-member=$(pgrep -P $child)
+member=$(pgrep -P $child -x hog)
 run 0 limit --set 95M "$member"
 says out "is 95.0 MiB"
 status=0

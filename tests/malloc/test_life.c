@@ -11,6 +11,7 @@
 #include "preloaded.h"
 
 #include <dlfcn.h>
+#include <errno.h>
 #include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
@@ -318,6 +319,38 @@ static void handlers_may_allocate_and_free(void **state)
     free(atomic_exchange(&handed, NULL));
 }
 
+static void fork_in_handler(int signal)
+{
+    (void)signal;
+    int saved = errno, status;
+    pid_t child = fork();
+    if (child == 0)
+        _exit(0);
+    if (child > 0 && (waitpid(child, &status, 0) != child || status != 0))
+        abort();
+    atomic_fetch_add(&handled, 1);
+    errno = saved;
+}
+
+/* glibc's malloc allows it: a shell's handler that starts a program has interrupted anything. */
+static void handlers_may_fork(void **state)
+{
+    (void)state;
+    struct sigaction act = {.sa_handler = fork_in_handler, .sa_flags = SA_RESTART};
+    struct itimerval often = {.it_interval = {0, 2000}, .it_value = {0, 2000}}, never = {0};
+    atomic_store(&handled, 0);
+    sigaction(SIGPROF, &act, NULL);
+    alarm(60);
+    setitimer(ITIMER_PROF, &often, NULL);
+    for (unsigned i = 0; i < 2000 && atomic_load(&handled) < 100; i++) {
+        assert_true(work(i));
+        malloc_trim(0);
+    }
+    setitimer(ITIMER_PROF, &never, NULL);
+    alarm(0);
+    assert_true(atomic_load(&handled) > 0);
+}
+
 /* A block of one thread is freed by another: queues of work do nothing else. */
 static void *free_all(void *all)
 {
@@ -360,6 +393,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(libraries_come_and_go),
         cmocka_unit_test(threads_that_end_leave_nothing),
         cmocka_unit_test(handlers_may_allocate_and_free),
+        cmocka_unit_test(handlers_may_fork),
         cmocka_unit_test(blocks_pass_between_threads),
     };
     (void)argv;

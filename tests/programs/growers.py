@@ -203,7 +203,7 @@ class Server(Grower):
 
 class Redis(Server):
     name = "redis-server"
-    fails = {134, 137, 139}
+    fails = {134}  # it aborts at the end of a report of its own
     mib = 140
 
     def __init__(self, folder):
@@ -212,8 +212,9 @@ class Redis(Server):
 
     def command(self):
         need("redis-server")
+        # The memory test of its report writes to all pages that are mapped, reserved ones too: more than the group has.
         return ["redis-server", "--port", str(self.port), "--save", "", "--appendonly", "no", "--dir", str(self.folder),
-                "--loglevel", "warning"]
+                "--loglevel", "warning", "--crash-memcheck-enabled", "no"]
 
     def load(self):
         """Keys of 1 MiB, each acknowledged before the next. A server at its wall may close a connection that it could not

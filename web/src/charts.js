@@ -11,7 +11,9 @@ export function color(name) {
 }
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
-const eventColors = { level: "text", relief: "good", purge: "good", refusals: "degraded", action: "accent", "kernel kill": "critical" };
+const eventColors = {
+    level: "text", relief: "good", purge: "good", refusals: "degraded", action: "accent", "kernel kill": "critical",
+};
 
 // Bands behind the lines: where the level was not normal.
 function drawBands(plot, run) {
@@ -60,7 +62,8 @@ export function eventText(event) {
     if (event.kind === "kernel kill") return `${name}: ${event.kills}`;
     if (event.kind === "would relieve") return `${size(event.freed_bytes)} ${name}`;
     if (event.kind === "refusals" || event.kind === "would refuse")
-        return `${event.refused_by_limit + event.refused_by_level} ${name}` + (event.budget ? ` of budget "${event.budget}"` : "");
+        return `${event.refused_by_limit + event.refused_by_level} ${name}` +
+            (event.budget ? ` of budget "${event.budget}"` : "");
     return `${name}: ${size(event.freed_bytes)} given back`;
 }
 
@@ -73,7 +76,8 @@ function axes(run, small) {
         },
         {
             stroke: color("muted"), grid, ticks: grid, size: 74, space: small ? 26 : 40,
-            values: (plot, splits) => splits.map(value => (value < 0 ? "" : small === "count" ? String(value) : size(value))),
+            values: (plot, splits) =>
+                splits.map(value => (value < 0 ? "" : small === "count" ? String(value) : size(value))),
             incrs: small === "count" ? [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 5e4, 1e5, 1e6, 1e7]
                 : Array.from({ length: 50 }, (_, power) => 2 ** power),
         },
@@ -102,12 +106,16 @@ export function chart(box, run, lines, options) {
             y: false,
         },
         scales: {
-            x: { time: !run.relative, range: (plot, least, most) => (most > least ? [least, most] : [least - 1, least + 1]) },
+            x: {
+                time: !run.relative,
+                range: (plot, least, most) => (most > least ? [least, most] : [least - 1, least + 1]),
+            },
             y: { range: [0, options.top ?? top(...lines.map(line => line.values))] },
         },
         axes: axes(run, options.small),
         series: [{}, ...lines.map(line => ({
-            label: line.name, stroke: color(line.color), width: line.width ?? 1.5, dash: line.dash, spanGaps: line.gaps ?? false,
+            label: line.name, stroke: color(line.color), width: line.width ?? 1.5, dash: line.dash,
+            spanGaps: line.gaps ?? false,
             fill: line.fill ? `color-mix(in srgb, ${color(line.color)} 18%, transparent)` : undefined,
             paths: line.step ? uPlot.paths.stepped({ align: 1 }) : undefined,
             points: { show: run.x.length < 3, size: 5 },
@@ -128,8 +136,8 @@ export function forget(plot) {
     plot.destroy();
 }
 
-// The brush: a part of the time that is drawn with the pointer, moved, and sized at its edges; by the keyboard the cursor
-// is moved, and Shift takes the time along.
+// The brush: a part of the time that is drawn with the pointer, moved, and sized at its edges. By the keyboard the
+// cursor is moved, and Shift takes the time along.
 export function brush(plot, box, run, current, change, showCursor) {
     const over = plot.over, veil = element("div", { class: "brush" });
     over.append(veil);

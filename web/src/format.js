@@ -44,7 +44,8 @@ export function mark(x, step, relative) {
     const text = new Date(x * 1000).toLocaleString("sv");
     if (step >= 86400) return text.slice(5, 10);
     if (step >= 60) return text.slice(11, 16);
-    return step >= 1 ? text.slice(11, 19) : `${text.slice(17, 19)}.${String(Math.round(x * 1000) % 1000).padStart(3, "0")}`;
+    if (step >= 1) return text.slice(11, 19);
+    return `${text.slice(17, 19)}.${String(Math.round(x * 1000) % 1000).padStart(3, "0")}`;
 }
 
 export function date(x) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Budgets as nested rectangles by what they use: d3-hierarchy lays them out, elements show them, so that a keyboard and a
-// reader of screens reach each.
+// Budgets as nested rectangles by what they use. d3-hierarchy lays them out, and elements show them, so that a keyboard
+// and a reader of screens reach each.
 import { hierarchy, treemap, treemapSquarify } from "d3-hierarchy";
 import { element, share, size } from "./format.js";
 
@@ -13,18 +13,21 @@ export function tree(budgets) {
     for (const node of nodes) {
         if (node === top) continue;
         let parent = top;
-        for (const other of nodes)
-            if (other !== node && node.name.startsWith(`${other.name}/`) && other.name.length > (parent === top ? -1 : parent.name.length))
-                parent = other;
+        for (const other of nodes) {
+            const closer = parent === top || other.name.length > parent.name.length;
+            if (other !== node && closer && node.name.startsWith(`${other.name}/`)) parent = other;
+        }
         parent.children.push(node);
-        node.label = parent.made || !node.name.startsWith(`${parent.name}/`) ? node.name : node.name.slice(parent.name.length + 1);
+        const below = !parent.made && node.name.startsWith(`${parent.name}/`);
+        node.label = below ? node.name.slice(parent.name.length + 1) : node.name;
     }
     top.label = top.name;
     for (const node of [top, ...nodes]) {
         const below = node.children.reduce((sum, child) => sum + (child.used_bytes ?? 0), 0);
         const own = Math.max(0, (node.used_bytes ?? 0) - below);
         if (node.children.length && own > 0 && !node.made)
-            node.children.push({ name: node.name, label: `${node.label}, itself`, used_bytes: own, own: true, children: [] });
+            node.children.push(
+                { name: node.name, label: `${node.label}, itself`, used_bytes: own, own: true, children: [] });
     }
     return top;
 }
@@ -41,10 +44,11 @@ export function drawTreemap(box, budgets, search) {
         if (w < 3 || h < 3) continue;
         const full = of.limit_bytes ? (of.used_bytes ?? 0) / of.limit_bytes : 0;
         const heat = full > 0.95 ? "critical" : full > 0.9 ? "degraded" : full > 0.8 ? "warning" : "normal";
-        const text = `${of.label}: ${size(of.used_bytes)}` +
-            (of.limit_bytes ? ` of ${size(of.limit_bytes)} (${share(of.used_bytes, of.limit_bytes)})` : ", no limit of its own");
-        const cell = element("div", { class: `cell ${node.children ? "inner" : "leaf"} ${heat}`, tabindex: 0, role: "img",
-            title: text, "aria-label": text }, element("span", {}, w > 46 && h > 15 ? of.label : ""));
+        const limit = of.limit_bytes ? ` of ${size(of.limit_bytes)} (${share(of.used_bytes, of.limit_bytes)})`
+            : ", no limit of its own";
+        const text = `${of.label}: ${size(of.used_bytes)}${limit}`, kind = node.children ? "inner" : "leaf";
+        const cell = element("div", { class: `cell ${kind} ${heat}`, tabindex: 0, role: "img", title: text,
+            "aria-label": text }, element("span", {}, w > 46 && h > 15 ? of.label : ""));
         if (!node.children && w > 60 && h > 34) cell.append(element("small", {}, size(of.used_bytes)));
         Object.assign(cell.style, { left: `${node.x0}px`, top: `${node.y0}px`, width: `${w}px`, height: `${h}px` });
         cell.classList.toggle("dim", search !== "" && !of.name.toLowerCase().includes(search));

@@ -36,7 +36,7 @@ typedef union got {
 /* The sizes that this library knows: of what a call takes, and of what it fills. */
 static const struct sizes {
     size_t in, out;
-} sizes[] = {
+} table[] = {
     [HR_SIZED_GUARD_NEW_] = {.in = sizeof(hr_guard_options)},
     [HR_SIZED_GUARD_READ_] = {.out = sizeof(hr_figures)},
     [HR_SIZED_GUARD_THRESHOLDS_] = {.out = sizeof(hr_thresholds)},
@@ -61,7 +61,7 @@ static const struct sizes {
     [HR_SIZED_SURVEY_NEW_] = {.in = sizeof(hr_survey_options)},
 };
 
-#define CALLS (sizeof sizes / sizeof *sizes)
+#define CALLS (sizeof table / sizeof *table)
 
 static int make(unsigned call, void *object, const void *in, void *out)
 {
@@ -125,7 +125,7 @@ static int read_into(unsigned call, void *object, void *out)
 
 static int answer(unsigned call, void *object, const void *in, void *out)
 {
-    return sizes[call].in ? make(call, object, in, out) : read_into(call, object, out);
+    return table[call].in ? make(call, object, in, out) : read_into(call, object, out);
 }
 
 /* Results of streams are written even when a call fails. */
@@ -137,7 +137,7 @@ static bool is_written(unsigned call, int error)
 /* With options of this library. */
 static int answer_out(unsigned call, void *object, const void *in, void *out, size_t out_bytes)
 {
-    size_t known = sizes[call].out;
+    size_t known = table[call].out;
     if (known == 0 || !out || out_bytes >= known) {
         int error = answer(call, object, in, out);
         if (known && out && out_bytes > known && is_written(call, error))
@@ -159,11 +159,12 @@ static bool is_zero(const char *bytes, size_t size)
     return true;
 }
 
-int hr_sized_(unsigned call, void *object, const void *in, size_t in_bytes, void *out, size_t out_bytes)
+int hr_sized_(unsigned call, void *object, const void *in, void *out, uint64_t sizes)
 {
+    size_t in_bytes = (size_t)(sizes >> 32), out_bytes = (size_t)(sizes & UINT32_MAX);
     if (call >= CALLS)
         return -EINVAL;
-    size_t known = sizes[call].in;
+    size_t known = table[call].in;
     if (known == 0 || !in || in_bytes == known)
         return answer_out(call, object, in, out, out_bytes);
     if (in_bytes > known && !is_zero((const char *)in + known, in_bytes - known))
