@@ -14,7 +14,6 @@
 #include <errno.h>
 #include <sched.h>
 
-
 /* Charges what a thread's stock has not. */
 static __attribute__((noinline)) int charge_slowly(hri_demand *demand)
 {

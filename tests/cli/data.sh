@@ -10,7 +10,8 @@ cat >"$work/test.mjs" <<'SCRIPT'
 import assert from "node:assert/strict";
 import { bound, readRun, refusals, within, wouldRefuse } from "./data.mjs";
 
-const columns = ["time_ms", "level", "use_bytes", "limit_bytes", "total", "refusals", "refusals_degraded", "refusals_critical"];
+const columns = ["time_ms", "level", "use_bytes", "limit_bytes", "total", "refusals", "refusals_degraded",
+    "refusals_critical"];
 // A second apart: use rises to 30, falls to 20, rises to 40, falls to 10; then another process begins at 0.
 const rows = [
     [1000, 0, 0, 50, 0, 0, 0, 0],

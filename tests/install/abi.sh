@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The library of today serves programs that were linked against the last release: abidiff finds no symbol that is gone,
-# no function that takes something else, and no struct that changed other than by growing at its end.
+# The library of today serves programs that were linked against the last release. abidiff finds no symbol that is gone
+# and no function that takes something else. No struct has changed other than by growing at its end.
 #
 #   abi.sh          compares with abi/libheadroom.abi, which each release renews; before the first one there is none
 #   abi.sh --write  renews it, from the build in HEADROOM_BUILD_DIR
@@ -37,11 +37,14 @@ make() { # NAME BODY
     gcc -g -shared -fPIC -o "$work/$1.so" "$work/$1.c"
 }
 make old 'struct s { int a; int b; }; int f(struct s *s) { return s->a; } int g(int a) { return a; }'
-make grown 'struct s { int a; int b; long c; }; int f(struct s *s) { return s->a; } int g(int a) { return a; } int h(void) { return 0; }'
+make grown 'struct s { int a; int b; long c; }; int f(struct s *s) { return s->a; } int g(int a) { return a; }
+int h(void) { return 0; }'
 make turned 'struct s { long c; int a; int b; }; int f(struct s *s) { return s->a; } int g(int a) { return a; }'
 make gone 'struct s { int a; int b; }; int f(struct s *s) { return s->a; }'
-make taken 'struct s { int a; int b; }; int f(struct s *s) { return s->a; } int g(long a, long b) { return (int)(a + b); }'
-differ "$work/old.so" "$work/grown.so" || { echo "a struct that grows at its end is no offence"; cat "$work/log"; failed=1; }
+make taken 'struct s { int a; int b; }; int f(struct s *s) { return s->a; }
+int g(long a, long b) { return (int)(a + b); }'
+differ "$work/old.so" "$work/grown.so" ||
+    { echo "a struct that grows at its end is no offence"; cat "$work/log"; failed=1; }
 for change in turned gone taken; do
     ! differ "$work/old.so" "$work/$change.so" || { echo "abidiff does not find the offence '$change'"; failed=1; }
 done

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Structs grow without breaking programs: one that was compiled when options and results were smaller, and one that was
-# compiled when they will be larger, run with the library of today. Each struct ends where its memory ends, so that a
-# byte too far is a SIGSEGV.
+# Structs grow without breaking programs. One that was compiled when options and results were smaller runs with the
+# library of today, and so does one that was compiled when they will be larger. Each struct ends where its memory
+# ends, so that a byte too far is a SIGSEGV.
 set -euo pipefail
 source_dir=${HEADROOM_SOURCE_DIR:?}
 build_dir=${HEADROOM_BUILD_DIR:?}
@@ -180,7 +180,8 @@ for age in older newer; do
     for level in -O0 -O2; do
         define=-DOLDER
         [ "$age" = older ] || define=-DNEWER
-        if ! "$compiler" -std=gnu11 -Wall -Wno-unused-value "$level" "$define" -I"$work/$age" "$work/program.c" -o "$work/program" \
+        if ! "$compiler" -std=gnu11 -Wall -Wno-unused-value "$level" "$define" -I"$work/$age" "$work/program.c" \
+            -o "$work/program" \
             -L"$build_dir/src" -lheadroom -Wl,-rpath,"$build_dir/src" -pthread 2>"$work/log"; then
             sed 's/^/    /' "$work/log"
             echo "the program does not compile with $age headers"

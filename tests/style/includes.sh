@@ -106,6 +106,7 @@ END { exit bad }' || bad=1
 
 # Outside of comments.
 if [ -d src ]; then
+    # shellcheck disable=SC2016 # awk's own
     find src -mindepth 2 -name '*.[ch]' | sort | xargs -r awk '
     { sub(/\/\*.*\*\//, "") }
     /^ ?\*|\/\*/ { next }
