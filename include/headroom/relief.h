@@ -25,7 +25,9 @@ extern "C" {
 
 /* Gives memory back: at least `want_bytes` if that much is there before `deadline_ns` (CLOCK_MONOTONIC), else what it
  * can. `want_bytes` 0 is the janitor: give back only what is expired or idle. It runs with no lock of the library
- * held, on any thread, one call at a time; charges that it makes never start relief again.
+ * held, on any thread, one call at a time; charges that it makes never start relief again. It is asked again until it
+ * gives 0, or what is wanted is there. So one that always names a byte or more is asked for as long as there is time;
+ * hr_relieve() sets none.
  *
  * returns  bytes freed (uncharged, if they were charged); 0: nothing left to give; more than 256 TiB, which no process
  *          has, is taken for 0

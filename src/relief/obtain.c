@@ -16,9 +16,9 @@
 #include "heap/heap.h"
 #include "os/clock.h"
 
-/* How long a demand may spend in relief, by its thread's processor time. */
-#define RENEWALS_MAX 25 /* half a second, five periods of a usual quota */
-#define LOST_MAX 2      /* rounds that say nothing */
+/* So often a demand's time in relief begins again: half a second, five periods of a usual quota. */
+#define RENEWALS_MAX 25
+#define LOST_MAX 2 /* rounds that say nothing */
 
 /* Other threads may be granted all that a reading leaves, again and again, and give it back. */
 #define LOOKS_MAX 64
@@ -26,20 +26,27 @@
 /* How long a demand waits for relief. */
 struct patience {
     int64_t deadline_ns;
-    int64_t ran_ns; /* the thread's processor time when relief began */
+    int64_t ran_ns; /* the thread's processor time when that time began */
+    bool given;     /* relief has freed something in it */
     unsigned renewals;
     unsigned lost; /* rounds that freed nothing, and lost the processor before they could */
 };
 
-/* Is the time over? A thread that had no processor meanwhile, for others had it or a quota was used up, has not used
- * its time but lost it: it goes on. */
+/* Is the time over? Relief that gives goes on: what a cache can spare is there, however long it takes to evict it. So
+ * does a thread that had no processor meanwhile, for others had it or a quota was used up: it has not used its time but
+ * lost it. */
 static bool is_late(const hri_relief *relief, struct patience *patience)
 {
     int64_t now_ns = hri_clock_now(relief->clock);
     if (now_ns < patience->deadline_ns)
         return false;
-    if (hri_os_thread_ns() - patience->ran_ns >= HRI_RELIEF_DEADLINE_NS || patience->renewals == RENEWALS_MAX)
+    int64_t ran_ns = hri_os_thread_ns();
+    bool used = ran_ns - patience->ran_ns >= HRI_RELIEF_DEADLINE_NS;
+    if ((used && !patience->given) || patience->renewals == RENEWALS_MAX)
         return true;
+    if (patience->given)
+        patience->ran_ns = ran_ns;
+    patience->given = false;
     patience->renewals++;
     patience->deadline_ns = now_ns + HRI_RELIEF_DEADLINE_NS;
     return false;
@@ -87,7 +94,9 @@ static bool run_round(hri_relief *relief, const hri_shortage *shortage, struct p
         .deadline_ns = patience->deadline_ns,
     };
     int64_t begin_ns = hri_clock_now(relief->clock);
-    return hri_relief_run(relief, &goal) > 0 || freed > 0 || proves_nothing(relief, begin_ns, patience);
+    bool given = hri_relief_run(relief, &goal) > 0;
+    patience->given |= given;
+    return given || freed > 0 || proves_nothing(relief, begin_ns, patience);
 }
 
 /* Tries the demand again; with a reading where it lacks what only a reading can show. */

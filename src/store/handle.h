@@ -4,7 +4,8 @@
  * it is none, which leads to the library, where it is a fault. Later pools get it again; but not in debug builds, where
  * it stays dead.
  *
- * Where AddressSanitizer watches it goes back to the allocator: that finds more.
+ * A library that is built with AddressSanitizer gives it back to the allocator: that finds more. In one that is not,
+ * under a program that is, nobody would see the use, and the allocator writes into what was freed.
  */
 #ifndef HRI_STORE_HANDLE_H
 #define HRI_STORE_HANDLE_H

@@ -40,11 +40,36 @@ watched() {
     fi
 }
 
+cat >"$work/freed.c" <<'END'
+#include <headroom/headroom.h>
+int main(void)
+{
+    hr_guard *guard;
+    hr_byte_pool *pool;
+    hr_guard_options options = {.limit_bytes = 64 << 20, .interval_ns = -1};
+    if (hr_guard_new(&options, &guard) != 0)
+        return 2;
+    if (hr_byte_pool_new(guard, &(hr_byte_pool_options){.size_bytes = 64}, &pool) != 0)
+        return 2;
+    hr_byte_pool_free(pool);
+    hr_figures figures;
+    void *block = hr_byte_pool_get(pool, 64); /* debug builds end here */
+    return block || hr_guard_read(guard, &figures) != 0 || figures.faults != 1;
+}
+END
+
 done_any=false
 if setarch -R true 2>/dev/null && nm "$library" 2>/dev/null | grep -q __asan_poison_memory_region &&
     ! nm "$library" | grep -q __asan_report_load; then
     gcc -g -fsanitize=address -I"$HEADROOM_SOURCE_DIR/include" "$work/late.c" "$library" -o "$work/asan"
     watched AddressSanitizer setarch -R "$work/asan"
+    gcc -g -fsanitize=address -I"$HEADROOM_SOURCE_DIR/include" "$work/freed.c" "$library" -o "$work/freed"
+    if ! ASAN_OPTIONS=detect_leaks=0 setarch -R "$work/freed" >"$work/log" 2>&1 &&
+        ! grep -q "a pool is used after it was freed" "$work/log"; then
+        echo "checkers: a pool that was freed is not known under AddressSanitizer:"
+        cat "$work/log"
+        exit 1
+    fi
     done_any=true
 fi
 if command -v valgrind >/dev/null && [ -e /usr/include/valgrind/memcheck.h ]; then
