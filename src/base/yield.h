@@ -102,7 +102,8 @@ void hri_yielders_follow(hri_yielders *yielders, hr_level level, bool changed);
 
 void hri_yielders_fork(hri_yielders *yielders, hri_fork moment);
 
-/* The root's use above which a yielder must not lift it: half way from warning to degraded, where relief begins. */
+/* The root's use above which a yielder must not lift it: half way from warning to degraded, where relief begins. From
+ * degraded on it is 0: what relief has freed is not taken back before the level has come down. */
 static inline uint64_t hri_yielders_line(const hri_yielders *yielders)
 {
     return yielders->line_bytes ? atomic_load_explicit(yielders->line_bytes, memory_order_relaxed) : HR_NONE;

@@ -216,7 +216,7 @@ static void instruct_tree(hri_watcher *watcher, const hri_books *books, bool fre
                                                 .demand = demand,
                                             });
     hri_ceiling line = hri_ledgers_ceiling(books, (rules->warn_at + rules->degrade_at) / 2, 0, sample_bytes);
-    atomic_store_explicit(&watcher->line_bytes, use_at(watcher, &line), memory_order_relaxed);
+    atomic_store_explicit(&watcher->line_bytes, level < HR_DEGRADED ? use_at(watcher, &line) : 0, memory_order_relaxed);
 }
 
 static hri_books open_books(const hri_watcher *watcher, const hri_accounts *accounts)

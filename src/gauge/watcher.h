@@ -33,7 +33,7 @@ typedef struct hri_watcher {
     _Atomic bool purged; /* since the last reading: the allocator retains nothing of ours */
     _Atomic bool aided;  /* reclaimers have freed something since the level rose to degraded */
     hri_level_word word;
-    _Atomic uint64_t line_bytes;     /* the root's use half way from warning to degraded, by the last look */
+    _Atomic uint64_t line_bytes;     /* see hri_yielders_line(), by the last look */
     _Atomic uint64_t reserve_bytes;  /* the dropped reserve, see hri_books */
     _Atomic uint64_t released_per_s; /* bytes that all budgets give back in a second, of late */
     _Atomic int64_t looked_ns;       /* when the gauges were last read */

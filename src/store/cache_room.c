@@ -3,7 +3,9 @@
  *
  * While the level is normal it may grow up to max_bytes. From warning on each put first evicts its own bytes, or as
  * many of them as would lift the guard's use above the *line*, which is half way from warning to degraded. So a full
- * cache stands just below the line: the half above it is for what others need at once, before relief begins. What
+ * cache stands just below the line: the half above it is for what others need at once, before relief begins. From
+ * degraded on each put evicts its own bytes, until the level has come down: a cache that went on to the line kept it up
+ * for ever. What
  * evictions free beyond what they had to, entries being of different sizes, is there for the next put. Once a cache
  * had to give, it is held to what was left, and in normal times that rises by a step in each interval, until it is
  * where it was before: else it would take back at once what was freed for somebody else.

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The Grafana dashboard: each query of each panel returns data from a Prometheus that scrapes the page of the demo's
-# server.
+# The Grafana dashboard: each query of each panel returns data from a Prometheus. It scrapes the page of the demo's
+# server, and that of a process with pools, which the server has none of.
 set -euo pipefail
 here=$(dirname "${BASH_SOURCE[0]}")
 # shellcheck source=SCRIPTDIR/_common.sh
@@ -10,6 +10,8 @@ for tool in curl prometheus; do
 done
 store=$HEADROOM_BUILD_DIR/examples/store/headroom-store
 [ -x "$store" ] || { echo "skipped: headroom-store is not built here"; exit 77; }
+pools=$HEADROOM_BUILD_DIR/tests/tools/page_guard
+[ -x "$pools" ] || { echo "skipped: libheadroom-http is not built here"; exit 77; }
 dashboard=$HEADROOM_SOURCE_DIR/integrations/grafana/headroom.json
 jq -e '.panels | length > 8' "$dashboard" >/dev/null || bad "the dashboard is no JSON with panels"
 # The store lives in a memory cgroup, as in a container: without one there are no figures of a cgroup.
@@ -58,13 +60,18 @@ load() { # puts objects until some are refused
         curl -s -o /dev/null -m 5 -T "$work/body" "http://127.0.0.1:$port/cache/$1.$i"
     done
 }
+mkfifo "$work/hold"
+"$pools" "$work/page.html" <"$work/hold" >"$work/pools" &
+started+=($!)
+exec 9>"$work/hold"
+wait_for 100 test -s "$work/pools" || { bad "the process with pools does not start"; exit 1; }
 load first
 
 cat >"$work/prometheus.yml" <<YAML
 global: {scrape_interval: 1s}
 scrape_configs:
   - job_name: store
-    static_configs: [{targets: ["127.0.0.1:$page"]}]
+    static_configs: [{targets: ["127.0.0.1:$page", "127.0.0.1:$(cut -d' ' -f1 "$work/pools")"]}]
 YAML
 api=""
 for attempt in {1..5}; do
@@ -84,7 +91,7 @@ query() { # EXPRESSION: how many series it gives
 }
 # shellcheck disable=SC2317 # called by wait_for
 has_samples() { # a rate needs two samples
-    [ "$(query 'count_over_time(headroom_level[30s]) > 3')" = 1 ]
+    [ "$(query 'count_over_time(headroom_level[30s]) > 3')" = 2 ]
 }
 wait_for 300 has_samples || { bad "prometheus has no samples of the page"; exit 1; }
 load second

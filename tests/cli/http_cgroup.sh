@@ -48,7 +48,7 @@ for _ in {1..200}; do
 done
 holds '.runs[0].verdict_level == "critical"'
 use=$(cat "$group/memory.usage_in_bytes" 2>/dev/null || cat "$group/memory.current")
-[ "$use" -gt $((56 << 20)) ] || bad "it holds $use bytes: that is not full"
+[ "$use" -gt $((52 << 20)) ] || bad "it holds $use bytes: that is not full"
 for _ in {1..5}; do
     for path in / /metrics /healthz /history.json; do
         status=$(ask "$path") || true

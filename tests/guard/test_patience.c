@@ -29,8 +29,8 @@ static uint64_t give_slowly(void *context, uint64_t want_bytes, int64_t deadline
     return bytes;
 }
 
-/* Charges four pieces where a reclaimer has all the rest. */
-static int charge_four_pieces(void)
+/* Charges a number of pieces where a reclaimer has all the rest. */
+static int charge_pieces(unsigned pieces)
 {
     hr_reclaimer node = {.name = "slow", .reclaim = give_slowly};
     assert_int_equal(hr_guard_new(&(hr_guard_options){.limit_bytes = 64 * MIB, .interval_ns = -1}, &guard), 0);
@@ -39,7 +39,7 @@ static int charge_four_pieces(void)
     calls = 0;
     assert_int_equal(hr_budget_charge(root, held_bytes), 0);
     assert_int_equal(hr_reclaimer_add(guard, &node), 0);
-    uint64_t bytes = 24 * MIB + 4 * piece_bytes;
+    uint64_t bytes = 24 * MIB + pieces * piece_bytes;
     int error = hr_budget_try_charge(root, bytes);
     assert_int_equal(error, -EDQUOT); /* it does take relief */
     error = hr_budget_charge(root, bytes);
@@ -61,7 +61,17 @@ static void a_thread_without_a_processor_keeps_its_time(void **state)
     (void)state;
     asleep = true;
     piece_bytes = MIB;
-    assert_int_equal(charge_four_pieces(), 0);
+    assert_int_equal(charge_pieces(4), 0);
+    assert_true(calls >= 4);
+}
+
+/* Prevents: a cache that took longer than a charge waits to evict what was needed. */
+static void who_gives_is_waited_for(void **state)
+{
+    (void)state;
+    asleep = false;
+    piece_bytes = MIB;
+    assert_int_equal(charge_pieces(4), 0);
     assert_true(calls >= 4);
 }
 
@@ -120,9 +130,9 @@ static void time_that_was_used_is_over(void **state)
 {
     (void)state;
     asleep = false;
-    piece_bytes = MIB;
-    assert_int_equal(charge_four_pieces(), -EDQUOT);
-    assert_true(calls >= 1 && calls < 4);
+    piece_bytes = 64 * 1024;
+    assert_int_equal(charge_pieces(100), -EDQUOT); /* they would take 3 s */
+    assert_true(calls >= 4 && calls < 60);
 }
 
 int main(void)
@@ -131,6 +141,7 @@ int main(void)
         cmocka_unit_test(a_thread_without_a_processor_keeps_its_time),
         cmocka_unit_test(whom_there_was_no_time_to_ask_is_asked),
         cmocka_unit_test(who_frees_nothing_is_not_waited_for),
+        cmocka_unit_test(who_gives_is_waited_for),
         cmocka_unit_test(time_that_was_used_is_over),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
