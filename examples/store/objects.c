@@ -67,7 +67,7 @@ static int grow_pinned(struct draft *draft, hr_ticket *ticket, uint64_t room_byt
         object = memory_resize(draft->shelf->budget, object, size);
     } else if ((object = memory_take(ticket, size)) != NULL) {
         *object = (struct object){.references = 1};
-        strcpy(object->key, draft->key);
+        memcpy(object->key, draft->key, sizeof object->key);
     }
     if (!object)
         return -errno;
