@@ -5,6 +5,7 @@
 #include "base/checked.h"
 #include "heap/commit.h"
 #include "heap/large.h"
+#include "heap/poison.h"
 #include "os/pages.h"
 
 #include <string.h>
@@ -248,6 +249,7 @@ bool hri_heap_region_take(uint64_t bytes, hri_heap_run *ret_run)
     hri_heap_asked(HRI_HEAP_RECORDS_BYTES, own);
     if (!taken)
         return false;
+    hri_poison_block_lift(hri_heap_run_address(&run), bytes); /* blocks lay there */
     if (idle > 0)
         hri_heap_tell(hri_heap_region_decommit(&run, 0, run.pages));
     if (!hri_heap_region_commit(&run, 0, 1, false)) {
