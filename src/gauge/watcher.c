@@ -36,17 +36,17 @@ static const struct manner {
     bool met;      /* a limit has just refused a charge, */
     bool straight; /* it falls without the dwell */
 } manners[HRI_OCCASIONS] = {
-    [HRI_ON_TIME] = {READING},
-    [HRI_ON_CHECK] = {ALL, .straight = true},
-    [HRI_ON_REQUEST] = {IF_OLD},
-    [HRI_ON_SHORTAGE] = {READING, .once = true, .sure = true},
-    [HRI_ON_RETURN] = {READING, .sure = true},
-    [HRI_ON_CROSSING] = {READING},
-    [HRI_ON_RECEDING] = {IF_OLD, .if_free = true},
-    [HRI_ON_REFUSAL] = {NOTHING, .met = true},
-    [HRI_ON_RELIEVED] = {READING, .relieved = true},
-    [HRI_ON_FUTILE] = {NOTHING, .relieved = true},
-    [HRI_ON_CHECKED] = {READING, .relieved = true, .straight = true},
+    [HRI_ON_TIME] = {.reads = READING},
+    [HRI_ON_CHECK] = {.reads = ALL, .straight = true},
+    [HRI_ON_REQUEST] = {.reads = IF_OLD},
+    [HRI_ON_SHORTAGE] = {.reads = READING, .once = true, .sure = true},
+    [HRI_ON_RETURN] = {.reads = READING, .sure = true},
+    [HRI_ON_CROSSING] = {.reads = READING},
+    [HRI_ON_RECEDING] = {.reads = IF_OLD, .if_free = true},
+    [HRI_ON_REFUSAL] = {.reads = NOTHING, .met = true},
+    [HRI_ON_RELIEVED] = {.reads = READING, .relieved = true},
+    [HRI_ON_FUTILE] = {.reads = NOTHING, .relieved = true},
+    [HRI_ON_CHECKED] = {.reads = READING, .relieved = true, .straight = true},
 };
 
 static void queue_change(hri_watcher *watcher, hr_level from, hr_level to)

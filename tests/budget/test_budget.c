@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -16,8 +17,8 @@
 struct fixture {
     hri_budget_tree tree;
     hr_budget *root;
-    unsigned shortages, crossings, recedings, mets, renewals;
-    bool last_quiet;
+    atomic_uint shortages, crossings, recedings, mets, renewals;
+    atomic_bool last_quiet;
     hri_shortage last;
     hr_budget *relief_from; /* what relief uncharges, once */
     uint64_t relief_bytes;

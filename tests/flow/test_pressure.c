@@ -138,7 +138,7 @@ static int become_critical_at_third(void *context, const hr_chunk *chunk)
 
 static void *recover_soon(void *argument)
 {
-    usleep(30000);
+    usleep(100000); /* the stream has begun by then */
     set_level(HR_NORMAL);
     return argument;
 }
