@@ -334,7 +334,8 @@ static size_t align_of(const void *block, const hri_heap_block *found)
 }
 
 /* Changes a block without copying it, if that is possible. The growth is charged first. Gives 0 and the block; -EAGAIN:
- * it has to be copied; or why it is refused. */
+ * it has to be copied; 1: that too, and its growth was counted as what a tree that observes would have refused; or why
+ * it is refused. */
 static int resize(hr_budget *budget, void **block, size_t size, const hri_heap_block *found)
 {
     uint64_t more = hri_heap_class_of(size) == HRI_HEAP_LARGE ? hri_sub(hri_heap_cost(size), found->bytes) : 0;
@@ -351,13 +352,16 @@ static int resize(hr_budget *budget, void **block, size_t size, const hri_heap_b
     uncharge(budget, found->bytes + more - hri_block_cost(*block));
     if (resized)
         return 0;
-    return payer.refused ? -EDQUOT : -EAGAIN;
+    if (payer.refused)
+        return -EDQUOT;
+    return error > 0 ? 1 : -EAGAIN;
 }
 
 /* Changes the size by way of a new block. */
-static void *move(hr_budget *budget, void *block, const hri_heap_block *found, size_t usable, size_t size)
+static void *move(hr_budget *budget, void *block, const hri_heap_block *found, size_t size, unsigned how)
 {
-    void *moved = alloc(budget, align_of(block, found), size, 0);
+    size_t usable = hr_alloc_size(block);
+    void *moved = alloc(budget, align_of(block, found), size, how);
     if (!moved)
         return NULL;
     memcpy(moved, block, hri_min(usable, size));
@@ -369,16 +373,15 @@ void *hr_realloc(hr_budget *budget, void *block, size_t size)
 {
     HRI_NOTE_CALLER();
     hri_heap_block found;
-    size_t usable;
     if (!block)
         return hr_alloc(budget, size);
-    if (!budget || !hri_heap_look(block, &found, &usable))
+    if (!budget || !hri_heap_look(block, &found, NULL))
         return refuse(-EINVAL);
     if (hri_heap_cost(size) > (uint64_t)PTRDIFF_MAX)
         return refuse(-ENOMEM);
     int error = budget_of(found.owner) == budget ? resize(budget, &block, size, &found) : -EAGAIN;
-    if (error == -EAGAIN)
-        return move(budget, block, &found, usable, size);
+    if (error == -EAGAIN || error > 0)
+        return move(budget, block, &found, size, error > 0 ? HRI_BLOCK_QUIET : 0);
     return error ? refuse(error) : block;
 }
 
