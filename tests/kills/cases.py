@@ -98,7 +98,8 @@ CASES = [
     Case("moved", "moved 24", quick=1),
     Case("moved_fast", "moved 24 10"),
     Case("moved_little", "moved 16 100"),
-    *[Case(f"closed_files_{how}", f"closed_files {how}", quick=1) for how in ("close", "reuse", "daemon", "use")],
+    *[Case(f"closed_files_{how}", f"closed_files {how}", quick=1, open_v2=V2 if how == "use" else "")
+      for how in ("close", "reuse", "daemon", "use")],
     # What cannot be prevented.
     Case("limit_lowered", "limit_lowered 60000 {seed}", right=("ok", "killed"), later=CANNOT),
     Case("fork_cow", "fork_cow 40", right=("ok", "killed"), later=CANNOT),
