@@ -29,7 +29,8 @@ typedef struct hri_shortage {
     bool look;            /* another reading of the gauges may find room */
 } hri_shortage;
 
-/* Why somebody looks at the gauges or the level. What is done then is a table in gauge/watcher.c. */
+/* The occasions on which a thread looks at the gauges or decides the level. gauge/watcher.c has a table of what it does
+ * on each. */
 typedef enum hri_occasion {
     HRI_ON_TIME,     /* the monitor's round; somebody waits for a level, or wants the figures */
     HRI_ON_CHECK,    /* hr_guard_check() */

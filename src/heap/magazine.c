@@ -76,8 +76,7 @@ static void prepare(void)
         hri_heap_places[i] = places[i];
 }
 
-/* ── magazines
- * ──────────────────────────────────────────────────────────────────────────────────────────────────── */
+/* ── magazines ───────────────────────────────────────────────────────────────────────────────────────────────────── */
 
 static unsigned slots_max(unsigned class)
 {
@@ -159,8 +158,7 @@ uint64_t hri_heap_magazines_own_bytes(void)
     return own_bytes;
 }
 
-/* ── the depot
- * ──────────────────────────────────────────────────────────────────────────────────────────────────── */
+/* ── the depot ───────────────────────────────────────────────────────────────────────────────────────────────────── */
 
 /* Puts a magazine into the depot, which holds a 32nd of what is committed at the most, or 128 KiB: beyond that blocks
  * go back to their spans, where other classes can use their memory. */
@@ -241,8 +239,7 @@ void hri_heap_depot_empty(uint64_t bytes)
     }
 }
 
-/* ── a thread's magazines
- * ───────────────────────────────────────────────────────────────────────────────────────── */
+/* ── a thread's magazines ────────────────────────────────────────────────────────────────────────────────────────── */
 
 static hri_heap_magazine *magazine_of(const hri_cell *cell, int which)
 {
@@ -404,8 +401,7 @@ void hri_heap_magazine_put(unsigned class, void *block)
     open_cell(class, cell);
 }
 
-/* ── draining
- * ───────────────────────────────────────────────────────────────────────────────────────────────────── */
+/* ── draining ────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
 /* Takes the magazines of a closed cell away. */
 static void strip(unsigned class, hri_cell *cell)

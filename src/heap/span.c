@@ -41,8 +41,7 @@ uint64_t hri_heap_span_idle_bytes;
 
 static hri_heap_list roomy[HRI_HEAP_GENERAL_CLASSES], holes[HRI_HEAP_GENERAL_CLASSES], sparse;
 
-/* ── granules and pages
- * ─────────────────────────────────────────────────────────────────────────────────────────── */
+/* ── granules and pages ──────────────────────────────────────────────────────────────────────────────────────────── */
 
 static unsigned granules_of(unsigned class)
 {
@@ -128,8 +127,7 @@ static void close_page(hri_heap_slice *slice, unsigned page)
     count_idle(slice, -1);
 }
 
-/* ── spans
- * ──────────────────────────────────────────────────────────────────────────────────────────────────────── */
+/* ── spans ───────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
 static void move_to(hri_heap_slice *slice, hri_heap_list *list)
 {
@@ -303,8 +301,7 @@ bool hri_heap_span_has(const void *block)
     return is_committed(slice, first) && is_committed(slice, in_slice);
 }
 
-/* ── growing
- * ────────────────────────────────────────────────────────────────────────────────────────────────────── */
+/* ── growing ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
 /* An eighth of what the class has, so that a class of few blocks commits few pages. */
 static unsigned step_of(unsigned class)
@@ -405,8 +402,7 @@ bool hri_heap_growth_begin(unsigned class, uint64_t most_bytes, uint64_t records
     return begun;
 }
 
-/* ── shrinking
- * ──────────────────────────────────────────────────────────────────────────────────────────────────── */
+/* ── shrinking ───────────────────────────────────────────────────────────────────────────────────────────────────── */
 
 /* Idle pages in a row of one span. */
 static bool begin_going_in(hri_heap_slice *slice, unsigned most_pages, hri_heap_growth *growth)
@@ -462,8 +458,7 @@ bool hri_heap_growth_begin_going(unsigned most_pages, hri_heap_growth *ret_growt
     return false;
 }
 
-/* ── the steps of both
- * ──────────────────────────────────────────────────────────────────────────────────────────── */
+/* ── the steps of both ───────────────────────────────────────────────────────────────────────────────────────────── */
 
 static void *address_of(const hri_heap_growth *growth)
 {
@@ -517,8 +512,7 @@ void hri_heap_growth_end(const hri_heap_growth *growth, int error)
         release_if_unused(slice);
 }
 
-/* ── checking
- * ───────────────────────────────────────────────────────────────────────────────────────────────────── */
+/* ── checking ────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
 static void check_span(const hri_heap_slice *slice)
 {

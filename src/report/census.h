@@ -28,7 +28,8 @@ typedef struct hri_census_times {
 /* Says whether a census is due, and takes it for taken then. */
 bool hri_census_is_due(hri_census_times *times, hr_level level, int64_t now_ns);
 
-/* Encodes who holds what by a registry. Gives the number of entries that are written to `ret_bytes`. */
+/* Reads the largest budgets, pools and caches of a registry, and writes an entry for each to `ret_bytes`. Gives the
+ * number of entries. */
 size_t hri_census_encode(hri_figure_registry *registry, const hri_census_entry *moment,
                          unsigned char ret_bytes[HRI_CENSUS_ENTRIES * HRI_ENTRY_BYTES]);
 

@@ -36,7 +36,8 @@ void hri_journal_fork(hri_journal *journal, hri_fork moment);
 /* Writes what is new in the history. */
 void hri_journal_follow(hri_journal *journal, hri_history *history);
 
-/* Writes who holds what by a registry, if a census is due. Not for reclaimers: it visits budgets, pools and caches. */
+/* Appends a census of a registry to the file, if one is due. Must not be called in a reclaimer: the census visits
+ * budgets, pools and caches. */
 void hri_journal_count(hri_journal *journal, hri_figure_registry *registry, hr_level level, int64_t now_ns);
 
 /* Writes an entry now. Gives 0 or a negative errno. */

@@ -30,6 +30,28 @@ holds() { # EXPRESSION of jq's
     jq -e "$1" "$work/out" >/dev/null || bad "this does not hold: $1"
 }
 
+# limited_group NAME SIZE: makes a memory cgroup with that limit and sets group; skips the test where none can be made.
+limited_group() {
+    group=/sys/fs/cgroup/memory/headroom-$1-$$
+    [ -e /sys/fs/cgroup/memory/cgroup.procs ] || group=/sys/fs/cgroup/headroom-$1-$$
+    if ! mkdir "$group" 2>/dev/null; then
+        echo "skipped: no memory cgroup can be made here"
+        exit 77
+    fi
+    if ! { echo "$2" | tee "$group/memory.limit_in_bytes" >/dev/null || echo "$2" >"$group/memory.max"; } 2>/dev/null; then
+        bad "the cgroup takes no limit"
+        exit 1
+    fi
+}
+
+# Removes it, once the kernel has let its processes go.
+remove_group() {
+    for _ in {1..40}; do
+        if [ ! -d "$group" ] || rmdir "$group" 2>/dev/null; then return; fi
+        sleep 0.05
+    done
+}
+
 # completes WORDS: what is offered for the last of them, in one line.
 completes() {
     bash --norc -c '

@@ -15,21 +15,13 @@ pools=$HEADROOM_BUILD_DIR/tests/tools/page_guard
 dashboard=$HEADROOM_SOURCE_DIR/integrations/grafana/headroom.json
 jq -e '.panels | length > 8' "$dashboard" >/dev/null || bad "the dashboard is no JSON with panels"
 # The store lives in a memory cgroup, as in a container: without one there are no figures of a cgroup.
-group=/sys/fs/cgroup/memory/headroom-grafana-$$
-[ -e /sys/fs/cgroup/memory/cgroup.procs ] || group=/sys/fs/cgroup/headroom-grafana-$$
-if ! mkdir "$group" 2>/dev/null; then
-    echo "skipped: no memory cgroup can be made here"
-    exit 77
-fi
+group=""
 started=()
 # shellcheck disable=SC2317 # called by the trap
 clean_up() {
     for pid in ${started[@]+"${started[@]}"}; do kill "$pid" 2>/dev/null || true; done
     for pid in ${started[@]+"${started[@]}"}; do wait "$pid" 2>/dev/null || true; done
-    for _ in {1..40}; do
-        if [ ! -d "$group" ] || rmdir "$group" 2>/dev/null; then break; fi
-        sleep 0.05
-    done
+    remove_group
     rm -rf "$work"
 }
 trap clean_up EXIT
@@ -43,7 +35,7 @@ wait_for() { # TENTHS COMMAND...
 }
 
 run 0 --version # so that the outputs are there
-echo 64M | tee "$group/memory.limit_in_bytes" >/dev/null 2>&1 || echo 64M >"$group/memory.max" || { bad "the cgroup takes no limit"; exit 1; }
+limited_group grafana 64M
 (
     echo "$BASHPID" >"$group/cgroup.procs"
     exec "$store" --listen 127.0.0.1:0 --page 127.0.0.1:0 --limit 24MiB

@@ -8,27 +8,18 @@ source "$here/_common.sh"
 command -v curl >/dev/null || { echo "skipped: there is no curl"; exit 77; }
 guard=$HEADROOM_BUILD_DIR/tests/tools/page_guard
 [ -x "$guard" ] || { echo "skipped: libheadroom-http is not built here"; exit 77; }
-group=/sys/fs/cgroup/memory/headroom-http-$$
-[ -d /sys/fs/cgroup/memory ] || group=/sys/fs/cgroup/headroom-http-$$
-if ! mkdir "$group" 2>/dev/null; then
-    echo "skipped: no memory cgroup can be made here"
-    exit 77
-fi
+group=""
 started=""
 # shellcheck disable=SC2317 # called by the trap
 clean_up() {
     [ -z "$started" ] || kill "$started" 2>/dev/null || true
     [ -z "$started" ] || wait "$started" 2>/dev/null || true
-    for _ in {1..40}; do
-        if [ ! -d "$group" ] || rmdir "$group" 2>/dev/null; then break; fi
-        sleep 0.05
-    done
+    remove_group
     rm -rf "$work"
 }
 trap clean_up EXIT
 run 0 --version # so that the outputs are there
-echo 64M | tee "$group/memory.limit_in_bytes" >/dev/null 2>&1 || echo 64M >"$group/memory.max" ||
-    { bad "the cgroup takes no limit"; exit 1; }
+limited_group http 64M
 mkfifo "$work/hold"
 (
     echo "$BASHPID" >"$group/cgroup.procs"

@@ -526,19 +526,6 @@ static int visit(void *context, const void *key, size_t key_size, const hr_cache
     return tour->visits == tour->stop_after ? 42 : 0;
 }
 
-/* Prevents: a charge was refused after 20 ms of relief although the cache had more to give, and gave. */
-static void gives_a_charge_all_that_it_needs_however_long_that_takes(void **state)
-{
-    (void)state;
-    static const char value[3000];
-    open_with(64 * MIB, HR_NONE, NULL);
-    for (uint32_t i = 0; i < 40 * MIB / sizeof value; i++)
-        assert_int_equal(hr_cache_put(cache, &i, sizeof i, value, sizeof value, 0), 0);
-    assert_int_equal(hr_budget_charge(hr_guard_root(guard), 40 * MIB), 0);
-    hr_budget_uncharge(hr_guard_root(guard), 40 * MIB);
-    close_all();
-}
-
 static void walks_over_each_entry_once(void **state)
 {
     (void)state;
@@ -607,7 +594,6 @@ int main(void)
         cmocka_unit_test(a_scan_does_not_empty_it),
         cmocka_unit_test(held_values_are_let_go_once),
         cmocka_unit_test(room_is_made_only_where_it_may_not_grow),
-        cmocka_unit_test(gives_a_charge_all_that_it_needs_however_long_that_takes),
         cmocka_unit_test(walks_over_each_entry_once),
         cmocka_unit_test(works_without_a_guard),
         cmocka_unit_test(comes_through_a_fork),
