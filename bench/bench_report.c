@@ -4,7 +4,7 @@
  */
 #include "bench.h"
 
-#include "guard_rooms.h"
+#include "guard/rooms.h"
 
 #include <headroom/headroom.h>
 #include <stdio.h>

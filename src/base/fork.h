@@ -17,7 +17,7 @@ void hri_fork_lock(pthread_mutex_t *lock, hri_fork moment);
 /* A lock with its condition, as hri_wait_init() makes them. */
 void hri_fork_wait(pthread_mutex_t *lock, pthread_cond_t *condition, hri_fork moment);
 
-/* Has all rooms' locks taken through forks, from the first call on. Gives 0 or a negative errno; guard_fork.c has
+/* Has all rooms' locks taken through forks, from the first call on. Gives 0 or a negative errno; guard/fork.c has
  * it. */
 int hri_fork_handle(void);
 

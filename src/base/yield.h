@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Those who can yield memory: the pools and caches of one guard.
  *
- * They register here and read the level here, since they see neither relief nor the gauges. guard_yield.c connects it:
+ * They register here and read the level here, since they see neither relief nor the gauges. guard/yield.c connects it:
  * each yielder becomes one of relief's reclaimers, in one order with the program's own, and a budget's tree points to
  * the registry of its guard (hri_budget_tree.yielders).
  */

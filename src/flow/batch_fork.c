@@ -5,7 +5,7 @@
  * A thread that forks in on_flush comes back from there in the child, too. Until then the items that it flushes stay
  * where they are; then they are dropped, whatever on_flush said (`inherited`).
  *
- * Locking: `lock` guards the list, and is taken before any batch's. guard_fork.c, which knows in which order the rooms'
+ * Locking: `lock` guards the list, and is taken before any batch's. guard/fork.c, which knows in which order the rooms'
  * locks nest, takes them all.
  */
 #include "flow/batch.h"

@@ -6,7 +6,7 @@
 #include "base/checked.h"
 #include "base/offer.h"
 #include "os/pages.h"
-#include "store/pool.h"
+#include "pool/pool.h"
 
 #include <errno.h>
 #include <headroom/guard.h>

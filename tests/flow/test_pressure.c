@@ -4,7 +4,7 @@
 #include "support/drip.h"
 #include "support/world.h"
 
-#include "guard_environment.h"
+#include "guard/environment.h"
 
 #include <headroom/headroom.h>
 #include <pthread.h>

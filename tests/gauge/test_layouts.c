@@ -4,7 +4,7 @@
 #include "support/cmocka.h"
 #include "support/layouts.h"
 
-#include "guard_environment.h"
+#include "guard/environment.h"
 
 #include <headroom/report.h>
 #include <headroom/survey.h>

@@ -8,7 +8,7 @@
 #include "budget/accounts.h"
 #include "budget/section.h"
 #include "budget/wait.h"
-#include "guard_rooms.h"
+#include "guard/rooms.h"
 #include "os/clock.h"
 #include "os/file.h"
 

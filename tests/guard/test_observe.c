@@ -3,7 +3,7 @@
  * events and in every report. */
 #include "support/cmocka.h"
 
-#include "guard_rooms.h"
+#include "guard/rooms.h"
 
 #include <errno.h>
 #include <fcntl.h>

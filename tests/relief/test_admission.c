@@ -2,7 +2,7 @@
 #include "support/cmocka.h"
 #include "support/world.h"
 
-#include "guard_environment.h"
+#include "guard/environment.h"
 
 #include <errno.h>
 #include <headroom/headroom.h>

@@ -3,8 +3,8 @@
 #include "support/cmocka.h"
 #include "support/world.h"
 
-#include "guard_environment.h"
-#include "guard_rooms.h"
+#include "guard/environment.h"
+#include "guard/rooms.h"
 
 #include <errno.h>
 #include <headroom/headroom.h>

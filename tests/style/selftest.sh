@@ -12,7 +12,7 @@ failed=0
 # A tree that all checks are content with.
 clean() {
     rm -rf "$work/tree"
-    mkdir -p "$work/tree/include/headroom" "$work/tree/src/base" "$work/tree/src/budget" "$work/tree/src/gauge" \
+    mkdir -p "$work/tree/include/headroom" "$work/tree/src/base" "$work/tree/src/budget" "$work/tree/src/gauge" "$work/tree/src/guard" \
         "$work/tree/examples"
     cd "$work/tree"
     cat >include/headroom/base.h <<'C'
@@ -44,7 +44,7 @@ int hr_double(int number)
     return hri_twice(number);
 }
 C
-    printf '#include "budget/budget.h"\n#include <headroom/base.h>\n' >src/guard.c
+    printf '#include "budget/budget.h"\n#include <headroom/base.h>\n' >src/guard/guard.c
     printf '#include <headroom/base.h>\n#include "own.h"\n' >examples/small.c
     printf 'HEADROOM_0.1 {\nglobal:\n    hr_double;\nlocal:\n    *;\n};\n' >src/headroom.map
     printf 'Text\n```c\n#include "own.h"\n```\n' >README.md

@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* How much a cache may hold, and how it gives back.
+ *
+ * While the level is normal it may grow up to max_bytes. From warning on each put first evicts its own bytes, or as
+ * many of them as would lift the guard's use above the *line*, which is half way from warning to degraded. So a full
+ * cache stands just below the line: the half above it is for what others need at once, before relief begins. From
+ * degraded on each put evicts its own bytes, until the level has come down: a cache that went on to the line kept it up
+ * for ever. What
+ * evictions free beyond what they had to, entries being of different sizes, is there for the next put. Once a cache
+ * had to give, it is held to what was left, and in normal times that rises by a step in each interval, until it is
+ * where it was before: else it would take back at once what was freed for somebody else.
+ *
+ * A line at the use that the guard had when warning began was tried. That use depends on what was promised and on what
+ * the process had besides at that moment, and `make demo` held 75 % of the limit in objects instead of 80 %.
+ *
+ * `bytes` counts what is coming too, so that puts at the same time do not all find the same room.
+ */
+#include "cache/cache.h"
+
+#include "base/checked.h"
+#include "base/clock.h"
+#include "budget/budget.h"
+
+#include <errno.h>
+
+/* After pressure: by one part in GROWTH_STEPS of what it held before, and STEP_LEAST_BYTES at least, each interval. */
+#define GROWTH_STEPS 32
+#define GROWTH_INTERVAL_NS (100 * HRI_MILLISECOND)
+#define STEP_LEAST_BYTES (64 * 1024)
+
+/* What is evicted under one lock, at the most. */
+#define BATCH 32
+/* What is evicted between two looks at the clock. */
+#define SLICE_BYTES (128 * 1024)
+
+/* What the janitor looks at under one lock. */
+#define SWEEP 64
+
+static uint64_t load(const _Atomic uint64_t *value)
+{
+    return atomic_load_explicit(value, memory_order_relaxed);
+}
+
+static void store(_Atomic uint64_t *value, uint64_t to)
+{
+    atomic_store_explicit(value, to, memory_order_relaxed);
+}
+
+/* ── growth ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+/* Holds the cache to `bytes`, of which it had `before_bytes`. */
+static void restrain(hr_cache *cache, uint64_t bytes, uint64_t before_bytes)
+{
+    uint64_t goal = load(&cache->growth_bytes) == HR_NONE ? 0 : load(&cache->goal_bytes);
+    goal = hri_max(goal, before_bytes);
+    store(&cache->goal_bytes, goal);
+    store(&cache->step_bytes, hri_max(goal / GROWTH_STEPS, STEP_LEAST_BYTES));
+    atomic_store_explicit(&cache->grown_ns, hri_cache_now(), memory_order_relaxed);
+    store(&cache->growth_bytes, bytes);
+}
+
+/* What it may grow to by now. */
+static uint64_t grow(hr_cache *cache)
+{
+    uint64_t bytes = load(&cache->growth_bytes);
+    if (bytes == HR_NONE)
+        return HR_NONE;
+    int64_t grown_ns = atomic_load_explicit(&cache->grown_ns, memory_order_relaxed);
+    int64_t intervals = (hri_cache_now() - grown_ns) / GROWTH_INTERVAL_NS;
+    if (intervals < 1 ||
+        !atomic_compare_exchange_strong_explicit(&cache->grown_ns, &grown_ns, grown_ns + intervals * GROWTH_INTERVAL_NS,
+                                                 memory_order_relaxed, memory_order_relaxed))
+        return bytes;
+    bytes = hri_add(bytes, hri_mul((uint64_t)intervals, load(&cache->step_bytes)));
+    if (bytes >= load(&cache->goal_bytes))
+        bytes = HR_NONE;
+    store(&cache->growth_bytes, bytes);
+    return bytes;
+}
+
+/* From warning on: how much of `bytes` would lift the guard's use above the line. */
+static uint64_t over_the_line(hr_cache *cache, uint64_t bytes)
+{
+    hr_budget_figures root = {0};
+    uint64_t now_bytes = load(&cache->bytes);
+    if (load(&cache->growth_bytes) == HR_NONE)
+        restrain(cache, now_bytes, now_bytes);
+    atomic_store_explicit(&cache->grown_ns, hri_cache_now(), memory_order_relaxed);
+    hr_budget_read(&cache->budget->tree->root, &root);
+    return hri_min(bytes, hri_sub(hri_add(root.used_bytes, bytes), hri_yielders_line(cache->yielders)));
+}
+
+/* How much the cache has to evict for `bytes` to come to `before_bytes`; and why. */
+static uint64_t price(hr_cache *cache, uint64_t before_bytes, uint64_t bytes, hri_cache_cause *ret_cause)
+{
+    uint64_t after = hri_add(before_bytes, bytes), full = hri_sub(after, load(&cache->max_bytes));
+    *ret_cause = HRI_CACHE_FULL;
+    if (!cache->yielders || hri_yielders_level(cache->yielders) < HR_WARNING) {
+        uint64_t growth = grow(cache); /* and a step ahead, or an emptied cache would refuse at first */
+        return growth == HR_NONE ? full : hri_max(full, hri_sub(after, hri_add(growth, load(&cache->step_bytes))));
+    }
+    uint64_t over = over_the_line(cache, bytes);
+    if (over > full)
+        *ret_cause = HRI_CACHE_LEVEL;
+    return hri_max(over, full);
+}
+
+void hri_cache_room_follow(hr_cache *cache)
+{
+    hr_budget_figures figures;
+    if (cache->follows_budget && hr_budget_read(cache->budget, &figures) == 0)
+        store(&cache->max_bytes, figures.limit_bytes);
+}
+
+/* ── coming ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+static int refuse(_Atomic uint64_t *count, int error)
+{
+    atomic_fetch_add_explicit(count, 1, memory_order_relaxed);
+    return error;
+}
+
+/* Borrows what is under the item's key. */
+static hri_cache_entry *borrow_old(hri_cache_shard *shard, const hri_cache_item *item)
+{
+    hri_cache_shard_lock(shard);
+    hri_cache_entry *old = hri_cache_shard_find(shard, item);
+    if (old)
+        hri_cache_entry_pin(shard, old);
+    hri_cache_shard_unlock(shard);
+    return old;
+}
+
+void hri_cache_room_settle(hr_cache *cache, hri_cache_entry *old)
+{
+    if (old)
+        hri_cache_entry_unpin(cache, old);
+}
+
+/* May an item come though less could be evicted than it brings? An upload is refused only where there is no room: below
+ * degraded, the step of growth and the warning do not bind it. Nor do they ever bind held bytes: they are charged. */
+static bool may_come_without(const hr_cache *cache, const hri_cache_item *item, hri_cache_cause cause, bool full)
+{
+    if (full || item->kind != HRI_CACHE_RESERVED)
+        return false;
+    return cause == HRI_CACHE_FULL || hri_yielders_level(cache->yielders) < HR_DEGRADED;
+}
+
+int hri_cache_room_take(hr_cache *cache, const hri_cache_item *item, uint64_t bytes, hri_cache_entry **ret_old)
+{
+    hri_cache_shard *shard = hri_cache_shard_of(cache, item->hash);
+    *ret_old = NULL;
+    uint64_t max = load(&cache->max_bytes);
+    if (bytes > max || bytes > INT64_MAX)
+        return refuse(&cache->refused_large, -E2BIG);
+    uint64_t before = atomic_fetch_add_explicit(&cache->bytes, bytes, memory_order_relaxed);
+    hri_cache_cause cause = HRI_CACHE_FULL;
+    uint64_t full = hri_sub(before + bytes, max);
+    uint64_t over = item->kind == HRI_CACHE_HELD ? full : price(cache, before, bytes, &cause);
+    if (over == 0)
+        return 0;
+    hri_cache_entry *old = item->kind == HRI_CACHE_RESERVED ? NULL : borrow_old(shard, item);
+    over = hri_sub(over, old ? hri_cache_entry_bytes(old) : 0);
+    uint64_t want = item->kind == HRI_CACHE_RESERVED ? hri_min(over, before) : over;
+    uint64_t got = want && want <= before ? hri_cache_evict(cache, shard, want, cause) : 0;
+    if (got >= over || may_come_without(cache, item, cause, got < full)) {
+        *ret_old = old;
+        return 0;
+    }
+    hri_cache_room_settle(cache, old);
+    hri_cache_room_give(cache, bytes);
+    return refuse(&cache->refused_budget, -EDQUOT);
+}
+
+void hri_cache_room_give(hr_cache *cache, uint64_t bytes)
+{
+    atomic_fetch_sub_explicit(&cache->bytes, bytes, memory_order_relaxed);
+}
+
+uint64_t hr_cache_make_room(hr_cache *cache, uint64_t bytes)
+{
+    if (!cache)
+        return 0;
+    hri_cache_cause cause;
+    uint64_t before = load(&cache->bytes), over = hri_min(price(cache, before, bytes, &cause), before);
+    return over ? hri_cache_evict(cache, NULL, over, cause) : 0;
+}
+
+/* ── going ──────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+/* Evicts from one shard, a batch at most. */
+static uint64_t evict_from(hr_cache *cache, hri_cache_shard *shard, uint64_t want_bytes, hri_cache_cause cause)
+{
+    hri_cache_entry *victims[BATCH];
+    unsigned count = 0;
+    uint64_t freed = 0;
+    hri_cache_shard_lock(shard);
+    while (count < BATCH && freed < want_bytes && (victims[count] = hri_cache_shard_evict(shard)) != NULL)
+        freed += hri_cache_entry_bytes(victims[count++]);
+    shard->evicted[cause] += count;
+    shard->evicted_bytes += freed;
+    hri_cache_shard_unlock(shard);
+    hri_cache_retire_all(cache, victims, count, cause == HRI_CACHE_RELIEF);
+    return freed;
+}
+
+/* Shards are to shrink alike: one is passed over that has less than its part, unless nothing comes of the others. */
+uint64_t hri_cache_evict(hr_cache *cache, const hri_cache_shard *shard, uint64_t want_bytes, hri_cache_cause cause)
+{
+    static _Atomic unsigned turn;
+    unsigned at = shard ? (unsigned)(shard - cache->shards) : atomic_fetch_add_explicit(&turn, 1, memory_order_relaxed);
+    uint64_t freed = 0;
+    for (unsigned in_vain = 0; freed < want_bytes && in_vain < 2 * cache->shard_count; at++) {
+        hri_cache_shard *next = &cache->shards[at & (cache->shard_count - 1)];
+        bool has_its_part = load(&next->bytes) >= load(&cache->bytes) / cache->shard_count;
+        uint64_t got = 0;
+        while ((has_its_part || in_vain >= cache->shard_count) && freed < want_bytes) {
+            got = evict_from(cache, next, want_bytes - freed, cause);
+            freed += got;
+            has_its_part = load(&next->bytes) >= load(&cache->bytes) / cache->shard_count;
+            if (!got)
+                break;
+            in_vain = 0;
+        }
+        in_vain += !got;
+    }
+    return freed;
+}
+
+/* Takes expired entries out of one shard, from where it last stopped. Gives whether there are more to look at. */
+static bool sweep(hr_cache *cache, hri_cache_shard *shard, int64_t now_ns, uint64_t *freed_bytes)
+{
+    hri_cache_entry *expired[SWEEP];
+    unsigned count = 0;
+    hri_cache_shard_lock(shard);
+    hri_cache_entry *entry = shard->sweep.next ? shard->sweep.next : hri_cache_shard_next(shard, NULL);
+    for (unsigned looks = 0; entry && looks < SWEEP; looks++) {
+        hri_cache_entry *next = hri_cache_shard_next(shard, entry);
+        if (hri_cache_entry_is_expired(entry, now_ns)) {
+            uint64_t bytes = hri_cache_entry_bytes(entry);
+            shard->expired++;
+            if (hri_cache_shard_take(shard, entry)) {
+                expired[count++] = entry;
+                *freed_bytes += bytes;
+            }
+        }
+        entry = next;
+    }
+    shard->sweep.next = entry;
+    hri_cache_table_settle(shard);
+    hri_cache_shard_unlock(shard);
+    hri_cache_retire_all(cache, expired, count, false);
+    return entry != NULL;
+}
+
+static uint64_t clean(hr_cache *cache, int64_t deadline_ns)
+{
+    uint64_t freed = 0;
+    hri_cache_room_follow(cache);
+    for (unsigned done = 0; done < cache->shard_count;) {
+        int64_t now_ns = hri_cache_now();
+        if (now_ns >= deadline_ns)
+            break;
+        if (!sweep(cache, &cache->shards[cache->sweep_shard], now_ns, &freed)) {
+            cache->sweep_shard = (cache->sweep_shard + 1) % cache->shard_count;
+            done++;
+        }
+    }
+    hri_cache_retired_flush(cache);
+    return freed;
+}
+
+uint64_t hri_cache_yield(void *context, uint64_t want_bytes, int64_t deadline_ns)
+{
+    hr_cache *cache = context;
+    if (want_bytes == 0)
+        return clean(cache, deadline_ns);
+    uint64_t before = load(&cache->bytes), freed = hri_cache_retired_flush(cache), got;
+    if (freed >= want_bytes)
+        return freed;
+    do {
+        got = hri_cache_evict(cache, NULL, hri_min(want_bytes - freed, SLICE_BYTES), HRI_CACHE_RELIEF);
+        freed += got;
+    } while (got && freed < want_bytes && hri_cache_now() < deadline_ns);
+    restrain(cache, load(&cache->bytes), before);
+    return freed;
+}
+
+uint64_t hri_cache_spare(void *context)
+{
+    const hr_cache *cache = context;
+    return load(&cache->bytes);
+}
+
+uint64_t hr_cache_trim(hr_cache *cache, uint64_t want_bytes)
+{
+    return cache ? hri_cache_evict(cache, NULL, want_bytes, HRI_CACHE_RELIEF) : 0;
+}

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The public calls that tell: history, trends, explanations, reports. Thin faces, as guard/face.c's. */
+#include "guard/rooms.h"
+
+#include "report/explain.h"
+#include "report/format.h"
+#include "report/trend.h"
+
+#include <errno.h>
+
+int hr_history_read(hr_guard *guard, hr_record *records, size_t capacity, size_t *ret_count)
+{
+    if (!guard || (!records && capacity) || !ret_count)
+        return -EINVAL;
+    *ret_count = hri_history_copy(&guard->history, records, capacity);
+    return 0;
+}
+
+int hr_history_read_tier(hr_guard *guard, hr_tier tier, hr_bucket *buckets, size_t capacity, size_t *ret_count)
+{
+    if (!guard || (unsigned)tier >= HR_TIERS || (!buckets && capacity) || !ret_count)
+        return -EINVAL;
+    *ret_count = hri_history_copy_tier(&guard->history, tier, buckets, capacity);
+    return 0;
+}
+
+int hr_history_read_events(hr_guard *guard, hr_event *events, size_t capacity, size_t *ret_count)
+{
+    if (!guard || (!events && capacity) || !ret_count)
+        return -EINVAL;
+    *ret_count = hri_history_copy_events(&guard->history, events, capacity);
+    return 0;
+}
+
+int hr_history_file_read(hr_guard *guard, hr_history_file_figures *ret_figures)
+{
+    if (!guard || !ret_figures)
+        return -EINVAL;
+    hri_journal_read(&guard->history_file, ret_figures);
+    return 0;
+}
+
+void hri_guard_write_history(hr_guard *guard)
+{
+    hri_journal_follow(&guard->history_file, &guard->history);
+    if (!hri_reclaiming())
+        hri_journal_count(&guard->history_file, &guard->figures, hr_guard_level(guard), hri_clock_now(guard->clock));
+}
+
+int hr_history_record(hr_guard *guard)
+{
+    if (!guard)
+        return -EINVAL;
+    hri_guard_record(guard);
+    hri_guard_write_history(guard);
+    return 0;
+}
+
+int hr_trend_read(hr_guard *guard, hr_trend *ret_trend)
+{
+    if (!guard || !ret_trend)
+        return -EINVAL;
+    hri_accounts accounts;
+    hri_budget_tree_glance(&guard->tree, &accounts);
+    return hri_history_trend(&guard->history, accounts.limit_bytes, ret_trend);
+}
+
+/* The ledger that decides the level; without a source where none does. */
+static hr_ledger deciding(hr_guard *guard)
+{
+    hr_ledger list[HR_LEDGERS_MAX];
+    size_t count = 0;
+    hr_guard_ledgers(guard, list, HR_LEDGERS_MAX, &count);
+    for (size_t i = 0; i < count; i++)
+        if (list[i].decides)
+            return list[i];
+    return (hr_ledger){0};
+}
+
+/* A guard's trend, as a report tells it. */
+static bool read_trend_to_tell(hr_guard *guard, hr_trend *ret_trend)
+{
+    if (hr_trend_read(guard, ret_trend) != 0)
+        return false;
+    hri_trend_withhold(ret_trend);
+    return true;
+}
+
+/* Page cache that cannot be dropped at once, where a cgroup decides and it is a sixteenth of its limit at least. */
+static uint64_t dirty_to_tell(const hr_figures *figures, const hri_sight *sight)
+{
+    bool decides = sight->ledgers.worst == HRI_LEDGER_CGROUP && figures->dirty_bytes != HR_NONE;
+    return decides && figures->dirty_bytes >= figures->cgroup_limit_bytes / 16 ? figures->dirty_bytes : 0;
+}
+
+ssize_t hr_report_explain(hr_guard *guard, const hr_refusal *refusal, char *buffer, size_t size)
+{
+    hr_figures figures;
+    hri_track largest;
+    hr_event relief;
+    hr_trend trend, holding;
+    int error = hr_guard_read(guard, &figures);
+    if (error || (!buffer && size))
+        return -EINVAL;
+    hri_sight sight;
+    hri_watcher_read(&guard->watcher, &sight);
+    hri_guard_note_holders(guard);
+    bool held = hri_history_largest(&guard->history, &largest);
+    hri_story story = {
+        .refusal = refusal,
+        .level = figures.level,
+        .ledger = deciding(guard),
+        .dirty_bytes = dirty_to_tell(&figures, &sight),
+        .strained = sight.strained,
+        .stalled_share = figures.stalled_share,
+        .holder = held ? &largest.holder : NULL,
+        .holding = held && hri_track_trend(&largest, &holding) == 0 ? &holding : NULL,
+        .reliefs = figures.reliefs,
+        .relieved_bytes = figures.relieved_bytes,
+        .last_relief = hri_history_last_relief(&guard->history, &relief) ? &relief : NULL,
+        .trend = read_trend_to_tell(guard, &trend) ? &trend : NULL,
+        .now_ns = hri_clock_now(guard->clock),
+    };
+    hri_text text = {.buffer = buffer, .size = size};
+    hri_explain(&story, &text);
+    return (ssize_t)text.length;
+}
+
+/* Puts the whole report of this moment. */
+static int put_report(hr_guard *guard, hr_format format, hri_text *text)
+{
+    hr_figures figures;
+    hr_trend trend;
+    char why[HR_EXPLANATION_BYTES];
+    int error = hr_guard_read(guard, &figures);
+    if (error)
+        return error;
+    hri_report report = {
+        .figures = &figures,
+        .explanation = hr_report_explain(guard, NULL, why, sizeof why) > 0 ? why : NULL,
+        .trend = read_trend_to_tell(guard, &trend) ? &trend : NULL,
+        .history = &guard->history,
+        .registry = &guard->figures,
+    };
+    return hri_report_put(&report, format, text);
+}
+
+ssize_t hr_report_format(hr_guard *guard, hr_format format, char *buffer, size_t size)
+{
+    hri_text text = {.buffer = buffer, .size = buffer ? size : 0};
+    int error = put_report(guard, format, &text);
+    return error ? error : (ssize_t)text.length;
+}
+
+int hr_report_write(hr_guard *guard, hr_format format, int fd)
+{
+    char buffer[HRI_REPORT_STREAM_BYTES];
+    hri_text text = {.buffer = buffer, .size = sizeof buffer, .streams = true, .fd = fd};
+    int error = put_report(guard, format, &text);
+    return error ? error : hri_text_finish(&text);
+}
+
+ssize_t hr_trend_format(const hr_trend *trend, char *buffer, size_t size)
+{
+    if (!trend || (!buffer && size))
+        return -EINVAL;
+    hri_text text = {.buffer = buffer, .size = size};
+    hri_trend_put(trend, &text);
+    return (ssize_t)text.length;
+}
