@@ -6,6 +6,7 @@
 #include "report.h"
 
 #include <ctype.h>
+#include <jansson.h>
 #include <langinfo.h>
 #include <locale.h>
 #include <stdlib.h>
@@ -145,11 +146,13 @@ static void put_refusals(const struct history *history, FILE *out)
     put_wrapped(out, sentence);
 }
 
-/* Names are others' texts. */
+/* Names are strangers' texts. Of one that is not UTF-8, only the characters of ASCII are put. */
 static void put_name(const char *name, FILE *out)
 {
+    json_t *string = json_string(name); /* NULL: it is not UTF-8, or memory is short */
     for (const char *at = name; *at; at++)
-        fputc(iscntrl((unsigned char)*at) ? '?' : *at, out);
+        fputc(iscntrl((unsigned char)*at) || (!string && !isascii((unsigned char)*at)) ? '?' : *at, out);
+    json_decref(string);
 }
 
 /* The largest holders of each kind by the last census. */

@@ -45,7 +45,7 @@ typedef struct hr_refusal {
     char
         limit_name[64]; /* the budget that bound, or where the guard's limit comes from, or the level that refused, such
                              as "level critical"; cut if longer */
-    uint64_t asked_bytes; /* what the charge asked for */
+    uint64_t asked_bytes; /* what the charge asked for; the pages that a block needs, where the kernel's limit bound */
     uint64_t left_bytes;  /* what was left under that limit; 0 where the room is set aside for an earlier waiter */
     uint64_t limit_bytes; /* that limit; of a level, the guard's */
     hr_level level; /* of hr_admit(): the level that refused, or would have been reached; HR_NORMAL: a limit refused */

@@ -115,8 +115,9 @@ typedef struct hr_guard_options {
     double degrade_at;           /* 0.90: degraded above, and relief runs */
     double critical_at;          /* half way from degrade_at to 1: critical above */
     double recover_below;        /* 0.80: what relief aims at; degraded ends below */
-    int64_t dwell_ns;            /* 1 s: how long use must stay low before the level goes down; negative: none. Degraded
-                                        and critical end without it below recover_below, if reclaimers freed nothing */
+    int64_t dwell_ns;            /* 1 s: how long use must stay low before the level goes down; negative: none. If
+                                        reclaimers freed nothing, degraded and critical end at once below recover_below,
+                                        but only one dwell after the level last went down */
     int64_t interval_ns;         /* 1 s at rest, faster near the limit; at least 1 ms, less is taken for that; negative:
                                         no monitor thread */
     int64_t cleanup_interval_ns; /* 30 s: the janitor asks reclaimers for what is idle; negative: never */

@@ -20,6 +20,13 @@ static const char *skip_spaces(const char *text)
     return text;
 }
 
+/* Is the text this word, and nothing but spaces behind it? */
+static bool is_word(const char *text, const char *word)
+{
+    size_t length = strlen(word);
+    return strncasecmp(text, word, length) == 0 && *skip_spaces(text + length) == '\0';
+}
+
 /* Reads the unit behind a number: its power of 1024, or -1. Moves `text` behind it. */
 static int parse_unit(const char **text)
 {
@@ -45,7 +52,7 @@ int hr_size_parse(const char *text, uint64_t *ret_bytes)
     if (!text || !ret_bytes)
         return -EINVAL;
     text = skip_spaces(text);
-    if (strcasecmp(text, "none") == 0 || strcasecmp(text, "unlimited") == 0) {
+    if (is_word(text, "none") || is_word(text, "unlimited")) {
         *ret_bytes = HR_NONE;
         return 0;
     }

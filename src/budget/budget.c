@@ -14,8 +14,8 @@
 #include <errno.h>
 #include <sched.h>
 
-/* Charges what a thread's stock has not. */
-static __attribute__((noinline)) int charge_slowly(hri_demand *demand)
+/* Charges what a thread's stock has not. Gives -EDQUOT for a refusal that is not counted yet. */
+static int charge_uncounted(hri_demand *demand)
 {
     hr_budget *budget = demand->budget;
     if (!budget)
@@ -26,9 +26,18 @@ static __attribute__((noinline)) int charge_slowly(hri_demand *demand)
         return -EAGAIN;
     if (demand->block || !demand->quiet) /* no signal handler */
         hri_stock_prepare(budget);
-    if (!hri_young_charge(budget, demand->bytes, demand->block ? HRI_STOCK_BLOCKS : HRI_STOCK_TAKEN))
-        return hri_demand_obtain(demand);
-    return 0;
+    if (hri_young_charge(budget, demand->bytes, demand->block ? HRI_STOCK_BLOCKS : HRI_STOCK_TAKEN))
+        return 0;
+    hri_demand_try(demand);
+    return demand->granted ? 0 : -EDQUOT;
+}
+
+static __attribute__((noinline)) int charge_slowly(hri_demand *demand)
+{
+    int error = charge_uncounted(demand);
+    if (error == -EDQUOT)
+        hri_demand_refuse(demand);
+    return error;
 }
 
 /* Apart, with the arguments where they are: so the call itself needs no register for them. */
@@ -241,8 +250,9 @@ int hr_budget_charge_wait(hr_budget *budget, uint64_t bytes, int64_t timeout_ns)
         return -EINVAL;
     if (hri_stock_take(budget, bytes)) /* there are none while anybody waits */
         return 0;
-    int error = bytes && !hri_section_interrupted() && hri_wait_is_any(budget->tree) ? -EDQUOT
-                                                                                     : hr_budget_charge(budget, bytes);
+    int error = -EDQUOT;
+    if (!bytes || hri_section_interrupted() || !hri_wait_is_any(budget->tree))
+        error = charge_uncounted(&(hri_demand){.budget = budget, .bytes = bytes});
     if (error != -EDQUOT)
         return error;
     hri_demand demand = {.budget = budget, .bytes = bytes};

@@ -77,9 +77,11 @@ static void settle(hri_level_state *state, hr_level level)
 }
 
 /* May the level go down to `down` at once? */
-static bool needs_no_dwell(const hri_level_state *state, const hri_level_input *input, hr_level down)
+static bool needs_no_dwell(const hri_level_rules *rules, const hri_level_state *state, const hri_level_input *input,
+                           hr_level down)
 {
-    return input->straight || (input->unaided && state->level >= HR_DEGRADED && down < HR_DEGRADED);
+    bool rested = !state->fell || input->now_ns - state->fell_ns >= rules->dwell_ns;
+    return input->straight || (input->unaided && rested && state->level >= HR_DEGRADED && down < HR_DEGRADED);
 }
 
 hr_level hri_level_next(const hri_level_rules *rules, hri_level_state *state, const hri_level_input *input)
@@ -103,10 +105,15 @@ hr_level hri_level_next(const hri_level_rules *rules, hri_level_state *state, co
     }
     if (state->lower == state->level)
         return state->level;
-    if (needs_no_dwell(state, input, down))
+    hr_level from = state->level;
+    if (needs_no_dwell(rules, state, input, down))
         settle(state, input->straight ? down : HR_WARNING);
     else if (input->now_ns - state->since_ns >= rules->dwell_ns)
         settle(state, state->lower);
+    if (state->level < from && !input->straight) {
+        state->fell_ns = input->now_ns;
+        state->fell = true;
+    }
     if (down < state->level && state->lower == state->level) { /* one way down is done, the next one's dwell begins */
         state->lower = down;
         state->since_ns = input->now_ns;

@@ -17,7 +17,8 @@
  *
  * The dwell keeps relief from running in circles. Where relief frees nothing it only prolongs the refusals: clients
  * give back their memory, nobody may take it, and the process runs empty. So a guard that nobody aids leaves degraded
- * and critical as soon as use is below recover_below, for warning, which refuses nothing.
+ * and critical as soon as use is below recover_below, for warning, which refuses nothing; but not within a dwell of its
+ * last way down. A use that jumps up and down has one way down per dwell there too.
  */
 #ifndef HRI_GAUGE_LEVELS_H
 #define HRI_GAUGE_LEVELS_H
@@ -38,6 +39,8 @@ typedef struct hri_level_state {
     hr_level level;
     hr_level lower;   /* the highest level called for since then; == level: none is lower */
     int64_t since_ns; /* since when use has called for a lower level */
+    int64_t fell_ns;  /* when the level last went down */
+    bool fell;        /* it has gone down before */
 } hri_level_state;
 
 /* What was seen at one moment. */

@@ -252,7 +252,8 @@ hr_verdict hr_admit(hr_guard *guard, const hr_request *request, hr_ticket *ret_t
     bool foreign = guard && request && request->budget && request->budget->tree != &guard->tree;
     if (!guard || !request || !ret_ticket || foreign) {
         if (ret_ticket)
-            *ret_ticket = (hr_ticket){.limit_name = "", .verdict = HR_REFUSED_NO_BUDGET};
+            *ret_ticket = (hr_ticket){
+                .limit_name = "", .verdict = HR_REFUSED_NO_BUDGET, .asked_bytes = request ? request->bytes : 0};
         return HR_REFUSED_NO_BUDGET;
     }
     return hri_relief_admit(&guard->relief, request, ret_ticket);

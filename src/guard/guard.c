@@ -132,6 +132,7 @@ static void level_changed(void *context, hr_level from, hr_level to)
         hri_yielders_follow(&guard->yielders, to, true);
     hr_figures figures; /* one reading for all that is told of this change */
     hr_guard_read(guard, &figures);
+    figures.level = to; /* by now another thread may have changed it again, of which the next call tells */
     record(guard, &figures, false);
     note_level(guard, &figures, from, to);
     hri_event_signal_own(atomic_load_explicit(&guard->fd, memory_order_relaxed), &guard->fd_mark);

@@ -120,6 +120,7 @@ static hri_heap_magazine *new_magazine(unsigned class, unsigned slots)
         return NULL;
     }
     hri_heap_magazine *magazine = block;
+    hri_poison_block_lift(magazine, hri_heap_class_bytes[own]);
     *magazine = (hri_heap_magazine){.capacity = slots};
     own_bytes += hri_heap_class_bytes[own];
     room_bytes += room_of(class, magazine);

@@ -201,17 +201,20 @@ static void free_magazines(hri_engine *engine, hri_magazine *magazines, struct t
 
 uint64_t hri_engine_trim(hri_engine *engine, uint64_t want_bytes)
 {
-    struct task task = {.want_bytes = want_bytes, .most_bytes = UINT64_MAX};
+    struct task task = {.want_bytes = want_bytes};
+    uint64_t cost = hri_engine_cost(engine);
     pthread_mutex_lock(&engine->lock);
-    uint64_t free_bytes = engine->free * hri_engine_cost(engine);
+    uint64_t free_bytes = engine->free * cost;
     if (want_bytes > free_bytes)
-        hri_depot_empty(engine, (want_bytes - free_bytes) / hri_engine_cost(engine) + 1);
+        hri_depot_empty(engine, (want_bytes - free_bytes) / cost + 1);
+    task.most_bytes = engine->free * cost; /* what destroy() itself puts back waits for the next call */
     pthread_mutex_unlock(&engine->lock);
     release(engine, &task);
     if (task.freed_bytes < want_bytes) {
         pthread_mutex_lock(&engine->lock);
         hri_depot_empty(engine, UINT64_MAX);
         hri_depot_collect(engine, false, false);
+        task.most_bytes = task.freed_bytes + engine->free * cost;
         hri_magazine *magazines = hri_magazine_take_empty(engine);
         hri_magazine_init(engine); /* memory is short: small ones again */
         pthread_mutex_unlock(&engine->lock);

@@ -38,7 +38,7 @@ struct asking {
 static double find_rank(hri_relief *relief, const hr_request *request)
 {
     pthread_mutex_lock(&relief->judging);
-    double rank = hri_shedding_rank(&relief->shedding, request->priority, request->key);
+    double rank = hri_shedding_rank(&relief->shedding, hri_clock_now(relief->clock), request->priority, request->key);
     pthread_mutex_unlock(&relief->judging);
     return rank;
 }
@@ -138,13 +138,15 @@ static bool observe(hri_relief *relief, hr_level level, struct asking *asking)
     hri_demand *demand = &asking->demand;
     bool helps = is_shut(asking, level) ? hri_relief_could_recover(relief)
                                         : !demand->shortage.hopeless && hri_relief_observe(relief, &demand->shortage);
+    hri_demand_force(demand);
+    if (!demand->granted) /* more than a counter holds: refused, and counted as such */
+        return false;
     if (!helps && demand->shortage.ceiling)
         hri_budget_refuse_by_level(demand->budget, &demand->shortage, level < HR_CRITICAL ? HR_DEGRADED : HR_CRITICAL);
     else if (!helps)
         hri_budget_refuse(&demand->shortage);
-    hri_demand_force(demand);
     hri_demand_tell(demand);
-    return demand->granted;
+    return true;
 }
 
 hr_verdict hri_relief_admit(hri_relief *relief, const hr_request *request, hr_ticket *ret_ticket)

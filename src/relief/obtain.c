@@ -16,7 +16,7 @@
 #include "heap/heap.h"
 #include "os/clock.h"
 
-/* So often a demand's time in relief begins again: half a second, five periods of a usual quota. */
+/* So often a thread that lost its processor gets its time again: half a second, five periods of a usual quota. */
 #define RENEWALS_MAX 25
 #define LOST_MAX 2 /* rounds that say nothing */
 
@@ -26,28 +26,28 @@
 /* How long a demand waits for relief. */
 struct patience {
     int64_t deadline_ns;
-    int64_t ran_ns; /* the thread's processor time when that time began */
-    bool given;     /* relief has freed something in it */
-    unsigned renewals;
-    unsigned lost; /* rounds that freed nothing, and lost the processor before they could */
+    int64_t ran_ns;       /* the thread's processor time when that time began */
+    uint64_t lacks_bytes; /* the least that was lacking up to then */
+    unsigned renewals;    /* in which nothing was gained */
+    unsigned lost;        /* rounds that freed nothing, and lost the processor before they could */
 };
 
-/* Is the time over? Relief that gives goes on: what a cache can spare is there, however long it takes to evict it. So
- * does a thread that had no processor meanwhile, for others had it or a quota was used up: it has not used its time but
- * lost it. */
-static bool is_late(const hri_relief *relief, struct patience *patience)
+/* Is the time over? A demand that lacks less than ever goes on: what a cache can spare is there, however long it takes
+ * to evict it. One whose relief serves others, or says that it gave and did not, gains nothing. A thread that had no
+ * processor meanwhile goes on too, for others had it or a quota was used up: it has not used its time but lost it. */
+static bool is_late(const hri_relief *relief, struct patience *patience, uint64_t lacks_bytes)
 {
     int64_t now_ns = hri_clock_now(relief->clock);
     if (now_ns < patience->deadline_ns)
         return false;
     int64_t ran_ns = hri_os_thread_ns();
-    bool used = ran_ns - patience->ran_ns >= HRI_RELIEF_DEADLINE_NS;
-    if ((used && !patience->given) || patience->renewals == RENEWALS_MAX)
-        return true;
-    if (patience->given)
+    if (lacks_bytes < patience->lacks_bytes) {
+        patience->lacks_bytes = lacks_bytes;
         patience->ran_ns = ran_ns;
-    patience->given = false;
-    patience->renewals++;
+        patience->renewals = 0;
+    } else if (ran_ns - patience->ran_ns >= HRI_RELIEF_DEADLINE_NS || patience->renewals++ == RENEWALS_MAX) {
+        return true;
+    }
     patience->deadline_ns = now_ns + HRI_RELIEF_DEADLINE_NS;
     return false;
 }
@@ -84,7 +84,7 @@ static bool run_round(hri_relief *relief, const hri_shortage *shortage, struct p
     lacks -= freed;
     if (by_pages && hri_relief_purge(relief, &sight, lacks, true))
         return true;
-    if (is_late(relief, patience))
+    if (is_late(relief, patience, lacks))
         return freed > 0;
     /* With what the allocator keeps of that it is enough, once that is returned. */
     uint64_t kept_bytes = shortage->narrowed ? hri_relief_kept(relief, &sight) : 0;
@@ -94,9 +94,7 @@ static bool run_round(hri_relief *relief, const hri_shortage *shortage, struct p
         .deadline_ns = patience->deadline_ns,
     };
     int64_t begin_ns = hri_clock_now(relief->clock);
-    bool given = hri_relief_run(relief, &goal) > 0;
-    patience->given |= given;
-    return given || freed > 0 || proves_nothing(relief, begin_ns, patience);
+    return hri_relief_run(relief, &goal) > 0 || freed > 0 || proves_nothing(relief, begin_ns, patience);
 }
 
 /* Tries the demand again; with a reading where it lacks what only a reading can show. */
@@ -113,9 +111,9 @@ static void try_again(hri_relief *relief, hri_demand *demand, hri_occasion occas
 static void observe(hri_relief *relief, hri_demand *demand)
 {
     bool helps = !demand->quiet && !demand->shortage.hopeless && hri_relief_observe(relief, &demand->shortage);
-    if (!helps && !(demand->quiet && demand->block))
-        hri_demand_refuse(demand);
     hri_demand_force(demand);
+    if (demand->granted && !helps && !(demand->quiet && demand->block))
+        hri_demand_refuse(demand);
 }
 
 /* Tells of the level that the readings found. One that asks for relief gets some where the demand was granted: else the
@@ -135,7 +133,10 @@ static void tell(hri_relief *relief, hr_level before, const hri_demand *demand)
 void hri_relief_obtain(hri_relief *relief, hri_demand *demand)
 {
     const hri_shortage *shortage = &demand->shortage;
-    struct patience patience = {.deadline_ns = hri_clock_now(relief->clock) + HRI_RELIEF_DEADLINE_NS};
+    struct patience patience = {
+        .deadline_ns = hri_clock_now(relief->clock) + HRI_RELIEF_DEADLINE_NS,
+        .lacks_bytes = UINT64_MAX,
+    };
     hr_level before = hri_level_word_get(&relief->watcher->word);
     bool observes = relief->tree->hooks.observes;
     unsigned looks = 0;

@@ -114,14 +114,14 @@ static void put_relief(const hri_story *story, hri_text *text)
 static void put_forecast(const hri_story *story, hri_text *text)
 {
     const hr_trend *trend = story->trend;
+    /* Of now; the trend is of the last sample. */
+    bool full = story->ledger.source && story->ledger.use_bytes >= story->ledger.limit_bytes;
     if (!trend) {
         hri_text_put(text, "; it is too early for a forecast");
     } else if (trend->time_to_limit_ns < 0) {
         hri_text_put(text, "; no forecast: %s", trend->reason);
-    } else if (trend->time_to_limit_ns == 0) {
-        bool room =
-            story->ledger.source && story->ledger.use_bytes < story->ledger.limit_bytes; /* since the last sample */
-        hri_text_put(text, room ? "; the limit was met" : "; the limit is met");
+    } else if (full || trend->time_to_limit_ns == 0) {
+        hri_text_put(text, full || !story->ledger.source ? "; the limit is met" : "; the limit was met");
     } else {
         hri_text_put(text, "; at this rate it will be full in ");
         hri_text_put_time(text, trend->time_to_limit_ns);

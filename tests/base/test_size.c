@@ -25,6 +25,7 @@ static void sizes_are_read_as_people_write_them(void **state)
         {"1.0 EiB", UINT64_C(1) << 60}, /* as hr_size_format() writes it */
         {"none", HR_NONE},
         {"Unlimited", HR_NONE},
+        {" None  ", HR_NONE},
         {"18446744073709551614", HR_NONE - 1},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {

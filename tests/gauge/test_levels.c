@@ -45,7 +45,7 @@ static void the_table(void **state)
         {13.2, 0.30, 0, 1, HR_NORMAL}, /* one large request is no emergency */
     };
     hri_level_rules rules = defaults();
-    hri_level_state level = {HR_NORMAL, HR_NORMAL, 0};
+    hri_level_state level = {0};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         hri_level_input input = {
             .use = rows[i].use,
@@ -64,7 +64,7 @@ static void refuse_until_recovered_is_the_sources_literal_rule(void **state)
     (void)state;
     hri_level_rules rules = defaults();
     rules.refuse_until_recovered = true;
-    hri_level_state level = {HR_NORMAL, HR_NORMAL, 0};
+    hri_level_state level = {0};
     assert_int_equal(hri_level_next(&rules, &level, &(hri_level_input){.use = 0.92}), HR_DEGRADED);
     assert_int_equal(hri_level_next(&rules, &level, &(hri_level_input){.use = 0.85, .relieved = true}), HR_CRITICAL);
     assert_int_equal(hri_level_next(&rules, &level, &(hri_level_input){.use = 0.81, .now_ns = HRI_SECOND}),
@@ -77,7 +77,7 @@ static void where_nobody_aids_the_levels_that_refuse_end_at_once(void **state)
 {
     (void)state;
     hri_level_rules rules = defaults();
-    hri_level_state level = {HR_NORMAL, HR_NORMAL, 0};
+    hri_level_state level = {0};
     hri_level_input input = {.use = 0.99, .unaided = true};
     assert_int_equal(hri_level_next(&rules, &level, &input), HR_CRITICAL);
     input.use = 0.80;
@@ -88,6 +88,23 @@ static void where_nobody_aids_the_levels_that_refuse_end_at_once(void **state)
     assert_int_equal(hri_level_next(&rules, &level, &input), HR_WARNING); /* which refuses nothing: after the dwell */
     input.now_ns = rules.dwell_ns;
     assert_int_equal(hri_level_next(&rules, &level, &input), HR_NORMAL);
+}
+
+/* Prevents two changes of the level in each swing of a use that jumps up and down. */
+static void where_nobody_aids_the_level_goes_down_once_a_dwell_at_most(void **state)
+{
+    (void)state;
+    hri_level_rules rules = defaults();
+    hri_level_state level = {0};
+    int falls = 0;
+    hr_level before = HR_NORMAL;
+    for (int tenth = 0; tenth < 100; tenth++) { /* ten dwells */
+        hri_level_input input = {.use = tenth % 2 ? 0.79 : 0.92, .now_ns = tenth * HRI_SECOND / 10, .unaided = true};
+        hr_level now = hri_level_next(&rules, &level, &input);
+        falls += now < before;
+        before = now;
+    }
+    assert_in_range(falls, 9, 10);
 }
 
 static double draw(double from, double to)
@@ -112,7 +129,7 @@ static void any_set_of_thresholds_recovers_from_any_state(void **state)
         };
         if (hri_level_rules_fit(&rules) != 0)
             continue;
-        hri_level_state level = {HR_NORMAL, HR_NORMAL, 0};
+        hri_level_state level = {0};
         hri_level_input input = {0};
         for (int i = 0; i < 5; i++) {
             input = (hri_level_input){.use = draw(0, 1.1), .now_ns = input.now_ns + rand() % HRI_SECOND};
@@ -133,7 +150,7 @@ static void straight_falls_without_the_dwell(void **state)
 {
     (void)state;
     hri_level_rules rules = defaults();
-    hri_level_state level = {HR_NORMAL, HR_NORMAL, 0};
+    hri_level_state level = {0};
     hri_level_next(&rules, &level, &(hri_level_input){.use = 0.99});
     assert_int_equal(hri_level_next(&rules, &level, &(hri_level_input){.use = 0.1, .straight = true}), HR_NORMAL);
 }
@@ -143,7 +160,7 @@ static void source_12_samples_around_a_threshold_do_not_flap(void **state)
 {
     (void)state;
     hri_level_rules rules = defaults();
-    hri_level_state level = {HR_NORMAL, HR_NORMAL, 0};
+    hri_level_state level = {0};
     hr_level before = HR_NORMAL;
     int changes = 0;
     for (int i = 0; i < 20; i++) {
@@ -162,7 +179,7 @@ static void random_series_keep_the_rules(void **state)
     srand(1);
     for (int series = 0; series < 200; series++) {
         hri_level_rules rules = defaults();
-        hri_level_state level = {HR_NORMAL, HR_NORMAL, 0};
+        hri_level_state level = {0};
         int64_t now = 0, last_down = -HRI_SECOND;
         hr_level before = HR_NORMAL;
         for (int i = 0; i < 500; i++) {
@@ -214,7 +231,7 @@ static void no_adversary_makes_it_flap(void **state)
     for (int game = 0; game < 2000; game++) {
         hri_level_rules rules = defaults();
         struct adversary adversary = draw_adversary(&rules);
-        hri_level_state level = {HR_NORMAL, HR_NORMAL, 0};
+        hri_level_state level = {0};
         int64_t now = HRI_SECOND, last_down = 0;
         hr_level before = HR_NORMAL;
         for (int i = 0; i < 200; i++) {
@@ -283,6 +300,7 @@ int main(void)
         cmocka_unit_test(the_table),
         cmocka_unit_test(refuse_until_recovered_is_the_sources_literal_rule),
         cmocka_unit_test(where_nobody_aids_the_levels_that_refuse_end_at_once),
+        cmocka_unit_test(where_nobody_aids_the_level_goes_down_once_a_dwell_at_most),
         cmocka_unit_test(any_set_of_thresholds_recovers_from_any_state),
         cmocka_unit_test(straight_falls_without_the_dwell),
         cmocka_unit_test(source_12_samples_around_a_threshold_do_not_flap),

@@ -162,7 +162,10 @@ static void waiting_ends_with_the_level_or_the_time(void **state)
     }
     assert_int_equal(hr_guard_wait(NULL, HR_NORMAL, 0), -EINVAL);
     hr_ticket ticket = {.left_bytes = 1};
-    assert_int_equal(hr_admit(NULL, &(hr_request){0}, &ticket), HR_REFUSED_NO_BUDGET);
+    assert_int_equal(hr_admit(NULL, &(hr_request){.bytes = 1000}, &ticket), HR_REFUSED_NO_BUDGET);
+    char text[128];
+    assert_int_equal(hr_ticket_text(&ticket, text, sizeof text), 0);
+    assert_string_equal(text, "refused 1000 B: there is no guard, or the budget is another guard's");
     assert_int_equal(ticket.left_bytes, 0);
 }
 

@@ -58,6 +58,28 @@ int main(void)
 }
 END
 
+# The library carves its own records from what blocks were in.
+cat >"$work/blocks.c" <<'END'
+#include <headroom/headroom.h>
+int main(void)
+{
+    hr_guard *guard;
+    hr_guard_options options = {.limit_bytes = 64 << 20, .interval_ns = -1};
+    if (hr_guard_new(&options, &guard) != 0)
+        return 2;
+    for (int round = 0; round < 3; round++) {
+        void *blocks[64];
+        for (int i = 0; i < 64; i++)
+            blocks[i] = hr_alloc(hr_guard_root(guard), 100 + 100 * (size_t)i);
+        for (int i = 0; i < 64; i++)
+            hr_free(blocks[i]);
+        hr_relieve(guard, 1);
+    }
+    hr_guard_free(guard);
+    return 0;
+}
+END
+
 done_any=false
 if setarch -R true 2>/dev/null && nm "$library" 2>/dev/null | grep -q __asan_poison_memory_region &&
     ! nm "$library" | grep -q __asan_report_load; then
@@ -74,6 +96,12 @@ if setarch -R true 2>/dev/null && nm "$library" 2>/dev/null | grep -q __asan_poi
 fi
 if command -v valgrind >/dev/null && [ -e /usr/include/valgrind/memcheck.h ]; then
     gcc -g -I"$HEADROOM_SOURCE_DIR/include" "$work/late.c" "$library" -o "$work/plain"
+    gcc -g -I"$HEADROOM_SOURCE_DIR/include" "$work/blocks.c" "$library" -o "$work/blocks"
+    if ! valgrind -q --error-exitcode=9 "$work/blocks" >"$work/log" 2>&1; then
+        echo "checkers: Valgrind complains about the library's own accesses:"
+        cat "$work/log"
+        exit 1
+    fi
     watched Valgrind valgrind -q --error-exitcode=9 "$work/plain"
     if ! grep -q "free'd" "$work/log" || ! grep -q "hr_byte_pool_put" "$work/log"; then
         echo "checkers: Valgrind does not say who put the buffer:"

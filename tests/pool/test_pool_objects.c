@@ -177,6 +177,29 @@ static void use_the_library(void *object, void *context)
     assert_int_equal(hr_byte_pool_free(pool), 0);
 }
 
+static void take_and_put_another(void *object, void *context)
+{
+    hr_object_pool **pool = context;
+    (void)object;
+    if (++destroyed < 10000)
+        hr_object_pool_put(*pool, hr_object_pool_get(*pool));
+}
+
+/* Prevents a trim without an end: what destroy() puts was idle again, and was destroyed in the same call. */
+static void destroy_may_use_its_own_pool(void **state)
+{
+    (void)state;
+    hr_object_pool *pool;
+    destroyed = 0;
+    hr_object_pool_options options = {.size = 64, .destroy = take_and_put_another, .context = &pool};
+    assert_int_equal(hr_object_pool_new(guard, &options, &pool), 0);
+    hr_object_pool_put(pool, hr_object_pool_get(pool));
+    hr_object_pool_trim(pool);
+    assert_in_range(destroyed, 1, 10);
+    destroyed = 10000;
+    assert_int_equal(hr_object_pool_free(pool), 0);
+}
+
 /* Before, a level that rose had the list of pools locked while they trimmed: destroy() could wait for itself. */
 static void destroy_may_use_the_library_when_a_level_rises(void **state)
 {
@@ -313,6 +336,7 @@ int main(void)
         TEST(objects_are_constructed_once_and_destroyed_once),
         TEST(what_cannot_be_constructed_is_refused_and_not_kept),
         TEST(alignment_is_kept),
+        TEST(destroy_may_use_its_own_pool),
         TEST(destroy_may_use_the_library_when_a_level_rises),
         TEST(source_5_a_slice_that_grew_is_pooled_again),
         TEST(growth_is_charged_before_it_is_made),

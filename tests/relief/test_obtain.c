@@ -3,6 +3,7 @@
 #include "support/cmocka.h"
 #include "support/world.h"
 
+#include "base/checked.h"
 #include "guard/environment.h"
 #include "guard/rooms.h"
 
@@ -135,6 +136,51 @@ static void relief_that_is_not_enough_is_read_after_once(void **state)
     hr_reclaimer_remove(guard, &node);
 }
 
+static uint64_t give_slowly(void *context, uint64_t want_bytes, int64_t deadline_ns)
+{
+    (void)want_bytes, (void)deadline_ns;
+    uint64_t *held_bytes = context, given = hri_min(*held_bytes, MIB);
+    world.clock.now_ns += 100 * HRI_MILLISECOND;
+    *held_bytes -= given;
+    hr_budget_uncharge(root, given);
+    return given;
+}
+
+/* Prevents a refusal after half a second while a slow reclaimer still gives. */
+static void relief_goes_on_while_the_demand_comes_nearer(void **state)
+{
+    (void)state;
+    uint64_t held_bytes = 80 * MIB;
+    hr_reclaimer node = {.name = "slow", .reclaim = give_slowly, .context = &held_bytes};
+    make_guard((hr_guard_options){.limit_bytes = 100 * MIB});
+    assert_int_equal(hr_reclaimer_add(guard, &node), 0);
+    assert_int_equal(hr_budget_charge(root, held_bytes), 0);
+    assert_int_equal(hr_budget_charge(root, 90 * MIB), 0); /* after seven seconds of the clock */
+    assert_int_equal(held_bytes, 10 * MIB);
+    hr_reclaimer_remove(guard, &node);
+}
+
+static uint64_t promise_and_give_nothing(void *context, uint64_t want_bytes, int64_t deadline_ns)
+{
+    (void)deadline_ns;
+    ++*(unsigned *)context;
+    world.clock.now_ns += 100 * HRI_MILLISECOND;
+    return want_bytes;
+}
+
+static void relief_that_gains_nothing_ends(void **state)
+{
+    (void)state;
+    unsigned calls = 0;
+    hr_reclaimer node = {.name = "liar", .reclaim = promise_and_give_nothing, .context = &calls};
+    make_guard((hr_guard_options){.limit_bytes = 100 * MIB});
+    assert_int_equal(hr_reclaimer_add(guard, &node), 0);
+    assert_int_equal(hr_budget_charge(root, 80 * MIB), 0);
+    assert_int_equal(hr_budget_charge(root, 90 * MIB), -EDQUOT);
+    assert_in_range(calls, 1, 100);
+    hr_reclaimer_remove(guard, &node);
+}
+
 /* A reading shows room, and no other thread can be granted it before the demand that asked for the reading. */
 static void a_grant_that_is_due_reads_once(void **state)
 {
@@ -155,6 +201,7 @@ int main(void)
         TEST(a_refusal_by_the_kernels_limit_reads_once),          TEST(so_does_one_at_critical),
         TEST(a_refusal_by_a_limit_that_people_set_reads_nothing), TEST(a_request_that_is_refused_reads_once),
         TEST(relief_that_is_not_enough_is_read_after_once),       TEST(a_grant_that_is_due_reads_once),
+        TEST(relief_goes_on_while_the_demand_comes_nearer),       TEST(relief_that_gains_nothing_ends),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

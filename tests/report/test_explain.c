@@ -117,6 +117,9 @@ static void a_limit_that_has_room_again_was_met(void **state)
     story.ledger.use_bytes = story.ledger.limit_bytes;
     explain(&story);
     assert_non_null(strstr(buffer, "; the limit is met"));
+    met.time_to_limit_ns = 80 * 1000 * 1000; /* the last sample was just before */
+    explain(&story);
+    assert_non_null(strstr(buffer, "; the limit is met"));
 }
 
 static void what_is_not_known_is_said(void **state)
