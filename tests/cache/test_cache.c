@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a cache keeps, lends, forgets and refuses. */
+/* A cache keeps, lends, forgets and refuses entries. */
 #include "support/cmocka.h"
 
 #include "base/clock.h"
@@ -393,7 +393,7 @@ static void yields_to_others(void **state)
     close_all();
 }
 
-/* What it gave must not be taken back at once: lessons 17. */
+/* Prevents: a cache that gave bytes to others took them back at once. */
 static void grows_again_in_steps(void **state)
 {
     (void)state;

@@ -29,8 +29,9 @@ done
 for header in "$HEADROOM_SOURCE_DIR"/include/headroom/*.h; do
     [ -e "$prefix/include/headroom/${header##*/}" ] || missing "headroom/${header##*/}"
 done
-# What the build made of programs is installed with what belongs to it.
-[ ! -e "$HEADROOM_BUILD_DIR/man3/made" ] || [ -e "$prefix/share/man/man3/hr_alloc.3" ] || missing share/man/man3/hr_alloc.3
+# Each program that the build made is installed with its man page and completions.
+[ ! -e "$HEADROOM_BUILD_DIR/man3/made" ] || [ -e "$prefix/share/man/man3/hr_alloc.3" ] ||
+    missing share/man/man3/hr_alloc.3
 if [ -x "$HEADROOM_BUILD_DIR/cli/headroom" ]; then
     for file in bin/headroom share/bash-completion/completions/headroom \
         share/fish/vendor_completions.d/headroom.fish share/zsh/site-functions/_headroom share/man/man1/headroom.1 \

@@ -58,8 +58,8 @@ static void a_level_is_explained(void **state)
         "the last 1.0 MiB 2 s ago; at this rate it will be full in 12 s (10 s to 5 min)");
 }
 
-/* Page cache that cannot be dropped, and a group that stands still, are no use: without a word of them the level, or a
- * refusal beside so much room, has no reason. */
+/* Page cache that cannot be dropped, and a group that stands still, are not in the use. Without a word of them the
+ * level has no reason, and neither has a refusal beside so much room. */
 static void what_is_no_use_is_said(void **state)
 {
     (void)state;
@@ -162,8 +162,8 @@ static void the_longest_fits(void **state)
     assert_true(strlen(buffer) < sizeof buffer - 1);
 }
 
-/* Regression: of 100 KiB that had been there for ten seconds, "growing by 158.1 MiB/s" was said right after a burst,
- * and "shrinking by 50.3 KiB/s" later, while the trend said 0. */
+/* Prevents: of 100 KiB that had been there for ten seconds, the text was "growing by 158.1 MiB/s" right after a burst.
+ * Later it was "shrinking by 50.3 KiB/s", while the trend was 0. */
 static void a_burst_is_no_rate(void **state)
 {
     (void)state;

@@ -55,7 +55,7 @@ static void record(uint64_t first, uint64_t last)
         hri_history_add(&history, &(hr_record){.time_ns = (int64_t)i, .live_bytes = i, .rss_bytes = HR_NONE});
 }
 
-/* What a reading found. */
+/* The findings of one reading. */
 static struct found {
     hr_history_findings findings;
     uint64_t records, events, first, last;
@@ -452,8 +452,8 @@ static void a_filled_file_system_is_in_every_report(void **state)
     assert_int_equal(umount2(folder, MNT_DETACH), 0);
 }
 
-/* A limit on files' size stands for the disk that is full: nothing that is in the file is lost, and what the rings
- * still hold is written once there is room again. */
+/* A limit on files' size stands for the full disk. No entry of the file is lost, and the entries that the rings still
+ * hold are written once there is room again. */
 static void a_full_disk_is_said_and_survived(void **state)
 {
     (void)state;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a trend says of histories small, broken and extreme. test_truth.c has the statistics. */
+/* Trends of small, broken and extreme histories. test_truth.c has the statistics. */
 #include "support/cmocka.h"
 
 #include "base/clock.h"
@@ -307,8 +307,6 @@ static void changes_are_found(void **state)
     assert_int_equal(trend.kind, HR_TREND_STEADY);
 }
 
-/* Prevents a rate that changed a little, where there is no noise to hide it, from making half of a history forgotten:
- * seen with redis-server, whose keys grew more slowly while the machine was busy. */
 /* A staircase of even steps, and a little noise. */
 static hr_trend_kind kind_of_stairs(unsigned steps, uint64_t step_bytes)
 {
@@ -333,6 +331,8 @@ static void resizes_are_no_leak(void **state)
         assert_int_equal(kind_of_stairs(steps, 200 * MIB / steps), HR_TREND_LEAK_SUSPECTED);
 }
 
+/* Prevents: a rate that changed a little, where there is no noise to hide it, made half of a history forgotten. It was
+ * seen with redis-server, whose keys grew more slowly while the machine was busy. */
 static void a_rate_that_changes_a_little_is_one_trend(void **state)
 {
     (void)state;

@@ -89,8 +89,9 @@ export function refusals(run) {
     return { limits, degraded, critical };
 }
 
-// The bytes that another limit would have refused in rows `from` to `to`. At least: how far use rose above it, rise by rise. At
-// most: all that was newly held between samples of which one was above it; null where that was not counted.
+// The bytes that another limit would have refused in rows `from` to `to`. At least: how far use rose above it, rise by
+// rise. At most: all bytes that were newly held between samples of which one was above it; null where that was not
+// counted.
 export function wouldRefuse(run, limit, [from, to]) {
     const use = run.columns.use_bytes, total = run.columns.total, x = run.x;
     let least = 0, most = 0, above = 0, first = null, counted = true, span = 0;
