@@ -39,6 +39,16 @@ function carry(values) {
     return values.map(value => (value == null ? last : (last = value)));
 }
 
+// A count of kills that has not grown says that somebody looked, and is no kill.
+function withoutFalseKills(events) {
+    let kills = 0;
+    return events.filter(event => {
+        const before = kills;
+        if (event.kind === "kernel kill") kills = event.kills;
+        return event.kind !== "kernel kill" || kills > before;
+    });
+}
+
 export function readRun(run, relative) {
     const columns = toColumns(run);
     const begin = columns.time_ms.length ? columns.time_ms[0] / 1000 : 0;
@@ -53,7 +63,7 @@ export function readRun(run, relative) {
         columns,
         level: columns.level,
         limit: carry(columns.limit_bytes),
-        events: run.events.map(event => ({ ...event, x: event.time_ms / 1000 - shift })),
+        events: withoutFalseKills(run.events).map(event => ({ ...event, x: event.time_ms / 1000 - shift })),
         end: x.length ? x[x.length - 1] : 0,
     };
 }

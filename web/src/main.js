@@ -34,11 +34,16 @@ function setRange(range) {
 // ── 1, 2: the verdict and five figures ──────────────────────────────────────────────────────────────────────────────
 
 function verdict(run) {
-    const level = run.verdict_level;
-    const killed = run.kernel_kills > 0;
+    const recorded = !data.live && !run.is_guard, killed = run.kernel_kills > 0;
+    // A recorded run is judged by its highest level: at the end of a program that was ended the level is normal.
+    const reached = run.events.map(({ to }) => levels.indexOf(to));
+    const highest = Math.max(levels.indexOf(run.verdict_level), ...run.level, ...reached);
+    const level = recorded ? levels[highest] : run.verdict_level;
+    const action = run.events.filter(event => event.kind === "action").pop();
+    const ended = recorded && action ? ` headroom run: ${action.budget} at ${moment(action.x, run.relative)}.` : "";
     const [soonest, latest] = [run.full_low_ns, run.full_high_ns];
     const between = soonest >= 0 && latest >= 0 ? ` (${time(soonest / 1e9)} to ${time(latest / 1e9)})` : "";
-    const full = run.full_in_ns >= 0 && !killed ? `, full in ${time(run.full_in_ns / 1e9)}${between}` : "";
+    const full = run.full_in_ns >= 0 && !killed && !ended ? `, full in ${time(run.full_in_ns / 1e9)}${between}` : "";
     const limit = run.limit_bytes == null ? "no limit is known"
         : `limit ${size(run.limit_bytes)}${run.limit_source ? ` by ${run.limit_source}` : ""}${full}`;
     const word = killed ? "killed by the kernel" : level;
@@ -46,8 +51,8 @@ function verdict(run) {
         element("strong", { class: "level" }, word), " ",
         element("span", {}, data.live || run.is_guard
             ? `${size(run.use_bytes)} used (${share(run.use_bytes, run.limit_bytes)}); ${limit}.`
-            : `${size(run.peak_bytes)} used at most (${share(run.peak_bytes, run.limit_bytes)}), ` +
-                `${size(run.use_bytes)} at the end; ${limit}.`),
+            : `${killed ? "" : "at most, "}${size(run.peak_bytes)} used (${share(run.peak_bytes, run.limit_bytes)}); ` +
+                `at the end ${run.verdict_level}, ${size(run.use_bytes)}; ${limit}.${ended}`),
         run.explanation && element("small", {}, run.explanation));
 }
 
@@ -414,8 +419,8 @@ function otherLimit(run, place, view) {
 
 function source(run, place) {
     const rows = [
-        ["command", run.command], ["from", run.source], ["trend", run.trend], ["headroom", data.version],
-        ["sampling", run.sampling],
+        ["command", run.command], ["from", run.source], ["trend", run.trend?.replace(/^live:/, "use:")],
+        ["headroom", data.version], ["sampling", run.sampling],
         ["left out", run.left_out.length ? run.left_out.join("; ") : "nothing"],
     ].filter(([, value]) => value);
     return part("Where this comes from", `source-${place}`,
