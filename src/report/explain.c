@@ -121,7 +121,7 @@ static void put_forecast(const hri_story *story, hri_text *text)
     } else if (trend->time_to_limit_ns == 0) {
         bool room =
             story->ledger.source && story->ledger.use_bytes < story->ledger.limit_bytes; /* since the last sample */
-        hri_text_put(text, room ? "; the limit was met" : "; the limit is met");
+        hri_text_put(text, room ? "; the limit was reached" : "; the limit is reached");
     } else {
         hri_text_put(text, "; at this rate it will be full in ");
         hri_text_put_time(text, trend->time_to_limit_ns);

@@ -16,7 +16,7 @@ file=$work/history
 run 0 report "$file"
 says out "samples of 1 process, 20"
 says out "live: growth, by "
-says out "the limit will be met in "
+says out "the limit will be reached in "
 says out "levels, by samples: normal "
 says out "warning, was normal, with "
 [ ! -s "$work/errors" ] || bad "it complains"

@@ -110,13 +110,13 @@ static void a_limit_that_has_room_again_was_met(void **state)
 {
     (void)state;
     hri_story story = a_story();
-    hr_trend met = {.reason = "the limit is met"};
+    hr_trend met = {.reason = "the limit is reached"};
     story.trend = &met;
     explain(&story);
-    assert_non_null(strstr(buffer, "; the limit was met"));
+    assert_non_null(strstr(buffer, "; the limit was reached"));
     story.ledger.use_bytes = story.ledger.limit_bytes;
     explain(&story);
-    assert_non_null(strstr(buffer, "; the limit is met"));
+    assert_non_null(strstr(buffer, "; the limit is reached"));
 }
 
 static void what_is_not_known_is_said(void **state)

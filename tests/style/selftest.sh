@@ -202,6 +202,13 @@ check words || { echo "selftest: words.sh refuses a wide table"; cat "$work/log"
 clean
 printf '/* All threads but for one\n * wait. */\n' >>src/budget/budget.c
 finds words src/budget/budget.c:8 '"but for" is not plain'
+# Words that the glossary has another word for.
+for phrase in 'spoken for' 'limit will be met' 'meets the limit' 'pages that are coming' "others' memory" \
+    'blind room' sight; do
+    clean
+    echo "/* A sentence with $phrase in it. */" >>src/budget/budget.c
+    finds words src/budget/budget.c:8 'is not plain'
+done
 clean
 printf '/* It waits. What is held by a thread goes back. */\n/* What is held by it? That. */\n' >>src/budget/budget.c
 finds words src/budget/budget.c:8 'names no subject'
