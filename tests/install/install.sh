@@ -7,15 +7,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 test=install
 # shellcheck source=tests/install/_common.sh
 source "$here/_common.sh"
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-unset DESTDIR
-version=$(sed -n 's/^CMAKE_PROJECT_VERSION:STATIC=//p' "$HEADROOM_BUILD_DIR/CMakeCache.txt")
-
-cmake --install "$HEADROOM_BUILD_DIR" --prefix "$work/first" >"$work/log"
-mv "$work/first" "$work/prefix"
-prefix=$work/prefix
-libdir=$(dirname "$(find "$prefix" -name libheadroom.a)")
+install_build
 
 missing() {
     echo "install: $1 is not installed; there are:"
@@ -43,14 +35,11 @@ if [ -x "$HEADROOM_BUILD_DIR/cli/headroom" ]; then
         exit 1
     }
 fi
-check_soname "$libdir/libheadroom.so" "$version"
+check_soname "$libdir/libheadroom.so"
 
 # As a program would have it: warnings are errors there, too.
-cp "$here/program.c" "$work/program.c"
-cp "$here/program.c" "$work/program.cpp"
-use_pkg_config "$libdir" headroom "$version"
-read -ra cflags <<<"$(pkg-config --cflags headroom)"
-read -ra libs <<<"$(pkg-config --libs headroom)"
+copy_program program
+use_pkg_config headroom
 read -ra static_libs <<<"$(pkg-config --static --libs headroom)"
 case " ${cflags[*]} " in *" -fexceptions "*) ;; *)
     echo "install: pkg-config --cflags leaves out -fexceptions, without which cancellation releases nothing"
