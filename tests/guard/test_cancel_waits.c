@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Waits are cancellation points: a cancelled thread leaves the queue, and the next one is served. A test that hangs is
  * ended by SIGALRM. */
-#include "guard/cancelled.h"
 #include "support/cmocka.h"
 
 #include "budget/accounts.h"
 #include "budget/section.h"
 #include "budget/wait.h"
 #include "guard/rooms.h"
+
+#include "guard/cancelled.h" /* after those, which have parameters of its names */
 
 #include <headroom/headroom.h>
 
