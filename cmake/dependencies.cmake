@@ -1,5 +1,6 @@
-# Libraries of others. The library needs threads and nothing else; the command, tests and examples use what is found
-# here, as PkgConfig::CMOCKA and so on, and what is missing is left out and said at the end of the configure output.
+# Libraries of others. The library needs threads and nothing else. The command, tests and examples use what is found
+# here, as PkgConfig::CMOCKA and so on. A part whose library is missing is left out, and the end of the configure output
+# says so.
 set(THREADS_PREFER_PTHREAD_FLAG ON)
 find_package(Threads REQUIRED)
 

@@ -7,7 +7,7 @@
  * libmicrohttpd has no call to end a connection. It is shut down instead, which looks as if the client had left.
  *
  * Invariant: a client is in the list from its connection's start to its end, after which its descriptor is closed.
- * Locking: one mutex over the list. What a client has brought is known to the thread that serves alone.
+ * Locking: one mutex over the list. Only the thread that serves knows the bytes that a client has brought.
  */
 #include "store.h"
 
@@ -15,8 +15,8 @@
 #include <sys/socket.h>
 #include <time.h>
 
-/* What a connection may cost in all: for headers and to receive into, the part of an object that is being sent,
- * libmicrohttpd's records and ours. */
+/* The bytes that a connection may cost in all: for headers and to receive into, the part of an object that is being
+ * sent, libmicrohttpd's records and ours. */
 #define COST_BYTES (CONNECTION_MEMORY_BYTES + SENDING_BYTES + 2048)
 #define FULL_PATIENCE_S 5
 #define PROGRESS_BYTES 16384

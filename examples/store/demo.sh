@@ -5,8 +5,9 @@
 #                  HEADROOM_BUILD_DIR is where the programs are (default build/release); NO_COLOR=1;
 #                  HEADROOM_DEMO_PAGE=FILE writes a page of both runs
 #
-# Exits 0 only if the guarded server was alive at the end, lost nothing, acknowledged writes of both classes, held at
-# least 60 % of the limit and the kernel killed nothing in its cage, while the unguarded one was killed.
+# Exits 0 only if all of this holds. The unguarded server was killed. The guarded one was alive at the end, lost
+# nothing, acknowledged writes of both classes, and held at least 60 % of the limit. The kernel killed nothing in its
+# cage.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -52,7 +53,8 @@ run() { # result option...
     local -n result=$1
     local status=0 key value
     shift
-    bash "$here/trial.sh" --limit $limit_mib "$@" -- --seed "$seed" --total-bytes $((6 * limit_mib))MiB --max-seconds 15 \
+    bash "$here/trial.sh" --limit $limit_mib "$@" -- \
+        --seed "$seed" --total-bytes $((6 * limit_mib))MiB --max-seconds 15 \
         >"$work/out" 2>"$work/err" &
     trial=$!
     wait "$trial" || status=$?
@@ -81,10 +83,11 @@ if [ "$cage" = RLIMIT_AS ] && [ "$(id -u)" -ne 0 ] && command -v sudo >/dev/null
 fi
 echo "${bold}headroom: one server, one load, ${limit_mib} MiB of memory${plain}"
 echo
-echo "${dim}16 connections offer six times the limit: 70 % cache writes, 10 % pinned writes, 20 % reads; seed $seed${plain}"
+echo "${dim}16 connections offer six times the limit: 70 % cache writes, 10 % pinned writes, 20 % reads;" \
+    "seed $seed${plain}"
 if [ "$cage" = RLIMIT_AS ]; then
-    echo "${red}There is no memory cgroup to be had here, and RLIMIT_AS kills nobody: this will prove nothing, and fail. Run" \
-        "it as root, or where systemd gives you user scopes.${plain}"
+    echo "${red}No memory cgroup can be made here, and RLIMIT_AS kills nobody: this will prove nothing, and fail." \
+        "Run it as root, or where systemd gives you user scopes.${plain}"
 fi
 page=${HEADROOM_DEMO_PAGE:-}
 [ -z "$page" ] || export HEADROOM_TRIAL_RECORD="$work/without headroom"
@@ -235,7 +238,7 @@ case ${guarded[kernel_kills]} in
 -) [ "${guarded[server_exit]}" != 137 ] || reasons+=("the guarded server was killed") ;;
 *) reasons+=("the kernel killed in the guarded server's cage") ;;
 esac
-need "the unguarded server was not killed (status ${unguarded[server_exit]}): the cage, ${unguarded[cage]}, proves nothing" \
+need "the unguarded server was not killed (status ${unguarded[server_exit]}): ${unguarded[cage]} proves nothing" \
     [ "${unguarded[server_exit]}" = 137 ]
 if [ "${guarded[cage]}" = RLIMIT_AS ]; then
     reasons+=("RLIMIT_AS makes malloc fail and kills nobody, and it counts mapped libraries too: run this as root, or
@@ -245,10 +248,10 @@ fi
 if [ ${#reasons[@]} -eq 0 ]; then
     verdict="met"
     at_least "$held" "$held_goal" || verdict="missed this time"
-    echo "${green}Without headroom the kernel killed the server after ${unguarded[server_seconds]} s, with all that it had" \
-        "acknowledged.${plain}"
-    echo "${green}With headroom it served to the end, kept every pinned object, and used $held % of the limit for objects" \
-        "(goal $held_goal %: $verdict).${plain}"
+    echo "${green}Without headroom the kernel killed the server after ${unguarded[server_seconds]} s, with all objects" \
+        "that it had acknowledged.${plain}"
+    echo "${green}With headroom it served to the end, kept every pinned object, and used $held % of the limit for" \
+        "objects (goal $held_goal %: $verdict).${plain}"
 else
     printf "${red}failed: %s${plain}\n" "${reasons[@]}"
     echo "Repeat it with SEED=$seed."

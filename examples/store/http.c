@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Routes requests. libmicrohttpd calls handle() once when a request's headers are there, once for each part of its
- * body, and once at its end; what is answered in the first call is answered before the body is read, and ends the
- * connection. So writes are judged in the first call, and everything else is answered in the last one.
+ * body, and once at its end. An answer in the first call is sent before the body is read, and ends the connection. So
+ * writes are judged in the first call, and everything else is answered in the last one.
  *
  * Invariant: a request's context is NULL (first call), &to_answer, &answered_early or its upload, until ended().
  * Locking: none. One thread serves; the shelves are shared with reclaimers, and the atomics with main.
  *
- * It polls and does not use epoll: with libmicrohttpd 0.9.75 a client that vanishes right after a part of its body is
- * not noticed by epoll before the connection times out, and its body would be kept for as long.
+ * It polls and does not use epoll. With libmicrohttpd 0.9.75, epoll does not notice a client that vanishes right after
+ * a part of its body. Its body would be kept until the connection times out.
  */
 #include "store.h"
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Lets refused clients finish. Whoever sends a large body without asking first (Expect: 100-continue) is refused while
- * it sends; were its connection closed at once, the kernel would reset it for the bytes that nobody read, and the
- * client might never see why. So such connections are kept a little longer, and what still comes is thrown away.
+/* Lets refused clients finish. A client that sends a large body without asking first (Expect: 100-continue) is refused
+ * while it sends. If its connection were closed at once, the kernel would reset it for the bytes that nobody read, and
+ * the client might never see why. So such connections are kept a little longer, and the bytes that still come are
+ * thrown away.
  *
  * They are a ring of descriptors: a new one takes the place of the oldest, which is then closed early.
  * Locking: one mutex over all of it; nothing under it blocks.
@@ -15,7 +16,7 @@
 
 #define KEPT_MAX 64
 #define KEEP_S 2
-/* What is thrown away of one connection in one sweep. */
+/* Bytes that are thrown away of one connection in one sweep. */
 #define SWEEP_BYTES (16 * 1024 * 1024)
 
 static struct {

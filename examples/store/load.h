@@ -64,7 +64,7 @@ struct load_results {
 
 /* ── load_keys.c ────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-/* What a key may hold. Number 0: nothing. */
+/* A version that a key may hold. Number 0: nothing. */
 struct load_version {
     uint64_t size_bytes;
     uint32_t number;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the load has written. Nothing of a body is kept: a version's bytes are a function of seed, key and version, and
- * are made again when they are to be compared.
+/* The keys that the load has written. Nothing of a body is kept: a version's bytes are a function of seed, key and
+ * version, and are made again when they are to be compared.
  *
  * Invariant: a key that is not busy has no request under way. Locking: none; one thread drives the load.
  */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* headroom-store: an object store over HTTP that lives inside its memory limit.
  *
- * One thread serves (http.c), the guard's monitor watches, and this one starts and ends it all. What the store does
- * with headroom, in order of reading: memory.c makes the guard and its budgets, upload.c admits each write before its
- * body is read, objects.c keeps objects in a cache that yields, and reads and health checks are served at every level.
+ * One thread serves (http.c), the guard's monitor watches, and this one starts and ends it all. Read on in this order:
+ * memory.c makes the guard and its budgets, upload.c admits each write before its body is read, and objects.c keeps
+ * objects in a cache that yields. Reads and health checks are served at every level.
  */
 #include "store.h"
 

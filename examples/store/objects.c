@@ -42,7 +42,7 @@ uint64_t object_cost(const struct shelf *shelf, uint64_t size_bytes)
     return size_bytes + (shelf->cache ? KEY_MAX : sizeof(struct object));
 }
 
-/* What is there already moves to the new room; the old one is given back. */
+/* The bytes that are there already move to the new room; the old one is given back. */
 static int grow_cached(struct draft *draft, uint64_t room_bytes)
 {
     hr_cache_ref ref;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the files of headroom-store offer each other, from the bottom up. */
+/* Functions that the files of headroom-store offer each other, from the bottom up. */
 #ifndef STORE_H
 #define STORE_H
 
@@ -121,7 +121,7 @@ void shelves_close(void);
 /* A body's length, when the client does not say. */
 #define LENGTH_UNKNOWN UINT64_MAX
 
-/* What an object with a body of this size costs in all, nearly. */
+/* The bytes that an object with a body of this size costs in all, nearly. */
 uint64_t object_cost(const struct shelf *shelf, uint64_t size_bytes);
 
 /* A body that is being written, by its writer alone: in a value that the cache has reserved, or in an object that no
@@ -215,7 +215,7 @@ enum MHD_Result answer(struct MHD_Connection *connection, enum answer which);
 /* Says why: 413, 503 or 507, with the figures of a refused ticket as JSON, and with Retry-After where that may help. */
 enum MHD_Result answer_refusal(struct MHD_Connection *connection, hr_verdict verdict, const hr_ticket *ticket);
 
-/* What is copied of an object at a time, to be sent. */
+/* Bytes of an object that are copied at a time, to be sent. */
 #define SENDING_BYTES 16384
 
 /* Sends an object, and gives the loan back in any case. */

@@ -10,12 +10,14 @@
 #
 # HEADROOM_TRIAL_RECORD is a history file that the server is recorded in from outside, by `headroom run --pid`.
 #
-# Prints key=value lines: those of headroom-load, and
-#   cage            which cage it was                     server_exit     its exit status, 137 if it was killed
-#   limit_bytes     of the cage                           kernel_kills    the cage's own count (- where it has none)
-#   server_seconds  how long the server lived             peak_bytes      the most that the cage held (- likewise)
-# Exit status: 0 the trial took place, whatever came of it; 77 there is no such cage here; 1 it could not be carried
-# out.
+# Prints key=value lines: those of headroom-load, and these.
+#
+#     cage            which cage it was                     server_exit     its exit status, 137 if it was killed
+#     limit_bytes     of the cage                           kernel_kills    the cage's own count (- where it has none)
+#     server_seconds  how long the server lived             peak_bytes      the most that the cage held (- likewise)
+#
+# Exit status: 0 if the trial took place, whatever came of it; 77 if there is no such cage here; 1 if it could not be
+# carried out.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -32,7 +34,7 @@ while [ $# -gt 0 ]; do
     --server) server_options+=("${2:?--server needs an option of headroom-store}") && shift 2 ;;
     --cage) only_cage=true && shift ;;
     --) shift && break ;;
-    *) echo "trial: '$1' is not expected: --limit, --server, --cage, or -- and options of headroom-load" >&2 && exit 1 ;;
+    *) echo "trial: '$1' is not expected: --limit, --server, --cage, or -- and headroom-load's options" >&2 && exit 1 ;;
     esac
 done
 limit=$((limit_mib * 1024 * 1024))
@@ -222,7 +224,8 @@ fi
 
 # A scope goes with its last process: what the kernel killed is also counted one level higher, by all that is there.
 if [ "$cage" = "systemd user scope" ]; then
-    counters=$(awk '$3 == "cgroup2" { print $2; exit }' /proc/mounts)$(dirname "$(awk -F: '$1 == 0 { print $3 }' "/proc/$server/cgroup")")
+    counters=$(awk '$3 == "cgroup2" { print $2; exit }' /proc/mounts)
+    counters+=$(dirname "$(awk -F: '$1 == 0 { print $3 }' "/proc/$server/cgroup")")
 fi
 kills() {
     cat "$counters/memory.events" "$counters/memory.oom_control" 2>/dev/null |

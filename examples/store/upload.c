@@ -45,8 +45,8 @@ static void refuse_for_want(struct upload *upload, int error, uint64_t bytes)
     refuse(upload, HR_REFUSED_NO_BUDGET);
 }
 
-/* Makes room for a body of this size. What no limit could ever hold is too large, whatever the library says of this
- * part; nothing is evicted for it. A cache makes room for itself. */
+/* Makes room for a body of this size. A body that no limit could ever hold is too large, whatever the library says of
+ * this part; nothing is evicted for it. A cache makes room for itself. */
 static bool make_room(struct upload *upload, uint64_t room_bytes)
 {
     struct draft *draft = &upload->draft;

@@ -11,28 +11,29 @@
  * pool* hands out arrays that grow.
  *
  * Every block is charged to the pool's budget from when it is first handed out until its memory goes back to the
- * kernel; those that wait in the pool are idle. (Threads' stacks of idle blocks are charged too, and are in no figure
- * but the budget's: some hundred bytes to 4 KiB each. A trim frees them, and counts them in what it says.) When any
- * charge of the guard is short, idle blocks go first: the guard drains every pool, also what other threads have in
- * hand, before anything is refused. Where the level comes to be warning pools give back half of what is idle, and at
- * each of the guard's samples what was not needed since the one before; from degraded on all of it. Otherwise the
- * janitor gives back what was not needed since its last visit.
+ * kernel. Blocks that wait in the pool are idle. (Threads' stacks of idle blocks are charged too, some hundred bytes to
+ * 4 KiB each. They are in no figure except the budget's. A trim frees them, and counts their bytes in its result.) When
+ * any charge of the guard is short, idle blocks go first. The guard drains every pool, and the stacks of other threads,
+ * before anything is refused. When the level becomes warning, pools free half of their idle blocks. At each later
+ * sample of the guard they free the blocks that were not needed since the sample before. From degraded on they free all
+ * idle blocks. Otherwise the janitor frees the blocks that were not needed since its last visit.
  *
- * Getting and putting take some nanoseconds: they are `static inline` here where restartable sequences can be used
- * (glibc from 2.35 on, x86-64 or arm64, GCC 11 or clang), and calls otherwise, without optimization, or where
- * HR_NO_INLINE is defined. The functions of the same names exist in any case, for other languages. Pools of many sizes,
- * and slices, are always called; that takes no lock either. None of this is for signal handlers: where a thread's own
- * stack of idle blocks is empty or full, or where there is none, locks are taken, which the interrupted code may hold.
+ * Getting and putting take some nanoseconds. They are `static inline` here where restartable sequences can be used:
+ * glibc from 2.35 on, x86-64 or arm64, GCC 11 or clang. Otherwise they are calls, as they are without optimization, or
+ * where HR_NO_INLINE is defined. The functions of the same names exist in any case, for other languages. Pools of many
+ * sizes, and slices, are always called; that takes no lock either. None of this is for signal handlers. Locks are taken
+ * where a thread's own stack of idle blocks is empty, full or absent, and the interrupted code may hold them.
  *
  * A block is with one user. A put of a block that no user has is refused: one that was put before, one of another pool,
  * or any other address, whose memory is not looked at. It is a fault, counted for the pool (hr_pool_figures.faults) and
  * for the process (hr_figures.faults), and debug builds of the library abort. Each block has a word of the library's in
- * front of it or elsewhere, which says whether a user has the block; all builds look at it in each put and each get.
+ * front of it or elsewhere, which says whether a user has the block. All builds look at it in each put and each get.
  * Two cases cannot be seen: a second put after another user got the block, and a program that writes over the word.
  * Where two threads put a block in the same instant, both puts may be accepted; the fault is counted later, and the
- * block is handed out once. The use of a pool that was freed is a fault too, except for a thread that does so at the
- * same time, or once the handle is a new pool's: which it never is in debug builds. AddressSanitizer and Valgrind see
- * blocks in the pool as freed; Valgrind also says who put them, and that what is in a new buffer is not defined.
+ * block is handed out once. The use of a pool that was freed is a fault too. It is not seen in a thread that uses the
+ * pool while it is freed, or once the handle is a new pool's, which it never is in debug builds. AddressSanitizer and
+ * Valgrind see blocks in the pool as freed; Valgrind also says who put them, and that what is in a new buffer is not
+ * defined.
  */
 #ifndef HEADROOM_POOL_H
 #define HEADROOM_POOL_H
@@ -142,9 +143,9 @@ typedef struct hr_object_pool_options {
     bool wipe; /* overwrite with zeros what comes back; not together with construct */
 } hr_object_pool_options;
 
-/* Makes a pool without objects. Its callbacks run with no lock held, on the thread that gets, puts or trims; destroy()
- * also on the guard's monitor, and on any thread whose charge is short or finds a new level, when idle objects are
- * given back. They may use the library, but not free their own pool.
+/* Makes a pool without objects. Its callbacks run with no lock held, on the thread that gets, puts or trims. When idle
+ * objects are freed, destroy() also runs on the guard's monitor, and on any thread whose charge is short or finds a new
+ * level. They may use the library, but not free their own pool.
  *
  * returns  0; -EINVAL without a size or beyond 1 GiB, for a strange alignment, or a budget of another guard; -ENOMEM;
  *          -EDQUOT

@@ -1,25 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How pools get and put; pool.h includes this. The part of the library's own layout that is used here is version 1 of it: a
- * pool begins with an hr_pool_face_, and hr_cells_mine_ points to an array of cells, one for each pool, in every thread.
+/* How pools get and put; pool.h includes this. Version 1 of the library's layout is used here. A pool begins with an
+ * hr_pool_face_. In every thread hr_cells_mine_ points to an array of cells, one for each pool.
  *
- * A cell is a stack of idle blocks: where its top is, where it begins, where it ends; and how many were taken. A get takes
- * the block below the top and moves the top, as one restartable sequence: from label 1 to 2 the kernel sends an interrupted
- * thread to label 4, and the last instruction commits. The library may close the cell at any time from another thread: then
- * its top is neither above its beginning nor below its end. How that is made safe: os/cells.h in the library's sources.
+ * A cell is a stack of idle blocks: where its top is, where it begins, where it ends; and how many were taken. A get
+ * takes the block below the top and moves the top, as one restartable sequence. From label 1 to 2 the kernel sends an
+ * interrupted thread to label 4, and the last instruction commits. The library may close the cell at any time from
+ * another thread: then its top is neither above its beginning nor below its end. How that is made safe: os/cells.h in
+ * the library's sources.
  *
- * A block is with one user or in one stack. The word in front of each block, its *mark*, says which: while a user has the
- * block it is the complement of the pool's address, and while a stack has it, it is the address of that stack's beginning.
+ * A block is with one user or in one stack. The word in front of each block, its *mark*, says which. While a user has
+ * the block, the mark is the complement of the pool's address. While a stack has it, the mark is the address of that
+ * stack's beginning.
  *  - A put accepts a block only if the mark says that a user has it. So the second of two puts is refused, and so is a
- *    block of another pool. Before the mark is read, a table of the 64 KiB pieces of the address space in which pools have
- *    blocks says that it can be read: an address that is no block at all is refused and not looked at.
- *  - A get accepts a block only if the mark names the stack in which it was found. Two threads that put a block in the same
- *    instant may both get past the first rule, and the block is in two stacks then. Its mark names one of them.
+ *    block of another pool. A table has the pieces of 64 KiB of the address space in which pools have blocks. It says
+ *    whether the mark can be read, so an address that is no block at all is refused and not looked at.
+ *  - A get accepts a block only if the mark names the stack in which it was found. Two threads that put a block in the
+ *    same instant may both get past the first rule, and the block is in two stacks then. Its mark names one of them.
  *    The other stack may have its address for long: the library keeps the addresses of blocks readable when their pages
  *    have gone back to the kernel.
- *  - A mark is written only by the thread that has the block: by a put before it is in a stack, by a get after it has left.
- * A put reads the beginning before its sequence. Only this thread opens its cell, and whoever closes it changes the end
- * before the beginning: a cell that was seen closed by its beginning is seen closed by its end. So a sequence that succeeds
- * has pushed to the stack whose beginning was read.
+ *  - A mark is written only by the thread that has the block: by a put before it is in a stack, by a get after it has
+ *    left.
+ * A put reads the beginning before its sequence. Only this thread opens its cell. A thread that closes it changes the
+ * end before the beginning. So a cell that was seen closed by its beginning is seen closed by its end. So a sequence
+ * that succeeds has pushed to the stack whose beginning was read.
  */
 #ifndef HEADROOM_POOL_INLINE_H
 #define HEADROOM_POOL_INLINE_H
@@ -39,8 +42,8 @@
 #endif
 #endif
 
-/* Before a function that is inline where it can be, and the library's otherwise. Without optimization it would be a function
- * of its own in the program, and what debug builds of the library take for the caller. */
+/* Before a function that is inline where it can be, and the library's otherwise. Without optimization it would be a
+ * function of its own in the program, and what debug builds of the library take for the caller. */
 #if defined(HR_POOL_INLINE_) && !defined(HR_NO_INLINE) && defined(__OPTIMIZE__)
 #define HR_POOL_FACE_INLINE_ 1
 #define HR_INLINE_API static inline
@@ -157,8 +160,8 @@ slow:
     return false;
 }
 
-/* Puts a block on top whose mark the caller has set to the cell's beginning; false if there is no room, or if the sequence was
- * interrupted. */
+/* Puts a block on top whose mark the caller has set to the cell's beginning; false if there is no room, or if the
+ * sequence was interrupted. */
 static inline bool hr_pool_push_marked_(char *cell, void *block)
 {
     void *work;
@@ -221,8 +224,8 @@ slow:
     return false;
 }
 
-/* Puts a block on top whose mark the caller has set to the cell's beginning; false if there is no room, or if the sequence was
- * interrupted. */
+/* Puts a block on top whose mark the caller has set to the cell's beginning; false if there is no room, or if the
+ * sequence was interrupted. */
 static inline bool hr_pool_push_marked_(char *cell, void *block)
 {
     void *work, *top;
@@ -264,7 +267,7 @@ static inline bool hr_pool_pop_any_(const void *pool, void **ret_block)
     return hr_pool_pop_(hr_pool_face_of_(pool)->get_place, hr_pool_used_(pool), ret_block);
 }
 
-/* The same for any address: false also where it is none of a pool's, or NULL. */
+/* The same for any address: false too if it is none of a pool's, or NULL. */
 static inline bool hr_pool_push_any_(const void *pool, void *block)
 {
     const struct hr_pool_face_ *face = hr_pool_face_of_(pool);

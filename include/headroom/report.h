@@ -370,7 +370,7 @@ typedef struct hr_trend {
     double cache_slope_bytes_per_s;
 } hr_trend;
 
-/* Says what records show: growth with its uncertainty, what kind it is, and when the limit will be met.
+/* Says what records show: growth with its uncertainty, what kind it is, and when the limit will be reached.
  *
  * It reads the live ledger; one that is 0 throughout is absent, and then the resident set is read, or the cgroup. Use
  * is looked at by its low points in up to 60 stretches of time, so that what comes and goes does not count. Their line,
@@ -416,8 +416,8 @@ HR_API const char *hr_trend_kind_text(hr_trend_kind kind);
 
 /* Says a trend in words, as snprintf() does:
  *
- *     live: growth, by 1.2 MiB/h (95 %: 1.1 MiB/h to 1.3 MiB/h) over 3.0 h; the limit will be met in 4.2 h (3.9 h to
- *     4.6 h)
+ *     live: growth, by 1.2 MiB/h (95 %: 1.1 MiB/h to 1.3 MiB/h) over 3.0 h; the limit will be reached in 4.2 h (3.9 h
+ *     to 4.6 h)
  *
  * returns  the length that the whole sentence has; -EINVAL
  * threads  any

@@ -139,7 +139,7 @@ int hri_cache_lend(hr_cache *cache, hri_cache_entry *entry, hr_cache_ref *ret_re
     return error;
 }
 
-/* What a reader has not found may be there. */
+/* Gets an entry under the lock: it may be there although the reader did not find it. */
 static int get_locked(hr_cache *cache, const hri_cache_item *item, hr_cache_ref *ret_ref)
 {
     hri_cache_shard *shard = hri_cache_shard_of(cache, item->hash);

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The cache, as its own files and guard/cache.c see it.
  *
- * A cache is cut into shards by the hash of the key. A shard has a table of its entries (cache_table.c), which stand in
+ * A cache is cut into shards by the hash of the key. A shard has a table of its entries (table.c), which stand in
  * S3-FIFO's two queues besides (cache_shard.c).
  *
  * Locking: each shard has a lock over its tables and counts, and no two are held at once. Under it nothing of the
  * program's runs and nothing is charged that could run it: only tables, by a quiet charge. Entries are charged
  * before it is taken and uncharged after it is given back. A get that finds its entry takes no lock, and writes to
- * its thread's own memory alone: cache_reader.c. So an entry that has left its shard may still be looked at, and is
- * freed by way of cache_retired.c.
+ * its thread's own memory alone: reader.c. So an entry that has left its shard may still be looked at, and is freed by
+ * way of retired.c.
  */
 #ifndef HRI_STORE_CACHE_H
 #define HRI_STORE_CACHE_H
@@ -86,8 +86,8 @@ typedef union hri_cache_bucket {
 #define HRI_CACHE_FIRST_BITS 3 /* of the table that lies in the shard */
 #define HRI_CACHE_TABLE_WORDS 2
 
-/* What one thread has of one cache: its cell at the cache's place. Only the thread writes to it; but any may clear what
- * it has lent, and flags are set by who retires. */
+/* One thread's part of one cache: its cell at the cache's place. Only the thread writes to it, with two exceptions: any
+ * thread may clear an entry of `lent`, and a thread that retires entries sets flags. */
 #define HRI_CACHE_LENDINGS 5
 typedef struct hri_cache_reader {
     _Alignas(64) _Atomic uint64_t reading; /* the hash that it looks for now, and in how large a table; 0: none */
@@ -124,18 +124,18 @@ typedef struct hri_cache_ghosts {
 struct hri_cache_flight; /* cache_load.c */
 
 typedef struct hri_cache_shard {
-    /* What a get with the lock writes: one cache line, since it goes from processor to processor. */
+    /* A get with the lock writes these: one cache line, since it goes from processor to processor. */
     _Alignas(64) pthread_mutex_t lock; /* guards what follows, except for the atomics */
     uint64_t hits;
     _Atomic uint64_t pinned; /* entries that are borrowed by their count */
-    /* What a get without the lock reads. */
+    /* A get without the lock reads these. */
     _Alignas(64) _Atomic(hri_cache_bucket *) table;
     _Atomic unsigned bits; /* the table's */
     hr_cache *cache;
     hri_cache_bucket *retired_tables;
     hri_cache_cursor *cursors;
     hri_cache_cursor sweep; /* where the janitor goes on */
-    /* What puts and misses write. */
+    /* Puts and misses write these. */
     _Alignas(64) hri_cache_queue queues[HRI_CACHE_QUEUES];
     uint64_t misses;
     _Atomic uint64_t bytes; /* of both queues */
@@ -192,7 +192,7 @@ struct hr_cache {
     hri_cache_shard shards[];
 };
 
-/* What is to be put, found or removed. */
+/* An entry that is to be put, found or removed. */
 typedef struct hri_cache_item {
     const void *key;
     size_t key_size;
@@ -221,7 +221,7 @@ static inline bool hri_cache_is_key(const void *key, size_t key_size)
     return key && key_size > 0 && key_size < UINT32_MAX;
 }
 
-/* What is to be done about a key. */
+/* An item for a key, without a value. */
 hri_cache_item hri_cache_item_of(const hr_cache *cache, const void *key, size_t key_size);
 
 /* Takes an item in, in the place of what is under its key. Gives 0 or 1, as hr_cache_put_held(), or a negative errno;
@@ -239,7 +239,7 @@ int hri_cache_lend(hr_cache *cache, hri_cache_entry *entry, hr_cache_ref *ret_re
 
 /* ── cache_entry.c: one entry, and who pays for it ──────────────────────────────────────────────────────────────── */
 
-/* What an entry will cost, beside a held value. */
+/* The bytes that an entry will cost, beside a held value. */
 uint64_t hri_cache_entry_cost(const hri_cache_item *item);
 
 /* Charges and makes an entry in no shard, borrowed once if `state` says so. Gives NULL and an error. */
@@ -248,7 +248,7 @@ hri_cache_entry *hri_cache_entry_new(hr_cache *cache, const hri_cache_item *item
 /* Makes an entry of a reserved one whose value is written, and has `value_size` bytes. Gives it: it may have moved. */
 hri_cache_entry *hri_cache_entry_finish(hr_cache *cache, hri_cache_entry *entry, size_t value_size);
 
-/* What it costs, a held value included. */
+/* The bytes that an entry costs, a held value included. */
 uint64_t hri_cache_entry_bytes(hri_cache_entry *entry);
 
 /* Frees an entry that nobody can reach any more. It is left to the caller to uncharge what is given. No lock is
@@ -274,7 +274,7 @@ static inline bool hri_cache_entry_is_pinned(const hri_cache_entry *entry)
     return atomic_load_explicit(&entry->state, memory_order_acquire) >= HRI_CACHE_BORROWED;
 }
 
-/* ── cache_table.c: under the shard's lock ──────────────────────────────────────────────────────────────────────── */
+/* ── table.c: under the shard's lock ──────────────────────────────────────────────────────────────────────── */
 
 void hri_cache_table_init(hri_cache_shard *shard);
 
@@ -319,7 +319,7 @@ void hri_cache_shard_check(hri_cache_shard *shard);
 /* Gives back what the tables keep; they are empty. */
 void hri_cache_shard_destroy(hri_cache_shard *shard);
 
-/* ── cache_reader.c: gets without a lock ────────────────────────────────────────────────────────────────────────── */
+/* ── reader.c: gets without a lock ────────────────────────────────────────────────────────────────────────── */
 
 /* Lends an entry to this thread. False: it has to be looked for under the lock. */
 bool hri_cache_reader_get(hr_cache *cache, const hri_cache_item *item, hr_cache_ref *ret_ref);
@@ -353,7 +353,7 @@ void hri_cache_reader_open(hr_cache *cache);
 void hri_cache_reader_close(hr_cache *cache);
 void hri_cache_reader_fork(hr_cache *cache, hri_fork moment);
 
-/* ── cache_retired.c ────────────────────────────────────────────────────────────────────────────────────────────── */
+/* ── retired.c ────────────────────────────────────────────────────────────────────────────────────────────── */
 
 /* Frees an entry that is in no shard and not borrowed by its count, as soon as no reader looks at it: at once, or
  * soon. NULL is fine. No lock is held. */
@@ -397,7 +397,8 @@ void hri_cache_room_follow(hr_cache *cache);
 /* Loads a key that was missed, or waits for who does. The shard's lock is held, and given back. */
 int hri_cache_load(hr_cache *cache, hri_cache_shard *shard, const hri_cache_item *item, hr_cache_ref *ret_ref);
 
-/* What is being loaded for this key (NULL: for any) is old by now: it is handed out, and not kept. Under the lock. */
+/* A value that is being loaded for this key (NULL: for any) is old by now: it is handed out, and not kept. Under the
+ * lock. */
 void hri_cache_load_outdate(hri_cache_shard *shard, const hri_cache_item *item);
 
 void hri_cache_load_fork(hri_cache_shard *shard);

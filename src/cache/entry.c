@@ -24,7 +24,7 @@ uint64_t hri_cache_entry_cost(const hri_cache_item *item)
     return hri_heap_cost(block_size(item));
 }
 
-/* What no relief can make fit is too large, and not short of room. */
+/* A value that no relief can make fit is too large, and not short of room. */
 static int reason_of(int error)
 {
     hr_refusal refusal;

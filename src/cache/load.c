@@ -2,9 +2,10 @@
 /* Loading with single flight: a key that is missing is loaded by the thread that missed it first, and the others wait
  * for that one.
  *
- * A flight is on the stack of who loads, a waiter on the stack of who waits; both are in the shard's lists, under its
- * lock. Who lands hands the entry to each waiter, borrowed for it, and forgets them; a waiter that gives up takes
- * itself out. So nothing is allocated for it, and a waiter never looks at a flight that has landed.
+ * A flight is on the stack of the thread that loads, a waiter on the stack of the thread that waits. Both are in the
+ * shard's lists, under its lock. A thread that lands hands the entry to each waiter, borrowed for it, and forgets them.
+ * A waiter that gives up takes itself out. So nothing is allocated for it, and a waiter never looks at a flight that
+ * has landed.
  */
 #include "cache/cache.h"
 

@@ -11,10 +11,10 @@
  * expired, and a sixth reference of a thread at a time take the shard's lock, and count in the entry.
  *
  * ── why it is correct ──────────────────────────────────────────────────────────────────────────────────────────────
- * An entry is unlinked under the shard's lock first, freed later (cache_retired.c). In between, the thread that frees
- * it calls the fence (os/rseq.h), which is a full barrier on each processor that runs a thread of ours. A get that
- * began before the fence has its `reading` seen after it, or what it has put into `lent` since. A get that begins after
- * the fence no longer finds the entry. So it is enough to look at `reading`, then at `lent`, of all readers.
+ * An entry is unlinked under the shard's lock first, freed later (retired.c). In between, the thread that frees it
+ * calls the fence (os/rseq.h), which is a full barrier on each processor that runs a thread of ours. A get that began
+ * before the fence has its `reading` seen after it, or what it has put into `lent` since. A get that begins after the
+ * fence no longer finds the entry. So it is enough to look at `reading`, then at `lent`, of all readers.
  *
  * Which entries can a reader be at? Those of its bucket: all whose hashes agree with its own in the lower `bits` of
  * them. A table that grows splits buckets, so that stays true while entries move. An entry that was unlinked keeps its
@@ -59,8 +59,8 @@ static uint64_t load(const _Atomic uint64_t *word)
 
 /* ── the thread itself ──────────────────────────────────────────────────────────────────────────────────────────── */
 
-/* A thread's first get. From here on a thread that retires entries takes it into account: that one has unlinked before
- * it looks at `readers`, this one looks for entries after it has changed it. */
+/* A thread's first get. From here on a thread that retires entries takes this reader into account. That thread unlinks
+ * before it looks at `readers`; this one looks for entries after it has changed `readers`. */
 static __attribute__((noinline)) bool enter(hr_cache *cache)
 {
     hri_cell *cell = cache->place ? hri_cells_own(cache->place) : NULL;

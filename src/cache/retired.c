@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Entries that have left their shards, and which a reader may still look at (cache_reader.c).
+/* Entries that have left their shards, and which a reader may still look at (reader.c).
  *
  * While one thread alone reads, an entry is freed at once. Else it waits in a list until the fence was called: for
- * NEW_MAX entries together, since the fence interrupts other processors. Nothing large waits: as soon as the entries
- * that came since have NEW_BYTES, or hold what is the caller's, the list is looked through; so does whoever was asked
- * to give memory back. Waiting entries are still charged.
+ * NEW_MAX entries together, since the fence interrupts other processors. Nothing large waits. The list is looked
+ * through as soon as the new entries have NEW_BYTES, or hold a value of the caller's. A thread that was asked to give
+ * memory back looks through it too. Waiting entries are still charged.
  *
  * A thread that looks through the list takes it out, so that the others need not wait for its fences, and puts back
- * what cannot be freed yet. An entry that is lent waits until it is given back; its reader is noted for that. Whoever
- * gives it back clears the place first and looks for the note then. The thread that looks through notes first, and
- * looks at the place again after another fence: so one of the two sees the other. One that has seen the note takes the
- * lock. If that comes before the entry is put back, the last look sees the cleared place; else the entry is in the
- * list.
+ * what cannot be freed yet. An entry that is lent waits until it is given back; its reader is noted for that. The
+ * thread that gives it back clears the place first, and looks for the note then. The thread that looks through notes
+ * first, and looks at the place again after another fence: so one of the two sees the other. One that has seen the note
+ * takes the lock. If that comes before the entry is put back, the last look sees the cleared place; else the entry is
+ * in the list.
  */
 #include "cache/cache.h"
 

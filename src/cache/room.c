@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* How much a cache may hold, and how it gives back.
  *
- * While the level is normal it may grow up to max_bytes. From warning on each put first evicts its own bytes, or as
- * many of them as would lift the guard's use above the *line*, which is half way from warning to degraded. So a full
- * cache stands just below the line: the half above it is for what others need at once, before relief begins. From
+ * While the level is normal it may grow up to max_bytes. From warning on each put first evicts bytes: those that would
+ * lift the guard's use above the *line*, and at most its own size. The line is half way from warning to degraded. So a
+ * full cache stands just below the line, and others can have the half above it at once, before relief begins. From
  * degraded on each put evicts its own bytes, until the level has come down: a cache that went on to the line kept it up
- * for ever. What
- * evictions free beyond what they had to, entries being of different sizes, is there for the next put. Once a cache
- * had to give, it is held to what was left, and in normal times that rises by a step in each interval, until it is
- * where it was before: else it would take back at once what was freed for somebody else.
+ * for ever. Entries differ in size, so evictions free more than they must; the next put may use the rest. Once a cache
+ * had to give, it is held to the bytes that were left. In normal times that bound rises by a step in each interval,
+ * until it is where it was before. Otherwise the cache would take back at once what was freed for somebody else.
  *
  * A line at the use that the guard had when warning began was tried. That use depends on what was promised and on what
  * the process had besides at that moment, and `make demo` held 75 % of the limit in objects instead of 80 %.
@@ -28,12 +27,12 @@
 #define GROWTH_INTERVAL_NS (100 * HRI_MILLISECOND)
 #define STEP_LEAST_BYTES (64 * 1024)
 
-/* What is evicted under one lock, at the most. */
+/* Entries that are evicted under one lock, at most. */
 #define BATCH 32
-/* What is evicted between two looks at the clock. */
+/* Bytes that are evicted between two looks at the clock. */
 #define SLICE_BYTES (128 * 1024)
 
-/* What the janitor looks at under one lock. */
+/* Entries that the janitor looks at under one lock. */
 #define SWEEP 64
 
 static uint64_t load(const _Atomic uint64_t *value)
@@ -59,7 +58,7 @@ static void restrain(hr_cache *cache, uint64_t bytes, uint64_t before_bytes)
     store(&cache->growth_bytes, bytes);
 }
 
-/* What it may grow to by now. */
+/* The bytes that it may grow to by now. */
 static uint64_t grow(hr_cache *cache)
 {
     uint64_t bytes = load(&cache->growth_bytes);

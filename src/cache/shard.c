@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A shard: a table (cache_table.c), and S3-FIFO over its entries (Yang et al., "FIFO Queues are All You Need for Cache
+/* A shard: a table (table.c), and S3-FIFO over its entries (Yang et al., "FIFO Queues are All You Need for Cache
  * Eviction", SOSP 2023). docs/cache.md says which methods it was compared with.
  *
- * New keys come into the small queue. Its oldest go on to the main queue if they were asked for twice meanwhile, else
- * they are evicted, and their hashes are remembered for as long as the main queue turns over: a key that comes back by
- * then goes to the main queue at once. There, an entry that was asked for gets another round. A hit moves nothing: it
- * counts.
+ * New keys come into the small queue. Its oldest go on to the main queue if they were asked for twice meanwhile.
+ * Otherwise they are evicted, and their hashes are remembered until the main queue has turned over. A key that comes
+ * back by then goes to the main queue at once. There, an entry that was asked for gets another round. A hit moves
+ * nothing: it counts.
  *
  * Sizes are bytes: the small queue is to have a tenth of the shard's. All of it runs under the shard's lock.
  */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Batches across fork(). What a batch keeps at that moment is the parent's to flush, so the child's is empty, and
- * works.
+/* Batches across fork(). The parent flushes the items that a batch keeps at that moment, so the child's batch is empty,
+ * and works.
  *
  * A thread that forks in on_flush comes back from there in the child, too. Until then the items that it flushes stay
  * where they are; then they are dropped, whatever on_flush said (`inherited`).

@@ -23,8 +23,8 @@ int hri_buffers_init(hri_buffers *buffers, hr_budget *budget, const char *name, 
 /* When all buffers are back. */
 void hri_buffers_destroy(hri_buffers *buffers);
 
-/* What is only `wanted`, not needed, is charged without relief: reading ahead is no reason to empty caches. Gives 0,
- * -EDQUOT or -ENOMEM. */
+/* A buffer that is only `wanted`, not needed, is charged without relief: reading ahead is no reason to empty caches.
+ * Gives 0, -EDQUOT or -ENOMEM. */
 int hri_buffer_get(hri_buffers *buffers, bool wanted, void **ret_buffer);
 
 /* The buffer waits in the pool. */

@@ -62,7 +62,7 @@ static ssize_t read_custom(hr_reader *reader, void *buffer, size_t size, bool *r
     return got < -HRI_ERRNO_MAX || (got > 0 && (size_t)got > size) ? -EINVAL : got;
 }
 
-/* What a reader can do that has no hri_input open. */
+/* Reads by a reader that has no hri_input open. */
 static ssize_t read_any(hr_reader *reader, hri_wake wake, void *buffer, size_t size, hri_got *ret_got)
 {
     switch (reader->kind_) {

@@ -2,7 +2,7 @@
 /* Every byte is looked at once: `seen` remembers how far the search has come in a window that has only grown.
  * Delimiters are searched from the end, since the last one is wanted.
  *
- * What is cut is always whole records, or exactly one piece of a long one. */
+ * A chunk is always whole records, or exactly one piece of a long record. */
 #define _GNU_SOURCE
 #include "flow/splitter.h"
 

@@ -18,7 +18,7 @@ typedef struct hri_splitter {
     uint64_t left; /* how much of that record is still to come, where its length is known */
 } hri_splitter;
 
-/* What stands in the buffer. */
+/* The bytes that stand in the buffer. */
 typedef struct hri_window {
     const char *data;
     size_t size;

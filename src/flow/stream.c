@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The stream: slots that are filled and handed on.
  *
- * Its buffers are a byte pool of just as many as it has slots. A slot has one from when it is to be filled, and it goes
- * back into the pool when the thread that runs the stream has no use for it: there whoever is short of memory finds it.
+ * Its buffers are a byte pool of just as many as it has slots. A slot has one from when it is to be filled. It goes
+ * back into the pool when the thread that runs the stream has no use for it: there a thread that is short of memory
+ * finds it.
  *
- * A slot's buffer is filled until the splitter finds a chunk in it. What stands behind the chunk is the *rest*: it
- * moves to the front of the slot that is filled next. So every byte is in one slot at a time, in the order of the
- * input, and a stream that stops for want of anything but a callback has lost none.
+ * A slot's buffer is filled until the splitter finds a chunk in it. The bytes behind the chunk are the *rest*: they
+ * move to the front of the slot that is filled next. So every byte is in one slot at a time, in the order of the input.
+ * A stream that stops for any reason except a callback's error has lost none.
  *
  * Invariant: stream->offset is the offset of the rest's first byte, or of the next to be read.
  *
@@ -121,7 +122,7 @@ static void take_rest(hr_stream *stream, hri_slot *slot)
     stream->rest = NULL;
 }
 
-/* What comes first and was processed by another run is read over. Gives how much of `got` is left. */
+/* Skips the first bytes, which another run has processed. Gives how much of `got` is left. */
 static size_t pass_over(hr_stream *stream, hri_slot *slot, size_t got)
 {
     size_t skipped = (size_t)hri_min(stream->skip, got);
@@ -300,7 +301,7 @@ static int run_alone(hr_stream *stream)
         if (error)
             return error;
     }
-    /* What is read and not cut stays where it is, or another run has left it there. */
+    /* Bytes that are read and not cut stay where they are, or another run has left them there. */
     hri_slot *slot = stream->rest ? stream->rest : &stream->slots[0];
     for (;;) {
         int error = hri_stream_pause(stream);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the stream's files share: its state, filling a slot with the next chunk, and handing one on. */
+/* Shared by the stream's files: its state, filling a slot with the next chunk, and handing one on. */
 #ifndef HRI_FLOW_STREAM_H
 #define HRI_FLOW_STREAM_H
 

@@ -121,7 +121,7 @@ static void put_forecast(const hri_story *story, hri_text *text)
     } else if (trend->time_to_limit_ns < 0) {
         hri_text_put(text, "; no forecast: %s", trend->reason);
     } else if (full || trend->time_to_limit_ns == 0) {
-        hri_text_put(text, full || !story->ledger.source ? "; the limit is met" : "; the limit was met");
+        hri_text_put(text, full || !story->ledger.source ? "; the limit is reached" : "; the limit was reached");
     } else {
         hri_text_put(text, "; at this rate it will be full in ");
         hri_text_put_time(text, trend->time_to_limit_ns);

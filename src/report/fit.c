@@ -21,8 +21,8 @@
  * finds the least change of a rate, of which a history need not begin anew. */
 #define BREAK_SHARE 0.03
 
-/* Up to this many steps are looked for. Where points rise about along a line, levels are believed from this F on:
- * of 10,000 leaks under noise, teeth and wandering noise 0.1 % pass it, of 51 staircases taken for a line 41. */
+/* Up to this many steps are looked for. Where points rise about along a line, levels are believed from this F on. Of
+ * 10,000 leaks under noise, teeth and wandering noise 0.1 % pass it; of 51 staircases taken for a line 41 pass it. */
 #define STEPS_MAX 3
 #define STEPS_F 5.0
 

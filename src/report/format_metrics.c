@@ -79,7 +79,7 @@ static void put_trend(const hr_trend *trend, hri_text *text)
     put_gauge("leak_suspected", NULL, "1 while a leak is suspected", trend->kind == HR_TREND_LEAK_SUSPECTED, text);
     if (trend->time_to_limit_ns < 0)
         return;
-    put_gauge("time_to_limit_seconds", "seconds", "when the limit will be met at this rate",
+    put_gauge("time_to_limit_seconds", "seconds", "when the limit will be reached at this rate",
               (double)trend->time_to_limit_ns / 1e9, text);
     put_gauge("time_to_limit_low_seconds", "seconds", "the soonest that it may be",
               (double)trend->time_to_limit_low_ns / 1e9, text);

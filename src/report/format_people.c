@@ -90,10 +90,10 @@ void hri_trend_put(const hr_trend *trend, hri_text *text)
         return;
     }
     if (trend->time_to_limit_ns == 0) {
-        hri_text_put(text, "the limit is met");
+        hri_text_put(text, "the limit is reached");
         return;
     }
-    hri_text_put(text, "the limit will be met in ");
+    hri_text_put(text, "the limit will be reached in ");
     hri_text_put_time(text, trend->time_to_limit_ns);
     hri_text_put(text, " (");
     hri_text_put_time(text, trend->time_to_limit_low_ns);

@@ -6,7 +6,7 @@
  * 2. From the last change on: where two lines fit so much better than one that chance cannot do it, the first is
  *    history.
  * 3. The line of Theil and Sen through the rest, and its interval.
- * 4. The kind, from that and the other ledgers; and when it will meet the limit.
+ * 4. The kind, from that and the other ledgers; and when it will reach the limit.
  */
 #include "report/trend.h"
 
@@ -241,7 +241,7 @@ static hr_trend_kind judge(const hri_series *series, const struct view views[HRI
 
 /* ── the forecast ───────────────────────────────────────────────────────────────────────────────────────────────── */
 
-/* Nanoseconds until a line from `height` on meets the limit; INT64_MAX where that is further away. */
+/* Nanoseconds until a line from `height` on reaches the limit; INT64_MAX where that is further away. */
 static int64_t time_until(double limit, double height, double slope)
 {
     if (height >= limit)
@@ -259,7 +259,7 @@ static void forecast(const struct view *view, uint64_t limit_bytes, double now_b
         return;
     }
     if (now_bytes >= limit) {
-        trend->reason = "the limit is met";
+        trend->reason = "the limit is reached";
         trend->time_to_limit_ns = trend->time_to_limit_low_ns = trend->time_to_limit_high_ns = 0;
         return;
     }
@@ -274,7 +274,7 @@ static void forecast(const struct view *view, uint64_t limit_bytes, double now_b
         trend->reason = "at this rate it takes centuries";
         return;
     }
-    trend->reason = time_ns == 0 ? "the limit is met" : "";
+    trend->reason = time_ns == 0 ? "the limit is reached" : "";
     trend->time_to_limit_ns = time_ns;
     trend->time_to_limit_low_ns =
         time_until(limit, hri_fit_crest(&view->part, fit->slope_high) + fit->slope_high * end_s, fit->slope_high);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a cache keeps, lends, forgets and refuses. */
+/* A cache keeps, lends, forgets and refuses entries. */
+#include "cache/opened.h"
 #include "support/cmocka.h"
 
 #include "base/clock.h"
@@ -18,59 +19,14 @@
 
 /* ── help ───────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-static hr_guard *guard;
-static hr_budget *budget;
-static hr_cache *cache;
-
-static void pause_ms(long ms)
-{
-    nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000}, NULL);
-}
-
-static void open_with(uint64_t limit_bytes, uint64_t budget_bytes, const hr_cache_options *more)
-{
-    hr_guard_options guard_options = {.limit_bytes = limit_bytes, .interval_ns = -1, .purge_interval_ns = -1};
-    assert_int_equal(hr_guard_new(&guard_options, &guard), 0);
-    assert_int_equal(hr_budget_new(hr_guard_root(guard), "cached", budget_bytes, &budget), 0);
-    hr_cache_options options = more ? *more : (hr_cache_options){0};
-    options.budget = budget;
-    assert_int_equal(hr_cache_new(guard, &options, &cache), 0);
-}
-
-/* All that was charged must have come back. */
-static void close_all(void)
-{
-    assert_int_equal(hr_cache_free(cache), 0);
-    hr_budget_figures figures;
-    assert_int_equal(hr_budget_read(budget, &figures), 0);
-    assert_int_equal(figures.used_bytes, 0);
-    assert_int_equal(hr_budget_free(budget), 0);
-    hr_guard_free(guard);
-}
-
 static int put(const char *key, const char *value)
 {
     return hr_cache_put(cache, key, strlen(key), value, strlen(value), 0);
 }
 
-static int put_sized(unsigned key, size_t size)
-{
-    static char value[4 << 20];
-    return hr_cache_put(cache, &key, sizeof key, value, size, 0);
-}
-
 static int get(const char *key, hr_cache_ref *ret_ref)
 {
     return hr_cache_get(cache, key, strlen(key), ret_ref);
-}
-
-static bool has_sized(unsigned key)
-{
-    hr_cache_ref ref;
-    if (hr_cache_get(cache, &key, sizeof key, &ref) != 0)
-        return false;
-    hr_cache_release(cache, &ref);
-    return true;
 }
 
 static void assert_value(const char *key, const char *value)
@@ -80,20 +36,6 @@ static void assert_value(const char *key, const char *value)
     assert_int_equal(ref.size, strlen(value));
     assert_memory_equal(ref.data, value, ref.size);
     hr_cache_release(cache, &ref);
-}
-
-static hr_cache_figures figures_now(void)
-{
-    hr_cache_figures figures;
-    assert_int_equal(hr_cache_read(cache, &figures), 0);
-    return figures;
-}
-
-static uint64_t used_bytes(void)
-{
-    hr_budget_figures figures;
-    assert_int_equal(hr_budget_read(budget, &figures), 0);
-    return figures.used_bytes;
 }
 
 /* ── keeping and lending ────────────────────────────────────────────────────────────────────────────────────────── */
@@ -317,146 +259,6 @@ static void what_is_borrowed_is_not_evicted(void **state)
     close_all();
 }
 
-/* ── pressure ───────────────────────────────────────────────────────────────────────────────────────────────────── */
-
-static void does_not_grow_half_way_to_degraded(void **state)
-{
-    (void)state;
-    open_with(10 * MIB, HR_NONE, &(hr_cache_options){.shards = 2});
-    for (unsigned i = 0; i < 4000; i++)
-        assert_int_equal(put_sized(i, 1000), 0);
-    uint64_t other = 85 * MIB / 10 - used_bytes();
-    assert_int_equal(hr_budget_charge(hr_guard_root(guard), other), 0);
-    assert_int_equal(hr_guard_level(guard), HR_WARNING);
-    uint64_t before = figures_now().bytes;
-    for (unsigned i = 4000; i < 8000; i++) {
-        assert_int_equal(put_sized(i, 500 + i % 1000), 0);
-        if (i % 64 == 0)
-            assert_true(figures_now().bytes <= before);
-    }
-    /* An update pays with what it replaces: a cache must not be emptied by updates. */
-    before = figures_now().bytes;
-    for (unsigned round = 0; round < 1000; round++)
-        assert_int_equal(put_sized(7999, 900), 0);
-    assert_true(figures_now().bytes > before * 9 / 10);
-    assert_true(figures_now().evicted_level > 3000);
-    assert_int_equal(hr_guard_level(guard), HR_WARNING);
-    hr_budget_uncharge(hr_guard_root(guard), other);
-    close_all();
-}
-
-/* A cache that stood where warning began left a quarter of the limit unused: what the process had promised, and what
- * it had besides, was never used again. */
-static void a_full_one_stands_half_way_to_degraded(void **state)
-{
-    (void)state;
-    open_with(10 * MIB, HR_NONE, NULL);
-    hr_ticket ticket;
-    assert_int_equal(hr_admit(guard, &(hr_request){.bytes = 2 * MIB, .budget = hr_guard_root(guard)}, &ticket),
-                     HR_ADMITTED);
-    assert_int_equal(hr_budget_charge(hr_guard_root(guard), 62 * MIB / 10), 0);
-    assert_int_equal(hr_guard_check(guard), HR_WARNING);
-    for (unsigned round = 0; round < 2; round++) {
-        for (unsigned i = 0; i < 4000; i++)
-            assert_int_equal(put_sized(i, 500 + i % 1000), 0);
-        assert_in_range(used_bytes(), (round ? 22 : 2) * MIB / 10, (round ? 23 : 3) * MIB / 10);
-        assert_int_equal(hr_guard_check(guard), HR_WARNING);
-        hr_ticket_release(&ticket);
-    }
-    assert_int_equal(figures_now().evicted_relief, 0);
-    hr_budget_uncharge(hr_guard_root(guard), 62 * MIB / 10);
-    close_all();
-}
-
-static void an_empty_one_stays_empty_half_way_to_degraded(void **state)
-{
-    (void)state;
-    open_with(10 * MIB, HR_NONE, NULL);
-    assert_int_equal(hr_budget_charge(hr_guard_root(guard), 85 * MIB / 10), 0);
-    assert_int_equal(put_sized(1, 100), -EDQUOT);
-    hr_budget_uncharge(hr_guard_root(guard), 85 * MIB / 10);
-    assert_int_equal(hr_guard_check(guard), HR_NORMAL);
-    assert_int_equal(put_sized(1, 100), 0);
-    close_all();
-}
-
-static void yields_to_others(void **state)
-{
-    (void)state;
-    open_with(10 * MIB, HR_NONE, NULL);
-    for (unsigned i = 0; i < 1500; i++) /* no more than can be evicted in a charge's time under ThreadSanitizer */
-        assert_int_equal(put_sized(i, 4000), 0);
-    assert_int_equal(hr_budget_charge(hr_guard_root(guard), 8 * MIB), 0);
-    assert_true(figures_now().evicted_relief > 750);
-    assert_true(used_bytes() <= 2 * MIB);
-    hr_budget_uncharge(hr_guard_root(guard), 8 * MIB);
-    close_all();
-}
-
-/* What it gave must not be taken back at once: lessons 17. */
-static void grows_again_in_steps(void **state)
-{
-    (void)state;
-    open_with(100 * MIB, HR_NONE, &(hr_cache_options){.shards = 1});
-    for (unsigned i = 0; i < 6000; i++)
-        assert_int_equal(put_sized(i, 1000), 0);
-    uint64_t before = figures_now().bytes;
-    assert_true(hr_relieve(guard, before / 2) >= before / 2);
-    uint64_t low = figures_now().bytes;
-    int64_t begin_ns = 0, now_ns = 0;
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    begin_ns = now.tv_sec * HRI_SECOND + now.tv_nsec;
-    for (unsigned i = 10000; i < 13000; i++)
-        assert_int_equal(put_sized(i, 1000), 0);
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    now_ns = now.tv_sec * HRI_SECOND + now.tv_nsec;
-    uint64_t steps = (uint64_t)((now_ns - begin_ns) / (100 * HRI_MILLISECOND)) + 2;
-    assert_true(figures_now().bytes <= low + steps * (before / 32));
-    assert_true(figures_now().growth_bytes != HR_NONE);
-    for (unsigned round = 0; round < 60 && figures_now().growth_bytes != HR_NONE; round++) {
-        pause_ms(100);
-        for (unsigned i = 20000; i < 20300; i++)
-            assert_int_equal(put_sized(round * 300 + i, 1000), 0);
-    }
-    assert_true(figures_now().growth_bytes == HR_NONE);
-    assert_true(figures_now().bytes > before * 9 / 10);
-    close_all();
-}
-
-static void coldest_go_first(void **state)
-{
-    (void)state;
-    open_with(100 * MIB, HR_NONE, &(hr_cache_options){.shards = 1});
-    for (unsigned i = 0; i < 1000; i++)
-        assert_int_equal(put_sized(i, 1000), 0);
-    for (unsigned round = 0; round < 3; round++)
-        for (unsigned i = 0; i < 100; i++)
-            assert_true(has_sized(i));
-    assert_true(hr_cache_trim(cache, figures_now().bytes / 2) > 0);
-    for (unsigned i = 0; i < 100; i++)
-        assert_true(has_sized(i));
-    close_all();
-}
-
-/* A scan of what nobody asks for again must not drive out what everybody asks for. */
-static void a_scan_does_not_empty_it(void **state)
-{
-    (void)state;
-    open_with(100 * MIB, HR_NONE, &(hr_cache_options){.max_bytes = MIB, .shards = 1});
-    for (unsigned round = 0; round < 4; round++)
-        for (unsigned i = 0; i < 300; i++)
-            if (!has_sized(i))
-                assert_int_equal(put_sized(i, 1000), 0);
-    for (unsigned i = 0; i < 5000; i++)
-        assert_int_equal(put_sized(100000 + i, 1000), 0);
-    unsigned kept = 0;
-    for (unsigned i = 0; i < 300; i++)
-        kept += has_sized(i);
-    assert_true(kept > 290);
-    close_all();
-}
-
 /* ── values that are the caller's ───────────────────────────────────────────────────────────────────────────────── */
 
 static unsigned dropped;
@@ -585,13 +387,6 @@ int main(void)
         cmocka_unit_test(refused_put_leaves_nothing),
         cmocka_unit_test(budget_bounds_it),
         cmocka_unit_test(what_is_borrowed_is_not_evicted),
-        cmocka_unit_test(does_not_grow_half_way_to_degraded),
-        cmocka_unit_test(a_full_one_stands_half_way_to_degraded),
-        cmocka_unit_test(an_empty_one_stays_empty_half_way_to_degraded),
-        cmocka_unit_test(yields_to_others),
-        cmocka_unit_test(grows_again_in_steps),
-        cmocka_unit_test(coldest_go_first),
-        cmocka_unit_test(a_scan_does_not_empty_it),
         cmocka_unit_test(held_values_are_let_go_once),
         cmocka_unit_test(room_is_made_only_where_it_may_not_grow),
         cmocka_unit_test(walks_over_each_entry_once),

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A server with a cache in a real cgroup, in which something else takes memory that nobody charges: the cache must
- * shrink, the server live, and the cache fill again when that memory is free. */
+/* A server with a cache in a real cgroup, in which something else takes memory that nobody charges. The cache must
+ * shrink, the server must live, and the cache must fill again when that memory is free. */
 #include "support/cgroup.h"
 #include "support/cmocka.h"
 
@@ -105,8 +105,8 @@ static int live(void *context)
     return error ? SAY_AND_FAIL("it could not be freed") : 0;
 }
 
-/* Puts many more values than fit, each of which is a mapping of its own: they are back with the kernel once they are
- * evicted, so whoever is short of room need not purge for them. */
+/* Puts many more values than fit, each of which is a mapping of its own. They are back with the kernel once they are
+ * evicted, so a thread that is short of room need not purge for them. */
 static int turn_over_large_values(void *context)
 {
     (void)context;

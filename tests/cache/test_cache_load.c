@@ -19,7 +19,7 @@
 static hr_guard *guard;
 static hr_cache *cache;
 
-/* What the loader is to do, and what it did. */
+/* The loader's orders, and its counts. */
 static struct {
     atomic_uint calls;
     atomic_bool hold; /* it waits until this is false */
@@ -212,7 +212,7 @@ static void nobody_waits_for_ever(void **state)
     close_all();
 }
 
-/* What was read before the update must not be kept after it. */
+/* A value that was read before the update must not be kept after it. */
 static void an_update_meanwhile_wins(void **state)
 {
     (void)state;
@@ -328,7 +328,7 @@ static void *walk_and_clear_cancelled(void *context)
     return context;
 }
 
-/* What was borrowed for a visit is given back, and all of many is dropped. */
+/* An entry that was borrowed for a visit is given back, and all of many are dropped. */
 static void who_is_cancelled_walks_and_clears_to_the_end(void **state)
 {
     (void)state;

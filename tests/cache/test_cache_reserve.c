@@ -254,8 +254,8 @@ static void a_child_goes_on_with_its_copy(void **state)
 
 /* ── room ───────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-/* Prevents: of eleven uploads of 4 MiB beside 16 MiB four to seven were refused under a limit of 64 MiB, since each
- * needed its buffer and the copy at once. */
+/* Prevents: of eleven uploads of 4 MiB beside 16 MiB, a limit of 64 MiB refused four to seven. Each needed its buffer
+ * and the copy at once. */
 static void eleven_uploads_of_4_mib_fit_beside_16(void **state)
 {
     (void)state;
@@ -325,7 +325,8 @@ static void room_is_made_by_evicting(void **state)
     close_all();
 }
 
-/* What a slow client has not sent yet is charged, and the kernel does not have it: it must not be granted again. */
+/* Bytes that a slow client has not sent yet are charged, and the kernel does not have them: they must not be granted
+ * again. */
 static void unwritten_bytes_are_pending(void **state)
 {
     (void)state;

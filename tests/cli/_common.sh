@@ -23,7 +23,8 @@ run() {
 }
 
 says() { # out|errors TEXT: in a line as it is, or wherever lines are broken
-    grep -qF -- "$2" "$work/$1" || tr '\n' ' ' <"$work/$1" | sed 's/  */ /g' | grep -qF -- "$2" || bad "its $1 do not say '$2'"
+    grep -qF -- "$2" "$work/$1" || tr '\n' ' ' <"$work/$1" | sed 's/  */ /g' | grep -qF -- "$2" ||
+        bad "its $1 do not say '$2'"
 }
 
 holds() { # EXPRESSION of jq's
@@ -38,7 +39,8 @@ limited_group() {
         echo "skipped: no memory cgroup can be made here"
         exit 77
     fi
-    if ! { echo "$2" | tee "$group/memory.limit_in_bytes" >/dev/null || echo "$2" >"$group/memory.max"; } 2>/dev/null; then
+    if ! { echo "$2" | tee "$group/memory.limit_in_bytes" >/dev/null ||
+        echo "$2" >"$group/memory.max"; } 2>/dev/null; then
         bad "the cgroup takes no limit"
         exit 1
     fi

@@ -44,7 +44,8 @@ has() {
     local shell=$1 line=$2 offered=$3 word
     shift 3
     for word in "$@"; do
-        grep -qx -- "$word" <<<"$offered" || bad "$shell does not complete '$line' by $word; it has: ${offered//$'\n'/ }"
+        grep -qx -- "$word" <<<"$offered" ||
+            bad "$shell does not complete '$line' by $word; it has: ${offered//$'\n'/ }"
     done
 }
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # headroom doctor as people and programs use it: text, JSON, wrong words, another root, another process.
 #
-# What a trap calls looks unreachable to shellcheck.
+# A function that a trap calls looks unreachable to shellcheck.
 # shellcheck disable=SC2317
 set -euo pipefail
 here=$(dirname "${BASH_SOURCE[0]}")
@@ -31,7 +31,8 @@ put sys/fs/cgroup/app/memory.max '104857600\n'
 put sys/fs/cgroup/app/memory.high '83886080\n'
 put sys/fs/cgroup/app/memory.current '99999999\n'
 put sys/fs/cgroup/app/memory.stat \
-    'inactive_anon 40000000\nactive_anon 1000000\nkernel 3000000\nslab_reclaimable 2000000\nsock 500000\nactive_file 57499999\n'
+    'inactive_anon 40000000\nactive_anon 1000000\nkernel 3000000\nslab_reclaimable 2000000\nsock 500000\n'\
+'active_file 57499999\n'
 put sys/fs/cgroup/app/worker/memory.max 'max\n'
 put sys/fs/cgroup/app/worker/memory.stat 'inactive_anon 30000000\n'
 
@@ -40,11 +41,13 @@ holds '.limit_bytes == 83886080 and .limit_source == "cgroup v2 /app memory.high
 holds '.cgroup_version == 2 and .cgroup_path == "/app/worker"'
 holds '.cgroup_bytes == 42500000 and .cgroup_cache_bytes == 57499999'
 holds '.level == "normal" and .use > 0.50 and .use < 0.51'
-holds '.thresholds_bytes == {warn_at: 67108864, warn_below: 62914560, degrade_at: 75497472, critical_at: 79691776, recover_below: 67108864}'
+holds '.thresholds_bytes == {warn_at: 67108864, warn_below: 62914560, degrade_at: 75497472, critical_at: 79691776,
+    recover_below: 67108864}'
 holds '.pressure == null and .events == null and .swap_bytes == null and .dirty_bytes == 0 and .hugetlb == []'
 holds '.host_total_bytes == 4294967296 and .host_available_bytes == 2147483648'
 holds '.rss_bytes == null and .allocator == null and .allocator_purge == null'
-holds '[.ledgers[].source] == ["cgroup v2 /app/worker memory.max", "cgroup v2 /app memory.high", "cgroup v2 /app memory.max", "host memory"]'
+holds '[.ledgers[].source] == ["cgroup v2 /app/worker memory.max", "cgroup v2 /app memory.high",
+    "cgroup v2 /app memory.max", "host memory"]'
 holds '.ledgers[1] | .name == "cgroup" and .binds and .decides and .use_bytes == 42500000 and .cache_bytes == 57499999'
 holds '.ledgers[0] | .limit_bytes == null and .use_bytes == 30000000 and (.binds or .decides | not)'
 holds '.ledgers | all(.measures | length > 20)'
@@ -80,7 +83,8 @@ holds '.cgroup_path == "/a?b" and .limit_bytes == 1048576'
 
 mkdir "$work/empty"
 run 0 doctor --json --root "$work/empty"
-holds '[.limit_bytes, .limit_source, .cgroup_version, .cgroup_path, .cgroup_bytes, .host_total_bytes, .use] | all(. == null)'
+holds '[.limit_bytes, .limit_source, .cgroup_version, .cgroup_path, .cgroup_bytes, .host_total_bytes, .use]
+    | all(. == null)'
 holds '.level == "normal" and .ledgers == [] and (.unseen | length == 2)'
 run 0 doctor --root "$work/empty"
 says out 'no limit was found'
@@ -89,23 +93,28 @@ says out 'no limit was found'
 
 rm -rf "$work/root/sys" "$work/root/proc/self/cgroup"
 put proc/self/cgroup '0::/app\n'
-put proc/self/mountinfo '24 30 0:22 / /sys/fs/cgroup rw shared:9 - cgroup2 cgroup2 rw\n31 30 0:40 /home/alice /home rw - nfs4 filer:/secret rw,user=alice\n'
-put proc/self/limits 'Max address space         4096000000           unlimited            bytes     \nMax open files            1073741816           1073741816           files     \n'
+put proc/self/mountinfo '24 30 0:22 / /sys/fs/cgroup rw shared:9 - cgroup2 cgroup2 rw\n'\
+'31 30 0:40 /home/alice /home rw - nfs4 filer:/secret rw,user=alice\n'
+put proc/self/limits 'Max address space         4096000000           unlimited            bytes     \n'\
+'Max open files            1073741816           1073741816           files     \n'
 put proc/self/statm '25000 2560 100 10 0 20000 0\n'
 put sys/fs/cgroup/app/memory.max '104857600\n'
 put sys/fs/cgroup/app/memory.high '73400320\n'
 put sys/fs/cgroup/app/memory.current '73400000\n'
-put sys/fs/cgroup/app/memory.stat 'inactive_anon 10000000\nactive_anon 20000000\nactive_file 30000000\nfile_dirty 1000\n'
+put sys/fs/cgroup/app/memory.stat \
+    'inactive_anon 10000000\nactive_anon 20000000\nactive_file 30000000\nfile_dirty 1000\n'
 put sys/fs/cgroup/app/memory.swap.current '5000000\n'
 put sys/fs/cgroup/app/memory.oom.group '1\n'
 put sys/fs/cgroup/app/memory.events 'low 0\nhigh 4711\nmax 3\noom 0\noom_kill 0\noom_group_kill 0\n'
-put sys/fs/cgroup/app/memory.pressure 'some avg10=91.20 avg60=50.00 avg300=10.00 total=123\nfull avg10=61.50 avg60=40.00 avg300=8.00 total=99\n'
+put sys/fs/cgroup/app/memory.pressure 'some avg10=91.20 avg60=50.00 avg300=10.00 total=123\n'\
+'full avg10=61.50 avg60=40.00 avg300=8.00 total=99\n'
 put sys/fs/cgroup/app/hugetlb.2MB.max '4194304\n'
 put sys/fs/cgroup/app/hugetlb.2MB.current '2097152\n'
 
 run 0 doctor --json --root "$work/root" --collect "$work/collected"
 holds '.level == "critical" and .use < 0.6'
-holds '[.findings[].id] | sort == ["files-limit", "hugetlb-limit", "memory-high-binds", "oom-group", "swap-used", "thrashing", "throttled-at-high"]'
+holds '[.findings[].id] | sort == ["files-limit", "hugetlb-limit", "memory-high-binds", "oom-group",
+    "swap-used", "thrashing", "throttled-at-high"]'
 holds '.findings | all((.text | length > 20) and (.advice | length > 20))'
 holds '.pressure | .some_avg10 == 91.2 and .full_avg10 == 61.5 and .full_total_us == 99'
 holds '.events | .high == 4711 and .max == 3 and .oom_kill == 0'
@@ -240,7 +249,7 @@ fi
 case " $(completes 'headroom doctor --pid ') " in *" 1 "*) ;; *) bad "process 1 is not offered for --pid" ;; esac
 cd "$work"
 [ "$(completes 'headroom doctor --root ro')" = root ] || bad "folders are not offered for --root"
-# What is offered is what there is.
+# Completion offers the options that there are.
 for word in $(completes 'headroom doctor --'); do
     "$headroom" doctor --help | grep -q -- "$word" || bad "'$word' is offered, and is no option"
 done

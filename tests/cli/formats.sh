@@ -18,7 +18,9 @@ bad() {
 "$report" 2 >"$work/csv"
 "$report" 3 >"$work/metrics"
 
-python3 -c 'import sys; sys.exit(max(map(len, open(sys.argv[1], encoding="utf-8").read().split("\n"))) > 80)' "$work/text" ||
+python3 -c '
+import sys
+sys.exit(max(map(len, open(sys.argv[1], encoding="utf-8").read().split("\n"))) > 80)' "$work/text" ||
     bad "lines of text are wider than 80 columns"
 LC_ALL=C.UTF-8 grep -qP '[\x00-\x09\x0b-\x1f]' "$work/text" && bad "control characters reach the terminal"
 for word in 'most is held by budget "plain"' 'the last ' 'root/größer' 'and 103 more'; do

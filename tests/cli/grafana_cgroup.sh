@@ -68,7 +68,8 @@ YAML
 api=""
 for attempt in {1..5}; do
     listen=$((20000 + (RANDOM + attempt) % 20000))
-    prometheus --config.file="$work/prometheus.yml" --storage.tsdb.path="$work/data" --web.listen-address="127.0.0.1:$listen" \
+    prometheus --config.file="$work/prometheus.yml" --storage.tsdb.path="$work/data" \
+        --web.listen-address="127.0.0.1:$listen" \
         --log.level=warn >"$work/log" 2>&1 &
     started+=($!)
     if wait_for 200 curl -sf -m 2 "http://127.0.0.1:$listen/-/ready"; then
@@ -99,6 +100,7 @@ while IFS=$'\t' read -r title expression; do
     [ "${got:-0}" -gt 0 ] || bad "panel '$title' has no data: $expression"
 done < <(jq -r '.panels[] | .title as $title | .targets[] | [$title, .expr] | @tsv' "$dashboard" | sed 's/\\\\/\\/g')
 # shellcheck disable=SC2016
-[ "$(jq '[.panels[].targets[].expr | select(test("\\$job") and test("\\$instance") | not)] | length' "$dashboard")" = 0 ] ||
+[ "$(jq '[.panels[].targets[].expr
+    | select(test("\\$job") and test("\\$instance") | not)] | length' "$dashboard")" = 0 ] ||
     bad "a panel does not heed the variables"
 exit "$failed"

@@ -44,7 +44,8 @@ ask 405 -X POST -d x "$url/"
 ask 405 -X PUT -T "$0" "$url/history.json"
 ask 200 "$url/history.json"
 holds '.format == 1 and .live and (.runs | length) == 1'
-holds '.runs[0] | .is_guard and .limit_bytes == 67108864 and (.rows | length) > 0 and (.rows[0] | length) == (.columns | length)'
+holds '.runs[0]
+    | .is_guard and .limit_bytes == 67108864 and (.rows | length) > 0 and (.rows[0] | length) == (.columns | length)'
 holds '[.runs[0].budgets[].name] | any(endswith("</script><script>document.title=1</script>"))'
 holds '.runs[0].pools[0].name == "bodies" and .runs[0].caches[0].name == "pages"'
 grep -q '</script>' "$work/out" && bad "a name of a budget is not escaped"

@@ -20,7 +20,7 @@ for layout in "$source"/tests/fixtures/layouts/*.layout; do
         failed=1
         continue
     fi
-    # What is expected is a part of what the doctor says. Of findings it is their names.
+    # The expected text is a part of the doctor's. Of findings it is their names.
     if ! wrong=$(jq -r --slurpfile expected "$work/$name/expected.json" \
         '.findings |= map(.id) | . as $got | $expected[0] | to_entries[] | select($got[.key] != .value) |
          "\(.key) is \($got[.key]), and must be \(.value)"' "$work/got.json") || [ -n "$wrong" ]; then

@@ -36,7 +36,8 @@ done
 browser=$(command -v chromium || command -v chromium-browser || command -v google-chrome || true)
 [ -n "$browser" ] || { echo "skipped: there is no Chromium"; exit 77; }
 command -v node >/dev/null || { echo "skipped: there is no node"; exit 77; }
-[ -d "$HEADROOM_BUILD_DIR/web/node_modules/playwright-core" ] || { echo "skipped: there is no playwright-core"; exit 77; }
+[ -d "$HEADROOM_BUILD_DIR/web/node_modules/playwright-core" ] ||
+    { echo "skipped: there is no playwright-core"; exit 77; }
 url=""
 if [ -x "$tools/page_guard" ]; then
     mkfifo "$work/hold"
@@ -51,11 +52,12 @@ if [ -x "$tools/page_guard" ]; then
         jq -e '.census.rows | map(.used_bytes) | length > 4 and any(. == 7340032)' "$work/out" >/dev/null && break
         sleep 0.1
     done
-    holds '[.census.rows[] | select(.kind == "budget") | .name] | any(endswith("</script><script>document.title=1</script>"))'
+    holds '[.census.rows[] | select(.kind == "budget") | .name]
+        | any(endswith("</script><script>document.title=1</script>"))'
     run 0 report "$work/guard.history"
     says out "budget      7.0 MiB of 8.0 MiB, root/</script>"
     run 0 report --html "$work/guard.history" -o "$work/budgets.html"
 fi
-timeout 200 node "$here/page.mjs" "$HEADROOM_BUILD_DIR/web" "$browser" "$work/file.html" "$work/guard.html" "$url" "$work/budgets.html" ||
-    failed=1
+timeout 200 node "$here/page.mjs" "$HEADROOM_BUILD_DIR/web" "$browser" "$work/file.html" "$work/guard.html" "$url" \
+    "$work/budgets.html" || failed=1
 exit "$failed"

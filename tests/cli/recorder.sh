@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The recorder of the nightly runs: a process that ends while it is watched, one that there is not, one whose number is
-# given to another, a file that another recorder writes.
+# The recorder of the nightly runs: a process that ends while it is watched, and a process that is not there. The number
+# of a process that is given to another one, and a file that another recorder writes.
 set -euo pipefail
 : "${HEADROOM_BUILD_DIR:?is the build to test}"
 recorder=$HEADROOM_BUILD_DIR/tests/tools/recorder
@@ -23,13 +23,15 @@ ends() { # STATUS WORD...
     local wanted=$1 status=0
     shift
     "$recorder" "$@" 2>"$work/errors" || status=$?
-    [ "$status" -eq "$wanted" ] || { echo "'recorder $*' ends with $status, not $wanted"; cat "$work/errors"; failed=1; }
+    [ "$status" -eq "$wanted" ] ||
+        { echo "'recorder $*' ends with $status, not $wanted"; cat "$work/errors"; failed=1; }
 }
 
 sleep 1 &
 short=$!
 ends 3 "$short" "$work/short" 20
-[ "$("$headroom" report --json "$work/short" | jq '.records | length >= 5')" = true ] || { echo "it kept nothing"; failed=1; }
+[ "$("$headroom" report --json "$work/short" | jq '.records | length >= 5')" = true ] ||
+    { echo "it kept nothing"; failed=1; }
 wait "$short" || true
 ends 1 "$short" "$work/gone" 1
 ends 1 0 "$work/none" 1
@@ -70,9 +72,11 @@ exit $status
 BASH
 if command -v python3 >/dev/null && unshare --pid --fork --mount-proc true 2>"$work/errors"; then
     status=0
-    timeout 50 unshare --pid --fork --kill-child --mount-proc bash "$work/reuse.sh" "$recorder" "$work/reused" || status=$?
+    timeout 50 unshare --pid --fork --kill-child --mount-proc \
+        bash "$work/reuse.sh" "$recorder" "$work/reused" || status=$?
     case $status in
-    3) [ "$("$headroom" report --json "$work/reused" | jq '[.records[].rss_bytes] | length >= 2 and max < 50e6')" = true ] ||
+    3) [ "$("$headroom" report --json "$work/reused" |
+        jq '[.records[].rss_bytes] | length >= 2 and max < 50e6')" = true ] ||
         { echo "another process was recorded"; failed=1; } ;;
     77) echo "note: the kernel does not let us choose the next process's number, so none was given again" ;;
     *) echo "a recorder whose process's number is another's ends with $status, not 3"; failed=1 ;;

@@ -48,7 +48,8 @@ holds '.trend != null'
 
 if command -v redis-server >/dev/null; then
     port=$((20000 + RANDOM % 20000))
-    record redis 40M redis-server --port "$port" --save '' --appendonly no --dir "$work" --bind 127.0.0.1 --enable-debug-command yes
+    record redis 40M redis-server --port "$port" --save '' --appendonly no --dir "$work" --bind 127.0.0.1 \
+        --enable-debug-command yes
     redis=$last
     for _ in {1..100}; do redis-cli -p "$port" ping >/dev/null 2>&1 && break; sleep 0.1; done
     timeout 60 redis-cli -p "$port" debug populate 1000 key 100 >/dev/null || true
@@ -94,16 +95,19 @@ else
 fi
 
 if command -v gcc >/dev/null; then
-    python3 -c 'print("int sum;"); [print(f"int f{i}(int a) {{ int b[40]; for (int i = 0; i < 40; i++) b[i] = a * i + {i}; return b[a % 40]; }}") for i in range(3000)]' \
-        >"$work/large.c"
-    "$headroom" run --quiet --limit 400M --report "$work/compiler" -- gcc -O2 -c "$work/large.c" -o "$work/large.o" >"$work/log" 2>&1 ||
+    for i in {1..3000}; do
+        echo "int f$i(int a) { int b[40]; for (int i = 0; i < 40; i++) b[i] = a * i + $i; return b[a % 40]; }"
+    done >"$work/large.c"
+    "$headroom" run --quiet --limit 400M --report "$work/compiler" -- \
+        gcc -O2 -c "$work/large.c" -o "$work/large.o" >"$work/log" 2>&1 ||
         bad "the compiler ends with $?"
     page_of compiler
     holds '(.records | length) > 20 and (.records | map(.live_bytes) | max) > 30000000'
 fi
 
 browser=$(command -v chromium || command -v chromium-browser || true)
-if [ -n "$browser" ] && command -v node >/dev/null && [ -d "$HEADROOM_BUILD_DIR/web/node_modules/playwright-core" ]; then
+if [ -n "$browser" ] && command -v node >/dev/null &&
+    [ -d "$HEADROOM_BUILD_DIR/web/node_modules/playwright-core" ]; then
     timeout 200 node "$here/page.mjs" "$HEADROOM_BUILD_DIR/web" "$browser" --any "${pages[@]}" || failed=1
     # Side by side.
     run 0 report --html "$work/python" "$work/compiler" -o "$work/both.html"

@@ -16,12 +16,14 @@ file=$work/history
 run 0 report "$file"
 says out "samples of 1 process, 20"
 says out "live: growth, by "
-says out "the limit will be met in "
+says out "the limit will be reached in "
 says out "levels, by samples: normal "
 says out "warning, was normal, with "
 [ ! -s "$work/errors" ] || bad "it complains"
 grep -q '▁' "$work/out" || bad "there is no sparkline"
-python3 -c 'import sys; sys.exit(max(map(len, open(sys.argv[1], encoding="utf-8").read().split("\n"))) > 80)' "$work/out" ||
+python3 -c '
+import sys
+sys.exit(max(map(len, open(sys.argv[1], encoding="utf-8").read().split("\n"))) > 80)' "$work/out" ||
     bad "lines are wider than 80 columns"
 
 # The bars take the width there is.
@@ -98,7 +100,8 @@ flat=$(tr '\n' ' ' <"$work/out" | sed 's/  */ /g')
 says out 'budget "root": 1234 refused by its limit within '
 run 0 report --json "$work/refused"
 holds '.records[-1].refusals == 1234 and .records[0].refusals == 0 and .records[-1].decided_by != null'
-holds '[.events[] | select(.kind == "refusals")] | length == 1 and .[0].refused_by_limit == 1234 and .[0].budget == "root"'
+holds '[.events[] | select(.kind == "refusals")]
+    | length == 1 and .[0].refused_by_limit == 1234 and .[0].budget == "root"'
 run 0 report --csv "$work/refused"
 says out "refusals_critical,would_have_refused,would_have_refused_degraded,would_have_refused_critical,use,decided_by"
 run 0 report "$here/../fixtures/history/version1"

@@ -32,7 +32,7 @@ for words in --bogus --workers '--workers abc' '--workers 2x' '--workers -1' '--
     run 2 '' 'without FILE it counts itself, /proc/self/exe' $words
 done
 run 1 '' 'No such file' "$work/nowhere"
-# What was counted before an error is no result.
+# A count up to an error is no result.
 run 1 '' 'Is a directory' "$work"
 run 1 '' 'Is a directory' --naive "$work"
 if [ -e /dev/full ]; then

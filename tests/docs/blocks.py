@@ -8,8 +8,8 @@
     ```cpp    compiled against the headers
     ```diff   both sides are compiled: what stood there, and what is to stand there
     ```sh     run by bash in a folder of the page's own, with the built `headroom` and a pkg-config of the build; a line
-              that begins with "$ " is a command, and then all others are its output, which must be what it prints. Figures
-              may differ: only the text around them is compared
+              that begins with "$ " is a command, and then all others are its output, which must be what it prints.
+              Figures may differ: only the text around them is compared
     ```text   and blocks without a name are shown as they are
 
 A comment on the line before a block says more:

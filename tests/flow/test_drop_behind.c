@@ -57,7 +57,7 @@ static int stop_at(void *context, const hr_chunk *chunk)
     const uint64_t *end = context;
     if (chunk->offset + chunk->size <= *end)
         return 0;
-    /* What the disk is still bringing at the end stays, as flow.h says: so wait until it has brought all. */
+    /* Pages that the disk is still bringing at the end stay, as flow.h says: so wait until it has brought all. */
     size_t before = SIZE_MAX, now = 0;
     for (int i = 0; i < 50 && now != before; i++) {
         before = now;

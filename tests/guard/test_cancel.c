@@ -1,14 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A cancelled thread leaves nothing behind: no lock, no half-done work, no byte. Each call is made by a thread that has
  * been cancelled already, so that the first cancellation point in it takes effect: a call that is none ends all the
- * same. What hangs is ended by SIGALRM. */
+ * same. A test that hangs is ended by SIGALRM. test_cancel_waits.c has the calls that are cancellation points. */
+#include "guard/cancelled.h"
 #include "support/cmocka.h"
 
 #include "base/uncancelled.h"
-#include "budget/accounts.h"
-#include "budget/section.h"
-#include "budget/wait.h"
-#include "guard/rooms.h"
 #include "os/clock.h"
 #include "os/file.h"
 
@@ -24,76 +21,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define LIMIT 1000000
-#define SECONDS_TO_HANG 20
-
-static hr_guard *guard;
-static hr_budget *budget;
 static int nowhere; /* /dev/null */
-static char path[] = "/tmp/headroom-cancel-XXXXXX";
 static char path_1[sizeof path + 2], other[sizeof path + 1], other_1[sizeof path + 3];
-
-/* What a callback does that would end a thread whose cancellation is pending. */
-static void come_by_a_cancellation_point(void)
-{
-    usleep(1);
-}
-
-static uint64_t reclaim(void *context, uint64_t want_bytes, int64_t deadline_ns)
-{
-    (void)context, (void)want_bytes, (void)deadline_ns;
-    come_by_a_cancellation_point();
-    return 0;
-}
-
-static void on_level(void *context, hr_level from, hr_level to, const hr_figures *figures)
-{
-    (void)context, (void)from, (void)to, (void)figures;
-    come_by_a_cancellation_point();
-}
-
-static hr_reclaimer reclaimer = {.name = "nothing", .reclaim = reclaim};
-
-static int set_up(void **state)
-{
-    (void)state;
-    hr_guard_options options = {
-        .limit_bytes = LIMIT,
-        .interval_ns = -1,
-        .dwell_ns = -1,
-        .on_level = on_level,
-        .history_file = path,
-    };
-    alarm(SECONDS_TO_HANG);
-    assert_int_equal(hr_guard_new(&options, &guard), 0);
-    assert_int_equal(hr_budget_new(hr_guard_root(guard), "b", HR_NONE, &budget), 0);
-    assert_int_equal(hr_reclaimer_add(guard, &reclaimer), 0);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    hr_reclaimer_remove(guard, &reclaimer);
-    assert_int_equal(hr_budget_free(budget), 0);
-    hr_guard_free(guard);
-    alarm(0);
-    return 0;
-}
-
-/* The guard works, for all that its accounts hold. */
-static void assert_whole(uint64_t used_bytes)
-{
-    hr_budget_figures figures;
-    hr_guard_check(guard);
-    assert_int_equal(hr_budget_read(budget, &figures), 0);
-    assert_int_equal(figures.used_bytes, used_bytes);
-    assert_int_equal(figures.promised_bytes, 0);
-    assert_int_equal(figures.waiting, 0);
-    assert_int_equal(hr_budget_charge(budget, LIMIT - used_bytes), 0);
-    hr_budget_uncharge(budget, LIMIT - used_bytes);
-    hr_relieve(guard, 1);
-}
 
 /* ── calls that are no cancellation points ──────────────────────────────────────────────────────────────────────── */
 
@@ -337,21 +266,6 @@ static void (*const calls[])(void) = {
 #define CALLS (sizeof calls / sizeof calls[0])
 #define SOLO 1 /* of the last: one at a time */
 
-struct cancelled {
-    void (*call)(void);
-    atomic_bool ended;
-};
-
-static void *call_cancelled(void *context)
-{
-    struct cancelled *cancelled = context;
-    pthread_cancel(pthread_self());
-    cancelled->call();
-    cancelled->ended = true;
-    pthread_testcancel();
-    return NULL;
-}
-
 static void a_call_ends_before_its_thread(void **state)
 {
     (void)state;
@@ -366,176 +280,6 @@ static void a_call_ends_before_its_thread(void **state)
         assert_ptr_equal(result, PTHREAD_CANCELED);
         assert_whole(0);
     }
-}
-
-/* ── waits ──────────────────────────────────────────────────────────────────────────────────────────────────────── */
-
-static void join_cancelled(pthread_t thread)
-{
-    void *result;
-    pthread_join(thread, &result);
-    assert_ptr_equal(result, PTHREAD_CANCELED);
-}
-
-static void *wait_for_room(void *context)
-{
-    int error = hr_budget_charge_wait(budget, *(uint64_t *)context, -1);
-    return (void *)(intptr_t)error;
-}
-
-/* Starts a thread that waits for room, and goes on once it stands in the queue. */
-static pthread_t begin_wait(uint64_t *bytes)
-{
-    pthread_t thread;
-    hr_budget_figures before, now;
-    assert_int_equal(hr_budget_read(budget, &before), 0);
-    assert_int_equal(pthread_create(&thread, NULL, wait_for_room, bytes), 0);
-    do {
-        sched_yield();
-        assert_int_equal(hr_budget_read(budget, &now), 0);
-    } while (now.waiting == before.waiting);
-    return thread;
-}
-
-static void a_wait_for_room_can_be_cancelled(void **state)
-{
-    (void)state;
-    assert_int_equal(hr_budget_charge(budget, LIMIT), 0);
-    pthread_t thread = begin_wait(&(uint64_t){LIMIT});
-    pthread_cancel(thread);
-    join_cancelled(thread);
-    hr_budget_uncharge(budget, LIMIT);
-    assert_whole(0);
-}
-
-static void who_stands_behind_a_cancelled_one_is_served(void **state)
-{
-    (void)state;
-    void *result;
-    assert_int_equal(hr_budget_charge(budget, LIMIT), 0);
-    pthread_t first = begin_wait(&(uint64_t){LIMIT}), second = begin_wait(&(uint64_t){LIMIT / 2});
-    pthread_cancel(first);
-    join_cancelled(first);
-    hr_budget_uncharge(budget, LIMIT);
-    pthread_join(second, &result);
-    assert_null(result);
-    hr_budget_uncharge(budget, LIMIT / 2);
-    assert_whole(0);
-}
-
-/* The lock is held from before the cancellation until after the grant, so the waiter finds both when it comes. */
-static void what_a_cancelled_one_was_granted_goes_to_the_next(void **state)
-{
-    (void)state;
-    void *result;
-    assert_int_equal(hr_budget_charge(budget, LIMIT), 0);
-    pthread_t first = begin_wait(&(uint64_t){LIMIT}), second = begin_wait(&(uint64_t){LIMIT});
-    hri_section section = hri_section_enter_tree(&guard->tree);
-    pthread_cancel(first);
-    usleep(10000);
-    hri_path_give(budget, LIMIT);
-    hri_wait_serve(&guard->tree);
-    hri_section_leave(&section);
-    join_cancelled(first);
-    pthread_join(second, &result);
-    assert_null(result);
-    hr_budget_uncharge(budget, LIMIT);
-    assert_whole(0);
-}
-
-static void *wait_for_level(void *context)
-{
-    hr_guard_wait(guard, HR_NORMAL, -1);
-    return context;
-}
-
-static void a_wait_for_a_level_can_be_cancelled(void **state)
-{
-    (void)state;
-    pthread_t thread;
-    assert_int_equal(hr_budget_charge(budget, LIMIT / 100 * 99), 0);
-    assert_true(hr_guard_level(guard) > HR_NORMAL);
-    assert_int_equal(pthread_create(&thread, NULL, wait_for_level, NULL), 0);
-    usleep(20000);
-    pthread_cancel(thread);
-    join_cancelled(thread);
-    hr_budget_uncharge(budget, LIMIT / 100 * 99);
-    assert_whole(0);
-}
-
-/* Each waits for the other's call of the same node, or runs it. */
-static void a_wait_for_a_turn_ends(void **state)
-{
-    (void)state;
-    struct cancelled cancelled[4];
-    pthread_t threads[4];
-    for (int i = 0; i < 4; i++) {
-        cancelled[i] = (struct cancelled){.call = relieve};
-        assert_int_equal(pthread_create(&threads[i], NULL, call_cancelled, &cancelled[i]), 0);
-    }
-    for (int i = 0; i < 4; i++) {
-        join_cancelled(threads[i]);
-        assert_true(cancelled[i].ended);
-    }
-    assert_whole(0);
-}
-
-static hr_batch *shared;
-
-static int take_slowly(void *context, const void *items, size_t count)
-{
-    usleep(20000);
-    return take(context, items, count);
-}
-
-static void flush(void)
-{
-    (void)hr_batch_flush(shared);
-}
-
-/* One flushes, the other waits for it; both are cancelled. */
-static void a_wait_for_a_flush_ends(void **state)
-{
-    (void)state;
-    struct cancelled cancelled[2] = {{.call = flush}, {.call = flush}};
-    pthread_t threads[2];
-    hr_batch_figures figures;
-    hr_batch_options options = {.item_bytes = 8, .on_flush = take_slowly, .budget = budget};
-    assert_int_equal(hr_batch_new(&options, &shared), 0);
-    assert_int_equal(hr_batch_add(shared, "an item"), 0);
-    for (int i = 0; i < 2; i++)
-        assert_int_equal(pthread_create(&threads[i], NULL, call_cancelled, &cancelled[i]), 0);
-    for (int i = 0; i < 2; i++) {
-        join_cancelled(threads[i]);
-        assert_true(cancelled[i].ended);
-    }
-    assert_int_equal(hr_batch_read(shared, &figures), 0);
-    assert_int_equal(figures.flushed, 1);
-    assert_int_equal(hr_batch_free(shared), 0);
-    assert_whole(0);
-}
-
-static void *read_empty_pipe(void *context)
-{
-    hr_reader reader = hr_reader_fd(*(int *)context);
-    char byte;
-    bool end;
-    ssize_t got = hr_reader_read(&reader, NULL, &byte, 1, &end);
-    return (void *)(intptr_t)got;
-}
-
-static void a_wait_for_a_pipe_can_be_cancelled(void **state)
-{
-    (void)state;
-    int ends[2];
-    pthread_t thread;
-    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
-    assert_int_equal(pthread_create(&thread, NULL, read_empty_pipe, &ends[0]), 0);
-    usleep(1000);
-    pthread_cancel(thread);
-    join_cancelled(thread);
-    close(ends[0]);
-    close(ends[1]);
 }
 
 /* ── the library's own threads ──────────────────────────────────────────────────────────────────────────────────── */
@@ -624,13 +368,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_call_ends_before_its_thread, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(a_wait_for_room_can_be_cancelled, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(who_stands_behind_a_cancelled_one_is_served, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(what_a_cancelled_one_was_granted_goes_to_the_next, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(a_wait_for_a_level_can_be_cancelled, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(a_wait_for_a_turn_ends, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(a_wait_for_a_flush_ends, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(a_wait_for_a_pipe_can_be_cancelled, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_worker_cannot_be_cancelled_by_its_callback, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_monitor_cannot_be_cancelled_by_its_callback, set_up, tear_down),
         cmocka_unit_test_setup_teardown(no_instant_is_a_bad_one, set_up, tear_down),

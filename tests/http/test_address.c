@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Who is answered: addresses, Hosts, origins, tokens. */
+/* Which clients are answered: addresses, Hosts, origins, tokens. */
 #include "support/cmocka.h"
 
 #include "http.h"

@@ -7,26 +7,8 @@ complain() { # text
     exit 1
 }
 
-check_soname() { # library version
-    local expected soname
-    expected=$(basename "$1").${2%%.*}
-    soname=$(readelf -d "$1" | sed -n 's/.*SONAME.*\[\(.*\)\].*/\1/p')
-    [ "$soname" = "$expected" ] || complain "the library calls itself '$soname'; it should be $expected"
-}
-
-# From here on pkg-config sees what is installed in a folder, and nothing else of it.
-use_pkg_config() { # libdir name version
-    local said
-    export PKG_CONFIG_PATH=$1/pkgconfig
-    unset PKG_CONFIG_LIBDIR
-    said=$(pkg-config --modversion "$2")
-    [ "$said" = "$3" ] || complain "pkg-config says version $said, CMake $3"
-}
-
-# check_component NAME: installs a build, and has programs use the component libheadroom-NAME from there, by pkg-config
-# and by CMake. tests/install/NAME.c is C and C++.
-check_component() {
-    local name=$1 version prefix libdir file cflags libs program
+# Installs the build below $work, and moves it, since packages are moved. Sets work, version, prefix and libdir.
+install_build() {
     work=$(mktemp -d)
     trap 'rm -rf "$work"' EXIT
     unset DESTDIR
@@ -35,21 +17,49 @@ check_component() {
     mv "$work/first" "$work/prefix"
     prefix=$work/prefix
     libdir=$(dirname "$(find "$prefix" -name libheadroom.a)")
+}
+
+check_soname() { # library
+    local expected soname
+    expected=$(basename "$1").${version%%.*}
+    soname=$(readelf -d "$1" | sed -n 's/.*SONAME.*\[\(.*\)\].*/\1/p')
+    [ "$soname" = "$expected" ] || complain "the library calls itself '$soname'; it should be $expected"
+}
+
+# From here on pkg-config sees the installed libraries, and no others of headroom's. Sets cflags and libs, two arrays.
+use_pkg_config() { # name
+    local said
+    export PKG_CONFIG_PATH=$libdir/pkgconfig
+    unset PKG_CONFIG_LIBDIR
+    said=$(pkg-config --modversion "$1")
+    [ "$said" = "$version" ] || complain "pkg-config says version $said, CMake $version"
+    read -ra cflags <<<"$(pkg-config --cflags "$1")"
+    read -ra libs <<<"$(pkg-config --libs "$1")"
+}
+
+# A stranger's program as C and as C++, in $work.
+copy_program() { # name
+    cp "$here/$1.c" "$work/$1.c"
+    cp "$here/$1.c" "$work/$1.cpp"
+}
+
+# check_component NAME: installs a build, and has programs use the component libheadroom-NAME from there, by pkg-config
+# and by CMake. tests/install/NAME.c is C and C++.
+check_component() {
+    local name=$1 version prefix libdir file cflags libs program
+    install_build
     for file in "$libdir/libheadroom-$name.so.$version" "$libdir/pkgconfig/headroom-$name.pc" \
         "$prefix/include/headroom/$name.h"; do
         [ -e "$file" ] || complain "${file#"$prefix/"} is not installed"
     done
-    check_soname "$libdir/libheadroom-$name.so" "$version"
+    check_soname "$libdir/libheadroom-$name.so"
     if nm -D --defined-only "$libdir/libheadroom-$name.so" | awk '{print $NF}' | grep -v '^hr_'; then
         complain "the names above are no names of its interface, and should be hidden"
     fi
 
     # As a program would have it: warnings are errors there, too.
-    cp "$here/$name.c" "$work/$name.c"
-    cp "$here/$name.c" "$work/$name.cpp"
-    use_pkg_config "$libdir" "headroom-$name" "$version"
-    read -ra cflags <<<"$(pkg-config --cflags "headroom-$name")"
-    read -ra libs <<<"$(pkg-config --libs "headroom-$name")"
+    copy_program "$name"
+    use_pkg_config "headroom-$name"
     try() {
         echo "$name: $1"
         shift

@@ -110,4 +110,5 @@ if command -v valgrind >/dev/null && [ -e /usr/include/valgrind/memcheck.h ]; th
     fi
     done_any=true
 fi
-$done_any || { echo "skipped: there is neither AddressSanitizer for this build nor Valgrind with its headers"; exit 77; }
+$done_any ||
+    { echo "skipped: there is neither AddressSanitizer for this build nor Valgrind with its headers"; exit 77; }

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a program of somebody else's does with the installed libheadroom-compressed: one source for C11, C17 and
- * C++17. */
+/* A stranger's program that uses the installed libheadroom-compressed: one source for C11, C17 and C++17. */
 #include <headroom/compressed.h>
 #include <headroom/headroom.h>
 

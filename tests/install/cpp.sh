@@ -8,15 +8,8 @@ test=cpp
 # shellcheck source=tests/install/_common.sh
 source "$here/_common.sh"
 command -v g++ >/dev/null || { echo "skipped: there is no g++"; exit 77; }
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-unset DESTDIR
-version=$(sed -n 's/^CMAKE_PROJECT_VERSION:STATIC=//p' "$HEADROOM_BUILD_DIR/CMakeCache.txt")
-cmake --install "$HEADROOM_BUILD_DIR" --prefix "$work/prefix" >"$work/log"
-libdir=$(dirname "$(find "$work/prefix" -name libheadroom.a)")
-use_pkg_config "$libdir" headroom "$version"
-read -ra cflags <<<"$(pkg-config --cflags headroom)"
-read -ra libs <<<"$(pkg-config --libs headroom)"
+install_build
+use_pkg_config headroom
 cp "$HEADROOM_SOURCE_DIR/examples/sessions.cpp" "$work/sessions.cpp"
 
 try() { # NAME COMPILER OPTION...

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The commands of the Makefile as a user and an administrator type them: root in a user's folder leaves nothing of
-# root's there, an installation can be taken back, and a set-up without rights says what an administrator has to
+# The commands of the Makefile as a user and an administrator type them. Root in a user's folder leaves no files of
+# root's there. An installation can be removed. A set-up without rights says which packages an administrator has to
 # install.
 set -euo pipefail
 : "${HEADROOM_BUILD_DIR:?is the build to install}" "${HEADROOM_SOURCE_DIR:?is the tree}"

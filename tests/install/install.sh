@@ -7,15 +7,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 test=install
 # shellcheck source=tests/install/_common.sh
 source "$here/_common.sh"
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-unset DESTDIR
-version=$(sed -n 's/^CMAKE_PROJECT_VERSION:STATIC=//p' "$HEADROOM_BUILD_DIR/CMakeCache.txt")
-
-cmake --install "$HEADROOM_BUILD_DIR" --prefix "$work/first" >"$work/log"
-mv "$work/first" "$work/prefix"
-prefix=$work/prefix
-libdir=$(dirname "$(find "$prefix" -name libheadroom.a)")
+install_build
 
 missing() {
     echo "install: $1 is not installed; there are:"
@@ -29,8 +21,9 @@ done
 for header in "$HEADROOM_SOURCE_DIR"/include/headroom/*.h; do
     [ -e "$prefix/include/headroom/${header##*/}" ] || missing "headroom/${header##*/}"
 done
-# What the build made of programs is installed with what belongs to it.
-[ ! -e "$HEADROOM_BUILD_DIR/man3/made" ] || [ -e "$prefix/share/man/man3/hr_alloc.3" ] || missing share/man/man3/hr_alloc.3
+# Each program that the build made is installed with its man page and completions.
+[ ! -e "$HEADROOM_BUILD_DIR/man3/made" ] || [ -e "$prefix/share/man/man3/hr_alloc.3" ] ||
+    missing share/man/man3/hr_alloc.3
 if [ -x "$HEADROOM_BUILD_DIR/cli/headroom" ]; then
     for file in bin/headroom share/bash-completion/completions/headroom \
         share/fish/vendor_completions.d/headroom.fish share/zsh/site-functions/_headroom share/man/man1/headroom.1 \
@@ -42,14 +35,11 @@ if [ -x "$HEADROOM_BUILD_DIR/cli/headroom" ]; then
         exit 1
     }
 fi
-check_soname "$libdir/libheadroom.so" "$version"
+check_soname "$libdir/libheadroom.so"
 
 # As a program would have it: warnings are errors there, too.
-cp "$here/program.c" "$work/program.c"
-cp "$here/program.c" "$work/program.cpp"
-use_pkg_config "$libdir" headroom "$version"
-read -ra cflags <<<"$(pkg-config --cflags headroom)"
-read -ra libs <<<"$(pkg-config --libs headroom)"
+copy_program program
+use_pkg_config headroom
 read -ra static_libs <<<"$(pkg-config --static --libs headroom)"
 case " ${cflags[*]} " in *" -fexceptions "*) ;; *)
     echo "install: pkg-config --cflags leaves out -fexceptions, without which cancellation releases nothing"

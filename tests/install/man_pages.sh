@@ -6,7 +6,8 @@ set -euo pipefail
 cd "$HEADROOM_SOURCE_DIR"
 command -v mandoc >/dev/null || { echo "skipped: there is no mandoc (package mandoc)"; exit 77; }
 made=$HEADROOM_BUILD_DIR/man3
-[ -e "$made/made" ] || { echo "skipped: the pages of section 3 were left out of this build (package python3)"; exit 77; }
+[ -e "$made/made" ] ||
+    { echo "skipped: the pages of section 3 were left out of this build (package python3)"; exit 77; }
 failed=0
 
 # An alias names the page as it will lie once it is installed.

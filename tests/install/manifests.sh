@@ -6,7 +6,7 @@ set -euo pipefail
 folder=$HEADROOM_SOURCE_DIR/integrations/container
 command -v node >/dev/null || { echo "skipped: there is no node"; exit 77; }
 node -e 'require("kubernetes-models"); require("js-yaml")' 2>/dev/null ||
-    { echo "skipped: node finds no kubernetes-models and js-yaml (npm install kubernetes-models js-yaml; NODE_PATH)"; exit 77; }
+    { echo "skipped: node finds no kubernetes-models and js-yaml (npm install both; NODE_PATH)"; exit 77; }
 node - "$folder/deployment.yaml" <<'JAVASCRIPT'
 const fs = require('fs');
 const yaml = require('js-yaml');

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a program of somebody else's does with the installed headers: one source for C11, C17 and C++17. */
+/* A stranger's program that uses the installed headers: one source for C11, C17 and C++17. */
 #include <headroom/headroom.h>
 
 #include <stdio.h>

@@ -46,7 +46,8 @@ run() { # STATUS
 
 run 0
 expect "services are started while packages are installed" [ "$(cat "$work/answer")" = 101 ]
-expect "redis-server and nginx are not installed" grep -q 'install --no-install-recommends redis-server nginx' "$work/words"
+expect "redis-server and nginx are not installed" \
+    grep -q 'install --no-install-recommends redis-server nginx' "$work/words"
 expect "a policy is left behind" [ ! -e $policy ]
 
 touch "$work/broken"
@@ -65,7 +66,7 @@ wait $! || true
 expect "a policy is left behind by one that is killed" [ ! -e $policy ]
 rm "$work/slow"
 
-# What is there is somebody's.
+# A policy that is there belongs to somebody else.
 printf '#!/bin/sh\nexit 104\n' >$policy
 chmod 755 $policy
 cp $policy "$work/theirs"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The Debian packages: built from what is committed, without a complaint of lintian's, installed into a copy of this
-# system that is thrown away, used there as a stranger would, and purged without a trace.
+# The Debian packages: built from what is committed, without a complaint of lintian's. They are installed into a copy of
+# this system that is thrown away, used there as a stranger would, and purged without a trace.
 #
 #   run.sh [FOLDER]      where the packages are left (default build/packages)
 #

@@ -58,8 +58,8 @@ static void a_level_is_explained(void **state)
         "the last 1.0 MiB 2 s ago; at this rate it will be full in 12 s (10 s to 5 min)");
 }
 
-/* Page cache that cannot be dropped, and a group that stands still, are no use: without a word of them the level, or a
- * refusal beside so much room, has no reason. */
+/* Page cache that cannot be dropped, and a group that stands still, are not in the use. Without a word of them the
+ * level has no reason, and neither has a refusal beside so much room. */
 static void what_is_no_use_is_said(void **state)
 {
     (void)state;
@@ -110,16 +110,16 @@ static void a_limit_that_has_room_again_was_met(void **state)
 {
     (void)state;
     hri_story story = a_story();
-    hr_trend met = {.reason = "the limit is met"};
+    hr_trend met = {.reason = "the limit is reached"};
     story.trend = &met;
     explain(&story);
-    assert_non_null(strstr(buffer, "; the limit was met"));
+    assert_non_null(strstr(buffer, "; the limit was reached"));
     story.ledger.use_bytes = story.ledger.limit_bytes;
     explain(&story);
-    assert_non_null(strstr(buffer, "; the limit is met"));
+    assert_non_null(strstr(buffer, "; the limit is reached"));
     met.time_to_limit_ns = 80 * 1000 * 1000; /* the last sample was just before */
     explain(&story);
-    assert_non_null(strstr(buffer, "; the limit is met"));
+    assert_non_null(strstr(buffer, "; the limit is reached"));
 }
 
 static void what_is_not_known_is_said(void **state)
@@ -165,8 +165,8 @@ static void the_longest_fits(void **state)
     assert_true(strlen(buffer) < sizeof buffer - 1);
 }
 
-/* Regression: of 100 KiB that had been there for ten seconds, "growing by 158.1 MiB/s" was said right after a burst,
- * and "shrinking by 50.3 KiB/s" later, while the trend said 0. */
+/* Prevents: of 100 KiB that had been there for ten seconds, the text was "growing by 158.1 MiB/s" right after a burst.
+ * Later it was "shrinking by 50.3 KiB/s", while the trend was 0. */
 static void a_burst_is_no_rate(void **state)
 {
     (void)state;

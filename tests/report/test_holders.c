@@ -57,7 +57,7 @@ static void a_step_is_no_rate(void **state)
     assert_int_equal(trend.kind, HR_TREND_STEADY);
 }
 
-/* What is noted between two points is the end of the track, and takes no point away. */
+/* A figure that is noted between two points is the end of the track, and takes no point away. */
 static void a_look_in_between_is_the_last_point(void **state)
 {
     (void)state;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a trend says of histories small, broken and extreme. test_truth.c has the statistics. */
+/* Trends of small, broken and extreme histories. test_truth.c has the statistics. */
 #include "support/cmocka.h"
 
 #include "base/clock.h"
@@ -91,7 +91,7 @@ static void source_15_too_short_is_said(void **state)
     assert_int_equal(hr_trend_compute_buckets(NULL, 1, 100 * MIB, &trend), -EINVAL);
 }
 
-/* Regression: two records gave "growth, 13.0 GiB/s (95 %: 13.0 to 13.0), the limit will be met in 67 ms". */
+/* Regression: two records gave "growth, 13.0 GiB/s (95 %: 13.0 to 13.0), the limit will be reached in 67 ms". */
 static void up_to_four_records_show_nothing(void **state)
 {
     (void)state;
@@ -209,7 +209,7 @@ static void no_forecast_has_a_reason(void **state)
     line(100, 10, 50 * MIB, 100000);
     assert_string_equal(compute(100, HR_NONE).reason, "no limit is known");
     assert_string_equal(compute(100, 0).reason, "no limit is known");
-    assert_string_equal(compute(100, 40 * MIB).reason, "the limit is met");
+    assert_string_equal(compute(100, 40 * MIB).reason, "the limit is reached");
     assert_int_equal(compute(100, 40 * MIB).time_to_limit_ns, 0);
     assert_int_equal(compute(100, HR_NONE).kind, HR_TREND_GROWTH);
 }
@@ -307,8 +307,6 @@ static void changes_are_found(void **state)
     assert_int_equal(trend.kind, HR_TREND_STEADY);
 }
 
-/* Prevents a rate that changed a little, where there is no noise to hide it, from making half of a history forgotten:
- * seen with redis-server, whose keys grew more slowly while the machine was busy. */
 /* A staircase of even steps, and a little noise. */
 static hr_trend_kind kind_of_stairs(unsigned steps, uint64_t step_bytes)
 {
@@ -333,6 +331,8 @@ static void resizes_are_no_leak(void **state)
         assert_int_equal(kind_of_stairs(steps, 200 * MIB / steps), HR_TREND_LEAK_SUSPECTED);
 }
 
+/* Prevents: a rate that changed a little, where there is no noise to hide it, made half of a history forgotten. It was
+ * seen with redis-server, whose keys grew more slowly while the machine was busy. */
 static void a_rate_that_changes_a_little_is_one_trend(void **state)
 {
     (void)state;
@@ -390,7 +390,7 @@ static void buckets_give_what_records_give(void **state)
     assert_int_equal(trend.kind, HR_TREND_LEAK_SUSPECTED);
     assert_int_equal(trend.growth_bytes, 359 * 100000);
     assert_true(trend.slope_bytes_per_s > 1660 && trend.slope_bytes_per_s < 1670);
-    double left = (double)(60 * MIB) - 359 * 100000.0; /* the high points meet the limit */
+    double left = (double)(60 * MIB) - 359 * 100000.0; /* the high points reach the limit */
     assert_true((double)trend.time_to_limit_ns > left / 1670 * 1e9);
     assert_true((double)trend.time_to_limit_ns < left / 1660 * 1e9);
 }

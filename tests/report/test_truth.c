@@ -14,7 +14,7 @@
 
 static hr_record records[HRT_SYNTHETIC_RECORDS];
 
-/* What the series of a shape are called. */
+/* The kinds that the series of a shape are called, counted. */
 static const unsigned *called(hrt_shape shape)
 {
     static unsigned counts[HRT_SHAPES][HR_TREND_KINDS];

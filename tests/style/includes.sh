@@ -27,6 +27,7 @@ BEGIN {
     may["flow"] = "base os heap budget alloc pool flow"
     may["report"] = "base os budget gauge report"
     may["guard"] = "base os heap budget alloc gauge relief pool cache flow report guard"
+    rooms = "base os heap malloc budget alloc gauge relief pool cache flow report guard"
     # Public headers belong to the room that they are the face of. guard.h, survey.h and base.h are types and
     # declarations that need nothing else, so every room but base may name a guard.
     face["base"] = "base"
@@ -83,7 +84,7 @@ function allowed(room, other) {
     } else {
         room = folder[2]
         if (!(room in may)) {
-            offence(room " is no room: there are base os heap malloc budget alloc gauge relief pool cache flow report guard")
+            offence(room " is no room: there are " rooms)
         } else if (public && room == "guard") {
             next # wires all rooms
         } else if (public) {
@@ -98,7 +99,7 @@ function allowed(room, other) {
             if (!allowed(room, first))
                 offence("\"" name "\" points up: " room " may include " may[room] " only")
         } else if (quoted && slash) {
-            offence("\"" name "\" is in no room: there are base os heap malloc budget alloc gauge relief pool cache flow report guard")
+            offence("\"" name "\" is in no room: there are " rooms)
         }
     }
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What the headers promise, what src/headroom.map lists and what the shared library exports are the same names.
+# The headers declare, src/headroom.map lists, and the shared library exports the same names.
 #
 #   map.sh [TREE [LIBRARY]]
 set -euo pipefail
@@ -51,7 +51,7 @@ if [ -z "$library" ]; then
     echo "note: without HEADROOM_BUILD_DIR there is no library to look into"
 else
     nm -D --defined-only "$library" | awk '$2 != "A" { sub(/@.*/, "", $3); print $3 }' | sort -u >"$work/exported"
-    # What coverage and sanitizers add is not ours.
+    # Symbols that coverage and sanitizers add are not ours.
     grep -vE '^(__|_Z|mangle_path)' "$work/exported" >"$work/ours" || true
     comm -13 <(uniq "$work/map") "$work/ours" >"$work/extra"
     while IFS= read -r name; do

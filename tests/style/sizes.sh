@@ -108,7 +108,8 @@ def check(path):
             end = closing(code, body.end() - 1, "{", "}")
             lines = code.count("\n", begin, end) + 1
             if lines > LINES_OF_FUNCTION:
-                offence(path, number, f"{name}() has {lines} lines: {LINES_OF_FUNCTION} at most, so that it fits a screen")
+                offence(path, number,
+                        f"{name}() has {lines} lines: {LINES_OF_FUNCTION} at most, so that it fits a screen")
             at = end + 1
 
 

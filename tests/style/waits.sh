@@ -9,6 +9,7 @@ cd "$tree"
 
 found=$(grep -rnE --include='*.c' '\bpthread_cond_(timed)?wait\(' src | grep -vE '^src/(base|budget)/wait\.c:' || true)
 if [ -n "$found" ]; then
-    sed -E 's|^([^:]+:[0-9]+):.*|\1: a cancellation point: call hri_wait_on() or hri_wait_until() of base/wait.h|' <<<"$found"
+    sed -E 's|^([^:]+:[0-9]+):.*|\1: a cancellation point: call hri_wait_on() or hri_wait_until() of base/wait.h|' \
+        <<<"$found"
     exit 1
 fi

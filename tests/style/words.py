@@ -32,7 +32,12 @@ DENIED = [
     (r"\b(?:may|can|could|to) be had\b", "is available"),
     (r"\bthe same of\b", "repeat the noun"),
     (r"\bspoken for\b", "granted"),
-    (r"\blimits? (?:is|are|was|were) met\b", "a limit hit: a charge was refused by this limit"),
+    (r"\blimits? (?:is|are|was|were|will be) met\b", "reached, or a limit hit: a charge was refused by this limit"),
+    (r"\bmeets? (?:the|its|a) limit\b", "reach the limit"),
+    (r"\b(?:bytes|pages|memory) (?:(?:that )?(?:is|are) )?(?:to come|coming)\b", "pending"),
+    (r"\bothers' (?:bytes|pages|memory)\b", "foreign"),
+    (r"\b(?:sure|blind) (?:bytes|room)\b", "lease"),
+    (r"\bsights?\b", "sample, reading or snapshot"),
     (r"\bfrom there on also\b", "from then on"),
 ]
 # "What is held" names no subject. A question may begin so, and so may a heading.

@@ -347,7 +347,7 @@ check "SIGTERM ends it with status 0" 0 "$status"
 
 # ── critical ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-# Idle connections are charged too: enough of them meet the limit, and there is no cache to yield.
+# Idle connections are charged too: enough of them reach the limit, and there is no cache to yield.
 start --limit 4MiB --pinned-share 0.5
 request -T "$small" "$url/pinned/a"
 check "a small object" 201 "$code"

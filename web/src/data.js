@@ -39,6 +39,16 @@ function carry(values) {
     return values.map(value => (value == null ? last : (last = value)));
 }
 
+// A count of kills that has not grown says that somebody looked, and is no kill.
+function withoutFalseKills(events) {
+    let kills = 0;
+    return events.filter(event => {
+        const before = kills;
+        if (event.kind === "kernel kill") kills = event.kills;
+        return event.kind !== "kernel kill" || kills > before;
+    });
+}
+
 export function readRun(run, relative) {
     const columns = toColumns(run);
     const begin = columns.time_ms.length ? columns.time_ms[0] / 1000 : 0;
@@ -53,7 +63,7 @@ export function readRun(run, relative) {
         columns,
         level: columns.level,
         limit: carry(columns.limit_bytes),
-        events: run.events.map(event => ({ ...event, x: event.time_ms / 1000 - shift })),
+        events: withoutFalseKills(run.events).map(event => ({ ...event, x: event.time_ms / 1000 - shift })),
         end: x.length ? x[x.length - 1] : 0,
     };
 }
@@ -89,8 +99,9 @@ export function refusals(run) {
     return { limits, degraded, critical };
 }
 
-// The bytes that another limit would have refused in rows `from` to `to`. At least: how far use rose above it, rise by rise. At
-// most: all that was newly held between samples of which one was above it; null where that was not counted.
+// The bytes that another limit would have refused in rows `from` to `to`. At least: how far use rose above it, rise by
+// rise. At most: all bytes that were newly held between samples of which one was above it; null where that was not
+// counted.
 export function wouldRefuse(run, limit, [from, to]) {
     const use = run.columns.use_bytes, total = run.columns.total, x = run.x;
     let least = 0, most = 0, above = 0, first = null, counted = true, span = 0;

@@ -12,7 +12,7 @@ const page = document.getElementById("page");
 const state = { range: readHash(), search: "", limits: [], open: new Set(), runs: [], views: [] };
 let data = JSON.parse(document.getElementById("data").textContent);
 
-// ── the part of the time that is looked at: in the URL, so that it can be sent to somebody ─────────────────────────────
+// ── the part of the time that is looked at: in the URL, so that it can be sent to somebody ───────────────────────────
 
 function readHash() {
     const found = /(?:^#|&)t=(-?[\d.]+)_(-?[\d.]+)/.exec(location.hash);
@@ -34,17 +34,25 @@ function setRange(range) {
 // ── 1, 2: the verdict and five figures ──────────────────────────────────────────────────────────────────────────────
 
 function verdict(run) {
-    const level = run.verdict_level;
-    const killed = run.kernel_kills > 0;
-    const full = run.full_in_ns >= 0 && !killed ? `, full in ${time(run.full_in_ns / 1e9)}` +
-        (run.full_low_ns >= 0 && run.full_high_ns >= 0 ? ` (${time(run.full_low_ns / 1e9)} to ${time(run.full_high_ns / 1e9)})` : "") : "";
+    const recorded = !data.live && !run.is_guard, killed = run.kernel_kills > 0;
+    // A recorded run is judged by its highest level: at the end of a program that was ended the level is normal.
+    const reached = run.events.map(({ to }) => levels.indexOf(to));
+    const highest = Math.max(levels.indexOf(run.verdict_level), ...run.level, ...reached);
+    const level = recorded ? levels[highest] : run.verdict_level;
+    const action = run.events.filter(event => event.kind === "action").pop();
+    const ended = recorded && action ? ` headroom run: ${action.budget} at ${moment(action.x, run.relative)}.` : "";
+    const [soonest, latest] = [run.full_low_ns, run.full_high_ns];
+    const between = soonest >= 0 && latest >= 0 ? ` (${time(soonest / 1e9)} to ${time(latest / 1e9)})` : "";
+    const full = run.full_in_ns >= 0 && !killed && !ended ? `, full in ${time(run.full_in_ns / 1e9)}${between}` : "";
     const limit = run.limit_bytes == null ? "no limit is known"
         : `limit ${size(run.limit_bytes)}${run.limit_source ? ` by ${run.limit_source}` : ""}${full}`;
     const word = killed ? "killed by the kernel" : level;
     return element("p", { class: `verdict ${killed ? "critical" : level}` },
         element("strong", { class: "level" }, word), " ",
-        element("span", {}, data.live || run.is_guard ? `${size(run.use_bytes)} used (${share(run.use_bytes, run.limit_bytes)}); ${limit}.`
-            : `${size(run.peak_bytes)} used at most (${share(run.peak_bytes, run.limit_bytes)}), ${size(run.use_bytes)} at the end; ${limit}.`),
+        element("span", {}, data.live || run.is_guard
+            ? `${size(run.use_bytes)} used (${share(run.use_bytes, run.limit_bytes)}); ${limit}.`
+            : `${killed ? "" : "at most, "}${size(run.peak_bytes)} used (${share(run.peak_bytes, run.limit_bytes)}); ` +
+                `at the end ${run.verdict_level}, ${size(run.use_bytes)}; ${limit}.${ended}`),
         run.explanation && element("small", {}, run.explanation));
 }
 
@@ -66,13 +74,15 @@ const TABLE_ROWS = 200;
 
 function table(key, heads, rowsOf) {
     const box = element("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "table" });
-    const details = element("details", { class: "table", open: state.open.has(key) }, element("summary", {}, "Table"), box);
+    const details = element("details", { class: "table", open: state.open.has(key) },
+        element("summary", {}, "Table"), box);
     const fill = () => {
         if (!details.open) return;
         const rows = rowsOf(), step = Math.max(1, Math.ceil(rows.length / TABLE_ROWS));
         box.textContent = "";
         box.append(element("table", {},
-            element("caption", {}, step > 1 ? `every ${step}th of ${count(rows.length)} rows: select less time to see them all` : ""),
+            element("caption", {}, step > 1
+                ? `every ${step}th of ${count(rows.length)} rows: select less time to see them all` : ""),
             element("thead", {}, element("tr", {}, ...heads.map(head => element("th", { scope: "col" }, head)))),
             element("tbody", {}, ...rows.filter((_, i) => i % step === 0).map(row =>
                 element("tr", {}, ...row.map(cell => element("td", {}, cell ?? "–")))))));
@@ -84,12 +94,17 @@ function table(key, heads, rowsOf) {
     return { details, fill };
 }
 
+function when(run, x) {
+    return run.relative ? moment(x, true) : date(x);
+}
+
 function timeTable(key, run, lines, write = size) {
     return table(key, ["time", ...lines.map(line => line.name)], () => {
         const [from, to] = within(run.x, state.range), rows = [];
         for (let i = from; i <= to; i++)
             if (run.x[i] != null)
-                rows.push([run.relative ? moment(run.x[i], true) : date(run.x[i]), ...lines.map(line => (line.values[i] == null ? "–" : write(line.values[i], line)))]);
+                rows.push([when(run, run.x[i]),
+                    ...lines.map(line => (line.values[i] == null ? "–" : write(line.values[i], line)))]);
         return rows;
     });
 }
@@ -107,19 +122,21 @@ function mainLine(run, place, view) {
     ];
     const detail = ledgers.map(([name, text]) => ({ name: text, values: run.columns[name] }));
     const box = element("div", { class: "chart main", tabindex: 0, role: "application",
-        "aria-label": "Time line of use and limit. Arrow keys move the cursor, with Shift they select time, Escape selects all." });
+        "aria-label": "Time line of use and limit. Arrow keys move the cursor, with Shift they select time, " +
+            "Escape selects all." });
     const tip = element("div", { class: "tip", role: "status", hidden: true });
     const hint = element("p", { class: "hint" });
     const names = table(`main-${place}`, ["time", "level", "use", "limit"], () => {
         const [from, to] = within(run.x, state.range), rows = [];
         for (let i = from; i <= to; i++)
-            rows.push([run.relative ? moment(run.x[i], true) : date(run.x[i]), levels[run.level[i]], size(run.columns.use_bytes[i]), size(run.limit[i])]);
+            rows.push([when(run, run.x[i]), levels[run.level[i]], size(run.columns.use_bytes[i]), size(run.limit[i])]);
         return rows;
     });
     const events = table(`events-${place}`, ["time", "event"], () =>
         run.events.filter(event => inRange(event.x) && matches(eventText(event)))
-            .map(event => [run.relative ? moment(event.x, true) : date(event.x), eventText(event)]));
-    events.details.firstChild.textContent = `Events (${run.events.length}${run.events_left_out ? `, ${run.events_left_out} older ones left out` : ""})`;
+            .map(event => [when(run, event.x), eventText(event)]));
+    const older = run.events_left_out ? `, ${run.events_left_out} older ones left out` : "";
+    events.details.firstChild.textContent = `Events (${run.events.length}${older})`;
     let plot, show;
     const point = index => plot.setCursor({ left: plot.valToPos(run.x[index], "x"), top: 20 });
     const onCursor = plot => {
@@ -144,7 +161,8 @@ function mainLine(run, place, view) {
     view.moved.push(() => {
         show?.();
         hint.textContent = state.range
-            ? `${moment(state.range[0], run.relative)} to ${moment(state.range[1], run.relative)} is selected: everything below is of that time. Escape or a double click selects all.`
+            ? `${moment(state.range[0], run.relative)} to ${moment(state.range[1], run.relative)} is selected: ` +
+                "everything below is of that time. Escape or a double click selects all."
             : "Drag across the time line to select a part of it: everything below follows.";
         names.fill();
         events.fill();
@@ -171,7 +189,8 @@ function matches(text) {
 
 // Of a watched program nobody charges anything: then the use is that of its processes.
 function useOf(run) {
-    return run.binding === "cgroup" ? "of the cgroup" : run.total_counts ? "what is held" : "of the program's processes";
+    if (run.binding === "cgroup") return "of the cgroup";
+    return run.total_counts ? "bytes that are held" : "of the program's processes";
 }
 
 // ── 5: a small line for each ledger ───────────────────────────────────────────────────────────────────────────────
@@ -200,7 +219,7 @@ function smallLine(run, view, key, line, options = {}) {
         if (figure.closest("details:not([open])")) return;
         plot = chart(box, run, [{ ...line, fill: true, color: options.color ?? "use" }], {
             height: options.height ?? 92, small: true,
-            onCursor: plot => (reading.textContent = size(plot.cursor.idx == null ? last : line.values[plot.cursor.idx])),
+            onCursor: ({ cursor: { idx } }) => (reading.textContent = size(idx == null ? last : line.values[idx])),
         });
         zoom();
     });
@@ -217,29 +236,42 @@ function smallLine(run, view, key, line, options = {}) {
 // The ledger that is the use has the first line, and no other.
 function ledgerLines(run, place, view) {
     const present = ledgers.filter(([name]) => name !== run.binding && run.columns[name].some(value => value != null));
-    const make = ([name, text]) => smallLine(run, view, `ledger-${place}-${name}`, { name: text, values: run.columns[name] });
+    const make = ([name, text]) =>
+        smallLine(run, view, `ledger-${place}-${name}`, { name: text, values: run.columns[name] });
     const near = present.filter(([name]) => bound(run, name)), far = present.filter(([name]) => !bound(run, name));
     const folded = element("details", { class: "folded", open: state.open.has(`folded-${place}`) },
-        element("summary", {}, `${far.length} ${far.length === 1 ? "ledger" : "ledgers"} that never bound`), ...far.map(make));
+        element("summary", {}, `${far.length} ${far.length === 1 ? "ledger" : "ledgers"} that never bound`),
+        ...far.map(make));
     folded.addEventListener("toggle", () => {
         folded.open ? state.open.add(`folded-${place}`) : state.open.delete(`folded-${place}`);
         view.redraw();
     });
     return part("Ledgers", `ledgers-${place}`,
-        smallLine(run, view, `use-${place}`, { name: `use in the selected time (${useOf(run)})`, values: run.columns.use_bytes }, { height: 120 }),
+        smallLine(run, view, `use-${place}`,
+            { name: `use in the selected time (${useOf(run)})`, values: run.columns.use_bytes }, { height: 120 }),
         ...near.map(make), far.length ? folded : null);
 }
 
 // ── 6: budgets, pools and caches ───────────────────────────────────────────────────────────────────────────────────
 
-const unit = (name, value) => (value == null ? "–" : name.endsWith("_bytes") ? size(value) : name.endsWith("_ns") ? time(value / 1e9) : count(value));
+function unit(name, value) {
+    if (value == null) return "–";
+    return name.endsWith("_bytes") ? size(value) : name.endsWith("_ns") ? time(value / 1e9) : count(value);
+}
+
+const title = name => name.replace(/_(bytes|ns)$/, "").replaceAll("_", " ");
+
+// A table of budgets, pools or caches: those whose name is searched for.
+function nameTable(key, list, names) {
+    return table(key, ["name", ...names.map(title)], () =>
+        list.filter(row => matches(row.name)).map(row => [row.name, ...names.map(name => unit(name, row[name]))]));
+}
 
 function things(run, noun, place, view) {
     const list = run[noun];
     if (!list || !list.length) return null;
     const names = Object.keys(list[0]).filter(name => name !== "name");
-    const shown = table(`${noun}-${place}`, ["name", ...names.map(name => name.replace(/_(bytes|ns)$/, "").replaceAll("_", " "))], () =>
-        list.filter(row => matches(row.name)).map(row => [row.name, ...names.map(name => unit(name, row[name]))]));
+    const shown = nameTable(`${noun}-${place}`, list, names);
     view.moved.push(shown.fill);
     const [first, ...rest] = names.filter(name => name.endsWith("_bytes"));
     const bars = element("ul", { class: "things" });
@@ -249,8 +281,9 @@ function things(run, noun, place, view) {
         for (const row of list.filter(row => matches(row.name))) {
             const bar = element("i", { class: "bar" });
             bar.style.width = `${(row[first] ?? 0) / most * 100}%`;
+            const more = rest.slice(0, 2).map(name => `${title(name)} ${size(row[name])}`).join(", ");
             bars.append(element("li", {}, element("span", {}, row.name), element("b", {}, size(row[first])), bar,
-                rest.length && element("small", {}, rest.slice(0, 2).map(name => `${name.replace(/_bytes$/, "")} ${size(row[name])}`).join(", "))));
+                more && element("small", {}, more)));
         }
     });
     const left = run[`${noun}_left_out`];
@@ -259,20 +292,23 @@ function things(run, noun, place, view) {
 }
 
 function budgets(run, place, view) {
-    const list = run.budgets ?? [], others = ["pools", "caches"].map(noun => things(run, noun, place, view)).filter(Boolean);
+    const list = run.budgets ?? [];
+    const others = ["pools", "caches"].map(noun => things(run, noun, place, view)).filter(Boolean);
     if (!list.length && !others.length)
         return part("Budgets", `budgets-${place}`, element("p", { class: "hint" },
-            run.is_guard ? "There is no budget." : "These samples have no budgets in them: a program that uses headroom writes them to its history file."));
+            run.is_guard ? "There is no budget." : "These samples have no budgets in them: " +
+                "a program that uses headroom writes them to its history file."));
     const box = element("div", { class: "treemap" });
     const names = ["used_bytes", "limit_bytes", "peak_bytes", "left_bytes", "refused", "refused_by_level"];
-    const rows = table(`budgets-${place}`, ["name", ...names.map(name => name.replace(/_bytes$/, "").replaceAll("_", " "))], () =>
-        list.filter(row => matches(row.name)).map(row => [row.name, ...names.map(name => unit(name, row[name]))]));
+    const rows = nameTable(`budgets-${place}`, list, names);
     view.late.push(() => drawTreemap(box, list, state.search));
     view.moved.push(rows.fill);
+    const at = run.census_ms == null ? run.end : run.census_ms / 1000 - run.shift;
     const left = run.budgets_left_out ? ` ${run.budgets_left_out} smaller ones are left out.` : "";
     return part("Budgets, pools and caches", `budgets-${place}`,
-        element("p", { class: "hint" }, `As they were at ${moment(run.census_ms == null ? run.end : run.census_ms / 1000 - run.shift, run.relative)}; an area is what a budget uses.${left}`),
-        element("div", { class: "beside" }, element("div", {}, box, rows.details), others.length ? element("div", {}, ...others) : null));
+        element("p", { class: "hint" }, `At ${moment(at, run.relative)}; an area is the use of a budget.${left}`),
+        element("div", { class: "beside" }, element("div", {}, box, rows.details),
+            others.length ? element("div", {}, ...others) : null));
 }
 
 // ── 7: refusals, and those of another limit ────────────────────────────────────────────────────────────────────────
@@ -305,13 +341,15 @@ function refused(run, place, view) {
         const totals = lines.map(line => line.values.slice(from, to + 1).reduce((all, value) => all + (value ?? 0), 0));
         const all = totals.reduce((a, b) => a + b, 0);
         const known = run.columns.refusals.some(value => value != null);
+        const each = lines.map((line, i) => `${count(totals[i])} ${line.name}`).join(", ");
         sum.textContent = !known ? "Refusals were not counted here."
-            : all ? `${count(all)} refused: ${lines.map((line, i) => `${count(totals[i])} ${line.name}`).join(", ")}.` : "Nothing was refused.";
+            : all ? `${count(all)} refused: ${each}.` : "Nothing was refused.";
         zoom();
         rows.fill();
     });
-    return part("Refused", `refused-${place}`, sum, any ? element("p", { class: "legend" }, ...lines.map(line => key(line.color, line.name))) : null,
-        any ? box : null, any ? rows.details : null, otherLimit(run, place, view));
+    const legend = element("p", { class: "legend" }, ...lines.map(line => key(line.color, line.name)));
+    return part("Refused", `refused-${place}`, sum, any ? legend : null, any ? box : null,
+        any ? rows.details : null, otherLimit(run, place, view));
 }
 
 function otherLimit(run, place, view) {
@@ -321,7 +359,8 @@ function otherLimit(run, place, view) {
     const step = Math.max(1, Math.round(most / 1000));
     state.limits[place] ??= Math.round((run.limit_bytes ?? most) * 0.8);
     const box = element("div", { class: "chart limit" });
-    const slider = element("input", { type: "range", min: 0, max: Math.ceil(most), step, value: state.limits[place], "aria-label": "another limit" });
+    const slider = element("input", { type: "range", min: 0, max: Math.ceil(most), step, value: state.limits[place],
+        "aria-label": "another limit" });
     const said = element("output", { class: "would" });
     const lines = [{ name: "use", values: run.columns.use_bytes, color: "use", fill: true }];
     let plot;
@@ -342,9 +381,12 @@ function otherLimit(run, place, view) {
     const say = () => {
         const limit = state.limits[place], would = wouldRefuse(run, limit, within(run.x, state.range));
         slider.setAttribute("aria-valuetext", size(limit));
-        said.textContent = `With a limit of ${size(limit)}: ` + (would.first == null ? "nothing would have been refused."
-            : `use was above it for ${(would.share * 100).toFixed(1)} % of the time, first at ${moment(would.first, run.relative)}; ` +
-            `at least ${size(would.least)} would have been refused${would.most != null ? `, at most ${size(would.most)}` : ""}.`);
+        const most = would.most != null ? `, at most ${size(would.most)}` : "";
+        said.textContent = `With a limit of ${size(limit)}: ` + (would.first == null
+            ? "nothing would have been refused."
+            : `use was above it for ${(would.share * 100).toFixed(1)} % of the time, ` +
+                `first at ${moment(would.first, run.relative)}; ` +
+                `at least ${size(would.least)} would have been refused${most}.`);
     };
     const set = value => {
         state.limits[place] = Math.round(Math.min(Math.max(value, 0), most));
@@ -377,11 +419,13 @@ function otherLimit(run, place, view) {
 
 function source(run, place) {
     const rows = [
-        ["command", run.command], ["from", run.source], ["trend", run.trend], ["headroom", data.version], ["sampling", run.sampling],
+        ["command", run.command], ["from", run.source], ["trend", run.trend?.replace(/^live:/, "use:")],
+        ["headroom", data.version], ["sampling", run.sampling],
         ["left out", run.left_out.length ? run.left_out.join("; ") : "nothing"],
     ].filter(([, value]) => value);
     return part("Where this comes from", `source-${place}`,
-        element("dl", { class: "source" }, ...rows.flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, value)])));
+        element("dl", { class: "source" },
+            ...rows.flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, value)])));
 }
 
 // ── all of it ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -421,7 +465,8 @@ function show() {
 }
 
 function begin() {
-    const search = element("input", { type: "search", id: "search", placeholder: "Search  ( / )", "aria-label": "search budgets, pools, caches, ledgers and events",
+    const search = element("input", { type: "search", id: "search", placeholder: "Search  ( / )",
+        "aria-label": "search budgets, pools, caches, ledgers and events",
         oninput: () => {
             state.search = search.value.trim().toLowerCase();
             state.views.forEach(made => made.follow());
@@ -461,7 +506,8 @@ function follow(status) {
     const ask = async () => {
         if (!document.hidden && !document.querySelector("input[type=range]:active")) {
             try {
-                const answer = await fetch(`history.json${token ? `?token=${encodeURIComponent(token)}` : ""}`, { cache: "no-store" });
+                const query = token ? `?token=${encodeURIComponent(token)}` : "";
+                const answer = await fetch(`history.json${query}`, { cache: "no-store" });
                 if (!answer.ok) throw new Error(`answer ${answer.status}`);
                 data = await answer.json();
                 status.textContent = "live";
