@@ -79,6 +79,7 @@ static int64_t retry_after(hri_relief *relief, const hri_shortage *shortage)
 static hr_verdict refuse(hri_relief *relief, hr_level level, struct asking *asking, hr_ticket *ticket)
 {
     const hri_shortage *shortage = &asking->demand.shortage;
+    hri_purger_run_own(&relief->purger);
     hri_relief_note_progress(relief);
     ticket->left_bytes = shortage->left_bytes;
     ticket->limit_bytes = shortage->limit_bytes;
@@ -112,9 +113,13 @@ static bool is_probe(hri_relief *relief, const struct asking *asking)
     return passes;
 }
 
-static bool is_shut(const struct asking *asking, hr_level level)
+/* At degraded a large request would take what relief has just freed. Where nobody relieves, use falls by what clients
+ * give back, and its ceiling alone decides: to refuse until use is below recover_below would have them empty the
+ * server. */
+static bool is_shut(const hri_relief *relief, const struct asking *asking, hr_level level)
 {
-    return !asking->open && (level == HR_CRITICAL || (level == HR_DEGRADED && !asking->small));
+    bool aided = atomic_load_explicit(&relief->watcher->aided, memory_order_relaxed);
+    return !asking->open && (level == HR_CRITICAL || (level == HR_DEGRADED && aided && !asking->small));
 }
 
 /* Gives the level that a request finds. Where no monitor relieves, a request that would find it shut does: else nobody
@@ -125,7 +130,7 @@ static hr_level look(hri_relief *relief, const struct asking *asking)
     bool unwatched = !hri_monitor_is_running(relief->monitor);
     if (level > HR_NORMAL || (unwatched && hri_watcher_is_stale(relief->watcher)))
         level = hri_watcher_look(relief->watcher, HRI_ON_REQUEST);
-    if (unwatched && is_shut(asking, level)) {
+    if (unwatched && is_shut(relief, asking, level)) {
         hri_relief_act(relief, HRI_ACTOR_REQUEST);
         level = hri_level_word_get(&relief->watcher->word);
     }
@@ -136,8 +141,9 @@ static hr_level look(hri_relief *relief, const struct asking *asking)
 static bool observe(hri_relief *relief, hr_level level, struct asking *asking)
 {
     hri_demand *demand = &asking->demand;
-    bool helps = is_shut(asking, level) ? hri_relief_could_recover(relief)
-                                        : !demand->shortage.hopeless && hri_relief_observe(relief, &demand->shortage);
+    bool helps = is_shut(relief, asking, level)
+                     ? hri_relief_could_recover(relief)
+                     : !demand->shortage.hopeless && hri_relief_observe(relief, &demand->shortage);
     if (!helps && demand->shortage.ceiling)
         hri_budget_refuse_by_level(demand->budget, &demand->shortage, level < HR_CRITICAL ? HR_DEGRADED : HR_CRITICAL);
     else if (!helps)
@@ -163,7 +169,7 @@ hr_verdict hri_relief_admit(hri_relief *relief, const hr_request *request, hr_ti
     hr_level level = look(relief, &asking);
     if (level == HR_CRITICAL && !asking.open && !observes)
         asking.open = is_probe(relief, &asking);
-    if (is_shut(&asking, level)) { /* whatever the room */
+    if (is_shut(relief, &asking, level)) { /* whatever the room */
         demand->ceiling = asking.small ? HRI_CEILING_CRITICAL : HRI_CEILING_ADMIT;
         hri_budget_fall_short(demand);
     } else {

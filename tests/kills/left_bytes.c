@@ -78,6 +78,7 @@ int main(int argc, char **argv)
         kill(child, SIGKILL);
         waitpid(child, NULL, 0);
     }
-    printf("of %d: left_bytes refused %ld, had fallen %ld, and 256 KiB more granted %ld\n", ROUNDS, refused, fell, surplus);
+    printf("of %d: left_bytes refused %ld, had fallen %ld, and 256 KiB more granted %ld\n", ROUNDS, refused, fell,
+           surplus);
     return refused || fell > ROUNDS / 2 ? HRT_REFUSED : surplus ? HRT_WRONG : HRT_RIGHT;
 }
