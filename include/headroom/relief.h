@@ -133,7 +133,8 @@ HR_API uint64_t hr_purge(void);
  * The ticket is always written.
  *
  * A request that would lead beyond degrade_at, less a margin for memory of the cgroup that nobody charges, is refused
- * if it is larger than degraded_request_bytes. Of the others a share is shed that grows linearly, from none at
+ * if it is larger than degraded_request_bytes. So is each such request at degraded, once reclaimers have freed
+ * something: that is not for large requests. Of the others a share is shed that grows linearly, from none at
  * degrade_at to all at critical_at: the lowest priorities first, and among equals by key. At critical all are refused,
  * until relief has achieved nothing for ten dwells: then one small request passes each dwell, so that refusing cannot
  * keep itself up. Requests of 0 bytes always pass. Where no monitor runs, a request that finds the level shut runs

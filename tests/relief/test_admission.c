@@ -460,6 +460,38 @@ static void retry_after_follows_what_is_given_back(void **state)
     hr_budget_uncharge(root, 90 * MIB);
 }
 
+static uint64_t give_a_little(void *context, uint64_t want_bytes, int64_t deadline_ns)
+{
+    (void)want_bytes, (void)deadline_ns;
+    uint64_t *bytes = context, given = *bytes;
+    *bytes = 0;
+    return given;
+}
+
+/* Prevents: a server whose memory only its clients can give back, such as one of plain malloc(), refuses everything at
+ * degraded until they have given back an eighth of it. What relief frees is not for large requests. */
+static void at_degraded_large_requests_are_refused_only_where_somebody_relieves(void **state)
+{
+    (void)state;
+    uint64_t bytes = 0;
+    hr_ticket ticket;
+    hr_reclaimer node = {.name = "little", .reclaim = give_a_little, .context = &bytes};
+    assert_int_equal(hr_reclaimer_add(guard, &node), 0);
+    for (int aided = 0; aided <= 1; aided++) {
+        bytes = aided ? 1 : 0;
+        assert_int_equal(hr_budget_charge(root, 92 * MIB), 0);
+        assert_int_equal(hr_guard_check(guard), HR_DEGRADED);
+        hr_budget_uncharge(root, 7 * MIB);
+        assert_int_equal(ask(2 * MIB, &ticket), aided ? HR_REFUSED_TOO_LARGE : HR_ADMITTED);
+        assert_int_equal(hr_guard_level(guard), HR_DEGRADED);
+        hr_ticket_release(&ticket);
+        assert_int_equal(ask(8 * MIB, &ticket), HR_REFUSED_TOO_LARGE); /* it would lead beyond degrade_at */
+        hr_budget_uncharge(root, 85 * MIB);
+        hr_guard_check(guard);
+    }
+    hr_reclaimer_remove(guard, &node);
+}
+
 static void verdicts_have_names(void **state)
 {
     (void)state;
@@ -489,6 +521,7 @@ int main(void)
         TEST(what_came_back_is_admitted_once_a_reading_shows_it),
         TEST(without_a_monitor_a_request_that_finds_it_shut_relieves_first),
         TEST(retry_after_follows_what_is_given_back),
+        TEST(at_degraded_large_requests_are_refused_only_where_somebody_relieves),
         TEST(verdicts_have_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
