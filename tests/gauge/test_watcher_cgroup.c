@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a watcher tells strangers: processes that share its limit and do not count by its word. */
+/* A watcher tells strangers what it may grant. Strangers are processes that share its limit and do not count by its
+ * word. */
 #include "support/caged.h"
 #include "support/cmocka.h"
 

@@ -6,9 +6,9 @@
  *
  * OWN_MIB of touched memory that no budget knows is held by the program itself or by another process of the group.
  * Nothing else happens meanwhile.
- * Right: a charge of exactly `left_bytes` is granted, one of 256 KiB more is refused, 20 times. The kernel's own figures
- * change between the reading and the charge: each CPU takes 64 pages of the group's in advance. So the charge may be
- * refused where less is left then, which `left_bytes` says at once; and mostly it is granted.
+ * Right: a charge of exactly `left_bytes` is granted, one of 256 KiB more is refused, 20 times. The kernel's own
+ * figures change between the reading and the charge: each CPU takes 64 pages of the group's in advance. So the charge
+ * may be refused where less is left then, which `left_bytes` says at once; and mostly it is granted.
  */
 #include "kills/kills.h"
 

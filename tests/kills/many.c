@@ -8,8 +8,8 @@
  * random process by SIGKILL every 0 to 200 ms and starts another in its place 0 to 200 ms later. With "mixed" each is
  * of another kind (company.h). With "together" all processes free all of their blocks every 250 ms, at the same time,
  * and take at the same time again.
- * Right: no kill by the kernel, and every process that lives to the end, and has asked for a second by then, was granted
- * something.
+ * Right: no kill by the kernel, and every process that lives to the end, and has asked for a second by then, was
+ * granted something.
  */
 #include "kills/company.h"
 

@@ -469,7 +469,7 @@ static uint64_t give_a_little(void *context, uint64_t want_bytes, int64_t deadli
 }
 
 /* Prevents: a server whose memory only its clients can give back, such as one of plain malloc(), refuses everything at
- * degraded until they have given back an eighth of it. What relief frees is not for large requests. */
+ * degraded until they have given back an eighth of it. Large requests do not get the bytes that relief frees. */
 static void at_degraded_large_requests_are_refused_only_where_somebody_relieves(void **state)
 {
     (void)state;
