@@ -172,8 +172,8 @@ static void issue_lease(hri_watcher *watcher, const hri_books *books, uint64_t s
         watcher->host_lease = hri_lease_issue(sample_bytes, hri_ledgers_free_of_host(books), 0);
     free_bytes = hri_min(free_bytes, hri_lease_left(&watcher->host_lease, sample_bytes));
     free_bytes = hri_min(free_bytes, hri_ledgers_free_of_process(books));
-    watcher->lease = hri_lease_issue(sample_bytes, free_bytes, margin_bytes);
     bool alone = sharing->strangers == 0 || free_bytes == HR_NONE;
+    watcher->lease = hri_lease_issue(sample_bytes, free_bytes, alone ? margin_bytes : 0);
     if (watcher->shares) /* what may be granted without another reading is as good as granted to strangers */
         hri_share_say(hri_add(watcher->pending.bytes, alone ? 0 : watcher->lease.look_bytes));
 }

@@ -121,6 +121,11 @@ int hri_heap_find(const hri_site *site, hri_allocator *ret_allocator)
     return 0;
 }
 
+bool hri_heap_purges_by_thread(void)
+{
+    return hri_heap_allocator() == HRI_ALLOCATOR_MIMALLOC;
+}
+
 void hri_heap_purge(void)
 {
     switch (hri_heap_allocator()) {

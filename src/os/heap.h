@@ -33,4 +33,8 @@ int hri_heap_find(const hri_site *site, hri_allocator *ret_allocator);
 /* Gives free pages back to the kernel. Can take long; the allocator is locked meanwhile. */
 void hri_heap_purge(void);
 
+/* Does a purge serve the calling thread alone? With mimalloc, blocks that other threads freed wait for the thread that
+ * allocated them. */
+bool hri_heap_purges_by_thread(void);
+
 #endif

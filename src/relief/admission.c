@@ -79,6 +79,7 @@ static int64_t retry_after(hri_relief *relief, const hri_shortage *shortage)
 static hr_verdict refuse(hri_relief *relief, hr_level level, struct asking *asking, hr_ticket *ticket)
 {
     const hri_shortage *shortage = &asking->demand.shortage;
+    hri_purger_run_own(&relief->purger);
     hri_relief_note_progress(relief);
     ticket->left_bytes = shortage->left_bytes;
     ticket->limit_bytes = shortage->limit_bytes;

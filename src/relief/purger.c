@@ -127,6 +127,19 @@ bool hri_purger_run(hri_purger *purger, const hri_purge_wish *wish, uint64_t *re
     return true;
 }
 
+void hri_purger_run_own(const hri_purger *purger)
+{
+    static __attribute__((tls_model("initial-exec"))) _Thread_local int64_t next_ns;
+    if (purger->interval_ns < 0 || !hri_heap_purges_by_thread())
+        return;
+    int64_t start_ns = hri_os_thread_ns();
+    if (start_ns < next_ns)
+        return;
+    hri_heap_purge();
+    int64_t end_ns = hri_os_thread_ns();
+    next_ns = end_ns + (end_ns - start_ns) * HRI_PURGE_SHARE;
+}
+
 void hri_purger_read(hri_purger *purger, uint64_t *ret_count, int64_t *ret_longest_ns)
 {
     pthread_mutex_lock(&purger->lock);

@@ -54,6 +54,11 @@ typedef struct hri_purge_wish {
  * serves it too. Gives whether there was a purge, and by how much the resident set shrank in this thread's own. */
 bool hri_purger_run(hri_purger *purger, const hri_purge_wish *wish, uint64_t *ret_bytes);
 
+/* Where a purge serves the calling thread alone: purges for a thread that is refused, at most for one part in
+ * HRI_PURGE_SHARE of its processor time. It allocates no more, so nothing else makes it give back what other threads
+ * freed of its blocks; without that everything is refused for ever. */
+void hri_purger_run_own(const hri_purger *purger);
+
 void hri_purger_read(hri_purger *purger, uint64_t *ret_count, int64_t *ret_longest_ns);
 
 #endif

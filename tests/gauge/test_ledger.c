@@ -181,8 +181,9 @@ static void the_margin_is_the_lag_of_the_counters(void **state)
     reading.groups[0].current_bytes = 43 * MIB; /* exact: at most 3 MiB of cache are not cache any more */
     reading.groups[0].charged_bytes = 36 * MIB;
     assert_true(free_of_groups() == 57 * MIB - PROCESS_BYTES);
-    reading.groups[0].current_bytes = reading.groups[0].charged_bytes = 40 * MIB; /* no cache: nothing to hide */
-    assert_true(free_of_groups() == 60 * MIB - PROCESS_BYTES);
+    /* No cache: what one CPU has taken in advance, which the kernel does not wait for when it kills. */
+    reading.groups[0].current_bytes = reading.groups[0].charged_bytes = 40 * MIB;
+    assert_true(free_of_groups() == 60 * MIB - MIB / 4 - PROCESS_BYTES);
 }
 
 static void the_host_leaves_what_is_available(void **state)

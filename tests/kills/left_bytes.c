@@ -6,8 +6,9 @@
  *
  * OWN_MIB of touched memory that no budget knows is held by the program itself or by another process of the group.
  * Nothing else happens meanwhile.
- * Right: a charge of exactly `left_bytes` is granted, one of 256 KiB more is refused, 20 times. (The kernel's own
- * figures change by some pages between the reading and the charge.)
+ * Right: a charge of exactly `left_bytes` is granted, one of 256 KiB more is refused, 20 times. The kernel's own
+ * figures change between the reading and the charge: each CPU takes 64 pages of the group's in advance. So the charge
+ * may be refused where less is left then, which `left_bytes` says at once; and mostly it is granted.
  */
 #include "kills/kills.h"
 
@@ -47,7 +48,7 @@ int main(int argc, char **argv)
 {
     size_t bytes = (size_t)hrt_number(argc, argv, 2, 16) * MIB;
     bool other = argc > 1 && strcmp(argv[1], "other") == 0;
-    long refused = 0, surplus = 0;
+    long refused = 0, fell = 0, surplus = 0;
     pid_t child = other ? start_other(bytes) : 0;
     if (!other)
         hrt_own(bytes);
@@ -60,8 +61,10 @@ int main(int argc, char **argv)
         uint64_t left = left_of(root);
         if (hr_budget_charge(budget, left) == 0)
             hr_budget_uncharge(budget, left);
-        else
+        else if (left_of(root) >= left)
             refused++;
+        else
+            fell++;
         left = left_of(root);
         if (hr_budget_charge(budget, left + MORE) == 0) {
             hr_budget_uncharge(budget, left + MORE);
@@ -75,6 +78,7 @@ int main(int argc, char **argv)
         kill(child, SIGKILL);
         waitpid(child, NULL, 0);
     }
-    printf("of %d: left_bytes refused %ld, and 256 KiB more granted %ld\n", ROUNDS, refused, surplus);
-    return refused ? HRT_REFUSED : surplus ? HRT_WRONG : HRT_RIGHT;
+    printf("of %d: left_bytes refused %ld, had fallen %ld, and 256 KiB more granted %ld\n", ROUNDS, refused, fell,
+           surplus);
+    return refused || fell > ROUNDS / 2 ? HRT_REFUSED : surplus ? HRT_WRONG : HRT_RIGHT;
 }

@@ -8,7 +8,8 @@
  * random process by SIGKILL every 0 to 200 ms and starts another in its place 0 to 200 ms later. With "mixed" each is
  * of another kind (company.h). With "together" all processes free all of their blocks every 250 ms, at the same time,
  * and take at the same time again.
- * Right: no kill by the kernel, and every process that lives to the end was granted something.
+ * Right: no kill by the kernel, and every process that lives to the end, and has asked for a second by then, was
+ * granted something.
  */
 #include "kills/company.h"
 
@@ -29,6 +30,7 @@ static int take_and_give(long number)
     int64_t beat = 0;
     hr_budget *budget;
     hrt_guard(&budget);
+    int64_t start_ns = hrt_now_ns();
     for (int64_t now_ns; (now_ns = hrt_now_ns()) < end_ns;) {
         if (together && now_ns / BEAT != beat) {
             beat = now_ns / BEAT;
@@ -46,7 +48,7 @@ static int take_and_give(long number)
         hrt_keep_only(slots, &count, count * hrt_below(&state, 90) / 100, &state);
         usleep((useconds_t)hrt_below(&state, 20000));
     }
-    return granted > 0 ? HRT_RIGHT : HRT_REFUSED;
+    return granted > 0 || end_ns - start_ns < SECOND ? HRT_RIGHT : HRT_REFUSED;
 }
 
 int main(int argc, char **argv)
@@ -65,7 +67,6 @@ int main(int argc, char **argv)
     for (; started < count; started++)
         company[started] =
             hrt_join_company(mixed ? (hrt_kind)(started % HRT_KINDS) : HRT_PLAIN, take_and_give, started);
-    /* Those that start in the last second need not have been granted anything. */
     while (hrt_now_ns() < end_ns - SECOND) {
         usleep((useconds_t)hrt_below(&state, 200000));
         size_t i = hrt_below(&state, (uint64_t)count);

@@ -51,5 +51,5 @@ int main(int argc, char **argv)
         usleep(10000);
     }
     printf("readings of %u refused charges: %u at the most, %u in all\n", refused, most, all);
-    return refused < CHARGES / 2 || all == 0 || most > READINGS_MOST ? HRT_WRONG : HRT_RIGHT;
+    return refused < CHARGES / 4 || all == 0 || most > READINGS_MOST ? HRT_WRONG : HRT_RIGHT;
 }

@@ -2,7 +2,33 @@
 #include "support/cmocka.h"
 #include "support/world.h"
 
+#include "os/clock.h"
 #include "relief/purger.h"
+
+#include <pthread.h>
+
+/* This program's malloc passes for mimalloc, whose purge serves the calling thread alone. */
+static unsigned collected;
+bool mi_is_in_heap_region(const void *block);
+void mi_collect(bool force);
+
+bool mi_is_in_heap_region(const void *block)
+{
+    return block != NULL;
+}
+
+static void work(int64_t ns)
+{
+    for (int64_t end_ns = hri_os_thread_ns() + ns; hri_os_thread_ns() < end_ns;)
+        continue;
+}
+
+void mi_collect(bool force)
+{
+    (void)force;
+    collected++;
+    work(HRI_MILLISECOND);
+}
 
 static hrt_world world;
 static hri_purger purger;
@@ -109,6 +135,35 @@ static void never_is_never(void **state)
     stop();
 }
 
+static void *run_own(void *context)
+{
+    hri_purger_run_own(context);
+    return NULL;
+}
+
+/* Prevents: all are refused, so no thread allocates, and what others freed of its blocks waits for that for ever. */
+static void each_thread_that_is_refused_purges_for_itself(void **state)
+{
+    (void)state;
+    pthread_t other;
+    start(-1);
+    collected = 0;
+    run_own(&purger);
+    assert_int_equal(collected, 0); /* never */
+    stop();
+    start(HRI_SECOND);
+    run_own(&purger);
+    run_own(&purger); /* it takes a twentieth of the thread's time */
+    assert_int_equal(collected, 1);
+    assert_int_equal(pthread_create(&other, NULL, run_own, &purger), 0);
+    pthread_join(other, NULL);
+    assert_int_equal(collected, 2);
+    work(25 * HRI_MILLISECOND);
+    run_own(&purger);
+    assert_int_equal(collected, 3);
+    stop();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -118,6 +173,7 @@ int main(void)
         cmocka_unit_test(one_that_cannot_return_what_is_needed_does_not_come),
         cmocka_unit_test(at_most_a_twentieth_of_the_time_goes_into_purges),
         cmocka_unit_test(never_is_never),
+        cmocka_unit_test(each_thread_that_is_refused_purges_for_itself),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
