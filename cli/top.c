@@ -200,13 +200,14 @@ static void write_spark(const hr_status *status, bool unicode, size_t width, cha
 
 void top_write_head(char *text, size_t size)
 {
-    snprintf(text, size, "%7s %-15s %-8s %10s %10s %10s %6s %11s %8s  %s", "PID", "NAME", "LEVEL", "USE", "LIVE", "LIMIT", "SHARE",
-             "RATE", "FULL IN", "LAST MINUTE");
+    snprintf(text, size, "%7s %-15s %-8s %10s %10s %10s %6s %11s %8s  %s", "PID", "NAME", "LEVEL", "USE", "LIVE",
+             "LIMIT", "SHARE", "RATE", "FULL IN", "LAST MINUTE");
 }
 
 void top_write_line(const hr_status *status, bool unicode, size_t width, char *text, size_t size)
 {
-    char name[HR_STATUS_NAME_BYTES], use[16], live[16] = "-", limit[16], rate[16], speed[20], full[16], spark[4 * HR_STATUS_POINTS];
+    char name[HR_STATUS_NAME_BYTES], use[16], live[16] = "-", limit[16], rate[16], speed[20], full[16],
+                                              spark[4 * HR_STATUS_POINTS];
     double bytes = fabs(status->rate_bytes_per_s);
     write_name(status, name);
     hr_size_format(status->use_bytes, use, sizeof use);

@@ -23,7 +23,7 @@
 typedef struct run_heap_link {
     int fd; /* below 0: free */
     int pid;
-    uint32_t slot; /* RUN_HEAP_NO_SLOT: it has not entered */
+    uint32_t slot;   /* RUN_HEAP_NO_SLOT: it has not entered */
     bool is_process; /* `fd` is no socket but the process itself */
 } run_heap_link;
 
@@ -46,9 +46,9 @@ typedef struct run_heap {
     char library[PATH_MAX]; /* what LD_PRELOAD begins with */
     run_heap_link links[RUN_HEAP_LINKS_MAX];
     run_heap_owner owners[HRI_MALLOC_SLOTS]; /* by slot */
-    uint64_t entered;           /* programs, ever */
-    uint64_t live_bytes, live_peak_bytes; /* in blocks and mappings of the programs, at the last look and ever */
-    uint64_t least_bytes;       /* that they ever were allowed */
+    uint64_t entered;                        /* programs, ever */
+    uint64_t live_bytes, live_peak_bytes;    /* in blocks and mappings of the programs, at the last look and ever */
+    uint64_t least_bytes;                    /* that they ever were allowed */
     int64_t tidied_ns;
     uint64_t drift; /* that the last tidying has seen, and how often in a row */
     unsigned drift_count;

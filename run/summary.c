@@ -81,8 +81,8 @@ static json_t *heap_figures(const run_supervisor *run)
     return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "programs", (json_int_t)run->heap.entered, "charged_bytes",
                      (json_int_t)atomic_load(&page->used_bytes), "charged_peak_bytes",
                      (json_int_t)atomic_load(&page->peak_bytes), "live_bytes", (json_int_t)run->heap.live_bytes,
-                     "live_peak_bytes", (json_int_t)run->heap.live_peak_bytes, "waits", (json_int_t)atomic_load(&page->waits),
-                     "foreign_blocks", (json_int_t)atomic_load(&page->foreign));
+                     "live_peak_bytes", (json_int_t)run->heap.live_peak_bytes, "waits",
+                     (json_int_t)atomic_load(&page->waits), "foreign_blocks", (json_int_t)atomic_load(&page->foreign));
 }
 
 static json_t *build(const run_supervisor *run, int status)
@@ -156,8 +156,8 @@ void run_summary_print(run_supervisor *run, int status)
     if (run->heap.page && run->heap.entered == 0)
         run_tell(run, "headroom's malloc was in no program of it: the watch held the limit alone");
     else if (run->heap.page)
-        run_tell(run, "heap: %" PRIu64 " program%s, %" PRIu64 " request%s refused, %" PRIu64 " waited, at most %s live%s",
-                 run->heap.entered, run->heap.entered == 1 ? "" : "s", (uint64_t)refusals(run),
-                 refusals(run) == 1 ? "" : "s", (uint64_t)atomic_load(&run->heap.page->waits), live,
-                 least_text(run, least));
+        run_tell(
+            run, "heap: %" PRIu64 " program%s, %" PRIu64 " request%s refused, %" PRIu64 " waited, at most %s live%s",
+            run->heap.entered, run->heap.entered == 1 ? "" : "s", (uint64_t)refusals(run),
+            refusals(run) == 1 ? "" : "s", (uint64_t)atomic_load(&run->heap.page->waits), live, least_text(run, least));
 }

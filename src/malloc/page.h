@@ -36,7 +36,7 @@ typedef struct hri_malloc_slot {
     _Atomic uint64_t start;           /* of the process, in ticks; 0: not known */
     _Atomic uint64_t charged_bytes;   /* of `used_bytes` */
     _Atomic uint64_t spare_bytes;     /* of `charged_bytes`: in no block, as of the last time the process looked */
-    _Atomic uint64_t intent_bytes;  /* may be in `used_bytes` and not yet in `charged_bytes`, or the other way round */
+    _Atomic uint64_t intent_bytes; /* may be in `used_bytes` and not yet in `charged_bytes`, or the other way round */
     _Atomic uint64_t refusals;
 } hri_malloc_slot;
 

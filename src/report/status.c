@@ -253,7 +253,8 @@ static int read_file(void *context, int folder, const char *name)
     int pid;
     uint64_t start;
     hr_status status;
-    if (!parse_name(name, &user, &pid, &start) || (geteuid() != 0 && geteuid() != user) || hri_process_start(pid) != start)
+    if (!parse_name(name, &user, &pid, &start) || (geteuid() != 0 && geteuid() != user) ||
+        hri_process_start(pid) != start)
         return 0;
     int fd = openat(folder, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
