@@ -38,7 +38,7 @@ unsigned hri_slots_take(hri_malloc_page *page, int32_t owner)
             continue;
         if (owner == 0)
             atomic_fetch_add_explicit(&page->processes, 1, memory_order_relaxed);
-        atomic_store(&slot->start, hri_process_start(getpid()));
+        atomic_store(&slot->start, hri_process_start(getpid(), NULL));
         atomic_store(&slot->space, own_space());
         return i;
     }
@@ -68,8 +68,9 @@ static bool is_gone(int32_t pid, uint64_t start)
 {
     if (kill(pid, 0) != 0 && errno == ESRCH)
         return true;
-    uint64_t now = start ? hri_process_start(pid) : 0;
-    return now != 0 && now != start;
+    bool ended;
+    uint64_t now = hri_process_start(pid, &ended);
+    return ended || (start != 0 && now != 0 && now != start);
 }
 
 bool hri_slots_settle_gone(hri_malloc_page *page, unsigned first, unsigned end)

@@ -3,10 +3,12 @@
 #ifndef HRI_OS_START_H
 #define HRI_OS_START_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* In ticks since the machine started, as /proc/PID/stat has it; 0 if there is no such process, or /proc does not show
- * it. */
-uint64_t hri_process_start(int pid);
+ * it. `ret_ended` (NULL is fine): is it a zombie, which has no memory any more? Nobody may ever reap it, as in a
+ * container without an init. */
+uint64_t hri_process_start(int pid, bool *ret_ended);
 
 #endif

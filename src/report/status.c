@@ -87,7 +87,7 @@ static int sweep_file(void *context, int folder, const char *name)
     int pid;
     uint64_t start;
     (void)context;
-    if (parse_name(name, &user, &pid, &start) && user == geteuid() && hri_process_start(pid) != start)
+    if (parse_name(name, &user, &pid, &start) && user == geteuid() && hri_process_start(pid, NULL) != start)
         unlinkat(folder, name, 0);
     return 0;
 }
@@ -119,7 +119,7 @@ static void write_path(const hri_status *status, char path[NAME_BYTES])
 int hri_status_open(hri_status *status, int pid)
 {
     char path[NAME_BYTES];
-    *status = (hri_status){.pid = pid, .start = hri_process_start(pid)};
+    *status = (hri_status){.pid = pid, .start = hri_process_start(pid, NULL)};
     if (!status->start)
         return -ESRCH;
     each_file(sweep_file, NULL);
@@ -254,7 +254,7 @@ static int read_file(void *context, int folder, const char *name)
     uint64_t start;
     hr_status status;
     if (!parse_name(name, &user, &pid, &start) || (geteuid() != 0 && geteuid() != user) ||
-        hri_process_start(pid) != start)
+        hri_process_start(pid, NULL) != start)
         return 0;
     int fd = openat(folder, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)

@@ -80,6 +80,20 @@ static void a_process_that_is_gone_gives_back_its_bytes(void **state)
     assert_false(settle_gone());
 }
 
+/* Without an init, nobody may ever wait for it. */
+static void a_zombie_is_gone(void **state)
+{
+    (void)state;
+    unsigned slot;
+    siginfo_t info;
+    pid_t child = hold_slot(&slot);
+    assert_int_equal(kill(child, SIGKILL), 0);
+    assert_int_equal(waitid(P_PID, (id_t)child, &info, WEXITED | WNOWAIT), 0);
+    assert_true(settle_gone());
+    assert_int_equal(atomic_load(&page->used_bytes), 0);
+    assert_int_equal(waitpid(child, NULL, 0), child);
+}
+
 /* The number is another process's by now: its start time differs. */
 static void a_number_that_another_has_is_told_by_its_start(void **state)
 {
@@ -132,6 +146,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_process_that_is_gone_gives_back_its_bytes, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_zombie_is_gone, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_number_that_another_has_is_told_by_its_start, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_slot_of_another_space_is_left_alone, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_slot_is_settled_once_and_for_its_owner, set_up, tear_down),
