@@ -71,8 +71,7 @@ static error_t parse(int key, char *value, struct argp_state *state)
         snprintf(options->top.filter, sizeof options->top.filter, "%s", value);
         return 0;
     case ARGP_KEY_ARG:
-        argp_error(state, "'%s' is not expected: there are only options", value);
-        return EINVAL;
+        return refuse_word(value, "", state);
     default:
         return ARGP_ERR_UNKNOWN;
     }
@@ -289,10 +288,9 @@ int top(int argc, char **argv)
 {
     static const struct argp argp = {
         .options = known, .parser = parse, .children = short_help_children, .doc = description};
-    static char name[] = "headroom top"; /* argp calls the program by its first argument */
+    static char name[] = "headroom top";
     struct options options = {0};
-    argv[0] = name;
-    argp_parse(&argp, argc, argv, 0, NULL, &options);
+    parse_line(name, &argp, argc, argv, 0, &options);
     if (!options.once)
         return options.json ? stream(&options.top) : top_show(&options.top);
     int error = top_look(&options.top);

@@ -190,8 +190,8 @@ uint64_t run_heap_charged(const run_heap *heap)
     return heap->page ? atomic_load(&heap->page->used_bytes) : 0;
 }
 
-/* What the programs have in blocks and mappings. A process that has not looked lately may say more spare bytes than it is
- * charged with. */
+/* The bytes of blocks and mappings of all programs. A process that has not looked lately may say more spare bytes than
+ * it is charged with. */
 static uint64_t live_bytes(const hri_malloc_page *page)
 {
     uint64_t sum = 0, left = atomic_load(&page->processes);
@@ -237,7 +237,8 @@ void run_heap_close(run_heap *heap)
 
 /* ── slots ──────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-/* Settles a slot that a process entered, unless another has it by now: a program that was short has settled it before. */
+/* Settles a slot that a process entered. Another process may have it by now, if a program that was short has settled it
+ * before. */
 static void settle(run_heap *heap, uint32_t i)
 {
     const hri_malloc_slot *slot = &heap->page->slots[i];

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What came of it: for people on standard error, and as JSON. */
+/* The outcome of a run: for people on standard error, and as JSON. */
 #include "supervisor.h"
 
 #include <errno.h>
@@ -72,7 +72,7 @@ static json_int_t refusals(const run_supervisor *run)
     return run->heap.page ? (json_int_t)atomic_load(&run->heap.page->refusals) : 0;
 }
 
-/* What the heap's page says, beside what the watch has seen. */
+/* The figures of the heap's page, beside those of the watch. */
 static json_t *heap_figures(const run_supervisor *run)
 {
     const hri_malloc_page *page = run->heap.page;

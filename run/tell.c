@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What is told while it runs: lines for people, a status line at a terminal, notes for the summary, samples for the
+/* Reports while the command runs: lines for people, a status line at a terminal, notes for the summary, samples for the
  * history file. */
 #include "supervisor.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a charge does, in order:
+/* The steps of a charge:
  *
  *     fits             done: page.h has the three steps
  *     does not fit     tells the other processes that somebody is short; gives back idle pages of this one; tries again
@@ -9,7 +9,8 @@
  *                      freeze: the process stops itself; each SIGCONT allows it an eighth of the limit more
  *                      abort: says so and aborts
  *
- * The reserve is charged from the start, so what is taken from it is within the limit. What comes back fills it first.
+ * The reserve is charged from the start, so what is taken from it is within the limit. Bytes that come back fill it
+ * first.
  *
  * A forked child starts with nothing charged: its pages are its parent's until it writes to them, and the kernel copies
  * them then without asking anybody. Pages that it gives back count as inherited until as many have come back as it
@@ -45,7 +46,7 @@ static _Atomic uint64_t reserve_bytes; /* what is left of it */
 static atomic_bool reserve_open;
 static _Atomic uint32_t seen_shortages;
 
-/* Is this thread giving pages back, or asking others to? What it does for that asks for nothing. */
+/* Is this thread giving pages back, or asking others to? That needs no charge of its own. */
 static __attribute__((tls_model("initial-exec"))) _Thread_local bool relieving;
 
 hri_malloc_page *hri_account_page(void)
@@ -287,15 +288,15 @@ void hri_account_bound_idle(uint64_t most_bytes)
     hri_heap_set_idle(&(hri_heap_idle_terms){.least_bytes = IDLE_BYTES, .part = 16, .most_bytes = most_bytes});
 }
 
-/* What a process that sleeps may keep: an eighth of the limit, shared by all. */
+/* All processes that sleep may keep an eighth of the limit together. */
 static void bound_idle(const hri_malloc_page *p)
 {
     uint64_t processes = atomic_load_explicit(&p->processes, memory_order_relaxed);
     hri_account_bound_idle(atomic_load_explicit(&p->limit_bytes, memory_order_relaxed) / (8 * hri_max(processes, 1)));
 }
 
-/* Says how much of the charge is in no block. Idle blocks of all threads are counted under the heap's lock, so it is not
- * done at each slow call. */
+/* Says how much of the charge is in no block. It counts the idle blocks of all threads under the heap's lock, so it is
+ * not done at each slow call. */
 static void publish_spare(hri_malloc_page *p)
 {
     static _Atomic int64_t published_ns;
@@ -382,7 +383,7 @@ bool hri_account_open(hri_malloc_page *shared, const hri_account_terms *terms)
         atomic_store(&own_page.most_bytes, terms->limit_bytes);
         atomic_store(&own_page.wait_ns, terms->wait_ns);
     }
-    unsigned free_slot = hri_slots_take(p, 0);
+    unsigned free_slot = shared ? hri_slots_take(p, 0) : 0; /* nobody else looks at a page of its own */
     if (free_slot == HRI_MALLOC_SLOTS)
         return false;
     slot = free_slot;
@@ -408,7 +409,6 @@ void hri_account_fork_child(void)
     atomic_store(&reserve_open, false);
     if (p == &own_page) {
         hri_malloc_slot *mine = &p->slots[slot];
-        atomic_store(&mine->pid, (int32_t)getpid());
         atomic_store(&mine->charged_bytes, 0);
         atomic_store(&mine->intent_bytes, 0);
         atomic_store(&p->used_bytes, 0);

@@ -1,18 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The page that all processes of one limit share: one word that says how much is charged, and a slot for each process
- * that says how much of it is its own. It lies in a memory file that `headroom run` made, or in the process itself
- * where there is no supervisor.
+/* The page that all processes of one limit share. One word of it says how much is charged, and a slot for each process
+ * says how much of that is its own. It lies in a memory file that `headroom run` made. Without a supervisor it lies in
+ * the process itself.
  *
  * A charge is three steps, so that a process which is killed between any two of them can be settled:
  *
  *     slot.intent = n    used += n, unless it would pass the limit    slot.charged += n    slot.intent = 0
  *
- * Whoever settles a slot takes its `charged` out of `used`. If there was an intent, nobody knows whether its n were in
- * `used` already. Then the sum of all slots is held against `used` when no charge is under way, and the difference is
- * taken out (run/heap.c). Nothing here is a lock: a process that is stopped or killed keeps nobody waiting.
+ * A process that settles a slot takes its `charged` out of `used`. If there was an intent, nobody knows whether its n
+ * were in `used` already. Then the sum of all slots is held against `used` when no charge is under way, and the
+ * difference is taken out (run/heap.c). Nothing here is a lock: a process that is stopped or killed keeps nobody
+ * waiting.
  *
- * The supervisor settles the slot of a process whose socket hangs up. A process that is short settles those of processes
- * that are gone (slots.h), so that a limit outlives its supervisor.
+ * The supervisor settles the slot of a process whose socket hangs up. A process that is short settles the slots of
+ * processes that are gone (slots.h), so that a limit outlives its supervisor.
  */
 #ifndef HRI_MALLOC_PAGE_H
 #define HRI_MALLOC_PAGE_H

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A slot says whose it is by number and start time. Another process may have the number by now, and then its start time
- * differs. Both depend on who looks: a container has numbers of its own, and a time namespace has another clock. So a
- * slot names the space in which they hold, and nobody judges a slot of another space by them. A process that was wrongly
- * taken for gone would use memory that the limit does not count. */
+ * differs. Both depend on the looker: a container has numbers of its own, and a time namespace has another clock. So a
+ * slot names the space in which they hold, and nobody judges a slot of another space by them. A process that was
+ * wrongly taken for gone would use memory that the limit does not count. */
 #include "malloc/slots.h"
 
 #include "malloc/raw.h"

@@ -15,8 +15,8 @@ unsigned hri_slots_take(hri_malloc_page *page, int32_t owner);
  * where the slot is no longer that process's. */
 bool hri_slots_settle(hri_malloc_page *page, unsigned at, int32_t owner);
 
-/* Settles those of the slots from `first` up to `end` whose process is gone, by number and start time. Where that cannot
- * be told from here nothing is done. Gives whether there was one. */
+/* Settles those of the slots from `first` up to `end` whose process is gone, by number and start time. Nothing is done
+ * where that cannot be told from here. Gives whether there was one. */
 bool hri_slots_settle_gone(hri_malloc_page *page, unsigned first, unsigned end);
 
 #endif

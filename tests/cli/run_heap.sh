@@ -80,7 +80,7 @@ live || bad "headroom top does not show the live bytes: $("$headroom" top --once
 kill -TERM $run_pid
 wait $run_pid || true
 
-# What is left behind has no limit any more.
+# A program that is left behind has no limit any more.
 heap 0 --limit 40M --on-limit fail -- bash -c '("$0" later 60 "$1"; echo $? >"$1.status") 2>/dev/null & exit 0' "$eater" "$work/go"
 touch "$work/go"
 eventually_is() { for ((round = 0; round < 200; round++)); do [ -s "$1" ] && break; sleep 0.1; done; [ "$(cat "$1" 2>/dev/null)" = "$2" ]; }
