@@ -4,8 +4,6 @@
 
 #include <argp.h>
 #include <errno.h>
-#include <limits.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -39,16 +37,6 @@ struct options {
     bool json, watch;
 };
 
-int parse_pid(const char *what, const char *text, struct argp_state *state)
-{
-    char *end;
-    errno = 0;
-    long pid = strtol(text, &end, 10);
-    if (*text < '0' || *text > '9' || *end || errno || pid < 1 || pid > INT_MAX)
-        argp_error(state, "%s '%s' is no process: write its number, such as 4711", what, text);
-    return (int)pid;
-}
-
 static error_t parse(int key, char *value, struct argp_state *state)
 {
     struct options *options = state->input;
@@ -77,9 +65,7 @@ static error_t parse(int key, char *value, struct argp_state *state)
             argp_error(state, "--watch and --collect do not go together: collect once");
         return 0;
     case ARGP_KEY_ARG:
-        argp_error(state, "'%s' is not expected: there are only options, such as --pid %s", value,
-                   value[strspn(value, "0123456789")] ? "4711" : value);
-        return EINVAL;
+        return refuse_word(value, "--pid 4711", state);
     default:
         return ARGP_ERR_UNKNOWN;
     }
@@ -106,10 +92,9 @@ int doctor(int argc, char **argv)
 {
     static const struct argp argp = {
         .options = known, .parser = parse, .children = short_help_children, .doc = description};
-    static char name[] = "headroom doctor"; /* argp calls the program by its first argument */
+    static char name[] = "headroom doctor";
     struct options options = {0};
-    argv[0] = name;
-    argp_parse(&argp, argc, argv, 0, NULL, &options);
+    parse_line(name, &argp, argc, argv, 0, &options);
     if (options.watch)
         return doctor_watch(&options.survey, options.json);
     hr_survey *survey;

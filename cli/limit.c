@@ -89,8 +89,7 @@ static error_t parse(int key, char *value, struct argp_state *state)
         options->counts = true;
         return 0;
     case SET:
-        if (hr_size_parse(value, &options->set_bytes) != 0 || !options->set_bytes || options->set_bytes == HR_NONE)
-            argp_error(state, "--set '%s' is no limit: write a size such as 400M", value);
+        options->set_bytes = parse_limit("--set", value, "", state);
         return 0;
     case ARGP_KEY_ARG:
         if (!options->set_bytes || options->survey.pid)
@@ -139,10 +138,9 @@ int limit(int argc, char **argv)
                                      .children = short_help_children,
                                      .args_doc = "[--set SIZE PID]",
                                      .doc = description};
-    static char name[] = "headroom limit"; /* argp calls the program by its first argument */
+    static char name[] = "headroom limit";
     struct options options = {.percent = 100, .unit_bytes = 1};
-    argv[0] = name;
-    argp_parse(&argp, argc, argv, 0, NULL, &options);
+    parse_line(name, &argp, argc, argv, 0, &options);
     if (options.set_bytes)
         return limit_set(options.survey.pid, options.set_bytes);
     hr_survey *survey;

@@ -4,9 +4,6 @@
 #include "run/run.h"
 
 #include <argp.h>
-#include <errno.h>
-#include <limits.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum key {
@@ -60,14 +57,12 @@ static const char description[] =
     "Exit status: the command's; 128 + N if it died of signal N; 125 if headroom itself failed, 126 if the command "
     "cannot be executed, 127 if there is none. A program that is frozen goes on after 'headroom limit --set SIZE PID'.";
 
-static void parse_limit(const char *text, run_options *options, struct argp_state *state)
+static void parse_own_limit(const char *text, run_options *options, struct argp_state *state)
 {
     options->limit_bytes = 0;
     options->limit_share = 0;
-    if (run_share_parse(text, &options->limit_share))
-        return;
-    if (hr_size_parse(text, &options->limit_bytes) != 0 || options->limit_bytes == HR_NONE || !options->limit_bytes)
-        argp_error(state, "--limit '%s' is no limit: write a size such as 400M, or a share such as 90%%", text);
+    if (!run_share_parse(text, &options->limit_share))
+        options->limit_bytes = parse_limit("--limit", text, ", or a share such as 90%", state);
 }
 
 static void parse_at(const char *text, run_options *options, struct argp_state *state)
@@ -118,7 +113,7 @@ static error_t parse(int key, char *value, struct argp_state *state)
     run_options *options = &line->options;
     switch (key) {
     case LIMIT:
-        parse_limit(value, options, state);
+        parse_own_limit(value, options, state);
         return 0;
     case AT:
         parse_at(value, options, state);
@@ -174,10 +169,9 @@ int run(int argc, char **argv)
                                      .children = short_help_children,
                                      .args_doc = "[--] COMMAND [ARG...]\n--pid PID",
                                      .doc = description};
-    static char name[] = "headroom run"; /* argp calls the program by its first argument */
+    static char name[] = "headroom run";
     static struct line line = {.options.grace_ns = INT64_C(10000000000)};
-    argv[0] = name;
     argp_err_exit_status = RUN_EXIT_FAILED;
-    argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &line);
+    parse_line(name, &argp, argc, argv, ARGP_IN_ORDER, &line);
     return run_supervise(&line.options);
 }

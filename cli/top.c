@@ -71,8 +71,7 @@ static error_t parse(int key, char *value, struct argp_state *state)
         snprintf(options->top.filter, sizeof options->top.filter, "%s", value);
         return 0;
     case ARGP_KEY_ARG:
-        argp_error(state, "'%s' is not expected: there are only options", value);
-        return EINVAL;
+        return refuse_word(value, "", state);
     default:
         return ARGP_ERR_UNKNOWN;
     }
@@ -200,23 +199,26 @@ static void write_spark(const hr_status *status, bool unicode, size_t width, cha
 
 void top_write_head(char *text, size_t size)
 {
-    snprintf(text, size, "%7s %-15s %-8s %10s %10s %6s %11s %8s  %s", "PID", "NAME", "LEVEL", "USE", "LIMIT", "SHARE",
-             "RATE", "FULL IN", "LAST MINUTE");
+    snprintf(text, size, "%7s %-15s %-8s %10s %10s %10s %6s %11s %8s  %s", "PID", "NAME", "LEVEL", "USE", "LIVE",
+             "LIMIT", "SHARE", "RATE", "FULL IN", "LAST MINUTE");
 }
 
 void top_write_line(const hr_status *status, bool unicode, size_t width, char *text, size_t size)
 {
-    char name[HR_STATUS_NAME_BYTES], use[16], limit[16], rate[16], speed[20], full[16], spark[4 * HR_STATUS_POINTS];
+    char name[HR_STATUS_NAME_BYTES], use[16], live[16] = "-", limit[16], rate[16], speed[20], full[16],
+                                              spark[4 * HR_STATUS_POINTS];
     double bytes = fabs(status->rate_bytes_per_s);
     write_name(status, name);
     hr_size_format(status->use_bytes, use, sizeof use);
     hr_size_format(status->limit_bytes, limit, sizeof limit);
+    if (status->live_bytes != HR_NONE)
+        hr_size_format(status->live_bytes, live, sizeof live);
     hr_size_format(bytes < 0x1p63 ? (uint64_t)bytes : INT64_MAX, rate, sizeof rate);
     snprintf(speed, sizeof speed, "%s%s/s", bytes < 1 ? "" : status->rate_bytes_per_s < 0 ? "-" : "+", rate);
     write_time(status->full_in_ns, full, sizeof full);
     write_spark(status, unicode, width, spark, sizeof spark);
-    snprintf(text, size, "%7d %-15.15s %-8s %10s %10s %5.1f%% %11s %8s  %s", status->pid, name,
-             hr_level_text(status->level), use, limit, top_share(status) * 100, speed, full, spark);
+    snprintf(text, size, "%7d %-15.15s %-8s %10s %10s %10s %5.1f%% %11s %8s  %s", status->pid, name,
+             hr_level_text(status->level), use, live, limit, top_share(status) * 100, speed, full, spark);
 }
 
 /* ── forms ──────────────────────────────────────────────────────────────────────────────────────────────────────── */
@@ -243,6 +245,7 @@ static void print_json(const struct top *top)
         put_number("limit_bytes", status->limit_bytes);
         put_number("peak_bytes", status->peak_bytes);
         put_number("refusals", status->refusals);
+        put_number("live_bytes", status->live_bytes);
         printf(", \"rate_bytes_per_s\": %.0f, \"full_in_ns\": %lld, \"time_ns\": %lld, \"points\": [",
                status->rate_bytes_per_s, (long long)status->full_in_ns, (long long)status->time_ns);
         for (uint32_t k = 0; k < status->point_count; k++)
@@ -285,10 +288,9 @@ int top(int argc, char **argv)
 {
     static const struct argp argp = {
         .options = known, .parser = parse, .children = short_help_children, .doc = description};
-    static char name[] = "headroom top"; /* argp calls the program by its first argument */
+    static char name[] = "headroom top";
     struct options options = {0};
-    argv[0] = name;
-    argp_parse(&argp, argc, argv, 0, NULL, &options);
+    parse_line(name, &argp, argc, argv, 0, &options);
     if (!options.once)
         return options.json ? stream(&options.top) : top_show(&options.top);
     int error = top_look(&options.top);

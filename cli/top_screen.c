@@ -44,7 +44,7 @@ static void put_rows(const struct top *top, size_t first)
 {
     char line[512];
     int height = LINES - 3, width = COLS;
-    size_t spark = width > 86 ? (size_t)width - 86 : 0;
+    size_t spark = width > 97 ? (size_t)width - 97 : 0;
     for (int i = 0; i < height && first + (size_t)i < top->count; i++) {
         const hr_status *status = &top->list[first + (size_t)i];
         top_write_line(status, top_has_unicode(), spark, line, sizeof line);

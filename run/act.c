@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What is done, and when. Each look ends here: the level follows, triggers fire at their rise, the limit itself is
- * dealt with, and what was asked to end and did not is killed after the grace.
+/* Actions, and their times. Each look ends here: the level follows, triggers fire at their rise, and the limit itself
+ * is dealt with. A command that was asked to end and did not is killed after the grace.
  *
  * A process that sleeps at a wall of version 1, or is frozen, runs no handler. So whatever is to end is thawed first,
  * and its wall yields a little every 20 ms until it has ended.
@@ -13,7 +13,8 @@
 #include <unistd.h>
 
 #define ASLEEP_NS (RUN_SECOND_NS / 2)
-/* What was asked to end and grows on, with no wall that holds it, is killed by the supervisor and not by the kernel. */
+/* A command that was asked to end and grows on, with no wall that holds it, is killed by the supervisor and not by the
+ * kernel. */
 #define KERNEL_LEFT_MIN (UINT64_C(1) << 20)
 #define YIELD_NS (RUN_SECOND_NS / 50)
 
@@ -179,8 +180,8 @@ static void reach_limit(run_supervisor *run, bool asleep)
     }
 }
 
-/* Does the tree sleep at a wall of version 1? What has just been let go on may look so for a moment, so far below the
- * limit it has to last. */
+/* Does the tree sleep at a wall of version 1? A tree that was just let go on may look so for a moment, so far
+ * below the limit it has to last. */
 static bool is_asleep(run_supervisor *run, bool near)
 {
     if (run->wall.kind != RUN_WALL_V1 || !(near || run->woken))

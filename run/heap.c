@@ -7,6 +7,7 @@
 #include "malloc/link.h"
 #include "malloc/account.h"
 #include "malloc/raw.h"
+#include "malloc/slots.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -19,6 +20,7 @@
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -74,31 +76,21 @@ unsigned hri_account_slot(void)
     return joined->outer_slot;
 }
 
-/* The supervisor has a slot there already if headroom's malloc is in it; else it takes one, with the other number. */
-static bool find_slot(hri_malloc_page *page, int32_t owner, unsigned *ret_slot)
-{
-    for (unsigned i = 0; i < HRI_MALLOC_SLOTS; i++) {
-        int32_t expected = owner;
-        if (atomic_compare_exchange_strong(&page->slots[i].pid, &expected, (int32_t)getpid())) {
-            *ret_slot = i;
-            return true;
-        }
-    }
-    return false;
-}
-
 static void join_outer(run_heap *heap)
 {
     const char *where = getenv(HRI_MALLOC_RUN_VARIABLE), *why;
     heap->outer = where && *where ? hri_link_open(where, &why) : NULL;
-    if (!heap->outer || find_slot(heap->outer, (int32_t)getpid(), &heap->outer_slot))
+    if (!heap->outer)
         return;
-    if (!find_slot(heap->outer, 0, &heap->outer_slot)) {
+    heap->outer_slot = hri_slots_take(heap->outer, (int32_t)getpid()); /* of headroom's malloc, if it is in it */
+    if (heap->outer_slot < HRI_MALLOC_SLOTS)
+        return;
+    heap->outer_slot = hri_slots_take(heap->outer, 0);
+    if (heap->outer_slot == HRI_MALLOC_SLOTS) {
         heap->outer = NULL;
         return;
     }
     joined = heap;
-    atomic_fetch_add(&heap->outer->processes, 1);
     hri_link_enter();
 }
 
@@ -198,11 +190,27 @@ uint64_t run_heap_charged(const run_heap *heap)
     return heap->page ? atomic_load(&heap->page->used_bytes) : 0;
 }
 
+/* The bytes of blocks and mappings of all programs. A process that has not looked lately may say more spare bytes than
+ * it is charged with. */
+static uint64_t live_bytes(const hri_malloc_page *page)
+{
+    uint64_t sum = 0, left = atomic_load(&page->processes);
+    for (size_t i = 0; i < HRI_MALLOC_SLOTS && left > 0; i++) {
+        left -= atomic_load_explicit(&page->slots[i].pid, memory_order_relaxed) != 0;
+        uint64_t charged = atomic_load_explicit(&page->slots[i].charged_bytes, memory_order_relaxed);
+        uint64_t spare = atomic_load_explicit(&page->slots[i].spare_bytes, memory_order_relaxed);
+        sum += charged > spare ? charged - spare : 0;
+    }
+    return sum;
+}
+
 void run_heap_bound(run_heap *heap, uint64_t limit_bytes, uint64_t room_bytes)
 {
     if (!heap->page)
         return;
     follow_outer(heap);
+    heap->live_bytes = live_bytes(heap->page);
+    heap->live_peak_bytes = heap->live_bytes > heap->live_peak_bytes ? heap->live_bytes : heap->live_peak_bytes;
     uint64_t bytes = at_most(limit_bytes, room_bytes);
     if (heap->outer)
         bytes = at_most(bytes, heap->outer_bytes + heap->outer_left_bytes);
@@ -218,32 +226,25 @@ void run_heap_close(run_heap *heap)
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         if (all[i] >= 0)
             close(all[i]);
-    if (heap->page)
+    if (heap->page) { /* what the command has left behind goes on, and nobody would raise its limit any more */
+        atomic_store(&heap->page->most_bytes, UINT64_MAX);
+        atomic_store(&heap->page->limit_bytes, UINT64_MAX);
+        wake(heap->page);
         munmap(heap->page, sizeof(hri_malloc_page));
+    }
     heap->page = NULL;
 }
 
 /* ── slots ──────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-/* Takes what a slot's process was charged with out of the page, and frees the slot. */
+/* Settles a slot that a process entered. Another process may have it by now, if a program that was short has settled it
+ * before. */
 static void settle(run_heap *heap, uint32_t i)
 {
-    hri_malloc_slot *slot = &heap->page->slots[i];
-    int32_t pid = atomic_load(&slot->pid);
-    heap->pids[i] = 0;
-    if (pid <= 0 || !atomic_compare_exchange_strong(&slot->pid, &pid, -1))
-        return;
-    atomic_fetch_sub(&heap->page->used_bytes, atomic_exchange(&slot->charged_bytes, 0));
-    atomic_store(&slot->intent_bytes, 0);
-    atomic_store(&slot->refusals, 0);
-    atomic_fetch_sub(&heap->page->processes, 1);
-    atomic_store(&slot->pid, 0);
-    wake(heap->page);
-}
-
-static bool is_gone(int pid)
-{
-    return kill(pid, 0) != 0 && errno == ESRCH;
+    const hri_malloc_slot *slot = &heap->page->slots[i];
+    if (atomic_load(&slot->start) == heap->owners[i].start)
+        hri_slots_settle(heap->page, i, heap->owners[i].number);
+    heap->owners[i] = (run_heap_owner){0};
 }
 
 /* Has the process the page mapped still? Then it has closed its descriptors, and that is all. */
@@ -300,11 +301,9 @@ void run_heap_tidy(run_heap *heap, int64_t now_ns)
     if (!heap->page || now_ns - heap->tidied_ns < TIDY_NS)
         return;
     heap->tidied_ns = now_ns;
-    for (uint32_t i = 0; i < HRI_MALLOC_SLOTS; i++) {
-        int pid = heap->pids[i] ? heap->pids[i] : atomic_load(&heap->page->slots[i].pid);
-        if (pid > 0 && is_gone(pid))
-            settle(heap, i);
-    }
+    for (uint32_t i = 0; i < HRI_MALLOC_SLOTS; i++)
+        if (!heap->owners[i].pid)
+            hri_slots_settle_gone(heap->page, i, i + 1);
     mend(heap);
 }
 
@@ -360,24 +359,49 @@ static void enter(run_heap *heap, run_heap_link *link, const hri_malloc_message 
     if (message->slot >= HRI_MALLOC_SLOTS || atomic_load(&heap->page->slots[message->slot].pid) != message->pid)
         return;
     for (uint32_t i = 0; i < HRI_MALLOC_SLOTS; i++)
-        if (i != message->slot && heap->pids[i] == link->pid)
+        if (i != message->slot && heap->owners[i].pid == link->pid)
             settle(heap, i);
     link->slot = message->slot;
-    heap->pids[message->slot] = link->pid;
+    heap->owners[message->slot] = (run_heap_owner){
+        .pid = link->pid, .number = message->pid, .start = atomic_load(&heap->page->slots[message->slot].start)};
     heap->entered++;
+}
+
+/* A process that has closed its descriptors is watched by a descriptor of its own. Without one it is looked for by its
+ * number, as those that have not entered. */
+static void watch_process(run_heap *heap, run_heap_link *link)
+{
+    uint32_t at = (uint32_t)(link - heap->links);
+    struct epoll_event event = {.events = EPOLLIN, .data.u32 = at};
+    close(link->fd);
+    link->fd = (int)syscall(SYS_pidfd_open, link->pid, 0);
+    link->is_process = true;
+    if (link->fd >= 0 && epoll_ctl(heap->epoll_fd, EPOLL_CTL_ADD, link->fd, &event) == 0)
+        return;
+    if (link->fd >= 0)
+        drop(link);
+    heap->owners[link->slot].pid = 0;
 }
 
 static void hang_up(run_heap *heap, run_heap_link *link)
 {
-    uint32_t slot = link->slot;
-    if (slot != RUN_HEAP_NO_SLOT && heap->pids[slot] == link->pid && (is_gone(link->pid) || !has_page(link->pid)))
-        settle(heap, slot);
+    bool entered = link->slot != RUN_HEAP_NO_SLOT && heap->owners[link->slot].pid == link->pid;
+    if (entered && !link->is_process && has_page(link->pid)) {
+        watch_process(heap, link);
+        return;
+    }
+    if (entered)
+        settle(heap, link->slot);
     drop(link);
 }
 
 static void hear(run_heap *heap, run_heap_link *link)
 {
     hri_malloc_message message;
+    if (link->is_process) {
+        hang_up(heap, link);
+        return;
+    }
     ssize_t got = recv(link->fd, &message, sizeof message, MSG_DONTWAIT);
     if (got < 0 && (errno == EAGAIN || errno == EINTR))
         return;

@@ -4,7 +4,7 @@
  *
  * A process says HELLO over a socket when its program begins, and gets the page. It keeps the socket open, so a hang-up
  * means that the process has ended or has executed another program, whatever ended it. A program that closes all its
- * descriptors hangs up too, and still has the page mapped: then its number is watched.
+ * descriptors hangs up too, and still has the page mapped: then a pidfd of it is watched.
  *
  * A run may itself be part of another run's tree, whose limit holds for it too. Then what its programs are charged with
  * is charged to a slot of that run's page as well, at each look, and they get no more than that page leaves. */
@@ -23,8 +23,16 @@
 typedef struct run_heap_link {
     int fd; /* below 0: free */
     int pid;
-    uint32_t slot; /* RUN_HEAP_NO_SLOT: it has not entered */
+    uint32_t slot;   /* RUN_HEAP_NO_SLOT: it has not entered */
+    bool is_process; /* `fd` is no socket but the process itself */
 } run_heap_link;
+
+/* The process that entered a slot. */
+typedef struct run_heap_owner {
+    int pid;        /* as the supervisor sees it; 0: nobody entered, or nobody hears of its end */
+    int32_t number; /* as it says it in its slot: another in a container */
+    uint64_t start; /* as its slot had it */
+} run_heap_owner;
 
 typedef struct run_heap {
     hri_malloc_page *page; /* NULL: the command runs without */
@@ -37,9 +45,10 @@ typedef struct run_heap {
     char where[160];        /* what HEADROOM_RUN is set to */
     char library[PATH_MAX]; /* what LD_PRELOAD begins with */
     run_heap_link links[RUN_HEAP_LINKS_MAX];
-    int pids[HRI_MALLOC_SLOTS]; /* by slot, as the supervisor sees them; 0: not entered */
-    uint64_t entered;           /* programs, ever */
-    uint64_t least_bytes;       /* that they ever were allowed */
+    run_heap_owner owners[HRI_MALLOC_SLOTS]; /* by slot */
+    uint64_t entered;                        /* programs, ever */
+    uint64_t live_bytes, live_peak_bytes;    /* in blocks and mappings of the programs, at the last look and ever */
+    uint64_t least_bytes;                    /* that they ever were allowed */
     int64_t tidied_ns;
     uint64_t drift; /* that the last tidying has seen, and how often in a row */
     unsigned drift_count;

@@ -10,7 +10,7 @@
 
 #define RUN_TRIGGERS_MAX 32
 
-/* What ends `headroom run` without the command having ended. */
+/* Exit statuses of `headroom run` itself, where the command did not give one. */
 #define RUN_EXIT_FAILED 125
 #define RUN_EXIT_CANNOT_EXECUTE 126
 #define RUN_EXIT_NOT_FOUND 127

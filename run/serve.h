@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a page over HTTP shows of a run: samples and events that the loop hands over, and that a server's thread
+/* The data of a run's page over HTTP: samples and events that the loop hands over, and that a server's thread
  * formats. All memory is there from the start. When the samples are full every second one goes, and from then on half
  * as many come: so the whole run is there, however long it takes. */
 #ifndef RUN_SERVE_H

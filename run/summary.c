@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What came of it: for people on standard error, and as JSON. */
+/* The outcome of a run: for people on standard error, and as JSON. */
 #include "supervisor.h"
 
 #include <errno.h>
@@ -72,16 +72,17 @@ static json_int_t refusals(const run_supervisor *run)
     return run->heap.page ? (json_int_t)atomic_load(&run->heap.page->refusals) : 0;
 }
 
-/* What the heap's page says, beside what the watch has seen. */
+/* The figures of the heap's page, beside those of the watch. */
 static json_t *heap_figures(const run_supervisor *run)
 {
     const hri_malloc_page *page = run->heap.page;
     if (!page)
         return json_null();
-    return json_pack("{s:I, s:I, s:I, s:I, s:I}", "programs", (json_int_t)run->heap.entered, "charged_bytes",
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "programs", (json_int_t)run->heap.entered, "charged_bytes",
                      (json_int_t)atomic_load(&page->used_bytes), "charged_peak_bytes",
-                     (json_int_t)atomic_load(&page->peak_bytes), "waits", (json_int_t)atomic_load(&page->waits),
-                     "foreign_blocks", (json_int_t)atomic_load(&page->foreign));
+                     (json_int_t)atomic_load(&page->peak_bytes), "live_bytes", (json_int_t)run->heap.live_bytes,
+                     "live_peak_bytes", (json_int_t)run->heap.live_peak_bytes, "waits",
+                     (json_int_t)atomic_load(&page->waits), "foreign_blocks", (json_int_t)atomic_load(&page->foreign));
 }
 
 static json_t *build(const run_supervisor *run, int status)
@@ -135,7 +136,7 @@ static const char *least_text(const run_supervisor *run, char text[64])
 
 void run_summary_print(run_supervisor *run, int status)
 {
-    char limit[16], most[16], least[64];
+    char limit[16], most[16], least[64], live[16];
     size_t actions = 0;
     if (run->summary)
         write_json(run, status);
@@ -145,6 +146,7 @@ void run_summary_print(run_supervisor *run, int status)
         actions += run->notes[i].action[0] != '\0';
     hr_size_format(run->use.limit_bytes, limit, sizeof limit);
     hr_size_format(peak(run), most, sizeof most);
+    hr_size_format(run->heap.live_peak_bytes, live, sizeof live);
     run_tell(run,
              "%s (%d) ended with status %d after %.1f s, by %s; at most %s of %s (%s), %zu action%s, "
              "%" PRIu64 " killed by the kernel",
@@ -154,7 +156,8 @@ void run_summary_print(run_supervisor *run, int status)
     if (run->heap.page && run->heap.entered == 0)
         run_tell(run, "headroom's malloc was in no program of it: the watch held the limit alone");
     else if (run->heap.page)
-        run_tell(run, "heap: %" PRIu64 " program%s, %" PRIu64 " request%s refused, %" PRIu64 " waited%s",
-                 run->heap.entered, run->heap.entered == 1 ? "" : "s", (uint64_t)refusals(run),
-                 refusals(run) == 1 ? "" : "s", (uint64_t)atomic_load(&run->heap.page->waits), least_text(run, least));
+        run_tell(
+            run, "heap: %" PRIu64 " program%s, %" PRIu64 " request%s refused, %" PRIu64 " waited, at most %s live%s",
+            run->heap.entered, run->heap.entered == 1 ? "" : "s", (uint64_t)refusals(run),
+            refusals(run) == 1 ? "" : "s", (uint64_t)atomic_load(&run->heap.page->waits), live, least_text(run, least));
 }

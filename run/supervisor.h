@@ -68,7 +68,7 @@ typedef struct run_supervisor {
     uint64_t kills;        /* by the kernel: behind the wall; without one, in the command's group since it began */
     uint64_t kills_before; /* without a wall: in that group until then */
 
-    /* What is being done. */
+    /* Actions that are under way. */
     bool woken;         /* by the wall */
     int64_t asleep_ns;  /* since when it holds the tree; 0: it does not */
     bool limit_reached; /* and dealt with */
@@ -79,7 +79,7 @@ typedef struct run_supervisor {
     int64_t yielded_ns;  /* when the wall was last raised for that */
     bool killed;         /* the supervisor has sent SIGKILL to the tree */
 
-    /* What came of it. */
+    /* The outcome. */
     bool has_ended;
     int has_left; /* the signal by which a watcher of somebody else's process left; 0: none */
     int status;   /* as waitpid() gives it */

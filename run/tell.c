@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What is told while it runs: lines for people, a status line at a terminal, notes for the summary, samples for the
+/* Reports while the command runs: lines for people, a status line at a terminal, notes for the summary, samples for the
  * history file. */
 #include "supervisor.h"
 
@@ -126,13 +126,16 @@ static void write_time_until_full(const run_supervisor *run, char *text, size_t 
 
 void run_line_show(run_supervisor *run)
 {
-    char use[RUN_TEXT_BYTES], until[32], line[RUN_TEXT_BYTES + 80];
+    char use[RUN_TEXT_BYTES], until[32], live[32] = "", size[16], line[RUN_TEXT_BYTES + 112];
     if (run->looked_ns - run->lined_ns < LINE_NS || !may_write_line(run))
         return;
     run->lined_ns = run->looked_ns;
     write_time_until_full(run, until, sizeof until);
-    snprintf(line, sizeof line, LINE_BEGIN "%s: %s%s", run->frozen ? "frozen" : hr_level_text(run->level),
-             run_use_text(run, use), until);
+    hr_size_format(run->heap.live_bytes, size, sizeof size);
+    if (run->heap.entered > 0)
+        snprintf(live, sizeof live, ", %s live", size);
+    snprintf(line, sizeof line, LINE_BEGIN "%s: %s%s%s", run->frozen ? "frozen" : hr_level_text(run->level),
+             run_use_text(run, use), until, live);
     struct winsize window;
     size_t most = sizeof line - 1;
     if (ioctl(STDERR_FILENO, TIOCGWINSZ, &window) == 0 && window.ws_col > 1)
@@ -246,7 +249,8 @@ void run_say_status(run_supervisor *run)
         .use_bytes = run->use.use_bytes,
         .limit_bytes = run->use.limit_bytes,
         .peak_bytes = run->peak_bytes,
-        .refusals = HR_NONE,
+        .refusals = run->heap.entered > 0 ? atomic_load(&run->heap.page->refusals) : HR_NONE,
+        .live_bytes = run->heap.entered > 0 ? run->heap.live_bytes : HR_NONE,
     };
     snprintf(status.name, sizeof status.name, "%s", run->name);
     hr_status_page_set(run->status_page, &status);

@@ -10,8 +10,9 @@
 #define SECOND_NS 1e9
 #define FILL_BYTES_PER_NS 4 /* 4 GB/s: what one core can touch */
 
-/* By level: where it begins, and where it ends; as a guard's with its default thresholds, except for critical, which
- * ends with degraded here: an action at critical is not to be done again and again where use moves around it. */
+/* By level: the share at which it begins, and that below which it ends. They are a guard's default thresholds, except
+ * that critical ends with degraded: an action at critical must not be done again and again where use moves around it.
+ * */
 static const struct {
     double from, below;
 } levels[] = {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What `headroom run` is told to do, and when: the words of its command line, and the table of triggers. Pure: texts
+/* The tasks of `headroom run`, and their times: the words of its command line, and the table of triggers. Pure: texts
  * and numbers in, numbers out.
  *
  * A trigger fires when use rises to it, once, and again only after use has fallen below the bound where it is armed
@@ -40,7 +40,7 @@ typedef struct run_trigger {
     bool risen;
 } run_trigger;
 
-/* What is used of what. */
+/* Use, and the limits that it is compared with. */
 typedef struct run_use {
     uint64_t use_bytes;   /* by the tree */
     uint64_t limit_bytes; /* of the tree */

@@ -140,6 +140,17 @@ static void say_kind(run_wall *wall)
         say(wall, "cgroup v2, memory.high at %s: the tree is slowed down there", size);
 }
 
+/* The words to type where systemd may give the command a group of its own. A file system that is read-only stays so,
+ * and users get no group of version 1. */
+static const char *advice(int version, int error)
+{
+    if (version != 2 || error == -EROFS || access("/run/systemd/system", F_OK) != 0)
+        return "";
+    return geteuid() == 0
+               ? ". 'systemd-run --scope -p Delegate=yes headroom run ...' gives it a group of its own"
+               : ". 'systemd-run --user --scope -p Delegate=yes headroom run ...' gives it a group of its own";
+}
+
 void run_wall_make(run_wall *wall, const hr_survey *survey, uint64_t limit_bytes, uint64_t ceiling_bytes)
 {
     char name[32];
@@ -161,8 +172,8 @@ void run_wall_make(run_wall *wall, const hr_survey *survey, uint64_t limit_bytes
     }
     say_kind(wall);
     if (error)
-        say(wall, "none: no cgroup can be made in %.300s (%s); looking often is all that holds", wall->around,
-            strerror(-error));
+        say(wall, "none: no cgroup can be made in %.200s (%s); looking often is all that holds%s", wall->around,
+            strerror(-error), advice(survey->cgroup_version, error));
 }
 
 int run_wall_enter(const run_wall *wall)

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The wall: a cgroup of its own around the tree, which stops it at the limit and does not kill.
  *
- *     v1          memory.limit_in_bytes, with the kernel's killer switched off (memory.oom_control): a process that needs
- *                 a page beyond the limit sleeps in the kernel until there is room, or the limit is raised
- *     v2          memory.high: a process that goes beyond it is slowed down more and more. That buys time, and is no end
- *     none        where no group may be made: looking often is all there is
+ *     v1    memory.limit_in_bytes, with the kernel's killer switched off (memory.oom_control): a process that needs a
+ *           page beyond the limit sleeps in the kernel until there is room, or the limit is raised
+ *     v2    memory.high: a process that goes beyond it is slowed down more and more. That buys time, and is no end
+ *     none  where no group may be made: looking often is all there is
  *
  * The wall stands inside of the group that the command itself is in, so every limit around stays what it is. On v2 a
- * group that has processes cannot hand its memory controller on: if the command is the only process of its group, as in
+ * group that has processes cannot hand its memory controller on. If the command is the only process of its group, as in
  * a container, it first moves into a group beside the tree's.
  *
- * While a program is being asked to end, the wall is raised towards a ceiling below the limit around it, so that a
- * handler can run: by half of what is left each time, which never reaches the ceiling.
+ * While a program is being asked to end, the wall is raised so that a handler can run. Each step is half of the way to
+ * a ceiling below the limit around it, so the ceiling is never reached.
  */
 #ifndef RUN_WALL_H
 #define RUN_WALL_H

@@ -33,6 +33,7 @@ typedef struct hr_status {
     int64_t time_ns;         /* of the last sample: CLOCK_MONOTONIC */
     uint32_t point_count;    /* samples of a second or more apart, oldest first: use as thousandths of the limit */
     uint16_t points[HR_STATUS_POINTS];
+    uint64_t live_bytes; /* charged to budgets, or in blocks of headroom's malloc; no idle pages */
 } hr_status;
 
 /* Called for each process. Anything else than 0 ends the listing. */

@@ -28,6 +28,7 @@ void hri_guard_say_status(hr_guard *guard, int64_t now_ns)
         .limit_bytes = of_cgroup ? figures.cgroup_limit_bytes : figures.limit_bytes,
         .peak_bytes = figures.peak_bytes,
         .refusals = figures.refusals,
+        .live_bytes = figures.live_bytes,
     };
     snprintf(status.name, sizeof status.name, "%s", program_invocation_short_name);
     hri_status_put(&guard->status, &status, now_ns);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a charge does, in order:
+/* The steps of a charge:
  *
  *     fits             done: page.h has the three steps
  *     does not fit     tells the other processes that somebody is short; gives back idle pages of this one; tries again
@@ -9,7 +9,8 @@
  *                      freeze: the process stops itself; each SIGCONT allows it an eighth of the limit more
  *                      abort: says so and aborts
  *
- * The reserve is charged from the start, so what is taken from it is within the limit. What comes back fills it first.
+ * The reserve is charged from the start, so what is taken from it is within the limit. Bytes that come back fill it
+ * first.
  *
  * A forked child starts with nothing charged: its pages are its parent's until it writes to them, and the kernel copies
  * them then without asking anybody. Pages that it gives back count as inherited until as many have come back as it
@@ -21,6 +22,7 @@
 #include "heap/heap.h"
 #include "malloc/raw.h"
 #include "malloc/say.h"
+#include "malloc/slots.h"
 #include "os/pages.h"
 
 #include <errno.h>
@@ -32,6 +34,8 @@
 
 #define SECOND_NS INT64_C(1000000000)
 #define IDLE_BYTES ((uint64_t)1 << 20)
+#define SETTLE_NS (SECOND_NS / 10)
+#define SPARE_NS (SECOND_NS / 100)
 
 static hri_malloc_page own_page; /* where there is no supervisor */
 static hri_malloc_page *_Atomic page;
@@ -42,7 +46,7 @@ static _Atomic uint64_t reserve_bytes; /* what is left of it */
 static atomic_bool reserve_open;
 static _Atomic uint32_t seen_shortages;
 
-/* Is this thread giving pages back, or asking others to? What it does for that asks for nothing. */
+/* Is this thread giving pages back, or asking others to? That needs no charge of its own. */
 static __attribute__((tls_model("initial-exec"))) _Thread_local bool relieving;
 
 hri_malloc_page *hri_account_page(void)
@@ -164,6 +168,28 @@ static bool relieve(hri_malloc_page *p, uint64_t bytes)
     return charge(p, bytes);
 }
 
+static int64_t now_ns(clockid_t clock)
+{
+    struct timespec now;
+    clock_gettime(clock, &now);
+    return now.tv_sec * SECOND_NS + now.tv_nsec;
+}
+
+/* Has `pause_ns` passed since the last time that it had? */
+static bool is_time(_Atomic int64_t *last_ns, int64_t pause_ns)
+{
+    int64_t now = now_ns(CLOCK_MONOTONIC_COARSE), last = atomic_load_explicit(last_ns, memory_order_relaxed);
+    return now - last >= pause_ns &&
+           atomic_compare_exchange_strong_explicit(last_ns, &last, now, memory_order_relaxed, memory_order_relaxed);
+}
+
+/* The supervisor settles what a process leaves behind. Where it has ended itself, whoever is short has to. */
+static bool settle_gone(hri_malloc_page *p)
+{
+    static _Atomic int64_t settled_ns;
+    return p != &own_page && is_time(&settled_ns, SETTLE_NS) && hri_slots_settle_gone(p, 0, HRI_MALLOC_SLOTS);
+}
+
 /* The whole reserve or less, for what is small; not before the first refusal. */
 static bool take_reserve(uint64_t bytes)
 {
@@ -188,28 +214,22 @@ static bool refuse(hri_malloc_page *p, uint64_t bytes)
     return false;
 }
 
-static int64_t now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * SECOND_NS + now.tv_nsec;
-}
-
 /* A request that the limit cannot hold even alone is not waited for. */
 static bool wait_for(hri_malloc_page *p, uint64_t bytes)
 {
     if (take_reserve(bytes)) /* it has waited in vain before: its message need not wait again */
         return true;
-    int64_t until_ns = now_ns() + atomic_load_explicit(&p->wait_ns, memory_order_relaxed), left_ns;
+    int64_t until_ns = now_ns(CLOCK_MONOTONIC) + atomic_load_explicit(&p->wait_ns, memory_order_relaxed), left_ns;
     if (bytes > atomic_load_explicit(&p->most_bytes, memory_order_relaxed))
         return refuse(p, bytes);
     atomic_fetch_add_explicit(&p->waits, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&p->waiters, 1, memory_order_seq_cst);
     bool fits = false;
     for (;;) {
+        settle_gone(p);
         uint32_t gate = atomic_load_explicit(&p->gate, memory_order_seq_cst);
         fits = charge(p, bytes);
-        left_ns = until_ns - now_ns();
+        left_ns = until_ns - now_ns(CLOCK_MONOTONIC);
         if (fits || left_ns <= 0)
             break;
         /* Woken at least ten times a second: a process that was killed wakes nobody. */
@@ -268,11 +288,26 @@ void hri_account_bound_idle(uint64_t most_bytes)
     hri_heap_set_idle(&(hri_heap_idle_terms){.least_bytes = IDLE_BYTES, .part = 16, .most_bytes = most_bytes});
 }
 
-/* What a process that sleeps may keep: an eighth of the limit, shared by all. */
+/* All processes that sleep may keep an eighth of the limit together. */
 static void bound_idle(const hri_malloc_page *p)
 {
     uint64_t processes = atomic_load_explicit(&p->processes, memory_order_relaxed);
     hri_account_bound_idle(atomic_load_explicit(&p->limit_bytes, memory_order_relaxed) / (8 * hri_max(processes, 1)));
+}
+
+/* Says how much of the charge is in no block. It counts the idle blocks of all threads under the heap's lock, so it is
+ * not done at each slow call. */
+static void publish_spare(hri_malloc_page *p)
+{
+    static _Atomic int64_t published_ns;
+    if (p == &own_page || !is_time(&published_ns, SPARE_NS))
+        return;
+    hri_heap_figures figures;
+    hri_heap_read(&figures);
+    atomic_store_explicit(&p->slots[slot].spare_bytes,
+                          figures.committed_bytes - hri_min(figures.in_use_bytes, figures.committed_bytes) +
+                              atomic_load_explicit(&reserve_bytes, memory_order_relaxed),
+                          memory_order_relaxed);
 }
 
 bool hri_account_charge(uint64_t bytes, bool final)
@@ -288,7 +323,7 @@ bool hri_account_charge(uint64_t bytes, bool final)
         return true;
     }
     atomic_fetch_add_explicit(&p->shortages, 1, memory_order_relaxed);
-    if (relieve(p, bytes))
+    if (relieve(p, bytes) || (settle_gone(p) && charge(p, bytes)))
         return true;
     return final && at_limit(p, bytes);
 }
@@ -298,6 +333,7 @@ void hri_account_yield(void)
     hri_malloc_page *p = hri_account_page();
     if (!p || relieving)
         return;
+    publish_spare(p);
     uint32_t shortages = atomic_load_explicit(&p->shortages, memory_order_relaxed);
     if (atomic_exchange_explicit(&seen_shortages, shortages, memory_order_relaxed) == shortages)
         return;
@@ -313,20 +349,6 @@ void hri_account_foreign(void)
 }
 
 /* ── opening ────────────────────────────────────────────────────────────────────────────────────────────────────── */
-
-/* Takes a free slot; gives HRI_MALLOC_SLOTS if there is none. */
-static unsigned take_slot(hri_malloc_page *p)
-{
-    for (unsigned i = 0; i < HRI_MALLOC_SLOTS; i++) {
-        int32_t nobody = 0;
-        if (atomic_load_explicit(&p->slots[i].pid, memory_order_relaxed) == 0 &&
-            atomic_compare_exchange_strong(&p->slots[i].pid, &nobody, (int32_t)getpid())) {
-            atomic_fetch_add_explicit(&p->processes, 1, memory_order_relaxed);
-            return i;
-        }
-    }
-    return HRI_MALLOC_SLOTS;
-}
 
 static void charge_anyway(hri_malloc_page *p, uint64_t bytes)
 {
@@ -361,7 +383,7 @@ bool hri_account_open(hri_malloc_page *shared, const hri_account_terms *terms)
         atomic_store(&own_page.most_bytes, terms->limit_bytes);
         atomic_store(&own_page.wait_ns, terms->wait_ns);
     }
-    unsigned free_slot = take_slot(p);
+    unsigned free_slot = shared ? hri_slots_take(p, 0) : 0; /* nobody else looks at a page of its own */
     if (free_slot == HRI_MALLOC_SLOTS)
         return false;
     slot = free_slot;
@@ -387,14 +409,13 @@ void hri_account_fork_child(void)
     atomic_store(&reserve_open, false);
     if (p == &own_page) {
         hri_malloc_slot *mine = &p->slots[slot];
-        atomic_store(&mine->pid, (int32_t)getpid());
         atomic_store(&mine->charged_bytes, 0);
         atomic_store(&mine->intent_bytes, 0);
         atomic_store(&p->used_bytes, 0);
         atomic_store(&p->peak_bytes, 0);
         atomic_store(&p->waiters, 0);
     } else {
-        unsigned free_slot = take_slot(p);
+        unsigned free_slot = hri_slots_take(p, 0);
         if (free_slot == HRI_MALLOC_SLOTS) { /* all that it has is inherited, and what it takes is not bounded */
             atomic_store(&page, NULL);
             return;

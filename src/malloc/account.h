@@ -16,8 +16,8 @@
 /* A limit below this leaves no room for a program to start. */
 #define HRI_ACCOUNT_LIMIT_MIN ((uint64_t)1 << 20)
 
-/* Opens the account: `page` is the one that is shared, or NULL for a limit of this process alone. What the heap has
- * committed is charged whether it fits or not. Gives false where the page has no free slot. */
+/* Opens the account: `page` is the one that is shared, or NULL for a limit of this process alone. Bytes that
+ * the heap has committed are charged whether they fit or not. Gives false where the page has no free slot. */
 typedef struct hri_account_terms {
     uint64_t limit_bytes; /* UINT64_MAX: none, and all is counted */
     int64_t wait_ns;
@@ -49,7 +49,7 @@ void hri_account_yield(void);
 /* Bounds the idle pages of this process: to what peers of malloc() keep, and to `most_bytes`. */
 void hri_account_bound_idle(uint64_t most_bytes);
 
-/* In the child of a fork: a slot of its own, and nothing charged. What it has was inherited. */
+/* In the child of a fork: a slot of its own, and nothing charged. Its memory was inherited. */
 void hri_account_fork_child(void);
 
 /* A block came back that is none of the heap's. */

@@ -4,8 +4,8 @@
  * MAP_NORESERVE says that most of it will never be touched, so it counts from a later mprotect() on.
  *
  * It ceases to count when it is unmapped, when another mapping replaces it, or when it is closed to writing and the
- * kernel has none of its pages: runtimes give memory back by madvise(MADV_DONTNEED) with mprotect(PROT_NONE) before or
- * after. MADV_DONTNEED alone changes nothing, since the program may touch the pages again without a call.
+ * kernel has none of its pages. Runtimes give memory back so: by madvise(MADV_DONTNEED), with mprotect(PROT_NONE)
+ * before or after. MADV_DONTNEED alone changes nothing, since the program may touch the pages again without a call.
  *
  * Not seen: what libc maps for itself (stacks of threads, files), the program's own system calls, and mappings that
  * were there before this library.
@@ -139,7 +139,7 @@ static void turn(uintptr_t from, uintptr_t to, hri_range_state before, hri_range
         unlisted_bytes += to - from;
 }
 
-/* What was reserved counts from now on; what was closed never ceased to. */
+/* Reserved ranges count from now on; closed ones never ceased to. */
 static int open_for_writing(void *address, size_t size, int protection)
 {
     uintptr_t from = (uintptr_t)address, to = end_of(from, size);

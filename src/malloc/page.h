@@ -1,15 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The page that all processes of one limit share: one word that says how much is charged, and a slot for each process
- * that says how much of it is its own. It lies in a memory file that `headroom run` made, or in the process itself
- * where there is no supervisor.
+/* The page that all processes of one limit share. One word of it says how much is charged, and a slot for each process
+ * says how much of that is its own. It lies in a memory file that `headroom run` made. Without a supervisor it lies in
+ * the process itself.
  *
  * A charge is three steps, so that a process which is killed between any two of them can be settled:
  *
  *     slot.intent = n    used += n, unless it would pass the limit    slot.charged += n    slot.intent = 0
  *
- * Whoever settles a slot takes its `charged` out of `used`. If there was an intent, nobody knows whether its n were in
- * `used` already. Then the sum of all slots is held against `used` when no charge is under way, and the difference is
- * taken out (run/heap.c). Nothing here is a lock: a process that is stopped or killed keeps nobody waiting.
+ * A process that settles a slot takes its `charged` out of `used`. If there was an intent, nobody knows whether its n
+ * were in `used` already. Then the sum of all slots is held against `used` when no charge is under way, and the
+ * difference is taken out (run/heap.c). Nothing here is a lock: a process that is stopped or killed keeps nobody
+ * waiting.
+ *
+ * The supervisor settles the slot of a process whose socket hangs up. A process that is short settles the slots of
+ * processes that are gone (slots.h), so that a limit outlives its supervisor.
  */
 #ifndef HRI_MALLOC_PAGE_H
 #define HRI_MALLOC_PAGE_H
@@ -18,7 +22,7 @@
 #include <stdint.h>
 
 #define HRI_MALLOC_SLOTS 1024
-#define HRI_MALLOC_MAGIC UINT32_C(0x68726d32) /* changes with the layout */
+#define HRI_MALLOC_MAGIC UINT32_C(0x68726d33) /* changes with the layout */
 
 typedef enum hri_malloc_on_limit {
     HRI_MALLOC_FAIL,   /* NULL and ENOMEM */
@@ -29,9 +33,11 @@ typedef enum hri_malloc_on_limit {
 
 typedef struct hri_malloc_slot {
     _Alignas(64) _Atomic int32_t pid; /* 0: the slot is free; below 0: somebody settles it */
-    _Atomic uint32_t unused;
-    _Atomic uint64_t charged_bytes; /* of `used_bytes` */
-    _Atomic uint64_t intent_bytes;  /* may be in `used_bytes` and not yet in `charged_bytes`, or the other way round */
+    _Atomic uint32_t space;           /* in which `pid` and `start` mean something; 0: not known (slots.c) */
+    _Atomic uint64_t start;           /* of the process, in ticks; 0: not known */
+    _Atomic uint64_t charged_bytes;   /* of `used_bytes` */
+    _Atomic uint64_t spare_bytes;     /* of `charged_bytes`: in no block, as of the last time the process looked */
+    _Atomic uint64_t intent_bytes; /* may be in `used_bytes` and not yet in `charged_bytes`, or the other way round */
     _Atomic uint64_t refusals;
 } hri_malloc_slot;
 

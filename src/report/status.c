@@ -3,7 +3,7 @@
 
 #include "base/uncancelled.h"
 #include "os/clock.h"
-#include "os/file.h"
+#include "os/start.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -20,7 +20,7 @@
 #define FOLDER "/dev/shm"
 #define PREFIX "headroom_status."
 #define NAME_BYTES 96
-#define MAGIC UINT64_C(0x68656164726f7331) /* with the layout's version in its last byte */
+#define MAGIC UINT64_C(0x68656164726f7332) /* with the layout's version in its last byte */
 #define FILE_BYTES 4096
 #define POINT_NS INT64_C(1000000000)
 #define RATE_POINTS 5
@@ -35,20 +35,6 @@ struct hri_status_file {
 _Static_assert(sizeof(struct hri_status_file) <= FILE_BYTES, "a status is one page");
 
 /* ── processes ──────────────────────────────────────────────────────────────────────────────────────────────────── */
-
-/* When a process began, in ticks; 0 if there is none. The name before that field may have any character in it. */
-static uint64_t start_of(int pid)
-{
-    char path[32], text[1024];
-    unsigned long long start;
-    snprintf(path, sizeof path, "/proc/%d/stat", pid);
-    if (hri_file_read_path("", path, text, sizeof text) <= 0)
-        return 0;
-    const char *at = strrchr(text, ')');
-    for (int field = 2; at && field < 22; field++)
-        at = strchr(at + 1, ' ');
-    return at && sscanf(at, " %llu", &start) == 1 ? start : 0;
-}
 
 static void name_file(char name[NAME_BYTES], unsigned user, int pid, uint64_t start)
 {
@@ -101,7 +87,7 @@ static int sweep_file(void *context, int folder, const char *name)
     int pid;
     uint64_t start;
     (void)context;
-    if (parse_name(name, &user, &pid, &start) && user == geteuid() && start_of(pid) != start)
+    if (parse_name(name, &user, &pid, &start) && user == geteuid() && hri_process_start(pid, NULL) != start)
         unlinkat(folder, name, 0);
     return 0;
 }
@@ -133,7 +119,7 @@ static void write_path(const hri_status *status, char path[NAME_BYTES])
 int hri_status_open(hri_status *status, int pid)
 {
     char path[NAME_BYTES];
-    *status = (hri_status){.pid = pid, .start = start_of(pid)};
+    *status = (hri_status){.pid = pid, .start = hri_process_start(pid, NULL)};
     if (!status->start)
         return -ESRCH;
     each_file(sweep_file, NULL);
@@ -194,6 +180,7 @@ void hri_status_put(hri_status *status, const hr_status *said, int64_t now_ns)
     last->limit_bytes = said->limit_bytes;
     last->peak_bytes = said->peak_bytes;
     last->refusals = said->refusals;
+    last->live_bytes = said->live_bytes;
     last->time_ns = now_ns;
     follow(status, now_ns);
     uint64_t count = atomic_load_explicit(&file->count, memory_order_relaxed);
@@ -266,7 +253,8 @@ static int read_file(void *context, int folder, const char *name)
     int pid;
     uint64_t start;
     hr_status status;
-    if (!parse_name(name, &user, &pid, &start) || (geteuid() != 0 && geteuid() != user) || start_of(pid) != start)
+    if (!parse_name(name, &user, &pid, &start) || (geteuid() != 0 && geteuid() != user) ||
+        hri_process_start(pid, NULL) != start)
         return 0;
     int fd = openat(folder, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)

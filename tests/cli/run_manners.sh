@@ -41,7 +41,7 @@ run 125 run
 says errors "a command is missing"
 run 125 run --colour -- true
 run 125 run --limit 0 -- true
-says errors "--limit '0' is no limit"
+says errors "--limit '0' is no limit: write a size such as 400M, or a share such as 90%"
 run 125 run --at critical=jump -- true
 says errors "--at 'critical=jump': its ACTION is none"
 run 125 run --grace soon -- true

@@ -283,6 +283,30 @@ static void a_foreign_block_is_left_alone(void **state)
     assert_int_equal(held(), before);
 }
 
+/* libc's own malloc() under a name of its own: it makes blocks as one does that was there before this library. */
+extern __attribute__((weak)) void *__libc_malloc(size_t size);
+
+static void a_block_of_libc_is_left_alone(void **state)
+{
+    (void)state;
+    if (!__libc_malloc)
+        skip();
+    size_t before = held();
+    for (size_t size = 1; size < ((size_t)4 << 20); size = size * 2 + 7) {
+        unsigned char *block = hide(__libc_malloc(size));
+        assert_non_null(block);
+        memset(block, 0x5A, size);
+        assert_int_equal(malloc_usable_size(block), 0);
+        errno = 0;
+        assert_null(hide(realloc(block, 2 * size)));
+        assert_int_equal(errno, ENOMEM);
+        free(block);
+        for (size_t at = 0; at < size; at++)
+            assert_int_equal(block[at], 0x5A);
+    }
+    assert_int_equal(held(), before);
+}
+
 static void mallinfo_adds_up(void **state)
 {
     (void)state;
@@ -312,6 +336,7 @@ int main(void)
         cmocka_unit_test(realloc_in_place_where_it_fits),
         cmocka_unit_test(sized_frees_are_there),
         cmocka_unit_test(a_foreign_block_is_left_alone),
+        cmocka_unit_test(a_block_of_libc_is_left_alone),
         cmocka_unit_test(mallinfo_adds_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

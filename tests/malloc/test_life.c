@@ -222,6 +222,66 @@ static void exec_begins_anew(void **state)
     free(block);
 }
 
+/* 64 KiB of each thread's static block, beside the library's. */
+static __attribute__((tls_model("initial-exec"))) _Thread_local unsigned char table[65536];
+
+static void *fill_table(void *number)
+{
+    memset(table, (int)(uintptr_t)number, sizeof table);
+    bool good = work((unsigned)(uintptr_t)number);
+    for (size_t at = 0; at < sizeof table; at++)
+        good &= table[at] == (unsigned char)(uintptr_t)number;
+    return good ? NULL : number;
+}
+
+static void a_program_with_much_static_tls_keeps_it(void **state)
+{
+    (void)state;
+    pthread_t threads[4];
+    void *bad;
+    for (uintptr_t i = 0; i < 4; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, fill_table, (void *)(i + 1)), 0);
+    assert_null(fill_table((void *)9));
+    for (int i = 0; i < 4; i++) {
+        pthread_join(threads[i], &bad);
+        assert_null(bad);
+    }
+}
+
+static void *ask_late(void *library)
+{
+    void *(*get)(size_t size) = (void *(*)(size_t))dlsym(library, "malloc");
+    void (*put)(void *block) = (void (*)(void *))dlsym(library, "free");
+    size_t (*usable)(void *block) = (size_t(*)(void *))dlsym(library, "malloc_usable_size");
+    void *block = get && put && usable ? get(1000) : NULL, *older = malloc(100);
+    if (!block || usable(block) < 1000 || usable(older) != 0)
+        return library;
+    put(block);
+    put(older); /* born before: left alone */
+    free(older);
+    return NULL;
+}
+
+/* In a program that began without it: its part of the static block has to fit into what ld.so has left. */
+static int open_late(const char *path)
+{
+    pthread_t thread;
+    void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL), *bad = NULL;
+    if (!library || pthread_create(&thread, NULL, ask_late, library) != 0)
+        return 7;
+    pthread_join(thread, &bad);
+    return bad || ask_late(library) ? 8 : 0;
+}
+
+static void a_running_program_can_open_it(void **state)
+{
+    (void)state;
+    char *words[] = {program, "late", getenv("LD_PRELOAD"), NULL}, *none[] = {NULL};
+    pid_t child;
+    assert_int_equal(posix_spawn(&child, program, NULL, NULL, words, none), 0);
+    expect_end(child);
+}
+
 static void libraries_come_and_go(void **state)
 {
     (void)state;
@@ -379,6 +439,8 @@ static void blocks_pass_between_threads(void **state)
 
 int main(int argc, char **argv)
 {
+    if (argc > 2)
+        return open_late(argv[2]);
     if (argc > 1) /* the program that is spawned */
         return !(hide(malloc(1000)) && held() == 1040 && work(3));
     assert_true(readlink("/proc/self/exe", program, sizeof program - 1) > 0);
@@ -390,6 +452,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_child_of_vfork_is_a_guest),
         cmocka_unit_test(spawned_programs_run_with_it),
         cmocka_unit_test(exec_begins_anew),
+        cmocka_unit_test(a_program_with_much_static_tls_keeps_it),
+        cmocka_unit_test(a_running_program_can_open_it),
         cmocka_unit_test(libraries_come_and_go),
         cmocka_unit_test(threads_that_end_leave_nothing),
         cmocka_unit_test(handlers_may_allocate_and_free),

@@ -47,6 +47,7 @@ class Grower:
     mib = 180
     ends = "TERM"  # the signal by which it ends at once and in order
     fails = {1}  # its exit status where malloc() gives NULL
+    says = ""  # its own words on standard error then
     aborts = {134, 137}  # how it ends by SIGABRT
     only = None  # the actions that make sense for it; None: all
 
@@ -69,6 +70,7 @@ class Grower:
 
 class Python(Grower):
     name = "python3"
+    says = "MemoryError"
 
     def command(self):
         need("python3")
@@ -79,6 +81,7 @@ class Python(Grower):
 
 class Perl(Grower):
     name = "perl"
+    says = "Out of memory!"
 
     def command(self):
         need("perl")

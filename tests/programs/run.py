@@ -22,6 +22,7 @@ import growers
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 MIB = 1 << 20
+END_SECONDS = 300  # long enough on a machine that is busy with other work
 
 # name, words of headroom run, what is expected of the exit status: a set, or the attribute of the program that has it (growers.py)
 ACTIONS = [
@@ -39,6 +40,9 @@ class Group:
         self.path.mkdir()
         (self.path / "memory.limit_in_bytes").write_text(str(limit_mib * MIB))
 
+    def __enter__(self):
+        return self
+
     def enter(self):
         (self.path / "cgroup.procs").write_text("0")
 
@@ -51,13 +55,18 @@ class Group:
     def kills(self):
         return int(re.search(r"^oom_kill (\d+)", (self.path / "memory.oom_control").read_text(), re.M)[1])
 
-    def remove(self):
-        for _ in range(100):
+    def __exit__(self, *failure):
+        """What is still in it is ended first: a run that did not come to its end, or was interrupted."""
+        end = time.monotonic() + 15
+        while time.monotonic() < end:
             try:
                 self.path.rmdir()
                 return
             except OSError:
                 time.sleep(0.05)
+            if time.monotonic() > end - 5:
+                for pid in (self.path / "cgroup.procs").read_text().split():
+                    os.kill(int(pid), signal.SIGKILL)
         raise RuntimeError(f"{self.path} cannot be removed")
 
 
@@ -90,34 +99,36 @@ def try_one(headroom, mount, kind, action, words):
         folder = pathlib.Path(name)
         grower = kind(folder)
         command = grower.command()
-        group = Group(mount, grower.limit_mib)
-        group.fill_cache(folder)
-        summary, errors = folder / "summary.json", folder / "errors"
-        with errors.open("w") as log:
-            run = subprocess.Popen([headroom, "run", "--summary-json", summary, *(words or grower.signal_words()), "--", *command],
-                                   stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log,
-                                   preexec_fn=group.enter)
-            lost = ""
-            try:
-                grower.drive(run.pid)
-                if action.startswith("freeze"):
-                    if wait_for(lambda: "is frozen at" in errors.read_text(), 60):
-                        lost = raise_limit(headroom, group, run, grower)
-                    else:
-                        lost = "it was never frozen"
-                elif action in ("fail", "wait") and isinstance(grower, growers.Server):
-                    grower.thread.join(60)
-                    run.send_signal(getattr(signal, f"SIG{grower.ends}"))
-                status = run.wait(90)
-            finally:
-                run.kill()
-                run.wait()
-        text = errors.read_text()
-        result = json.loads(summary.read_text()) if summary.exists() else {}
-        result.update(status=status, lost=lost, kills=group.kills() + result.get("kernel_kills", 0), text=text)
-        wait_for(lambda: not (group.path / "cgroup.procs").read_text(), 10)
-        group.remove()
-        return result
+        with Group(mount, grower.limit_mib) as group:
+            group.fill_cache(folder)
+            return try_in(group, folder, grower, [headroom, "run", *(words or grower.signal_words())], command, action)
+
+
+def try_in(group, folder, grower, headroom_run, command, action):
+    summary, errors = folder / "summary.json", folder / "errors"
+    with errors.open("w") as log:
+        run = subprocess.Popen([*headroom_run, "--summary-json", summary, "--", *command], stdin=subprocess.DEVNULL,
+                               stdout=subprocess.DEVNULL, stderr=log, preexec_fn=group.enter)
+    lost, status = "", None
+    try:
+        grower.drive(run.pid)
+        if action.startswith("freeze"):
+            if wait_for(lambda: "is frozen at" in errors.read_text(), 60):
+                lost = raise_limit(headroom_run[0], group, run, grower)
+            else:
+                lost = "it was never frozen"
+        elif action in ("fail", "wait") and isinstance(grower, growers.Server):
+            grower.thread.join(60)
+            run.send_signal(getattr(signal, f"SIG{grower.ends}"))
+        status = run.wait(END_SECONDS)
+    except subprocess.TimeoutExpired:
+        lost = f"it did not end in {END_SECONDS} s"
+    finally:
+        run.kill()
+        run.wait()
+    result = json.loads(summary.read_text() or "{}") if summary.exists() else {}
+    result.update(status=status, lost=lost, kills=group.kills() + result.get("kernel_kills", 0), text=errors.read_text())
+    return result
 
 
 def describe(result):
@@ -145,15 +156,15 @@ Made by `make programs` (`tests/programs/run.py`); nothing here is written by ha
 Each program stands in a memory cgroup (version 1) of its own with the limit in the table, whose page cache is filled
 first, and grows past it by up to 400 MB/s. Five ways to meet it:
 
-- **signal**: `headroom run -- PROGRAM`, the default: SIGTERM at level critical, SIGKILL after ten seconds. (For postgres
-  `--at critical=signal:INT`: after SIGTERM it waits for its clients, by its own rules.)
+- **signal**: `headroom run -- PROGRAM`, the default: SIGTERM at level critical, SIGKILL after ten seconds. (For
+  postgres `--at critical=signal:INT`: after SIGTERM it waits for its clients, by its own rules.)
 - **freeze, then raised**: `--on-limit freeze`; then the group's limit is raised, `headroom limit --set` raises the
   command's, and the program goes on. Servers are asked for all that they had acknowledged, and ended by SIGTERM.
 - **abort**: `--on-limit abort`: SIGABRT at the limit. A handler that needs more memory than there is, such as a crash
   report, is ended by SIGKILL after the grace. Go's runtime writes what every goroutine does and exits with 2.
-
 - **fail**: `--on-limit fail`, with a limit of three quarters: the program's own malloc gives NULL, and the program does
-  what it does then. Where nothing can be loaded into it (a static program, Go) the watch ends it by SIGTERM.
+  what it does then. python3 says MemoryError, perl says "Out of memory!", and sort finishes with smaller pieces.
+  Where nothing can be loaded into it (a static program, Go) the watch ends it by SIGTERM.
 - **wait**: `--on-limit wait --grace 2s`: the same after two seconds, since nobody gives memory back here.
 
 A cell has what was done, at which use, and the exit status. "Killed" counts kills by the kernel, of all five. redis
@@ -196,6 +207,8 @@ def main():
                 cells.append(f"left out: {missing}")
                 print(f"{kind.name}: left out: {missing}", flush=True)
                 continue
+            if action in ("fail", "wait") and kind.says not in result["text"]:
+                result["lost"] = result["lost"] or f"its own words, '{kind.says}'"
             kills += result["kills"]
             lost += [result["lost"]] if result["lost"] else []
             cells.append(describe(result))

@@ -89,8 +89,7 @@ class Load:
 def try_one(headroom, mount, name, command, limit_mib):
     growers.need(name)
     port = growers.free_port()
-    group = run.Group(mount, limit_mib)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, run.Group(mount, limit_mib) as group:
         log = pathlib.Path(folder) / "errors"
         with log.open("w") as errors:
             server = subprocess.Popen([headroom, "run", "--grace", "20s", "--", *command, str(port)], stderr=errors,
@@ -105,7 +104,6 @@ def try_one(headroom, mount, name, command, limit_mib):
             server.kill()
             server.wait()
         kills = group.kills()
-        group.remove()
         fine = status in (0, 143) and load.begun == load.done and load.done > 50 and not kills
         print(f"{name}: {load.begun} requests begun, {load.done} done, exit status {status}, {kills} killed by the kernel",
               flush=True)

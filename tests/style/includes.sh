@@ -75,7 +75,7 @@ function allowed(room, other) {
         if (quoted || ours)
             offence("\"" name "\" is not public: a public header includes <headroom/...> and system headers only")
     } else if (folder[1] != "src") {
-        if (folder[1] == "run" && name ~ /^malloc\/(account|link|page|raw)\.h$/)
+        if (folder[1] == "run" && name ~ /^malloc\/(account|link|page|raw|slots)\.h$/)
             next # what it shares with the command, and says as one of a tree
         if (ours)
             offence("\"" name "\" is internal: " folder[1] " sees public headers only")

@@ -7,6 +7,7 @@
  *     exec MIB COMMAND WORD…     takes it and becomes another program
  *     close-and-hold MIB MS      closes all descriptors first
  *     fork MIB                   takes it; a forked child frees it, which gives nothing back, and may take the rest
+ *     later MIB FILE             takes it as soon as the file is there; ends as hold does
  *     sleep MS
  */
 #include <stdio.h>
@@ -68,6 +69,9 @@ int main(int argc, char **argv)
     if (strcmp(what, "close-and-hold") == 0)
         for (int fd = 0; fd < 4096; fd++)
             close(fd);
+    else if (strcmp(what, "later") == 0 && ms)
+        for (int round = 0; access(ms, F_OK) != 0 && round < 1000; round++)
+            usleep(20000);
     else if (strcmp(what, "hold") && strcmp(what, "expect-null") && strcmp(what, "exec"))
         return 2;
     void *block = take(mib);
@@ -79,7 +83,8 @@ int main(int argc, char **argv)
         execv(argv[3], argv + 3);
         return 6;
     }
-    hold_for(ms);
+    if (strcmp(what, "later") != 0)
+        hold_for(ms);
     free(block);
     return 0;
 }

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Words that several verbs have on their command lines. */
+#include "cli.h"
+
+#include <argp.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+
+void parse_line(char *name, const struct argp *argp, int argc, char **argv, unsigned flags, void *input)
+{
+    argv[0] = name;
+    argp_parse(argp, argc, argv, flags, NULL, input);
+}
+
+int parse_pid(const char *what, const char *text, struct argp_state *state)
+{
+    char *end;
+    errno = 0;
+    long pid = strtol(text, &end, 10);
+    if (*text < '0' || *text > '9' || *end || errno || pid < 1 || pid > INT_MAX)
+        argp_error(state, "%s '%s' is no process: write its number, such as 4711", what, text);
+    return (int)pid;
+}
+
+uint64_t parse_limit(const char *what, const char *text, const char *other, struct argp_state *state)
+{
+    uint64_t bytes = 0;
+    if (hr_size_parse(text, &bytes) != 0 || !bytes || bytes == HR_NONE)
+        argp_error(state, "%s '%s' is no limit: write a size such as 400M%s", what, text, other);
+    return bytes;
+}
+
+error_t refuse_word(const char *word, const char *example, struct argp_state *state)
+{
+    argp_error(state, "'%s' is not expected: there are only options%s%s", word, *example ? ", such as " : "", example);
+    return EINVAL;
+}
