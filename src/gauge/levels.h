@@ -17,8 +17,8 @@
  *
  * The dwell keeps relief from running in circles. Where relief frees nothing it only prolongs the refusals: clients
  * give back their memory, nobody may take it, and the process runs empty. So a guard that nobody aids leaves degraded
- * and critical as soon as use is below recover_below, for warning, which refuses nothing; but not within a dwell of its
- * last way down. A use that jumps up and down has one way down per dwell there too.
+ * and critical as soon as use is below recover_below, for warning, which refuses nothing. It does so once a dwell at
+ * most: a use that jumps up and down has one way down per dwell there too.
  */
 #ifndef HRI_GAUGE_LEVELS_H
 #define HRI_GAUGE_LEVELS_H

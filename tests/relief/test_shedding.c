@@ -47,8 +47,8 @@ static void the_lowest_priorities_come_first(void **state)
     }
 }
 
-/* Prevents an outage for all clients that are left when those of a higher priority go: their requests counted as the
- * lowest of a mix that was long gone, by number and not by time. */
+/* Prevents an outage for the clients that are left when those of a higher priority go. Their requests were the lowest
+ * of a mix that faded by the number of requests and not by time. */
 static void after_two_periods_an_old_mix_has_no_part(void **state)
 {
     (void)state;
