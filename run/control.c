@@ -110,11 +110,13 @@ void run_control_answer(run_supervisor *run)
 
 /* ── the other side ─────────────────────────────────────────────────────────────────────────────────────────────── */
 
-/* The parent of a process; 0 where there is none. */
+/* The parent of a process; 0 where there is none, or /proc is another PID namespace's. */
 static int parent_of(int pid)
 {
     char folder[32];
     uint64_t parent = 0;
+    if (run_proc_depth() != 0)
+        return 0;
     snprintf(folder, sizeof folder, "/proc/%d", pid);
     char text[4096];
     if (run_file_read(folder, "status", text, sizeof text) <= 0)

@@ -112,6 +112,13 @@ static int open_heap(run_supervisor *run)
     char why[RUN_IMAGE_TEXT_BYTES];
     if (options->on_limit != RUN_LIMIT_FAIL && options->on_limit != RUN_LIMIT_WAIT)
         return 0;
+    if (run_proc_depth() != 0) { /* slots say whose they are by a number in /proc */
+        run_tell(run,
+                 "--on-limit %s: /proc is another PID namespace's here; the watch holds the limit alone, by SIGTERM",
+                 run_on_limit_text(options->on_limit));
+        options->on_limit = RUN_LIMIT_TERM;
+        return 0;
+    }
     if (!run_heap_find(&run->heap, why, sizeof why)) {
         run_tell(run, "--on-limit %s: %s", run_on_limit_text(options->on_limit), why);
         return RUN_EXIT_FAILED;
@@ -151,11 +158,7 @@ static int open_signals(run_supervisor *run)
 static bool comes_from_within(run_supervisor *run, uint32_t pid)
 {
     run_tree_list(&run->tree);
-    for (size_t i = 0; i < run->tree.count; i++) {
-        if ((uint32_t)run->tree.pids[i] == pid)
-            return true;
-    }
-    return false;
+    return run_tree_has(&run->tree, (int)pid);
 }
 
 /* Sends a signal on, once: those of the terminal have reached the command by themselves. */
@@ -237,6 +240,7 @@ static void watch(run_supervisor *run)
 {
     while (!run->has_ended && !run->has_left) {
         run_look(run);
+        run_wall_tend(&run->wall);
         run_heap_tidy(&run->heap, run->looked_ns);
         run_decide(run);
         run_record(run);
@@ -290,6 +294,7 @@ static void end_rest(run_supervisor *run)
             run_kill(run, "grace is over");
         if (!run->killed)
             run_yield(run);
+        run_wall_tend(&run->wall);
         poll(&file, 1, 20);
         take_signals(run);
         run_tree_list(&run->tree);
@@ -325,7 +330,9 @@ static int begin(run_supervisor *run)
 
 static int open_all(run_supervisor *run)
 {
-    hr_survey_options where = {.pid = run->options.pid};
+    hr_survey_options where = {.pid = run->options.pid ? run_proc_number(run->options.pid) : 0};
+    if (run_proc_depth() < 0)
+        run_tell(run, "/proc does not show the processes here: what the whole group uses counts");
     int error = hr_survey_new(&where, &run->around);
     if (error) {
         run_tell(run, "cannot look: %s", strerror(-error));
