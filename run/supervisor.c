@@ -322,9 +322,12 @@ static int begin(run_supervisor *run)
         return run_child_start(run);
     run->pid = run->options.pid;
     run->pid_fd = (int)syscall(SYS_pidfd_open, run->pid, 0);
-    if (run->pid_fd >= 0)
+    if (run->pid_fd >= 0 && (run->options.observe || syscall(SYS_pidfd_send_signal, run->pid_fd, 0, NULL, 0) == 0))
         return 0;
-    run_tell(run, "process %d cannot be watched: %s", run->pid, strerror(errno));
+    if (run->pid_fd >= 0)
+        run_tell(run, "process %d may not be signalled: %s; --observe only looks", run->pid, strerror(errno));
+    else
+        run_tell(run, "process %d cannot be watched: %s", run->pid, strerror(errno));
     return RUN_EXIT_FAILED;
 }
 

@@ -78,6 +78,7 @@ typedef struct run_supervisor {
     int64_t deadline_ns; /* SIGKILL then; 0: no end was asked for */
     int64_t yielded_ns;  /* when the wall was last raised for that */
     bool killed;         /* the supervisor has sent SIGKILL to the tree */
+    bool may_not;        /* and was not permitted to */
 
     /* The outcome. */
     bool has_ended;
@@ -112,8 +113,9 @@ void run_look_around(run_supervisor *run); /* before there is a command: what th
 
 /* act.c */
 void run_decide(run_supervisor *run);
-void run_send(run_supervisor *run, int signal); /* to the main process, thawed and with room to run if it is to end */
-void run_yield(run_supervisor *run);            /* gives what is asked to end the room that its handlers need */
+/* To the main process, thawed and with room to run if it is to end. Gives 0 or a negative errno. */
+int run_send(run_supervisor *run, int signal);
+void run_yield(run_supervisor *run); /* gives what is asked to end the room that its handlers need */
 void run_thaw(run_supervisor *run, const char *why);
 void run_kill(run_supervisor *run, const char *why);
 
