@@ -47,6 +47,9 @@ void parse_line(char *name, const struct argp *argp, int argc, char **argv, unsi
 int parse_pid(const char *what, const char *text, struct argp_state *state);
 uint64_t parse_limit(const char *what, const char *text, const char *other, struct argp_state *state);
 
+/* Is HEADROOM_LIMIT of this process neither a size nor a share? Says so, as `command`. */
+bool refuse_declared(const char *command);
+
 /* Says that a verb takes options alone, `example` for one ("" for none). */
 error_t refuse_word(const char *word, const char *example, struct argp_state *state);
 

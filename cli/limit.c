@@ -143,6 +143,8 @@ int limit(int argc, char **argv)
     parse_line(name, &argp, argc, argv, 0, &options);
     if (options.set_bytes)
         return limit_set(options.survey.pid, options.set_bytes);
+    if (!options.survey.pid && refuse_declared(name))
+        return EXIT_FAILED;
     hr_survey *survey;
     int error = hr_survey_new(&options.survey, &survey);
     if (error) {

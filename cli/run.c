@@ -93,10 +93,9 @@ static void complete(run_options *options, bool has_on_limit, struct argp_state 
     if (!options->pid && !options->command)
         argp_error(state, "a command is missing: write for example 'headroom run -- ./server'");
     bool by_heap = options->on_limit == RUN_LIMIT_FAIL || options->on_limit == RUN_LIMIT_WAIT;
-    if (by_heap && (options->pid || options->observe))
+    if (by_heap && options->pid)
         argp_error(state,
-                   "--on-limit %s is done in the command from its start: it goes with a command, and without "
-                   "--pid and --observe",
+                   "--on-limit %s is done in the command from its start: it goes with a command, and without --pid",
                    run_on_limit_text(options->on_limit));
     if (options->trigger_count == 0 && !has_on_limit)
         parse_at("critical=signal:TERM", options, state);
@@ -173,5 +172,7 @@ int run(int argc, char **argv)
     static struct line line = {.options.grace_ns = INT64_C(10000000000)};
     argp_err_exit_status = RUN_EXIT_FAILED;
     parse_line(name, &argp, argc, argv, ARGP_IN_ORDER, &line);
+    if (!line.options.pid && refuse_declared(name))
+        return RUN_EXIT_FAILED;
     return run_supervise(&line.options);
 }

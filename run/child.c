@@ -150,10 +150,22 @@ static void raise_stop(int signal)
     sigprocmask(SIG_SETMASK, &before, NULL);
 }
 
-/* The command was stopped by the terminal, or by somebody who sent the terminal's signals: the shell is to see it. */
+/* Are we the foreground job of a terminal? A shell waits there, and gives its prompt once all of the job has stopped. */
+static bool is_foreground(void)
+{
+    for (int fd = 0; fd <= STDERR_FILENO; fd++) {
+        if (tcgetpgrp(fd) == getpgrp())
+            return true;
+    }
+    return false;
+}
+
+/* The command was stopped by the terminal, or by somebody who sent the terminal's signals: the shell is to see it.
+ * SIGSTOP comes from anywhere. Elsewhere than in front of a shell it would leave the tree without its watch. */
 static void stop_with_it(run_supervisor *run, int signal)
 {
-    if (run->frozen || getpid() == 1 || (signal != SIGTSTP && signal != SIGTTIN && signal != SIGTTOU))
+    bool stops = signal == SIGTSTP || signal == SIGTTIN || signal == SIGTTOU || (signal == SIGSTOP && is_foreground());
+    if (run->frozen || getpid() == 1 || !stops)
         return;
     run_line_clear(run);
     raise_stop(signal);

@@ -7,6 +7,7 @@
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -120,6 +121,13 @@ static json_t *build(const run_supervisor *run, int status)
 bool run_summary_open(run_supervisor *run)
 {
     bool is_stdout = strcmp(run->options.summary, "-") == 0;
+    struct stat history, summary;
+    if (!is_stdout && run->options.report && stat(run->options.report, &history) == 0 &&
+        stat(run->options.summary, &summary) == 0 && S_ISREG(summary.st_mode) && history.st_dev == summary.st_dev &&
+        history.st_ino == summary.st_ino) {
+        run_tell(run, "--summary-json '%s' is the file of --report: give another one", run->options.summary);
+        return false;
+    }
     run->summary = is_stdout ? stdout : fopen(run->options.summary, "we");
     if (!run->summary)
         run_tell(run, "--summary-json '%s' cannot be written: %s", run->options.summary, strerror(errno));

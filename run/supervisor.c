@@ -112,6 +112,11 @@ static int open_heap(run_supervisor *run)
     char why[RUN_IMAGE_TEXT_BYTES];
     if (options->on_limit != RUN_LIMIT_FAIL && options->on_limit != RUN_LIMIT_WAIT)
         return 0;
+    if (options->observe) {
+        run_tell(run, "--on-limit %s: it is only observed: no request is refused, and none waits",
+                 run_on_limit_text(options->on_limit));
+        return 0;
+    }
     if (run_proc_depth() != 0) { /* slots say whose they are by a number in /proc */
         run_tell(run,
                  "--on-limit %s: /proc is another PID namespace's here; the watch holds the limit alone, by SIGTERM",

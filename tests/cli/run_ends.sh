@@ -67,4 +67,48 @@ else
     echo "note: another user's process was not tried: this takes root and setpriv"
 fi
 
+# ── files that would be lost, and words that mean nothing ────────────────────────────────────────────────────────────
+
+run 0 run --limit 1G --report "$work/history" -- sleep 0.1
+cp "$work/history" "$work/kept"
+ln "$work/history" "$work/link"
+for form in --html --json --csv; do
+    run 1 report $form "$work/history" -o "$work/link"
+    says errors "is what is read"
+done
+run 125 run --limit 1G --report "$work/history" --summary-json "$work/link" -- true
+says errors "is the file of --report"
+run 0 report "$work/history"
+for word in abc -5M 0; do
+    HEADROOM_LIMIT=$word run 1 limit
+    says errors "HEADROOM_LIMIT is '$word': write a size"
+    HEADROOM_LIMIT=$word run 125 run -- true
+done
+HEADROOM_LIMIT=512Mi run 0 limit
+HEADROOM_LIMIT=none run 0 limit
+
+# ── only observed ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+run 0 run --observe --limit 30M --on-limit fail -- "$hog" 40M
+says errors "it is only observed: no request is refused"
+HEADROOM_OBSERVE=1 run 0 run --limit 30M --on-limit wait -- "$hog" 40M
+says errors "it is only observed: no request is refused"
+
+# ── stopped on a terminal ────────────────────────────────────────────────────────────────────────────────────────────
+
+# Without it the shell waits for ever, and its keys reach nobody.
+if command -v python3 >/dev/null; then
+    stopped='import os, pty, signal, sys
+pid, terminal = pty.fork()
+if pid == 0:
+    os.execv(sys.argv[1], sys.argv[1:])
+signal.alarm(20)
+_, status = os.waitpid(pid, os.WUNTRACED)
+print("stopped" if os.WIFSTOPPED(status) else status)
+os.kill(pid, signal.SIGCONT)
+print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))'
+    python3 -c "$stopped" "$headroom" run --quiet --limit 1G -- sh -c 'kill -STOP $$; exit 7' >"$work/out" || true
+    [ "$(xargs <"$work/out")" = "stopped 7" ] || bad "a command that SIGSTOP stops on a terminal: '$(xargs <"$work/out")'"
+fi
+
 exit "$failed"

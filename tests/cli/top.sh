@@ -63,10 +63,11 @@ says errors "this is no terminal"
 grep -q "built without ncurses" "$work/errors" && no_screen=1 || no_screen=""
 
 # What is not of its process is passed over: a file of another start, a link, one that others can write, garbage.
-copy=/dev/shm/headroom_status.$(id -u).$guarded.1
+space=$(stat -Lc %i /proc/self/ns/pid)
+copy=/dev/shm/headroom_status.$(id -u).$guarded.1.$space
 made=("$copy")
 cp "$file" "$copy"
-garbage=/dev/shm/headroom_status.$(id -u).$$.$(awk '{print $22}' /proc/$$/stat)
+garbage=/dev/shm/headroom_status.$(id -u).$$.$(awk '{print $22}' /proc/$$/stat).$space
 head -c 4096 /dev/urandom >"$garbage"
 chmod 600 "$garbage"
 made+=("$garbage")
@@ -81,6 +82,14 @@ run 0 top --once --json
 [ "$(jq -s "[.[] | select(.pid == $guarded)] | length" "$work/out")" = 0 ] || bad "a file that others can read is believed"
 chmod 600 "$file"
 rm -f "${made[@]}"
+
+# Another PID namespace with the same /dev/shm sees none of these processes, and leaves their files alone.
+if unshare --pid --fork --mount-proc true 2>/dev/null; then
+    unshare --pid --fork --mount-proc "$headroom" run --quiet --limit 1G -- true || bad "no run in a PID namespace"
+    [ -e "$file" ] || bad "a run in another PID namespace removes the status page of a process that lives"
+else
+    echo "note: another PID namespace was not tried: none can be made here"
+fi
 
 if command -v tmux >/dev/null && [ -z "$no_screen" ]; then
     session=headroom-$$
