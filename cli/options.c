@@ -27,7 +27,10 @@ int parse_pid(const char *what, const char *text, struct argp_state *state)
 uint64_t parse_limit(const char *what, const char *text, const char *other, struct argp_state *state)
 {
     uint64_t bytes = 0;
-    if (hr_size_parse(text, &bytes) != 0 || !bytes || bytes == HR_NONE)
+    int error = hr_size_parse(text, &bytes);
+    if (error == -ERANGE)
+        argp_error(state, "%s '%s' is more than any machine has", what, text);
+    else if (error || !bytes || bytes == HR_NONE)
         argp_error(state, "%s '%s' is no limit: write a size such as 400M%s", what, text, other);
     return bytes;
 }

@@ -85,7 +85,7 @@ static void parse_on_limit(const char *text, run_options *options, struct argp_s
     argp_error(state, "--on-limit '%s' is not known: there are term, freeze, abort, fail and wait", text);
 }
 
-/* Without a word of what is to be done there is a default. */
+/* Without a word of what is to be done there is a default. To log or to purge below critical is no such word. */
 static void complete(run_options *options, bool has_on_limit, struct argp_state *state)
 {
     if (options->pid && options->command)
@@ -97,7 +97,12 @@ static void complete(run_options *options, bool has_on_limit, struct argp_state 
         argp_error(state,
                    "--on-limit %s is done in the command from its start: it goes with a command, and without --pid",
                    run_on_limit_text(options->on_limit));
-    if (options->trigger_count == 0 && !has_on_limit)
+    bool replaced = has_on_limit;
+    for (size_t i = 0; i < options->trigger_count; i++) {
+        const run_trigger *trigger = &options->triggers[i];
+        replaced |= trigger->level == HR_CRITICAL || (trigger->action != RUN_LOG && trigger->action != RUN_PURGE);
+    }
+    if (!replaced)
         parse_at("critical=signal:TERM", options, state);
 }
 

@@ -30,6 +30,7 @@ static void freeze(run_supervisor *run, const char *trigger, bool asleep)
     if (!asleep && !run_wall_freeze(&run->wall, true)) {
         run_tree_signal(&run->tree, SIGSTOP);
         run->stopped = true;
+        run_keeper_tell(run, true);
     }
     run_note_action(run, trigger, "freeze");
     if (run->options.pid)
@@ -50,6 +51,8 @@ void run_thaw(run_supervisor *run, const char *why)
         run_wall_freeze(&run->wall, false);
     if (run->stopped)
         run_tree_signal(&run->tree, SIGCONT);
+    if (run->stopped)
+        run_keeper_tell(run, false);
     run->stopped = false;
     run_note_action(run, why, "thaw");
     run_tell(run, "%s: %s (%d) goes on", why, run->name, run->pid);

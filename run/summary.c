@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
+#include <stdio_ext.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -142,8 +143,11 @@ static void write_json(run_supervisor *run, int status)
     json_decref(object);
     if (fputs("\n", run->summary) < 0 || fflush(run->summary) != 0)
         error = error ? error : errno;
-    if (error)
-        run_tell(run, "--summary-json '%s' cannot be written: %s", run->options.summary, strerror(error));
+    if (!error)
+        return;
+    run_tell(run, "--summary-json '%s' cannot be written: %s", run->options.summary, strerror(error));
+    __fpurge(run->summary); /* said; the exit status is the command's */
+    clearerr(run->summary);
 }
 
 /* The lowest bound of the heap, where the groups around left less than the limit. */

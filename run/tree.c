@@ -81,6 +81,11 @@ void run_tree_open(run_tree *tree, int root, bool with_root)
     tree->with_root = with_root;
 }
 
+int run_tree_own(const run_tree *tree, size_t index)
+{
+    return own_number(tree, tree->pids[index]);
+}
+
 bool run_tree_has(const run_tree *tree, int pid)
 {
     for (size_t i = 0; i < tree->count; i++) {

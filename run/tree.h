@@ -36,6 +36,9 @@ int run_proc_number(int pid);
 /* Roots the tree in a process by its own number. */
 void run_tree_open(run_tree *tree, int root, bool with_root);
 
+/* The own number of one of its processes; 0 where it has ended. */
+int run_tree_own(const run_tree *tree, size_t index);
+
 /* Is it one of the tree? `pid` is its own number. As the tree was listed last. */
 bool run_tree_has(const run_tree *tree, int pid);
 

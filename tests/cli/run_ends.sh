@@ -54,7 +54,31 @@ kill -TERM $watcher
 wait $watcher || true
 says errors "is watched no more"
 says errors "runs on"
-summary '.exit_status == null'
+summary '.exit_status == null and .command == ["sleep", "30"]'
+says errors "sleep ($child)"
+
+# ── one watcher, which is reached by its own number too ──────────────────────────────────────────────────────────────
+
+"$headroom" run --quiet --pid $child --limit 1G --at 1K=freeze 2>"$work/watcher" &
+watcher=$!
+is_frozen() { grep -q '^State:.T' "/proc/$child/status"; }
+eventually "a process is not frozen" is_frozen
+run 125 run --pid $child --limit 1G
+says errors "is watched already"
+run 0 limit --set 2G $watcher
+says out "of sleep ($child) is 2.0 GiB"
+grep -q "the limit was set" "$work/watcher" || bad "a limit that is set by the watcher's number does not thaw"
+kill -TERM $watcher
+wait $watcher || true
+eventually "a process stays frozen when its watcher leaves" sh -c "! grep -q '^State:.T' /proc/$child/status"
+# Nobody is left to thaw what a watcher that is killed has frozen, but its keeper.
+"$headroom" run --quiet --pid $child --limit 1G --at 1K=freeze 2>"$work/watcher" &
+watcher=$!
+eventually "a process is not frozen" is_frozen
+kill -KILL $watcher
+wait $watcher 2>/dev/null || true
+goes_on() { ! is_frozen; }
+eventually "a process stays frozen after its watcher" goes_on
 
 # ── what it may not do ───────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -93,6 +117,20 @@ run 0 run --observe --limit 30M --on-limit fail -- "$hog" 40M
 says errors "it is only observed: no request is refused"
 HEADROOM_OBSERVE=1 run 0 run --limit 30M --on-limit wait -- "$hog" 40M
 says errors "it is only observed: no request is refused"
+
+# ── what is kept ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+# To log is no action that replaces the default.
+run 143 run --limit 40M --at 20M=log --summary-json "$work/summary" -- "$hog" 60M --wait
+summary '[.actions[].action] == ["log", "SIGTERM"]'
+status=0
+"$headroom" run --limit 1G --summary-json - -- sh -c 'exit 3' >/dev/full 2>"$work/errors" || status=$?
+[ $status -eq 3 ] || bad "a summary that cannot be written changes the status to $status"
+says errors "cannot be written"
+run 125 run --limit 1G --report "$work/summary" -- true
+says errors "no history file"
+run 125 run --limit 99999999T -- true
+says errors "is more than any machine has"
 
 # ── stopped on a terminal ────────────────────────────────────────────────────────────────────────────────────────────
 
