@@ -28,6 +28,6 @@ uint64_t hri_process_start(int pid, bool *ret_ended)
         text[0] = '\0';
     /* A first thread that has ended before the others is a zombie too. */
     if (ret_ended)
-        *ret_ended = *find_field(text, STATE_FIELD) == 'Z' && atoi(find_field(text, THREADS_FIELD)) <= 1;
+        *ret_ended = *find_field(text, STATE_FIELD) == 'Z' && strtoul(find_field(text, THREADS_FIELD), NULL, 10) <= 1;
     return strtoull(find_field(text, START_FIELD), NULL, 10);
 }
