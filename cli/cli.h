@@ -39,9 +39,6 @@ int doctor_watch(const hr_survey_options *options, bool json);
 /* Gives the program that `headroom run` watches another limit; gives an exit status. */
 int limit_set(int pid, uint64_t limit_bytes);
 
-/* Reads a verb's command line. argp calls the program by `name`, such as "headroom doctor". */
-void parse_line(char *name, const struct argp *argp, int argc, char **argv, unsigned flags, void *input);
-
 /* A process by its number, and a limit in bytes, for which `other` says what else may be written. They tell
  * through argp what is wrong with `what`, such as "--pid". */
 int parse_pid(const char *what, const char *text, struct argp_state *state);

@@ -8,12 +8,6 @@
 #include <limits.h>
 #include <stdlib.h>
 
-void parse_line(char *name, const struct argp *argp, int argc, char **argv, unsigned flags, void *input)
-{
-    argv[0] = name;
-    argp_parse(argp, argc, argv, flags, NULL, input);
-}
-
 int parse_pid(const char *what, const char *text, struct argp_state *state)
 {
     char *end;

@@ -176,7 +176,8 @@ int run(int argc, char **argv)
     static char name[] = "headroom run";
     static struct line line = {.options.grace_ns = INT64_C(10000000000)};
     argp_err_exit_status = RUN_EXIT_FAILED;
-    parse_line(name, &argp, argc, argv, ARGP_IN_ORDER, &line);
+    argv[0] = name; /* argp calls the program by its first argument */
+    argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &line);
     if (!line.options.pid && refuse_declared(name))
         return RUN_EXIT_FAILED;
     return run_supervise(&line.options);

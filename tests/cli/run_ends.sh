@@ -16,7 +16,11 @@ cleanup() {
 }
 trap cleanup EXIT
 
-summary() { jq -e "$1" "$work/summary" >/dev/null || { jq -c . "$work/summary" || true; bad "this does not hold of the summary: $1"; }; }
+summary() {
+    jq -e "$1" "$work/summary" >/dev/null && return
+    jq -c . "$work/summary" || true
+    bad "this does not hold of the summary: $1"
+}
 eventually() { # WHAT COMMAND...: within ten seconds
     local what=$1 round
     shift
@@ -146,7 +150,8 @@ print("stopped" if os.WIFSTOPPED(status) else status)
 os.kill(pid, signal.SIGCONT)
 print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))'
     python3 -c "$stopped" "$headroom" run --quiet --limit 1G -- sh -c 'kill -STOP $$; exit 7' >"$work/out" || true
-    [ "$(xargs <"$work/out")" = "stopped 7" ] || bad "a command that SIGSTOP stops on a terminal: '$(xargs <"$work/out")'"
+    [ "$(xargs <"$work/out")" = "stopped 7" ] ||
+        bad "a command that SIGSTOP stops on a terminal: '$(xargs <"$work/out")'"
 fi
 
 exit "$failed"

@@ -113,7 +113,8 @@ fi
 
 heap 0 --limit 40M --on-limit wait --grace 20s -- bash -c '"$0" hold 25 1500 & sleep 0.5; "$0" hold 25; wait' "$eater"
 summary '.refusals == 0 and .heap_figures.waits >= 1 and .time_s > 1.2'
-heap 4 --limit 40M --on-limit wait --grace 1s -- bash -c '"$0" hold 25 4000 & sleep 0.5; "$0" hold 25; exit $?' "$eater"
+heap 4 --limit 40M --on-limit wait --grace 3s -- bash -c '"$0" hold 25 5000 & sleep 0.5; "$0" hold 25; exit $?' "$eater"
+says errors "waits for memory, and none has come back for two seconds"
 summary '.refusals >= 1'
 
 # ── what cannot be entered ───────────────────────────────────────────────────────────────────────────────────────────

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# headroom run where groups and namespaces are within each other: a limit that the tree makes for itself, and a PID
-# namespace whose /proc is still that of the one around.
+# headroom run where groups and namespaces are nested: a limit that the tree makes for itself, and a PID namespace
+# whose /proc is that of the one around.
 #
 # shellcheck disable=SC2016 # what is in single quotes is for another shell
 set -euo pipefail
@@ -12,7 +12,11 @@ hog=$HEADROOM_BUILD_DIR/tests/tools/hog
 [ -x "$hog" ] || { echo "skipped: tests/tools/hog is not built here"; exit 77; }
 mount=$(awk '$3 == "cgroup" && $4 ~ /(^|,)memory(,|$)/ { print $2; exit }' /proc/mounts)
 
-summary() { jq -e "$1" "$work/summary" >/dev/null || { jq -c . "$work/summary" || true; bad "this does not hold of the summary: $1"; }; }
+summary() {
+    jq -e "$1" "$work/summary" >/dev/null && return
+    jq -c . "$work/summary" || true
+    bad "this does not hold of the summary: $1"
+}
 
 # ── a limit within the tree ──────────────────────────────────────────────────────────────────────────────────────────
 
