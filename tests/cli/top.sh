@@ -30,7 +30,8 @@ page() { # PID: its status file
 }
 for _ in {1..100}; do
     "$headroom" top --once --json >"$work/out" 2>/dev/null || true
-    [ "$(jq -s "[.[] | select(.pid == $guarded or .limit_bytes == 314572800)] | length" "$work/out")" = 2 ] && break
+    shown="select((.pid == $guarded and .share > 0) or .limit_bytes == 314572800)"
+    [ "$(jq -s "[.[] | $shown] | length" "$work/out")" = 2 ] && break
     sleep 0.1
 done
 file=$(page "$guarded") || bad "the guard has no status page"
