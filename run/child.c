@@ -4,9 +4,9 @@
  * The supervisor is the subreaper: what the command leaves behind comes to it and stays in the tree. If the supervisor
  * is killed, the command is killed too, as if it had been started without one. All else that is behind the wall would
  * sleep there for ever: nobody raises the wall any more, and the kernel's killer is off. So a process outside of the
- * wall, the keeper, waits for the supervisor's end, kills what is behind the wall, and removes it. Where there is no wall,
- * as with --pid, processes that the supervisor has stopped would stay so: it tells the keeper which they are, and the
- * keeper continues them.
+ * wall, the keeper, waits for the supervisor's end, kills what is behind the wall, and removes it. Where there is no
+ * wall, as with --pid, processes that the supervisor has stopped would stay so: it tells the keeper which they are, and
+ * the keeper continues them.
  */
 #include "supervisor.h"
 
@@ -180,7 +180,7 @@ static void raise_stop(int signal)
     sigprocmask(SIG_SETMASK, &before, NULL);
 }
 
-/* Are we the foreground job of a terminal? A shell waits there, and gives its prompt once all of the job has stopped. */
+/* Are we the foreground job of a terminal? A shell waits there until all of the job has stopped. */
 static bool is_foreground(void)
 {
     for (int fd = 0; fd <= STDERR_FILENO; fd++) {

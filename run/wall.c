@@ -83,8 +83,8 @@ static bool has_groups(const char *folder)
     return stat(folder, &status) == 0 && status.st_nlink > 2;
 }
 
-/* Switches the killer on in all groups below. The wall of a run within this one is its supervisor's, which `spare` leaves
- * alone with all below it. */
+/* Switches the killer on in all groups below. The wall of a run within this one is its supervisor's: `spare` leaves it
+ * alone, with all below it. */
 static void switch_on_below(const char *folder, bool spare)
 {
     DIR *groups = has_groups(folder) ? opendir(folder) : NULL;

@@ -6,8 +6,8 @@
  *     bytes   [ magic ][ count ][ hr_status ]   count is odd while the status is being written (a sequence lock)
  *
  * A reader copies by pread(): a file that is cut meanwhile cannot hurt it. It believes a file only if the file belongs
- * to the user of its process, and if that process began at START. Files of other PID namespaces, which may share /dev/shm,
- * are neither read nor removed.
+ * to the user of its process, and if that process began at START. Files of other PID namespaces, which may
+ * share /dev/shm, are neither read nor removed.
  */
 #ifndef HRI_REPORT_STATUS_H
 #define HRI_REPORT_STATUS_H

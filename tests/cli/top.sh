@@ -116,6 +116,10 @@ if command -v tmux >/dev/null && [ -z "$no_screen" ]; then
     sleep 0.3
     screen
     ! grep -q sleep "$work/out" || bad "the filter does not filter"
+    tmux -L "$session" send-keys Escape
+    shows "sleep"
+    tmux -L "$session" send-keys / page Enter
+    shows "with page"
     # Narrow, it is still readable: no line runs over, and the names are there.
     tmux -L "$session" resize-window -x 40 -y 10
     sleep 1.2
