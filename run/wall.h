@@ -49,7 +49,8 @@ int run_wall_enter(const run_wall *wall);
 bool run_wall_is_hit(run_wall *wall);
 
 /* Gives groups of version 1 that the tree has made within its own the kernel's killer back. They inherit that it is
- * off, and nobody would raise their limits. A process that sleeps there is woken. Costs one stat() where there are none. */
+ * off, and nobody would raise their limits. A process that sleeps there is woken. Where there are none it costs one
+ * stat(). */
 void run_wall_tend(const run_wall *wall);
 
 /* Moves the wall. Gives 0 or a negative errno: -EBUSY where more is used (v1). */
