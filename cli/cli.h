@@ -39,13 +39,13 @@ int doctor_watch(const hr_survey_options *options, bool json);
 /* Gives the program that `headroom run` watches another limit; gives an exit status. */
 int limit_set(int pid, uint64_t limit_bytes);
 
-/* Reads a verb's command line. argp calls the program by `name`, such as "headroom doctor". */
-void parse_line(char *name, const struct argp *argp, int argc, char **argv, unsigned flags, void *input);
-
 /* A process by its number, and a limit in bytes, for which `other` says what else may be written. They tell
  * through argp what is wrong with `what`, such as "--pid". */
 int parse_pid(const char *what, const char *text, struct argp_state *state);
 uint64_t parse_limit(const char *what, const char *text, const char *other, struct argp_state *state);
+
+/* Is HEADROOM_LIMIT of this process neither a size nor a share? Says so, as `command`. */
+bool refuse_declared(const char *command);
 
 /* Says that a verb takes options alone, `example` for one ("" for none). */
 error_t refuse_word(const char *word, const char *example, struct argp_state *state);

@@ -94,7 +94,8 @@ int doctor(int argc, char **argv)
         .options = known, .parser = parse, .children = short_help_children, .doc = description};
     static char name[] = "headroom doctor";
     struct options options = {0};
-    parse_line(name, &argp, argc, argv, 0, &options);
+    argv[0] = name; /* argp calls the program by its first argument */
+    argp_parse(&argp, argc, argv, 0, NULL, &options);
     if (options.watch)
         return doctor_watch(&options.survey, options.json);
     hr_survey *survey;

@@ -105,6 +105,9 @@ static int describe(const hr_survey *survey, char *text, size_t size)
 {
     char limit[16], used[16], of[16];
     const hr_ledger *ledger = deciding(survey);
+    size_of(survey->rss_bytes, "?", used);
+    if (!survey->limit_source && !ledger && survey->rss_bytes != HR_NONE)
+        return snprintf(text, size, "no limit was found; %s of the process is resident", used);
     if (!survey->limit_source && !ledger)
         return snprintf(text, size, "no limit was found, and nothing is known of what is used");
     size_of(survey->limit_bytes, "none", limit);

@@ -140,9 +140,12 @@ int limit(int argc, char **argv)
                                      .doc = description};
     static char name[] = "headroom limit";
     struct options options = {.percent = 100, .unit_bytes = 1};
-    parse_line(name, &argp, argc, argv, 0, &options);
+    argv[0] = name; /* argp calls the program by its first argument */
+    argp_parse(&argp, argc, argv, 0, NULL, &options);
     if (options.set_bytes)
         return limit_set(options.survey.pid, options.set_bytes);
+    if (!options.survey.pid && refuse_declared(name))
+        return EXIT_FAILED;
     hr_survey *survey;
     int error = hr_survey_new(&options.survey, &survey);
     if (error) {

@@ -1,17 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Words that several verbs have on their command lines. */
 #include "cli.h"
+#include "run/trigger.h"
 
 #include <argp.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
-
-void parse_line(char *name, const struct argp *argp, int argc, char **argv, unsigned flags, void *input)
-{
-    argv[0] = name;
-    argp_parse(argp, argc, argv, flags, NULL, input);
-}
 
 int parse_pid(const char *what, const char *text, struct argp_state *state)
 {
@@ -26,9 +21,24 @@ int parse_pid(const char *what, const char *text, struct argp_state *state)
 uint64_t parse_limit(const char *what, const char *text, const char *other, struct argp_state *state)
 {
     uint64_t bytes = 0;
-    if (hr_size_parse(text, &bytes) != 0 || !bytes || bytes == HR_NONE)
+    int error = hr_size_parse(text, &bytes);
+    if (error == -ERANGE)
+        argp_error(state, "%s '%s' is more than any machine has", what, text);
+    else if (error || !bytes || bytes == HR_NONE)
         argp_error(state, "%s '%s' is no limit: write a size such as 400M%s", what, text, other);
     return bytes;
+}
+
+bool refuse_declared(const char *command)
+{
+    const char *text = getenv("HEADROOM_LIMIT");
+    uint64_t bytes = 0;
+    double share;
+    if (!text || !*text || (hr_size_parse(text, &bytes) == 0 && bytes > 0) || run_share_parse(text, &share))
+        return false;
+    fprintf(stderr, "%s: HEADROOM_LIMIT is '%.32s': write a size such as 512M, a share such as 80%%, or none\n",
+            command, text);
+    return true;
 }
 
 error_t refuse_word(const char *word, const char *example, struct argp_state *state)

@@ -5,8 +5,10 @@
 
 #include <argp.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 enum key {
     JSON = 256,
@@ -248,6 +250,29 @@ static int read_history(struct history *history, const char *path)
     return 0;
 }
 
+static bool is_same_file(const char *path, const struct stat *file)
+{
+    struct stat other;
+    return stat(path, &other) == 0 && other.st_dev == file->st_dev && other.st_ino == file->st_ino;
+}
+
+/* Would the report be written over a file that it is made from, by whatever name? Says so. */
+static bool destroys_input(const struct options *options)
+{
+    struct stat output;
+    char older[PATH_MAX];
+    if (!options->output || stat(options->output, &output) != 0)
+        return false;
+    for (size_t i = 0; i < options->path_count; i++) {
+        snprintf(older, sizeof older, "%s.1", options->paths[i]);
+        if (!is_same_file(options->paths[i], &output) && !is_same_file(older, &output))
+            continue;
+        fprintf(stderr, "headroom report: '%s' is what is read: write the report to another file\n", options->output);
+        return true;
+    }
+    return false;
+}
+
 int report(int argc, char **argv)
 {
     static const struct argp argp = {
@@ -259,7 +284,7 @@ int report(int argc, char **argv)
     struct options options = {0};
     argv[0] = name;
     argp_parse(&argp, argc, argv, 0, NULL, &options);
-    int error = 0;
+    int error = destroys_input(&options) ? -EINVAL : 0;
     for (size_t i = 0; i < options.path_count && !error; i++) {
         error = read_history(&histories[i], options.paths[i]);
         histories[i].next = i + 1 < options.path_count ? &histories[i + 1] : NULL;

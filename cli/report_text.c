@@ -203,6 +203,10 @@ static void put_spell(const hr_event *event, FILE *out)
 /* Says an action of `headroom run`, or of the kernel. */
 static void put_deed(const hr_event *event, FILE *out)
 {
+    if (event->kind == HR_EVENT_KERNEL_KILL && event->kills == 0) {
+        fputs("kills by the kernel are counted from here on\n", out);
+        return;
+    }
     if (event->kind == HR_EVENT_KERNEL_KILL) {
         fprintf(out, "the kernel had killed %llu by then\n", (unsigned long long)event->kills);
         return;

@@ -85,7 +85,7 @@ static void parse_on_limit(const char *text, run_options *options, struct argp_s
     argp_error(state, "--on-limit '%s' is not known: there are term, freeze, abort, fail and wait", text);
 }
 
-/* Without a word of what is to be done there is a default. */
+/* Without a word of what is to be done there is a default. To log or to purge below critical is no such word. */
 static void complete(run_options *options, bool has_on_limit, struct argp_state *state)
 {
     if (options->pid && options->command)
@@ -93,12 +93,16 @@ static void complete(run_options *options, bool has_on_limit, struct argp_state 
     if (!options->pid && !options->command)
         argp_error(state, "a command is missing: write for example 'headroom run -- ./server'");
     bool by_heap = options->on_limit == RUN_LIMIT_FAIL || options->on_limit == RUN_LIMIT_WAIT;
-    if (by_heap && (options->pid || options->observe))
+    if (by_heap && options->pid)
         argp_error(state,
-                   "--on-limit %s is done in the command from its start: it goes with a command, and without "
-                   "--pid and --observe",
+                   "--on-limit %s is done in the command from its start: it goes with a command, and without --pid",
                    run_on_limit_text(options->on_limit));
-    if (options->trigger_count == 0 && !has_on_limit)
+    bool replaced = has_on_limit;
+    for (size_t i = 0; i < options->trigger_count; i++) {
+        const run_trigger *trigger = &options->triggers[i];
+        replaced |= trigger->level == HR_CRITICAL || (trigger->action != RUN_LOG && trigger->action != RUN_PURGE);
+    }
+    if (!replaced)
         parse_at("critical=signal:TERM", options, state);
 }
 
@@ -172,6 +176,9 @@ int run(int argc, char **argv)
     static char name[] = "headroom run";
     static struct line line = {.options.grace_ns = INT64_C(10000000000)};
     argp_err_exit_status = RUN_EXIT_FAILED;
-    parse_line(name, &argp, argc, argv, ARGP_IN_ORDER, &line);
+    argv[0] = name; /* argp calls the program by its first argument */
+    argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &line);
+    if (!line.options.pid && refuse_declared(name))
+        return RUN_EXIT_FAILED;
     return run_supervise(&line.options);
 }

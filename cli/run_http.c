@@ -28,6 +28,7 @@ static void *start(const char *address, run_serve *serve)
     hr_http *http;
     hr_http_options options = {.address = address, .token = getenv("HEADROOM_HTTP_TOKEN"), .source = &source};
     int error = hr_http_start(NULL, &options, &http);
+    unsetenv("HEADROOM_HTTP_TOKEN"); /* it is no affair of the command's */
     if (error) {
         complain(address, error);
         return NULL;

@@ -290,7 +290,8 @@ int top(int argc, char **argv)
         .options = known, .parser = parse, .children = short_help_children, .doc = description};
     static char name[] = "headroom top";
     struct options options = {0};
-    parse_line(name, &argp, argc, argv, 0, &options);
+    argv[0] = name; /* argp calls the program by its first argument */
+    argp_parse(&argp, argc, argv, 0, NULL, &options);
     if (!options.once)
         return options.json ? stream(&options.top) : top_show(&options.top);
     int error = top_look(&options.top);

@@ -102,6 +102,8 @@ static bool obey(struct top *top, int key, size_t *first, bool *ret_typing)
         top->reversed = !top->reversed;
     else if (key == '/')
         *ret_typing = true;
+    else if (key == 27)
+        top->filter[0] = '\0';
     else if (key == KEY_DOWN && *first + 1 < top->count)
         ++*first;
     else if (key == KEY_UP && *first > 0)

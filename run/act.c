@@ -30,6 +30,7 @@ static void freeze(run_supervisor *run, const char *trigger, bool asleep)
     if (!asleep && !run_wall_freeze(&run->wall, true)) {
         run_tree_signal(&run->tree, SIGSTOP);
         run->stopped = true;
+        run_keeper_tell(run, true);
     }
     run_note_action(run, trigger, "freeze");
     if (run->options.pid)
@@ -50,6 +51,8 @@ void run_thaw(run_supervisor *run, const char *why)
         run_wall_freeze(&run->wall, false);
     if (run->stopped)
         run_tree_signal(&run->tree, SIGCONT);
+    if (run->stopped)
+        run_keeper_tell(run, false);
     run->stopped = false;
     run_note_action(run, why, "thaw");
     run_tell(run, "%s: %s (%d) goes on", why, run->name, run->pid);
@@ -72,46 +75,58 @@ void run_yield(run_supervisor *run)
     run_wall_yield(&run->wall);
 }
 
-/* To the main process alone: where it is no child, its number may be another's already. */
-static void send_one(const run_supervisor *run, int signal)
+/* To the main process alone: where it is no child, its number may be another's already. Gives 0 or a negative errno:
+ * -EPERM where it runs with another user's rights. */
+static int send_one(const run_supervisor *run, int signal)
 {
-    if (run->pid_fd >= 0)
-        syscall(SYS_pidfd_send_signal, run->pid_fd, signal, NULL, 0);
-    else
-        kill(run->pid, signal);
+    long result =
+        run->pid_fd >= 0 ? syscall(SYS_pidfd_send_signal, run->pid_fd, signal, NULL, 0) : kill(run->pid, signal);
+    return result == 0 ? 0 : -errno;
 }
 
-void run_send(run_supervisor *run, int signal)
+int run_send(run_supervisor *run, int signal)
 {
     bool ends = run_signal_ends(signal);
     if (ends)
         run_thaw(run, "it is to end");
-    send_one(run, signal);
+    int error = send_one(run, signal);
     if (ends && run->wall.kind != RUN_WALL_NONE)
         run_wall_yield(&run->wall);
+    return error;
 }
 
 void run_kill(run_supervisor *run, const char *why)
 {
     char text[RUN_TEXT_BYTES];
-    run->killed = true;
     run->deadline_ns = 0;
     run_thaw(run, "it is killed");
-    if (!run_wall_kill(&run->wall))
+    bool by_wall = run_wall_kill(&run->wall);
+    if (!by_wall)
         run_tree_signal(&run->tree, SIGKILL);
-    send_one(run, SIGKILL);
-    run_note_action(run, why, "SIGKILL");
-    run_tell(run, "%s: %s (%d) and all that it started are killed at %s", why, run->name, run->pid,
-             run_use_text(run, text));
+    int error = by_wall ? 0 : send_one(run, SIGKILL);
+    run->killed = true; /* or it never can be */
+    run->may_not = error == -EPERM;
+    run_note_action(run, why, run->may_not ? "SIGKILL (not permitted)" : "SIGKILL");
+    run_tell(run,
+             run->may_not ? "%s: %s (%d) cannot be killed: it runs with another user's rights, at %s"
+                          : "%s: %s (%d) and all that it started are killed at %s",
+             why, run->name, run->pid, run_use_text(run, text));
 }
 
 /* ── triggers ───────────────────────────────────────────────────────────────────────────────────────────────────── */
 
 static void send_signal(run_supervisor *run, const char *why, int signal)
 {
-    char text[RUN_TEXT_BYTES], name[RUN_SIGNAL_BYTES];
+    char text[RUN_TEXT_BYTES], name[RUN_SIGNAL_BYTES], action[RUN_SIGNAL_BYTES + 24];
     run_signal_text(signal, name);
-    run_send(run, signal);
+    int error = run_send(run, signal);
+    if (error && error != -ESRCH) {
+        snprintf(action, sizeof action, "%s (not permitted)", name);
+        run_note_action(run, why, action);
+        run_tell(run, "%s: %s cannot be sent to %s (%d): %s; it uses %s", why, name, run->name, run->pid,
+                 strerror(-error), run_use_text(run, text));
+        return;
+    }
     run_note_action(run, why, name);
     run_tell(run, "%s: %s is sent to %s (%d) at %s", why, name, run->name, run->pid, run_use_text(run, text));
     if (run_signal_ends(signal)) {

@@ -4,7 +4,9 @@
  * The supervisor is the subreaper: what the command leaves behind comes to it and stays in the tree. If the supervisor
  * is killed, the command is killed too, as if it had been started without one. All else that is behind the wall would
  * sleep there for ever: nobody raises the wall any more, and the kernel's killer is off. So a process outside of the
- * wall, the keeper, waits for the supervisor's end, kills what is behind the wall, and removes it.
+ * wall, the keeper, waits for the supervisor's end, kills what is behind the wall, and removes it. Where there is no
+ * wall, as with --pid, processes that the supervisor has stopped would stay so: it tells the keeper which they are, and
+ * the keeper continues them.
  */
 #include "supervisor.h"
 
@@ -38,7 +40,9 @@ static _Noreturn void fail(int pipe_fd, bool behind_wall, int error)
 /* Signals are blocked here as in the supervisor; in a session of its own none to the supervisor's group arrives. */
 static _Noreturn void keep(run_supervisor *run, int pipe_fd)
 {
-    char byte;
+    static int stopped[RUN_TREE_MAX];
+    size_t count = 0;
+    int pid;
     setsid();
     prctl(PR_SET_NAME, "headroom-keeper");
     dup2(pipe_fd, STDIN_FILENO);
@@ -47,19 +51,45 @@ static _Noreturn void keep(run_supervisor *run, int pipe_fd)
         for (int fd = STDIN_FILENO + 1; fd < 1024; fd++)
             close(fd);
     }
-    while (read(STDIN_FILENO, &byte, 1) < 0 && errno == EINTR)
-        ;
+    for (ssize_t got = 1; got > 0 || (got < 0 && errno == EINTR);) { /* 0: the list begins anew */
+        got = read(STDIN_FILENO, &pid, sizeof pid);
+        if (got == sizeof pid && pid == 0)
+            count = 0;
+        else if (got == sizeof pid && count < RUN_TREE_MAX)
+            stopped[count++] = pid;
+    }
+    for (size_t i = 0; i < count; i++)
+        kill(stopped[i], SIGCONT);
     run_wall_end(&run->wall);
     _exit(0);
+}
+
+void run_keeper_tell(const run_supervisor *run, bool stopped)
+{
+    int pid = 0;
+    size_t i = 0;
+    while (run->keeper_fd >= 0 && write(run->keeper_fd, &pid, sizeof pid) == sizeof pid && stopped &&
+           i < run->tree.count)
+        pid = run_tree_own(&run->tree, i++);
+}
+
+/* May a process be stopped by signals? Behind a wall of version 1 or 2 there is a keeper in any case. */
+static bool may_stop(const run_options *options)
+{
+    bool may = options->on_limit == RUN_LIMIT_FREEZE;
+    for (size_t i = 0; i < options->trigger_count; i++)
+        may |= options->triggers[i].action == RUN_FREEZE;
+    return may && !options->observe;
 }
 
 int run_keeper_start(run_supervisor *run)
 {
     int pair[2];
-    if (run->wall.kind == RUN_WALL_NONE)
+    if (run->wall.kind == RUN_WALL_NONE && !may_stop(&run->options))
         return 0;
     if (pipe2(pair, O_CLOEXEC) != 0)
         return -errno;
+    fcntl(pair[1], F_SETFL, O_NONBLOCK); /* a keeper that is stopped does not stop the supervisor */
     int pid = fork(), error = pid < 0 ? -errno : 0;
     if (pid == 0) {
         close(pair[1]);
@@ -150,10 +180,22 @@ static void raise_stop(int signal)
     sigprocmask(SIG_SETMASK, &before, NULL);
 }
 
-/* The command was stopped by the terminal, or by somebody who sent the terminal's signals: the shell is to see it. */
+/* Are we the foreground job of a terminal? A shell waits there until all of the job has stopped. */
+static bool is_foreground(void)
+{
+    for (int fd = 0; fd <= STDERR_FILENO; fd++) {
+        if (tcgetpgrp(fd) == getpgrp())
+            return true;
+    }
+    return false;
+}
+
+/* The command was stopped by the terminal, or by somebody who sent the terminal's signals: the shell is to see it.
+ * SIGSTOP comes from anywhere. Elsewhere than in front of a shell it would leave the tree without its watch. */
 static void stop_with_it(run_supervisor *run, int signal)
 {
-    if (run->frozen || getpid() == 1 || (signal != SIGTSTP && signal != SIGTTIN && signal != SIGTTOU))
+    bool stops = signal == SIGTSTP || signal == SIGTTIN || signal == SIGTTOU || (signal == SIGSTOP && is_foreground());
+    if (run->frozen || getpid() == 1 || !stops)
         return;
     run_line_clear(run);
     raise_stop(signal);

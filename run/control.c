@@ -48,16 +48,16 @@ static bool may_ask(int fd, bool supervisor_too)
 
 /* ── the supervisor's side ──────────────────────────────────────────────────────────────────────────────────────── */
 
-int run_control_open(const run_supervisor *run)
+int run_control_open(int pid)
 {
     struct sockaddr_un address;
-    socklen_t length = name_socket(run->options.pid ? run->options.pid : getpid(), &address);
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd >= 0 && (bind(fd, (struct sockaddr *)&address, length) != 0 || listen(fd, 4) != 0)) {
+    socklen_t length = name_socket(pid, &address);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), error = fd < 0 ? -errno : 0;
+    if (!error && (bind(fd, (struct sockaddr *)&address, length) != 0 || listen(fd, 4) != 0)) {
+        error = -errno;
         close(fd);
-        fd = -1;
     }
-    return fd;
+    return error ? error : fd;
 }
 
 /* Sets the limit. Writes "ok" or "no", and a sentence. */
@@ -78,7 +78,8 @@ static void set_limit(run_supervisor *run, uint64_t bytes, char *answer, size_t 
     snprintf(run->limit_source, sizeof run->limit_source, "headroom limit --set");
     run_note_action(run, "limit --set", now);
     run_tell(run, "the limit of %s (%d) is %s now", run->name, run->pid, now);
-    run_thaw(run, "the limit was raised");
+    run->heap.least_bytes = bytes;
+    run_thaw(run, "the limit was set");
     run->limit_reached = false;
     run_look(run); /* the heap has its new bound before the answer is read */
     uint64_t around = run->around->limit_bytes;
@@ -90,10 +91,10 @@ static void set_limit(run_supervisor *run, uint64_t bytes, char *answer, size_t 
              run->name, run->pid, now, size_around);
 }
 
-void run_control_answer(run_supervisor *run)
+void run_control_answer(run_supervisor *run, int control_fd)
 {
     char line[64] = "", answer[512] = "no only its own user may set the limit\n";
-    int fd = accept4(run->control_fd, NULL, NULL, SOCK_CLOEXEC);
+    int fd = accept4(control_fd, NULL, NULL, SOCK_CLOEXEC);
     if (fd < 0)
         return;
     limit_waiting(fd);
@@ -110,11 +111,13 @@ void run_control_answer(run_supervisor *run)
 
 /* ── the other side ─────────────────────────────────────────────────────────────────────────────────────────────── */
 
-/* The parent of a process; 0 where there is none. */
+/* The parent of a process; 0 where there is none, or /proc is another PID namespace's. */
 static int parent_of(int pid)
 {
     char folder[32];
     uint64_t parent = 0;
+    if (run_proc_depth() != 0)
+        return 0;
     snprintf(folder, sizeof folder, "/proc/%d", pid);
     char text[4096];
     if (run_file_read(folder, "status", text, sizeof text) <= 0)

@@ -16,9 +16,8 @@
 
 int run_look_open(run_supervisor *run)
 {
-    hr_survey_options where = {.pid = run->pid, .stays = true};
-    run->tree.root = run->options.pid ? run->pid : getpid();
-    run->tree.with_root = run->options.pid != 0;
+    hr_survey_options where = {.pid = run_proc_number(run->pid), .stays = true};
+    run_tree_open(&run->tree, run->options.pid ? run->pid : getpid(), run->options.pid != 0);
     return hr_survey_new(&where, &run->inside);
 }
 
@@ -60,6 +59,8 @@ static uint64_t tree_bytes(run_supervisor *run, int64_t now_ns)
     uint64_t group_bytes = own_group_bytes(run->inside);
     if (run->wall.kind != RUN_WALL_NONE && group_bytes != HR_NONE)
         return group_bytes;
+    if (run->tree.root == 0)
+        return group_bytes != HR_NONE ? group_bytes : 0;
     run_tree_refresh(&run->tree, now_ns);
     return at_most(run_tree_anonymous(&run->tree), group_bytes);
 }

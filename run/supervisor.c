@@ -21,6 +21,7 @@
 #define ACTIONS_WAIT_NS (2 * SECOND_NS)      /* for the actions that still run at the end */
 #define DYING_NS (5 * SECOND_NS)             /* a killed process gives its memory back first */
 #define START_NS (SECOND_NS / 2)             /* so long use is looked at more often: a short run has a peak too */
+#define STALL_NS (2 * SECOND_NS)             /* so long nothing comes back before that is said */
 #define START_POLL_NS (SECOND_NS / 200)
 
 /* ── the limit ──────────────────────────────────────────────────────────────────────────────────────────────────── */
@@ -112,6 +113,18 @@ static int open_heap(run_supervisor *run)
     char why[RUN_IMAGE_TEXT_BYTES];
     if (options->on_limit != RUN_LIMIT_FAIL && options->on_limit != RUN_LIMIT_WAIT)
         return 0;
+    if (options->observe) {
+        run_tell(run, "--on-limit %s: it is only observed: no request is refused, and none waits",
+                 run_on_limit_text(options->on_limit));
+        return 0;
+    }
+    if (run_proc_depth() != 0) { /* slots say whose they are by a number in /proc */
+        run_tell(run,
+                 "--on-limit %s: /proc is another PID namespace's here; the watch holds the limit alone, by SIGTERM",
+                 run_on_limit_text(options->on_limit));
+        options->on_limit = RUN_LIMIT_TERM;
+        return 0;
+    }
     if (!run_heap_find(&run->heap, why, sizeof why)) {
         run_tell(run, "--on-limit %s: %s", run_on_limit_text(options->on_limit), why);
         return RUN_EXIT_FAILED;
@@ -151,11 +164,7 @@ static int open_signals(run_supervisor *run)
 static bool comes_from_within(run_supervisor *run, uint32_t pid)
 {
     run_tree_list(&run->tree);
-    for (size_t i = 0; i < run->tree.count; i++) {
-        if ((uint32_t)run->tree.pids[i] == pid)
-            return true;
-    }
-    return false;
+    return run_tree_has(&run->tree, (int)pid);
 }
 
 /* Sends a signal on, once: those of the terminal have reached the command by themselves. */
@@ -209,6 +218,7 @@ static void wait_for_something(run_supervisor *run)
     struct pollfd files[] = {
         {.fd = run->signal_fd, .events = POLLIN},
         {.fd = run->control_fd, .events = POLLIN},
+        {.fd = run->watched_fd, .events = POLLIN},
         {.fd = run->pid_fd, .events = POLLIN},
         {.fd = run->heap.page ? run->heap.epoll_fd : -1, .events = POLLIN},
         {.fd = run->frozen ? -1 : run->wall.event_fd, .events = run->wall.kind == RUN_WALL_V1 ? POLLIN : POLLPRI},
@@ -220,24 +230,52 @@ static void wait_for_something(run_supervisor *run)
     if (files[0].revents)
         take_signals(run);
     if (files[1].revents)
-        run_control_answer(run);
+        run_control_answer(run, run->control_fd);
     if (files[2].revents)
-        run->has_ended = true;
+        run_control_answer(run, run->watched_fd);
     if (files[3].revents)
+        run->has_ended = true;
+    if (files[4].revents)
         run_heap_serve(&run->heap);
     uint64_t count;
-    if (files[4].revents) {
+    if (files[5].revents) {
         run->woken = true;
         if (run->wall.kind == RUN_WALL_V1 && read(run->wall.event_fd, &count, sizeof count) < 0)
             run->woken = false;
     }
 }
 
+/* Programs that all wait for each other's memory look like programs that work. It is said once a stall. */
+static void tell_of_stall(run_supervisor *run)
+{
+    char used[16], limit[16];
+    const hri_malloc_page *page = run->heap.page;
+    unsigned waiters = page ? atomic_load(&page->waiters) : 0;
+    uint64_t bytes = waiters ? atomic_load(&page->used_bytes) : 0;
+    if (!waiters || bytes != run->stalled_bytes) {
+        run->stalled_ns = waiters ? run->looked_ns : 0;
+        run->stalled_bytes = bytes;
+        run->stall_told &= waiters > 0;
+        return;
+    }
+    if (run->stall_told || run->looked_ns - run->stalled_ns < STALL_NS)
+        return;
+    run->stall_told = true;
+    hr_size_format(bytes, used, sizeof used);
+    hr_size_format(run->use.limit_bytes, limit, sizeof limit);
+    run_tell(run,
+             "%u thread%s of %s (%d) wait%s for memory, and none has come back for two seconds: %s of %s is taken; "
+             "'headroom limit --set SIZE %d' gives more, else they get none after --grace",
+             waiters, waiters == 1 ? "" : "s", run->name, run->pid, waiters == 1 ? "s" : "", used, limit, getpid());
+}
+
 static void watch(run_supervisor *run)
 {
     while (!run->has_ended && !run->has_left) {
         run_look(run);
+        run_wall_tend(&run->wall);
         run_heap_tidy(&run->heap, run->looked_ns);
+        tell_of_stall(run);
         run_decide(run);
         run_record(run);
         run_say_status(run);
@@ -290,6 +328,7 @@ static void end_rest(run_supervisor *run)
             run_kill(run, "grace is over");
         if (!run->killed)
             run_yield(run);
+        run_wall_tend(&run->wall);
         poll(&file, 1, 20);
         take_signals(run);
         run_tree_list(&run->tree);
@@ -317,18 +356,62 @@ static int begin(run_supervisor *run)
         return run_child_start(run);
     run->pid = run->options.pid;
     run->pid_fd = (int)syscall(SYS_pidfd_open, run->pid, 0);
-    if (run->pid_fd >= 0)
+    if (run->pid_fd < 0) {
+        run_tell(run, "process %d cannot be watched: %s", run->pid, strerror(errno));
+        return RUN_EXIT_FAILED;
+    }
+    if (run->options.observe)
         return 0;
-    run_tell(run, "process %d cannot be watched: %s", run->pid, strerror(errno));
+    if (syscall(SYS_pidfd_send_signal, run->pid_fd, 0, NULL, 0) != 0) {
+        run_tell(run, "process %d may not be signalled: %s; --observe only looks", run->pid, strerror(errno));
+        return RUN_EXIT_FAILED;
+    }
+    run->watched_fd = run_control_open(run->pid);
+    if (run->watched_fd != -EADDRINUSE)
+        return 0;
+    run_tell(run, "process %d is watched already: 'headroom limit --set SIZE %d' gives it another limit", run->pid,
+             run->pid);
     return RUN_EXIT_FAILED;
+}
+
+/* The name and the words of the process that --pid watches. A process without words, such as a zombie, has its name. */
+static void name_watched(run_supervisor *run)
+{
+    char folder[32];
+    snprintf(folder, sizeof folder, "/proc/%d", run_proc_number(run->options.pid));
+    run->name = "process";
+    if (run_file_read(folder, "comm", run->own_name, sizeof run->own_name) > 0) {
+        run->own_name[strcspn(run->own_name, "\n")] = '\0';
+        run->name = run->own_name;
+    }
+    ssize_t length = run_file_read(folder, "cmdline", run->own_text, sizeof run->own_text), at = 0;
+    run->own_words[0] = length > 0 ? NULL : run->own_name;
+    for (size_t i = 0; at < length && i + 1 < sizeof run->own_words / sizeof *run->own_words; i++) {
+        run->own_words[i] = run->own_text + at;
+        at += (ssize_t)strlen(run->own_words[i]) + 1;
+    }
+    run->options.command = run->own_words;
+}
+
+static const char *report_error(int error)
+{
+    return error == -EBADMSG  ? "there is a file of that name which is no history file"
+           : error == -EINVAL ? "it is no regular file"
+           : error == -EBUSY  ? "another process writes it"
+                              : strerror(-error);
 }
 
 static int open_all(run_supervisor *run)
 {
-    hr_survey_options where = {.pid = run->options.pid};
+    hr_survey_options where = {.pid = run->options.pid ? run_proc_number(run->options.pid) : 0};
+    if (run_proc_depth() < 0)
+        run_tell(run, "/proc does not show the processes here: what the whole group uses counts");
     int error = hr_survey_new(&where, &run->around);
     if (error) {
-        run_tell(run, "cannot look: %s", strerror(-error));
+        if (error == -ESRCH && run->options.pid)
+            run_tell(run, "there is no process %d", run->options.pid);
+        else
+            run_tell(run, "cannot look: %s", strerror(-error));
         return RUN_EXIT_FAILED;
     }
     if (!choose_limit(run))
@@ -336,7 +419,7 @@ static int open_all(run_supervisor *run)
     if (run->options.report) {
         error = hr_history_writer_new(run->options.report, 0, &run->history);
         if (error) {
-            run_tell(run, "--report '%s' cannot be written: %s", run->options.report, strerror(-error));
+            run_tell(run, "--report '%s' cannot be written: %s", run->options.report, report_error(error));
             return RUN_EXIT_FAILED;
         }
     }
@@ -413,7 +496,7 @@ static int supervise(run_supervisor *run)
     }
     if (status)
         return status;
-    run->control_fd = run_control_open(run);
+    run->control_fd = run_control_open(getpid());
     run_record_kills(run); /* none yet: that they are seen at all */
     if (hr_status_page_new(run->pid, &run->status_page) != 0)
         run->status_page = NULL; /* it has a guard that says more itself, or there is no /dev/shm */
@@ -436,11 +519,13 @@ int run_supervise(const run_options *options)
 {
     static run_supervisor run;                        /* large, and there is one */
     const char *observe = getenv("HEADROOM_OBSERVE"); /* as for a guard */
-    run = (run_supervisor){.options = *options, .signal_fd = -1, .control_fd = -1, .pid_fd = -1, .keeper_fd = -1};
-    char name[32];
-    snprintf(name, sizeof name, "process");
+    run = (run_supervisor){
+        .options = *options, .signal_fd = -1, .control_fd = -1, .watched_fd = -1, .pid_fd = -1, .keeper_fd = -1};
     const char *slash = options->command ? strrchr(options->command[0], '/') : NULL;
-    run.name = !options->command ? name : slash && slash[1] ? slash + 1 : options->command[0];
+    if (options->pid)
+        name_watched(&run);
+    else
+        run.name = slash && slash[1] ? slash + 1 : options->command[0];
     run.is_terminal = isatty(STDERR_FILENO);
     if (observe && *observe && strcmp(observe, "0") != 0 && strcmp(observe, "1") != 0) {
         run_tell(&run, "HEADROOM_OBSERVE is '%.32s': write 1 to look and tell and do nothing, or 0", observe);

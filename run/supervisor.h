@@ -41,8 +41,11 @@ typedef struct run_supervisor {
     int pid;          /* its main process */
     sigset_t inherited_mask;
     int signal_fd, control_fd, pid_fd; /* below 0: none */
+    int watched_fd;                    /* as control_fd, by the number of the process that --pid watches */
     FILE *summary;                     /* where it is written as JSON; NULL: nowhere */
     int keeper_fd;                     /* the end of this pipe is the supervisor's end */
+    char own_name[32], own_text[1024]; /* of the process that --pid watches */
+    char *own_words[64];               /* its command, in `own_text` */
 
     hr_survey *around; /* where the supervisor is */
     hr_survey *inside; /* where the command is */
@@ -55,6 +58,9 @@ typedef struct run_supervisor {
     void *server;
     hr_status_page *status_page; /* for headroom top; NULL: it cannot be said */
     int64_t recorded_ns, said_ns;
+    int64_t stalled_ns; /* since when programs wait and nothing has come back; 0: none waits */
+    uint64_t stalled_bytes;
+    bool stall_told;
 
     /* The last look. */
     run_use use;
@@ -78,6 +84,7 @@ typedef struct run_supervisor {
     int64_t deadline_ns; /* SIGKILL then; 0: no end was asked for */
     int64_t yielded_ns;  /* when the wall was last raised for that */
     bool killed;         /* the supervisor has sent SIGKILL to the tree */
+    bool may_not;        /* and was not permitted to */
 
     /* The outcome. */
     bool has_ended;
@@ -97,7 +104,8 @@ typedef struct run_supervisor {
 int run_child_start(run_supervisor *run); /* 0, or the exit status that says why not */
 bool run_child_reap(run_supervisor *run); /* takes what has ended or stopped */
 int run_child_exit_status(const run_supervisor *run);
-int run_keeper_start(run_supervisor *run); /* 0 or a negative errno */
+int run_keeper_start(run_supervisor *run);                     /* 0 or a negative errno */
+void run_keeper_tell(const run_supervisor *run, bool stopped); /* what is to go on at the supervisor's end */
 void run_keeper_stop(run_supervisor *run);
 int run_spawn(run_supervisor *run, const char *command); /* an action's; 0 or a negative errno */
 
@@ -112,8 +120,9 @@ void run_look_around(run_supervisor *run); /* before there is a command: what th
 
 /* act.c */
 void run_decide(run_supervisor *run);
-void run_send(run_supervisor *run, int signal); /* to the main process, thawed and with room to run if it is to end */
-void run_yield(run_supervisor *run);            /* gives what is asked to end the room that its handlers need */
+/* To the main process, thawed and with room to run if it is to end. Gives 0 or a negative errno. */
+int run_send(run_supervisor *run, int signal);
+void run_yield(run_supervisor *run); /* gives what is asked to end the room that its handlers need */
 void run_thaw(run_supervisor *run, const char *why);
 void run_kill(run_supervisor *run, const char *why);
 
@@ -135,7 +144,7 @@ bool run_summary_open(run_supervisor *run); /* false after it has said why not *
 void run_summary_print(run_supervisor *run, int status);
 
 /* control.c */
-int run_control_open(const run_supervisor *run);
-void run_control_answer(run_supervisor *run);
+int run_control_open(int pid); /* listens as the supervisor of `pid`; a negative errno: -EADDRINUSE if there is one */
+void run_control_answer(run_supervisor *run, int control_fd);
 
 #endif

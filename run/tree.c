@@ -10,13 +10,96 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define LISTING_SHARE 400
+#define RUN_NAMESPACES_MAX 33 /* PID namespaces are nested 32 deep at the most */
 #define LIST_AGE_MIN_NS (RUN_SECOND_NS / 100)
 
-static bool is_skipped(const run_tree *tree, int pid)
+/* ── numbers ────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+/* The numbers of a process from /proc's namespace down to its own. Gives how many there are. */
+static int numbers_of(const char *folder, int numbers[RUN_NAMESPACES_MAX])
 {
+    char text[4096];
+    int count = 0;
+    const char *line = run_file_read(folder, "status", text, sizeof text) > 0 ? strstr(text, "\nNSpid:") : NULL;
+    for (const char *at = line ? line + 7 : NULL; at && count < RUN_NAMESPACES_MAX; count++) {
+        char *end;
+        long number = *at == '\t' ? strtol(at, &end, 10) : 0;
+        if (number <= 0)
+            break;
+        numbers[count] = (int)number;
+        at = end;
+    }
+    return count;
+}
+
+int run_proc_depth(void)
+{
+    int numbers[RUN_NAMESPACES_MAX];
+    char self[16] = "";
+    if (readlink("/proc/self", self, sizeof self - 1) <= 0)
+        return -1;
+    if (atoi(self) == getpid())
+        return 0;
+    return numbers_of("/proc/self", numbers) - 1;
+}
+
+int run_proc_number(int pid)
+{
+    char file[48], text[1024];
+    if (run_proc_depth() == 0)
+        return pid;
+    int fd = (int)syscall(SYS_pidfd_open, pid, 0);
+    if (fd < 0)
+        return 0;
+    snprintf(file, sizeof file, "%d", fd);
+    const char *line =
+        run_file_read("/proc/self/fdinfo", file, text, sizeof text) > 0 ? strstr(text, "\nPid:\t") : NULL;
+    close(fd);
+    int number = line ? atoi(line + 6) : 0;
+    return number > 0 ? number : 0;
+}
+
+/* Our number of a process that /proc shows as `shown`; 0 where it has ended. */
+static int own_number(const run_tree *tree, int shown)
+{
+    int numbers[RUN_NAMESPACES_MAX];
+    char folder[32];
+    if (tree->depth == 0)
+        return shown;
+    snprintf(folder, sizeof folder, "/proc/%d", shown);
+    return numbers_of(folder, numbers) > tree->depth ? numbers[tree->depth] : 0;
+}
+
+void run_tree_open(run_tree *tree, int root, bool with_root)
+{
+    tree->depth = run_proc_depth();
+    tree->root = run_proc_number(root);
+    tree->with_root = with_root;
+}
+
+int run_tree_own(const run_tree *tree, size_t index)
+{
+    return own_number(tree, tree->pids[index]);
+}
+
+bool run_tree_has(const run_tree *tree, int pid)
+{
+    for (size_t i = 0; i < tree->count; i++) {
+        if (own_number(tree, tree->pids[i]) == pid)
+            return true;
+    }
+    return false;
+}
+
+/* ── descendants ────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+static bool is_skipped(const run_tree *tree, int shown)
+{
+    int pid = own_number(tree, shown);
     for (size_t i = 0; i < RUN_SKIPPED_MAX; i++) {
         if (tree->skipped[i] == pid)
             return true;
@@ -96,6 +179,8 @@ void run_tree_list(run_tree *tree)
 {
     int64_t begin_ns = run_now_ns();
     tree->count = 0;
+    if (tree->root == 0)
+        return; /* /proc shows none of them */
     if (tree->with_root && parent_of(tree->root) >= 0)
         add(tree, tree->root);
     size_t first = tree->count;
@@ -134,8 +219,11 @@ void run_tree_signal(run_tree *tree, int signal)
     for (int round = 0; round < 8; round++) {
         size_t before = tree->count;
         run_tree_list(tree);
-        for (size_t i = 0; i < tree->count; i++)
-            kill(tree->pids[i], signal);
+        for (size_t i = 0; i < tree->count; i++) {
+            int pid = own_number(tree, tree->pids[i]);
+            if (pid > 0)
+                kill(pid, signal);
+        }
         if (round > 0 && tree->count <= before)
             return; /* nobody has come since the last round */
     }

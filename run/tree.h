@@ -14,15 +14,33 @@
 #define RUN_SKIPPED_MAX 16
 
 typedef struct run_tree {
-    int root;
+    int root;                     /* its number in /proc, as all of `pids` */
     bool with_root;               /* the root itself belongs to it */
     int skipped[RUN_SKIPPED_MAX]; /* children of the root that do not, with theirs; 0: none */
     int keeper;                   /* another; 0: none */
+    int depth; /* our PID namespace below that of /proc; 0: the same one; -1: /proc shows none of us */
     int pids[RUN_TREE_MAX];
     size_t count;
     int64_t listed_ns;
     int64_t listing_ns; /* how long that took */
 } run_tree;
+
+/* How far our PID namespace is below the one that /proc was mounted in: after 'unshare --pid' alone, /proc is still the
+ * parent's. There every process has another number, and ours are those of strangers. -1 where /proc does not show this
+ * process. */
+int run_proc_depth(void);
+
+/* The number of one of our processes in /proc; 0 where /proc does not show it. */
+int run_proc_number(int pid);
+
+/* Roots the tree in a process by its own number. */
+void run_tree_open(run_tree *tree, int root, bool with_root);
+
+/* The own number of one of its processes; 0 where it has ended. */
+int run_tree_own(const run_tree *tree, size_t index);
+
+/* Is it one of the tree? `pid` is its own number. As the tree was listed last. */
+bool run_tree_has(const run_tree *tree, int pid);
 
 /* Lists the tree again. */
 void run_tree_list(run_tree *tree);

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #define RAISE_MIN_BYTES (UINT64_C(64) << 10)
+#define GROUP_PREFIX "headroom-"
 
 __attribute__((format(printf, 2, 3))) static void say(run_wall *wall, const char *format, ...)
 {
@@ -75,6 +76,39 @@ static int arm_v1(const char *folder)
     return error ? error : event;
 }
 
+/* Has it groups below it? A cgroup folder has two links, and one more by each of them. */
+static bool has_groups(const char *folder)
+{
+    struct stat status;
+    return stat(folder, &status) == 0 && status.st_nlink > 2;
+}
+
+/* Switches the killer on in all groups below. The wall of a run within this one is its supervisor's: `spare` leaves it
+ * alone, with all below it. */
+static void switch_on_below(const char *folder, bool spare)
+{
+    DIR *groups = has_groups(folder) ? opendir(folder) : NULL;
+    for (struct dirent *each = groups ? readdir(groups) : NULL; each; each = readdir(groups)) {
+        char below[RUN_PATH_BYTES];
+        uint64_t off = 0;
+        if (each->d_type != DT_DIR || each->d_name[0] == '.' ||
+            (spare && strncmp(each->d_name, GROUP_PREFIX, sizeof GROUP_PREFIX - 1) == 0))
+            continue;
+        run_path(folder, each->d_name, below);
+        if (run_file_number(below, "memory.oom_control", "oom_kill_disable", &off) && off)
+            run_file_write(below, "memory.oom_control", "0");
+        switch_on_below(below, spare);
+    }
+    if (groups)
+        closedir(groups);
+}
+
+void run_wall_tend(const run_wall *wall)
+{
+    if (wall->kind == RUN_WALL_V1)
+        switch_on_below(wall->folder, true);
+}
+
 static int make_v1(run_wall *wall, uint64_t limit_bytes)
 {
     int error = run_file_write(wall->folder, "memory.oom_control", "1");
@@ -102,7 +136,7 @@ static int hand_on(run_wall *wall)
         return 0;
     snprintf(pid, sizeof pid, "%d", getpid());
     char name[48];
-    snprintf(name, sizeof name, "headroom-%d-self", getpid());
+    snprintf(name, sizeof name, GROUP_PREFIX "%d-self", getpid());
     run_path(wall->around, name, wall->own);
     int error = mkdir(wall->own, 0755) == 0 ? 0 : -errno;
     if (!error)
@@ -160,7 +194,7 @@ void run_wall_make(run_wall *wall, const hr_survey *survey, uint64_t limit_bytes
         return;
     }
     snprintf(wall->around, sizeof wall->around, "%s", survey->cgroup_folder);
-    snprintf(name, sizeof name, "headroom-%d", getpid());
+    snprintf(name, sizeof name, GROUP_PREFIX "%d", getpid());
     run_path(wall->around, name, wall->folder);
     int error = survey->cgroup_version == 2 ? hand_on(wall) : 0;
     if (!error)
@@ -314,6 +348,7 @@ void run_wall_remove(run_wall *wall)
     if (wall->kind == RUN_WALL_V1) { /* what sleeps goes on, and what stays behind is the kernel's again */
         run_file_write(wall->folder, "memory.limit_in_bytes", "-1");
         run_file_write(wall->folder, "memory.oom_control", "0");
+        switch_on_below(wall->folder, false);
     } else {
         run_file_write(wall->folder, "memory.high", "max");
         run_file_write(wall->folder, "cgroup.freeze", "0");

@@ -48,6 +48,11 @@ int run_wall_enter(const run_wall *wall);
 /* Does the tree stand at the wall now: asleep (v1), or held up since the last call (v2)? */
 bool run_wall_is_hit(run_wall *wall);
 
+/* Gives groups of version 1 that the tree has made within its own the kernel's killer back. They inherit that it is
+ * off, and nobody would raise their limits. A process that sleeps there is woken. Where there are none it costs one
+ * stat(). */
+void run_wall_tend(const run_wall *wall);
+
 /* Moves the wall. Gives 0 or a negative errno: -EBUSY where more is used (v1). */
 int run_wall_set(run_wall *wall, uint64_t bytes);
 

@@ -108,7 +108,7 @@ HR_API const char *hr_version(void);
 
 /* Reads a size as people write it: "512MiB", "1.5G", "65536", "none".
  *
- * A number with an optional fraction, then nothing, B, or K, M, G, T, P, E with or without iB or B. All are powers
+ * A number with an optional fraction, then nothing, B, or K, M, G, T, P, E with or without i, iB or B. All are powers
  * of 1024, as the kernel and container runtimes read them. Case and spaces around the parts do not matter.
  * "none" and "unlimited" give HR_NONE.
  *

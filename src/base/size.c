@@ -36,10 +36,8 @@ static int parse_unit(const char **text)
     if (unit) {
         power = (int)(unit - UNITS) + 1;
         at++;
-        if (strncasecmp(at, "ib", 2) == 0)
-            at += 2;
-        else if (*at == 'b' || *at == 'B')
-            at++;
+        at += *at == 'i' || *at == 'I'; /* "Mi", as Kubernetes writes it, and "MiB" are the same as "M" */
+        at += *at == 'b' || *at == 'B';
     } else if (*at == 'b' || *at == 'B') {
         at++;
     }

@@ -50,7 +50,7 @@ static bool read_where(const char *where)
 static bool has_ended(const char *where)
 {
     size_t length = sizeof HRI_MALLOC_RUN_NAME - 1;
-    int pid = strncmp(where, HRI_MALLOC_RUN_NAME, length) == 0 ? atoi(where + length) : 0;
+    int pid = strncmp(where, HRI_MALLOC_RUN_NAME, length) == 0 ? (int)strtol(where + length, NULL, 10) : 0;
     for (int round = 0; pid > 0 && round < 20; round++) {
         if (kill(pid, 0) != 0 && errno == ESRCH)
             return true;

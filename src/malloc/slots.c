@@ -21,7 +21,7 @@ static uint32_t own_space(void)
     struct stat processes, time = {0};
     ssize_t length = readlink("/proc/self", number, sizeof number - 1);
     number[length > 0 ? length : 0] = '\0';
-    if (atoi(number) != getpid() || stat("/proc/self/ns/pid", &processes) != 0)
+    if (strtoul(number, NULL, 10) != (unsigned long)getpid() || stat("/proc/self/ns/pid", &processes) != 0)
         return 0;
     if (stat("/proc/self/ns/time", &time) != 0)
         time.st_ino = 0; /* before Linux 5.6 there is one for all */

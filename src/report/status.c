@@ -20,6 +20,7 @@
 #define FOLDER "/dev/shm"
 #define PREFIX "headroom_status."
 #define NAME_BYTES 96
+#define PATH_BYTES (sizeof FOLDER + NAME_BYTES)
 #define MAGIC UINT64_C(0x68656164726f7332) /* with the layout's version in its last byte */
 #define FILE_BYTES 4096
 #define POINT_NS INT64_C(1000000000)
@@ -36,9 +37,32 @@ _Static_assert(sizeof(struct hri_status_file) <= FILE_BYTES, "a status is one pa
 
 /* ── processes ──────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-static void name_file(char name[NAME_BYTES], unsigned user, int pid, uint64_t start)
+/* The PID namespace of this process. The numbers of another one's processes are strangers' here. */
+static uint64_t own_space(void)
 {
-    snprintf(name, NAME_BYTES, PREFIX "%u.%d.%llu", user, pid, (unsigned long long)start);
+    struct stat space;
+    return stat("/proc/self/ns/pid", &space) == 0 ? (uint64_t)space.st_ino : 0;
+}
+
+/* After 'unshare --pid' alone /proc is still that of the namespace around, and has other numbers. */
+static bool proc_is_ours(void)
+{
+    char self[16];
+    ssize_t length = readlink("/proc/self", self, sizeof self - 1);
+    self[length > 0 ? length : 0] = '\0';
+    return strtol(self, NULL, 10) == getpid();
+}
+
+struct owner {
+    unsigned user;
+    int pid;
+    uint64_t start, space;
+};
+
+static void name_file(char name[NAME_BYTES], const struct owner *owner)
+{
+    snprintf(name, NAME_BYTES, PREFIX "%u.%d.%llu.%llu", owner->user, owner->pid, (unsigned long long)owner->start,
+             (unsigned long long)owner->space);
 }
 
 struct entry { /* as getdents64() gives it */
@@ -69,25 +93,25 @@ static int each_file(int (*visit)(void *context, int folder, const char *name), 
     return result;
 }
 
-/* Takes a name apart. */
-static bool parse_name(const char *name, unsigned *ret_user, int *ret_pid, uint64_t *ret_start)
+/* Takes a name apart. Gives false where it is none, or another namespace's. */
+static bool parse_name(const char *name, struct owner *ret_owner)
 {
-    unsigned long long start;
+    unsigned long long start, space;
     char again[NAME_BYTES];
-    if (sscanf(name, PREFIX "%u.%d.%llu", ret_user, ret_pid, &start) != 3 || *ret_pid <= 0)
+    if (sscanf(name, PREFIX "%u.%d.%llu.%llu", &ret_owner->user, &ret_owner->pid, &start, &space) != 4 ||
+        ret_owner->pid <= 0)
         return false;
-    *ret_start = start;
-    name_file(again, *ret_user, *ret_pid, start);
-    return strcmp(name, again) == 0;
+    ret_owner->start = start;
+    ret_owner->space = space;
+    name_file(again, ret_owner);
+    return strcmp(name, again) == 0 && space == own_space();
 }
 
 static int sweep_file(void *context, int folder, const char *name)
 {
-    unsigned user;
-    int pid;
-    uint64_t start;
+    struct owner owner;
     (void)context;
-    if (parse_name(name, &user, &pid, &start) && user == geteuid() && hri_process_start(pid, NULL) != start)
+    if (parse_name(name, &owner) && owner.user == geteuid() && hri_process_start(owner.pid, NULL) != owner.start)
         unlinkat(folder, name, 0);
     return 0;
 }
@@ -109,18 +133,19 @@ static int map_file(int fd, hri_status_file **ret_file)
     return 0;
 }
 
-static void write_path(const hri_status *status, char path[NAME_BYTES])
+static void write_path(const hri_status *status, char path[PATH_BYTES])
 {
-    memcpy(path, FOLDER "/", sizeof FOLDER);
-    snprintf(path + sizeof FOLDER, NAME_BYTES - sizeof FOLDER, PREFIX "%u.%d.%llu", (unsigned)geteuid(), status->pid,
-             (unsigned long long)status->start);
+    char name[NAME_BYTES];
+    const struct owner owner = {(unsigned)geteuid(), status->pid, status->start, status->space};
+    name_file(name, &owner);
+    snprintf(path, PATH_BYTES, FOLDER "/%s", name);
 }
 
 int hri_status_open(hri_status *status, int pid)
 {
-    char path[NAME_BYTES];
-    *status = (hri_status){.pid = pid, .start = hri_process_start(pid, NULL)};
-    if (!status->start)
+    char path[PATH_BYTES];
+    *status = (hri_status){.pid = pid, .start = hri_process_start(pid, NULL), .space = own_space()};
+    if (!status->start || !proc_is_ours())
         return -ESRCH;
     each_file(sweep_file, NULL);
     write_path(status, path);
@@ -192,7 +217,7 @@ void hri_status_put(hri_status *status, const hr_status *said, int64_t now_ns)
 
 void hri_status_close(hri_status *status)
 {
-    char path[NAME_BYTES];
+    char path[PATH_BYTES];
     if (!status->file)
         return;
     write_path(status, path);
@@ -249,20 +274,19 @@ static int read_file(void *context, int folder, const char *name)
     const struct visitor *visitor = context;
     struct stat file, process;
     char path[32];
-    unsigned user;
-    int pid;
-    uint64_t start;
+    struct owner owner;
     hr_status status;
-    if (!parse_name(name, &user, &pid, &start) || (geteuid() != 0 && geteuid() != user) ||
-        hri_process_start(pid, NULL) != start)
+    if (!parse_name(name, &owner) || (geteuid() != 0 && geteuid() != owner.user) ||
+        hri_process_start(owner.pid, NULL) != owner.start)
         return 0;
     int fd = openat(folder, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
         return 0;
-    snprintf(path, sizeof path, "/proc/%d", pid);
-    bool good = fstat(fd, &file) == 0 && S_ISREG(file.st_mode) && file.st_nlink == 1 && file.st_uid == user &&
-                (file.st_mode & 0077) == 0 && stat(path, &process) == 0 && (process.st_uid == user || user == 0) &&
-                read_status(fd, &status) && is_sound(&status, pid);
+    snprintf(path, sizeof path, "/proc/%d", owner.pid);
+    bool good = fstat(fd, &file) == 0 && S_ISREG(file.st_mode) && file.st_nlink == 1 && file.st_uid == owner.user &&
+                (file.st_mode & 0077) == 0 && stat(path, &process) == 0 &&
+                (process.st_uid == owner.user || owner.user == 0) && read_status(fd, &status) &&
+                is_sound(&status, owner.pid);
     close(fd);
     return good ? visitor->visit(visitor->context, &status) : 0;
 }
@@ -272,6 +296,8 @@ int hr_status_visit(hr_status_visit_fn *visit, void *context)
     HRI_UNCANCELLED; /* descriptors are to be closed */
     if (!visit)
         return -EINVAL;
+    if (!proc_is_ours())
+        return 0; /* none can be told from a stranger */
     return each_file(read_file, &(struct visitor){visit, context});
 }
 

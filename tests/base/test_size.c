@@ -17,6 +17,8 @@ static void sizes_are_read_as_people_write_them(void **state)
         {"1k", 1024},
         {"512MiB", 512 * MIB},
         {"512 mb", 512 * MIB},
+        {"512Mi", 512 * MIB},
+        {"4ki", 4096},
         {" 100M ", 100 * MIB},
         {"1.5G", 1536 * MIB},
         {"0.5KiB", 512},

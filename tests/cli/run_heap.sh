@@ -74,7 +74,7 @@ says errors "at most 30."
 says errors " live"
 "$headroom" run --quiet --limit 400M --on-limit fail -- "$eater" hold 30 60000 &
 run_pid=$!
-live() { "$headroom" top --once --json --filter eater | jq -e 'select(.limit_bytes == 419430400 and .live_bytes >= 31457280)' >/dev/null; }
+live() { "$headroom" top --once --json --filter eater | jq -se 'any(.limit_bytes == 419430400 and .live_bytes >= 31457280)' >/dev/null; }
 for ((round = 0; round < 100; round++)); do live && break; sleep 0.1; done
 live || bad "headroom top does not show the live bytes: $("$headroom" top --once --json)"
 kill -TERM $run_pid
@@ -104,7 +104,8 @@ if [ -n "$mount" ] && unshare -m true 2>/dev/null; then
     eventually_is "$work/alone.first" 4 || bad "the limit is gone with its supervisor: $(cat "$work/alone.first")"
     kill -KILL "$(cat "$work/alone.eater")"
     touch "$work/alone.late"
-    eventually_is "$work/alone.third" 0 || bad "without a supervisor bytes of a killed process stay: $(cat "$work/alone.third")"
+    # Both ask at once, and one may find the other's bytes.
+    eventually_is "$work/alone.third" 0 || eventually_is "$work/alone.second" 0 || bad "without a supervisor bytes of a killed process stay: $(cat "$work/alone.third")"
 else
     echo "note: a supervisor that is killed was not tried: it needs a wall that cannot be built"
 fi
@@ -113,7 +114,8 @@ fi
 
 heap 0 --limit 40M --on-limit wait --grace 20s -- bash -c '"$0" hold 25 1500 & sleep 0.5; "$0" hold 25; wait' "$eater"
 summary '.refusals == 0 and .heap_figures.waits >= 1 and .time_s > 1.2'
-heap 4 --limit 40M --on-limit wait --grace 1s -- bash -c '"$0" hold 25 4000 & sleep 0.5; "$0" hold 25; exit $?' "$eater"
+heap 4 --limit 40M --on-limit wait --grace 3s -- bash -c '"$0" hold 25 5000 & sleep 0.5; "$0" hold 25; exit $?' "$eater"
+says errors "waits for memory, and none has come back for two seconds"
 summary '.refusals >= 1'
 
 # ── what cannot be entered ───────────────────────────────────────────────────────────────────────────────────────────

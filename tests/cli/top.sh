@@ -30,7 +30,8 @@ page() { # PID: its status file
 }
 for _ in {1..100}; do
     "$headroom" top --once --json >"$work/out" 2>/dev/null || true
-    [ "$(jq -s "[.[] | select(.pid == $guarded or .limit_bytes == 314572800)] | length" "$work/out")" = 2 ] && break
+    shown="select((.pid == $guarded and .share > 0) or .limit_bytes == 314572800)"
+    [ "$(jq -s "[.[] | $shown] | length" "$work/out")" = 2 ] && break
     sleep 0.1
 done
 file=$(page "$guarded") || bad "the guard has no status page"
@@ -63,10 +64,11 @@ says errors "this is no terminal"
 grep -q "built without ncurses" "$work/errors" && no_screen=1 || no_screen=""
 
 # What is not of its process is passed over: a file of another start, a link, one that others can write, garbage.
-copy=/dev/shm/headroom_status.$(id -u).$guarded.1
+space=$(stat -Lc %i /proc/self/ns/pid)
+copy=/dev/shm/headroom_status.$(id -u).$guarded.1.$space
 made=("$copy")
 cp "$file" "$copy"
-garbage=/dev/shm/headroom_status.$(id -u).$$.$(awk '{print $22}' /proc/$$/stat)
+garbage=/dev/shm/headroom_status.$(id -u).$$.$(awk '{print $22}' /proc/$$/stat).$space
 head -c 4096 /dev/urandom >"$garbage"
 chmod 600 "$garbage"
 made+=("$garbage")
@@ -81,6 +83,14 @@ run 0 top --once --json
 [ "$(jq -s "[.[] | select(.pid == $guarded)] | length" "$work/out")" = 0 ] || bad "a file that others can read is believed"
 chmod 600 "$file"
 rm -f "${made[@]}"
+
+# Another PID namespace with the same /dev/shm sees none of these processes, and leaves their files alone.
+if unshare --pid --fork --mount-proc true 2>/dev/null; then
+    unshare --pid --fork --mount-proc "$headroom" run --quiet --limit 1G -- true || bad "no run in a PID namespace"
+    [ -e "$file" ] || bad "a run in another PID namespace removes the status page of a process that lives"
+else
+    echo "note: another PID namespace was not tried: none can be made here"
+fi
 
 if command -v tmux >/dev/null && [ -z "$no_screen" ]; then
     session=headroom-$$
@@ -106,6 +116,10 @@ if command -v tmux >/dev/null && [ -z "$no_screen" ]; then
     sleep 0.3
     screen
     ! grep -q sleep "$work/out" || bad "the filter does not filter"
+    tmux -L "$session" send-keys Escape
+    shows "sleep"
+    tmux -L "$session" send-keys / page Enter
+    shows "with page"
     # Narrow, it is still readable: no line runs over, and the names are there.
     tmux -L "$session" resize-window -x 40 -y 10
     sleep 1.2

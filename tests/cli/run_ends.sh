@@ -1,0 +1,157 @@
+#!/usr/bin/env bash
+# headroom run: who has ended it, and what is told where nobody knows or nothing can be done.
+#
+# shellcheck disable=SC2016 # what is in single quotes is for another shell
+# shellcheck disable=SC2317 # what a trap calls looks unreachable
+set -euo pipefail
+here=$(dirname "${BASH_SOURCE[0]}")
+# shellcheck source=SCRIPTDIR/_common.sh
+source "$here/_common.sh"
+hog=$HEADROOM_BUILD_DIR/tests/tools/hog
+[ -x "$hog" ] || { echo "skipped: tests/tools/hog is not built here"; exit 77; }
+child=""
+cleanup() {
+    if [ -n "$child" ]; then kill -KILL "$child" 2>/dev/null || true; wait "$child" 2>/dev/null || true; fi
+    rm -rf "$work"
+}
+trap cleanup EXIT
+
+summary() {
+    jq -e "$1" "$work/summary" >/dev/null && return
+    jq -c . "$work/summary" || true
+    bad "this does not hold of the summary: $1"
+}
+eventually() { # WHAT COMMAND...: within ten seconds
+    local what=$1 round
+    shift
+    for ((round = 0; round < 200; round++)); do
+        "$@" 2>/dev/null && return
+        sleep 0.05
+    done
+    bad "$what"
+}
+
+# ── who has ended it ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+run 137 run --limit 60M --at 30M=signal:KILL --summary-json "$work/summary" -- "$hog" 50M --wait
+summary '.ended_by == "headroom" and .exit_status == 137'
+
+# The status of a process that is no child is not known, unless headroom has killed it.
+"$hog" 40M --on-term=3 --wait >/dev/null &
+child=$!
+run 0 run --pid $child --limit 30M --summary-json "$work/summary"
+wait $child || true
+summary '.ended_by == "itself, asked by headroom" and .exit_status == null'
+says errors "ended with a status that is not known"
+"$hog" 40M --deaf --wait >/dev/null &
+child=$!
+run 0 run --pid $child --limit 30M --grace 0 --summary-json "$work/summary"
+wait $child || true
+summary '.ended_by == "headroom" and .exit_status == 137'
+sleep 30 &
+child=$!
+"$headroom" run --pid $child --limit 1G --summary-json "$work/summary" 2>"$work/errors" &
+watcher=$!
+control() { grep -qF "headroom-run" /proc/net/unix && grep -q " $child\$" /proc/net/unix; }
+eventually "the watch does not begin" control
+kill -TERM $watcher
+wait $watcher || true
+says errors "is watched no more"
+says errors "runs on"
+summary '.exit_status == null and .command == ["sleep", "30"]'
+says errors "sleep ($child)"
+
+# ── one watcher, which is reached by its own number too ──────────────────────────────────────────────────────────────
+
+"$headroom" run --quiet --pid $child --limit 1G --at 1K=freeze 2>"$work/watcher" &
+watcher=$!
+is_frozen() { grep -q '^State:.T' "/proc/$child/status"; }
+eventually "a process is not frozen" is_frozen
+run 125 run --pid $child --limit 1G
+says errors "is watched already"
+run 0 limit --set 2G $watcher
+says out "of sleep ($child) is 2.0 GiB"
+grep -q "the limit was set" "$work/watcher" || bad "a limit that is set by the watcher's number does not thaw"
+kill -TERM $watcher
+wait $watcher || true
+eventually "a process stays frozen when its watcher leaves" sh -c "! grep -q '^State:.T' /proc/$child/status"
+# Nobody is left to thaw what a watcher that is killed has frozen, but its keeper.
+"$headroom" run --quiet --pid $child --limit 1G --at 1K=freeze 2>"$work/watcher" &
+watcher=$!
+eventually "a process is not frozen" is_frozen
+kill -KILL $watcher
+wait $watcher 2>/dev/null || true
+goes_on() { ! is_frozen; }
+eventually "a process stays frozen after its watcher" goes_on
+
+# ── what it may not do ───────────────────────────────────────────────────────────────────────────────────────────────
+
+if [ "$(id -u)" -eq 0 ] && command -v setpriv >/dev/null; then
+    status=0
+    setpriv --reuid 65534 --clear-groups "$headroom" run --pid $child --limit 1G 2>"$work/errors" || status=$?
+    [ $status -eq 125 ] || bad "a process that it may not signal is watched: $status"
+    says errors "may not be signalled: Operation not permitted"
+else
+    echo "note: another user's process was not tried: this takes root and setpriv"
+fi
+
+# ── files that would be lost, and words that mean nothing ────────────────────────────────────────────────────────────
+
+run 0 run --limit 1G --report "$work/history" -- sleep 0.1
+cp "$work/history" "$work/kept"
+ln "$work/history" "$work/link"
+for form in --html --json --csv; do
+    run 1 report $form "$work/history" -o "$work/link"
+    says errors "is what is read"
+done
+run 125 run --limit 1G --report "$work/history" --summary-json "$work/link" -- true
+says errors "is the file of --report"
+run 0 report "$work/history"
+for word in abc -5M 0; do
+    HEADROOM_LIMIT=$word run 1 limit
+    says errors "HEADROOM_LIMIT is '$word': write a size"
+    HEADROOM_LIMIT=$word run 125 run -- true
+done
+HEADROOM_LIMIT=512Mi run 0 limit
+HEADROOM_LIMIT=none run 0 limit
+
+# ── only observed ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+run 0 run --observe --limit 30M --on-limit fail -- "$hog" 40M
+says errors "it is only observed: no request is refused"
+HEADROOM_OBSERVE=1 run 0 run --limit 30M --on-limit wait -- "$hog" 40M
+says errors "it is only observed: no request is refused"
+
+# ── what is kept ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+# To log is no action that replaces the default.
+run 143 run --limit 40M --at 20M=log --summary-json "$work/summary" -- "$hog" 60M --wait
+summary '[.actions[].action] == ["log", "SIGTERM"]'
+status=0
+"$headroom" run --limit 1G --summary-json - -- sh -c 'exit 3' >/dev/full 2>"$work/errors" || status=$?
+[ $status -eq 3 ] || bad "a summary that cannot be written changes the status to $status"
+says errors "cannot be written"
+run 125 run --limit 1G --report "$work/summary" -- true
+says errors "no history file"
+run 125 run --limit 99999999T -- true
+says errors "is more than any machine has"
+
+# ── stopped on a terminal ────────────────────────────────────────────────────────────────────────────────────────────
+
+# Without it the shell waits for ever, and its keys reach nobody.
+if command -v python3 >/dev/null; then
+    stopped='import os, pty, signal, sys
+pid, terminal = pty.fork()
+if pid == 0:
+    os.execv(sys.argv[1], sys.argv[1:])
+signal.alarm(20)
+_, status = os.waitpid(pid, os.WUNTRACED)
+print("stopped" if os.WIFSTOPPED(status) else status)
+os.kill(pid, signal.SIGCONT)
+print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))'
+    python3 -c "$stopped" "$headroom" run --quiet --limit 1G -- sh -c 'kill -STOP $$; exit 7' >"$work/out" || true
+    [ "$(xargs <"$work/out")" = "stopped 7" ] ||
+        bad "a command that SIGSTOP stops on a terminal: '$(xargs <"$work/out")'"
+fi
+
+exit "$failed"
