@@ -522,7 +522,7 @@ int run_supervise(const run_options *options)
     run = (run_supervisor){
         .options = *options, .signal_fd = -1, .control_fd = -1, .watched_fd = -1, .pid_fd = -1, .keeper_fd = -1};
     const char *slash = options->command ? strrchr(options->command[0], '/') : NULL;
-    if (options->pid)
+    if (!options->command)
         name_watched(&run);
     else
         run.name = slash && slash[1] ? slash + 1 : options->command[0];

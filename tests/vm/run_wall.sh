@@ -39,6 +39,7 @@ in_group crowded sh -c 'sleep 300 & /tests/headroom run -- /tests/hog 200M; stat
 status=$?
 expect crowded 143 none
 mkdir -p /run/systemd/system # where there is systemd, it says what to type
+# shellcheck disable=SC2016 # the group's own shell expands it
 in_group advised sh -c 'sleep 300 & /tests/headroom run -- /tests/hog 200M; status=$?; kill $!; exit $status' 2>/tmp/run.errors
 status=$?
 expect advised 143 none
