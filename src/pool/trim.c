@@ -188,8 +188,9 @@ static void release(hri_engine *engine, struct task *task)
     pthread_mutex_lock(&engine->lock);
     task->pass = ++engine->passes;
     pthread_mutex_unlock(&engine->lock);
+    uint64_t end_bytes = hri_min(task->want_bytes, task->most_bytes);
     while (
-        task->freed_bytes < task->want_bytes &&
+        task->freed_bytes < end_bytes &&
         (engine->own_pages ? drop_blocks(engine, task) : drop_idle_region(engine, task) || drop_pages(engine, task))) {}
 }
 
@@ -214,11 +215,12 @@ uint64_t hri_engine_trim(hri_engine *engine, uint64_t want_bytes)
         pthread_mutex_lock(&engine->lock);
         hri_depot_empty(engine, UINT64_MAX);
         hri_depot_collect(engine, false, false);
-        task.most_bytes = task.freed_bytes + engine->free * cost;
+        free_bytes = engine->free * cost;
         hri_magazine *magazines = hri_magazine_take_empty(engine);
         hri_magazine_init(engine); /* memory is short: small ones again */
         pthread_mutex_unlock(&engine->lock);
         free_magazines(engine, magazines, &task);
+        task.most_bytes = task.freed_bytes + free_bytes;
         release(engine, &task);
     }
     return task.freed_bytes;
