@@ -51,26 +51,6 @@ status=$?
 expect nested 143 'cgroup v2'
 [ "$(grep -c 'wall: cgroup v2' /tmp/run.errors)" = 2 ] || { echo "FAILED: the inner run has no wall of its own"; failed=1; }
 
-# The supervisor is killed: the keeper ends what is behind the wall, and removes it.
-in_group kept /tests/headroom run --limit 60M -- sh -c '/tests/hog 20M --wait & /tests/hog 10M --wait' 2>/tmp/run.errors &
-run=$!
-round=0
-while [ $round -lt 600 ] && [ "$(pidof hog | wc -w)" -lt 2 ]; do
-    usleep 100000
-    round=$((round + 1))
-done
-kill -KILL $run
-wait $run
-status=$?
-round=0
-while [ $round -lt 600 ] && { pidof hog >/dev/null || [ "$(find $groups/kept -mindepth 1 -type d | wc -l)" != 0 ]; }; do
-    usleep 100000
-    round=$((round + 1))
-done
-echo "wall: cgroup v2 (said by nobody: it was killed)" >>/tmp/run.errors
-pidof hog && { echo "FAILED: what is behind the wall goes on"; failed=1; }
-expect kept 137 'cgroup v2'
-
 in_group frozen /tests/headroom run --limit 60M --on-limit freeze -- /tests/hog 80M 2>/tmp/run.errors &
 run=$!
 round=0
