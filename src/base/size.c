@@ -20,7 +20,7 @@ static const char *skip_spaces(const char *text)
     return text;
 }
 
-/* Is the text this word, and nothing but spaces behind it? */
+/* Says whether the text is this word, with nothing but spaces behind it. */
 static bool is_word(const char *text, const char *word)
 {
     size_t length = strlen(word);

@@ -76,7 +76,7 @@ static void a_process_that_is_gone_gives_back_its_bytes(void **state)
     assert_int_equal(atomic_load(&page->used_bytes), 0);
     assert_int_equal(atomic_load(&page->slots[slot].pid), 0);
     assert_int_equal(atomic_load(&page->processes), 0);
-    assert_true(atomic_load(&page->gate) > 0); /* who waits looks again */
+    assert_true(atomic_load(&page->gate) > 0); /* so a thread that waits looks again */
     assert_false(settle_gone());
 }
 
