@@ -36,6 +36,19 @@ static inline unsigned hri_bits_next(const hri_bits_view *view, unsigned from, u
     return to;
 }
 
+/* The first bit of the clear ones in a row that end before `to`; `to`: the one before it is set. */
+static inline unsigned hri_bits_begin(const uint64_t *words, unsigned to)
+{
+    while (to > 0) {
+        unsigned at = (to - 1) / HRI_BITS_WORD, unused = (at + 1) * HRI_BITS_WORD - to;
+        uint64_t word = words[at] << unused;
+        if (word)
+            return to - (unsigned)__builtin_clzll(word);
+        to = at * HRI_BITS_WORD;
+    }
+    return 0;
+}
+
 /* Finds `run` clear bits in a row that begin at a multiple of `align`, within [from, to). Gives `to` if there are
  * none. */
 static inline unsigned hri_bits_find(const hri_bits_view *view, unsigned from, unsigned to, unsigned run,

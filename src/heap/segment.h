@@ -46,7 +46,7 @@ typedef struct hri_heap_slice {
     struct hri_heap_slice *next, **link;
     bool is_span;
     bool busy;                              /* a thread commits or decommits pages of it without the lock */
-    uint8_t class;                          /* of the blocks that were carved from it last */
+    uint8_t class;                          /* of the blocks that it is for; ANY_CLASS (span.c): any */
     uint8_t idle_pages;                     /* committed, and no block lies on them */
     uint16_t committed;                     /* a bit for each page */
     uint16_t no_fit;                        /* a run of as many granules, or of more, was looked for in vain */

@@ -8,14 +8,17 @@
  *
  * So granule 256 p - 1 lies on pages p - 1 and p, and the last granule of a span is never used.
  *
- * A span usually has blocks of one class, which it was taken for. Where three quarters of a span have come back it is
- * *sparse*: then blocks of any class are carved from its gaps. So what a program frees of one size serves another
- * size, although a page seldom gets wholly free. (64-byte blocks of which 90 % are freed at random leave one page in
- * 200 free.)
+ * A span is for blocks of one class, which it was taken for, or it is *open*, for those of any class. A class that has
+ * less than a span in all is rare, and takes open spans, so that forty classes of few blocks share their pages. A span
+ * becomes open too when three quarters of it have come back: what a program frees of one size serves another size then,
+ * although a page seldom gets wholly free. (64-byte blocks of which 90 % are freed at random leave one page in 200
+ * free.) And what is left at the end of a span that is full of large blocks is for any class: fifteen blocks of 4112
+ * bytes leave 3.8 KiB.
  *
- * A span is in one list: of its class's spans that may have room in committed memory; of the sparse ones; of its
- * class's spans that are full, except for pages that are not committed; or in none: it is full, and comes back with the
- * first block.
+ * A span is in one list: of its class's spans that may have room in committed memory; of the open ones, and the rests,
+ * of its level, which says how long a run may fit; of those that are full, except for pages that are not committed; or
+ * in none: it is full, and comes back with the first block. `no_fit` bounds what may fit: a search in vain lowers it, a
+ * block that comes back raises it to the gap that it leaves.
  *
  * A span that no block lies on goes back to its segment, with the pages that it has.
  */
@@ -31,15 +34,20 @@
 #define PAGE_GRANULES 256u
 #define ALL_PAGES 0xffffu
 #define FITS_ALL (GRANULES + 1)
+#define ANY_CLASS HRI_HEAP_GENERAL_CLASSES /* as the class of a span: it has none */
+#define LEVELS 12u
 
-/* At most this many spans of a list are tried for one demand. */
-#define SPARSE_TRIES 32
-#define HOLES_TRIES 8
+/* The rests of spans whose blocks have less are not for others: they are small, and a block on them keeps a page from
+ * going back when the others go. */
+#define REST_GRANULES 128u
+
+/* At most this many spans of a list are tried for one demand, where a try does not move the span out of it. */
+#define TRIES 8
 
 uint64_t hri_heap_away[HRI_HEAP_CLASSES];
 uint64_t hri_heap_span_idle_bytes;
 
-static hri_heap_list roomy[HRI_HEAP_GENERAL_CLASSES], holes[HRI_HEAP_GENERAL_CLASSES], sparse;
+static hri_heap_list roomy[HRI_HEAP_GENERAL_CLASSES], open[LEVELS], holes[HRI_HEAP_GENERAL_CLASSES + 1];
 
 /* ── granules and pages ──────────────────────────────────────────────────────────────────────────────────────────── */
 
@@ -138,10 +146,36 @@ static void move_to(hri_heap_slice *slice, hri_heap_list *list)
         hri_heap_list_push(list, slice);
 }
 
+/* The list of those spans that may have room for as many granules as less than twice 2^level. */
+static unsigned level_of(unsigned granules)
+{
+    return 31 - (unsigned)__builtin_clz(granules);
+}
+
+/* Puts a span into the list that it belongs to by what may fit. */
+static void place(hri_heap_slice *slice)
+{
+    bool is_any = slice->class == ANY_CLASS;
+    unsigned run = is_any ? 1 : granules_of(slice->class);
+    bool has_rest = slice->no_fit > 1 && (is_any || run >= REST_GRANULES);
+    if (!is_any && slice->no_fit > run)
+        move_to(slice, &roomy[slice->class]);
+    else if (slice->committed != ALL_PAGES && !(is_any && has_rest))
+        move_to(slice, &holes[slice->class]);
+    else
+        move_to(slice, has_rest ? &open[level_of(slice->no_fit - 1u)] : NULL);
+}
+
 static hri_heap_run run_of(hri_heap_slice *slice)
 {
     unsigned at = (unsigned)(slice - slice->segment->slices) * HRI_HEAP_SLICE_PAGES;
     return (hri_heap_run){slice->segment, at, HRI_HEAP_SLICE_PAGES};
+}
+
+/* Has a class less than a span? Then its blocks lie beside those of other such classes. */
+static bool is_rare(unsigned class)
+{
+    return hri_heap_away[class] * hri_heap_class_bytes[class] < HRI_HEAP_SLICE;
 }
 
 static hri_heap_slice *new_span(unsigned class, const hri_heap_run *run)
@@ -150,15 +184,16 @@ static hri_heap_slice *new_span(unsigned class, const hri_heap_run *run)
     slice->segment = run->segment;
     slice->is_span = true;
     slice->busy = false;
-    slice->class = (uint8_t) class;
+    slice->class = (uint8_t)(is_rare(class) ? ANY_CLASS : class);
     slice->committed = 0;
     slice->used = 0;
+    slice->no_fit = 0;
     slice->list = NULL;
     memset(slice->bits, 0xff, sizeof slice->bits);
     for (unsigned page = 0; page < HRI_HEAP_SLICE_PAGES; page++)
         if (hri_bits_has(run->segment->committed, run->at + page))
             open_page(slice, page);
-    move_to(slice, &roomy[class]);
+    place(slice);
     return slice;
 }
 
@@ -206,26 +241,44 @@ static unsigned carve_in(hri_heap_slice *slice, unsigned class, void **blocks, u
         blocks[count++] = block_at(slice, at);
         at += run;
     }
-    slice->class = count > 0 ? (uint8_t) class : slice->class;
+    return count;
+}
+
+/* Carves from spans of a list; a span without room moves to another. */
+static unsigned carve_list(const hri_heap_list *list, unsigned class, void **blocks, unsigned want)
+{
+    unsigned count = 0;
+    hri_heap_slice *slice;
+    while (count < want && (slice = list->first) != NULL) {
+        count += carve_in(slice, class, blocks + count, want - count);
+        if (count < want)
+            place(slice);
+    }
+    return count;
+}
+
+/* Of the spans at the lowest level some have less room than is needed: they stay there. */
+static unsigned carve_level(unsigned level, unsigned class, void **blocks, unsigned want)
+{
+    unsigned count = 0, tries = 0;
+    hri_heap_slice *slice = open[level].first, *next;
+    for (; count < want && slice && tries < TRIES; tries++, slice = next) {
+        next = slice->next;
+        count += carve_in(slice, class, blocks + count, want - count);
+        if (count < want)
+            place(slice);
+    }
     return count;
 }
 
 static unsigned carve_general(unsigned class, void **blocks, unsigned want)
 {
-    unsigned count = 0;
-    hri_heap_slice *slice, *next;
-    while (count < want && (slice = roomy[class].first) != NULL) {
-        count += carve_in(slice, class, blocks + count, want - count);
-        if (count < want)
-            move_to(slice, slice->committed == ALL_PAGES ? NULL : &holes[class]);
-    }
-    slice = sparse.first;
-    for (unsigned tries = 0; count < want && slice && tries < SPARSE_TRIES; tries++, slice = next) {
-        next = slice->next;
-        count += carve_in(slice, class, blocks + count, want - count);
-        if (2 * slice->used > committed_granules(slice))
-            move_to(slice, &roomy[slice->class]);
-    }
+    unsigned level = level_of(granules_of(class));
+    unsigned count = carve_list(&roomy[class], class, blocks, want);
+    if (count < want)
+        count += carve_level(level, class, blocks + count, want - count);
+    while (count < want && ++level < LEVELS)
+        count += carve_list(&open[level], class, blocks + count, want - count);
     return count;
 }
 
@@ -260,16 +313,24 @@ unsigned hri_heap_carve(unsigned class, void **blocks, unsigned want)
     return count;
 }
 
+/* How many granules are free around a run that came back. */
+static unsigned gap_at(const hri_heap_slice *slice, unsigned granule, unsigned run)
+{
+    const hri_bits_view view = {slice->bits, NULL};
+    unsigned end = hri_bits_next(&view, granule + run, GRANULES, 0);
+    return end - hri_bits_begin(slice->bits, granule);
+}
+
 static void uncarve_general(unsigned class, void *block)
 {
     hri_heap_slice *slice = hri_heap_slice_of(hri_heap_segment_find(block), block);
-    HRI_ASSERT(slice->is_span && hri_bits_has(slice->bits, granule_of(block)));
-    set_unused(slice, granule_of(block), granules_of(class));
-    slice->no_fit = FITS_ALL;
+    unsigned granule = granule_of(block), run = granules_of(class);
+    HRI_ASSERT(slice->is_span && hri_bits_has(slice->bits, granule));
+    set_unused(slice, granule, run);
+    slice->no_fit = (uint16_t)hri_max(slice->no_fit, gap_at(slice, granule, run) + 1);
     if (4 * slice->used <= committed_granules(slice))
-        move_to(slice, &sparse);
-    else if (slice->list != &sparse)
-        move_to(slice, &roomy[slice->class]);
+        slice->class = ANY_CLASS;
+    place(slice);
     release_if_unused(slice);
 }
 
@@ -360,20 +421,49 @@ static bool begin_in(hri_heap_slice *slice, unsigned class, uint64_t most_bytes,
     return true;
 }
 
-static bool begin_general(unsigned class, uint64_t most_bytes, hri_heap_growth *growth)
+static bool begin_in_holes(unsigned list, unsigned class, uint64_t most_bytes, hri_heap_growth *growth)
 {
-    hri_heap_slice *slice = holes[class].first, *next;
-    for (unsigned tries = 0; slice && tries < HOLES_TRIES; tries++, slice = next) {
+    hri_heap_slice *slice = holes[list].first, *next;
+    for (unsigned tries = 0; slice && tries < TRIES; tries++, slice = next) {
         next = slice->next;
         if (begin_in(slice, class, most_bytes, growth))
             return true;
         if (!slice->busy)
             move_to(slice, NULL); /* its holes are too small; it comes back with a block */
     }
+    return false;
+}
+
+static bool begin_in_level(unsigned level, unsigned class, uint64_t most_bytes, hri_heap_growth *growth)
+{
+    hri_heap_slice *slice = open[level].first;
+    for (unsigned tries = 0; slice && tries < TRIES; tries++, slice = slice->next)
+        if (slice->committed != ALL_PAGES && begin_in(slice, class, most_bytes, growth))
+            return true;
+    return false;
+}
+
+/* In the spans that there are. */
+static bool begin_in_some(unsigned class, uint64_t most_bytes, hri_heap_growth *growth)
+{
+    if (begin_in_holes(class, class, most_bytes, growth))
+        return true;
+    if (!is_rare(class))
+        return false;
+    for (unsigned level = LEVELS; level-- > 0;)
+        if (begin_in_level(level, class, most_bytes, growth))
+            return true;
+    return begin_in_holes(ANY_CLASS, class, most_bytes, growth);
+}
+
+static bool begin_general(unsigned class, uint64_t most_bytes, hri_heap_growth *growth)
+{
+    if (begin_in_some(class, most_bytes, growth))
+        return true;
     hri_heap_run run;
     if (!hri_heap_run_take(HRI_HEAP_SLICE_PAGES, HRI_HEAP_SLICE_PAGES, &run))
         return false;
-    slice = new_span(class, &run);
+    hri_heap_slice *slice = new_span(class, &run);
     if (begin_in(slice, class, most_bytes, growth))
         return true;
     release_if_unused(slice);
@@ -504,10 +594,7 @@ void hri_heap_growth_end(const hri_heap_growth *growth, int error)
     if (stay)
         open_pages(growth);
     slice->busy = false;
-    if (!growth->going && stay && slice->list != &sparse)
-        move_to(slice, &roomy[slice->class]);
-    else if (!slice->list && slice->committed != ALL_PAGES)
-        move_to(slice, &holes[slice->class]);
+    place(slice);
     if (!stay || growth->going) /* a span that has grown is for its class, though no block lies on it yet */
         release_if_unused(slice);
 }
