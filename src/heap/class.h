@@ -8,8 +8,7 @@
  *     large     128 KiB and more: whole pages too, each with its own number of them
  *
  * The classes of general blocks are eight in each doubling up to 512 bytes, where most blocks of most programs are, and
- * four above. The first of them lies 16 bytes above the power of two, since programs ask for powers of two, and the
- * word comes on top. Blocks of pages have a class for each page up to 64 KiB, and for four pages above. With four in
+ * four above. They lie 16 bytes above round numbers, since programs ask for those, and the word comes on top.  Blocks of pages have a class for each page up to 64 KiB, and for four pages above. With four in
  * each doubling a fifth of such a block was lost. All 61 classes that a word and a thread's record have room for exist.
  *
  *     bits 63..58   the class
@@ -47,29 +46,23 @@
 #define HRI_HEAP_LARGE 62u   /* in a word: the span has the number of pages */
 #define HRI_HEAP_ALIGNED 63u /* in a word: the block begins before it, see hri_heap_get_aligned() */
 
-#define HRI_HEAP_GENERAL_MAX ((size_t)16 << 10)
+#define HRI_HEAP_GENERAL_MAX ((size_t)16368)
 #define HRI_HEAP_LARGE_MIN ((size_t)128 << 10)
 
 typedef uint64_t hri_heap_owner;
 #define HRI_HEAP_OWNER_BITS 44u
 #define HRI_HEAP_OWNER_MAX ((UINT64_C(1) << HRI_HEAP_OWNER_BITS) - 1)
 
-#define HRI_HEAP_SMALL_MAX ((size_t)1 << 10)
+#define HRI_HEAP_SMALL_MAX ((size_t)1 << 10) /* inline paths take no more */
 
 extern __attribute__((visibility("hidden"))) const uint32_t hri_heap_class_bytes[64]; /* of no class: 0 */
-extern __attribute__((visibility("hidden"))) const uint8_t hri_heap_small_classes[65];
+extern __attribute__((visibility("hidden")))
+const uint8_t hri_heap_general_classes[HRI_HEAP_GENERAL_MAX / HRI_HEAP_GRANULE + 1];
 
-/* The class of a general block of `bytes`, its word included; at most HRI_HEAP_GENERAL_MAX. Up to HRI_HEAP_SMALL_MAX
- * a table says it. Above, each doubling from 2^e granules on has four steps, and the first step ends one granule
- * above the power. */
+/* The class of a general block of `bytes`, its word included; at most HRI_HEAP_GENERAL_MAX. */
 static inline unsigned hri_heap_general_class(size_t bytes)
 {
-    size_t granules = (bytes + HRI_HEAP_GRANULE - 1) / HRI_HEAP_GRANULE;
-    if (bytes <= HRI_HEAP_SMALL_MAX)
-        return hri_heap_small_classes[granules];
-    unsigned above = (unsigned)granules - 1, e = 31 - (unsigned)__builtin_clz(above);
-    unsigned step = (above & (above - 1)) == 0 ? 0 : (above >> (e - 2) & 3) + 1;
-    return 27 + 4 * (e - 6) + step;
+    return hri_heap_general_classes[(bytes + HRI_HEAP_GRANULE - 1) / HRI_HEAP_GRANULE];
 }
 
 /* The class of a block of `bytes` in whole pages; below HRI_HEAP_LARGE_MIN. */
