@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Invariant: a block that is away is with a user, in one magazine, or is a magazine.
  *
- * A magazine is itself a block of the heap. It starts with 8 slots, or with 8 KiB of blocks, and doubles each time its
- * thread has to exchange one, up to 128 slots or 32 KiB of blocks. So a thread that seldom allocates keeps few blocks,
- * and 10,000 of them keep some megabytes. Magazines grow only while all together have room for at most a 64th of what
- * is committed, or 256 KiB. With larger bounds a program of 3 MiB had 1 MiB of blocks of 16 KiB and more in magazines.
+ * A magazine is itself a block of the heap. A thread earns it: each call that exchanges one, or would if there were
+ * one, is worth 1 KiB of blocks of its class, up to 128 slots or 32 KiB; and the slots double with each call, from 8 on.
+ * So a thread that seldom allocates keeps few blocks, 10,000 of them keep some megabytes, and a block of 64 KiB that was
+ * freed once is not kept for its size. From 8 calls on magazines grow only while all together have room for at most a
+ * 64th of what is committed, or 256 KiB.
  *
  * One cell of each record, at `places[HRI_HEAP_CLASSES]`, has a bit in its `more[HELD]` for each class whose cell has
  * magazines. So a drain of 10,000 threads looks at one cache line of each, and at the cells that have something.
@@ -21,7 +22,8 @@
 #include "os/rseq.h"
 
 #define SUMMARY HRI_HEAP_CLASSES
-#define FIRST_BYTES ((uint64_t)8 << 10)
+#define CALLS_FIRST 8
+#define CALL_BYTES ((uint64_t)1 << 10)
 #define ROOM_BYTES_MIN ((uint64_t)256 << 10)
 #define DEPOT_BYTES_MIN ((uint64_t)128 << 10)
 
@@ -29,7 +31,7 @@
 enum {
     LOADED,
     PREVIOUS,
-    SLOTS, /* of the next magazine that it gets */
+    CALLS, /* that have earned something */
     SEEN,  /* the top at the last visit to sleepers */
 };
 
@@ -299,18 +301,15 @@ static void open_cell(unsigned class, hri_cell *cell)
                           (uintptr_t)(loaded->slots + loaded->capacity));
 }
 
-/* A magazine for an exchange: of twice the slots of the last one, up to the largest. */
+/* A magazine for an exchange, of what the calls before have earned; NULL: that is no block yet, or there is no memory. */
 static hri_heap_magazine *next_magazine(unsigned class, hri_cell *cell)
 {
-    uint64_t slots = atomic_load_explicit(&cell->more[SLOTS], memory_order_relaxed);
-    bool may_grow = room_bytes < hri_max(ROOM_BYTES_MIN, hri_heap_pages_sum.committed_bytes / 64);
-    if (slots == 0)
-        slots = hri_min(HRI_HEAP_SLOTS_FIRST, hri_max(FIRST_BYTES / hri_heap_class_bytes[class], 1));
-    else if (may_grow)
-        slots *= 2;
-    slots = hri_min(slots, slots_max(class));
-    atomic_store_explicit(&cell->more[SLOTS], slots, memory_order_relaxed);
-    return new_magazine(class, (unsigned)slots);
+    uint64_t calls = atomic_load_explicit(&cell->more[CALLS], memory_order_relaxed);
+    if (calls < CALLS_FIRST || room_bytes < hri_max(ROOM_BYTES_MIN, hri_heap_pages_sum.committed_bytes / 64))
+        atomic_store_explicit(&cell->more[CALLS], ++calls, memory_order_relaxed);
+    uint64_t slots = hri_min((uint64_t)HRI_HEAP_SLOTS_FIRST << hri_min(calls - 1, CALLS_FIRST), slots_max(class));
+    slots = hri_min(slots, calls * CALL_BYTES / hri_heap_class_bytes[class]);
+    return slots > 0 ? new_magazine(class, (unsigned)slots) : NULL;
 }
 
 static void swap(hri_cell *cell)
@@ -415,7 +414,7 @@ static void strip(unsigned class, hri_cell *cell)
             empty_magazine(class, magazine);
     }
     hri_cell_empty(cell);
-    atomic_store_explicit(&cell->more[SLOTS], 0, memory_order_relaxed);
+    atomic_store_explicit(&cell->more[CALLS], 0, memory_order_relaxed);
     atomic_store_explicit(&cell->more[SEEN], 0, memory_order_relaxed);
 }
 
