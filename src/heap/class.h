@@ -7,9 +7,10 @@
  *     pages     16 KiB to 128 KiB: whole pages; the word is in the page map
  *     large     128 KiB and more: whole pages too, each with its own number of them
  *
- * The classes of general blocks are eight in each doubling up to 512 bytes, where most blocks of most programs are, and
- * four above. They lie 16 bytes above round numbers, since programs ask for those, and the word comes on top.  Blocks of pages have a class for each page up to 64 KiB, and for four pages above. With four in
- * each doubling a fifth of such a block was lost. All 61 classes that a word and a thread's record have room for exist.
+ * The classes of general blocks are eight in each doubling up to 512 bytes, where most blocks of most programs are,
+ * and four above. They lie 16 bytes above round numbers, since programs ask for those, and the word comes on top.
+ * Blocks of pages have a class for each page up to 64 KiB, and for four pages above. With four in each doubling a
+ * fifth of such a block was lost. All 61 classes that a word and a thread's record have room for exist.
  *
  *     bits 63..58   the class
  *     bits 57..14   the owner: an opaque number below 2^44
