@@ -114,7 +114,7 @@ void hri_relief_note_aid(hri_relief *relief)
     atomic_store_explicit(&relief->watcher->aided, true, memory_order_relaxed);
 }
 
-uint64_t hri_relief_run(hri_relief *relief, const hri_reclaim_goal *goal)
+uint64_t hri_relief_run(hri_relief *relief, hri_reclaim_goal *goal)
 {
     uint64_t freed = hri_reclaimers_run(&relief->reclaimers, goal);
     count(&relief->reliefs, freed > 0);

@@ -85,7 +85,7 @@ typedef struct hri_relief_counts {
 void hri_relief_read(hri_relief *relief, hri_relief_counts *ret_counts);
 
 /* Runs reclaimers towards a goal and counts what they gave. */
-uint64_t hri_relief_run(hri_relief *relief, const hri_reclaim_goal *goal);
+uint64_t hri_relief_run(hri_relief *relief, hri_reclaim_goal *goal);
 
 /* A reclaimer has freed something. */
 void hri_relief_note_aid(hri_relief *relief);
