@@ -304,6 +304,7 @@ static void streams(void **state)
     INVALID(hr_stream_continue, (NULL, &result));
     HARMLESS(hr_stream_free, (NULL));
     EXPECT(hr_frame_length32, (NULL, NULL, 0), 0);
+    EXPECT(hr_frame_length32, (NULL, NULL, 4), 0);
     assert_int_equal(hr_cancel_new(&cancel), 0);
     hr_cancel_free(cancel);
 }
