@@ -229,8 +229,8 @@ static void read_pins(hri_gauge *gauge, hri_reading *reading)
 #define LEFTOVER_SHARE 32
 
 /* Of a group's doubtful kernel memory, sorts out what does not come back. Memory that files on a tmpfs pin counts in
- * the level. The lease leaves out more: all growth since the pins were looked up, all that is not known to be idle, and
- * the rest that is left when names are dropped. A process in 64 MiB was killed for that rest. */
+ * the level. The lease leaves out more: all growth since the pins were looked up, and all that is not known to be idle.
+ * It also leaves out the rest that stays when names are dropped: a process in 64 MiB was killed for that. */
 static void sort_doubtful(const hri_gauge *gauge, const hri_reading *reading, unsigned index, hri_cgroup_reading *group)
 {
     bool v1 = gauge->chain.version == 1;

@@ -42,7 +42,7 @@ DENIED = [
 ]
 # "What is held" names no subject. A question may begin so, and so may a heading.
 NOUN = re.compile(r"^(What|Who|Whoever)\b(?! (?:if|about)\b)")
-END = re.compile(r"[.!?](?:[\"')\]]*)(?=\s|$)")
+END = re.compile(r"[.!?](?:[\"')\]*]*)(?=\s|$)")
 
 bad = False
 broken = {}   # rules by file, whether excused or not
@@ -61,13 +61,14 @@ def complain(path, number, text, rule=None):
 
 
 def comment_paragraphs(rows):
-    """Paragraphs of a comment: (line, text). Indented rows are code or a table, and end a paragraph."""
+    """Paragraphs of a comment: (line, text). Rows that are indented or in columns are no prose, and end a paragraph."""
     start, words = None, []
     for number, row in rows:
         text = row.strip()
         field = re.match(r"(returns|threads|memory|cost|undo|params?)\s{2}", text)
         indent = len(row) - len(row.lstrip())
-        is_code = indent >= 4 and not (words and field_open)
+        is_table = re.search(r"\S\s{2,}\S", text) and not field
+        is_code = is_table or (indent >= 4 and not (words and field_open))
         if not text or is_code or field or re.match(r"[-*•|+] |──|\d+\. ", text):
             if words:
                 yield start, " ".join(words)
