@@ -179,6 +179,7 @@ static struct ledger process_ledger(const hri_books *books, unsigned index)
 /* A group's use that decides the level. memory.stat is behind by what CPUs keep to themselves. An ancestor's can stand
  * still for two seconds while a group below it fills. (Seen on Linux 6.18: its flush is left out where a child's is due
  * and nobody reads that child.) memory.current is exact; it counts page cache, so what may only be lag is left out. */
+static struct ledger group_ledger(const hri_books *books, unsigned index)
 {
     const hri_cgroup_reading *group = &books->reading->groups[index];
     uint64_t use = hri_max(group->use_bytes, hri_sub(group->charged_bytes, books->reading->lag_bytes));

@@ -2,6 +2,7 @@
 /* Stocks in many threads: never one byte over a limit, never a refusal that a serial order would not give. Nothing is
  * lost and nothing made, although threads sleep, end, are signalled and fork. A true count beside every charge is the
  * judge.
+ */
 #include "support/cmocka.h"
 
 #include "budget/stock.h"
