@@ -29,7 +29,8 @@ for verb in $verbs; do
     flags[$verb]=$(sed -nE 's/^ +(-., )?(--[a-z-]+).*/\2/p' "$work/help")
     grep -qx -- --help <<<"${flags[$verb]}" || bad "its --help names no --help"
     lines=$(wc -l <"$work/help")
-    [ "$lines" -le 48 ] || bad "'headroom $verb --help' has $lines lines: more than a screen"
+    [ "$lines" -le 24 ] || bad "'headroom $verb --help' has $lines lines: a screen has 24"
+    if grep -nE '.{81}| $' "$work/help"; then bad "'headroom $verb --help' has a line that is too wide, or ends in a blank"; fi
     for words in "$verb -h" "help $verb"; do
         # shellcheck disable=SC2086 # words
         run 0 $words
