@@ -12,9 +12,11 @@ source_dir=${HEADROOM_SOURCE_DIR:?}
 build_dir=${HEADROOM_BUILD_DIR:?}
 libraries=(src/libheadroom adapters/compressed/libheadroom-compressed adapters/http/libheadroom-http)
 for tool in abidiff abidw gcc python3; do
-    command -v "$tool" >/dev/null || { echo "skipped: there is no $tool (Debian: abigail-tools, gcc, python3)"; exit 77; }
+    command -v "$tool" >/dev/null ||
+        { echo "skipped: there is no $tool (Debian: abigail-tools, gcc, python3)"; exit 77; }
 done
-[ "$(uname -m)" = x86_64 ] || { echo "skipped: abi/ describes the libraries for x86-64, and this is $(uname -m)"; exit 77; }
+[ "$(uname -m)" = x86_64 ] ||
+    { echo "skipped: abi/ describes the libraries for x86-64, and this is $(uname -m)"; exit 77; }
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
@@ -30,7 +32,9 @@ describe() { # LIBRARY FILE
     abidw --suppressions "$work/public" --exported-interfaces-only --no-show-locs --no-comp-dir-path --no-corpus-path \
         --no-elf-needed --type-id-style hash --out-file "$2" "$1"
 }
-version_of() { sed -n 's/^#define HR_VERSION_[MP][A-Z]* \([0-9]*\)$/\1/p' "$source_dir/include/headroom/base.h" | paste -sd.; }
+version_of() {
+    sed -n 's/^#define HR_VERSION_[MP][A-Z]* \([0-9]*\)$/\1/p' "$source_dir/include/headroom/base.h" | paste -sd.
+}
 
 if [ "${1:-}" = --write ]; then
     mkdir -p "$source_dir/abi"
