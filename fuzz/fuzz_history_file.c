@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A history file: the input is one. A reader finds the entries that a second, slower checksum finds, and each comes out
- * of the encoder as it was; a writer takes the file up and leaves it whole, or leaves it as it is. */
+ * of the encoder as it was. A writer takes the file up and leaves it whole, or leaves it as it is. */
 #include "fuzz.h"
 
 #include "report/codec.h"

@@ -128,8 +128,8 @@ static inline char *hr_pool_cell_(uint32_t place)
     ".popsection\n\t"
 
 /* Takes the topmost block; false if there is none, its mark does not name this stack, or the sequence was interrupted.
- * `used` is what its mark becomes. Compilers are told that a block is not NULL, so that the program's own question costs
- * nothing here. */
+ * `used` is what its mark becomes. Compilers are told that a block is not NULL, so that the program's own question
+ * costs nothing here. */
 static inline bool hr_pool_pop_(uint32_t place, uintptr_t used, void **ret_block)
 {
     void *block, *top;

@@ -7,8 +7,8 @@
 #include <errno.h>
 #include <string.h>
 
-/* A CPU keeps up to 64 pages (MEMCG_CHARGE_BATCH) that it has charged in advance, and as many changes of the statistics
- * to itself; page tables and the like come on top of what is touched. */
+/* A CPU keeps up to 64 pages (MEMCG_CHARGE_BATCH) that it has charged in advance. It keeps as many changes of the
+ * statistics to itself. Page tables and the like come on top of what is touched. */
 #define LAG_PAGES 128
 #define LAG_BYTES_MIN (UINT64_C(1) << 20)
 
@@ -183,8 +183,8 @@ uint64_t hri_lasting_look(hri_lasting *lasting, uint64_t bytes, int64_t window_n
     return hri_min(lasting->before_bytes, lasting->least_bytes);
 }
 
-/* Pages that nobody maps are rests of huge pages, which the kernel gives back when it is short; or they are in use
- * all the same, such as those that a pipe holds after vmsplice(). The rests are no more than the huge pages that were
+/* Pages that nobody maps are rests of huge pages, which the kernel gives back when it is short. Or they are in use all
+ * the same, such as those that a pipe holds after vmsplice(). The rests are no more than the huge pages that were
  * queued to be split since the gauge was opened; on a machine that splits many, nothing can be told. */
 #define UNMAPPED_MIN (UINT64_C(1) << 20)
 #define HUGE_PAGE_BYTES (UINT64_C(2) << 20)
@@ -228,9 +228,9 @@ static void read_pins(hri_gauge *gauge, hri_reading *reading)
 /* This part of a limit may be in slabs of which each page has one name left that is in use. */
 #define LEFTOVER_SHARE 32
 
-/* Of a group's doubtful kernel memory, sorts out what does not come back. That files on a tmpfs pin counts in the
- * level. The lease leaves out what grew since the pins were looked up, too, all that is not known to be idle, and the
- * rest that is left when names are dropped: a process in 64 MiB was killed for it. */
+/* Of a group's doubtful kernel memory, sorts out what does not come back. Memory that files on a tmpfs pin counts in
+ * the level. The lease leaves out more: all growth since the pins were looked up, and all that is not known to be idle.
+ * It also leaves out the rest that stays when names are dropped: a process in 64 MiB was killed for that. */
 static void sort_doubtful(const hri_gauge *gauge, const hri_reading *reading, unsigned index, hri_cgroup_reading *group)
 {
     bool v1 = gauge->chain.version == 1;
@@ -250,9 +250,9 @@ static void sort_doubtful(const hri_gauge *gauge, const hri_reading *reading, un
     group->stuck_bytes = hri_min(doubtful, stuck);
 }
 
-/* Of clean page cache, pages that are just being read cannot be dropped at this moment: of a group that was killed with
- * 8 MB of clean page cache, all of it was one window of the disk's read-ahead. This many readers are reckoned with, and
- * at most this part of the limit. */
+/* Of clean page cache, pages that are just being read cannot be dropped at this moment. A group was killed with 8 MB of
+ * clean page cache, and all of it was one window of the disk's read-ahead. This many readers are reckoned with, and at
+ * most this part of the limit. */
 #define READERS 8
 #define BUSY_SHARE 8
 
@@ -262,7 +262,7 @@ static uint64_t busy_cache(const hri_gauge *gauge, const hri_cgroup_reading *gro
     return hri_min(clean, hri_min(hri_mul(gauge->readahead_bytes, READERS), group->limit_bytes / BUSY_SHARE));
 }
 
-/* What counts beside use: dirty pages, what went into swap of late, and pinned kernel memory. */
+/* The bytes that count beside use: dirty pages, those that went into swap of late, and pinned kernel memory. */
 static void weigh_beside_use(const hri_gauge *gauge, unsigned how, hri_reading *reading, unsigned index)
 {
     hri_cgroup_reading *group = &reading->groups[index];
@@ -292,7 +292,7 @@ static bool is_limited(const hri_cgroup_reading *group)
     return group->limit_bytes != HR_NONE;
 }
 
-/* What was known of the groups before a reading. */
+/* The figures of the groups that were known before a reading. */
 typedef struct known {
     hri_cgroup_limits limits[HRI_CGROUP_DEPTH];
     bool use[HRI_CGROUP_DEPTH]; /* not only the limit */
@@ -310,8 +310,8 @@ static known known_before(const hri_gauge *gauge, const hri_reading *reading)
 }
 
 /* Reads the limits of all groups, from the own one upwards; a limit that cannot be read stays as it was known. Returns
- * how many have to be read whole: all up to the last that is limited, since an ancestor's memory.stat was seen 99 of
- * 100 MiB behind until the group below it was read. */
+ * how many have to be read whole: all up to the last that is limited. An ancestor's memory.stat was seen 99 of 100 MiB
+ * behind until the group below it was read. */
 static unsigned read_limits(const hri_gauge *gauge, hri_reading *reading, const known *before, bool *ret_whole)
 {
     unsigned count = 0;
@@ -329,9 +329,9 @@ static unsigned read_limits(const hri_gauge *gauge, hri_reading *reading, const 
     return count;
 }
 
-/* Returns false if the chain has to be found anew: a group has been removed, which none is that the process is in, or
- * (`ret_lost`) a group's use cannot be read any more, for which the program may have closed the file. Without its use a
- * group would have no lease. */
+/* Returns false if the chain has to be found anew. Then a group has been removed, so the process is not in it.
+ * Or (`ret_lost`) a group's use cannot be read any more, for which the program may have closed the file. Without its
+ * use a group would have no lease. */
 static bool read_groups(const hri_gauge *gauge, unsigned how, hri_reading *reading, bool *ret_lost)
 {
     bool whole = true;

@@ -158,7 +158,7 @@ static void wake_monitor(void *context)
     hri_monitor_wake(&guard->monitor);
 }
 
-/* What comes back into pools while the level stays up would keep it there: nobody asks for it once relief has
+/* Blocks that come back into pools while the level stays up would keep it there: nobody asks for them once relief has
  * enough. Idle pages of the heap count for the kernel and not for the level, so they go back. */
 static void follow_level(hr_guard *guard)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What is in use of a span is a bit for each granule of 16 bytes. A granule's bit is clear only if nothing lies on it
+/* Of a span a bit for each granule of 16 bytes says what is in use. A granule's bit is clear only if nothing lies on it
  * and its memory is committed, so one search finds room. The grid of granules is shifted by 8 bytes, since the word
  * of a block comes before its first byte, and that is aligned to 16:
  *
@@ -13,9 +13,9 @@
  * size, although a page seldom gets wholly free. (64-byte blocks of which 90 % are freed at random leave one page in
  * 200 free.)
  *
- * A span is in one list: of its class's spans that may have room in committed memory; of the sparse ones; of its
- * class's spans that are full, except for pages that are not committed; or in none: it is full, and comes back with the
- * first block.
+ * A span is in one list at most. There is a list of the sparse ones. Each class has two: its spans that may have room
+ * in committed memory, and those that have room only in pages that are not committed. A full span is in none, and comes
+ * back with the first block.
  *
  * A span that no block lies on goes back to its segment, with the pages that it has.
  */
@@ -173,9 +173,9 @@ static void release_if_unused(hri_heap_slice *slice)
     hri_heap_run_give(&run);
 }
 
-/* Where a search of a span for room of `run` granules begins: it wraps. Spans begin with a page, and were the first
- * block of each in front, the blocks that 16 classes hand out again and again would all meet in one set of the
- * processor's first cache, which has 8 to 12 places. So each span has a colour, a cache line of its first page. */
+/* Where a search of a span for room of `run` granules begins: it wraps. Spans begin with a page. Were the first block
+ * of each in front, the blocks that 16 classes hand out again and again would lie in one set of the first cache. That
+ * has 8 to 12 places. So each span has a colour, a cache line of its first page. */
 #define COLOURS 32u
 #define COLOUR_GRANULES 4u
 

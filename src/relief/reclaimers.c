@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The list may change while a run is on its way, and a node may be removed, even freed, from inside its own call. So a
- * run keeps no pointer into the list: it finds the next node by the place (priority, order) of the one before, and
- * after a call it looks at its own record of the call, which says whether the node is still there.
+ * run keeps no pointer into the list. It finds the next node by the place (priority, order) of the one before. After a
+ * call it looks at its own record of the call, which says whether the node is still there.
  *
  * One call of a node runs at a time. Another thread that wants the same node waits for it, but only until its deadline:
  * the call may be waiting for something that this thread holds.
@@ -245,8 +245,8 @@ uint64_t hri_reclaimers_run(hri_reclaimers *reclaimers, hri_reclaim_goal *goal)
     uint64_t let_go = 0;
     pthread_mutex_lock(&reclaimers->lock);
     uint64_t freed = ask_all(reclaimers, goal, &let_go);
-    /* What others let go may wait in pools, which were asked before them: until pools have given it back too, nothing
-     * of it is free. What comes of it is counted already. */
+    /* Memory that others let go may wait in pools, which were asked before them: until pools have given it back too,
+     * nothing of it is free. The bytes that come of it are counted already. */
     if (let_go > 0)
         ask_pools(reclaimers, goal);
     /* A thread may have put its blocks into a pool that had been asked, and taken the idle ones of a pool that had

@@ -26,7 +26,7 @@ typedef struct hri_reclaimers {
     hri_reclaim_call *calls;
 } hri_reclaimers;
 
-/* What a run is after. */
+/* The aim of a run. */
 typedef struct hri_reclaim_goal {
     const hr_budget *inside; /* ask only reclaimers of this budget and below; NULL: all */
     uint64_t want_bytes;     /* 0: the janitor's question, to each once */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The emergency, the janitor and what the program asks for; the way of a demand is in obtain.c. The order is always:
- * give back, return pages to the kernel, read again, then decide. What reclaimers free of the process's malloc stays
- * resident there until the next purge. Until then it is not asked for again (`kept_bytes`): else each look would ask
- * the reclaimers for the same bytes once more and empty every cache.
+ * give back, return pages to the kernel, read again, then decide. Bytes that reclaimers free in the process's malloc
+ * stay resident there until the next purge. Until then they are not asked for again (`kept_bytes`): else each look
+ * would ask the reclaimers for the same bytes once more and empty every cache.
  */
 #include "relief/relief.h"
 

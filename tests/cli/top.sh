@@ -39,9 +39,11 @@ file=$(page "$guarded") || bad "the guard has no status page"
 
 run 0 top --once --json --filter page_guard
 holds "select(.pid == $guarded) | .name == \"page_guard\" and .limit_bytes == 67108864 and (.watched | not)"
-holds "select(.pid == $guarded) | .share > 0 and (.level | IN(\"normal\", \"warning\", \"degraded\", \"critical\")) and .time_ns > 0"
+holds "select(.pid == $guarded) | .share > 0 and .time_ns > 0 and
+    (.level | IN(\"normal\", \"warning\", \"degraded\", \"critical\"))"
 run 0 top --once --json --filter sleep
-holds 'select(.limit_bytes == 314572800) | .watched and .refusals == null and .level == "normal" and (.points | length) > 0'
+holds 'select(.limit_bytes == 314572800) |
+    .watched and .refusals == null and .level == "normal" and (.points | length) > 0'
 watched=$(jq 'select(.limit_bytes == 314572800) | .pid' "$work/out")
 run 0 top --once --json --filter "$watched"
 holds '.name == "sleep"'
@@ -63,7 +65,7 @@ run 1 top
 says errors "this is no terminal"
 grep -q "built without ncurses" "$work/errors" && no_screen=1 || no_screen=""
 
-# What is not of its process is passed over: a file of another start, a link, one that others can write, garbage.
+# A file that is not of its process is passed over: one of another start, a link, one that others can write, garbage.
 space=$(stat -Lc %i /proc/self/ns/pid)
 copy=/dev/shm/headroom_status.$(id -u).$guarded.1.$space
 made=("$copy")
@@ -80,7 +82,8 @@ run 0 top --once --json
 [ "$(jq -s "[.[] | select(.pid == $$)] | length" "$work/out")" = 0 ] || bad "an empty file is believed"
 chmod 644 "$file"
 run 0 top --once --json
-[ "$(jq -s "[.[] | select(.pid == $guarded)] | length" "$work/out")" = 0 ] || bad "a file that others can read is believed"
+[ "$(jq -s "[.[] | select(.pid == $guarded)] | length" "$work/out")" = 0 ] ||
+    bad "a file that others can read is believed"
 chmod 600 "$file"
 rm -f "${made[@]}"
 

@@ -40,7 +40,7 @@ static void note(const char *name)
     errno = 0;
 }
 
-/* What a call says without something that it needs. */
+/* The answers of a call without something that it needs. */
 #define EXPECT(name, arguments, answer)                                                                                \
     do {                                                                                                               \
         note(#name);                                                                                                   \

@@ -5,12 +5,19 @@
  *
  * Threads take, resize, exchange and free blocks. All that is granted is touched, some of it late, and contents are
  * checked.
- *   threads; small, mid, large, huge: weights of sizes below 4 KiB, 128 KiB, 1 MiB, maxk KiB
- *   realloc, calloc, align, admit: per cent of calls; cross: per cent of frees by another thread; late: of touches
- *   own: MiB that nobody charged; burst: 1/N of the limit that nobody charged comes and goes; fill: rounds of small
- *   blocks
- *   tuned: thresholds of 0.93 and 0.97; interval: in ms, -1: no monitor; reclaim: half of the blocks yield to relief
- *   pace: pauses of up to this many µs
+ *   threads   their number
+ *   small, mid, large, huge   weights of sizes below 4 KiB, 128 KiB, 1 MiB, maxk KiB
+ *   realloc, calloc, align, admit   per cent of calls
+ *   cross     per cent of frees, by another thread
+ *   late      per cent of touches
+ *   own       MiB that nobody charged
+ *   burst     1/N of the limit that nobody charged comes and goes
+ *   fill      rounds of small blocks
+ *   tuned     thresholds of 0.93 and 0.97
+ *   interval  in ms, -1: no monitor
+ *   reclaim   half of the blocks yield to relief
+ *   pace      pauses of up to this many µs
+ *
  * Right at the end: nothing is held, the level is normal within 8 s, half of the limit is granted in one block.
  */
 #include "kills/churn_parameters.h"
@@ -316,7 +323,7 @@ static void make_guard(void)
         HRT_MUST(hr_budget_new(i ? budgets[i - 1] : hr_guard_root(guard), "b", HR_NONE, &budgets[i]) == 0);
 }
 
-/* What has to be true once everything was given back. */
+/* The conditions that have to be true once everything was given back. */
 static int judge(void)
 {
     hr_budget_figures figures;

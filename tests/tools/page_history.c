@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* page_history FILE COUNT: writes a history file of COUNT samples of a second each, a wave between 5 and 98 % of 100
- * MiB with levels, refusals and events, one of them of a budget with HTML in its name. The highest sample, 99 MiB, is
- * there once, in the middle: a page of fewer points has it too. */
+/* page_history FILE COUNT writes a history file of COUNT samples of a second each: a wave between 5 and 98 % of 100
+ * MiB with levels, refusals and events. One of the events is of a budget with HTML in its name. The highest sample,
+ * 99 MiB, is there once, in the middle: a page of fewer points has it too. */
 #include <headroom/headroom.h>
 
 #include <math.h>

@@ -35,21 +35,23 @@ status=$?
 expect deaf 137 'cgroup v2'
 
 # shellcheck disable=SC2016 # they are the inner shell's
-in_group crowded sh -c 'sleep 300 & /tests/headroom run -- /tests/hog 200M; status=$?; kill $!; exit $status' 2>/tmp/run.errors
+crowd='sleep 300 & /tests/headroom run -- /tests/hog 200M; status=$?; kill $!; exit $status'
+in_group crowded sh -c "$crowd" 2>/tmp/run.errors
 status=$?
 expect crowded 143 none
 mkdir -p /run/systemd/system # where there is systemd, it says what to type
-# shellcheck disable=SC2016 # the group's own shell expands it
-in_group advised sh -c 'sleep 300 & /tests/headroom run -- /tests/hog 200M; status=$?; kill $!; exit $status' 2>/tmp/run.errors
+in_group advised sh -c "$crowd" 2>/tmp/run.errors
 status=$?
 expect advised 143 none
-grep -q "systemd-run --scope -p Delegate=yes headroom run" /tmp/run.errors || { echo "FAILED: it does not say what to type"; failed=1; }
+grep -q "systemd-run --scope -p Delegate=yes headroom run" /tmp/run.errors ||
+    { echo "FAILED: it does not say what to type"; failed=1; }
 
 # A run within a run: the inner wall stands lower.
 in_group nested /tests/headroom run --limit 90M -- /tests/headroom run --limit 60M -- /tests/hog 200M 2>/tmp/run.errors
 status=$?
 expect nested 143 'cgroup v2'
-[ "$(grep -c 'wall: cgroup v2' /tmp/run.errors)" = 2 ] || { echo "FAILED: the inner run has no wall of its own"; failed=1; }
+[ "$(grep -c 'wall: cgroup v2' /tmp/run.errors)" = 2 ] ||
+    { echo "FAILED: the inner run has no wall of its own"; failed=1; }
 
 in_group frozen /tests/headroom run --limit 60M --on-limit freeze -- /tests/hog 80M 2>/tmp/run.errors &
 run=$!
