@@ -90,8 +90,9 @@ function top(values, ...others) {
     return most * 1.08 || 1;
 }
 
-// One chart. `lines` is a list of {name, values, color, fill, dash, step}. `onCursor` gets the row under the cursor.
-export function chart(box, run, lines, options) {
+// One chart of a part of the time. `lines` is a list of {name, values, color, fill, dash, step}. `onCursor` gets the row
+// under the cursor.
+export function chart(box, run, lines, range, options) {
     const plot = new uPlot({
         width: Math.max(box.clientWidth, 200),
         height: options.height,
@@ -106,10 +107,7 @@ export function chart(box, run, lines, options) {
             y: false,
         },
         scales: {
-            x: {
-                time: !run.relative,
-                range: (plot, least, most) => (most > least ? [least, most] : [least - 1, least + 1]),
-            },
+            x: { time: !run.relative, min: range[0], max: range[1] }, // from the start: no chart is drawn twice
             y: { range: [0, options.top ?? top(...lines.map(line => line.values))] },
         },
         axes: axes(run, options.small),
@@ -128,7 +126,15 @@ export function chart(box, run, lines, options) {
     }, [run.x, ...lines.map(line => line.values)], box);
     cursors.sub(plot);
     plot.root.setAttribute("aria-hidden", "true");
+    plot.range = range;
     return plot;
+}
+
+// Shows another part of the time.
+export function zoom(plot, range) {
+    if (plot.range[0] === range[0] && plot.range[1] === range[1]) return;
+    plot.range = range;
+    plot.setScale("x", { min: range[0], max: range[1] });
 }
 
 export function forget(plot) {
