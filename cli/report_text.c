@@ -49,6 +49,33 @@ static void put_wrapped(FILE *out, const char *sentence)
     fputc('\n', out);
 }
 
+/* Names are strangers' texts. Of one that is not UTF-8, only the characters of ASCII are put. */
+static void put_name(const char *name, FILE *out)
+{
+    json_t *string = json_string(name); /* NULL: it is not UTF-8, or memory is short */
+    for (const char *at = name; *at; at++)
+        fputc(iscntrl((unsigned char)*at) || (!string && !isascii((unsigned char)*at)) ? '?' : *at, out);
+    json_decref(string);
+}
+
+/* Whose figures these are, where the file says it. */
+static void put_origin(const struct history *history, FILE *out)
+{
+    char size[16];
+    const hr_history_origin *origin = &history->origin;
+    uint64_t limit_bytes = history->count ? history->records[history->count - 1].limit_bytes : HR_NONE;
+    if (*origin->command) {
+        fputs("command: ", out);
+        put_name(origin->command, out);
+        fputc('\n', out);
+    }
+    if (*origin->limit_source && limit_bytes != HR_NONE) {
+        fprintf(out, "limit: %s by ", hr_size_format(limit_bytes, size, sizeof size));
+        put_name(origin->limit_source, out);
+        fputc('\n', out);
+    }
+}
+
 static void put_head(const struct history *history, FILE *out)
 {
     char first[DATE_BYTES], last[DATE_BYTES], sentence[512];
@@ -146,15 +173,6 @@ static void put_refusals(const struct history *history, FILE *out)
     put_wrapped(out, sentence);
 }
 
-/* Names are strangers' texts. Of one that is not UTF-8, only the characters of ASCII are put. */
-static void put_name(const char *name, FILE *out)
-{
-    json_t *string = json_string(name); /* NULL: it is not UTF-8, or memory is short */
-    for (const char *at = name; *at; at++)
-        fputc(iscntrl((unsigned char)*at) || (!string && !isascii((unsigned char)*at)) ? '?' : *at, out);
-    json_decref(string);
-}
-
 /* The largest holders of each kind by the last census. */
 static void put_census(const hr_census *census, FILE *out)
 {
@@ -246,6 +264,7 @@ int report_print_text(const struct history *history, FILE *out)
 {
     setlocale(LC_CTYPE, "");
     put_head(history, out);
+    put_origin(history, out);
     if (history->count) {
         fputc('\n', out);
         for (hr_history_ledger ledger = 0; ledger < HR_HISTORY_LEDGERS; ledger++)

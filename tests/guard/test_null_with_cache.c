@@ -367,6 +367,9 @@ static void reports(void **state)
     hr_census census;
     INVALID(hr_history_file_read_census, (NULL, &census));
     INVALID(hr_history_file_read_census, ("/dev/null", NULL));
+    hr_history_origin origin;
+    INVALID(hr_history_file_read_origin, (NULL, &origin));
+    INVALID(hr_history_file_read_origin, ("/dev/null", NULL));
     INVALID(hr_history_record, (NULL));
     INVALID(hr_refusals_format, (NULL, text, sizeof text));
     INVALID(hr_refusals_format, (&(hr_history_view){0}, NULL, 1));
@@ -374,6 +377,7 @@ static void reports(void **state)
     INVALID(hr_history_writer_new, (NULL, 0, &writer));
     INVALID(hr_history_writer_new, ("/dev/null", 0, NULL));
     INVALID(hr_history_writer_add, (NULL, &(hr_history_entry){0}));
+    INVALID(hr_history_writer_describe, (NULL, "a", "b"));
     HARMLESS(hr_history_writer_free, (NULL));
     hr_page_parts parts;
     INVALID(hr_page_write, (NULL, 1));
