@@ -57,6 +57,8 @@ if (file === "--any") {
         // Prevents: a program that SIGTERM had ended was "normal", and a count of no kills was drawn as a kill.
         const runs = JSON.parse(await text(tab, "#data")).runs, verdicts = await tab.$$eval(".verdict", all => all.map(one => one.textContent));
         runs.forEach((run, place) => {
+            check(/limit [\d.]+ [KMGT]iB by --limit/.test(verdicts[place]), `${each}: the verdict does not say by what: ${verdicts[place]}`);
+            check(run.command, `${each} has no command line`);
             const ended = run.events.filter(event => event.kind === "action").pop();
             check(!ended || (verdicts[place].includes(ended.budget) && !/^normal|full in/.test(verdicts[place])),
                 `${each}: the verdict is '${verdicts[place]}', after ${ended?.budget}`);
