@@ -6,7 +6,7 @@
  * most CONNECTIONS times CONNECTION_BYTES. That is charged with the buffers, so that no grant takes the room for it.
  *
  * libmicrohttpd accepts nobody while all connections are open. Clients that send no request, or half of one, would keep
- * a probe out until they time out, 16 of them in two seconds: so the newest connection hangs up the oldest one that is
+ * a probe out until they time out, 16 of them in two seconds. So the newest connection hangs up the oldest one that is
  * not being answered. A probe has sent its request by the time that it is accepted, and needs no more than one turn.
  *
  * Locking: none. Handlers run on the one thread; it alone takes buffers, and gives them back.

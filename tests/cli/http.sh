@@ -103,8 +103,8 @@ else:
     sys.exit(1)
 PYTHON
 
-# Sixteen connections are open at a time. A probe waits for none of those that send nothing, or half of a request, also
-# where new ones come all the time; at two seconds for each sixteen of them it would have to wait for 37.
+# Sixteen connections are open at a time. A probe waits for none of those that send nothing, or half of a request. At
+# two seconds for each sixteen of them it would wait for 37.
 python3 - "$port" <<'PYTHON' || bad "half-sent requests keep a probe out"
 import socket, sys, urllib.request
 port = int(sys.argv[1])

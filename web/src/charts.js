@@ -90,8 +90,8 @@ function top(values, ...others) {
     return most * 1.08 || 1;
 }
 
-// One chart of a part of the time. `lines` is a list of {name, values, color, fill, dash, step}. `onCursor` gets the row
-// under the cursor.
+// One chart of a part of the time. `lines` is a list of {name, values, color, fill, dash, step}. `onCursor` gets the
+// row under the cursor.
 export function chart(box, run, lines, range, options) {
     const plot = new uPlot({
         width: Math.max(box.clientWidth, 200),
@@ -107,7 +107,7 @@ export function chart(box, run, lines, range, options) {
             y: false,
         },
         scales: {
-            x: { time: !run.relative, min: range[0], max: range[1] }, // from the start: no chart is drawn twice
+            x: { time: !run.relative, min: range[0], max: range[1] }, // at once: no chart is drawn twice
             y: { range: [0, options.top ?? top(...lines.map(line => line.values))] },
         },
         axes: axes(run, options.small),
