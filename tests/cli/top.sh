@@ -41,10 +41,9 @@ run 0 top --once --json --filter page_guard
 holds "select(.pid == $guarded) | .name == \"page_guard\" and .limit_bytes == 67108864 and (.watched | not)"
 holds "select(.pid == $guarded) | .share > 0 and (.level | IN(\"normal\", \"warning\", \"degraded\", \"critical\")) and .time_ns > 0"
 run 0 top --once --json --filter sleep
-holds 'select(.limit_bytes == 314572800) | .watched and .refusals == null and .level == "normal" and (.points | length) > 0'
-watched=$(jq 'select(.limit_bytes == 314572800) | .pid' "$work/out")
+watched=$(jq 'select(.limit_bytes == 314572800) | .pid' "$work/out") # not one of a neighbour's
 run 0 top --once --json --filter "$watched"
-holds '.name == "sleep"'
+holds '.name == "sleep" and .watched and .refusals == null and .level == "normal" and (.points | length) > 0'
 run 0 top --once
 says out "page_guard"
 says out "LEVEL"
