@@ -214,6 +214,7 @@ async function hasBudgets(tab) {
     const cells = await tab.$$eval(".treemap .cell", list => list.map(cell => cell.title));
     check(cells.some(title => title.startsWith("</script><script>document.title=1</script>: 7.0 MiB of 8.0 MiB")), `budgets: ${cells}`);
     check((await text(tab, "#budgets-0")).includes("bodies") && (await text(tab, "#budgets-0")).includes("pages"), "pools and caches are missing");
+    check(/pages\d+ B/.test(await text(tab, "#budgets-0")), "it does not say what the cache holds");
     check(await tab.title() !== "1", "a stranger's script has run");
 }
 
@@ -238,6 +239,16 @@ async function hasBudgets(tab) {
 if (liveUrl) {
     const ofFile = await open(`file://${budgetsFile}`); // of its history file
     await hasBudgets(ofFile);
+    // Prevents: a run of four seconds at 320 px had one mark of time, cut off at the right edge.
+    await ofFile.setViewportSize({ width: 320, height: 700 });
+    await ofFile.waitForTimeout(300);
+    const marks = await ofFile.evaluate(() => {
+        const canvas = document.querySelector(".chart.main canvas"), { width, height } = canvas;
+        const left = Math.round(width * 0.3), below = Math.round(height - 26 * devicePixelRatio);
+        const { data } = canvas.getContext("2d").getImageData(left, below, Math.round(width * 0.55), height - below);
+        return data.filter((value, i) => i % 4 === 3 && value > 100).length;
+    });
+    check(marks > 30, `at 320 px the axis of time has ${marks} pixels of marks`);
     await ofFile.context().close();
     const answer = await fetch(liveUrl);
     check((answer.headers.get("content-security-policy") ?? "").includes("connect-src 'self'"), "there is no policy in the header");

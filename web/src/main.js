@@ -248,9 +248,11 @@ function ledgerLines(run, place, view) {
 
 // ── 6: budgets, pools and caches ───────────────────────────────────────────────────────────────────────────────────
 
+const isBytes = name => /(^|_)bytes$/.test(name);
+
 function unit(name, value) {
     if (value == null) return "–";
-    return name.endsWith("_bytes") ? size(value) : name.endsWith("_ns") ? time(value / 1e9) : count(value);
+    return isBytes(name) ? size(value) : name.endsWith("_ns") ? time(value / 1e9) : count(value);
 }
 
 const title = name => name.replace(/_(bytes|ns)$/, "").replaceAll("_", " ");
@@ -267,7 +269,7 @@ function things(run, noun, place, view) {
     const names = Object.keys(list[0]).filter(name => name !== "name");
     const shown = nameTable(`${noun}-${place}`, list, names);
     view.moved.push(shown.fill);
-    const [first, ...rest] = names.filter(name => name.endsWith("_bytes"));
+    const [first, ...rest] = names.filter(isBytes);
     const bars = element("ul", { class: "things" });
     view.moved.push(() => {
         bars.textContent = "";
