@@ -30,7 +30,7 @@ page() { # PID: its status file
 }
 for _ in {1..100}; do
     "$headroom" top --once --json >"$work/out" 2>/dev/null || true
-    shown="select((.pid == $guarded and .share > 0) or .limit_bytes == 314572800)"
+    shown="select((.pid == $guarded and .share > 0) or (.limit_bytes == 314572800 and (.points | length) > 0))"
     [ "$(jq -s "[.[] | $shown] | length" "$work/out")" = 2 ] && break
     sleep 0.1
 done
@@ -42,11 +42,10 @@ holds "select(.pid == $guarded) | .name == \"page_guard\" and .limit_bytes == 67
 holds "select(.pid == $guarded) | .share > 0 and .time_ns > 0 and
     (.level | IN(\"normal\", \"warning\", \"degraded\", \"critical\"))"
 run 0 top --once --json --filter sleep
-holds 'select(.limit_bytes == 314572800) |
-    .watched and .refusals == null and .level == "normal" and (.points | length) > 0'
-watched=$(jq 'select(.limit_bytes == 314572800) | .pid' "$work/out")
+watched=$(jq 'select(.limit_bytes == 314572800) | .pid' "$work/out") # not one of a neighbour's
 run 0 top --once --json --filter "$watched"
-holds '.name == "sleep"'
+holds '.name == "sleep" and .watched and .refusals == null and .level == "normal" and
+    (.points | length) > 0'
 run 0 top --once
 says out "page_guard"
 says out "LEVEL"
@@ -136,6 +135,17 @@ if command -v tmux >/dev/null && [ -z "$no_screen" ]; then
     tmux -L "$session" send-keys q
     for _ in {1..50}; do tmux -L "$session" list-sessions >/dev/null 2>&1 || break; sleep 0.1; done
     ! tmux -L "$session" list-sessions >/dev/null 2>&1 || bad "q does not end it"
+
+    # Levels have colours, and none with NO_COLOR.
+    for no in "" 1; do
+        tmux -L "$session" -f /dev/null new-session -d -x 120 -y 12 "NO_COLOR=$no $headroom top" 8>&-
+        shows "page_guard"
+        tmux -L "$session" capture-pane -e -p >"$work/out"
+        colours=$(grep -cP '\e\[[0-9;]*3[0-7]m' "$work/out") || true
+        [ "$((colours > 0))" = "$((${no:-0} == 0))" ] || bad "with NO_COLOR='$no' $colours lines have colours"
+        tmux -L "$session" kill-server
+        for _ in {1..50}; do tmux -L "$session" list-sessions >/dev/null 2>&1 || break; sleep 0.1; done
+    done
 fi
 
 # With the guard goes its page; that of a killed process goes with the next one's.
