@@ -6,11 +6,21 @@ failed=0
 groups=/sys/fs/cgroup
 echo +memory >$groups/cgroup.subtree_control
 
-# in_group NAME COMMAND...: in place of a shell in the group.
+# in_group NAME COMMAND...: in place of a shell in the group, whose number is in /tmp/run.pid.
 in_group() {
     mkdir -p "$groups/$1"
     echo 100M >"$groups/$1/memory.max"
-    sh -c 'echo 0 >"$0/cgroup.procs"; shift; exec "$@"' "$groups/$1" "$@"
+    sh -c 'echo 0 >"$0/cgroup.procs"; echo $$ >/tmp/run.pid; shift; exec "$@"' "$groups/$1" "$@"
+}
+
+# until_true COMMAND...: within a minute.
+until_true() {
+    round=0
+    while ! "$@" 2>/dev/null; do
+        [ $round -lt 600 ] || { echo "FAILED: not within a minute: $*"; failed=1; return 1; }
+        usleep 100000
+        round=$((round + 1))
+    done
 }
 
 # expect NAME STATUS WALL: what came of the last one.
@@ -51,15 +61,32 @@ status=$?
 expect nested 143 'cgroup v2'
 [ "$(grep -c 'wall: cgroup v2' /tmp/run.errors)" = 2 ] || { echo "FAILED: the inner run has no wall of its own"; failed=1; }
 
+# The supervisor is killed while its tree runs, and while it is frozen: the keeper ends what is behind the wall, and
+# removes it.
+for case in kept kept_frozen; do
+    : >/tmp/run.errors
+    if [ $case = kept ]; then size=20M; else size=80M; fi
+    in_group $case /tests/headroom run --limit 60M --on-limit freeze -- \
+        sh -c "/tests/hog $size --wait & /tests/hog 10M --wait; wait" 2>/tmp/run.errors &
+    run=$!
+    two_hogs() { [ "$(pidof hog | wc -w)" = 2 ]; }
+    is_frozen() { grep -q 'frozen 1' $groups/$case/headroom-*/cgroup.events; }
+    until_true two_hogs
+    [ $case = kept ] || until_true is_frozen
+    kill -KILL "$(cat /tmp/run.pid)"
+    wait $run
+    status=$?
+    is_gone() { ! pidof hog && [ "$(find $groups/$case -mindepth 1 -type d | wc -l)" = 0 ]; }
+    until_true is_gone || kill -KILL $(pidof hog)
+    echo "wall: cgroup v2 (the supervisor was killed before it could say so)" >>/tmp/run.errors
+    expect $case 137 'cgroup v2'
+done
+
 in_group frozen /tests/headroom run --limit 60M --on-limit freeze -- /tests/hog 80M 2>/tmp/run.errors &
 run=$!
-round=0
-while [ $round -lt 600 ] && ! grep -q 'is frozen at' /tmp/run.errors; do
-    usleep 100000
-    round=$((round + 1))
-done
+until_true grep -q 'is frozen at' /tmp/run.errors
 grep -q 'frozen 1' $groups/frozen/headroom-*/cgroup.events || { echo "FAILED: its group is not frozen"; failed=1; }
-/tests/headroom limit --set 95M "$(pidof hog)" || failed=1
+/tests/headroom limit --set 95M "$(pidof hog)" || { failed=1; kill -TERM "$(cat /tmp/run.pid)"; }
 wait $run
 status=$?
 expect frozen 0 'cgroup v2'
