@@ -16,7 +16,6 @@ import dataclasses
 
 ALL = ("glibc", "jemalloc", "mimalloc", "tcmalloc")
 V2 = "killed or refused in some runs on the slow guest: not understood yet"
-UNTRIED = "not tried on the slow guest yet"
 CANNOT = "cannot be seen in time from inside; README says so"
 
 
@@ -98,7 +97,7 @@ CASES = [
     Case("moved", "moved 24", quick=1),
     Case("moved_fast", "moved 24 10"),
     Case("moved_little", "moved 16 100"),
-    *[Case(f"closed_files_{how}", f"closed_files {how}", quick=1, open_v2=V2 if how == "use" else "")
+    *[Case(f"closed_files_{how}", f"closed_files {how}", quick=1)
       for how in ("close", "reuse", "daemon", "use")],
     # What cannot be prevented.
     Case("limit_lowered", "limit_lowered 60000 {seed}", right=("ok", "killed"), later=CANNOT),
@@ -117,10 +116,10 @@ CASES = [
     Case("huge_pages_256", "huge_pages 16 2 {seed}", limit="256MiB", environment=("GLIBC_TUNABLES=glibc.malloc.hugetlb=1",),
          allocators=("glibc",)),
     Case("page_cache_none", "page_cache none 4 {seed}"),
-    *[Case(f"page_cache_{mode}", f"page_cache {mode} 4 {{seed}}", seconds=90, quick=int(mode == "map-read"), open_v2=UNTRIED)
+    *[Case(f"page_cache_{mode}", f"page_cache {mode} 4 {{seed}}", seconds=90, quick=int(mode == "map-read"))
       for mode in ("write", "sync", "read", "map", "map-read", "lock", "shm")],
     Case("rlimit_as", "rlimit_as 1024 16", quick=2),
-    Case("tmpfs_dentries", "tmpfs_dentries 25000", quick=1, open_v2=V2),
+    Case("tmpfs_dentries", "tmpfs_dentries 25000", quick=1),
 ]
 
 # The storm: churn with random parameters. The limits and numbers of threads are in run.py.

@@ -129,7 +129,7 @@ fi
     echo 'mount -t cgroup2 cgroup /sys/fs/cgroup'
     echo 'cd /tmp'
     for test in "${tests[@]}"; do
-        echo "${test#* }; echo vm: ${test%% *} \$?"
+        echo "timeout -k 5 600 ${test#* }; echo vm: ${test%% *} \$?"
     done
     echo 'poweroff -f'
 } >"$root/init"
