@@ -67,6 +67,7 @@ typedef struct hri_group_memory {
     hri_lasting dirty, written;
     hri_lasting swap;
     uint64_t doubtful_bytes; /* when the pins were looked up */
+    uint64_t held_bytes;     /* v1: of these, what grew while the machine's idle names did not */
 } hri_group_memory;
 
 typedef struct hri_reading {

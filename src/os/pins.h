@@ -3,7 +3,7 @@
  * file.
  *
  * Neither v1 nor v2 says that of a group. So two bounds are taken of the machine: `pinned`, by the number of files on
- * every tmpfs that this process can see, and `idle`, by the names and inodes that the kernel says nobody uses.
+ * every tmpfs that this process can see, and `idle`, by the names that the kernel says nobody uses and their inodes.
  */
 #ifndef HRI_OS_PINS_H
 #define HRI_OS_PINS_H
