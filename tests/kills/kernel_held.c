@@ -4,8 +4,8 @@
  *
  *     kernel_held pipes|sockets|names MIB [MILLISECONDS [NAMES_MIB]]      in 64 MiB
  *
- * Pipes or buffers of sockets are filled with MIB in all, a MiB each MILLISECONDS; or as much is taken by names of
- * files that are not there; after NAMES_MIB of names. Then blocks are taken until one is refused.
+ * NAMES_MIB are taken by names of files that are not there. Pipes or buffers of sockets are filled with MIB in all, a
+ * MiB each MILLISECONDS, or names take that too. Then blocks are taken until one is refused.
  * Right: no kill, the level is not above normal before that, and of the limit without what is held half is granted.
  */
 #include "kills/kills.h"
