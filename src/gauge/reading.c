@@ -209,40 +209,39 @@ static void tell_unmapped(const hri_gauge *gauge, hri_cgroup_reading *group)
 #define PINS_AGE_NS (100 * HRI_MILLISECOND)
 #define PINS_REST 64 /* looking takes one part in this many of a processor at most */
 
-/* v1 does not tell names of files from what pipes and sockets hold. But the machine tells how many names are idle, to
- * one. So kernel memory that grows while they do not is held, and what leaves while they stay was held. Where the group
- * is at its limit, names that leave may have made room for what is held. A neighbour's names are taken for the group's
- * own where both grow within the same tenth of a second. */
-static uint64_t held(const hri_group_memory *memory, const hri_cgroup_reading *group, uint64_t idle_before,
-                     uint64_t idle_now, bool full)
+uint64_t hri_held_look(const hri_group_memory *memory, uint64_t doubtful_bytes, uint64_t idle_before, uint64_t idle_now,
+                       bool full)
 {
-    uint64_t before = memory->doubtful_bytes, now = group->doubtful_bytes, names = hri_sub(before, memory->held_bytes);
-    uint64_t came = hri_sub(hri_sub(now, before), hri_sub(idle_now, idle_before));
-    uint64_t left = hri_sub(hri_sub(before, now), hri_sub(idle_before, idle_now));
+    uint64_t before = memory->doubtful_bytes, names = hri_sub(before, memory->held_bytes);
+    uint64_t came = hri_sub(hri_sub(doubtful_bytes, before), hri_sub(idle_now, idle_before));
+    uint64_t left = hri_sub(hri_sub(before, doubtful_bytes), hri_sub(idle_before, idle_now));
     if (full)
-        came = hri_add(came, hri_min(hri_sub(hri_sub(idle_before, idle_now), hri_sub(before, now)), names));
-    return hri_min(hri_sub(hri_add(memory->held_bytes, came), left), now);
+        came = hri_add(came, hri_min(hri_sub(hri_sub(idle_before, idle_now), hri_sub(before, doubtful_bytes)), names));
+    return hri_min(hri_sub(hri_add(memory->held_bytes, came), left), doubtful_bytes);
 }
 
-/* Looks up what pins kernel memory, where a group has much that may be pinned. On v1 always: the growth tells. */
+/* Looks up what pins kernel memory, where a group has much that may be pinned. On v1 idle names always: their growth
+ * tells. What a group has at the first look is taken for names. */
 static void read_pins(hri_gauge *gauge, hri_reading *reading)
 {
-    bool v1 = gauge->chain.version == 1, wanted = v1, here = gauge->site.root[0] == '\0', first = !gauge->pins_time_ns;
+    bool v1 = gauge->chain.version == 1, wanted = false, here = gauge->site.root[0] == '\0';
+    bool first = !gauge->pins_time_ns || reading->place_hash != gauge->place_hash;
     for (unsigned i = 0; i < reading->group_count; i++)
         wanted |= reading->groups[i].doubtful_bytes > reading->groups[i].limit_bytes / DOUBTFUL_SHARE;
     int64_t rest_ns = hri_later(PINS_AGE_NS, gauge->pins_cost_ns * PINS_REST);
-    if (!wanted || !here || (!first && reading->time_ns - gauge->pins_time_ns < rest_ns))
+    if (!(wanted || v1) || !here || (!first && reading->time_ns - gauge->pins_time_ns < rest_ns))
         return;
     uint64_t idle_bytes = gauge->pins.idle_bytes;
-    hri_pins_read(&gauge->pins);
+    hri_pins_read(wanted, &gauge->pins);
     gauge->pins_time_ns = reading->time_ns;
     gauge->pins_cost_ns = hri_clock_now(gauge->clock) - reading->time_ns;
     for (unsigned i = 0; i < reading->group_count; i++) {
         const hri_cgroup_reading *group = &reading->groups[i];
+        hri_group_memory *memory = &reading->memory[i];
         bool full = group->current_bytes != HR_NONE && group->current_bytes + reading->lag_bytes >= group->limit_bytes;
-        if (v1 && !first)
-            reading->memory[i].held_bytes = held(&reading->memory[i], group, idle_bytes, gauge->pins.idle_bytes, full);
-        reading->memory[i].doubtful_bytes = group->doubtful_bytes;
+        uint64_t held = hri_held_look(memory, group->doubtful_bytes, idle_bytes, gauge->pins.idle_bytes, full);
+        memory->held_bytes = v1 && !first ? held : 0;
+        memory->doubtful_bytes = group->doubtful_bytes;
     }
 }
 
@@ -393,8 +392,8 @@ void hri_gauge_read(hri_gauge *gauge, unsigned how, hri_reading *reading)
     /* By a number that was given to another process it would find that one's groups. */
     if (!whole && !hri_process_is_gone(&gauge->process) && open_chain(gauge) == 0)
         read_groups(gauge, how, reading, &lost);
-    reading->place_hash = gauge->place_hash;
     read_pins(gauge, reading);
+    reading->place_hash = gauge->place_hash;
     read_stalls(gauge, reading);
 }
 

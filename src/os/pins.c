@@ -49,14 +49,15 @@ static uint64_t number_in(const char *path, unsigned index)
     return hri_parse_field(text, index, &value) == 0 ? value : 0;
 }
 
-void hri_pins_read(hri_pins *ret_pins)
+void hri_pins_read(bool mounts, hri_pins *pins)
 {
     HRI_UNCANCELLED;
-    hri_pins pins = {0};
-    read_mounts(&pins);
+    if (mounts) {
+        pins->tmpfs_files = 0;
+        read_mounts(pins);
+    }
     /* A name of a file that is there keeps its inode; until Linux 5.0 the fifth number is 0. */
     uint64_t names = number_in("/proc/sys/fs/dentry-state", 1), absent = number_in("/proc/sys/fs/dentry-state", 4);
     uint64_t inodes = hri_add(number_in("/proc/sys/fs/inode-state", 1), hri_sub(names, absent));
-    pins.idle_bytes = hri_add(hri_mul(names, NAME_BYTES), hri_mul(inodes, INODE_BYTES));
-    *ret_pins = pins;
+    pins->idle_bytes = hri_add(hri_mul(names, NAME_BYTES), hri_mul(inodes, INODE_BYTES));
 }

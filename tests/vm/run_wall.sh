@@ -55,6 +55,20 @@ status=$?
 expect advised 143 none
 grep -q "systemd-run --scope -p Delegate=yes headroom run" /tmp/run.errors || { echo "FAILED: it does not say what to type"; failed=1; }
 
+# A group full of page cache, and a program that grows by up to 400 MB/s; then without a wall, since cgroupfs is
+# read-only as in a container.
+# shellcheck disable=SC2016 # it is the inner shell's
+fill='head -c 150000000 /dev/zero >/tmp/filler; sync; cat /tmp/filler >/dev/null; exec "$@"'
+in_group full sh -c "$fill" sh /tests/headroom run -- /tests/hog 200M --rate=400 2>/tmp/run.errors
+status=$?
+expect full 143 'cgroup v2'
+# shellcheck disable=SC2016 # it is the inner shell's
+in_group read_only sh -c "$fill" sh unshare -m sh -c 'mount -o remount,ro,bind "$0" && exec "$@"' $groups \
+    /tests/headroom run -- /tests/hog 200M --rate=400 2>/tmp/run.errors
+status=$?
+expect read_only 143 none
+rm -f /tmp/filler
+
 # A run within a run: the inner wall stands lower.
 in_group nested /tests/headroom run --limit 90M -- /tests/headroom run --limit 60M -- /tests/hog 200M 2>/tmp/run.errors
 status=$?
@@ -63,6 +77,7 @@ expect nested 143 'cgroup v2'
 
 # The supervisor is killed while its tree runs, and while it is frozen: the keeper ends what is behind the wall, and
 # removes it.
+# shellcheck disable=SC2317 # what until_true calls looks unreachable
 for case in kept kept_frozen; do
     : >/tmp/run.errors
     if [ $case = kept ]; then size=20M; else size=80M; fi
@@ -70,14 +85,14 @@ for case in kept kept_frozen; do
         sh -c "/tests/hog $size --wait & /tests/hog 10M --wait; wait" 2>/tmp/run.errors &
     run=$!
     two_hogs() { [ "$(pidof hog | wc -w)" = 2 ]; }
-    is_frozen() { grep -q 'frozen 1' $groups/$case/headroom-*/cgroup.events; }
+    is_frozen() { grep -q 'frozen 1' "$groups/$case"/headroom-*/cgroup.events; }
     until_true two_hogs
     [ $case = kept ] || until_true is_frozen
     kill -KILL "$(cat /tmp/run.pid)"
     wait $run
     status=$?
-    is_gone() { ! pidof hog && [ "$(find $groups/$case -mindepth 1 -type d | wc -l)" = 0 ]; }
-    until_true is_gone || kill -KILL $(pidof hog)
+    is_gone() { ! pidof hog && [ "$(find "$groups/$case" -mindepth 1 -type d | wc -l)" = 0 ]; }
+    until_true is_gone || pidof hog | xargs kill -KILL
     echo "wall: cgroup v2 (the supervisor was killed before it could say so)" >>/tmp/run.errors
     expect $case 137 'cgroup v2'
 done
