@@ -13,7 +13,7 @@ if ! found && command -v npm >/dev/null; then
     timeout 120 npm install --prefix "$packages" --silent --no-audit --no-fund --ignore-scripts \
         kubernetes-models@4 js-yaml@5 dockerfile-utils@0.16 >/dev/null 2>&1 || true
 fi
-found || { echo "skipped: node finds no kubernetes-models, js-yaml and dockerfile-utils, and npm fetches none"; exit 77; }
+found || { echo "skipped: npm fetches no kubernetes-models, js-yaml and dockerfile-utils (NODE_PATH)"; exit 77; }
 node - "$folder" <<'JAVASCRIPT'
 const fs = require('fs');
 const yaml = require('js-yaml');
