@@ -68,7 +68,15 @@ typedef struct hri_group_memory {
     hri_lasting dirty, written;
     hri_lasting swap;
     uint64_t doubtful_bytes; /* when the pins were looked up */
+    uint64_t held_bytes;     /* v1: of these, what grew while the machine's idle names did not */
 } hri_group_memory;
+
+/* v1 does not tell names of files from what pipes and sockets hold. But the machine tells how many names are idle, to
+ * one. So kernel memory that grows while they do not is held, and what leaves while they stay was held. Where the group
+ * is at its limit (`full`), names that leave may have made room for what is held. A neighbour's names are taken for the
+ * group's own where both grow between the same two looks. Gives how much is held now. */
+uint64_t hri_held_look(const hri_group_memory *memory, uint64_t doubtful_bytes, uint64_t idle_before, uint64_t idle_now,
+                       bool full);
 
 typedef struct hri_reading {
     int64_t time_ns;

@@ -9,14 +9,11 @@ quick        how many runs ctest makes; 0: none, it takes too long
 right        the outcomes that are right
 allocators   the ones that it is run with
 open_        why it fails today; a case that holds has none, and ctest runs it
-open_v2      why it fails today on cgroup v2, in the guest of tests/vm/run.sh
 later        the part of the library that is to come first; the default leaves such a case out
 """
 import dataclasses
 
 ALL = ("glibc", "jemalloc", "mimalloc", "tcmalloc")
-V2 = "killed or refused in some runs on the slow guest: not understood yet"
-UNTRIED = "not tried on the slow guest yet"
 CANNOT = "cannot be seen in time from inside; README says so"
 
 
@@ -31,7 +28,6 @@ class Case:
     right: tuple = ("ok",)
     allocators: tuple = ALL
     open_: str = ""
-    open_v2: str = ""
     later: str = ""
 
 
@@ -54,23 +50,22 @@ CASES = [
     # Two guards in one process; several guarded processes in one group.
     Case("two_guards", "two_guards 20", quick=3),
     Case("two_guards_0", "two_guards 0"),
-    Case("neighbours_2", "neighbours 2 4 {seed}", quick=1, open_v2=V2),
-    Case("neighbours", "neighbours 4 4 {seed}", quick=1, open_v2=V2),
-    Case("neighbours_256", "neighbours 4 4 {seed}", limit="256MiB", open_v2=V2),
-    Case("neighbours_prefork", "neighbours 4 4 {seed} prefork", open_v2=V2),
-    Case("neighbours_16", "neighbours 16 4 {seed}", open_v2=V2),
+    Case("neighbours_2", "neighbours 2 4 {seed}", quick=1),
+    Case("neighbours", "neighbours 4 4 {seed}", quick=1),
+    Case("neighbours_256", "neighbours 4 4 {seed}", limit="256MiB"),
+    Case("neighbours_prefork", "neighbours 4 4 {seed} prefork"),
+    Case("neighbours_16", "neighbours 16 4 {seed}"),
     *[Case("_".join(["many", str(count), *kinds]), " ".join([f"many {count} 5 {{seed}}", *kinds]),
-           quick=int(count == 8 and len(kinds) == 2), open_v2=V2)
+           quick=int(count == 8 and len(kinds) == 2))
       for count in (2, 8, 16) for kinds in ((), ("mixed",), ("together",), ("mixed", "together"))],
-    *[Case(f"fair_{what}_{count}{kind and '_' + kind}", f"fair {count} {what} {kind}", quick=int(count == 8),
-           open_v2=V2 if kind else "")
+    *[Case(f"fair_{what}_{count}{kind and '_' + kind}", f"fair {count} {what} {kind}", quick=int(count == 8))
       for what in ("idle", "evictable") for count in (2, 8, 16) for kind in ("", "mixed")],
     # Ordinary use of small limits; 16 threads.
-    Case("small_limits_8", SMALL_LIMITS, limit="8MiB", quick=1, open_v2=V2),
+    Case("small_limits_8", SMALL_LIMITS, limit="8MiB", quick=1),
     Case("small_limits_16", SMALL_LIMITS, limit="16MiB"),
     Case("vmsplice_unmapped", "vmsplice_unmapped 20", quick=2),
     Case("shared_charged", "shared_charged", quick=2),
-    Case("shared_charged_private", "shared_charged private", quick=1, open_v2=V2),
+    Case("shared_charged_private", "shared_charged private", quick=1),
     # An allocator that copies needs both blocks; one that grows in place does not.
     Case("realloc_large", "realloc_copies 1 36000000 8000000", quick=2),
     Case("realloc_large_4", "realloc_copies 4 9000000 4000000"),
@@ -102,7 +97,7 @@ CASES = [
     Case("moved", "moved 24", quick=1),
     Case("moved_fast", "moved 24 10"),
     Case("moved_little", "moved 16 100"),
-    *[Case(f"closed_files_{how}", f"closed_files {how}", quick=1, open_v2=V2 if how == "use" else "")
+    *[Case(f"closed_files_{how}", f"closed_files {how}", quick=1)
       for how in ("close", "reuse", "daemon", "use")],
     # Kills that cannot be prevented.
     Case("limit_lowered", "limit_lowered 60000 {seed}", right=("ok", "killed"), later=CANNOT),
@@ -120,11 +115,16 @@ CASES = [
     Case("huge_pages", "huge_pages 16 2 {seed}", environment=HUGE_PAGES, allocators=("glibc",)),
     Case("huge_pages_256", "huge_pages 16 2 {seed}", limit="256MiB", environment=HUGE_PAGES, allocators=("glibc",)),
     Case("page_cache_none", "page_cache none 4 {seed}"),
-    *[Case(f"page_cache_{mode}", f"page_cache {mode} 4 {{seed}}", seconds=90, quick=int(mode == "map-read"),
-           open_v2=UNTRIED)
+    *[Case(f"page_cache_{mode}", f"page_cache {mode} 4 {{seed}}", seconds=90, quick=int(mode == "map-read"))
       for mode in ("write", "sync", "read", "map", "map-read", "lock", "shm")],
     Case("rlimit_as", "rlimit_as 1024 16", quick=2),
-    Case("tmpfs_dentries", "tmpfs_dentries 25000", quick=1, open_v2=V2),
+    Case("tmpfs_dentries", "tmpfs_dentries 25000", quick=1),
+    # Kernel memory that v1 does not tell from names of files.
+    Case("kernel_held_pipes", "kernel_held pipes 30", quick=1),
+    Case("kernel_held_pipes_slowly", "kernel_held pipes 30 30"),
+    Case("kernel_held_sockets", "kernel_held sockets 30", quick=1),
+    Case("kernel_held_after_names", "kernel_held pipes 30 1 40", quick=1),
+    Case("kernel_held_names", "kernel_held names 100"),
 ]
 
 # The storm: churn with random parameters. The limits and numbers of threads are in run.py.

@@ -130,7 +130,7 @@ fi
     echo 'mount -t cgroup2 cgroup /sys/fs/cgroup'
     echo 'cd /tmp'
     for test in "${tests[@]}"; do
-        echo "${test#* }; echo vm: ${test%% *} \$?"
+        echo "timeout -k 5 600 ${test#* }; echo vm: ${test%% *} \$?"
     done
     echo 'poweroff -f'
 } >"$root/init"
@@ -143,8 +143,8 @@ mkfs.ext4 -qF "$cache/disk.img"
 timeout 1200 qemu-system-x86_64 -accel tcg,thread=multi -smp 2 -m 768 -nographic -no-reboot -nodefaults -serial stdio \
     -drive "file=$cache/disk.img,format=raw,if=none,id=disk,cache=unsafe" -device nvme,drive=disk,serial=1 \
     -kernel "$image" -initrd "$cache/initrd.gz" -append 'console=ttyS0 quiet panic=-1 psi=1' </dev/null |
-    tr -d '\r' | tee "$cache/console.log" |
-    grep -aE '^\[ +(RUN|OK|FAILED|ERROR|LINE|SKIPPED)|^skipped|^ok:|^FAILED:|^    |^vm:' || true
+    sed -u 's/\r//g' | tee "$cache/console.log" |
+    grep -aE --line-buffered '^\[ +(RUN|OK|FAILED|ERROR|LINE|SKIPPED)|^skipped|^ok:|^FAILED:|^    |^vm:' || true
 
 failed=0
 for test in "${tests[@]}"; do
