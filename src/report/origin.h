@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* An origin: the command line of a process and the source of its limit, as entries of its history file (codec.h). A
  * journal writes it before the first entry of a file, so that each part of a history has its own. A text that has
- * changed is written before the next entry. A reader keeps the last texts of which all pieces are whole, of one process. */
+ * changed is written before the next entry. A reader keeps the last texts of which all pieces are whole, of one
+ * process. */
 #ifndef HRI_REPORT_ORIGIN_H
 #define HRI_REPORT_ORIGIN_H
 
