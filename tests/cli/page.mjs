@@ -124,7 +124,7 @@ function plainPage(html) {
     check(points <= 4000 && points > 3000, `it has ${points} points`);
 
     // The time from a new tab to a picture, against that of a plain page: the same data, a line on a canvas for each
-    // column. In turn, and the least of each, so that a busy machine counts for both.
+    // column. In turn, and the least of each. On a busy machine the time by the clock tells nothing: it is only printed.
     const yardstick = file.replace(/[^/]*$/, "yardstick.html");
     writeFileSync(yardstick, plainPage(readFileSync(file, "utf8")));
     const times = { page: [], plain: [] };
@@ -136,7 +136,6 @@ function plainPage(html) {
     const ratio = part => least(times.page, part) / least(times.plain, part);
     console.log(`page: 100,000 samples are drawn in ${least(times.page, "took").toFixed(0)} ms, of which the main thread is busy ` +
         `for ${least(times.page, "busy").toFixed(0)}: ${ratio("took").toFixed(1)} and ${ratio("busy").toFixed(1)} times a plain canvas`);
-    check(ratio("took") < 4, `it takes ${ratio("took").toFixed(1)} times a plain canvas with the same data`);
     check(ratio("busy") < 4, `it computes ${ratio("busy").toFixed(1)} times as long as a plain canvas with the same data`);
 
     // The cursor has a tooltip with the figures, and moves in all charts.

@@ -67,8 +67,7 @@ export function eventText(event) {
     return `${name}: ${size(event.freed_bytes)} given back`;
 }
 
-// Seconds from one mark of the x axis to the next. uPlot's own go from 1 to 5, which leaves a narrow chart without a
-// mark.
+// Seconds from one mark of the x axis to the next. uPlot's own go from 1 to 5: a narrow chart would have no mark.
 const steps = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800,
     3600, 7200, 10800, 21600, 43200, ...[1, 2, 5, 10, 30, 60, 365].map(days => days * 86400)];
 
