@@ -5,7 +5,7 @@
 #   make test                    what every change must pass; some minutes
 #   make test-asan, test-tsan    the same under a sanitizer
 #   make test-release            what debug builds do not have: stocks of bytes in threads
-#   make survive [RUNS=1000] [ALLOCATOR=all] [SEED=n]  random programs in cgroups; goes on where it was left; SEED repeats one
+#   make survive [RUNS=1000] [ALLOCATOR=all] [SEED=n]  random programs in cgroups, from where it was left; or one SEED
 #   make test-vm                 the cgroup tests on cgroup v2, in a virtual machine
 #   make fuzz [FUZZ_SECONDS=60]  let each fuzz target look for new inputs for so long
 #   make nightly                 the long tests, the fuzz targets, and the tests in the virtual machine
@@ -14,7 +14,7 @@
 #   make docs                    the manual as a site, in build/site
 #   make install [PREFIX=/usr/local] [LIBDIR=lib] [DESTDIR=], make uninstall with the same words
 #   make dist                    a release tarball in build/, of what is committed
-#   make packages                Debian packages in build/packages, checked, installed into a copy of this system, and purged
+#   make packages                Debian packages in build/packages: checked, installed into a copy of this system
 #   make format                  clang-format on every source
 #   make clean                   remove build/
 
@@ -33,7 +33,8 @@ JOBS ?= $(shell nproc)
 # user's next `make` would fail. Packages are installed, and tests and the demo run, with the rights of the caller.
 owner := $(shell stat -c %u:%g . 2>/dev/null)
 ifeq ($(shell id -u)$(filter 0:%,$(owner)),0)
-as_owner := setpriv --reuid=$(firstword $(subst :, ,$(owner))) --regid=$(lastword $(subst :, ,$(owner))) --clear-groups --
+as_owner := setpriv --reuid=$(firstword $(subst :, ,$(owner))) --regid=$(lastword $(subst :, ,$(owner))) \
+    --clear-groups --
 endif
 cmake := $(as_owner) cmake
 
@@ -49,8 +50,8 @@ demo:
 	scripts/setup build demo
 	$(cmake) --preset release
 	$(cmake) --build --preset release --parallel $(JOBS) --target product
-	HEADROOM_BUILD_DIR="$(CURDIR)/build/release" HEADROOM_DEMO_PAGE="$(CURDIR)/build/demo.html" TUNED="$(TUNED)" SEED="$(SEED)" \
-	    bash examples/store/demo.sh
+	HEADROOM_BUILD_DIR="$(CURDIR)/build/release" HEADROOM_DEMO_PAGE="$(CURDIR)/build/demo.html" \
+	    TUNED="$(TUNED)" SEED="$(SEED)" bash examples/store/demo.sh
 
 test:
 	scripts/setup build demo test
@@ -137,8 +138,8 @@ packages:
 
 format:
 	scripts/setup check
-	find $(wildcard include src cli run examples bench fuzz tests) -name '*.c' -o -name '*.h' -o -name '*.cpp' -o -name '*.hpp' | \
-	    xargs clang-format -i
+	find $(wildcard include src cli run examples bench fuzz tests) \
+	    -name '*.c' -o -name '*.h' -o -name '*.cpp' -o -name '*.hpp' | xargs clang-format -i
 
 clean:
 	rm -rf build

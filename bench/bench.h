@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A small harness for benchmarks: ratios measured side by side.
  *
- * Absolute times drift by tens of percent on shared machines, so what is measured stands in a group with what it is
- * compared to: the first case is headroom's, the others are its peers. Rounds alternate between all cases of a group,
- * so that drift hits all alike; a ratio is the median of the ratios of the rounds, not the ratio of two medians.
+ * Absolute times drift by tens of percent on shared machines, so a case stands in a group with the cases that it is
+ * compared to. The first case is headroom's, the others are its peers. Rounds alternate between all cases of a group,
+ * so that drift hits all alike. A ratio is the median of the ratios of the rounds, not the ratio of two medians.
  *
  * A program fills an array of groups and hands it to bench_main(). It prints one line of JSON a figure:
  *

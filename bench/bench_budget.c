@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a charge costs, beside what could be done instead: nothing, atomics that all threads share, a mutex.
+/* The cost of a charge, beside what could be done instead: nothing, atomics that all threads share, a mutex.
  *
  * Accounts are called through pointers, so that every one of them is called in the same way and none is inlined. The
  * peers keep one account each, in static memory; they take a budget only so as to look like ours.

@@ -205,7 +205,7 @@ static double relieve_ms(void *context)
     return taken_ms;
 }
 
-/* What a caller pays at most whose charge passes degrade_at, while the monitor does the rest. */
+/* The most that a caller pays whose charge passes degrade_at, while the monitor does the rest. */
 static double slice_us(void *context)
 {
     (void)context;

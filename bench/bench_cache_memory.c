@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What an entry costs beside its bytes: 100,000 values of 64 bytes under keys of 16, in the cache, in a plain map of
- * uthash, and in memcached, which says itself how much its items and its table take.
+/* The memory of an entry beside its bytes: 100,000 values of 64 bytes under keys of 16. The peers are a plain map of
+ * uthash, and memcached, which says itself how much its items and its table take.
  */
 #include "bench.h"
 #include "lru_map.h"

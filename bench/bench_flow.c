@@ -241,7 +241,7 @@ static void leave_out(bench_group *group)
             CASE("io_uring", THEIRS(WHAT, TEXT, GIB, uring_path)),                                                     \
     }
 
-/* What is read, and by whom. */
+/* Makes the inputs of all cases, and finds the programs that read them. */
 static void set_up(void)
 {
     find_beside(child_path, "flow_child");

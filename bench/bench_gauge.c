@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What watching costs: the level and a look at all gauges; and what is done about it: admission, the way to relief, the
- * purge. Kernel files that a look might read are its peers, with 64 MiB resident. The monitor is in bench_monitor.c.
+/* The cost of watching: the level and a look at all gauges. And the cost of what is done about it: admission, the way
+ * to relief, the purge. Kernel files that a look might read are its peers, with 64 MiB resident. The monitor is in
+ * bench_monitor.c.
  */
 #include "bench.h"
 
@@ -35,7 +36,7 @@ static hr_guard *new_guard(int64_t interval_ns, int64_t dwell_ns)
 
 static _Atomic hr_level word;
 
-/* What a level costs at least: it looks like ours and loads one word. */
+/* The floor of a level: it looks like ours and loads one word. */
 static hr_level one_load(const hr_guard *guard)
 {
     (void)guard;

@@ -22,7 +22,7 @@
 #define SIZES_MIN 64u
 #define SIZES_MAX 1087u
 
-/* What is measured: a size, with the pool or the heap that gives it. */
+/* A case: a size, with the pool or the heap that gives it. */
 struct source {
     hr_object_pool *pool;
     hr_byte_pool *sizes; /* for buffers of SIZES_MIN to SIZES_MAX bytes */
@@ -176,7 +176,7 @@ static inline __attribute__((always_inline)) void hand_off(const struct source *
         hand_off(context, thread, count, way##_get, way##_put);                                                        \
     }
 
-/* What is left where getting and putting cost nothing: the ring, the fills. */
+/* The rest of the time if getting and putting cost nothing: the ring, the fills. */
 static char *floor_blocks;
 static unsigned floor_next;
 

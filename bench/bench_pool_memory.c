@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What pools cost in memory, beside allocators. Each is measured in a process of its own, by its resident set.
+/* The cost of pools in memory, beside allocators. Each is measured in a process of its own, by its resident set.
  *
- *     pool_idle_per_thread          what a thread that sleeps keeps from the others: sixteen take a MiB and give it back;
- *                                   how much more is resident once the main thread has taken as much as all of them?
+ *     pool_idle_per_thread          what a thread that sleeps keeps from the others: sixteen take a MiB and give it
+ *                                   back; how much more is resident once the main thread has taken as much as all?
  *     pool_trim_64_mib              the time of giving 64 MiB of idle blocks back to the kernel, and what comes of it
  *     pool_trim_64_mib_1_in_64_kept the same where of each MiB one block is in use
  *

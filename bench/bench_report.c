@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What it costs to know what happened: recording a sample, a day of history in memory, a trend of 600 and of 100,000
- * records, each form of a report, and a history file. It links the static library, for calls that are no program's.
+/* The cost of a memory of what happened: recording a sample, a day of history in memory, and a history file. Also of a
+ * trend of 600 and of 100,000 records, and of each form of a report. It links the static library, for calls that are no
+ * program's.
  */
 #include "bench.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Popular objects are drawn by Zipf's law from a table of its sums; what scans and one-hit wonders ask for are numbers
- * of their own, behind those of the popular objects.
+/* Popular objects are drawn by Zipf's law from a table of its sums. Scans and one-hit wonders ask for numbers of their
+ * own, behind those of the popular objects.
  */
 #include "cache_traces.h"
 

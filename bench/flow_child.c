@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the processes of bench_flow do with their standard input: flow_child WAY. A program of its own, as small as one
- * that uses headroom is: its resident memory is measured. */
+/* The processes of bench_flow: flow_child WAY does WAY with its standard input. It is a program of its own, as small as
+ * one that uses headroom is: its resident memory is measured. */
 #include "bench.h"
 #include "flow_lines.h"
 #include "flow_packed.h"
@@ -88,8 +88,8 @@ static int map_whole(void)
     return 0;
 }
 
-/* Here and below no function of libc is called before the stream that it does without: the kernel makes 64 KiB around
- * each resident, and what is measured is what streams take. */
+/* Here and below no function of libc is called before the stream that it does without. The kernel makes 64 KiB around
+ * each resident, and the memory of streams alone is measured. */
 static bool is(const char *way, const char *name)
 {
     while (*way && *way == *name)

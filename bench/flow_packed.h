@@ -17,7 +17,7 @@ void *zlib_function(const char *name);
 /* Writes the records; nothing without zlib. */
 void flow_write_packed(int fd);
 
-/* What they are unpacked; 0 without zlib. */
+/* The bytes that they are unpacked; 0 without zlib. */
 uint64_t flow_packed_bytes(void);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A peer of streams: counts the lines of its standard input, read by io_uring as fast as that can be: a registered
- * file, registered buffers, and the next reads under way while a buffer is counted. Of what cannot seek one read is
- * under way, since the kernel does not promise the order of two.
+/* A peer of streams: counts the lines of its standard input, read by io_uring as fast as that can be. It has a
+ * registered file, registered buffers, and the next reads under way while a buffer is counted. Of input that cannot
+ * seek one read is under way, since the kernel does not promise the order of two.
  */
 #include "bench.h"
 #include "flow_lines.h"
@@ -48,7 +48,7 @@ static void ask(unsigned buffer, uint64_t offset)
     bench_require(io_uring_submit(&ring) == 1, "io_uring_submit");
 }
 
-/* What the read into this buffer came to; those of other buffers that come first are kept. */
+/* The result of the read into this buffer; those of other buffers that come first are kept. */
 static int answer(unsigned buffer)
 {
     static int kept[BUFFERS];

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What people write themselves: a table of uthash and a lock, the least recently used goes first. The peer of
+/* The map that people write themselves: a table of uthash and a lock, the least recently used goes first. The peer of
  * hr_cache. */
 #ifndef BENCH_LRU_MAP_H
 #define BENCH_LRU_MAP_H
@@ -19,7 +19,7 @@ void lru_map_put(lru_map *map, const void *key, size_t key_size, const void *val
 /* Copies a value out under the lock: it may be gone after it. False: there is none. */
 bool lru_map_get(lru_map *map, const void *key, size_t key_size, void *ret_value, size_t size);
 
-/* What entries and table cost now. */
+/* The bytes of entries and table now. */
 uint64_t lru_map_bytes(const lru_map *map);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* DPDK's rte_mempool as a peer: pool_dpdk PATTERN prints the nanoseconds for one block. A program of its own, since
- * DPDK starts its own threads, each tied to a processor, and takes its memory when it starts: here without huge pages,
- * and without any device. Its pools are filled before; what is measured are each thread's cache and the ring behind it.
+/* DPDK's rte_mempool as a peer: pool_dpdk PATTERN prints the nanoseconds for one block. It is a program of its own:
+ * DPDK starts its own threads, each tied to a processor, and takes its memory when it starts. It runs here without huge
+ * pages, and without any device. Its pools are filled before. Each thread's cache and the ring behind it are measured.
  */
 #include "ring.h"
 

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* What a program prints: nanoseconds. */
+/* The output of a program: nanoseconds. */
 static double run(const char *line)
 {
     double ns = 0;

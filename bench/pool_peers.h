@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Peers of the pools that are programs of their own and time themselves: Go's sync.Pool, compiled where Go is
- * installed; DPDK's rte_mempool (pool_dpdk.c), built where DPDK was when headroom was configured.
+/* Peers of the pools that are programs of their own and time themselves. Go's sync.Pool is compiled where Go is
+ * installed, and DPDK's rte_mempool (pool_dpdk.c) is built where DPDK was when headroom was configured.
  */
 #ifndef BENCH_POOL_PEERS_H
 #define BENCH_POOL_PEERS_H

@@ -50,6 +50,9 @@ bool refuse_declared(const char *command);
 /* Says that a verb takes options alone, `example` for one ("" for none). */
 error_t refuse_word(const char *word, const char *example, struct argp_state *state);
 
+/* Are colours for this output? Only for a terminal, and only where NO_COLOR is not set. */
+bool wants_colours(FILE *out);
+
 /* Says why there is no survey, as `command`. */
 void complain_of_survey(const char *command, const hr_survey_options *options, int error);
 

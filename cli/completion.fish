@@ -7,9 +7,7 @@ function __headroom_verb --description 'the verb of the command line, if there i
 end
 
 function __headroom_verbs
-    headroom --help | string match -rg '^  ([a-z]+) +(.+)$' | while read -l word rest
-        printf '%s\t%s\n' $word $text
-    end
+    headroom --help | string replace -rf '^  ([a-z]+) +(.+)$' '$1\t$2'
 end
 
 function __headroom_options

@@ -19,7 +19,7 @@ static const struct argp_option known[] = {
     {"root", ROOT, "DIR", 0, "read DIR/proc and DIR/sys/fs/cgroup instead of this machine's, and nothing else", 0},
     {"collect", COLLECT, "DIR", 0, "copy each file that is read into DIR, for a bug report; --root DIR shows it again",
      0},
-    {"watch", WATCH, NULL, 0, "look once a second, until interrupted: a line each", 0},
+    {"watch", WATCH, NULL, 0, "look once a second until interrupted, a line each", 0},
     {"pid", PID, "PID", 0, "look at this process (default: the doctor itself, which has its caller's limits)", 0},
     {"json", JSON, NULL, 0, "one JSON object; what is absent is null", 0},
     {0},

@@ -17,7 +17,7 @@ struct page {
     bool colours;
 };
 
-static bool wants_colours(FILE *out)
+bool wants_colours(FILE *out)
 {
     const char *no = getenv("NO_COLOR"), *terminal = getenv("TERM");
     return isatty(fileno(out)) && !(no && *no) && terminal && strcmp(terminal, "dumb") != 0;

@@ -17,23 +17,20 @@ enum key {
 
 static const struct argp_option known[] = {
     {"pid", PID, "PID", 0, "the limit of this process (default: headroom itself, which has its caller's limits)", 0},
-    {"percent", PERCENT, "N", 0, "N per cent of the limit, from 1 to 100 (default 100)", 0},
-    {"unit", UNIT, "UNIT", 0, "count in B, KiB, MiB or GiB, rounded down (default B)", 0},
-    {"set", SET, "SIZE", 0, "give the program that 'headroom run' watches as PID this limit, such as 400M", 0},
+    {"percent", PERCENT, "N", 0, "N per cent of the limit, 1 to 100 (default 100)", 0},
+    {"unit", UNIT, "UNIT", 0, "count in B, KiB, MiB or GiB (default B)", 0},
+    {"set", SET, "SIZE", 0, "give a program under 'headroom run' this limit, such as 400M", 0},
     {0},
 };
 
 static const char description[] =
     "Prints the smallest memory limit that holds for a process as one whole number, for start scripts:\n\n"
     "  redis-server --maxmemory $(headroom limit --percent 75)\n\n"
-    "With --set it gives a program that runs under 'headroom run' another limit. PID is the supervisor or any process "
-    "that it watches. A program that is frozen goes on."
+    "With --set, PID is the supervisor or a process that it watches. A frozen one goes on."
     "\v"
-    "It is the limit_bytes of 'headroom doctor --json'. Where nothing but the host's memory is seen and a platform may "
-    "hide "
-    "a smaller limit, a sentence on standard error says so. Exit status: 0 if there is a number, or if the "
-    "limit was set; 1 if no limit can be known, if nobody watches PID, or if the limit was refused, with the reason; 2 "
-    "for a wrong option.";
+    "Where a platform may hide a smaller limit, a sentence on standard error says so. Exit status: 0 if there is a "
+    "number, or if the limit was set; 1 if no limit can be known, if nobody watches PID, or if the limit was "
+    "refused; 2 for a wrong option.";
 
 static const struct unit {
     const char *name;

@@ -237,7 +237,7 @@ static int read_history(struct history *history, const char *path)
     history->path = path;
     int error = hr_history_file_visit(path, keep, history, &history->findings);
     const hr_history_findings *findings = &history->findings;
-    if (!error && findings->entries + findings->damaged + findings->unknown + findings->census == 0)
+    if (!error && findings->entries + findings->damaged + findings->unknown + findings->census + findings->origin == 0)
         error = -ENODATA; /* a head and nothing behind it */
     if (error) {
         complain(path, error);
@@ -247,6 +247,10 @@ static int read_history(struct history *history, const char *path)
     find_trend(history);
     if (hr_history_file_read_census(path, &history->census) != 0)
         history->census.count = 0;
+    hr_history_origin origin;
+    if (hr_history_file_read_origin(path, &origin) == 0 &&
+        (origin.session == history->session || history->sessions == 0))
+        history->origin = origin;
     return 0;
 }
 

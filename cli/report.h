@@ -26,7 +26,8 @@ struct history {
     size_t last_begin;           /* its first record */
     size_t begins[SESSIONS_MAX]; /* and where the last ones begin, oldest first */
     size_t begin_count;
-    hr_census census; /* without a row: there is none */
+    hr_census census;         /* without a row: there is none */
+    hr_history_origin origin; /* of the last process; its texts are "" where the file does not say them */
     hr_trend trend;
     bool has_trend;
     bool trend_is_earlier; /* of the processes before the last one, which has too few samples */

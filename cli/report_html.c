@@ -65,6 +65,8 @@ static int describe(const struct history *history, struct side *side, hr_page_ru
              history->findings.older ? " and its older part" : "");
     *ret_run = (hr_page_run){
         .title = slash ? slash + 1 : history->path,
+        .command = *history->origin.command ? history->origin.command : NULL,
+        .limit_source = *history->origin.limit_source ? history->origin.limit_source : NULL,
         .source = side->source,
         .left_out = side->left_out,
         .history = {history->records, history->count, side->events, events_kept(history)},

@@ -57,6 +57,15 @@ static void put_name(const char *name, FILE *out)
     json_decref(string);
 }
 
+/* A text that the file may not say. */
+static void put_said(const char *text, FILE *out)
+{
+    if (*text)
+        put_name(text, out);
+    else
+        fputs("null", out);
+}
+
 static void put_record(const hr_record *record, FILE *out)
 {
     fprintf(out, "{\"time_ns\": %" PRId64 ", \"wall_ns\": %" PRId64 ", \"level\": \"%s\"", record->time_ns,
@@ -161,6 +170,10 @@ int report_print_json(const struct history *history, FILE *out)
     int error = put_summary(history, out);
     if (error)
         return error;
+    fputs(",\n\"command\": ", out);
+    put_said(history->origin.command, out);
+    fputs(", \"limit_source\": ", out);
+    put_said(history->origin.limit_source, out);
     fputs(",\n\"records\": [", out);
     for (size_t i = 0; i < history->count; i++) {
         fputs(i ? ",\n" : "\n", out);

@@ -34,6 +34,22 @@ static size_t find_width(FILE *out)
     return (size_t)(width < WIDTH_MIN ? WIDTH_MIN : width > WIDTH_MAX ? WIDTH_MAX : width);
 }
 
+/* Puts `length` bytes of a stranger's text. Of one that is not UTF-8, only the characters of ASCII are put. */
+static void put_part(const char *name, size_t length, FILE *out)
+{
+    json_t *string = json_stringn(name, length); /* NULL: it is not UTF-8, or memory is short */
+    for (size_t i = 0; i < length; i++) {
+        unsigned char byte = (unsigned char)name[i];
+        fputc(iscntrl(byte) || (!string && !isascii(byte)) ? '?' : byte, out);
+    }
+    json_decref(string);
+}
+
+static void put_name(const char *name, FILE *out)
+{
+    put_part(name, strlen(name), out);
+}
+
 static void put_wrapped(FILE *out, const char *sentence)
 {
     size_t column = 0, width = find_width(out);
@@ -42,11 +58,28 @@ static void put_wrapped(FILE *out, const char *sentence)
         bool ends = column > 0 && column + 1 + length > width;
         fputs(ends ? "\n  " : column > 0 ? " " : "", out);
         column = (ends ? 2 : column > 0 ? column + 1 : 0) + length;
-        fprintf(out, "%.*s", (int)length, sentence);
+        put_part(sentence, length, out);
         sentence += length;
         sentence += strspn(sentence, " ");
     }
     fputc('\n', out);
+}
+
+/* Whose figures these are, where the file says it. */
+static void put_origin(const struct history *history, FILE *out)
+{
+    char size[16], sentence[HR_COMMAND_BYTES + 16];
+    const hr_history_origin *origin = &history->origin;
+    uint64_t limit_bytes = history->count ? history->records[history->count - 1].limit_bytes : HR_NONE;
+    if (*origin->command) {
+        snprintf(sentence, sizeof sentence, "command: %s", origin->command);
+        put_wrapped(out, sentence);
+    }
+    if (*origin->limit_source && limit_bytes != HR_NONE) {
+        snprintf(sentence, sizeof sentence, "limit: %s by %s", hr_size_format(limit_bytes, size, sizeof size),
+                 origin->limit_source);
+        put_wrapped(out, sentence);
+    }
 }
 
 static void put_head(const struct history *history, FILE *out)
@@ -146,15 +179,6 @@ static void put_refusals(const struct history *history, FILE *out)
     put_wrapped(out, sentence);
 }
 
-/* Names are strangers' texts. Of one that is not UTF-8, only the characters of ASCII are put. */
-static void put_name(const char *name, FILE *out)
-{
-    json_t *string = json_string(name); /* NULL: it is not UTF-8, or memory is short */
-    for (const char *at = name; *at; at++)
-        fputc(iscntrl((unsigned char)*at) || (!string && !isascii((unsigned char)*at)) ? '?' : *at, out);
-    json_decref(string);
-}
-
 /* The largest holders of each kind by the last census. */
 static void put_census(const hr_census *census, FILE *out)
 {
@@ -246,6 +270,7 @@ int report_print_text(const struct history *history, FILE *out)
 {
     setlocale(LC_CTYPE, "");
     put_head(history, out);
+    put_origin(history, out);
     if (history->count) {
         fputc('\n', out);
         for (hr_history_ledger ledger = 0; ledger < HR_HISTORY_LEDGERS; ledger++)

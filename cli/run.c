@@ -21,41 +21,27 @@ enum key {
 
 static const struct argp_option known[] = {
     {"limit", LIMIT, "SIZE|N%", 0,
-     "the limit of the command and all that it starts (default: the limit that 'headroom "
-     "doctor' finds, less 2 % and at least 2 MiB); N% is a share of that one",
-     0},
+     "the limit, or a share of it (default: 'headroom doctor' finds it, less 2 % and at least 2 MiB)", 0},
     {"at", AT, "LEVEL=ACTION", 0,
-     "at each rise to LEVEL (warning, degraded, critical, a size or a per cent) do ACTION: "
-     "signal:NAME, exec:COMMAND, purge, freeze or log; may be repeated",
-     0},
+     "at warning, degraded, critical, a size or N%: signal:NAME, exec:COMMAND, purge, freeze or log", 0},
     {"on-limit", ON_LIMIT, "HOW", 0,
-     "at the limit itself: term (the default), freeze or abort; or, by headroom's malloc in the command: fail (a "
-     "request for memory gets NULL) or wait (for memory that comes back, as long as --grace)",
-     0},
-    {"grace", GRACE, "TIME", 0,
-     "after TERM, INT, QUIT or ABRT, all is killed that has not ended in this time (10 s; 0: "
-     "at once)",
-     0},
+     "at the limit: term, freeze or abort; or, by headroom's malloc in the command: fail or wait", 0},
+    {"grace", GRACE, "TIME", 0, "the time from SIGTERM to SIGKILL (default 10s)", 0},
     {"observe", OBSERVE, NULL, 0, "look and tell what would be done, and do nothing", 0},
-    {"pid", PID, "PID", 0, "watch a process that runs already, and what it starts, instead of a command", 0},
+    {"pid", PID, "PID", 0, "watch this process, instead of a command", 0},
     {"report", REPORT, "FILE", 0, "keep a history file, for 'headroom report FILE'", 0},
-    {"http", HTTP, "HOST:PORT", 0,
-     "serve a live page, metrics and health there, such as 127.0.0.1:9464; elsewhere than on loopback only with a "
-     "token in "
-     "HEADROOM_HTTP_TOKEN",
-     0},
-    {"summary-json", SUMMARY, "FILE", 0, "write the summary as one JSON object; - is standard output", 0},
+    {"http", HTTP, "HOST:PORT", 0, "serve a live page, metrics and health there", 0},
+    {"summary-json", SUMMARY, "FILE", 0, "write the summary as JSON; - is standard output", 0},
     {"quiet", QUIET, NULL, 0, "no status line and no summary on standard error", 0},
     {0},
 };
 
 static const char description[] =
-    "Starts a command, watches the memory of it and of all that it starts, and acts before the kernel kills: by "
-    "default "
-    "SIGTERM at level critical, and SIGKILL after the grace."
+    "Watches a command and all that it starts, and acts before the kernel kills: by default SIGTERM at level "
+    "critical, and SIGKILL after the grace."
     "\v"
-    "Exit status: the command's; 128 + N if it died of signal N; 125 if headroom itself failed, 126 if the command "
-    "cannot be executed, 127 if there is none. A program that is frozen goes on after 'headroom limit --set SIZE PID'.";
+    "Exit status: the command's; 128 + N if signal N ended it; 125 if headroom failed, 126 if the command cannot be "
+    "executed, 127 if there is none.";
 
 static void parse_own_limit(const char *text, run_options *options, struct argp_state *state)
 {

@@ -9,12 +9,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void complain(const char *address, int error)
+static void complain(const char *address, const char *token, int error)
 {
     const char *why = strerror(-error);
+    size_t length = token ? strlen(token) : 0;
+    if (length > 0 && length < HR_HTTP_TOKEN_BYTES) {
+        fprintf(stderr,
+                "headroom run: --http '%s': the token in HEADROOM_HTTP_TOKEN has %zu characters, and at least %d are "
+                "asked: a right one is what 'openssl rand -hex 16' prints\n",
+                address, length, HR_HTTP_TOKEN_BYTES);
+        return;
+    }
     if (error == -EINVAL)
-        why = "it is no HOST:PORT: write for example 127.0.0.1:9464, or 127.0.0.1:0 for any port that is free; and the "
-              "token in HEADROOM_HTTP_TOKEN has 16 characters at least";
+        why = "it is no HOST:PORT: write for example 127.0.0.1:9464, or 127.0.0.1:0 for any port that is free";
     else if (error == -EACCES)
         why =
             "it can be reached from other machines: put a token of 16 characters or more into HEADROOM_HTTP_TOKEN, or "
@@ -28,11 +35,11 @@ static void *start(const char *address, run_serve *serve)
     hr_http *http;
     hr_http_options options = {.address = address, .token = getenv("HEADROOM_HTTP_TOKEN"), .source = &source};
     int error = hr_http_start(NULL, &options, &http);
+    if (error)
+        complain(address, options.token, error);
     unsetenv("HEADROOM_HTTP_TOKEN"); /* it is no affair of the command's */
-    if (error) {
-        complain(address, error);
+    if (error)
         return NULL;
-    }
     const char *colon = strrchr(address, ':');
     int length = colon && colon != address ? (int)(colon - address) : 0;
     fprintf(stderr, "headroom run: the page is at http://%.*s:%u/\n", length ? length : 9,

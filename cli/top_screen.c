@@ -33,7 +33,7 @@ int top_show(struct top *top)
 static void paint(hr_level level)
 {
     static const short colors[] = {COLOR_GREEN, COLOR_YELLOW, COLOR_MAGENTA, COLOR_RED};
-    if (!has_colors())
+    if (!wants_colours(stdout) || !has_colors())
         return;
     start_color();
     use_default_colors();
@@ -48,7 +48,7 @@ static void put_rows(const struct top *top, size_t first)
     for (int i = 0; i < height && first + (size_t)i < top->count; i++) {
         const hr_status *status = &top->list[first + (size_t)i];
         top_write_line(status, top_has_unicode(), spark, line, sizeof line);
-        attr_t look = has_colors() ? COLOR_PAIR(status->level + 1) : 0;
+        attr_t look = wants_colours(stdout) && has_colors() ? COLOR_PAIR(status->level + 1) : 0;
         if (status->level >= HR_DEGRADED)
             look |= A_BOLD;
         attron(look);

@@ -91,23 +91,28 @@ install(DIRECTORY examples/store/ DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples/s
 install(FILES schemas/report.schema.json integrations/prometheus/alerts.yml integrations/grafana/headroom.json
     DESTINATION ${CMAKE_INSTALL_DATADIR}/headroom)
 
-# The command, and what a shell needs to complete its words.
-if(TARGET headroom-command)
-    install(TARGETS headroom-command RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
-    install(FILES cli/completion.bash DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions RENAME headroom)
-    install(FILES cli/completion.fish DESTINATION ${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d
-        RENAME headroom.fish)
+# Installs the files by which shells complete a command's words.
+function(headroom_install_completions command folder)
     # Debian's zsh looks for those of packages beside those of the administrator.
     set(zsh_dir site-functions)
     if(CMAKE_INSTALL_PREFIX STREQUAL "/usr")
         set(zsh_dir vendor-completions)
     endif()
-    install(FILES cli/completion.zsh DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/${zsh_dir} RENAME _headroom)
+    set(data ${CMAKE_INSTALL_DATADIR})
+    install(FILES ${folder}/completion.bash DESTINATION ${data}/bash-completion/completions RENAME ${command})
+    install(FILES ${folder}/completion.fish DESTINATION ${data}/fish/vendor_completions.d RENAME ${command}.fish)
+    install(FILES ${folder}/completion.zsh DESTINATION ${data}/zsh/${zsh_dir} RENAME _${command})
+endfunction()
+
+if(TARGET headroom-command)
+    install(TARGETS headroom-command RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+    headroom_install_completions(headroom cli)
 endif()
 
 # The object store of examples/store is of use by itself.
 if(TARGET headroom-store)
     install(TARGETS headroom-store RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+    headroom_install_completions(headroom-store examples/store)
     file(RELATIVE_PATH to_lib "/${CMAKE_INSTALL_BINDIR}" "/${CMAKE_INSTALL_LIBDIR}")
     set_target_properties(headroom-store PROPERTIES INSTALL_RPATH "$ORIGIN/${to_lib}")
 endif()

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the fuzz targets share. A target says what must hold for any input, and holds the parser against a second,
+/* The common part of the fuzz targets. A target says what must hold for any input, and holds the parser against a
+ * second,
  * simpler one (an oracle) where there is one.
  *
  * libFuzzer calls LLVMFuzzerTestOneInput() with inputs of its own; replay.c with the files of a corpus.

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Operations on a cache, held against a map that is an array: three bytes each, which say what, on which key, how much.
- * The first byte is the cache's size: with 0 nothing is ever evicted, and the two must agree on every key; else a key
+ * The first byte is the cache's size. With 0 nothing is ever evicted, and the two must agree on every key. Else a key
  * may be missing, but never have another value than the last one that was put.
  */
 #include "fuzz.h"

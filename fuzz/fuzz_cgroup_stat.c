@@ -9,7 +9,7 @@
 
 typedef unsigned __int128 wide;
 
-/* What is known of a text. */
+/* The figures that are known of a text. */
 struct known {
     const char *text;
     bool cut;     /* it ends within a line */
@@ -44,7 +44,7 @@ static wide less(wide a, wide b)
     return a > b ? a - b : 0;
 }
 
-/* What is mapped and on no list, except for what was given back with MADV_FREE: that is on the lists of files. */
+/* Mapped bytes that are on no list, except for those given back with MADV_FREE: these are on the lists of files. */
 static wide unlisted(const char *text, bool v1, wide listed, wide cache)
 {
     uint64_t anonymous, shared, file;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* hr_reader_decoder(): any input, as gzip or zlib, zstd or either, comes to an end, and what comes of it does not
+/* hr_reader_decoder(): any input, as gzip or zlib, zstd or either, comes to an end. Its output does not
  * depend on how reads cut it nor on the size of buffers. The input's first byte is the codec, the second the size of
- * the input's buffer, the third the seed by which reads are cut and how much is asked for; the rest is compressed.
+ * the input's buffer. The third is the seed by which reads are cut and how much is asked for; the rest is compressed.
  *
  * The oracles are the decoder itself with all of the input in its buffer, and zlib and libzstd on all of the input.
- * Where it is damaged, as much as came out of both is the same: zstd unpacks a frame that is there whole in one step,
- * and then gives nothing of one that is damaged.
+ * Of damaged input only the common part of both outputs is compared. zstd unpacks a frame that is there whole in one
+ * step, and then gives nothing of one that is damaged.
  */
 #include "fuzz.h"
 

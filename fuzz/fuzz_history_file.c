@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A history file: the input is one. A reader finds the entries that a second, slower checksum finds, and each comes out
- * of the encoder as it was; a writer takes the file up and leaves it whole, or leaves it as it is. */
+ * of the encoder as it was. A writer takes the file up and leaves it whole, or leaves it as it is. */
 #include "fuzz.h"
 
 #include "report/codec.h"
@@ -103,7 +103,8 @@ static void check_reading(const uint8_t *data, size_t size)
         return;
     size_t entry = hri_entry_bytes(number(data + 8));
     uint64_t damaged = 0, whole = expected(data, size, entry, &damaged);
-    HRF_CHECK(findings.entries == visited && findings.entries + findings.unknown + findings.census == whole);
+    HRF_CHECK(findings.entries == visited &&
+              findings.entries + findings.unknown + findings.census + findings.origin == whole);
     HRF_CHECK(findings.damaged == damaged && findings.torn_bytes == (size - HRI_HEAD_BYTES) % entry);
 }
 
@@ -124,6 +125,26 @@ static void check_census(void)
         hri_census_entry_encode(&again, copy);
         HRF_CHECK(memcmp(copy, bytes, sizeof bytes) == 0);
     }
+}
+
+/* An origin has texts that are terminated, and each comes out of the encoder as it was. */
+static void check_origin(void)
+{
+    unsigned char bytes[HRI_ORIGIN_ENTRIES * HRI_ENTRY_BYTES];
+    hr_history_origin origin, again = {0};
+    hri_origin_reader reader = {.origin = &again};
+    hri_origin_entry entry;
+    if (hr_history_file_read_origin(path, &origin) != 0)
+        return;
+    HRF_CHECK(memchr(origin.command, '\0', sizeof origin.command));
+    HRF_CHECK(memchr(origin.limit_source, '\0', sizeof origin.limit_source));
+    size_t count = hri_origin_encode(&origin, HRI_ORIGIN_ALL, bytes);
+    HRF_CHECK(count <= HRI_ORIGIN_ENTRIES);
+    for (size_t i = 0; i < count; i++) {
+        HRF_CHECK(hri_origin_entry_decode(bytes + i * HRI_ENTRY_BYTES, HRI_FILE_VERSION, &entry));
+        hri_origin_take(&reader, &entry);
+    }
+    HRF_CHECK(strcmp(again.command, origin.command) == 0 && strcmp(again.limit_source, origin.limit_source) == 0);
 }
 
 static void check_writing(size_t size)
@@ -151,6 +172,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     write_file(data, size);
     check_reading(data, size);
     check_census();
+    check_origin();
     check_writing(size);
     return 0;
 }

@@ -5,7 +5,7 @@
 #define UNTOUCHED UINT64_C(0x5bd1e995)
 #define FORMAT_BYTES 16
 
-/* What was written for people is read as nearly the same, and written the same again. */
+/* A size that was written for people is read as nearly the same, and written the same again. */
 static void check_round_trip(uint64_t bytes)
 {
     char text[FORMAT_BYTES], again[FORMAT_BYTES], small[FORMAT_BYTES];

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Calls a fuzz target for each file of the folders that are given, and for parts of it from its start: what a fuzzer
- * once found stays found, with any compiler. */
+/* Calls a fuzz target for each file of the folders that are given, and for parts of it from its start. So an input that
+ * a fuzzer once found stays found, with any compiler. */
 #include "fuzz.h"
 
 #include <dirent.h>

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-int run_serve_new(const char *title, char *const *command, run_serve **ret_serve)
+int run_serve_new(const char *title, const char *command, run_serve **ret_serve)
 {
     run_serve *serve = calloc(1, sizeof *serve);
     if (!serve)
@@ -17,8 +17,7 @@ int run_serve_new(const char *title, char *const *command, run_serve **ret_serve
     serve->every = 1;
     serve->kills = HR_NONE;
     snprintf(serve->title, sizeof serve->title, "%s", title);
-    for (size_t at = 0; command && *command && at < sizeof serve->command; command++)
-        at += (size_t)snprintf(serve->command + at, sizeof serve->command - at, "%s%s", at ? " " : "", *command);
+    snprintf(serve->command, sizeof serve->command, "%s", command);
     *ret_serve = serve;
     return 0;
 }

@@ -11,7 +11,6 @@
 
 #define RUN_SAMPLES_MAX 2048
 #define RUN_EVENTS_MAX 256
-#define RUN_SERVE_TEXT_BYTES 512
 
 typedef struct run_serve {
     pthread_mutex_t lock;
@@ -24,7 +23,7 @@ typedef struct run_serve {
     uint64_t kills; /* by the kernel; HR_NONE: they are not seen */
     uint64_t actions;
     uint64_t peak_bytes;
-    char title[64], command[RUN_SERVE_TEXT_BYTES], limit_source[160];
+    char title[64], command[HR_COMMAND_BYTES], limit_source[HR_LIMIT_SOURCE_BYTES];
 } run_serve;
 
 /* The server, which the command line knows: a library of its own. */
@@ -34,8 +33,8 @@ typedef struct run_server {
     void (*stop)(void *server);
 } run_server;
 
-/* Gives 0 or -ENOMEM. `command` ends with NULL, or is NULL. */
-int run_serve_new(const char *title, char *const *command, run_serve **ret_serve);
+/* Gives 0 or -ENOMEM. */
+int run_serve_new(const char *title, const char *command, run_serve **ret_serve);
 void run_serve_free(run_serve *serve);
 
 void run_serve_sample(run_serve *serve, const hr_record *record, const char *limit_source);

@@ -393,6 +393,13 @@ static void name_watched(run_supervisor *run)
     run->options.command = run->own_words;
 }
 
+static void join_words(run_supervisor *run)
+{
+    char *const *word = run->options.command;
+    for (size_t at = 0; *word && at < sizeof run->command; word++)
+        at += (size_t)snprintf(run->command + at, sizeof run->command - at, "%s%s", at ? " " : "", *word);
+}
+
 static const char *report_error(int error)
 {
     return error == -EBADMSG  ? "there is a file of that name which is no history file"
@@ -432,7 +439,7 @@ static int open_all(run_supervisor *run)
     }
     /* Its thread takes no signals: they are blocked by now. */
     if (run->options.http) {
-        error = run_serve_new(run->name, run->options.command, &run->serve);
+        error = run_serve_new(run->name, run->command, &run->serve);
         if (error)
             run_tell(run, "--http: %s", strerror(-error));
         else
@@ -526,6 +533,7 @@ int run_supervise(const run_options *options)
         name_watched(&run);
     else
         run.name = slash && slash[1] ? slash + 1 : options->command[0];
+    join_words(&run);
     run.is_terminal = isatty(STDERR_FILENO);
     if (observe && *observe && strcmp(observe, "0") != 0 && strcmp(observe, "1") != 0) {
         run_tell(&run, "HEADROOM_OBSERVE is '%.32s': write 1 to look and tell and do nothing, or 0", observe);

@@ -46,10 +46,11 @@ typedef struct run_supervisor {
     int keeper_fd;                     /* the end of this pipe is the supervisor's end */
     char own_name[32], own_text[1024]; /* of the process that --pid watches */
     char *own_words[64];               /* its command, in `own_text` */
+    char command[HR_COMMAND_BYTES];    /* its words with spaces between them, for file and page */
 
     hr_survey *around; /* where the supervisor is */
     hr_survey *inside; /* where the command is */
-    char limit_source[160];
+    char limit_source[HR_LIMIT_SOURCE_BYTES];
     run_wall wall;
     run_heap heap; /* without a page unless the command has headroom's malloc */
     run_tree tree;

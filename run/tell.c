@@ -187,8 +187,10 @@ void run_record(run_supervisor *run)
                                   .refusals_degraded = HR_NONE,
                                   .refusals_critical = HR_NONE,
                               }};
-    if (run->history)
-        hr_history_writer_add(run->history, &entry); /* a disk that is full ends nothing */
+    if (run->history) { /* a disk that is full ends nothing */
+        hr_history_writer_describe(run->history, run->command, run->limit_source);
+        hr_history_writer_add(run->history, &entry);
+    }
     if (run->serve)
         run_serve_sample(run->serve, &entry.record, run->limit_source);
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A buffer of input, an engine that unpacks it, and the rule of what may end where: input that ends inside a whole is
+/* A buffer of input, an engine that unpacks it, and the rule of what may end where. Input that ends inside a whole is
  * damaged, and a whole may follow another.
  *
- * What was unpacked before an error is handed on first; then the error stays, since an engine cannot be gone on with.
+ * Bytes that were unpacked before an error are handed on first; then the error stays, since an engine cannot be gone on
+ * with.
  */
 #include "engine.h"
 

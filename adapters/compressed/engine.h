@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a codec does for the decoder. */
+/* The work of a codec for the decoder. */
 #ifndef HEADROOM_COMPRESSED_ENGINE_H
 #define HEADROOM_COMPRESSED_ENGINE_H
 
@@ -24,7 +24,7 @@ typedef struct engine_io {
     unsigned wholes; /* that have ended, afterwards */
 } engine_io;
 
-/* Who pays for an engine's memory, and how its last allocation failed: a codec only says that one did. */
+/* The payer of an engine's memory, and how its last allocation failed: a codec only says that one did. */
 typedef struct engine_memory {
     hr_budget *budget; /* NULL: nobody */
     int error;         /* -EDQUOT or -ENOMEM; 0: none has failed */

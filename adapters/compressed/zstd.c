@@ -69,7 +69,7 @@ static int zstd_decode(void *opaque, engine_io *io, bool *ret_ended, const char 
         io->out_size -= out.pos;
         return 0;
     }
-    /* What stands in `out` after an error is not to be relied on. */
+    /* The bytes in `out` after an error are not to be relied on. */
     *ret_text = ZSTD_getErrorName(result);
     switch (ZSTD_getErrorCode(result)) {
     case ZSTD_error_frameParameter_windowTooLarge:

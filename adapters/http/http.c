@@ -5,6 +5,10 @@
  * told to come again. Everything else that is answered is a constant. libmicrohttpd allocates for connections at
  * most CONNECTIONS times CONNECTION_BYTES. That is charged with the buffers, so that no grant takes the room for it.
  *
+ * libmicrohttpd accepts nobody while all connections are open. Clients that send no request, or half of one, would keep
+ * a probe out until they time out, 16 of them in two seconds. So the newest connection hangs up the oldest one that is
+ * not being answered. A probe has sent its request by the time that it is accepted, and needs no more than one turn.
+ *
  * Locking: none. Handlers run on the one thread; it alone takes buffers, and gives them back.
  */
 #include "http.h"
@@ -26,7 +30,7 @@
 #define CONNECTION_BYTES ((size_t)16 << 10)
 #define CONNECTION_COST_BYTES (CONNECTION_BYTES + ((size_t)4 << 10)) /* with what it knows of a connection */
 #define STACK_BYTES ((size_t)256 << 10)
-#define TIMEOUT_S 2 /* a probe that waits for one of the connections waits no longer than this */
+#define TIMEOUT_S 2 /* of a client that sends nothing, or reads nothing of its answer */
 #define RESERVE_BYTES (BUFFERS * BUFFER_BYTES + CONNECTIONS * CONNECTION_COST_BYTES + STACK_BYTES)
 #define LIVE_POLICY "; connect-src 'self'"
 
@@ -69,6 +73,14 @@ struct buffer {
     char *text;
 };
 
+/* One of the connections that are open. */
+struct client {
+    bool open;
+    bool answered; /* an answer is being sent */
+    int fd;
+    uint64_t number; /* of all that were opened */
+};
+
 struct hr_http {
     hr_guard *guard;
     hr_budget *budget; /* NULL: nothing is charged */
@@ -82,6 +94,8 @@ struct hr_http {
     struct MHD_Response *responses[ROUTINE_COUNT];
     char *pages;
     struct buffer buffers[BUFFERS];
+    struct client clients[CONNECTIONS];
+    uint64_t opened;
 };
 
 /* ── a guard as a source ────────────────────────────────────────────────────────────────────────────────────────── */
@@ -195,6 +209,60 @@ static enum MHD_Result answer_formatted(hr_http *http, struct MHD_Connection *co
     return result;
 }
 
+/* ── connections ────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+/* Hangs up the oldest connection that is not being answered, if all are open. libmicrohttpd takes it as if the client
+ * had hung up. */
+static void make_room(hr_http *http, const struct client *newest)
+{
+    struct client *oldest = NULL;
+    for (size_t i = 0; i < CONNECTIONS; i++) {
+        struct client *client = &http->clients[i];
+        if (!client->open)
+            return;
+        if (client != newest && !client->answered && (!oldest || client->number < oldest->number))
+            oldest = client;
+    }
+    if (oldest)
+        shutdown(oldest->fd, SHUT_RDWR);
+}
+
+static void opened_or_closed(void *context, struct MHD_Connection *connection, void **state,
+                             enum MHD_ConnectionNotificationCode code)
+{
+    hr_http *http = context;
+    struct client *client = *state;
+    if (code == MHD_CONNECTION_NOTIFY_CLOSED) {
+        if (client)
+            client->open = false;
+        return;
+    }
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    for (size_t i = 0; i < CONNECTIONS && !client; i++)
+        client = http->clients[i].open ? NULL : &http->clients[i];
+    if (!client || !info)
+        return;
+    *client = (struct client){.open = true, .fd = info->connect_fd, .number = http->opened++};
+    *state = client;
+    make_room(http, client);
+}
+
+/* An answer begins and ends. */
+static void mark(struct MHD_Connection *connection, bool answered)
+{
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    struct client *client = info ? info->socket_context : NULL;
+    if (client)
+        client->answered = answered;
+}
+
+static void completed(void *context, struct MHD_Connection *connection, void **state,
+                      enum MHD_RequestTerminationCode code)
+{
+    (void)context, (void)state, (void)code;
+    mark(connection, false);
+}
+
 /* ── requests ───────────────────────────────────────────────────────────────────────────────────────────────────── */
 
 static const char *header_of(struct MHD_Connection *connection, const char *name)
@@ -244,12 +312,14 @@ static enum MHD_Result handle(void *context, struct MHD_Connection *connection, 
 {
     (void)version, (void)bytes, (void)size;
     static int seen;
-    if (strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0)
-        return answer(context, connection, ROUTINE_NO_METHOD);
-    if (!*ret_state) {
+    bool is_read = strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0;
+    if (is_read && !*ret_state) {
         *ret_state = &seen;
         return MHD_YES;
     }
+    mark(connection, true);
+    if (!is_read)
+        return answer(context, connection, ROUTINE_NO_METHOD);
     return route(context, connection, path);
 }
 
@@ -328,6 +398,8 @@ static int start(hr_http *http)
                                     MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS,
                                     MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_BYTES,
                                     MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)TIMEOUT_S,
+                                    MHD_OPTION_NOTIFY_CONNECTION, opened_or_closed, http,
+                                    MHD_OPTION_NOTIFY_COMPLETED, completed, NULL,
                                     MHD_OPTION_THREAD_STACK_SIZE, STACK_BYTES,
                                     MHD_OPTION_END);
     /* clang-format on */

@@ -248,8 +248,8 @@ fi
 if [ ${#reasons[@]} -eq 0 ]; then
     verdict="met"
     at_least "$held" "$held_goal" || verdict="missed this time"
-    echo "${green}Without headroom the kernel killed the server after ${unguarded[server_seconds]} s, with all objects" \
-        "that it had acknowledged.${plain}"
+    echo "${green}Without headroom the kernel killed the server after ${unguarded[server_seconds]} s, with all" \
+        "objects that it had acknowledged.${plain}"
     echo "${green}With headroom it served to the end, kept every pinned object, and used $held % of the limit for" \
         "objects (goal $held_goal %: $verdict).${plain}"
 else

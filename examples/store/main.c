@@ -61,6 +61,11 @@ static bool open_page(const struct options *options, hr_http **ret_page)
                 "headroom-store: --page '%s' can be reached from other machines: put a token of 16 characters or "
                 "more into HEADROOM_HTTP_TOKEN, or listen on 127.0.0.1\n",
                 options->page);
+    else if (error == -EINVAL && page.token && *page.token && strlen(page.token) < HR_HTTP_TOKEN_BYTES)
+        fprintf(stderr,
+                "headroom-store: --page '%s': the token in HEADROOM_HTTP_TOKEN has %zu characters, and at least %d are "
+                "asked\n",
+                options->page, strlen(page.token), HR_HTTP_TOKEN_BYTES);
     else if (error)
         fprintf(stderr, "headroom-store: --page '%s': %s\n", options->page,
                 error == -EINVAL ? "write HOST:PORT, such as 127.0.0.1:9464" : strerror(-error));

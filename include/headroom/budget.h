@@ -42,13 +42,12 @@ typedef struct hr_budget_figures {
 
 /* Why a charge or a request was refused: which limit bound, what was asked of it, what it had left. */
 typedef struct hr_refusal {
-    char
-        limit_name[64]; /* the budget that bound, or where the guard's limit comes from, or the level that refused, such
-                             as "level critical"; cut if longer */
+    char limit_name[64]; /* the budget or the cache that bound, or where the guard's limit comes from, or the level that
+                             refused, such as "level critical"; cut if longer */
     uint64_t asked_bytes; /* what the charge asked for; the pages that a block needs, where the kernel's limit bound */
     uint64_t left_bytes;  /* what was left under that limit; 0 where the room is set aside for an earlier waiter */
-    uint64_t limit_bytes; /* that limit; of a level, the guard's */
-    hr_level level; /* of hr_admit(): the level that refused, or would have been reached; HR_NORMAL: a limit refused */
+    uint64_t limit_bytes; /* that limit; of a level the guard's, or what the cache may hold */
+    hr_level level;       /* the level that refused, or that hr_admit() would have led to; HR_NORMAL: a limit refused */
 } hr_refusal;
 
 /* Makes a budget below `parent`. `limit_bytes` may be HR_NONE; 0 is a limit of 0 bytes. `name` is copied.

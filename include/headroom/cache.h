@@ -164,8 +164,8 @@ HR_API HR_MUST_CHECK int hr_cache_put(hr_cache *cache, const void *key, size_t k
  * An upload is refused only where there is no room for it. A cache that may not grow evicts as much as it brings, if it
  * has that much; from degraded on a cache that has less refuses it.
  *
- * returns  0; -E2BIG and -EDQUOT as hr_cache_put(), and then what is under the key stays; -ENOMEM; -EINVAL without a
- *          key
+ * returns  0; -E2BIG and -EDQUOT as hr_cache_put(), and then what is under the key stays, unless relief has evicted it;
+ *          -ENOMEM; -EINVAL without a key
  * threads  any; several may write values for one key, and the last one that commits stays
  * memory   allocates; may run reclaimers and the guard's callback, and so not under a lock that they take
  * undo     hr_cache_release(), or hr_cache_commit() and hr_cache_release()

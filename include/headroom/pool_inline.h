@@ -115,9 +115,9 @@ static inline char *hr_pool_cell_(uint32_t place)
 #endif
 }
 
-/* x86-64. A cell is addressed by one register, and its top and its count are changed in registers: Intel processors
- * then forward each store to the next load at no cost. Keep this form; os/cell_x86_64.h in the sources says what
- * other forms cost. The count need not be safe from signal handlers, which may not use pools. */
+/* x86-64. A cell is addressed by one register, and its top is changed in a register: Intel processors then forward
+ * each store to the next load at no cost. Keep this form; os/cell_x86_64.h in the sources says what other forms cost.
+ * The count is one addition in memory. It waits only for the addition of the get before, beside the rest. */
 #if defined(__x86_64__)
 
 #define HR_SEQUENCE_BEGIN_                                                                                             \
@@ -128,8 +128,8 @@ static inline char *hr_pool_cell_(uint32_t place)
     ".popsection\n\t"
 
 /* Takes the topmost block; false if there is none, its mark does not name this stack, or the sequence was interrupted.
- * `used` is what its mark becomes. Compilers are told that a block is not NULL, so that the program's own question costs
- * nothing here. */
+ * `used` is what its mark becomes. Compilers are told that a block is not NULL, so that the program's own question
+ * costs nothing here. */
 static inline bool hr_pool_pop_(uint32_t place, uintptr_t used, void **ret_block)
 {
     void *block, *top;
@@ -143,10 +143,7 @@ static inline bool hr_pool_pop_(uint32_t place, uintptr_t used, void **ret_block
                                              "cmpq %[begin], -8(%[work])\n\t"
                                              "jne %l[slow]\n\t"
                                              "subq $8, %[top]\n\t"
-                                             "movq %[top], (%[cell])\n" HR_SEQUENCE_END_
-                                             "\tmovq 48(%[cell]), %[top]\n\t"
-                                             "incq %[top]\n\t"
-                                             "movq %[top], 48(%[cell])\n"
+                                             "movq %[top], (%[cell])\n" HR_SEQUENCE_END_ "\tincq 48(%[cell])\n"
                           : [work] "=&r"(block), [top] "=&r"(top), [begin] "=&r"(begin)
                           : [cell] "r"(cell), [rseq] "r"(__rseq_offset)
                           : "memory", "cc"
@@ -252,9 +249,9 @@ slow:
 /* Puts a block that is of the pool; false if its mark says that no user has it, and as above. */
 static inline bool hr_pool_push_(uint32_t place, uintptr_t used, hr_pool_mark_ *mark, void *block)
 {
-    char *cell = hr_pool_cell_(place);
-    if (*mark != used)
+    if (__builtin_expect(*mark != used, 0))
         return false;
+    char *cell = hr_pool_cell_(place);
     *mark = __atomic_load_n(hr_pool_mark_at_(hr_pool_address_(cell) + 8), __ATOMIC_ACQUIRE);
     if (hr_pool_push_marked_(cell, block))
         return true;
@@ -272,7 +269,7 @@ static inline bool hr_pool_push_any_(const void *pool, void *block)
 {
     const struct hr_pool_face_ *face = hr_pool_face_of_(pool);
     uintptr_t at = hr_pool_address_(block) - sizeof(uintptr_t), piece = at >> HR_PIECE_SHIFT_;
-    if (!face->put_place || hr_pool_pieces_[piece & (HR_PIECES_ - 1)] != piece)
+    if (__builtin_expect(hr_pool_pieces_[piece & (HR_PIECES_ - 1)] != piece, 0))
         return false;
     return hr_pool_push_(face->put_place, hr_pool_used_(pool), hr_pool_mark_at_(at), block);
 }

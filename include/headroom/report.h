@@ -239,6 +239,7 @@ typedef struct hr_history_findings {
     uint64_t torn_bytes; /* of entries that were being written when their process was killed */
     bool older;          /* FILE.1 was read too */
     uint64_t census;     /* entries that hr_history_file_read_census() reads */
+    uint64_t origin;     /* entries that hr_history_file_read_origin() reads */
 } hr_history_findings;
 
 /* Called for each entry, as they were written. Anything else than 0 ends the reading. */
@@ -296,6 +297,25 @@ typedef struct hr_census {
  */
 HR_API HR_MUST_CHECK int hr_history_file_read_census(const char *path, hr_census *ret_census);
 
+/* Room for a command line, whose end is cut off if it is longer, and for the source of a limit. */
+#define HR_COMMAND_BYTES 512
+#define HR_LIMIT_SOURCE_BYTES 160
+
+/* The last program of a history file. A text that the file does not say is "". Both may be strangers' texts. */
+typedef struct hr_history_origin {
+    int64_t session;                          /* as in hr_history_entry */
+    char command[HR_COMMAND_BYTES];           /* its words as in /proc/PID/cmdline, with spaces between them */
+    char limit_source[HR_LIMIT_SOURCE_BYTES]; /* of the limit, as hr_figures.limit_source has it */
+} hr_history_origin;
+
+/* Reads which program wrote a history file last, and where its limit came from.
+ *
+ * returns  0; -ENODATA if the file does not say it, as those of older versions; otherwise as hr_history_file_visit()
+ * threads  any
+ * memory   never allocates
+ */
+HR_API HR_MUST_CHECK int hr_history_file_read_origin(const char *path, hr_history_origin *ret_origin);
+
 /* Writes a history file of somebody else's figures, such as those of another process, entry by entry. */
 typedef struct hr_history_writer hr_history_writer;
 
@@ -317,6 +337,15 @@ HR_API HR_MUST_CHECK int hr_history_writer_new(const char *path, uint64_t bytes,
  * memory   never allocates
  */
 HR_API int hr_history_writer_add(hr_history_writer *writer, const hr_history_entry *entry);
+
+/* Says whose figures are written, for hr_history_file_read_origin(); before the next entry, if it differs from what was
+ * said before. NULL leaves a text as it is.
+ *
+ * returns  0; -EINVAL
+ * threads  any
+ * memory   never allocates
+ */
+HR_API int hr_history_writer_describe(hr_history_writer *writer, const char *command, const char *limit_source);
 
 /* Closes the file. NULL is fine.
  *

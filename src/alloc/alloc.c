@@ -5,7 +5,7 @@
  *     the lease    spent by the heap where it has to commit pages for the block: may_commit()
  *
  * So a block that is made of memory which the heap has already costs the kernel nothing, and asks nobody but the
- * budget. The heap's hook has no argument for the budget, whose tree has the lease: the thread that pays leaves its
+ * budget. The heap's hook has no argument for the budget, whose tree has the lease. So the thread that pays leaves its
  * payment in `paying` around a call of the heap that may commit.
  *
  * The owner of a block is the budget's address without its four lowest bits, which are 0; one bit above it says that
@@ -66,7 +66,7 @@ static __attribute__((noinline, cold)) void *refuse(int error)
 
 /* ── the heap's hooks ───────────────────────────────────────────────────────────────────────────────────────────── */
 
-/* What the lease has still to be spent for. */
+/* The part of `bytes` that the lease has still to be spent for. */
 static uint64_t beyond_promise(uint64_t bytes)
 {
     uint64_t promised = hri_min(paying->lease_bytes, bytes);
@@ -333,9 +333,9 @@ static size_t align_of(const void *block, const hri_heap_block *found)
     return found->owner & OWNER_ALIGNED ? hri_min(align, ALIGN_MAX) : 0;
 }
 
-/* Changes a block without copying it, if that is possible. The growth is charged first. Gives 0 and the block; -EAGAIN:
- * it has to be copied; 1: that too, and its growth was counted as what a tree that observes would have refused; or why
- * it is refused. */
+/* Changes a block without copying it, if that is possible. The growth is charged first. Gives 0 and the block; -EAGAIN
+ * if it has to be copied; or why it is refused. 1 is -EAGAIN for a tree that observes, which has counted the growth as
+ * a refusal. */
 static int resize(hr_budget *budget, void **block, size_t size, const hri_heap_block *found)
 {
     uint64_t more = hri_heap_class_of(size) == HRI_HEAP_LARGE ? hri_sub(hri_heap_cost(size), found->bytes) : 0;

@@ -29,7 +29,7 @@ uint64_t hri_block_put(void *block);
  * is counted as a refusal; or -ENOMEM. */
 int hri_block_pages(hr_budget *budget, bool quiet, bool (*take)(void *context), void *context);
 
-/* What a block is charged. */
+/* The bytes that a block is charged. */
 static inline uint64_t hri_block_cost(const void *block)
 {
     return hri_heap_bytes(block);

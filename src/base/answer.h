@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What callbacks answer: 0 or a negative errno. Anything else is not an answer, and is taken for -EINVAL. */
+/* The answers of callbacks: 0 or a negative errno. Anything else is not an answer, and is taken for -EINVAL. */
 #ifndef HRI_BASE_ANSWER_H
 #define HRI_BASE_ANSWER_H
 

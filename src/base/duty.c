@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A list under a lock, which is let go while a duty runs: `running` keeps its node from being removed meanwhile. What
- * was planned stays planned when a duty is put off: whoever comes then finds nothing to do, and plans anew.
+/* A list under a lock, which is let go while a duty runs: `running` keeps its node from being removed meanwhile. A plan
+ * stays planned when its duty is put off: the thread that comes then finds nothing to do, and plans anew.
  */
 #include "base/duty.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a fork means for locks. The thread that forks takes each lock before, and gives it back in the parent and in
+/* Locks across a fork. The thread that forks takes each lock before, and gives it back in the parent and in
  * the child. A condition is made anew in the child, since it may remember waiters that do not live there. */
 #ifndef HRI_BASE_FORK_H
 #define HRI_BASE_FORK_H

@@ -8,19 +8,19 @@
  *     look    = max(free / 8, margin / 2)
  *     spent   = granted now - granted when the reading began
  *
- * `granted` is a word that only grows. A reading samples it *before* it opens the first file: a grant that is made
- * while files are read is counted as spent and perhaps in the figures too, twice, and is never forgotten. Bytes that
- * come back do not lower the word, because their pages may stay with an allocator; only the next reading shows that
- * they are free.
+ * `granted` is a word that only grows. A reading samples it *before* it opens the first file. A grant that is made
+ * while files are read is counted as spent, and perhaps in the figures too: it may count twice, and is never forgotten.
+ * Bytes that come back do not lower the word, because their pages may stay with an allocator. Only the next reading
+ * shows that they are free.
  *
- * The margin leaves room for what the counters hide, and for *surprises*. A surprise is by how much less a reading
- * finds than the lease before it had left: memory that was taken without a grant, by other programs, by the program's
- * own malloc, or by copy on write after a fork. As much may be taken before the next reading, so the largest of the
- * last second is held back.
+ * The margin leaves room for bytes that the counters hide, and for *surprises*. A surprise is by how much less a
+ * reading finds than the lease before it had left. That memory was taken without a grant: by other programs, by the
+ * program's own malloc, or by copy on write after a fork. As much may be taken before the next reading, so the largest
+ * surprise of the last second is held back.
  *
  * A grant that would spend more than `look` reads the gauges first. So a large demand, a burst, and threads that free
- * and allocate in turn need no rules of their own, and memory of other programs has to fill seven eighths of what was
- * free within one eighth of ours before it is noticed too late.
+ * and allocate in turn need no rules of their own. Memory of other programs is noticed too late only if it fills seven
+ * eighths of what was free, within one eighth of ours.
  *
  * Why it is correct: let P be the bytes that are granted and not resident at the moment when a file is read. Each of
  * them was granted before the sample, and then it is in `pending`; or after it, and then it is in `spent`. So use + P
@@ -41,7 +41,7 @@ typedef struct hri_lease {
     uint64_t look_bytes;   /* how much of that may be spent before the gauges are read again */
 } hri_lease;
 
-/* What one reading says of one limit of the kernel's. */
+/* One reading's figures of one limit of the kernel's. */
 typedef struct hri_lease_terms {
     uint64_t limit_bytes;
     uint64_t use_bytes;
@@ -70,7 +70,7 @@ static inline uint64_t hri_lease_spent(const hri_lease *lease, uint64_t granted_
     return granted_bytes - lease->sample_bytes;
 }
 
-/* What is left of it; HR_NONE where there is no limit. */
+/* The bytes that are left of it; HR_NONE where there is no limit. */
 static inline uint64_t hri_lease_left(const hri_lease *lease, uint64_t granted_bytes)
 {
     return lease->free_bytes == HR_NONE ? HR_NONE : hri_sub(lease->free_bytes, hri_lease_spent(lease, granted_bytes));
@@ -82,7 +82,7 @@ static inline bool hri_lease_is_due(const hri_lease *lease, uint64_t granted_byt
     return lease->look_bytes != HR_NONE && hri_add(hri_lease_spent(lease, granted_bytes), bytes) > lease->look_bytes;
 }
 
-/* What grants are counted by. Both may be shared with other processes (os/share.h). */
+/* The words that grants are counted by. Both may be shared with other processes (os/share.h). */
 typedef struct hri_lease_word {
     _Atomic uint64_t *granted; /* by all that share the limit, and ever */
     _Atomic uint64_t *pending; /* an upper bound of what this process was granted and has not touched */
@@ -114,8 +114,8 @@ void hri_lease_force(const hri_lease_word *word, uint64_t bytes);
 /* ── memory that is charged by hand ─────────────────────────────────────────────────────────────────────────────── */
 
 /* Memory of the program's own malloc that is charged with hr_budget_charge() or spent from a ticket cannot be asked
- * for its pages. With R the resident anonymous bytes outside of the blocks that headroom handed out, and M the bytes
- * that are charged by hand, `own` is an upper bound of what the program has beside those:
+ * for its pages. R are the resident anonymous bytes outside of the blocks that headroom handed out, and M the bytes
+ * that are charged by hand. Then `own` is an upper bound of the program's memory beside those:
  *
  *     own     = min(R, max(own, R - M))
  *     pending = M - (R - own)
@@ -126,8 +126,8 @@ void hri_lease_force(const hri_lease_word *word, uint64_t bytes);
  *
  *  - A fall that no uncharge has matched for a second was the program's own memory: `own` falls by it. Time alone
  *    never lowers `own`: an upload that is slower than any window would be forgotten, and the process killed.
- *  - A purge makes the allocator give back what it keeps. What stays resident of `kept` is in use for charged bytes
- *    again: `own` falls by all of it.
+ *  - A purge makes the allocator give back what it keeps. The part of `kept` that stays resident is in use for charged
+ *    bytes again: `own` falls by all of it.
  *
  * The error that remains: what the program's own memory grew while bytes were pending is taken for their pages. */
 typedef struct hri_own {

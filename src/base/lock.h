@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The locks of this library. They are held for less than a microsecond as a rule: who finds one taken looks at it some
- * more times before going to sleep, which would take him longer than the wait.
+/* The locks of this library. As a rule they are held for less than a microsecond. A thread that finds one taken looks
+ * at it some more times before it goes to sleep, which would take longer than the wait.
  *
  * Some of them are *inner* locks: a charge may need them, and a charge may be made in a signal handler. So there are
  * two rules for them:

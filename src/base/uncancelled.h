@@ -5,10 +5,10 @@
  * A cancellation (pthread_cancel(), deferred) takes effect in calls that may have to wait: open(), read(), poll(),
  * pthread_cond_wait(). Within a scope of this kind it does not; it stays pending, for the first such call after the
  * outermost one. Every call of that kind that we make is in one: they are made by src/os/ and base/wait.c alone, and by
- * those who join a thread. So is every call of somebody else's code that is made while something of ours is half done.
- * What remains are the cancellation points that base.h names, at which nothing is.
+ * a thread that joins another. So is every call of somebody else's code that is made while something of ours is half
+ * done. The cancellation points that remain are those that base.h names, and at those nothing is half done.
  *
- * The scopes disable cancellation instead of undoing things when it comes: the undoing would hang on the `cleanup`
+ * The scopes disable cancellation instead of undoing things when it comes. The undoing would hang on the `cleanup`
  * attribute, which glibc runs when a thread is cancelled, and musl does not. */
 #ifndef HRI_BASE_UNCANCELLED_H
 #define HRI_BASE_UNCANCELLED_H

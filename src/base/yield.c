@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The list is only for what concerns all yielders at once, a level, a fork and the guard's end; whom to ask for memory,
- * when and for how much is relief's business, which has a list of its own.
+/* The list is only for what concerns all yielders at once: a level, a fork and the guard's end. Relief has a list of
+ * its own, and decides whom to ask for memory, when and for how much.
  *
  * Following a level may run the user's callbacks, which may make and free pools or read a report: the lock is not held
  * meanwhile. The next yielder is found by the order of the one before, since the list may change; and who removes one

@@ -19,7 +19,7 @@ enum {
     HRI_YIELD_CACHED = 0,
 };
 
-/* What all yielders of a kind publish to reports (base/figures.h). */
+/* The figures that all yielders of a kind publish to reports (base/figures.h). */
 typedef struct hri_yielder_kind {
     const char *noun; /* "pool" */
     const hri_figure *figures;

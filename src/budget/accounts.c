@@ -38,8 +38,8 @@ void hri_path_cover(hr_budget *young)
     hri_path_take(young->parent, missing);
 }
 
-/* What a budget may give back. Debug builds, where all accounts are the lock's, leave out what its young children
- * hold. */
+/* The bytes that a budget may uncharge. Debug builds, where all accounts are the lock's, leave out the bytes of its
+ * young children. */
 static uint64_t to_give(const hr_budget *budget)
 {
     uint64_t bytes = budget->own_bytes;

@@ -18,26 +18,26 @@ static inline uint64_t hri_budget_limit(const hr_budget *budget)
     return budget->parent ? budget->limit_bytes : hri_min(budget->limit_bytes, budget->tree->kernel_limit_bytes);
 }
 
-/* What is left of the limit: that people set, or the kernel's. */
+/* The bytes that are left of the limit, the one that people set or the kernel's. */
 static inline uint64_t hri_budget_left_of_limit(const hr_budget *budget)
 {
     return hri_sub(hri_budget_limit(budget), budget->claimed_bytes);
 }
 
-/* What is left of the tree's lease; HR_NONE: it has no end. */
+/* The bytes that are left of the tree's lease; HR_NONE: it has no end. */
 static inline uint64_t hri_tree_lease_left(const hri_budget_tree *tree)
 {
     return hri_lease_left(&tree->lease, hri_lease_granted(&tree->word));
 }
 
-/* What a charge would get now: for the root the lease is asked too. */
+/* The bytes that a charge would get now: for the root the lease is asked too. */
 static inline uint64_t hri_budget_left(const hr_budget *budget)
 {
     uint64_t left = hri_budget_left_of_limit(budget);
     return budget->parent ? left : hri_min(left, hri_tree_lease_left(budget->tree));
 }
 
-/* What a budget claims in its parent, were its own claims `claimed_bytes`. */
+/* The bytes that a budget claims in its parent, were its own claims `claimed_bytes`. */
 static inline uint64_t hri_budget_claim(const hr_budget *budget, uint64_t claimed_bytes)
 {
     return hri_max(claimed_bytes, budget->reserve_bytes);

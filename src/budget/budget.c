@@ -53,7 +53,7 @@ int hr_budget_charge(hr_budget *budget, uint64_t bytes)
     return 0;
 }
 
-/* What a signal handler may ask for: it passes the gate. */
+/* The demands that a signal handler may make: they pass the gate. */
 static __attribute__((noinline)) int try_charge_slowly(hr_budget *budget, uint64_t bytes)
 {
     if (hri_section_interrupted() || !hri_gate_enter())

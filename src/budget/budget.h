@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The tree of budgets, as the rooms above see it. README.md in this folder has the idea.
  *
- * What the budget cannot decide itself it asks through hooks, which guard.c connects; they are called with no lock
- * held.
+ * Questions that the budget cannot decide itself it asks through hooks, which guard.c connects; they are called with no
+ * lock held.
  */
 #ifndef HRI_BUDGET_BUDGET_H
 #define HRI_BUDGET_BUDGET_H
@@ -48,7 +48,7 @@ typedef enum hri_occasion {
 
 struct hri_demand; /* grant.h */
 
-/* What a tree asks for; NULL: it is a tree alone. */
+/* The questions that a tree asks; NULL: it is a tree alone. */
 typedef struct hri_budget_hooks {
     /* Gets a demand granted that did not fit: by a new reading, and by relief unless it is quiet. Makes the attempts,
      * whose answer is in the demand. A tree that observes grants it, and counts it where it would be refused. */
@@ -77,7 +77,7 @@ typedef struct hri_ceiling {
 
 typedef struct hri_budget_tree hri_budget_tree;
 
-/* Fields are guarded by the tree's lock, those of a young budget also by its own; but for the atomics. */
+/* Fields are guarded by the tree's lock, those of a young budget also by its own. Atomics need neither. */
 struct hr_budget {
     alignas(16) _Atomic uint32_t place; /* of its stocks' cells; 0: it has none */
     _Atomic bool young;                 /* one counter, fed from the parent's stock in one thread: see young.c */
@@ -116,7 +116,7 @@ struct hri_waiter;   /* wait.c */
 struct hri_yielders; /* base/yield.h */
 
 struct hri_budget_tree {
-    pthread_mutex_t lock; /* a leaf, but for the locks of os/cells */
+    pthread_mutex_t lock; /* a leaf, except for the locks of os/cells */
     hr_budget root;
     hri_budget_hooks hooks;
     hr_budget *first_stocked;
@@ -193,7 +193,7 @@ bool hri_budget_try_commit(hr_budget *budget, uint64_t bytes);
 void hri_budget_tree_read(hri_budget_tree *tree, hri_accounts *ret_accounts);
 void hri_budget_tree_glance(hri_budget_tree *tree, hri_accounts *ret_accounts);
 
-/* What the gauges say of the root. */
+/* The figures that the gauges have for the root. */
 typedef struct hri_budget_view {
     uint64_t kernel_limit_bytes;
     const hri_lease *lease;       /* a new one; NULL: the gauges were not read, the old one goes on */
@@ -260,8 +260,8 @@ bool hri_budget_promise(struct hri_demand *demand);
 /* Says what a demand lacks below its ceiling, whether it would fit or not. */
 void hri_budget_fall_short(struct hri_demand *demand);
 
-/* Counts a promise's final refusal with the limit that bound, and leaves it for hr_budget_refusal(); or one that no
- * limit made but a level, HR_DEGRADED or HR_CRITICAL, of a request to `budget`. */
+/* The first counts a promise's final refusal with the limit that bound, and leaves it for hr_budget_refusal(). The
+ * second does so for a refusal that a level made, HR_DEGRADED or HR_CRITICAL, of a request to `budget`. */
 void hri_budget_refuse(const hri_shortage *shortage);
 void hri_budget_refuse_by_level(hr_budget *budget, const hri_shortage *shortage, hr_level level);
 

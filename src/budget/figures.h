@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What budgets publish to reports: each by its path, such as "root/cache". */
+/* The figures that budgets publish to reports: each by its path, such as "root/cache". */
 #ifndef HRI_BUDGET_FIGURES_H
 #define HRI_BUDGET_FIGURES_H
 

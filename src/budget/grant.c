@@ -291,6 +291,12 @@ const char *hri_budget_level_name(hr_level level)
     return level == HR_CRITICAL ? "level critical" : "level degraded";
 }
 
+void hri_refusal_note(const hr_refusal *refusal)
+{
+    last.refusal = *refusal;
+    last.known = true;
+}
+
 /* Counts a refusal and leaves it for hr_budget_refusal(). */
 static void refuse(hr_budget *budget, const hri_shortage *shortage, hr_level level)
 {
@@ -308,8 +314,7 @@ static void refuse(hr_budget *budget, const hri_shortage *shortage, hr_level lev
     hri_section_leave(&section);
     if (budget->tree->hooks.observes) /* nothing was refused */
         return;
-    last.refusal = refusal;
-    last.known = true;
+    hri_refusal_note(&refusal);
 }
 
 void hri_budget_refuse(const hri_shortage *shortage)

@@ -51,6 +51,9 @@ void hri_demand_tell(const hri_demand *demand);
 /* Grants a demand whatever the limits, in a tree that observes; not what the accounts cannot count. */
 void hri_demand_force(hri_demand *demand);
 
+/* Makes this the last refusal of this thread, of a room that has a bound of its own. */
+void hri_refusal_note(const hr_refusal *refusal);
+
 /* Takes the last refusal of this thread. Gives false where there was none. */
 bool hri_refusal_read(hr_refusal *ret_refusal);
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What this process was granted and has not touched yet.
+/* The bytes that this process was granted and has not touched yet.
  *
  * The kernel's figures are the process's, so this is too: a process may have several guards. It sums, over all budget
- * trees, promises, stocks, what the heap has committed and nobody has touched, and the bytes that are charged by hand
- * and do not show in the resident set yet (base/lease.h).
+ * trees, the promises, the stocks, and the pages that the heap has committed and nobody has touched. Bytes that are
+ * charged by hand and do not show in the resident set yet are counted as well (base/lease.h).
  *
  * Locking: a lock of its own, under which trees' locks are taken.
  */

@@ -117,7 +117,7 @@ static void leave(const hri_section *section)
     hri_inner_end();
 }
 
-/* What a handler has handed in while this thread was in here is for somebody who waits, perhaps: so it is looked for
+/* While this thread was in here a handler may have left bytes, perhaps for a thread that waits. They are looked for
  * once handlers can get in by themselves. */
 void hri_section_leave(const hri_section *section)
 {

@@ -2,8 +2,8 @@
 /* A section: the time in which a thread has a budget's accounts to itself.
  *
  * That is the tree's lock, and before it the budget's own while it is young. A thread that is in a section, or on its
- * way in or out, says so to its own signal handlers: one that interrupted it there could never get in. What a handler
- * gives back then is left in the budget's `late_bytes`, for the next section of the tree.
+ * way in or out, says so to its own signal handlers: one that interrupted it there could never get in. Bytes that a
+ * handler uncharges then are left in the budget's `late_bytes`, for the next section of the tree.
  */
 #ifndef HRI_BUDGET_SECTION_H
 #define HRI_BUDGET_SECTION_H

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How much a thread may have in hand: its part of what is left on the path, so that all threads together cannot come
- * near to what is left, and nothing at all near a limit, while somebody waits, or above normal. So nothing has to be
- * remembered to be tight: where no stock may be filled, every charge and uncharge comes to the lock by itself.
+/* A thread may have in its stock its part of what is left on the path, so that all threads together cannot come near to
+ * what is left. Near a limit, while a charge waits, or above normal that part is nothing. So no state says that a
+ * budget is tight: where no stock may be filled, every charge and uncharge comes to the lock by itself.
  *
  * Invariant: own_bytes of a budget counts what is in its cells. A cell is open only if its budget's open_cells counts
  * it.
  *
- * A stock spends the lease when it is filled. Bytes that a thread gives back into its stock and takes again spend
- * nothing: all stocks together hold at most half of what was left, and the gauges are read before an eighth of it is
- * spent, with stocks as pending bytes.
+ * A stock spends the lease when it is filled. Bytes that a thread puts back into its stock and takes again spend
+ * nothing. That is safe: all stocks together hold at most half of what was left. The gauges are read before an eighth
+ * of it is spent, and count stocks as pending bytes.
  */
 #include "budget/stock.h"
 

@@ -26,7 +26,7 @@
  * before there are budgets. */
 extern bool hri_stocks_allowed;
 
-/* What a cell counts beside the stock, in its `more`. */
+/* The counts of a cell beside the stock, in its `more`. */
 enum {
     HRI_STOCK_TAKEN,    /* bytes ever charged by hand through it */
     HRI_STOCK_PROMISED, /* bytes promised through it; may be negative in one cell, not in all together */
@@ -105,10 +105,10 @@ static inline bool hri_stock_is_out(const hr_budget *top)
 /* Drains in the child of a fork, where no other thread is. */
 void hri_stock_fork(hri_budget_tree *tree);
 
-/* What is in stocks inside `top`, at a glance. */
+/* The bytes in stocks inside `top`, summed without the lock of each cell's owner. */
 uint64_t hri_stock_glance(const hr_budget *top);
 
-/* What cells inside `top` have counted. */
+/* The sum of what cells inside `top` have counted. */
 uint64_t hri_stock_counted(const hr_budget *top, int which);
 
 /* Takes the place away from a budget that nobody uses any more; what its cells have counted goes to the path. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Making, reading and freeing: the tree and its budgets. What changes their accounts is in budget.c, with the rules. */
+/* Making, reading and freeing: the tree and its budgets. Changes of their accounts are in budget.c, with the rules. */
 #include "budget/accounts.h"
 
 #include "base/assert.h"
@@ -52,8 +52,8 @@ void hri_budget_tree_destroy(hri_budget_tree *tree)
 
 /* ── reading ────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-/* What cells and path together say is promised inside a budget: at a glance a promise may be seen in one and its end in
- * the other. */
+/* The bytes that are promised inside a budget, by cells and path together. The cells are not read at one instant, so a
+ * promise may be seen in one and its end in the other. */
 static uint64_t promised(const hr_budget *budget)
 {
     uint64_t bytes = budget->promised_bytes + hri_stock_counted(budget, HRI_STOCK_PROMISED);
@@ -117,7 +117,7 @@ void hri_budget_tree_take_refusers(hri_budget_tree *tree, hri_refusers *ret_refu
     hri_section_leave(&section);
 }
 
-/* What a charge would get now; HR_NONE: there is no limit. */
+/* The bytes that a charge would get now; HR_NONE: there is no limit. */
 static uint64_t left(const hr_budget *budget)
 {
     bool limited =
@@ -189,7 +189,7 @@ bool hri_budget_is_inside(const hr_budget *budget, const hr_budget *ancestor)
     return budget != NULL;
 }
 
-/* What a budget holds by itself: young children's bytes are in its own too. */
+/* The bytes that a budget holds by itself: young children's bytes are in its own too. */
 static uint64_t itself(const hr_budget *budget)
 {
     uint64_t bytes = budget->own_bytes;

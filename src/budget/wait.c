@@ -3,9 +3,9 @@
  * makes room serves the queue: it grants on behalf of the threads whose demand fits, and wakes them. So no other thread
  * can take the room before the thread that waits for it.
  *
- * A demand that does not fit does not hold up those behind it, until they have passed it HRI_WAIT_PASSES_MAX times;
- * from then on nobody behind it is granted anything in the budget that is short for it. Charges that do not wait are
- * never refused for the sake of those who do.
+ * A demand that does not fit does not hold up those behind it, until they have passed it HRI_WAIT_PASSES_MAX times.
+ * From then on no demand behind it is granted anything in the budget that is short for it. Charges that do not wait are
+ * never refused for the sake of those that do.
  *
  * While anybody waits no stocks are handed out in the tree, so that every byte that comes back is seen.
  *
@@ -138,7 +138,7 @@ static void leave_queue(hri_budget_tree *tree, const hri_waiter *waiter)
     }
 }
 
-/* Who sleeps, for abandon(). */
+/* The wait that abandon() ends. */
 struct sleeper {
     const hri_section *section;
     hri_waiter *waiter;
@@ -194,8 +194,8 @@ static void ask_others(hri_section *section, hri_waiter *waiter)
         decide(section->tree, waiter); /* by the figures of now */
 }
 
-/* Sleeps until the demand is decided, or `until_ns`. What this thread's own signal handlers give back in its sleep
- * comes late (section.h) and wakes nobody: so it is looked for from time to time; and so is what has become idle
+/* Sleeps until the demand is decided, or `until_ns`. Bytes that this thread's own signal handlers uncharge in its sleep
+ * come late (section.h) and wake nobody. So it looks for them from time to time, and for what has become idle
  * meanwhile. */
 static void sleep_in_queue(hri_section *section, hri_waiter *waiter, int64_t until_ns)
 {

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A young budget is one counter. What it is charged comes out of the stock that its parent has in the same thread, so
- * that all ancestors are charged already. It is charged by one thread only, until it grows up; any thread may give
+/* A young budget is one counter. Its charges come out of the stock that its parent has in the same thread, so all
+ * ancestors are charged already. It is charged by one thread only, until it grows up; any thread may give
  * back.
  *
  * A charge looks first whether the counter has room, which only this thread could take away, then takes from the stock,
- * then counts: so nothing has ever to be undone, and nobody sees half a charge. Whoever else wants the accounts waits
- * for the budget's own lock, which is held for some nanoseconds.
+ * then counts. So nothing has ever to be undone, and nobody sees half a charge. Another thread that wants the accounts
+ * waits for the budget's own lock, which is held for some nanoseconds.
  *
  * Invariant: a young budget has no children, no reserve, no place; its bytes are in its parent's own_bytes.
  */

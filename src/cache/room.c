@@ -19,8 +19,10 @@
 #include "base/checked.h"
 #include "base/clock.h"
 #include "budget/budget.h"
+#include "budget/grant.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 /* After pressure: by one part in GROWTH_STEPS of what it held before, and STEP_LEAST_BYTES at least, each interval. */
 #define GROWTH_STEPS 32
@@ -113,10 +115,23 @@ void hri_cache_room_follow(hr_cache *cache)
 
 /* ── coming ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-static int refuse(_Atomic uint64_t *count, int error)
+/* Refuses an item for which nothing can be evicted, `over_bytes` beyond what binds: the level, or the cache's own
+ * bound. */
+static int refuse(hr_cache *cache, uint64_t bytes, uint64_t over_bytes, hri_cache_cause cause)
 {
-    atomic_fetch_add_explicit(count, 1, memory_order_relaxed);
-    return error;
+    hr_refusal refusal = {
+        .asked_bytes = bytes,
+        .left_bytes = hri_sub(bytes, over_bytes),
+        .limit_bytes = load(&cache->max_bytes),
+        .level = cause == HRI_CACHE_LEVEL ? hri_yielders_level(cache->yielders) : HR_NORMAL,
+    };
+    if (refusal.level)
+        snprintf(refusal.limit_name, sizeof refusal.limit_name, "level %s", hr_level_text(refusal.level));
+    else
+        snprintf(refusal.limit_name, sizeof refusal.limit_name, "%s", cache->name);
+    hri_refusal_note(&refusal);
+    atomic_fetch_add_explicit(&cache->refused_budget, 1, memory_order_relaxed);
+    return -EDQUOT;
 }
 
 /* Borrows what is under the item's key. */
@@ -150,8 +165,10 @@ int hri_cache_room_take(hr_cache *cache, const hri_cache_item *item, uint64_t by
     hri_cache_shard *shard = hri_cache_shard_of(cache, item->hash);
     *ret_old = NULL;
     uint64_t max = load(&cache->max_bytes);
-    if (bytes > max || bytes > INT64_MAX)
-        return refuse(&cache->refused_large, -E2BIG);
+    if (bytes > max || bytes > INT64_MAX) {
+        atomic_fetch_add_explicit(&cache->refused_large, 1, memory_order_relaxed);
+        return -E2BIG;
+    }
     uint64_t before = atomic_fetch_add_explicit(&cache->bytes, bytes, memory_order_relaxed);
     hri_cache_cause cause = HRI_CACHE_FULL;
     uint64_t full = hri_sub(before + bytes, max);
@@ -168,7 +185,7 @@ int hri_cache_room_take(hr_cache *cache, const hri_cache_item *item, uint64_t by
     }
     hri_cache_room_settle(cache, old);
     hri_cache_room_give(cache, bytes);
-    return refuse(&cache->refused_budget, -EDQUOT);
+    return refuse(cache, bytes, over, cause);
 }
 
 void hri_cache_room_give(hr_cache *cache, uint64_t bytes)

@@ -128,7 +128,7 @@ int hri_splitter_cut(hri_splitter *splitter, const hri_window *window, hri_piece
 ssize_t hr_frame_length32(void *context, const void *data, size_t size)
 {
     (void)context;
-    if (size < 4)
+    if (!data || size < 4)
         return 0;
     const uint8_t *bytes = data;
     return 4 + (ssize_t)((uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 | (uint32_t)bytes[2] << 8 | bytes[3]);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A limit that is declared: where the platform hides its own (a nested namespace, gVisor, a batch system), or where the
- * whole process is to stay below a size, whether its memory is charged or not. It is a ledger like the kernel's. */
+/* A declared limit is for a platform that hides its own (a nested namespace, gVisor, a batch system). Or it keeps the
+ * whole process below a size, whether its memory is charged or not. It is a ledger like the kernel's. */
 #ifndef HRI_GAUGE_DECLARED_H
 #define HRI_GAUGE_DECLARED_H
 

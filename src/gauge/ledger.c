@@ -44,7 +44,7 @@ static uint64_t whole_use(const hri_cgroup_reading *group)
 /* ── the lease ──────────────────────────────────────────────────────────────────────────────────────────────────── */
 
 /* On a machine with many CPUs the counters may lag by more than a small limit. The margin takes at most this part of a
- * limit for the lag: with a 64th, programs at 8 MiB met the limit in 5 to 40 % of runs, with an eighth in none of
+ * limit for the lag. With a 64th, programs at 8 MiB reached the limit in 5 to 40 % of runs; with an eighth, in none of
  * 216. */
 #define LAG_SHARE 8
 
@@ -55,13 +55,13 @@ static uint64_t whole_use(const hri_cgroup_reading *group)
 #define PAGES_PER_TABLE 512
 
 /* A CPU takes 64 pages of a group's at a time (MEMCG_CHARGE_BATCH). At the limit the kernel asks the other CPUs to give
- * back what they have of these, and does not wait for them: on a busy machine of two CPUs it killed a process 70 pages
+ * back what they have of these, and does not wait for them. On a busy machine of two CPUs it killed a process 70 pages
  * below the limit. */
 #define STOCK_BYTES (UINT64_C(64) * 4096)
 
-/* What the counters of a group may hide. Its use is known within the lag of memory.stat, but is never more than
- * memory.current, which is exact: where that has little page cache in it, all that is hidden is what another CPU may
- * take and not use. */
+/* The bytes that the counters of a group may hide. Its use is known within the lag of memory.stat, but is never more
+ * than memory.current, which is exact. Where that has little page cache in it, the only hidden bytes are those that
+ * another CPU may take and not use. */
 static uint64_t margin(const hri_books *books, const hri_cgroup_reading *group)
 {
     uint64_t lag = hri_min(books->reading->lag_bytes, group->limit_bytes / LAG_SHARE);
@@ -97,8 +97,8 @@ uint64_t hri_ledgers_free_of_groups(const hri_books *books, uint64_t *ret_margin
 }
 
 /* lxcfs shows a container its own limit as the host's memory; some of its versions count page cache as used, so that
- * nearly nothing is available. Figures of that kind are known by a total that is a group's limit, and by less than half
- * of what that group has left: the group's ledger decides alone then. */
+ * nearly nothing is available. Such figures have a group's limit as their total, and less than half of what that group
+ * has left as available. Then the group's ledger decides alone. */
 uint64_t hri_ledgers_host_available(const hri_reading *reading)
 {
     const hri_host_reading *host = &reading->host;
@@ -120,7 +120,7 @@ uint64_t hri_ledgers_free_of_host(const hri_books *books)
 
 /* ── the ledgers ────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-/* What of a cgroup's use no budget of this process accounts for. Two counters are never of the same instant:
+/* The part of a cgroup's use that no budget of this process accounts for. Two counters are never of the same instant:
  * saturated. */
 static uint64_t others(const hri_books *books, const hri_cgroup_reading *group)
 {
@@ -150,7 +150,7 @@ enum {
     BUDGET = PROCESS_LEDGERS + HRI_CGROUP_DEPTH, /* the root's own */
 };
 
-/* What is used of what is resident: idle pages of the heap are handed out again, or given back as soon as anybody is
+/* The resident bytes that are in use: idle pages of the heap are handed out again, or given back as soon as memory is
  * short. HR_NONE stays HR_NONE. */
 static uint64_t in_use(const hri_books *books, uint64_t resident_bytes)
 {
@@ -176,10 +176,9 @@ static struct ledger process_ledger(const hri_books *books, unsigned index)
     return ledgers[index];
 }
 
-/* A group's use that decides the level. memory.stat is behind by what CPUs keep to themselves, and an ancestor's can
- * stand still for two seconds while a group below it fills (seen on Linux 6.18: its flush is left out where a child's
- * is due and nobody reads that child). memory.current is exact; it counts page cache, so what may only be lag is left
- * out. */
+/* A group's use that decides the level. memory.stat is behind by what CPUs keep to themselves. An ancestor's can stand
+ * still for two seconds while a group below it fills. (Seen on Linux 6.18: its flush is left out where a child's is due
+ * and nobody reads that child.) memory.current is exact; it counts page cache, so what may only be lag is left out. */
 static struct ledger group_ledger(const hri_books *books, unsigned index)
 {
     const hri_cgroup_reading *group = &books->reading->groups[index];

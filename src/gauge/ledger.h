@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The ledgers and their rule: numbers in, numbers out; no kernel, no time.
  *
- * Each ledger has a limit of its own and they are never mixed: what the root budget granted against its limit, each
- * cgroup's use against that cgroup's limit, address space and data against their resource limits, and this process
- * against what the host could give it. Each gives use ÷ limit; the worst one decides.
+ * Each ledger has a limit of its own, and limits are never mixed. The root budget's ledger has what it granted against
+ * its limit; a cgroup's has the group's use against the group's limit. Address space and data are held against their
+ * resource limits, and this process against what the host could give it. Each gives use ÷ limit; the worst one decides.
  *
  * The same table read the other way is the lease (base/lease.h): what each limit that kills still leaves once
  * everything that was granted is touched.
@@ -27,7 +27,7 @@ typedef enum hri_ledger_kind {
     HRI_LEDGER_PROCESS,
 } hri_ledger_kind;
 
-/* What is ours of a reading: as it was just before it was made. */
+/* The bytes of a reading that are ours: as they were just before it was made. */
 typedef struct hri_ours {
     uint64_t used_bytes;     /* held and promised by this tree */
     uint64_t promised_bytes; /* of that */
@@ -37,7 +37,7 @@ typedef struct hri_ours {
     hri_share_sum sharing;   /* of the limit, with other processes */
 } hri_ours;
 
-/* What goes into the ledgers. */
+/* The input of the ledgers. */
 typedef struct hri_books {
     const hri_reading *reading;
     hri_ours ours;
@@ -66,9 +66,9 @@ void hri_ledgers_compute(const hri_books *books, hri_ledgers *ret_ledgers);
  * and so on. NULL where there is none. */
 const char *hri_ledgers_source(const hri_books *books, const hri_ledgers *ledgers, const hri_group_names *groups);
 
-/* Lists the ledgers of `books` for people, of which `ledgers` was computed: the budget, the groups from the own one
- * upwards, the declared limit where there is one, address space, data, host. Of a group with two limits both are there,
- * the one that binds first. Gives their number, HRI_LEDGERS_MAX at the most. */
+/* Lists the ledgers of `books` for people, of which `ledgers` was computed. The order is: the budget, the groups from
+ * the own one upwards, the declared limit if there is one, address space, data, host. Of a group with two limits both
+ * are there, the one that binds first. Gives their number, HRI_LEDGERS_MAX at the most. */
 #define HRI_LEDGERS_MAX (2 * HRI_CGROUP_DEPTH + 5)
 size_t hri_ledgers_list(const hri_books *books, const hri_ledgers *ledgers, const hri_group_names *groups,
                         hr_ledger ret_list[HRI_LEDGERS_MAX]);
@@ -81,9 +81,9 @@ hri_ceiling hri_ledgers_ceiling(const hri_books *books, double threshold, uint64
 /* The use of the root at which its own ledger passes `threshold`, at most its limit. */
 uint64_t hri_ledgers_crossing(const hri_books *books, double threshold);
 
-/* What the cgroups' limits, and the host, still leave once everything that was granted is touched; HR_NONE where
- * nothing is known of them. `ret_margin` is what the counters may hide. A commit beyond it is a SIGKILL, so resource
- * limits, beyond which malloc() fails, are left out. */
+/* The bytes that the cgroups' limits, and the host, still leave once everything that was granted is touched; HR_NONE
+ * where nothing is known of them. `ret_margin` is what the counters may hide. A commit beyond it is a SIGKILL, so
+ * resource limits, beyond which malloc() fails, are left out. */
 uint64_t hri_ledgers_free_of_groups(const hri_books *books, uint64_t *ret_margin);
 uint64_t hri_ledgers_free_of_host(const hri_books *books);
 
@@ -92,11 +92,11 @@ uint64_t hri_ledgers_free_of_process(const hri_books *books);
 
 /* The declared limit; a share is one of the smallest other limit. HR_NONE: there is none. */
 uint64_t hri_ledgers_declared(const hri_books *books);
-/* What the host could still give, by its own figures or, where those are of a container whose page cache they count as
- * used, not known. */
+/* The bytes that the host could still give, by its own figures. They are not known where the figures are a container's
+ * that count page cache as used. */
 uint64_t hri_ledgers_host_available(const hri_reading *reading);
 
-/* What strain is judged by, of the group that binds. */
+/* The figures that strain is judged by, of the group that binds. */
 hri_strain_input hri_ledgers_strain(const hri_books *books);
 
 #endif

@@ -43,7 +43,7 @@ typedef struct hri_level_state {
     bool fell;        /* it has gone down before */
 } hri_level_state;
 
-/* What was seen at one moment. */
+/* The figures of one moment. */
 typedef struct hri_level_input {
     double use;
     int64_t now_ns;

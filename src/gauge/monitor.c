@@ -3,8 +3,8 @@
  * signal that comes again and again makes no more than one round every PRESSURE_PAUSE_NS: between them it is not
  * polled.
  *
- * No wake is lost: `woken` is taken back before a round begins, so whoever finds it set is served by that round, and
- * whoever finds it clear writes the event, which ends the wait after it.
+ * No wake is lost: `woken` is cleared before a round begins. A thread that finds it set is served by that round. A
+ * thread that finds it clear writes the event, which ends the wait after it.
  */
 #include "gauge/monitor.h"
 
@@ -160,7 +160,8 @@ static int create(hri_monitor *monitor)
     return error ? -EAGAIN : 0;
 }
 
-/* What the thread needs, under the lock. The eventfd stays until the monitor goes: whoever wakes may still hold it. */
+/* Opens the files that the thread needs, under the lock. The eventfd stays until the monitor goes: a thread that wakes
+ * the monitor may still hold it. */
 static int prepare(hri_monitor *monitor, const hri_site *site, const hri_cgroup_chain *chain)
 {
     int event = atomic_load_explicit(&monitor->event, memory_order_relaxed);

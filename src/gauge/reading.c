@@ -7,8 +7,8 @@
 #include <errno.h>
 #include <string.h>
 
-/* A CPU keeps up to 64 pages (MEMCG_CHARGE_BATCH) that it has charged in advance, and as many changes of the statistics
- * to itself; page tables and the like come on top of what is touched. */
+/* A CPU keeps up to 64 pages (MEMCG_CHARGE_BATCH) that it has charged in advance. It keeps as many changes of the
+ * statistics to itself. Page tables and the like come on top of what is touched. */
 #define LAG_PAGES 128
 #define LAG_BYTES_MIN (UINT64_C(1) << 20)
 
@@ -183,8 +183,8 @@ uint64_t hri_lasting_look(hri_lasting *lasting, uint64_t bytes, int64_t window_n
     return hri_min(lasting->before_bytes, lasting->least_bytes);
 }
 
-/* Pages that nobody maps are rests of huge pages, which the kernel gives back when it is short; or they are in use
- * all the same, such as those that a pipe holds after vmsplice(). The rests are no more than the huge pages that were
+/* Pages that nobody maps are rests of huge pages, which the kernel gives back when it is short. Or they are in use all
+ * the same, such as those that a pipe holds after vmsplice(). The rests are no more than the huge pages that were
  * queued to be split since the gauge was opened; on a machine that splits many, nothing can be told. */
 #define UNMAPPED_MIN (UINT64_C(1) << 20)
 #define HUGE_PAGE_BYTES (UINT64_C(2) << 20)
@@ -209,28 +209,48 @@ static void tell_unmapped(const hri_gauge *gauge, hri_cgroup_reading *group)
 #define PINS_AGE_NS (100 * HRI_MILLISECOND)
 #define PINS_REST 64 /* looking takes one part in this many of a processor at most */
 
-/* Looks up what pins kernel memory, where a group has much that may be pinned. */
+uint64_t hri_held_look(const hri_group_memory *memory, uint64_t doubtful_bytes, uint64_t idle_before, uint64_t idle_now,
+                       bool full)
+{
+    uint64_t before = memory->doubtful_bytes, names = hri_sub(before, memory->held_bytes);
+    uint64_t came = hri_sub(hri_sub(doubtful_bytes, before), hri_sub(idle_now, idle_before));
+    uint64_t left = hri_sub(hri_sub(before, doubtful_bytes), hri_sub(idle_before, idle_now));
+    if (full)
+        came = hri_add(came, hri_min(hri_sub(hri_sub(idle_before, idle_now), hri_sub(before, doubtful_bytes)), names));
+    return hri_min(hri_sub(hri_add(memory->held_bytes, came), left), doubtful_bytes);
+}
+
+/* Looks up what pins kernel memory, where a group has much that may be pinned. On v1 idle names always: their growth
+ * tells. What a group has at the first look is taken for names. */
 static void read_pins(hri_gauge *gauge, hri_reading *reading)
 {
-    bool wanted = false, here = gauge->site.root[0] == '\0';
+    bool v1 = gauge->chain.version == 1, wanted = false, here = gauge->site.root[0] == '\0';
+    bool first = !gauge->pins_time_ns || reading->place_hash != gauge->place_hash;
     for (unsigned i = 0; i < reading->group_count; i++)
         wanted |= reading->groups[i].doubtful_bytes > reading->groups[i].limit_bytes / DOUBTFUL_SHARE;
     int64_t rest_ns = hri_later(PINS_AGE_NS, gauge->pins_cost_ns * PINS_REST);
-    if (!wanted || !here || (gauge->pins_time_ns && reading->time_ns - gauge->pins_time_ns < rest_ns))
+    if (!(wanted || v1) || !here || (!first && reading->time_ns - gauge->pins_time_ns < rest_ns))
         return;
-    hri_pins_read(&gauge->pins);
+    uint64_t idle_bytes = gauge->pins.idle_bytes;
+    hri_pins_read(wanted, &gauge->pins);
     gauge->pins_time_ns = reading->time_ns;
     gauge->pins_cost_ns = hri_clock_now(gauge->clock) - reading->time_ns;
-    for (unsigned i = 0; i < reading->group_count; i++)
-        reading->memory[i].doubtful_bytes = reading->groups[i].doubtful_bytes;
+    for (unsigned i = 0; i < reading->group_count; i++) {
+        const hri_cgroup_reading *group = &reading->groups[i];
+        hri_group_memory *memory = &reading->memory[i];
+        bool full = group->current_bytes != HR_NONE && group->current_bytes + reading->lag_bytes >= group->limit_bytes;
+        uint64_t held = hri_held_look(memory, group->doubtful_bytes, idle_bytes, gauge->pins.idle_bytes, full);
+        memory->held_bytes = v1 && !first ? held : 0;
+        memory->doubtful_bytes = group->doubtful_bytes;
+    }
 }
 
 /* This part of a limit may be in slabs of which each page has one name left that is in use. */
 #define LEFTOVER_SHARE 32
 
-/* Of a group's doubtful kernel memory, sorts out what does not come back. That files on a tmpfs pin counts in the
- * level. The lease leaves out what grew since the pins were looked up, too, all that is not known to be idle, and the
- * rest that is left when names are dropped: a process in 64 MiB was killed for it. */
+/* Of a group's doubtful kernel memory, sorts out what does not come back. Memory that files on a tmpfs pin counts in
+ * the level. The lease also leaves out what is held, what grew since the pins were looked up, all that is not known to
+ * be idle, and the rest that stays when names are dropped: a process in 64 MiB was killed for that. */
 static void sort_doubtful(const hri_gauge *gauge, const hri_reading *reading, unsigned index, hri_cgroup_reading *group)
 {
     bool v1 = gauge->chain.version == 1;
@@ -242,7 +262,7 @@ static void sort_doubtful(const hri_gauge *gauge, const hri_reading *reading, un
     }
     uint64_t pinned = hri_mul(gauge->pins.tmpfs_files, v1 ? HRI_PIN_FILE_BYTES : HRI_PIN_NAME_BYTES);
     uint64_t grown = gauge->pins_time_ns ? hri_sub(doubtful, reading->memory[index].doubtful_bytes) : 0;
-    uint64_t stuck = hri_add(pinned, grown);
+    uint64_t stuck = hri_add(pinned, hri_add(grown, hri_min(reading->memory[index].held_bytes, doubtful)));
     if (gauge->pins_time_ns || v1)
         stuck = hri_max(stuck, hri_sub(doubtful, gauge->pins.idle_bytes));
     stuck = hri_max(stuck, group->limit_bytes / LEFTOVER_SHARE);
@@ -250,9 +270,9 @@ static void sort_doubtful(const hri_gauge *gauge, const hri_reading *reading, un
     group->stuck_bytes = hri_min(doubtful, stuck);
 }
 
-/* Of clean page cache, pages that are just being read cannot be dropped at this moment: of a group that was killed with
- * 8 MB of clean page cache, all of it was one window of the disk's read-ahead. This many readers are reckoned with, and
- * at most this part of the limit. */
+/* Of clean page cache, pages that are just being read cannot be dropped at this moment. A group was killed with 8 MB of
+ * clean page cache, and all of it was one window of the disk's read-ahead. This many readers are reckoned with, and at
+ * most this part of the limit. */
 #define READERS 8
 #define BUSY_SHARE 8
 
@@ -262,7 +282,7 @@ static uint64_t busy_cache(const hri_gauge *gauge, const hri_cgroup_reading *gro
     return hri_min(clean, hri_min(hri_mul(gauge->readahead_bytes, READERS), group->limit_bytes / BUSY_SHARE));
 }
 
-/* What counts beside use: dirty pages, what went into swap of late, and pinned kernel memory. */
+/* The bytes that count beside use: dirty pages, those that went into swap of late, and pinned kernel memory. */
 static void weigh_beside_use(const hri_gauge *gauge, unsigned how, hri_reading *reading, unsigned index)
 {
     hri_cgroup_reading *group = &reading->groups[index];
@@ -292,7 +312,7 @@ static bool is_limited(const hri_cgroup_reading *group)
     return group->limit_bytes != HR_NONE;
 }
 
-/* What was known of the groups before a reading. */
+/* The figures of the groups that were known before a reading. */
 typedef struct known {
     hri_cgroup_limits limits[HRI_CGROUP_DEPTH];
     bool use[HRI_CGROUP_DEPTH]; /* not only the limit */
@@ -310,8 +330,8 @@ static known known_before(const hri_gauge *gauge, const hri_reading *reading)
 }
 
 /* Reads the limits of all groups, from the own one upwards; a limit that cannot be read stays as it was known. Returns
- * how many have to be read whole: all up to the last that is limited, since an ancestor's memory.stat was seen 99 of
- * 100 MiB behind until the group below it was read. */
+ * how many have to be read whole: all up to the last that is limited. An ancestor's memory.stat was seen 99 of 100 MiB
+ * behind until the group below it was read. */
 static unsigned read_limits(const hri_gauge *gauge, hri_reading *reading, const known *before, bool *ret_whole)
 {
     unsigned count = 0;
@@ -329,9 +349,9 @@ static unsigned read_limits(const hri_gauge *gauge, hri_reading *reading, const 
     return count;
 }
 
-/* Returns false if the chain has to be found anew: a group has been removed, which none is that the process is in, or
- * (`ret_lost`) a group's use cannot be read any more, for which the program may have closed the file. Without its use a
- * group would have no lease. */
+/* Returns false if the chain has to be found anew. Then a group has been removed, so the process is not in it.
+ * Or (`ret_lost`) a group's use cannot be read any more, for which the program may have closed the file. Without its
+ * use a group would have no lease. */
 static bool read_groups(const hri_gauge *gauge, unsigned how, hri_reading *reading, bool *ret_lost)
 {
     bool whole = true;
@@ -372,8 +392,8 @@ void hri_gauge_read(hri_gauge *gauge, unsigned how, hri_reading *reading)
     /* By a number that was given to another process it would find that one's groups. */
     if (!whole && !hri_process_is_gone(&gauge->process) && open_chain(gauge) == 0)
         read_groups(gauge, how, reading, &lost);
-    reading->place_hash = gauge->place_hash;
     read_pins(gauge, reading);
+    reading->place_hash = gauge->place_hash;
     read_stalls(gauge, reading);
 }
 

@@ -44,7 +44,7 @@ typedef struct hri_gauge {
     int64_t pins_cost_ns;                      /* and how long it took */
 } hri_gauge;
 
-/* What a figure never fell below, for at least `window_ns` and less than twice that. */
+/* The least that a figure was, for at least `window_ns` and less than twice that. */
 typedef struct hri_lasting {
     int64_t since_ns;
     uint64_t least_bytes;  /* since then */
@@ -53,9 +53,10 @@ typedef struct hri_lasting {
 
 uint64_t hri_lasting_look(hri_lasting *lasting, uint64_t bytes, int64_t window_ns, int64_t now_ns);
 
-/* How long unmapped pages are taken for such as are just being given back; how long pages have to be under writeback to
- * count in the level, and how long dirty ones, which the kernel begins to write after 30 to 35 seconds; and for how
- * long what went into swap is still use: it went there for want of memory, which is no relief. */
+/* Times of lasting figures. Unmapped pages that are younger than LEAVING are taken for pages that are just being given
+ * back. Pages count in the level once they have been under writeback for WRITTEN, or dirty for DIRTY; the kernel begins
+ * to write dirty ones after 30 to 35 seconds. Bytes that went into swap are use for SWAPPED: they went there for want
+ * of memory, which is no relief. */
 #define HRI_LEAVING_NS (100 * HRI_MILLISECOND)
 #define HRI_WRITTEN_NS (1 * HRI_SECOND)
 #define HRI_DIRTY_NS (40 * HRI_SECOND)
@@ -67,7 +68,15 @@ typedef struct hri_group_memory {
     hri_lasting dirty, written;
     hri_lasting swap;
     uint64_t doubtful_bytes; /* when the pins were looked up */
+    uint64_t held_bytes;     /* v1: of these, what grew while the machine's idle names did not */
 } hri_group_memory;
+
+/* v1 does not tell names of files from what pipes and sockets hold. But the machine tells how many names are idle, to
+ * one. So kernel memory that grows while they do not is held, and what leaves while they stay was held. Where the group
+ * is at its limit (`full`), names that leave may have made room for what is held. A neighbour's names are taken for the
+ * group's own where both grow between the same two looks. Gives how much is held now. */
+uint64_t hri_held_look(const hri_group_memory *memory, uint64_t doubtful_bytes, uint64_t idle_before, uint64_t idle_now,
+                       bool full);
 
 typedef struct hri_reading {
     int64_t time_ns;
@@ -94,7 +103,7 @@ void hri_gauge_close(hri_gauge *gauge);
 void hri_gauge_shut(hri_gauge *gauge);
 
 /* Finds everything anew: in the child of a fork, whose open files would show the parent, and where the program has
- * closed them. What cannot be opened now is absent until the next attempt. */
+ * closed them. A file that cannot be opened now is absent until the next attempt. */
 void hri_gauge_reopen(hri_gauge *gauge);
 
 /* How to read. */
@@ -103,8 +112,8 @@ enum {
     HRI_READ_ONCE = 2, /* there is no other reading: what is there now is taken for lasting */
 };
 
-/* Reads again what `reading` holds (at first {0}). Where the program has closed the gauge's files, or the process has
- * been moved to another group (looked up every HRI_PLACE_AGE_NS), they are found anew; if that fails, the old chain
+/* Reads again what `reading` holds (at first {0}). The files are found anew where the program has closed them, or the
+ * process has been moved to another group (looked up every HRI_PLACE_AGE_NS). If that fails, the old chain
  * stays. A limit that cannot be read stays as it was last known. The host's figures are read again only once they are
  * HRI_HOST_AGE_NS old, or use more than half of what the host can give, or HRI_READ_ALL asks for them. Maps memory at
  * the most, and calls nothing of malloc()'s. */

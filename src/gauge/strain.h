@@ -2,9 +2,9 @@
 /* Strain: the own group stands still for want of memory, before its use says so. Numbers in, a level out.
  *
  * Two signs are looked at. The group's own PSI: all its tasks stand still for a fifth of the time, or for three fifths.
- * And where the kernel has no PSI: the limit is hit again and again, and within one second as much is read back into
- * the page cache as there is of it, while little of the limit is page cache. A large working set of files that turns
- * over in a large cache is no strain, and neither is a backup that reads each file once.
+ * The other sign is for a kernel without PSI. The limit is hit again and again while little of it is page cache. Within
+ * one second as much is read back into the page cache as there is of it. A large working set of files that turns over
+ * in a large cache is no strain, and neither is a backup that reads each file once.
  *
  * The host's PSI is not looked at: it would blame this process for its neighbours.
  */

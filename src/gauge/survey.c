@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A survey reads the same gauges as a guard and weighs them by the same rule, without a budget. What the rooms below
- * could not see they have put into the findings; all texts live in the survey's own block or in the gauge's names.
+/* A survey reads the same gauges as a guard and weighs them by the same rule, without a budget. The rooms below have
+ * put what they could not see into the findings. All texts live in the survey's own block or in the gauge's names.
  */
 #include <headroom/survey.h>
 
@@ -165,7 +165,8 @@ static char *variable(struct survey *survey, const char *name)
     return value;
 }
 
-/* What the environment declares, and what it hints at: the last may be no more than what was asked for. */
+/* The limits that the environment declares, and those that it hints at: a hint may be no more than what was asked for.
+ * */
 static void ask_environment(struct survey *survey)
 {
     static const char *const platforms[] = {"SLURM_MEM_PER_NODE", "NOMAD_MEMORY_LIMIT",
@@ -221,7 +222,7 @@ static void weigh(struct survey *survey)
     hri_survey_note(&facts, &survey->findings);
 }
 
-/* What else grants memory of the same limit, or takes it without a grant. */
+/* Counts the processes that grant memory of the same limit, and forked children, which take it without a grant. */
 static void ask_company(struct survey *survey)
 {
     const hri_gauge *gauge = &survey->gauge;

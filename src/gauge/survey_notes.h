@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What is worth knowing of a survey's figures, and what to do about it. */
+/* Notes on a survey's figures: facts worth knowing, and what to do about them. */
 #ifndef HRI_GAUGE_SURVEY_NOTES_H
 #define HRI_GAUGE_SURVEY_NOTES_H
 

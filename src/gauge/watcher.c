@@ -13,12 +13,12 @@
 
 #include <string.h>
 
-/* How old a reading may be for a look that does not insist: short while levels change, so that a busy server above
- * normal spends under one per cent on it. */
+/* The age that a reading may have for a look that does not insist. It is short while levels change, but a busy server
+ * above normal still spends under one per cent of its time on readings. */
 #define READING_AGE_ABOVE_NORMAL_NS (1 * HRI_MILLISECOND)
 #define READING_AGE_NORMAL_NS (100 * HRI_MILLISECOND)
 
-/* What is read on an occasion. */
+/* The figures that are read on an occasion. */
 typedef enum reads {
     NOTHING, /* by the last reading, and the accounts of now */
     IF_OLD,
@@ -26,7 +26,7 @@ typedef enum reads {
     ALL, /* the host's figures too, however young they are */
 } reads;
 
-/* What is done on each occasion. */
+/* The manner of each occasion's look. */
 static const struct manner {
     reads reads;
     bool once;     /* nothing, if another thread has read the gauges since this one came for it */
@@ -103,7 +103,7 @@ static void reopen(hri_watcher *watcher)
 #define SHARED_MIN (UINT64_C(1) << 20)
 
 /* Reads the gauges. The word that the lease is counted by is read before everything, then the accounts, then the
- * kernel's files: bytes that are granted or touched in between count twice, and none is forgotten. */
+ * kernel's files. Bytes that are granted or touched in between count twice, and none is forgotten. */
 static void refresh(hri_watcher *watcher, uint64_t sample_bytes, bool all, hri_accounts *ret_accounts)
 {
     hri_pending_accounts process;
@@ -133,12 +133,12 @@ static void refresh(hri_watcher *watcher, uint64_t sample_bytes, bool all, hri_a
     atomic_store_explicit(&watcher->looked_ns, reading->time_ns, memory_order_relaxed);
 }
 
-/* At most a sixteenth of the limit is held back for surprises: with an eighth, memory that a library took once and gave
+/* At most a sixteenth of the limit is held back for surprises. With an eighth, memory that a library took once and gave
  * back kept a tenth of the limit from being used for a second. */
 #define SURPRISE_SHARE 16
 
-/* What is held back for surprises. A reading that counts bytes twice would find one where there is none, and so would
- * the grants of strangers, who tell what they may take. */
+/* The bytes that are held back for surprises. A reading that counts bytes twice would find one where there is none, and
+ * so would the grants of strangers, who tell what they may take. */
 static uint64_t held_back(hri_watcher *watcher, const hri_books *books, uint64_t sample_bytes, uint64_t free_bytes)
 {
     const hri_surprise *surprise = &watcher->surprise;

@@ -86,9 +86,9 @@ void hri_watcher_fork(hri_watcher *watcher, hri_fork moment);
 /* Starts a monitor that listens to the signals of the watcher's groups. Gives 0 or a negative errno. */
 int hri_watcher_start(hri_watcher *watcher, hri_monitor *monitor);
 
-/* Looks, and gives the level after that. Quietly: leaves what is to be told for the next one who looks; `demand` is
- * tried in the section in which the tree gets the new lease, or after it where another thread has read the gauges
- * (NULL: none). */
+/* The first looks, and gives the level after that. The second does so quietly: it leaves what is to be told for the
+ * next thread that looks. `demand` (NULL: none) is tried in the section in which the tree gets the new lease, or after
+ * it if another thread has read the gauges. */
 hr_level hri_watcher_look(hri_watcher *watcher, hri_occasion occasion);
 hr_level hri_watcher_look_quietly(hri_watcher *watcher, hri_occasion occasion, struct hri_demand *demand);
 
@@ -98,7 +98,7 @@ bool hri_watcher_is_stale(const hri_watcher *watcher);
 /* Tells the changes that quiet looks left. */
 void hri_watcher_tell(hri_watcher *watcher);
 
-/* What the last look saw. The pointers stay valid as long as the watcher. */
+/* The figures of the last look. The pointers stay valid as long as the watcher. */
 typedef struct hri_sight {
     hri_ledgers ledgers;
     hri_process_reading process;
@@ -119,9 +119,9 @@ void hri_watcher_read(hri_watcher *watcher, hri_sight *ret_sight);
 /* Lists the ledgers, by the last reading and the accounts of now; gives their number. */
 size_t hri_watcher_list(hri_watcher *watcher, hr_ledger ret_list[HRI_LEDGERS_MAX]);
 
-/* How long the next look may wait: `interval_ns` at rest; near a limit no longer than it takes to fill half of what is
- * left at 4 GB/s, about what one core can touch, and HRI_WATCHER_PAUSE_NS at the least. So long, too, while the child
- * of a fork shares the process's pages: what either of them rewrites is charged without a grant. */
+/* The time that the next look may wait: `interval_ns` at rest. Near a limit it is at most the time in which half of
+ * what is left fills at 4 GB/s, about what one core can touch, and at least HRI_WATCHER_PAUSE_NS. The same holds while
+ * the child of a fork shares the process's pages: pages that either of them rewrites are charged without a grant. */
 #define HRI_WATCHER_PAUSE_NS (10 * HRI_MILLISECOND)
 int64_t hri_watcher_pause(hri_watcher *watcher, int64_t interval_ns);
 

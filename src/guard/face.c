@@ -42,7 +42,8 @@ static void name_if_larger(hr_figures *figures, const char *holder, uint64_t byt
     snprintf(figures->holder, sizeof figures->holder, "%s", holder);
 }
 
-/* Who holds most: one of the budgets, or, where it is not the budget's own limit that is short, what none knows of. */
+/* Names the largest holder: one of the budgets, or, if it is not the budget's own limit that is short, the memory that
+ * no budget knows of. */
 static void name_holder(hr_guard *guard, const hri_sight *sight, hr_figures *figures)
 {
     char holder[sizeof figures->holder] = "budget ";

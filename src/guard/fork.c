@@ -4,8 +4,8 @@
  *
  * Locking: before a fork all locks of all guards are taken, in the order in which the rooms nest them, so that the
  * child finds every account whole. Calls that a signal handler may make are kept out before that, by the gate
- * (budget/gate.h): a handler that has interrupted malloc() would wait for these locks, and libc's part of the fork for
- * malloc()'s.
+ * (budget/gate.h). Else a handler that has interrupted malloc() would wait for these locks, and libc's part of the fork
+ * for malloc()'s.
  */
 #include "guard/rooms.h"
 

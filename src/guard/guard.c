@@ -158,7 +158,7 @@ static void wake_monitor(void *context)
     hri_monitor_wake(&guard->monitor);
 }
 
-/* What comes back into pools while the level stays up would keep it there: nobody asks for it once relief has
+/* Blocks that come back into pools while the level stays up would keep it there: nobody asks for them once relief has
  * enough. Idle pages of the heap count for the kernel and not for the level, so they go back. */
 static void follow_level(hr_guard *guard)
 {
@@ -312,6 +312,17 @@ static int init_history(hr_guard *guard, uint64_t bytes)
     return error;
 }
 
+static int init_history_file(hr_guard *guard, const hr_guard_options *options)
+{
+    char command[HR_COMMAND_BYTES];
+    int error = hri_journal_init(&guard->history_file, options->history_file, options->history_file_bytes);
+    if (error || !options->history_file)
+        return error;
+    hri_origin_read_command(command);
+    hri_journal_describe(&guard->history_file, command, NULL);
+    return 0;
+}
+
 /* Makes the rooms from the bottom up; on failure takes down what was made. */
 static int init(hr_guard *guard, const hri_environment *environment, const hr_guard_options *options)
 {
@@ -330,7 +341,7 @@ static int init(hr_guard *guard, const hri_environment *environment, const hr_gu
     error = init_history(guard, options->history_bytes);
     if (error)
         goto destroy_relief;
-    error = hri_journal_init(&guard->history_file, options->history_file, options->history_file_bytes);
+    error = init_history_file(guard, options);
     if (error)
         goto destroy_history;
     error = hri_figures_init(&guard->figures);

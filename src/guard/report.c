@@ -40,8 +40,19 @@ int hr_history_file_read(hr_guard *guard, hr_history_file_figures *ret_figures)
     return 0;
 }
 
+/* Says in the file where the limit comes from now. */
+static void name_limit(hr_guard *guard)
+{
+    hri_sight sight;
+    if (!*guard->history_file.append.path)
+        return;
+    hri_watcher_read(&guard->watcher, &sight);
+    hri_journal_describe(&guard->history_file, NULL, sight.limit_source);
+}
+
 void hri_guard_write_history(hr_guard *guard)
 {
+    name_limit(guard);
     hri_journal_follow(&guard->history_file, &guard->history);
     if (!hri_reclaiming())
         hri_journal_count(&guard->history_file, &guard->figures, hr_guard_level(guard), hri_clock_now(guard->clock));

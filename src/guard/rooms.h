@@ -13,7 +13,7 @@
 
 #include <headroom/guard.h>
 
-/* What yielders of one kind publish. */
+/* The figures that yielders of one kind publish. */
 #define HRI_YIELDER_KINDS_MAX 4
 typedef struct hri_yielder_source {
     const hri_yielder_kind *kind;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a guard says of its process to whoever lists them: a status page, written by the monitor (report/status.h). */
+/* A guard's status page, for programs that list guarded processes; it is written by the monitor (report/status.h). */
 #include "guard/rooms.h"
 
 #include <errno.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Connects those who can yield memory (base/yield.h) with relief: behind each stands a reclaimer, so that pools, caches
+/* Connects yielders of memory (base/yield.h) with relief. Behind each stands a reclaimer, so pools, caches
  * and the program's own reclaimers are asked in one order, by the same rules.
  */
 #include "guard/rooms.h"

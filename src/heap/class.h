@@ -99,7 +99,7 @@ static inline uint64_t hri_heap_large_cost(size_t size)
     return (bytes + HRI_HEAP_PAGE - 1) / HRI_HEAP_PAGE * HRI_HEAP_PAGE;
 }
 
-/* What a block for `size` bytes takes of the heap; UINT64_MAX: there can be none. */
+/* The bytes that a block for `size` bytes takes of the heap; UINT64_MAX: there can be none. */
 static inline uint64_t hri_heap_cost(size_t size)
 {
     unsigned class = hri_heap_class_of(size);

@@ -5,7 +5,7 @@
 
 #include "heap/heap.h"
 
-/* What was done, ever. Under the lock, as the calls that count. */
+/* Counts of all that was ever done. Under the lock, as the calls that count. */
 typedef struct hri_heap_counts {
     uint64_t commits, commit_bytes, decommits, decommit_bytes;
 } hri_heap_counts;

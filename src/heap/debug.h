@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What debug builds put behind the bytes that were asked for:
+/* The trailer that debug builds put behind the bytes that were asked for:
  *
  *     block ─► [ size bytes ][ 0xFD …, at least 8 ][ size, 8 bytes ]
  *

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the whole heap is asked: its lock, figures, trims, rest, fork.
+/* Questions to the whole heap: its lock, figures, trims, rest, fork.
  *
  * Locking: one lock guards segments, spans, the depot and the cells. It is a leaf, except for the locks of os/cells and
  * of the list of lazy blocks. The kernel commits and decommits pages without it: such a time is *busy*, and the pages

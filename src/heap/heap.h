@@ -46,7 +46,7 @@ void hri_heap_set_idle(const hri_heap_idle_terms *terms);
 /* ── blocks: any thread
  * ─────────────────────────────────────────────────────────────────────────────────────────── */
 
-/* What a block says of itself. */
+/* The facts that a block says of itself. */
 typedef struct hri_heap_block {
     hri_heap_owner owner;
     uint64_t bytes; /* as hri_heap_cost() */
@@ -84,7 +84,7 @@ static inline void *hri_heap_get(size_t size, hri_heap_owner owner)
 /* The same, of zeros. */
 void *hri_heap_get_zeroed(size_t size, hri_heap_owner owner);
 
-/* The same, aligned to a power of two. What it takes is hri_heap_cost_aligned(). */
+/* The same, aligned to a power of two. Such a block takes hri_heap_cost_aligned(). */
 void *hri_heap_get_aligned(size_t align, size_t size, hri_heap_owner owner);
 uint64_t hri_heap_cost_aligned(size_t align, size_t size);
 
@@ -126,7 +126,7 @@ static inline bool hri_heap_put(void *block, hri_heap_block *ret_block)
  * false, and a fault, as above. */
 bool hri_heap_look(const void *block, hri_heap_block *ret_block, size_t *ret_usable);
 
-/* What a block takes of the heap, as hri_heap_look() says it. */
+/* The bytes that a block takes of the heap, as hri_heap_look() says it. */
 static inline uint64_t hri_heap_bytes(const void *block)
 {
     uint64_t word;
@@ -140,8 +140,8 @@ static inline uint64_t hri_heap_bytes(const void *block)
 /* Changes the size of a block in place. Gives false, and the block as it was, where it has to move. */
 bool hri_heap_resize(void *block, size_t size);
 
-/* The same; and has the kernel move the pages of a very large block to an address that is a multiple of `align` (a
- * power of two), where it cannot grow in place. Gives the block; NULL, with nothing changed, where its bytes are to be
+/* The same. A very large block that cannot grow in place has its pages moved by the kernel, to an address that is a
+ * multiple of `align` (a power of two). Gives the block; NULL, with nothing changed, where its bytes are to be
  * copied. */
 void *hri_heap_resize_or_move(void *block, size_t size, size_t align);
 
@@ -172,14 +172,14 @@ uint64_t hri_heap_pending_bytes(void);
 uint64_t hri_heap_lazy_bytes(void);
 void hri_heap_lazy_measure(unsigned most);
 
-/* Gives idle pages back to the kernel, at least `want_bytes` if there are as many and not much more: idle pages
+/* Gives idle memory back to the kernel, at least `want_bytes` if there are as many and not much more. Idle pages go
  * first, then the depot's blocks, then those of all threads. Gives how many bytes went. */
 uint64_t hri_heap_trim(uint64_t want_bytes);
 
 /* The janitor's visit: takes back what sleeping threads have, and trims what is idle beyond hri_heap_idle_cap(). */
 uint64_t hri_heap_rest(void);
 
-/* What may be idle at rest: 2 MiB, or a 32nd of what is committed. */
+/* The bytes that may be idle at rest: 2 MiB, or a 32nd of what is committed. */
 uint64_t hri_heap_idle_cap(uint64_t committed_bytes);
 
 /* In a tight heap threads have no magazines. Drains when it becomes tight. */

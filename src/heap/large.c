@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A block of up to HRI_HEAP_WHOLE_MIN is a run of a segment that begins with a slice; a larger one, or one with a
- * larger alignment than a chunk's, has a segment to itself.
+/* A block of up to HRI_HEAP_WHOLE_MIN is a run of a segment that begins with a slice. A larger one has a segment to
+ * itself, and so has one with a larger alignment than a chunk's.
  *
  * Idle pages must be resident: they are handed out again without asking anybody. So the pages of a block that comes
  * back before all of it was touched are decommitted, not idle.
@@ -252,8 +252,8 @@ static uint64_t narrow(hri_heap_slice *slice, unsigned pages)
     return gone;
 }
 
-/* Changes a block that has a segment to itself. What was not touched of it is not known in between: so all that it had
- * counts as before, and what is new beside it. */
+/* Changes a block that has a segment to itself. Its untouched part is not known in between: so all that it had counts
+ * as before, and its growth beside it. */
 static void *resize_whole(hri_heap_slice *slice, size_t bytes, size_t align, hri_heap_change *change)
 {
     uint64_t untouched = slice->lazy_bytes;

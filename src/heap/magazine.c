@@ -163,8 +163,8 @@ uint64_t hri_heap_magazines_own_bytes(void)
 
 /* ── the depot ───────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-/* Puts a magazine into the depot, which holds a 32nd of what is committed at the most, or 128 KiB: beyond that blocks
- * go back to their spans, where other classes can use their memory. */
+/* Puts a magazine into the depot. The depot holds a 32nd of what is committed at the most, or 128 KiB. Beyond that
+ * blocks go back to their spans, where other classes can use their memory. */
 static void to_depot(unsigned class, hri_heap_magazine *magazine)
 {
     if (depot_bytes > hri_max(DEPOT_BYTES_MIN, hri_heap_pages_sum.committed_bytes / 32)) {

@@ -7,7 +7,7 @@
  * pages; new ones get larger with what there is, so that a small program reserves 1 MiB. A run whose pages are idle
  * is preferred to one that has to be committed.
  *
- * What the heap needs for itself comes from these pages and from its blocks. It calls no allocator.
+ * Memory that the heap needs for itself comes from these pages and from its blocks. It calls no allocator.
  */
 #include "heap/segment.h"
 
@@ -265,7 +265,7 @@ void hri_heap_segment_count_out(const hri_heap_segment *copy)
     hri_heap_pages_sum.own_bytes -= HRI_HEAP_PAGE;
 }
 
-/* What shrinks stays where it is. */
+/* A block that shrinks stays where it is. */
 bool hri_heap_segment_move_begin(hri_heap_segment *segment, size_t bytes, size_t align, hri_heap_move *ret_move)
 {
     char *map = segment->map;

@@ -38,7 +38,7 @@ typedef struct hri_heap_list {
     struct hri_heap_slice *first;
 } hri_heap_list;
 
-/* What begins in a slice: a span of general blocks (span.h), or a large block (lazy.h). */
+/* A slice: the beginning of a span of general blocks (span.h), or of a large block (lazy.h). */
 typedef struct hri_heap_slice {
     uint64_t words[HRI_HEAP_SLICE_PAGES]; /* of the blocks that begin with a page; 0: none does */
     struct hri_heap_segment *segment;
@@ -80,7 +80,7 @@ typedef struct hri_heap_run {
     unsigned at, pages;
 } hri_heap_run;
 
-/* What the segments have. */
+/* The sums over all segments. */
 typedef struct hri_heap_pages {
     uint64_t committed_bytes; /* pages that blocks may lie on */
     uint64_t idle_bytes;      /* of these, in no run; spans have more */

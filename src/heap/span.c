@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What is in use of a span is a bit for each granule of 16 bytes. A granule's bit is clear only if nothing lies on it
+/* Of a span a bit for each granule of 16 bytes says what is in use. A granule's bit is clear only if nothing lies on it
  * and its memory is committed, so one search finds room. The grid of granules is shifted by 8 bytes, since the word
  * of a block comes before its first byte, and that is aligned to 16:
  *
@@ -208,9 +208,9 @@ static void release_if_unused(hri_heap_slice *slice)
     hri_heap_run_give(&run);
 }
 
-/* Where a search of a span for room of `run` granules begins: it wraps. Spans begin with a page, and were the first
- * block of each in front, the blocks that 16 classes hand out again and again would all meet in one set of the
- * processor's first cache, which has 8 to 12 places. So each span has a colour, a cache line of its first page. */
+/* Where a search of a span for room of `run` granules begins: it wraps. Spans begin with a page. Were the first block
+ * of each in front, the blocks that 16 classes hand out again and again would lie in one set of the first cache. That
+ * has 8 to 12 places. So each span has a colour, a cache line of its first page. */
 #define COLOURS 32u
 #define COLOUR_GRANULES 4u
 

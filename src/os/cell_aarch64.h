@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The sequences of os/cells.h for arm64, and the counting beside them; see os/cell_x86_64.h.
  *
- * The bound is loaded with acquire and the value is stored with release: what a thread did to memory before it gave is
- * seen by whoever drains, and what was drained before a cell was opened again is seen before it is taken from.
+ * The bound is loaded with acquire and the value is stored with release. So a drain sees what a thread did to memory
+ * before it gave. A thread that takes from a cell sees what was drained before the cell was opened again.
  */
 #ifndef HRI_OS_CELL_AARCH64_H
 #define HRI_OS_CELL_AARCH64_H

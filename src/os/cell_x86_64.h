@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The sequences of os/cells.h for x86-64, and the counting beside them.
  *
- * A sequence is announced by storing the address of its description into the thread's struct rseq; from label 1 up to
- * 2 the kernel sends an interrupted thread to label 4, which lies elsewhere behind the signature that the kernel
+ * A sequence is announced by storing the address of its description into the thread's struct rseq. From label 1 up to
+ * 2 the kernel sends an interrupted thread to label 4. That lies elsewhere, behind the signature that the kernel
  * wants to see there. The description stays announced after the end: it means nothing outside of 1 to 2. Loads and
  * the store may be plain: the only other writers are on this thread (signals), or have a fence between their stores
  * and their loads.

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Records and places.
  *
- * A record is mapped when a thread first needs one, and never unmapped: whoever drains walks the list of all records
- * without a lock. When its thread ends, it goes to the next thread that needs one. The cell at place 0 of a record is
- * always closed; the words that it does not need are the record's own: the next in the list, the next that is free.
+ * A record is mapped when a thread first needs one, and never unmapped: a thread that drains walks the list of all
+ * records without a lock. When its thread ends, it goes to the next thread that needs one. The cell at place 0 of a
+ * record is always closed. The words that it does not need are the record's own: the next record in the list, and the
+ * next one that is free.
  *
  * A thread knows of its end by a key's destructor. Destructors that run after that one find closed cells, and no new
  * record is made for them.
@@ -33,7 +34,7 @@ static hri_cell closed[HRI_PLACES_MAX];
 
 _Thread_local hri_cell *hri_cells_mine = closed;
 
-/* What pool_inline.h in programs reads. */
+/* The name by which pool_inline.h in programs reads it. */
 extern HR_API
     __attribute__((alias("hri_cells_mine"), tls_model("initial-exec"))) _Thread_local hri_cell *hr_cells_mine_;
 

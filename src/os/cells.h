@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Cells: per-thread numbers that others may drain.
  *
- * Every thread has a *record*: an array of cells. Who wants a number in every thread claims a *place* in that array,
- * and owns the cells at that place in all records, those of threads that sleep or have ended too. The thread itself
- * takes from its cell, or gives to it, in some nanoseconds; its owner drains it whenever it wants, without waiting for
- * the thread.
+ * Every thread has a *record*: an array of cells. A user that wants a number in every thread claims a *place* in that
+ * array. It owns the cells at that place in all records, those of threads that sleep or have ended too. The thread
+ * itself takes from its cell, or gives to it, in some nanoseconds. The place's owner drains cells whenever it wants,
+ * without waiting for their threads.
  *
  *     hri_cells_take(place, n)      value -= n, unless it would fall below 0
  *     hri_cells_give(place, n)      value += n, unless it would rise above `high`
@@ -15,18 +15,18 @@
  *
  * ── why it is correct ───────────────────────────────────────────────────────────────────────────────────────────────
  * Taking and giving are restartable sequences (os/rseq.h): load the value, compute, compare with a bound, store. The
- * store is the last instruction, so a sequence has either happened as a whole or not at all; a signal handler on the
+ * store is the last instruction, so a sequence has either happened as a whole or not at all. A signal handler on the
  * same thread that takes and gives in between makes the interrupted sequence start over.
  *
  * Rules for everybody else, all under the lock of the place's owner:
  *  1. Only the thread itself opens its cell. It closes it first, changes what it likes, and opens it last: a signal
  *     handler meanwhile finds it closed.
- *  2. Whoever drains closes the cell, then calls the fence, then reads and clears the value. A sequence that had read
+ *  2. A drain closes the cell, then calls the fence, then reads and clears the value. A sequence that had read
  *     the open bounds is restarted by the fence, and finds them closed; one that had stored before the fence is read. A
  *     thread that does not run restarts before its next instruction. So no store comes after the value was read, and
  *     the drain waits for nobody.
  *  3. A closed cell stays closed until rule 1. So what is drained is drained: it cannot come back.
- * A record whose thread has ended keeps its cells, open ones too: they are drained like those of a sleeping thread, or
+ * A record whose thread has ended keeps its cells, open ones too. They are drained like those of a sleeping thread, or
  * go to the next thread that needs a record. A new record is born closed, so a drain that has not seen it misses
  * nothing. tests/models/cells.pml is this protocol with store buffers, for spin.
  *
@@ -134,7 +134,7 @@ void hri_cells_at_end(void (*hook)(hri_cell *record));
 /* How many threads have a record now. */
 unsigned hri_cells_threads(void);
 
-/* In the child of a fork all records but this thread's own are free for new threads; what they hold is still to be
+/* In the child of a fork all records except for this thread's own are free for new threads. Their cells are still to be
  * drained, for which no fence is needed. */
 void hri_cells_fork(hri_fork moment);
 

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Use is what the kernel cannot take back when the limit is hit: the LRU's anonymous pages (v1's own `rss` still counts
- * MADV_FREE pages), unevictable ones, kernel memory that no shrinker gives back, sockets. Page cache is not use
- * (lessons 1): a gate on memory.current latches near 1 and never opens again. Nor are anonymous pages that nobody maps:
- * where a part of a huge page is given back, the whole stays on the LRU, and charged, until the kernel is short enough
- * to split it. A purge did not bring the level down then, and relief went on until everything was evicted.
+/* Use is what the kernel cannot take back when the limit is hit. That is the LRU's anonymous pages (v1's own `rss`
+ * still counts MADV_FREE pages), unevictable ones, kernel memory that no shrinker gives back, and sockets. Page cache
+ * is not use (lessons 1): a gate on memory.current latches near 1 and never opens again. Nor are anonymous pages that
+ * nobody maps. Where a part of a huge page is given back, the whole stays on the LRU, and charged, until the kernel is
+ * short enough to split it. A purge did not bring the level down then, and relief went on until everything was evicted.
  *
  * Kernel memory is use, except for what shrinkers give back: names and inodes of files. v2 says how much slab that may
  * be (slab_reclaimable). v1 lists slabs by name until Linux 5.9, and later not at all. There, kernel memory beyond what
- * the anonymous memory explains is doubtful: it is in no level, since it is mostly names of files, and the lease finds
+ * the anonymous memory explains is doubtful. It is in no level, since it is mostly names of files, and the lease finds
  * out how much of it is available (gauge/reading.c).
  */
 #include "os/cgroup.h"
@@ -47,8 +47,8 @@ static uint64_t key(const char *text, const char *name)
     return hri_parse_key(text, name, &value) == 0 ? value : 0;
 }
 
-/* A text of memory.stat. Lines that an old kernel or a sandbox leaves out count as nothing; but not where the text was
- * cut within a line, for then they may have stood behind it, and a sum without them would say that there is more
+/* A text of memory.stat. Lines that an old kernel or a sandbox leaves out count as nothing. A text that was cut within
+ * a line is another case. The lines may have stood behind the cut, and a sum without them would say that there is more
  * room. */
 struct stat_text {
     const char *text;
@@ -77,8 +77,8 @@ static uint64_t kernel_memory(struct stat_text *stat)
     return hri_add(kernel, hri_add(key(stat->text, "percpu"), figure(stat, "slab_unreclaimable")));
 }
 
-/* What is on the LRU of `lru_bytes` and mapped by nobody: except for pages that are locked or MADV_FREE, of which it
- * takes more to be mapped than is. 0 where that is not told. */
+/* The bytes of the LRU's `lru_bytes` that nobody maps, 0 where that is not told. Locked and MADV_FREE pages are mapped
+ * and not in `lru_bytes`, so it may be too little by as much. */
 static uint64_t unmapped(const char *text, bool v1, uint64_t lru_bytes)
 {
     uint64_t anonymous, shared;
@@ -212,7 +212,7 @@ int hri_cgroup_read_limits(const hri_cgroup_chain *chain, unsigned index, hri_cg
 }
 
 /* Kernel memory of v1 that processes have of themselves: page tables, a 512th of what they map, stacks, descriptors,
- * pipes. What is beyond it is doubtful. */
+ * pipes. Kernel memory beyond it is doubtful. */
 #define EXPLAINED_SHARE 8
 #define EXPLAINED_BYTES (UINT64_C(8) << 20) /* but no more than a quarter of the limit */
 

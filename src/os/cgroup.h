@@ -62,8 +62,8 @@ typedef struct hri_cgroup_reading {
                              where memory.stat does not say */
     uint64_t cache_bytes; /* page cache; HR_NONE likewise */
 
-    /* What the kernel holds against the limit, less what it could reclaim: use_bytes without the lag of memory.stat,
-     * and with what CPUs have charged in advance; 0: unknown. */
+    /* The bytes that the kernel holds against the limit, less what it could reclaim: use_bytes without the lag of
+     * memory.stat, and with what CPUs have charged in advance; 0: unknown. */
     uint64_t charged_bytes;
     uint64_t current_bytes; /* what the kernel holds against the limit, page cache included: exact; HR_NONE: unknown */
 
@@ -80,8 +80,8 @@ typedef struct hri_cgroup_reading {
     uint64_t doubtful_bytes; /* kernel memory that counts as reclaimable and need not be: not in use_bytes */
     uint64_t refault_bytes;  /* pages that were read back soon after they were dropped, ever */
 
-    /* Set by who reads again and again: what counts beside use_bytes in the level (it lasts, or is sure), and in the
-     * lease (it does not come back at this moment). */
+    /* Set by a reader that reads again and again. The first counts beside use_bytes in the level (it lasts, or is
+     * sure), the second in the lease (it does not come back at this moment). */
     uint64_t lasting_bytes;
     uint64_t stuck_bytes;
 } hri_cgroup_reading;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Finds the groups of a process and opens them.
  *
- * The way goes from the mount point down to the process's own group, a folder at a time: so no path is ever longer than
+ * The way goes from the mount point down to the process's own group, a folder at a time. So no path is ever longer than
  * one name, and every group on the way is looked at once, however deep the tree is. The table keeps what can matter
- * most: the own group, those with the smallest limits, and then the nearest. What it has to leave out, and what cannot
- * be read, goes to the site's findings.
+ * most: the own group, those with the smallest limits, and then the nearest. Groups that it has to leave out, and files
+ * that cannot be read, go to the site's findings.
  */
 #include "os/cgroup_way.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What is worth knowing of the groups on the way, beside the limits that are in ledgers: for a survey, not for a
+/* Facts about the groups on the way, beside the limits that are in ledgers: for a survey, not for a
  * guard. */
 #define _GNU_SOURCE
 #include "os/cgroup_way.h"

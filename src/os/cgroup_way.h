@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The way from a mount point down to the process's group: shared by the files that go it (cgroup_chain.c) and that say
- * what is worth knowing of the groups on it (cgroup_tell.c). */
+/* The way from a mount point down to the process's group. cgroup_chain.c goes it, and cgroup_tell.c says what is worth
+ * knowing of the groups on it. */
 #ifndef HRI_OS_CGROUP_WAY_H
 #define HRI_OS_CGROUP_WAY_H
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Copies what a survey reads into a folder, so that the same survey can be made of it elsewhere.
  *
- * Each text is written where it was read: DIR/proc/self/cgroup, DIR/sys/fs/cgroup/app/memory.max. Of mountinfo only
- * those lines are kept that say where cgroups are, with nothing of other file systems but their mount points: sources
- * and options of mounts have names of people and hosts in them.
+ * Each text is written where it was read: DIR/proc/self/cgroup, DIR/sys/fs/cgroup/app/memory.max. Of mountinfo only the
+ * lines are kept that say where cgroups are, and of other file systems only their mount points. Sources and options of
+ * mounts have names of people and hosts in them.
  */
 #ifndef HRI_OS_COPY_H
 #define HRI_OS_COPY_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the kernel and libc offer for counting per CPU without locks: restartable sequences (rseq), and the barrier that
- * interrupts those of other threads (membarrier). */
+/* The means that the kernel and libc offer for counting per CPU without locks: restartable sequences (rseq), and the
+ * barrier that interrupts those of other threads (membarrier). */
 #ifndef HRI_OS_FEATURE_H
 #define HRI_OS_FEATURE_H
 

@@ -19,8 +19,8 @@ int hri_file_open_folder_in(int folder, const char *name);
 /* Opens a file in a folder for reading, close-on-exec. Gives a descriptor or a negative errno. */
 int hri_file_open_in(int folder, const char *name);
 
-/* Reads a file from its start into `buffer` and terminates it, in one call: the kernel's files of figures come whole in
- * one, and a second call to see their end would double the cost of a reading. What does not fit is cut. Gives the
+/* Reads a file from its start into `buffer` and terminates it, in one call. The kernel's files of figures come whole in
+ * one, and a second call to see their end would double the cost of a reading. A longer file is cut. Gives the
  * length or a negative errno (-EBADF for a descriptor below 0). */
 ssize_t hri_file_read(int fd, char *buffer, size_t size);
 

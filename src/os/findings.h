@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a survey wants to know beyond figures: where the process stands, and, a sentence each, what could not be seen.
- * Whoever reads a site adds to its findings, where it has any: a guard's has none. */
+/* The findings of a survey beyond figures: where the process stands, and, a sentence each, what could not be seen.
+ * Code that reads a site adds to its findings, where it has any: a guard's has none. */
 #ifndef HRI_OS_FINDINGS_H
 #define HRI_OS_FINDINGS_H
 

@@ -19,14 +19,14 @@ typedef enum hri_allocator {
     HRI_ALLOCATOR_UNKNOWN,
 } hri_allocator;
 
-/* What malloc is in this process: a linked library counts only if malloc is really its own. */
+/* The allocator behind malloc in this process: a linked library counts only if malloc is really its own. */
 hri_allocator hri_heap_allocator(void);
 const char *hri_allocator_text(hri_allocator allocator);
 
 /* By what call it gives pages back; NULL: by none. */
 const char *hri_allocator_purge_text(hri_allocator allocator);
 
-/* What malloc most likely is in another process: by the libraries that it has mapped, of which it may not use each.
+/* The likely allocator of another process: by the libraries that it has mapped, of which it may not use each.
  * Gives 0, a negative errno where that cannot be read. */
 int hri_heap_find(const hri_site *site, hri_allocator *ret_allocator);
 

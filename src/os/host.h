@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the host has, by /proc/meminfo and ZFS's arcstats. Pure: texts in, numbers out.
+/* The host's memory, by /proc/meminfo and ZFS's arcstats. Pure: texts in, numbers out.
  *
  * In a container the text may come from lxcfs. One kind shows a total of 0 and what is available wrapped around; those
  * figures are not known then, and no limit. Another leaves reclaimable slab out of MemAvailable, which equals MemFree.

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Reads are plain read() calls of a whole buffer: with the file in the page cache nothing else was faster here, see
- * docs/flow.md. A descriptor that may have to wait for a writer is polled first, if there is somebody who may want to
- * end the wait; a non-blocking one is polled when it says EAGAIN.
+ * docs/flow.md. If a wait can be ended from outside, a descriptor that may have to wait for a writer is polled
+ * first. A non-blocking one is polled when it says EAGAIN.
  *
  * Locking: none; one thread at a time an input. */
 #define _GNU_SOURCE
@@ -22,16 +22,16 @@
 /* How much is read before its cache is given back: each time costs a walk over the pages. */
 #define DROP_BYTES (INT64_C(8) << 20)
 
-/* The cache is in folios of several pages, each at a multiple of its size, and the kernel gives back only what lies
- * wholly within a range: so ranges begin at a multiple of this, the size of the largest or more. */
+/* The cache is in folios of several pages, each at a multiple of its size. The kernel gives back only folios that lie
+ * wholly within a range. So ranges begin at a multiple of this, the size of the largest or more. */
 #define FOLIO_BYTES (INT64_C(4) << 20)
 
 /* How far the kernel may have read ahead of what was asked for: devices here have 8 MiB, and POSIX_FADV_SEQUENTIAL
  * makes it twice that. */
 #define AHEAD_BYTES (INT64_C(32) << 20)
 
-/* What a pipe is made to hold: writer and reader then take turns less often, which was worth a fifth here; more was not
- * worth more. */
+/* The size that a pipe is given: writer and reader then take turns less often, which was worth a fifth here; more was
+ * not worth more. */
 #define PIPE_BYTES (256 << 10)
 
 static bool widen_pipe(int fd)

@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <sys/types.h>
 
-/* What a wait for input ends at besides the input: descriptors that are readable then; below 0: none. */
+/* The ends of a wait for input, besides the input: descriptors that are readable then; below 0: none. */
 typedef struct hri_wake {
     int cancel_fd;
     int stop_fd;

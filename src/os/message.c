@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A program that makes a guard in a loop would say the same in a loop: standard error gets a sentence once, as long as
- * no other one comes in between.
+/* A program that makes a guard in a loop would print the same sentence in a loop. So standard error gets a sentence
+ * once, as long as no other one comes in between.
  *
  * Locking: the lock is a leaf; whoever takes sentences is called without it.
  */

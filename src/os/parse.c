@@ -223,7 +223,7 @@ static bool leads_out(const char *path)
     return false;
 }
 
-/* What is below a mount's root of `path`; NULL where the path is not below it. */
+/* The part of `path` that is below a mount's root; NULL where the path is not below it. */
 static const char *below_root(const char *path, const char *root)
 {
     size_t length = strcmp(root, "/") == 0 ? 0 : strlen(root);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Parsers of the kernel's texts: bytes in, numbers out. They read no file, allocate nothing and trust nothing: a text
- * may be cut short anywhere, and a number or path without its end is not read, since the kernel ends each of its lines.
+/* Parsers of the kernel's texts: bytes in, numbers out. They read no file, allocate nothing and trust nothing. A text
+ * may be cut short anywhere. A number or path without its end is not read, since the kernel ends each of its lines.
  * Each gives 0, -ENOENT where the text does not have it, or -EINVAL where it is no number. */
 #ifndef HRI_OS_PARSE_H
 #define HRI_OS_PARSE_H
@@ -12,8 +12,8 @@
 /* A number alone, such as memory.current; "max" gives HR_NONE. */
 int hri_parse_number(const char *text, uint64_t *ret_value);
 
-/* The number behind `key` at the start of a line, as in memory.stat ("anon 4096") and meminfo ("MemTotal:  16 kB",
- * where the key carries its colon and the unit is the caller's to know). */
+/* The number behind `key` at the start of a line, as in memory.stat ("anon 4096") and meminfo ("MemTotal:  16 kB"). In
+ * meminfo the key carries its colon, and the caller has to know the unit. */
 int hri_parse_key(const char *text, const char *key, uint64_t *ret_value);
 
 /* The `index`th number behind `key`, as in ZFS's arcstats ("size  4  1073741824"); from 0. */
@@ -45,9 +45,10 @@ int hri_parse_cgroup_mount(const char *text, const char *controller, const char 
 /* The bytes of a line of slabinfo, if its slab is one of names or inodes that the kernel gives back; else 0. */
 uint64_t hri_parse_slab(const char *line);
 
-/* Writes what may be shown of a line of mountinfo: one of a cgroup file system as it is; of a mount in /proc or on the
- * way to one in /sys without its source and options, in which people and hosts are named; nothing of others. `line`
- * ends at `end`, where its line end is. Gives the length, at most twice the line's with its end. */
+/* Writes the part of a line of mountinfo that may be shown. A line of a cgroup file system is written as it is. A mount
+ * in /proc or on the way to one in /sys is written without its source and options, in which people and hosts are named.
+ * Of others nothing is written. `line` ends at `end`, where its line end is. Gives the length, at most twice the line's
+ * with its end. */
 size_t hri_parse_mount_without_secrets(const char *line, const char *end, char *ret_line);
 
 #endif

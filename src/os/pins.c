@@ -15,8 +15,9 @@
 #define POINT_BYTES 256
 #define TYPE " - tmpfs "
 
-#define NAME_BYTES 192
-#define INODE_BYTES 592
+/* A name that is long takes more, and an inode less on some file systems. */
+#define NAME_BYTES 208
+#define INODE_BYTES 1152
 
 /* Counts the files on the tmpfs that a line of mountinfo says of: "id parent dev root point …". */
 static void add_mount(const char *line, void *context)
@@ -48,12 +49,15 @@ static uint64_t number_in(const char *path, unsigned index)
     return hri_parse_field(text, index, &value) == 0 ? value : 0;
 }
 
-void hri_pins_read(hri_pins *ret_pins)
+void hri_pins_read(bool mounts, hri_pins *ret_pins)
 {
     HRI_UNCANCELLED;
-    hri_pins pins = {0};
-    read_mounts(&pins);
-    pins.idle_bytes = hri_add(hri_mul(number_in("/proc/sys/fs/dentry-state", 1), NAME_BYTES),
-                              hri_mul(number_in("/proc/sys/fs/inode-state", 1), INODE_BYTES));
-    *ret_pins = pins;
+    if (mounts) {
+        ret_pins->tmpfs_files = 0;
+        read_mounts(ret_pins);
+    }
+    /* A name of a file that is there keeps its inode; until Linux 5.0 the fifth number is 0. */
+    uint64_t names = number_in("/proc/sys/fs/dentry-state", 1), absent = number_in("/proc/sys/fs/dentry-state", 4);
+    uint64_t inodes = hri_add(number_in("/proc/sys/fs/inode-state", 1), hri_sub(names, absent));
+    ret_pins->idle_bytes = hri_add(hri_mul(names, NAME_BYTES), hri_mul(inodes, INODE_BYTES));
 }

@@ -2,12 +2,13 @@
 /* How much of the kernel's "reclaimable" memory comes back: names and inodes of files on a tmpfs stay as long as the
  * file.
  *
- * Neither v1 nor v2 says that of a group. So two bounds are taken of the machine: `pinned`, by the number of files on
- * every tmpfs that this process can see, and `idle`, by the names and inodes that the kernel says nobody uses.
+ * Neither v1 nor v2 says that of a group. So two bounds are taken of the machine. `pinned` is by the number of files on
+ * every tmpfs that this process can see, and `idle` by the names and inodes that the kernel says nobody uses.
  */
 #ifndef HRI_OS_PINS_H
 #define HRI_OS_PINS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 typedef struct hri_pins {
@@ -20,7 +21,8 @@ typedef struct hri_pins {
 #define HRI_PIN_NAME_BYTES 448
 #define HRI_PIN_FILE_BYTES 1280
 
-/* Opens files, and allocates nothing. What cannot be read counts as nothing. */
-void hri_pins_read(hri_pins *ret_pins);
+/* Reads anew; the files on tmpfs only if `mounts`: a machine may have thousands of mounts. Opens files, and allocates
+ * nothing. A file that cannot be read counts as nothing. */
+void hri_pins_read(bool mounts, hri_pins *ret_pins);
 
 #endif

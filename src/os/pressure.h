@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The kernel's signal that memory is getting short, as a descriptor to poll.
  *
- * The first of these that can be armed: what $MEMORY_PRESSURE_WATCH names (systemd's protocol; "/dev/null" there says
- * not to watch anything), the own cgroup's memory.pressure (v2), its memory.events (v2), and the host's
- * /proc/pressure/memory. The last blames neighbours, the second comes late; so no signal decides anything: it only
- * makes somebody look. cgroup v1 has none of its own that would say more than looking does.
+ * The first of these that can be armed: the file that $MEMORY_PRESSURE_WATCH names by systemd's protocol; the own
+ * cgroup's memory.pressure (v2); its memory.events (v2); the host's /proc/pressure/memory. "/dev/null" in the variable
+ * says not to watch anything. The last file blames neighbours, the second comes late. So no signal decides anything:
+ * it only makes somebody look. cgroup v1 has none of its own that would say more than looking does.
  */
 #ifndef HRI_OS_PRESSURE_H
 #define HRI_OS_PRESSURE_H

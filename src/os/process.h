@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A process and its host: resident set, address space, resource limits, what the host could still give.
  *
- * Another process is known by its open statm, which the kernel ties to the process and not to its number: when it has
- * ended that file can no longer be read, even where another process has been given the number. */
+ * Another process is known by its open statm, which the kernel ties to the process and not to its number. When the
+ * process has ended that file can no longer be read, even if another process has been given the number. */
 #ifndef HRI_OS_PROCESS_H
 #define HRI_OS_PROCESS_H
 
@@ -53,7 +53,7 @@ void hri_process_abandon(hri_process *process);
 void hri_process_read(const hri_process *process, hri_process_reading *ret_reading);
 
 /* Has another process, which there was when this was opened, ended, and been waited for? False where its statm cannot
- * be read at all. What was read by its number before this gave false was its own. */
+ * be read at all. Figures that were read by its number before this gave false were its own. */
 bool hri_process_is_gone(const hri_process *process);
 
 /* Shared memory that the process maps, as RssShmem says; 0 where that cannot be read. Costs some microseconds. */

@@ -5,8 +5,8 @@
  * written. Three ways to ask, the best that the kernel has:
  *
  *     PAGEMAP_SCAN (Linux 6.7)   tells the page of zeros by itself
- *     /proc/self/pagemap         tells pages that this process alone maps: the page of zeros is none of them. Of no use where
- *                                pages are shared with a forked process, or with the parent
+ *     /proc/self/pagemap         tells pages that this process alone maps: the page of zeros is none of them. Of no use
+ *                                where pages are shared with a forked process, or with the parent
  *     mincore()                  takes the page of zeros for a page
  *
  * After a fork, parent and child share their pages, and each page that one of them writes is copied and charged without

@@ -118,8 +118,8 @@ static bool fence_each_cpu(void)
     return reached;
 }
 
-/* Where membarrier has been taken away since (a filter that the program has put itself under): whatever runs on a
- * processor is preempted by this thread's coming there, and so restarts. */
+/* For the time after membarrier has been taken away (a filter that the program has put itself under). A thread that
+ * runs on a processor is preempted by this thread's coming there, and so restarts. */
 static void visit_each_cpu(void)
 {
     cpu_set_t before, one;

@@ -2,15 +2,15 @@
 /* Restartable sequences: whether this process has them, and the fence that goes with them.
  *
  * A restartable sequence is a few instructions that the kernel makes restart if the thread is preempted, migrated or
- * signalled among them; its last instruction, a store, commits it (Linux: rseq(2), since 4.18; glibc registers each
- * thread since 2.35). hri_rseq_fence() makes every other thread that is inside of one restart too.
+ * signalled among them. Its last instruction, a store, commits it. (Linux: rseq(2), since 4.18; glibc registers each
+ * thread since 2.35.) hri_rseq_fence() makes every other thread that is inside of one restart too.
  *
- * Decided once, at the first question: there are none without glibc's registration (musl, an older glibc, Valgrind,
- * qemu-user, a seccomp filter), without membarrier's command for them, under ThreadSanitizer, which does not see into
- * them, and with HEADROOM_NO_RSEQ=1 in the environment.
+ * Decided once, at the first question. There are none without glibc's registration (musl, an older glibc, Valgrind,
+ * qemu-user, a seccomp filter), nor without membarrier's command for them. There are none under ThreadSanitizer, which
+ * does not see into them, and none with HEADROOM_NO_RSEQ=1 in the environment.
  *
  * HEADROOM_ASSUME_RSEQ=1 is for tools that run a program one instruction after the other and know nothing of sequences
- * (callgrind, qemu-user): it takes them for granted, which is right for one thread without signal handlers only.
+ * (callgrind, qemu-user). It takes sequences for granted, which is right only for one thread without signal handlers.
  */
 #ifndef HRI_OS_RSEQ_H
 #define HRI_OS_RSEQ_H

@@ -2,14 +2,14 @@
 /* The word by which leases are counted, shared by the processes of one cgroup.
  *
  * Processes that share a limit and do not know of each other's grants are killed together: each sees room that all of
- * them grant. So `granted` (base/lease.h) lies in a page that all guarded processes of a group map, a file in
+ * them grant. So `granted` (base/lease.h) lies in a page that all guarded processes of a group map. It is a file in
  * /dev/shm that is named after the group's device and inode and the user:
  *
  *     [ magic, granted ][ slot 0: pending ][ slot 1: pending ] …      a cache line each
  *
  * A process has a *slot* with the bytes that it was granted and has not touched. It raises its slot before it raises
- * `granted`, and lowers it after a reading. Whoever issues a lease samples `granted` first, then sums the slots, then
- * reads the kernel's files: a grant that is in the sample is in a slot, or its pages are in the figures.
+ * `granted`, and lowers it after a reading. The issuer of a lease samples `granted` first, then sums the slots, then
+ * reads the kernel's files. So a grant that is in the sample is in a slot, or its pages are in the figures.
  *
  * A slot belongs to the process that has a record lock on its byte of the file. The kernel drops the lock when the
  * process ends, so a crash leaves nothing to repair: a slot that nobody has locked does not count. Locks work across
@@ -33,7 +33,7 @@
 /* The process's own word, where nothing is shared. */
 extern __attribute__((visibility("hidden"))) const hri_lease_word hri_word_alone;
 
-/* What others that share the limit say. */
+/* The figures of the others that share the limit. */
 typedef struct hri_share_sum {
     uint64_t pending_bytes; /* of other processes */
     unsigned processes;     /* that share the word, this one included */

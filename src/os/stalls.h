@@ -21,7 +21,7 @@ typedef struct hri_stalls {
 /* Parses memory.pressure. Gives 0, or -ENODATA where one of the two lines is absent, cut, or says no numbers. */
 int hri_stalls_parse(const char *text, hri_stalls *ret_stalls);
 
-/* Reads an open memory.pressure. What cannot be read is not known. */
+/* Reads an open memory.pressure. Figures that cannot be read are not known. */
 void hri_stalls_read(int fd, hri_stalls *ret_stalls);
 
 #endif

@@ -13,8 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What gets and puts need of an engine: close together for all of them. The address of a way marks the blocks of its
- * engine, so that a put needs nothing of their region. */
+/* The parts of an engine that gets and puts need: close together for all of them. The address of a way marks the blocks
+ * of its engine, so that a put needs nothing of their region. */
 typedef struct hri_way {
     hri_mark used;
     hri_place place; /* of small blocks; 0: the way is longer */

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Invariant: a block that is not new is in exactly one place: with a user, in a magazine, or free. A small one's mark
  * says which (pool_inline.h), also while its magazine goes to the depot and to another thread. A mark that does not
- * agree with the magazine is a fault, found wherever a block leaves one. Of a block of whole pages the word says whether a
- * user has it, and changes in one step: it is in one magazine at most.
+ * agree with the magazine is a fault, found wherever a block leaves one. Of a block of whole pages the word says
+ * whether a user has it, and changes in one step: it is in one magazine at most.
  *
- * A cell that has a loaded magazine is open, except for the time in which its own thread works on it under the lock;
- * then the magazine's count is right, else the cell's value.
+ * A cell that has a loaded magazine is open, except for the time in which its own thread works on it under the lock.
+ * Then the magazine's count is right, else the cell's value.
  *
  * Locking: the engine's lock guards it and all cells at its place.
  */
@@ -69,7 +69,7 @@ static hri_cell *own_cell(const hri_engine *engine)
 
 /* ── regions ────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-/* Finds a magazine's block, if its mark names the magazine, or its word says that no user has it; else nobody is to get
+/* Finds a magazine's block, if its mark names the magazine, or its word says that no user has it. Else nobody is to get
  * it from here: it was put twice, or its mark was written over. Under the lock. */
 static hri_spot spot_in(hri_engine *engine, const hri_magazine *magazine, const void *block)
 {
@@ -396,7 +396,7 @@ void hri_depot_put(const hri_spot *spot, void *block)
         open_loaded(cell);
 }
 
-/* ── the end of a thread ──────────────────────────────────────────────────────────────────────────────────────────── */
+/* ── the end of a thread ────────────────────────────────────────────────────────────────────────────────────────── */
 
 /* A thread that ends leaves its full magazines to the depot, and the rest to nobody. */
 void hri_depot_leave(hri_engine *engine, hri_cell *cell)

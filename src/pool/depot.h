@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What an engine has in magazines, in its depot and in its regions. All calls want the engine's lock; none of them
+/* An engine's blocks in magazines, in its depot and in its regions. All calls want the engine's lock; none of them
  * charges blocks, or runs anybody else's code.
  */
 #ifndef HRI_STORE_DEPOT_H

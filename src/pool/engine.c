@@ -57,7 +57,7 @@ void hri_engine_refund(hri_engine *engine, uint64_t bytes)
 
 /* ── pages ──────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-/* What is asked of the heap. */
+/* An order to the heap. */
 struct order {
     hri_engine *engine;
     void *block;

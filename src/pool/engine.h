@@ -2,9 +2,9 @@
 /* The engine of all pools: blocks of one size, handed out and taken back through magazines.
  *
  * A *magazine* is a stack of idle blocks. Each thread has two, the loaded one and the one before it, so that getting
- * and putting around the end of one does not go to the *depot* each time, which has the full and the empty ones of the
- * pool (Bonwick and Adams, USENIX 2001). The loaded one is a cell (os/cells.h): its owner works on it in restartable
- * sequences, and anybody may drain it.
+ * and putting around the end of one does not go to the *depot* each time. The depot has the full and the empty ones of
+ * the pool (Bonwick and Adams, USENIX 2001). The loaded one is a cell (os/cells.h): its owner works on it in
+ * restartable sequences, and any thread may drain it.
  *
  *     get: loaded ─► previous ─► depot ─► free block of a region ─► new block, charged ─► drain all threads ─► refused
  *     put: loaded ─► previous ─► depot ─► back to its region
@@ -30,7 +30,7 @@
 
 typedef struct hri_magazine hri_magazine;
 
-/* What an engine is to be. */
+/* The options of an engine. */
 typedef struct hri_engine_options {
     hr_budget *budget;  /* NULL: nobody pays */
     hri_pool_sum *sum;  /* of the pool; NULL: none is kept */
@@ -74,7 +74,7 @@ typedef struct hri_engine {
     struct hri_engine *next; /* in the list of all engines */
 } hri_engine;
 
-/* What a block costs: itself, and a small one its part of a region's head. */
+/* The bytes that a block costs: itself, and a small one its part of a region's head. */
 static inline uint64_t hri_engine_cost(const hri_engine *engine)
 {
     if (engine->options.few)
@@ -182,8 +182,8 @@ uint64_t hri_engine_trim(hri_engine *engine, uint64_t want_bytes);
 /* The janitor's visit: gives back what has not been needed since the last one. */
 uint64_t hri_engine_reap(hri_engine *engine);
 
-/* What a charge counted leaves the pool's sum, and is refunded then; without a lock, since that may tell the program of
- * a new level. */
+/* Takes bytes that a charge counted out of the pool's sum; then they are refunded. Without a lock, since that may tell
+ * the program of a new level. */
 void hri_engine_uncount(hri_engine *engine, uint64_t bytes);
 void hri_engine_refund(hri_engine *engine, uint64_t bytes);
 

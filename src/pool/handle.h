@@ -17,7 +17,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* What a pool's struct has, of any kind. */
+/* The fields of a pool's struct, of any kind. */
 typedef struct hri_handle {
     atomic_bool open;
     void *next; /* of the free ones */

@@ -3,11 +3,11 @@
  * charged to its budget. The marks of small blocks in a thread's magazine, and in one of the depot, are where its slots
  * begin.
  *
- * How many blocks a new one holds is the engine's `slots`. It starts small, and doubles when threads that put have met
- * others at the engine's lock often since the janitor's last visit, as in illumos: a magazine of twice the size goes to
- * the depot half as often. Larger than HRI_MAGAZINE_BYTES of blocks it never gets, so that one thread's idle blocks
- * stay few. Smaller ones that are still about are used up; the empty ones are freed by the janitor, or when memory is
- * short.
+ * A new magazine holds as many blocks as the engine's `slots` says. It starts small, and doubles when threads that put
+ * have met others at the engine's lock often since the janitor's last visit, as in illumos. A magazine of twice the
+ * size goes to the depot half as often. It never gets larger than HRI_MAGAZINE_BYTES of blocks, so that one thread's
+ * idle blocks stay few. Smaller ones that are still about are used up; the empty ones are freed by the janitor, or when
+ * memory is short.
  *
  * All calls want the engine's lock, except for hri_magazine_lock() and hri_magazine_free_all().
  */
@@ -73,7 +73,7 @@ static inline bool hri_magazine_push(hri_magazine *magazine, void *block)
     return true;
 }
 
-/* What the marks of its blocks are. */
+/* The mark of its blocks. */
 static inline hri_mark hri_magazine_mark(const hri_magazine *magazine)
 {
     return (hri_mark)magazine->slots;

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What stands before each block. */
+/* The head in front of each block. */
 struct hri_oversize_block {
     alignas(max_align_t) hri_oversize_block *next;
     size_t size;

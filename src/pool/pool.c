@@ -45,7 +45,7 @@ static uint64_t trim_for(hri_pool *pool, uint64_t want_bytes, int64_t deadline_n
     return hri_pool_sum_refunded(&pool->sum) - before;
 }
 
-/* What was not needed since the last time. */
+/* Gives back the blocks that were not needed since the last time. */
 static uint64_t reap(hri_pool *pool)
 {
     uint64_t freed = 0;

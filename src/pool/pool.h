@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What all kinds of pools share: how they stand in their guard's registry. */
+/* The part that all kinds of pools share: how they stand in their guard's registry. */
 #ifndef HRI_STORE_POOL_H
 #define HRI_STORE_POOL_H
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What debug builds put behind each block of a pool: bytes that nobody may write to, and who put the block last.
+/* The bytes that debug builds put behind each block of a pool: nobody may write to them, and they say who put the block
+ * last.
  *
  *     block ─► [ usable bytes ][ 0xFD … ][ caller of the last put, 8 bytes; NULL while it is out ]
  *

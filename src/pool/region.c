@@ -15,7 +15,7 @@ extern HR_API const uintptr_t *const hr_pool_pieces_;
 #endif
 const uintptr_t *const hr_pool_pieces_ = hri_region_pieces;
 
-/* What is where no piece is: a number that no piece with such an end has. */
+/* The entry of a place without a piece: a number that no piece with such an end has. */
 static uintptr_t no_piece(uintptr_t index)
 {
     return index == 0;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Regions: runs of the heap's slices that small blocks of one size are carved from.
  *
- * A block is *new* (its pages were never used, or are given back), *free* (waits in its region), *away* (in a magazine,
- * or with a user: its mark says which), or *leaving* (taken out of the free ones to become new). Free blocks are linked
- * through words in the region's head, not through the blocks: what is in them stays, and nobody who still writes to a
- * block that he gave back can break the list.
+ * A block is *new* (its pages were never used, or are given back) or *free* (it waits in its region). It is *away* (in
+ * a magazine, or with a user: its mark says which), or *leaving* (taken out of the free ones to become new). Free
+ * blocks are linked through words in the region's head, not through the blocks. So their contents stay, and a user who
+ * still writes to a block that he gave back cannot break the list.
  */
 #ifndef HRI_STORE_REGION_H
 #define HRI_STORE_REGION_H
@@ -21,8 +21,8 @@
 typedef uint32_t hri_block_number;
 typedef hr_pool_mark_ hri_mark;
 
-/* What a region knows of a block: its state in the two uppermost bits of a word; below them, of one that is new, free
- * or leaving, the number of the next one that is so as well. */
+/* A region's word of a block. Its two uppermost bits are the block's state. Below them, of a block that is new, free
+ * or leaving, is the number of the next one that is so as well. */
 typedef enum hri_block_state {
     HRI_BLOCK_NEW,
     HRI_BLOCK_FREE,
@@ -55,7 +55,7 @@ typedef struct hri_region {
     uint32_t words[];            /* of all blocks */
 } hri_region;
 
-/* What a block takes of the head. */
+/* The bytes that a block takes of the head. */
 #define HRI_BLOCK_HEAD_BYTES sizeof(uint32_t)
 
 /* Whose a block that is away is: a user's, or a magazine's (pool_inline.h says the values). Elsewhere it is none of
@@ -108,8 +108,8 @@ static inline size_t hri_region_start(const hri_region *region)
 }
 
 /* The number of the block that begins here; HRI_NO_BLOCK: none does. A multiple of block_bytes below 2^32, times the
- * inverse, has the quotient in its upper half: exactly, since the rounding adds less than one part in 2^32 (Granlund
- * and Montgomery, PLDI 1994). Whether it was a multiple shows the way back. Any time, without a lock. */
+ * inverse, has the quotient in its upper half. That is exact, since the rounding adds less than one part in 2^32
+ * (Granlund and Montgomery, PLDI 1994). Whether it was a multiple shows the way back. Any time, without a lock. */
 static inline hri_block_number hri_region_number(const hri_region *region, const void *block)
 {
     uintptr_t offset = (uintptr_t)block - (uintptr_t)region - region->head_bytes;
@@ -139,7 +139,7 @@ static inline hri_region *hri_region_find(const void *block)
 
 /* For code that is inline in programs, which need not find every region: at the number of a piece of 64 KiB, without
  * its upper bits, the number itself. Of pieces whose numbers end alike, 4 GiB apart, it has the one that came last.
- * What was a region once stays readable, since the heap keeps its addresses. */
+ * A piece that was a region once stays readable, since the heap keeps its addresses. */
 extern __attribute__((visibility("hidden"))) uintptr_t hri_region_pieces[HR_PIECES_];
 
 /* Makes sure that piece 0, where nothing ever is, is not found there. Before the first pool can be used. */

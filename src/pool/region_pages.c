@@ -2,8 +2,8 @@
 /* Giving back pages of a region that has blocks in use, where blocks are smaller than pages or lie across them.
  *
  * A page can go if no block on it is away, and none is free but those that go with it. Blocks that lose a page lose all
- * that is in them: so they are taken out first (*leaving*), destroyed, and new afterwards. What they have on pages that
- * stay is overwritten with zeros, as new blocks are; less than a page at each end of a run stays resident so, which
+ * that is in them: so they are taken out first (*leaving*), destroyed, and new afterwards. Their bytes on pages that
+ * stay are overwritten with zeros, as new blocks are. So less than a page at each end of a run stays resident, which
  * nobody pays for.
  */
 #include "pool/region.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a pool has of all its sizes together: what is charged, the most that this ever was, and faults. A charge is
- * counted where blocks are paid for and given back, which no fast path does: after the charge, and before the uncharge,
- * so that it is never more than the budget says.
+/* The figures of a pool over all its sizes: the charged bytes, the most that these ever were, and faults. A charge is
+ * counted where blocks are paid for and given back, which no fast path does. It is counted after the charge, and before
+ * the uncharge, so the figure is never more than the budget says.
  */
 #ifndef HRI_STORE_SUM_H
 #define HRI_STORE_SUM_H

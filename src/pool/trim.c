@@ -12,11 +12,11 @@
 #include "pool/magazine.h"
 #include "pool/poison.h"
 
-/* What is given back under one lock, at the most. */
+/* The most that is given back under one lock. */
 #define DROP_BLOCKS 64u
 #define DROP_BYTES ((uint64_t)1 << 20)
 
-/* What one call is to give back, and has. */
+/* The goal of one call, and what it has given back. */
 struct task {
     uint64_t want_bytes; /* so much at least, if there is as much */
     uint64_t most_bytes;
@@ -226,8 +226,8 @@ uint64_t hri_engine_trim(hri_engine *engine, uint64_t want_bytes)
     return task.freed_bytes;
 }
 
-/* What was never needed since the last visit: the least that was idle at once, and what threads kept that have
- * slept. */
+/* Gives back the blocks that were never needed since the last visit: the least that was idle at once, and those in the
+ * magazines of threads that have slept. */
 uint64_t hri_engine_reap(hri_engine *engine)
 {
     pthread_mutex_lock(&engine->lock);

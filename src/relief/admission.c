@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Admission and tickets. A request is judged by the level that its grant would lead to, under the tree's lock, by a
- * ceiling on the root's use that the watcher keeps ready: so two requests cannot both take the last of the room, and a
+ * ceiling on the root's use that the watcher keeps ready. So two requests cannot both take the last of the room. A
  * request that is refused has changed nothing, not even the level.
  *
  * A large request may go up to where degraded begins. A small one may go further, as far towards critical as its rank
- * among the recent ones says (shedding.h): so the share that is shed grows with the use, lowest priorities first.
+ * among the recent ones says (shedding.h). So the share that is shed grows with the use, lowest priorities first.
  */
 #include "relief/relief.h"
 
@@ -59,8 +59,8 @@ static void promise(hri_relief *relief, struct asking *asking)
     hri_demand_tell(demand);
 }
 
-/* When it makes sense to ask again: once as much has been given back as stands in the way, at the rate of late, and
- * once the level has come down after that. */
+/* The time after which it makes sense to ask again. By then as many bytes as are missing have been given back, at the
+ * rate of late, and the level has come down after that. */
 static int64_t retry_after(hri_relief *relief, const hri_shortage *shortage)
 {
     uint64_t over = shortage->ceiling ? hri_relief_excess(relief) : 0;

@@ -6,8 +6,9 @@
  *     rounds: idle pages of the heap, a purge, reclaimers                  each as much as is lacking
  *     after a round that has given something: a reading, or an attempt     and so on
  *
- * A round that gives nothing ends it, unless the thread had no processor meanwhile. So a refusal for which nobody has
- * anything to give costs one reading. Each round works on one snapshot, that of the reading before it.
+ * A round that gives nothing ends it, unless not all were asked, or the thread had no processor meanwhile. So a refusal
+ * for which nobody has anything to give costs one reading. Each round works on one snapshot, that of the reading before
+ * it.
  */
 #include "relief/relief.h"
 
@@ -35,9 +36,8 @@ struct patience {
 /* Is the time over? A demand that lacks less than ever goes on: what a cache can spare is there, however long it takes
  * to evict it. One whose relief serves others, or says that it gave and did not, gains nothing. A thread that had no
  * processor meanwhile goes on too, for others had it or a quota was used up: it has not used its time but lost it. */
-static bool is_late(const hri_relief *relief, struct patience *patience, uint64_t lacks_bytes)
+static bool is_late(int64_t now_ns, struct patience *patience, uint64_t lacks_bytes)
 {
-    int64_t now_ns = hri_clock_now(relief->clock);
     if (now_ns < patience->deadline_ns)
         return false;
     int64_t ran_ns = hri_os_thread_ns();
@@ -84,7 +84,8 @@ static bool run_round(hri_relief *relief, const hri_shortage *shortage, struct p
     lacks -= freed;
     if (by_pages && hri_relief_purge(relief, &sight, lacks, true))
         return true;
-    if (is_late(relief, patience, lacks))
+    int64_t begin_ns = hri_clock_now(relief->clock); /* one reading: between two the processor may be lost */
+    if (is_late(begin_ns, patience, lacks))
         return freed > 0;
     /* With what the allocator keeps of that it is enough, once that is returned. */
     uint64_t kept_bytes = shortage->narrowed ? hri_relief_kept(relief, &sight) : 0;
@@ -93,8 +94,7 @@ static bool run_round(hri_relief *relief, const hri_shortage *shortage, struct p
         .want_bytes = hri_add(kept_bytes < lacks ? lacks - kept_bytes : lacks, beyond(relief, shortage)),
         .deadline_ns = patience->deadline_ns,
     };
-    int64_t begin_ns = hri_clock_now(relief->clock);
-    return hri_relief_run(relief, &goal) > 0 || freed > 0 || proves_nothing(relief, begin_ns, patience);
+    return hri_relief_run(relief, &goal) > 0 || freed > 0 || goal.unasked || proves_nothing(relief, begin_ns, patience);
 }
 
 /* Tries the demand again; with a reading where it lacks what only a reading can show. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The list may change while a run is on its way, and a node may be removed, even freed, from inside its own call. So a
- * run keeps no pointer into the list: it finds the next node by the place (priority, order) of the one before, and
- * after a call it looks at its own record of the call, which says whether the node is still there.
+ * run keeps no pointer into the list. It finds the next node by the place (priority, order) of the one before. After a
+ * call it looks at its own record of the call, which says whether the node is still there.
  *
  * One call of a node runs at a time. Another thread that wants the same node waits for it, but only until its deadline:
  * the call may be waiting for something that this thread holds.
@@ -140,10 +140,12 @@ static hr_reclaimer *next_after(const hri_reclaimers *reclaimers, const struct p
     return NULL;
 }
 
-/* Waits until no other thread runs this node; false at the deadline, or where the node has left meanwhile. */
-static bool wait_for_turn(hri_reclaimers *reclaimers, const hr_reclaimer *node, int64_t deadline_ns)
+/* Waits until no other thread runs this node; false at the deadline, or where the node has left meanwhile.
+ * `ret_unasked` is set if that thread has freed something, which others may have had before this one asks, or if it has
+ * not come back. */
+static bool wait_for_turn(hri_reclaimers *reclaimers, const hr_reclaimer *node, int64_t deadline_ns, bool *ret_unasked)
 {
-    uint64_t order = node->order_;
+    uint64_t order = node->order_, freed_bytes = node->freed_bytes_;
     struct timespec until = hri_deadline_after(deadline_ns - hri_clock_now(reclaimers->clock));
     int error = 0;
     while (find_call(reclaimers, node, false) && !error)
@@ -151,6 +153,7 @@ static bool wait_for_turn(hri_reclaimers *reclaimers, const hr_reclaimer *node, 
     const hr_reclaimer *still = reclaimers->first;
     while (still && (still != node || still->order_ != order))
         still = still->next_;
+    *ret_unasked |= error || (still && still->freed_bytes_ != freed_bytes);
     return !error && still;
 }
 
@@ -182,26 +185,28 @@ static uint64_t call_node(hri_reclaimers *reclaimers, hr_reclaimer *node, uint64
 }
 
 /* Asks one node until it has given what is wanted, gives nothing more, or time is up. */
-static uint64_t drain_node(hri_reclaimers *reclaimers, hr_reclaimer *node, const hri_reclaim_goal *goal,
-                           uint64_t freed_bytes)
+static uint64_t drain_node(hri_reclaimers *reclaimers, hr_reclaimer *node, hri_reclaim_goal *goal, uint64_t freed_bytes)
 {
     uint64_t order = node->order_, sum = 0, got = 0;
     bool gone = false;
     do {
-        if (!wait_for_turn(reclaimers, node, goal->deadline_ns) || node->order_ != order)
+        if (!wait_for_turn(reclaimers, node, goal->deadline_ns, &goal->unasked) || node->order_ != order)
             break;
         int64_t now_ns = hri_clock_now(reclaimers->clock);
+        goal->unasked |= now_ns >= goal->deadline_ns;
         if (now_ns >= goal->deadline_ns)
             break;
         uint64_t want = goal->want_bytes ? goal->want_bytes - freed_bytes - sum : 0;
-        got = call_node(reclaimers, node, want, hri_earlier(now_ns + HRI_RECLAIM_SLICE_NS, goal->deadline_ns), &gone);
+        int64_t end_ns = hri_earlier(now_ns + HRI_RECLAIM_SLICE_NS, goal->deadline_ns);
+        got = call_node(reclaimers, node, want, end_ns, &gone);
+        goal->unasked |= got == 0 && end_ns == goal->deadline_ns; /* for less than a slice */
         sum += got;
     } while (got > 0 && !gone && freed_bytes + sum < goal->want_bytes);
     return sum;
 }
 
 /* Asks pools once more, whatever the time is. */
-static uint64_t ask_pools(hri_reclaimers *reclaimers, const hri_reclaim_goal *goal)
+static uint64_t ask_pools(hri_reclaimers *reclaimers, hri_reclaim_goal *goal)
 {
     hri_reclaim_goal again = *goal;
     again.deadline_ns = hri_later(goal->deadline_ns, hri_clock_now(reclaimers->clock) + HRI_RECLAIM_SLICE_NS);
@@ -213,11 +218,12 @@ static uint64_t ask_pools(hri_reclaimers *reclaimers, const hri_reclaim_goal *go
         place = (struct place){.priority = node->priority, .order = node->order_};
         freed += drain_node(reclaimers, node, &again, freed);
     }
+    goal->unasked |= again.unasked;
     return freed;
 }
 
 /* Asks one after the other until there is what is wanted. `ret_let_go` is what others than pools gave of it. */
-static uint64_t ask_all(hri_reclaimers *reclaimers, const hri_reclaim_goal *goal, uint64_t *ret_let_go)
+static uint64_t ask_all(hri_reclaimers *reclaimers, hri_reclaim_goal *goal, uint64_t *ret_let_go)
 {
     uint64_t freed = 0;
     struct place place = {.start = true};
@@ -225,8 +231,6 @@ static uint64_t ask_all(hri_reclaimers *reclaimers, const hri_reclaim_goal *goal
     while ((goal->want_bytes == 0 || freed < goal->want_bytes) &&
            (node = next_after(reclaimers, &place, goal->inside)) != NULL) {
         place = (struct place){.priority = node->priority, .order = node->order_};
-        if (hri_clock_now(reclaimers->clock) >= goal->deadline_ns)
-            break;
         uint64_t got = drain_node(reclaimers, node, goal, freed);
         freed += got;
         *ret_let_go += place.priority > HRI_YIELD_IDLE ? got : 0;
@@ -234,15 +238,15 @@ static uint64_t ask_all(hri_reclaimers *reclaimers, const hri_reclaim_goal *goal
     return freed;
 }
 
-uint64_t hri_reclaimers_run(hri_reclaimers *reclaimers, const hri_reclaim_goal *goal)
+uint64_t hri_reclaimers_run(hri_reclaimers *reclaimers, hri_reclaim_goal *goal)
 {
     if (reclaiming)
         return 0;
     uint64_t let_go = 0;
     pthread_mutex_lock(&reclaimers->lock);
     uint64_t freed = ask_all(reclaimers, goal, &let_go);
-    /* What others let go may wait in pools, which were asked before them: until pools have given it back too, nothing
-     * of it is free. What comes of it is counted already. */
+    /* Memory that others let go may wait in pools, which were asked before them: until pools have given it back too,
+     * nothing of it is free. The bytes that come of it are counted already. */
     if (let_go > 0)
         ask_pools(reclaimers, goal);
     /* A thread may have put its blocks into a pool that had been asked, and taken the idle ones of a pool that had

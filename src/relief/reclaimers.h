@@ -26,11 +26,12 @@ typedef struct hri_reclaimers {
     hri_reclaim_call *calls;
 } hri_reclaimers;
 
-/* What a run is after. */
+/* The aim of a run. */
 typedef struct hri_reclaim_goal {
     const hr_budget *inside; /* ask only reclaimers of this budget and below; NULL: all */
     uint64_t want_bytes;     /* 0: the janitor's question, to each once */
     int64_t deadline_ns;
+    bool unasked; /* out: the time was up before all were asked, or another thread was in a call that freed something */
 } hri_reclaim_goal;
 
 int hri_reclaimers_init(hri_reclaimers *reclaimers, const hri_clock *clock);
@@ -50,7 +51,7 @@ bool hri_reclaimers_any(hri_reclaimers *reclaimers);
 
 /* Asks reclaimers in order, in slices and as long as each gives, until the goal is reached, none gives more, or the
  * deadline has passed. Gives the bytes freed. */
-uint64_t hri_reclaimers_run(hri_reclaimers *reclaimers, const hri_reclaim_goal *goal);
+uint64_t hri_reclaimers_run(hri_reclaimers *reclaimers, hri_reclaim_goal *goal);
 
 /* Is this thread inside a reclaimer? Then it must not start relief again. */
 bool hri_reclaiming(void);

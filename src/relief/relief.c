@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The emergency, the janitor and what the program asks for; the way of a demand is in obtain.c. The order is always:
- * give back, return pages to the kernel, read again, then decide. What reclaimers free of the process's malloc stays
- * resident there until the next purge. Until then it is not asked for again (`kept_bytes`): else each look would ask
- * the reclaimers for the same bytes once more and empty every cache.
+ * give back, return pages to the kernel, read again, then decide. Bytes that reclaimers free in the process's malloc
+ * stay resident there until the next purge. Until then they are not asked for again (`kept_bytes`): else each look
+ * would ask the reclaimers for the same bytes once more and empty every cache.
  */
 #include "relief/relief.h"
 
@@ -114,7 +114,7 @@ void hri_relief_note_aid(hri_relief *relief)
     atomic_store_explicit(&relief->watcher->aided, true, memory_order_relaxed);
 }
 
-uint64_t hri_relief_run(hri_relief *relief, const hri_reclaim_goal *goal)
+uint64_t hri_relief_run(hri_relief *relief, hri_reclaim_goal *goal)
 {
     uint64_t freed = hri_reclaimers_run(&relief->reclaimers, goal);
     count(&relief->reliefs, freed > 0);

@@ -11,7 +11,7 @@
 #include "relief/shedding.h"
 #include "relief/stall.h"
 
-/* What is told of bytes. */
+/* Kinds of news about bytes. */
 typedef enum hri_relief_news {
     HRI_RELIEVED, /* reclaimers gave them back, */
     HRI_PURGED,   /* or the process's malloc by a purge */
@@ -67,7 +67,7 @@ void hri_relief_destroy(hri_relief *relief);
 
 void hri_relief_fork(hri_relief *relief, hri_fork moment);
 
-/* What relief has done so far. */
+/* The counts of relief so far. */
 typedef struct hri_relief_counts {
     uint64_t reliefs;
     uint64_t relieved_bytes;
@@ -85,7 +85,7 @@ typedef struct hri_relief_counts {
 void hri_relief_read(hri_relief *relief, hri_relief_counts *ret_counts);
 
 /* Runs reclaimers towards a goal and counts what they gave. */
-uint64_t hri_relief_run(hri_relief *relief, const hri_reclaim_goal *goal);
+uint64_t hri_relief_run(hri_relief *relief, hri_reclaim_goal *goal);
 
 /* A reclaimer has freed something. */
 void hri_relief_note_aid(hri_relief *relief);
@@ -114,7 +114,7 @@ uint64_t hri_relief_kept(const hri_relief *relief, const hri_sight *sight);
 /* Looks at the level, and relieves where it asks for that; the budget's hook. */
 void hri_relief_look(hri_relief *relief, hri_occasion occasion, bool quiet);
 
-/* Who acts on an emergency, and so how long it may take. */
+/* The thread that acts on an emergency, and so how long it may take. */
 typedef enum hri_actor {
     HRI_ACTOR_REQUEST, /* a thread that serves somebody: one slice, no purge; the monitor, where it runs, does the
                           rest */
@@ -126,13 +126,13 @@ typedef enum hri_actor {
  * has the level decided anew, with what relief achieved. */
 void hri_relief_act(hri_relief *relief, hri_actor actor);
 
-/* What a new level asks for at once: the reserve. */
+/* Asks at once for the bytes that a new level needs: the reserve. */
 void hri_relief_level_changed(hri_relief *relief, hr_level to);
 
 /* Purges above normal, or while somebody waits; for the monitor. */
 void hri_relief_trim(hri_relief *relief);
 
-/* What would have to be given back to get the worst ledger below recover_below. */
+/* The bytes that would have to be given back to get the worst ledger below recover_below. */
 uint64_t hri_relief_excess(hri_relief *relief);
 
 /* Notes whether anything was achieved while the level is degraded or worse. */

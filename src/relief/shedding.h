@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Who is shed first: pure, by what was asked for lately.
+/* Decides which requests are shed first: pure, by what was asked for lately.
  *
  * Between degrade_at and critical_at a growing share of the requests is refused, those of the lowest priority first.
  * Each request has a *rank* among the recent ones: 0 is shed first, towards 1 last. It may go as far beyond degrade_at

@@ -16,7 +16,7 @@ typedef struct hri_stall {
     int64_t next_probe_ns;
 } hri_stall;
 
-/* What was seen at one moment. */
+/* The figures of one moment. */
 typedef struct hri_stall_input {
     hr_level level;
     uint64_t freed_bytes; /* by relief so far, in all */

@@ -27,6 +27,7 @@ enum {
     KIND_SAMPLE = 1,
     KIND_EVENT = 2,
     KIND_CENSUS = 3,
+    KIND_ORIGIN = 4,
 };
 
 uint32_t hri_crc32(const void *bytes, size_t size)
@@ -277,5 +278,36 @@ bool hri_census_entry_decode(const unsigned char *bytes, unsigned version, hri_c
     };
     const char *name = (const char *)bytes + CENSUS_NAME;
     memcpy(ret_entry->row.name, name, strnlen(name, sizeof ret_entry->row.name - 1));
+    return true;
+}
+
+/* ── of an origin ───────────────────────────────────────────────────────────────────────────────────────────────── */
+
+static_assert(ENTRY_FIGURES + HRI_ORIGIN_PIECE_BYTES == HRI_ENTRY_BYTES, "a piece fits");
+
+void hri_origin_entry_encode(const hri_origin_entry *entry, unsigned char ret_bytes[HRI_ENTRY_BYTES])
+{
+    memset(ret_bytes, 0, HRI_ENTRY_BYTES);
+    put(ret_bytes + ENTRY_KIND, KIND_ORIGIN, 1);
+    put(ret_bytes + ENTRY_LEVEL, (uint64_t)entry->text, 1);
+    put(ret_bytes + ENTRY_FROM, entry->number, 1);
+    put(ret_bytes + ENTRY_EVENT, entry->count, 1);
+    put(ret_bytes + ENTRY_SESSION, (uint64_t)entry->session, 8);
+    memcpy(ret_bytes + ENTRY_FIGURES, entry->piece, strnlen(entry->piece, HRI_ORIGIN_PIECE_BYTES));
+    put(ret_bytes, hri_crc32(ret_bytes + 4, HRI_ENTRY_BYTES - 4), 4);
+}
+
+bool hri_origin_entry_decode(const unsigned char *bytes, unsigned version, hri_origin_entry *ret_entry)
+{
+    unsigned which = bytes[ENTRY_LEVEL], number = bytes[ENTRY_FROM], count = bytes[ENTRY_EVENT];
+    if (version != HRI_FILE_VERSION || bytes[ENTRY_KIND] != KIND_ORIGIN || which >= HRI_ORIGIN_TEXTS ||
+        count > HRI_ORIGIN_PIECES || number >= count)
+        return false;
+    *ret_entry = (hri_origin_entry){.session = (int64_t)get(bytes + ENTRY_SESSION, 8),
+                                    .text = (hri_origin_text)which,
+                                    .number = number,
+                                    .count = count};
+    const char *piece = (const char *)bytes + ENTRY_FIGURES;
+    memcpy(ret_entry->piece, piece, strnlen(piece, HRI_ORIGIN_PIECE_BYTES));
     return true;
 }

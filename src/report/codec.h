@@ -15,6 +15,9 @@
  *
  *     u64 used, limit, peak, refused, left out · 96 bytes: name · zeros
  *
+ * An entry of an origin (origin.h) has at `level` which of its texts it is a piece of. At `from` is the piece's number,
+ * at `event` how many pieces the text has. Its figures are 160 bytes of the text, and zeros behind its end.
+ *
  * Version 2 had entries of 160 bytes, without would_have_refused; version 1 of 128 bytes, which end with cache, or with
  * live.
  *
@@ -34,6 +37,23 @@ typedef struct hri_census_entry {
     hr_census_row row;
 } hri_census_entry;
 
+/* The texts of an origin, and an entry of one. */
+typedef enum hri_origin_text {
+    HRI_ORIGIN_COMMAND,
+    HRI_ORIGIN_LIMIT_SOURCE,
+    HRI_ORIGIN_TEXTS
+} hri_origin_text;
+
+#define HRI_ORIGIN_PIECE_BYTES 160
+#define HRI_ORIGIN_PIECES ((HR_COMMAND_BYTES + HRI_ORIGIN_PIECE_BYTES - 1) / HRI_ORIGIN_PIECE_BYTES) /* of a text */
+
+typedef struct hri_origin_entry {
+    int64_t session;
+    hri_origin_text text;
+    size_t number, count; /* of the pieces of that text */
+    char piece[HRI_ORIGIN_PIECE_BYTES + 1];
+} hri_origin_entry;
+
 #define HRI_HEAD_BYTES 64
 #define HRI_ENTRY_BYTES 192
 #define HRI_FILE_VERSION 3
@@ -51,11 +71,16 @@ void hri_entry_encode(const hr_history_entry *entry, unsigned char ret_bytes[HRI
 void hri_census_entry_encode(const hri_census_entry *entry, unsigned char ret_bytes[HRI_ENTRY_BYTES]);
 
 /* Decodes an entry of a known version. Gives 0; -EBADMSG if it is damaged; -ENOMSG if it is whole and of a kind that is
- * not known, or of a census. */
+ * not known, or of a census or an origin. */
 int hri_entry_decode(const unsigned char *bytes, unsigned version, hr_history_entry *ret_entry);
 
 /* Decodes an entry that is whole as one of a census; gives false if it is none. */
 bool hri_census_entry_decode(const unsigned char *bytes, unsigned version, hri_census_entry *ret_entry);
+
+void hri_origin_entry_encode(const hri_origin_entry *entry, unsigned char ret_bytes[HRI_ENTRY_BYTES]);
+
+/* Decodes an entry that is whole as one of an origin; gives false if it is none. */
+bool hri_origin_entry_decode(const unsigned char *bytes, unsigned version, hri_origin_entry *ret_entry);
 
 uint32_t hri_crc32(const void *bytes, size_t size);
 

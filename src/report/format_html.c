@@ -3,7 +3,7 @@
  * hour that is there, then seconds, then the last samples. A bucket is two rows, its least and its most. */
 #include "report/page.h"
 
-#include "os/file.h"
+#include "report/origin.h"
 
 #include <errno.h>
 #include <string.h>
@@ -93,26 +93,15 @@ static bool read_row(const void *context, size_t index, hri_page_row *ret_row)
     return true;
 }
 
-/* The program's words, as ps shows them. */
-static const char *read_command(char *text, size_t size)
-{
-    ssize_t length = hri_file_read_path("", "/proc/self/cmdline", text, size);
-    if (length <= 0)
-        return NULL;
-    for (ssize_t i = 0; i + 1 < length; i++)
-        if (text[i] == '\0')
-            text[i] = ' ';
-    return text;
-}
-
 void hri_report_put_page_data(const hri_report *report, bool live, hri_text *text)
 {
     const hr_figures *figures = report->figures;
-    char command[512];
+    char command[HR_COMMAND_BYTES];
     hr_event events[HR_HISTORY_EVENTS];
     struct way way = {.history = report->history, .of_cgroup = strcmp(figures->use_source, "cgroup") == 0};
     way.limit_bytes = way.of_cgroup ? figures->cgroup_limit_bytes : figures->limit_bytes;
     find_way(&way);
+    hri_origin_read_command(command);
     size_t rows = way.records;
     for (hr_tier tier = HR_TIER_SECONDS; tier < HR_TIERS; tier++)
         rows += 2 * way.buckets[tier];
@@ -120,7 +109,7 @@ void hri_report_put_page_data(const hri_report *report, bool live, hri_text *tex
         .said =
             {
                 .title = program_invocation_short_name,
-                .command = read_command(command, sizeof command),
+                .command = *command ? command : NULL,
                 .source = live ? "the running process" : "the process, at that moment",
                 .explanation = report->explanation,
                 .limit_source = way.of_cgroup ? "cgroup" : figures->limit_source,

@@ -101,6 +101,7 @@ int hri_journal_init(hri_journal *journal, const char *path, uint64_t bytes)
         }
         journal->figures.is_open = true;
     }
+    journal->origin.session = journal->session;
     int error = hri_lock_init(&journal->lock);
     if (error)
         hri_append_close(&journal->append);
@@ -124,13 +125,29 @@ void hri_journal_fork(hri_journal *journal, hri_fork moment)
 
 /* ── following ──────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-/* Appends entries; where the file is full, to a new one. */
+/* Appends entries; where the file is full, to a new one, which begins with the origin. */
 static int append(hri_journal *journal, const unsigned char *bytes, size_t size)
 {
+    unsigned char origin[HRI_ORIGIN_ENTRIES * HRI_ENTRY_BYTES];
+    size_t ahead = journal->origin_due ? sizeof origin : 0;
     int error = 0;
-    if (journal->append.size + size > journal->append.most)
+    if (journal->append.size + ahead + size > journal->append.most) {
         error = turn(journal);
+        journal->origin_due = error ? journal->origin_due : HRI_ORIGIN_ALL;
+    }
+    if (!error && journal->origin_due) {
+        size_t count = hri_origin_encode(&journal->origin, journal->origin_due, origin);
+        error = hri_append_add(&journal->append, origin, count * HRI_ENTRY_BYTES);
+        journal->origin_due = error ? journal->origin_due : 0;
+    }
     return error ? error : hri_append_add(&journal->append, bytes, size);
+}
+
+void hri_journal_describe(hri_journal *journal, const char *command, const char *limit_source)
+{
+    pthread_mutex_lock(&journal->lock);
+    journal->origin_due |= hri_origin_set(&journal->origin, command, limit_source);
+    pthread_mutex_unlock(&journal->lock);
 }
 
 static int write_encoded(hri_journal *journal, const unsigned char *bytes, size_t count)
@@ -269,7 +286,24 @@ struct reading {
     hr_history_visit_fn *visit;
     void *context;
     hri_census_reader *census; /* NULL: nobody asks */
+    hri_origin_reader *origin; /* likewise */
 };
+
+/* Takes an entry that is no sample and no event. Gives whether it is known. */
+static bool read_other(const struct reading *reading, const unsigned char *bytes, hr_history_findings *findings)
+{
+    hri_census_entry row;
+    hri_origin_entry piece;
+    bool is_census = hri_census_entry_decode(bytes, reading->version, &row);
+    bool is_origin = hri_origin_entry_decode(bytes, reading->version, &piece);
+    if (is_census && reading->census)
+        hri_census_take(reading->census, &row);
+    if (is_origin && reading->origin)
+        hri_origin_take(reading->origin, &piece);
+    findings->census += is_census;
+    findings->origin += is_origin;
+    return is_census || is_origin;
+}
 
 static int read_entries(const struct reading *reading, hr_history_findings *findings)
 {
@@ -277,7 +311,6 @@ static int read_entries(const struct reading *reading, hr_history_findings *find
     size_t size = hri_entry_bytes(reading->version);
     for (;;) {
         hr_history_entry entry;
-        hri_census_entry row;
         ssize_t got = hri_append_read_on(reading->fd, bytes, size);
         if (got < 0)
             return (int)got;
@@ -285,12 +318,8 @@ static int read_entries(const struct reading *reading, hr_history_findings *find
         if ((size_t)got < size)
             return 0;
         int error = hri_entry_decode(bytes, reading->version, &entry);
-        bool is_census = error == -ENOMSG && hri_census_entry_decode(bytes, reading->version, &row);
-        if (is_census && reading->census)
-            hri_census_take(reading->census, &row);
-        findings->census += is_census;
         findings->damaged += error == -EBADMSG;
-        findings->unknown += error == -ENOMSG && !is_census;
+        findings->unknown += error == -ENOMSG && !read_other(reading, bytes, findings);
         if (error)
             continue;
         findings->entries++;
@@ -362,5 +391,19 @@ int hr_history_file_read_census(const char *path, hr_census *ret_census)
         error = -ENODATA;
     if (!error)
         *ret_census = census;
+    return error;
+}
+
+int hr_history_file_read_origin(const char *path, hr_history_origin *ret_origin)
+{
+    hr_history_origin origin = {0};
+    hri_origin_reader reader = {.origin = &origin};
+    if (!ret_origin)
+        return -EINVAL;
+    int error = read_files(path, (struct reading){.origin = &reader}, NULL);
+    if (!error && !reader.found)
+        error = -ENODATA;
+    if (!error)
+        *ret_origin = origin;
     return error;
 }

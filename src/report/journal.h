@@ -10,6 +10,7 @@
 #include "os/append.h"
 #include "report/census.h"
 #include "report/history.h"
+#include "report/origin.h"
 
 /* Of FILE and FILE.1 together. */
 #define HRI_JOURNAL_BYTES (UINT64_C(16) << 20)
@@ -23,6 +24,8 @@ typedef struct hri_journal {
     uint64_t next_event;
     hr_history_file_figures figures;
     hri_census_times census;
+    hr_history_origin origin;
+    unsigned origin_due; /* the texts of it that are written before the next entry */
 } hri_journal;
 
 /* Opens or makes the file, cuts a torn tail, and goes on behind it. NULL: no file. Gives 0 or a negative errno, as
@@ -39,6 +42,9 @@ void hri_journal_follow(hri_journal *journal, hri_history *history);
 /* Appends a census of a registry to the file, if one is due. Must not be called in a reclaimer: the census visits
  * budgets, pools and caches. */
 void hri_journal_count(hri_journal *journal, hri_figure_registry *registry, hr_level level, int64_t now_ns);
+
+/* Says whose figures they are, as hr_history_writer_describe() does. */
+void hri_journal_describe(hri_journal *journal, const char *command, const char *limit_source);
 
 /* Writes an entry now. Gives 0 or a negative errno. */
 int hri_journal_write(hri_journal *journal, const hr_history_entry *entry);

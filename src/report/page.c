@@ -398,6 +398,8 @@ static void put_said_run(const hr_page_run *said, size_t place, size_t points, h
         by_cgroup += strcmp(record->decided_by, "cgroup") == 0 && record->cgroup_bytes != HR_NONE;
     }
     hri_page_run run = {.said = *said, .of_cgroup = by_cgroup > count / 2, .counts_total = decided > 0};
+    if (run.of_cgroup && said->limit_source && strncmp(said->limit_source, "cgroup", 6) != 0)
+        run.said.limit_source = "cgroup"; /* a file names the limit of the budget */
     run.rows = (hri_page_rows){read_record, &run, count};
     hri_page_put_run(&run, place, points, text);
 }

@@ -35,6 +35,14 @@ int hr_history_writer_add(hr_history_writer *writer, const hr_history_entry *ent
     return hri_journal_write(&writer->journal, entry);
 }
 
+int hr_history_writer_describe(hr_history_writer *writer, const char *command, const char *limit_source)
+{
+    if (!writer)
+        return -EINVAL;
+    hri_journal_describe(&writer->journal, command, limit_source);
+    return 0;
+}
+
 void hr_history_writer_free(hr_history_writer *writer)
 {
     HRI_UNCANCELLED;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What is granted and has no page: large blocks are known until they were seen whole, small ones have their pages when
- * they are granted, and nothing stays behind. */
+/* Bytes that are granted and have no page: large blocks are known until they were seen whole, small ones have their
+ * pages when they are granted, and nothing stays behind. */
 #include "support/cmocka.h"
 
 #include "alloc/alloc.h"
@@ -92,7 +92,7 @@ static void resized_blocks_keep_their_bytes_and_their_account(void **state)
     (void)state;
     static const size_t sizes[] = {100, 9000, 5000, 300000, 2000000, 8192, 12, 0, 8191, 8193};
     char *block = hr_alloc(&tree.root, 50);
-    strcpy(block, "contents that stay"); /* as far as the size goes */
+    strcpy(block, "contents that stay"); /* up to the new size */
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         block = hr_realloc(&tree.root, block, sizes[i]);
         assert_non_null(block);

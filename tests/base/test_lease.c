@@ -47,8 +47,8 @@ static void it_is_spent_to_the_byte_also_where_the_word_wraps(void **state)
     assert_true(granted == 90 && its_pending == 100);
 }
 
-/* Prevents a program whose own memory grows step by step from being killed by the last step: what was taken without a
- * grant between two readings may be taken again before the next one. */
+/* Prevents a program whose own memory grows step by step from being killed by the last step. Memory that was taken
+ * without a grant between two readings may be taken again before the next one. */
 static void the_largest_surprise_of_the_last_second_is_held_back(void **state)
 {
     (void)state;
@@ -97,7 +97,7 @@ static struct program begin(uint64_t its_own)
     return program;
 }
 
-/* Regression: memory that a program admitted and spent before it touched it, beside 16 MiB that nobody charged, hid
+/* Regression: a program admitted memory and spent it before it touched it. Beside 16 MiB that nobody charged it hid
  * behind those, and the process was killed in 7 of 8 runs. */
 static void memory_of_the_program_hides_nothing(void **state)
 {
@@ -122,8 +122,8 @@ static void time_forgets_nothing(void **state)
         assert_true(look(&program, false) == 40);
 }
 
-/* Prevents the moment between free() and hr_budget_uncharge() from being taken for memory of the program's own that
- * fell: each such moment would hide as many bytes of others that are pending. */
+/* Prevents the moment between free() and hr_budget_uncharge() from being taken for a fall of the program's own memory.
+ * Each such moment would hide as many pending bytes of others. */
 static void a_block_may_be_freed_before_it_is_uncharged(void **state)
 {
     (void)state;

@@ -235,7 +235,7 @@ static hri_budget_view view_of(uint64_t kernel_limit_bytes, uint64_t free_bytes)
     };
 }
 
-/* Prevents bytes that one thread gives back from being granted to another one, whose pages come on top of those that
+/* Prevents bytes that one thread uncharges from being granted to another one. Its pages would come on top of those that
  * the allocator keeps: only a reading tells that they are free. */
 static void bytes_that_come_back_do_not_renew_the_lease(void **state)
 {
@@ -488,7 +488,7 @@ static void a_surplus_in_a_stock_is_found_by_the_next_read(void **state)
     hri_budget_tree_destroy(&tree);
 }
 
-/* A parent gives back what it does not hold, while a young child holds something: that is a fault, at once in debug
+/* A parent uncharges what it does not hold, while a young child holds something. That is a fault, at once in debug
  * builds, else when the child's bytes are looked at; and no account wraps. */
 static void take_from_a_young_child(void)
 {

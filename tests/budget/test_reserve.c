@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What is guaranteed to a budget, what moves between budgets, and walks over all of them. */
+/* Reserves that are guaranteed to a budget, bytes that move between budgets, and walks over all of them. */
 #include "support/cmocka.h"
 
 #include "budget/budget.h"

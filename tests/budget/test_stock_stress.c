@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Stocks in many threads: never one byte over a limit, never a refusal that a serial order would not give, nothing lost
- * and nothing made; whoever sleeps, ends, is signalled or forks. A true count beside every charge is the judge.
+/* Stocks in many threads: never one byte over a limit, never a refusal that a serial order would not give. Nothing is
+ * lost and nothing made, although threads sleep, end, are signalled and fork. A true count beside every charge is the
+ * judge.
  */
 #include "support/cmocka.h"
 

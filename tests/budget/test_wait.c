@@ -166,7 +166,7 @@ static void who_comes_later_stands_behind(void **state)
 
 static _Atomic uint64_t idle;
 
-/* What became idle after somebody began to wait. */
+/* The bytes that became idle after a thread began to wait. */
 static void free_idle(void *context, hri_demand *demand)
 {
     (void)context;

@@ -64,6 +64,10 @@ static void an_empty_one_stays_empty_half_way_to_degraded(void **state)
     open_with(10 * MIB, HR_NONE, NULL);
     assert_int_equal(hr_budget_charge(hr_guard_root(guard), 85 * MIB / 10), 0);
     assert_int_equal(put_sized(1, 100), -EDQUOT);
+    hr_refusal refusal;
+    assert_int_equal(hr_budget_refusal(&refusal), 0);
+    assert_string_equal(refusal.limit_name, "level warning");
+    assert_true(refusal.asked_bytes > 100 && refusal.left_bytes == 0);
     hr_budget_uncharge(hr_guard_root(guard), 85 * MIB / 10);
     assert_int_equal(hr_guard_check(guard), HR_NORMAL);
     assert_int_equal(put_sized(1, 100), 0);

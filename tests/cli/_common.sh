@@ -54,12 +54,13 @@ remove_group() {
     done
 }
 
-# completes WORDS: what is offered for the last of them, in one line.
+# completes WORDS [FILE]: the words that are offered for the last one, in one line.
 completes() {
     bash --norc -c '
-        source "$1/cli/completion.bash"
+        source "$1"
         read -ra COMP_WORDS <<<"$2"
         [ "${2: -1}" = " " ] && COMP_WORDS+=("")
         COMP_CWORD=$((${#COMP_WORDS[@]} - 1)) COMP_LINE=$2 COMP_POINT=${#2}
-        _headroom && echo "${COMPREPLY[*]}"' bash "$HEADROOM_SOURCE_DIR" "$1"
+        "_${COMP_WORDS[0]//-/_}" && echo "${COMPREPLY[*]}"' \
+        bash "${2:-$HEADROOM_SOURCE_DIR/cli/completion.bash}" "$1"
 }

@@ -29,7 +29,8 @@ for verb in $verbs; do
     flags[$verb]=$(sed -nE 's/^ +(-., )?(--[a-z-]+).*/\2/p' "$work/help")
     grep -qx -- --help <<<"${flags[$verb]}" || bad "its --help names no --help"
     lines=$(wc -l <"$work/help")
-    [ "$lines" -le 48 ] || bad "'headroom $verb --help' has $lines lines: more than a screen"
+    [ "$lines" -le 24 ] || bad "'headroom $verb --help' has $lines lines: a screen has 24"
+    if grep -nE '.{81}| $' "$work/help"; then bad "'headroom $verb --help' has a line that is too wide"; fi
     for words in "$verb -h" "help $verb"; do
         # shellcheck disable=SC2086 # words
         run 0 $words
@@ -39,21 +40,44 @@ done
 run 0 run --quiet -- echo -h
 says out "-h"
 
-# has SHELL LINE OFFERED WORD...: each word is among the offered ones.
+store=$HEADROOM_BUILD_DIR/examples/store
+store_flags=""
+if [ -x "$store/headroom-store" ]; then
+    PATH=$store:$PATH
+    store_flags=$(headroom-store --help | sed -nE 's/^ +(-., )?(--[a-z-]+).*/\2/p')
+else
+    echo "not tried: headroom-store is not built"
+fi
+
+# has SHELL LINE WORD...: each word is offered; has_only: and no other one.
 has() {
-    local shell=$1 line=$2 offered=$3 word
-    shift 3
+    local shell=$1 line=$2 offered word
+    shift 2
+    offered=$("in_$shell" "$line")
     for word in "$@"; do
         grep -qx -- "$word" <<<"$offered" ||
             bad "$shell does not complete '$line' by $word; it has: ${offered//$'\n'/ }"
     done
 }
 
-in_bash() { completes "$1" | tr ' ' '\n'; }
-
-in_fish() {
-    fish --no-config -c "source '$HEADROOM_SOURCE_DIR/cli/completion.fish'; complete -C '$1'" | cut -f 1
+has_only() {
+    local shell=$1 line=$2 more
+    has "$@"
+    more=$("in_$shell" "$line" | { grep -vxF -- "$(printf '%s\n' "${@:3}")" || true; } | xargs)
+    [ -z "$more" ] || bad "$shell completes '$line' by $more, too"
 }
+
+# The file that completes the command of LINE.
+file_for() { # LINE SHELL
+    case $1 in
+    headroom-store*) echo "$HEADROOM_SOURCE_DIR/examples/store/completion.$2" ;;
+    *) echo "$HEADROOM_SOURCE_DIR/cli/completion.$2" ;;
+    esac
+}
+
+in_bash() { completes "$1" "$(file_for "$1" bash)" | tr ' ' '\n'; }
+
+in_fish() { fish --no-config -c "source '$(file_for "$1" fish)'; complete -C '$1'" | cut -f 1; }
 
 # The completion asks zsh's own functions to show what they are given; here they print it.
 in_zsh() {
@@ -62,21 +86,23 @@ in_zsh() {
         _files() { : }; _command_names() { : }; _pids() { : }; _directories() { : }
         words=(${(z)1}); [[ $1 == *" " ]] && words+=("")
         CURRENT=$#words
-        source "$2"' zsh "$1" "$HEADROOM_SOURCE_DIR/cli/completion.zsh"
+        source "$2"' zsh "$1" "$(file_for "$1" zsh)"
 }
 
 for shell in bash zsh fish; do
     command -v "$shell" >/dev/null || { echo "not tried: there is no $shell"; continue; }
     # shellcheck disable=SC2086 # words
-    has "$shell" "headroom " "$(in_$shell "headroom ")" $verbs
+    has_only "$shell" "headroom " $verbs --help --usage --version
     # shellcheck disable=SC2086
-    has "$shell" "headroom help " "$(in_$shell "headroom help ")" ${verbs//help/}
+    has "$shell" "headroom help " ${verbs//help/}
     for verb in "${!flags[@]}"; do
         # shellcheck disable=SC2086
-        has "$shell" "headroom $verb --" "$(in_$shell "headroom $verb --")" ${flags[$verb]}
+        has_only "$shell" "headroom $verb --" ${flags[$verb]}
     done
-    has "$shell" "headroom run --on-limit " "$(in_$shell "headroom run --on-limit ")" term freeze abort
-    has "$shell" "headroom limit --unit " "$(in_$shell "headroom limit --unit ")" B KiB MiB GiB
+    has "$shell" "headroom run --on-limit " term freeze abort
+    has "$shell" "headroom limit --unit " B KiB MiB GiB
+    # shellcheck disable=SC2086
+    [ -z "$store_flags" ] || has_only "$shell" "headroom-store --" $store_flags
 done
 
 # Colours are for a terminal, and only where NO_COLOR is not set.

@@ -103,12 +103,20 @@ else:
     sys.exit(1)
 PYTHON
 
-# Connections that say nothing are closed, so that a probe need not wait for long.
-python3 - "$port" <<'PYTHON' || bad "idle connections keep a probe out"
+# Sixteen connections are open at a time. A probe waits for none of those that send nothing, or half of a request. At
+# two seconds for each sixteen of them it would wait for 37.
+python3 - "$port" <<'PYTHON' || bad "half-sent requests keep a probe out"
 import socket, sys, urllib.request
 port = int(sys.argv[1])
-idle = [socket.create_connection(("127.0.0.1", port)) for _ in range(33)] # sixteen are open at a time
-assert urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=15).status == 200
+waiting = []
+def crowd():
+    for i in range(300):
+        waiting.append(socket.create_connection(("127.0.0.1", port), timeout=15))
+        waiting[-1].send(b"GET / HTTP/1.1\r\nHo" if i % 2 else b"")
+for _ in range(2):
+    crowd()
+    assert urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=15).status == 200
+    assert urllib.request.urlopen(f"http://127.0.0.1:{port}/history.json", timeout=15).status == 200
 PYTHON
 exec {held}>&-
 
@@ -131,6 +139,8 @@ says errors "write for example 127.0.0.1:9464"
 run 125 run --http 0.0.0.0:0 --limit 100M -- true
 says errors "HEADROOM_HTTP_TOKEN"
 HEADROOM_HTTP_TOKEN=short run 125 run --http 127.0.0.1:0 --limit 100M -- true
+says errors "the token in HEADROOM_HTTP_TOKEN has 5 characters, and at least 16 are asked"
+grep -q "HOST:PORT" "$work/errors" && bad "an address that is right is blamed for a short token"
 "$headroom" run --limit 200M --http 127.0.0.1:0 -- sleep 30 2>"$work/run" &
 started+=($!)
 for _ in {1..100}; do grep -q 'http://' "$work/run" && break; sleep 0.1; done

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # headroom limit as start scripts use it: one number, or a sentence.
 #
-# What a trap calls looks unreachable to shellcheck.
+# A function that a trap calls looks unreachable to shellcheck.
 # shellcheck disable=SC2317
 set -euo pipefail
 here=$(dirname "${BASH_SOURCE[0]}")
@@ -55,7 +55,8 @@ fi
 
 # Where the host is the only limit and does not say what it has, none can be known.
 run 0 doctor --json
-if [ "$(jq -r .limit_source "$work/out")" = "host memory" ] && unshare -m mount --bind /dev/null /proc/meminfo 2>/dev/null; then
+if [ "$(jq -r .limit_source "$work/out")" = "host memory" ] &&
+    unshare -m mount --bind /dev/null /proc/meminfo 2>/dev/null; then
     status=0
     # shellcheck disable=SC2016 # it is the inner shell's
     unshare -m sh -c 'mount --bind /dev/null /proc/meminfo && exec "$0" limit' "$headroom" \

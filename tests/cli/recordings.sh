@@ -44,7 +44,7 @@ page_of python
 holds '.records | length > 50 and (map(.live_bytes) | max) > 45000000'
 holds '[.events[] | select(.kind == "action") | .action] | any(startswith("SIGTERM"))'
 holds '[.events[] | select(.kind == "kernel kill") | .kills] | length > 0 and max == 0' # seen, and none
-holds '.trend != null'
+holds '.trend != null and (.command | startswith("python3 -c")) and .limit_source == "--limit"'
 
 if command -v redis-server >/dev/null; then
     port=$((20000 + RANDOM % 20000))
@@ -60,6 +60,7 @@ if command -v redis-server >/dev/null; then
     kill "$redis" 2>/dev/null || true
     wait "$redis" || true
     page_of redis
+    holds '(.command | startswith("redis-server --port ")) and .limit_source == "--limit"'
     holds '(.records | map(.live_bytes) | max) > 20000000'
 else
     echo "note: there is no redis-server"

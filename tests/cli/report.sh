@@ -68,6 +68,19 @@ assert len(rows) >= 120 and all(None not in row.values() and None not in row for
 assert int(rows[-1]["live_bytes"]) >= int(rows[0]["live_bytes"]) and rows[0]["level"] == "normal"
 PYTHON
 
+# Whose figures these are, where the file says it.
+history=$HEADROOM_BUILD_DIR/tests/tools/history
+run 0 report "$file"
+flat=$(tr '\n' ' ' <"$work/out" | sed 's/  */ /g')
+[[ $flat == *" command: $history $file 120 limit: "* ]] || bad "it does not say which command wrote the file"
+grep -qx "limit: 64.0 MiB by limit_bytes" "$work/out" || bad "it does not say where the limit comes from"
+run 0 report --json "$file"
+holds ".command == \"$history $file 120\" and .limit_source == \"limit_bytes\""
+for version in 1 2 3; do
+    run 0 report --json "$here/../fixtures/history/version$version"
+    holds '.command == null and .limit_source == null and .unknown == 0 and (.records | length) >= 12'
+done
+
 # A process that was just started: what matters is what the one before it had come to.
 cp "$file" "$work/restarted"
 "$HEADROOM_BUILD_DIR/tests/tools/history" "$work/restarted" 2
@@ -80,7 +93,7 @@ run 0 report "$work/moment"
 says out "too short for a trend"
 
 # Few and many of what is counted.
-head -c 256 "$work/moment" >"$work/one" # the head and an entry
+head -c 256 "$here/../fixtures/history/version3" >"$work/one" # the head and an entry
 run 0 report "$work/one"
 says out "1 sample of 1 process, 20"
 run 0 report "$file"

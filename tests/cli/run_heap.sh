@@ -22,7 +22,10 @@ heap() {
     rm -f "$work/summary"
     run "$wanted" run --summary-json "$work/summary" "$@"
 }
-summary() { jq -e "$1" "$work/summary" >/dev/null || { jq -c . "$work/summary" || true; bad "this does not hold of the summary: $1"; }; }
+summary() {
+    jq -e "$1" "$work/summary" >/dev/null ||
+        { jq -c . "$work/summary" || true; bad "this does not hold of the summary: $1"; }
+}
 
 # ── fail ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -69,21 +72,29 @@ summary '.heap_figures.charged_bytes == 0'
 
 # Live bytes: what is in blocks, and neither idle nor the reserve.
 heap 0 --limit 400M --on-limit fail -- "$eater" hold 30 1200
-summary '.heap_figures | .live_peak_bytes >= 31457280 and .live_peak_bytes < .charged_peak_bytes and .live_bytes <= .live_peak_bytes'
+summary '.heap_figures | .live_peak_bytes >= 31457280 and .live_peak_bytes < .charged_peak_bytes and
+    .live_bytes <= .live_peak_bytes'
 says errors "at most 30."
 says errors " live"
 "$headroom" run --quiet --limit 400M --on-limit fail -- "$eater" hold 30 60000 &
 run_pid=$!
-live() { "$headroom" top --once --json --filter eater | jq -se 'any(.limit_bytes == 419430400 and .live_bytes >= 31457280)' >/dev/null; }
+live() {
+    "$headroom" top --once --json --filter eater |
+        jq -se 'any(.limit_bytes == 419430400 and .live_bytes >= 31457280)' >/dev/null
+}
 for ((round = 0; round < 100; round++)); do live && break; sleep 0.1; done
 live || bad "headroom top does not show the live bytes: $("$headroom" top --once --json)"
 kill -TERM $run_pid
 wait $run_pid || true
 
 # A program that is left behind has no limit any more.
-heap 0 --limit 40M --on-limit fail -- bash -c '("$0" later 60 "$1"; echo $? >"$1.status") 2>/dev/null & exit 0' "$eater" "$work/go"
+heap 0 --limit 40M --on-limit fail -- \
+    bash -c '("$0" later 60 "$1"; echo $? >"$1.status") 2>/dev/null & exit 0' "$eater" "$work/go"
 touch "$work/go"
-eventually_is() { for ((round = 0; round < 200; round++)); do [ -s "$1" ] && break; sleep 0.1; done; [ "$(cat "$1" 2>/dev/null)" = "$2" ]; }
+eventually_is() {
+    for ((round = 0; round < 200; round++)); do [ -s "$1" ] && break; sleep 0.1; done
+    [ "$(cat "$1" 2>/dev/null)" = "$2" ]
+}
 eventually_is "$work/go.status" 0 || bad "a limit is left behind: $(cat "$work/go.status")"
 
 # Where the supervisor is killed and there is no wall, the others go on below their limit. The bytes of one that is
@@ -105,7 +116,8 @@ if [ -n "$mount" ] && unshare -m true 2>/dev/null; then
     kill -KILL "$(cat "$work/alone.eater")"
     touch "$work/alone.late"
     # Both ask at once, and one may find the other's bytes.
-    eventually_is "$work/alone.third" 0 || eventually_is "$work/alone.second" 0 || bad "without a supervisor bytes of a killed process stay: $(cat "$work/alone.third")"
+    eventually_is "$work/alone.third" 0 || eventually_is "$work/alone.second" 0 ||
+        bad "without a supervisor bytes of a killed process stay: $(cat "$work/alone.third")"
 else
     echo "note: a supervisor that is killed was not tried: it needs a wall that cannot be built"
 fi
@@ -122,7 +134,8 @@ summary '.refusals >= 1'
 
 if [ -x "$eater-static" ]; then
     heap 0 --limit 40M --on-limit fail -- "$eater-static" hold 10
-    says errors "headroom's malloc cannot be loaded into $eater-static: it is linked statically; the watch holds it alone"
+    static="it is linked statically; the watch holds it alone"
+    says errors "headroom's malloc cannot be loaded into $eater-static: $static"
     summary '.heap == false'
     printf '#!%s-static\n' "$eater" >"$work/script"
     chmod +x "$work/script"
@@ -148,10 +161,12 @@ run 125 run --on-limit fail --pid $$
 says errors "--on-limit fail is done in the command from its start"
 run 127 run --limit 40M --on-limit fail -- "$work/no such program"
 # HEADROOM_RUN of a run that has ended: said, and the program goes on.
-HEADROOM_RUN=headroom-malloc-none:1 LD_PRELOAD=$library "$eater" hold 1 2>"$work/errors" || bad "a program ends where its run has ended"
+HEADROOM_RUN=headroom-malloc-none:1 LD_PRELOAD=$library "$eater" hold 1 2>"$work/errors" ||
+    bad "a program ends where its run has ended"
 says errors "is not held by the limit of the tree: 'headroom run' cannot be reached from here"
 # A program that begins after its run has ended is not held any more, as any that a run leaves behind: it says nothing.
-run 0 run --quiet --limit 40M --on-limit fail -- bash -c '(while kill -0 $PPID; do sleep 0.1; done 2>/dev/null; "$0" hold 1; echo held >"$1") 2>"$1.errors" & exit 0' "$eater" "$work/late"
+late='(while kill -0 $PPID; do sleep 0.1; done 2>/dev/null; "$0" hold 1; echo held >"$1") 2>"$1.errors" & exit 0'
+run 0 run --quiet --limit 40M --on-limit fail -- bash -c "$late" "$eater" "$work/late"
 for ((round = 0; round < 100; round++)); do [ -s "$work/late" ] && break; sleep 0.1; done
 [ -s "$work/late" ] || bad "a program that begins after its run has ended does not run"
 [ ! -s "$work/late.errors" ] || bad "a program that begins after its run has ended says: $(cat "$work/late.errors")"

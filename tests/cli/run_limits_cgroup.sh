@@ -12,7 +12,8 @@ hog=$HEADROOM_BUILD_DIR/tests/tools/hog
 [ -x "$hog" ] || { echo "skipped: tests/tools/hog is not built here"; exit 77; }
 mount=$(awk '$3 == "cgroup" && $4 ~ /(^|,)memory(,|$)/ { print $2; exit }' /proc/mounts)
 group=$mount/headroom-run-$$
-{ [ "$(id -u)" -eq 0 ] && [ -n "$mount" ] && mkdir "$group" 2>/dev/null; } || { echo "skipped: no memory cgroup of version 1 can be made here"; exit 77; }
+{ [ "$(id -u)" -eq 0 ] && [ -n "$mount" ] && mkdir "$group" 2>/dev/null; } ||
+    { echo "skipped: no memory cgroup of version 1 can be made here"; exit 77; }
 echo 100M >"$group/memory.limit_in_bytes"
 child=""
 cleanup() {
@@ -81,7 +82,7 @@ summary '[.levels[].to] | index("warning") != null and index("critical") != null
 
 # A handler has its time, and what ends in order ends with its own status.
 ends 5 --grace 20s -- "$hog" 200M --on-term=5 --pause=300
-# What does not end is ended, all of it, and the summary says by whom.
+# A program that does not end is ended, all of it, and the summary says by whom.
 ends 137 --grace 1s -- sh -c "trap '' TERM; $hog 200M --deaf & $hog 10M --deaf & wait; wait"
 summary '.ended_by == "headroom" and .kernel_kills == 0 and ([.actions[].action] | index("SIGKILL") != null)'
 pgrep -f "^$hog" >/dev/null && bad "some of the tree is left"
@@ -171,14 +172,15 @@ ends 0 -- sh -c 'head -c 300000000 /dev/zero | tr "\0" x | wc -c'
 [ "$(cat "$work/out")" = 300000000 ] || bad "a pipeline is not whole"
 summary '.peak_bytes < 50000000 and .actions == []'
 
-# What builds something: make with four jobs, each a compiler that is several processes.
+# A build: make with four jobs, each a compiler that is several processes.
 if command -v make gcc >/dev/null; then
     mkdir "$work/tree"
     printf 'all: $(addsuffix .o,1 2 3 4 5 6 7 8)\n%%.o: %%.c\n\tgcc -O2 -c -o $@ $<\n' >"$work/tree/Makefile"
     for unit in {1..8}; do # some 40 MB and half a second each
         { echo '#include <stdio.h>'
           for ((line = 0; line < 1500; line++)); do
-              echo "int f$line(int a, int b) { for (int i = 0; i < b; i++) a = a * $line + i; printf(\"%d\", a); return a; }"
+              echo "int f$line(int a, int b)"
+              echo "{ for (int i = 0; i < b; i++) a = a * $line + i; printf(\"%d\", a); return a; }"
           done; } >"$work/tree/$unit.c"
     done
     echo 500M >"$group/memory.limit_in_bytes"
@@ -188,7 +190,8 @@ if command -v make gcc >/dev/null; then
     rm -f "$work"/tree/*.o
     ends 143 --limit 40M -- sh -c "trap 'exit 143' TERM; make -s -C $work/tree -j4 & wait; wait"
     # Below the limit until it is asked to end; then the wall is raised by 16 MiB at the most, for its handlers.
-    summary '.kernel_kills == 0 and .actions[0].use_bytes <= 41943040 and .peak_bytes <= 58720256 and .ended_by == "itself, asked by headroom"'
+    summary '.kernel_kills == 0 and .actions[0].use_bytes <= 41943040 and .peak_bytes <= 58720256 and
+        .ended_by == "itself, asked by headroom"'
     pgrep -f "gcc.*$work/tree" >/dev/null && bad "some of make's tree is left"
 fi
 

@@ -87,7 +87,7 @@ holds '.limit_source | contains("a share of")'
 run 0 run --summary-json "$work/summary" -- true
 cp "$work/summary" "$work/out"
 holds '.limit_bytes > 0 and (.limit_source | contains("a little below"))'
-# What memory it took is known without a group too, and kept for the report.
+# The memory that it took is known without a group too, and kept for the report.
 run 0 run --limit 1G --observe --report "$work/history" --summary-json "$work/summary" -- \
     sh -c 'x=$(head -c 30000000 /dev/zero | tr "\0" x); sleep 1.2; echo ${#x}'
 cp "$work/summary" "$work/out"
@@ -178,7 +178,8 @@ os.killpg(pid, signal.SIGTERM)
 print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))'
     python3 -c "$run_stopped" "$headroom" run --quiet --limit 1G -- sh -c 'touch "$0"; while :; do sleep 0.1; done' \
         "$work/stopping" >"$work/out" || true
-    [ "$(xargs <"$work/out")" = "SIGTSTP 143" ] || bad "a command that is stopped by ^Z shows as '$(xargs <"$work/out")'"
+    [ "$(xargs <"$work/out")" = "SIGTSTP 143" ] ||
+        bad "a command that is stopped by ^Z shows as '$(xargs <"$work/out")'"
 fi
 
 # ── the terminal ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -201,7 +202,8 @@ time.sleep(3)
 PYTHON
     tmux=(tmux -S "$work/tmux" -f /dev/null)
     TERM=xterm "${tmux[@]}" new-session -d -x 120 -y 20 "bash --norc"
-    "${tmux[@]}" send-keys "$headroom run --limit 1G -- python3 $work/tty.py $work/ready $work/count; echo status \$?" Enter
+    "${tmux[@]}" send-keys \
+        "$headroom run --limit 1G -- python3 $work/tty.py $work/ready $work/count; echo status \$?" Enter
     eventually "the command does not begin at a terminal" test -s "$work/ready"
     sleep 0.3
     "${tmux[@]}" send-keys C-c
@@ -220,7 +222,8 @@ PYTHON
     lines_are() { [ "$("${tmux[@]}" capture-pane -p -t narrow | grep -c .)" -eq "$1" ]; }
     eventually "there is no status line on a narrow terminal" lines_are 1
     sleep 2.2
-    lines_are 1 || bad "the status line leaves lines behind on a narrow terminal: $("${tmux[@]}" capture-pane -p -t narrow)"
+    lines_are 1 ||
+        bad "the status line leaves lines behind on a narrow terminal: $("${tmux[@]}" capture-pane -p -t narrow)"
     "${tmux[@]}" kill-server || true
 else
     echo "note: the terminal was not tried: there is no tmux"

@@ -30,7 +30,7 @@ page() { # PID: its status file
 }
 for _ in {1..100}; do
     "$headroom" top --once --json >"$work/out" 2>/dev/null || true
-    shown="select((.pid == $guarded and .share > 0) or .limit_bytes == 314572800)"
+    shown="select((.pid == $guarded and .share > 0) or (.limit_bytes == 314572800 and (.points | length) > 0))"
     [ "$(jq -s "[.[] | $shown] | length" "$work/out")" = 2 ] && break
     sleep 0.1
 done
@@ -39,12 +39,13 @@ file=$(page "$guarded") || bad "the guard has no status page"
 
 run 0 top --once --json --filter page_guard
 holds "select(.pid == $guarded) | .name == \"page_guard\" and .limit_bytes == 67108864 and (.watched | not)"
-holds "select(.pid == $guarded) | .share > 0 and (.level | IN(\"normal\", \"warning\", \"degraded\", \"critical\")) and .time_ns > 0"
+holds "select(.pid == $guarded) | .share > 0 and .time_ns > 0 and
+    (.level | IN(\"normal\", \"warning\", \"degraded\", \"critical\"))"
 run 0 top --once --json --filter sleep
-holds 'select(.limit_bytes == 314572800) | .watched and .refusals == null and .level == "normal" and (.points | length) > 0'
-watched=$(jq 'select(.limit_bytes == 314572800) | .pid' "$work/out")
+watched=$(jq 'select(.limit_bytes == 314572800) | .pid' "$work/out") # not one of a neighbour's
 run 0 top --once --json --filter "$watched"
-holds '.name == "sleep"'
+holds '.name == "sleep" and .watched and .refusals == null and .level == "normal" and
+    (.points | length) > 0'
 run 0 top --once
 says out "page_guard"
 says out "LEVEL"
@@ -63,7 +64,7 @@ run 1 top
 says errors "this is no terminal"
 grep -q "built without ncurses" "$work/errors" && no_screen=1 || no_screen=""
 
-# What is not of its process is passed over: a file of another start, a link, one that others can write, garbage.
+# A file that is not of its process is passed over: one of another start, a link, one that others can write, garbage.
 space=$(stat -Lc %i /proc/self/ns/pid)
 copy=/dev/shm/headroom_status.$(id -u).$guarded.1.$space
 made=("$copy")
@@ -80,7 +81,8 @@ run 0 top --once --json
 [ "$(jq -s "[.[] | select(.pid == $$)] | length" "$work/out")" = 0 ] || bad "an empty file is believed"
 chmod 644 "$file"
 run 0 top --once --json
-[ "$(jq -s "[.[] | select(.pid == $guarded)] | length" "$work/out")" = 0 ] || bad "a file that others can read is believed"
+[ "$(jq -s "[.[] | select(.pid == $guarded)] | length" "$work/out")" = 0 ] ||
+    bad "a file that others can read is believed"
 chmod 600 "$file"
 rm -f "${made[@]}"
 
@@ -133,6 +135,17 @@ if command -v tmux >/dev/null && [ -z "$no_screen" ]; then
     tmux -L "$session" send-keys q
     for _ in {1..50}; do tmux -L "$session" list-sessions >/dev/null 2>&1 || break; sleep 0.1; done
     ! tmux -L "$session" list-sessions >/dev/null 2>&1 || bad "q does not end it"
+
+    # Levels have colours, and none with NO_COLOR.
+    for no in "" 1; do
+        tmux -L "$session" -f /dev/null new-session -d -x 120 -y 12 "NO_COLOR=$no $headroom top" 8>&-
+        shows "page_guard"
+        tmux -L "$session" capture-pane -e -p >"$work/out"
+        colours=$(grep -cP '\e\[[0-9;]*3[0-7]m' "$work/out") || true
+        [ "$((colours > 0))" = "$((${no:-0} == 0))" ] || bad "with NO_COLOR='$no' $colours lines have colours"
+        tmux -L "$session" kill-server
+        for _ in {1..50}; do tmux -L "$session" list-sessions >/dev/null 2>&1 || break; sleep 0.1; done
+    done
 fi
 
 # With the guard goes its page; that of a killed process goes with the next one's.

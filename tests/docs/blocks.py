@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Each fenced block on the pages of docs/ is compiled or run.
+"""Each fenced block of the README and of the pages of docs/ is compiled or run.
 
     blocks.py TREE BUILD [PAGE...]
 
@@ -9,7 +9,7 @@
     ```diff   both sides are compiled: what stood there, and what is to stand there
     ```sh     run by bash in a folder of the page's own, with the built `headroom` and a pkg-config of the build; a line
               that begins with "$ " is a command, and then all others are its output, which must be what it prints.
-              Figures may differ: only the text around them is compared
+              Figures and breaks of lines may differ: only the text around them is compared. A line "…" is any output
     ```text   and blocks without a name are shown as they are
 
 A comment on the line before a block says more:
@@ -39,6 +39,7 @@ class Page:
         self.environment = {**os.environ, "PATH": f"{build}/cli:{os.environ['PATH']}", "LC_ALL": "C.UTF-8",
                             "LD_LIBRARY_PATH": f"{build}/src", "PKG_CONFIG_PATH": str(self.work / "pc"),
                             "EXAMPLES": f"{build}/examples"}
+        (self.work / "examples").symlink_to(tree / "examples")
         (self.work / "pc").mkdir()
         (self.work / "pc/headroom.pc").write_text(
             f"Name: headroom\nDescription: this build\nVersion: 0.1.0\nCflags: -I{tree}/include -fexceptions\n"
@@ -121,7 +122,7 @@ class Page:
         status, output = self.run(["bash", "-e", "-c", commands], options)
         if status != options["status"]:
             self.complain(number, f"these commands end with {status}, not {options['status']}", output)
-        elif wanted is not None and masked(wanted) != masked(output):
+        elif wanted is not None and not re.fullmatch(re.escape(masked(wanted)).replace("…", ".*"), masked(output)):
             self.complain(number, "the output is another one", output)
 
     def check(self):
@@ -132,6 +133,7 @@ class Page:
                 continue
             if reason:
                 self.counts["not run"] += 1
+                print(f"{self.path}:{number}: not run: {reason.group(1)}")
             elif kind not in kinds:
                 self.complain(number, f"nobody knows how to try a block of '{kind}': use c, cpp, diff, sh or text")
             else:
@@ -146,7 +148,7 @@ class Page:
 
 def masked(text):
     text = re.sub(r"\d+(?:\.\d+)?", "N", text.strip())
-    return re.sub(r"[ \t]+", " ", re.sub(r"N [KMG]?i?B\b", "N B", text))
+    return re.sub(r"\s+", " ", re.sub(r"N [KMG]?i?B\b", "N B", text))
 
 
 def blocks_of(path):
@@ -166,7 +168,8 @@ def blocks_of(path):
 
 def main():
     tree, build = pathlib.Path(sys.argv[1]).resolve(), pathlib.Path(sys.argv[2]).resolve()
-    paths = [pathlib.Path(word) for word in sys.argv[3:]] or sorted((tree / "docs").rglob("*.md"))
+    pages = [tree / "README.md", *sorted((tree / "docs").rglob("*.md"))]
+    paths = [pathlib.Path(word) for word in sys.argv[3:]] or pages
     failed, totals = 0, {"compiled": 0, "run": 0, "not run": 0}
     for path in paths:
         page = Page(tree, build, path)

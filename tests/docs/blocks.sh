@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Every block of code on the pages of docs/ is compiled or run (blocks.py says how).
+# Every block of code in the README and on the pages of docs/ is compiled or run (blocks.py says how).
 set -euo pipefail
 : "${HEADROOM_BUILD_DIR:?is the build to test}" "${HEADROOM_SOURCE_DIR:?is the tree}"
 for needed in cli/headroom examples/clients src/libheadroom.so; do

@@ -246,7 +246,7 @@ static void nothing_known_is_nothing_used(void **state)
 
 #define SAMPLE (7 * MIB) /* the word of the lease, before the reading */
 
-/* What an admission may still be granted by the kernel's ledgers. */
+/* The bytes that an admission may still be granted by the kernel's ledgers. */
 static int64_t room(double threshold, uint64_t margin_bytes)
 {
     return hri_ledgers_ceiling(&books, threshold, margin_bytes, SAMPLE).granted_bytes - (int64_t)SAMPLE;
@@ -267,7 +267,7 @@ static void the_ceiling_counts_what_is_granted_and_not_yet_touched(void **state)
     assert_true(hri_ledgers_ceiling(&books, 0.9, 0, SAMPLE).used_bytes == 36 * MIB);
 }
 
-/* Prevents: beyond a threshold the room was 0, whether use was just over it or far, and the share that is shed, which
+/* Prevents: beyond a threshold the room was 0, whether use was just over it or far. So the share that is shed, which
  * is between two thresholds, did not grow with use. */
 static void beyond_a_threshold_the_room_is_negative(void **state)
 {

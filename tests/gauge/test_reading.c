@@ -106,6 +106,27 @@ static void the_last_of_reclaimable_slab_is_not_free(void **state)
     assert_int_equal(reading.groups[0].stuck_bytes, 100 * MIB / 32);
 }
 
+/* Prevents: on v1 full pipes and sockets pass for names of files, and blocks are granted for them. */
+static void kernel_memory_that_grows_without_names_is_held(void **state)
+{
+    (void)state;
+    hri_group_memory memory = {.doubtful_bytes = 10 * MIB};
+    assert_int_equal(hri_held_look(&memory, 30 * MIB, 500 * MIB, 520 * MIB, false), 0);        /* names */
+    assert_int_equal(hri_held_look(&memory, 30 * MIB, 500 * MIB, 500 * MIB, false), 20 * MIB); /* pipes */
+    assert_int_equal(hri_held_look(&memory, 30 * MIB, 500 * MIB, 505 * MIB, false), 15 * MIB); /* both */
+    assert_int_equal(hri_held_look(&memory, 30 * MIB, 500 * MIB, 100 * MIB, false), 20 * MIB); /* a neighbour's leave */
+    assert_int_equal(hri_held_look(&memory, 30 * MIB, 500 * MIB, 900 * MIB, false), 0);        /* or come */
+    memory = (hri_group_memory){.doubtful_bytes = 30 * MIB, .held_bytes = 20 * MIB};
+    assert_int_equal(hri_held_look(&memory, 30 * MIB, 500 * MIB, 500 * MIB, false), 20 * MIB);
+    assert_int_equal(hri_held_look(&memory, 25 * MIB, 500 * MIB, 500 * MIB, false), 15 * MIB); /* pipes are read */
+    assert_int_equal(hri_held_look(&memory, 25 * MIB, 500 * MIB, 495 * MIB, false), 20 * MIB); /* names are dropped */
+    assert_int_equal(hri_held_look(&memory, 5 * MIB, 500 * MIB, 490 * MIB, false), 5 * MIB);
+    /* At the limit names make room for pipes, and there are 10 MiB of names. */
+    assert_int_equal(hri_held_look(&memory, 30 * MIB, 500 * MIB, 496 * MIB, true), 24 * MIB);
+    assert_int_equal(hri_held_look(&memory, 30 * MIB, 500 * MIB, 400 * MIB, true), 30 * MIB);
+    assert_int_equal(hri_held_look(&memory, 26 * MIB, 500 * MIB, 496 * MIB, true), 20 * MIB);
+}
+
 static void write_swap(uint64_t bytes)
 {
     char text[32];
@@ -180,6 +201,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(the_last_of_reclaimable_slab_is_not_free),
+        TEST(kernel_memory_that_grows_without_names_is_held),
         TEST(one_reading_has_all_figures),
         TEST(the_hosts_figures_may_be_older_while_it_has_plenty),
         TEST(an_unlimited_group_does_not_bind),

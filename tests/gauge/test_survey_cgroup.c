@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What only the kernel's own files show: groups that vanish, and trees that are deeper than a guard's table. */
+/* Cases that only the kernel's own files show: groups that vanish, and trees that are deeper than a guard's table. */
 #include "support/caged.h"
 #include "support/cmocka.h"
 #include "support/processes.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A cancelled thread leaves nothing behind: no lock, no half-done work, no byte. Each call is made by a thread that has
- * been cancelled already, so that the first cancellation point in it takes effect: a call that is none ends all the
+ * been cancelled already, so that the first cancellation point in it takes effect. A call without one ends all the
  * same. A test that hangs is ended by SIGALRM. test_cancel_waits.c has the calls that are cancellation points. */
 #include "guard/cancelled.h"
 #include "support/cmocka.h"

@@ -164,7 +164,7 @@ static int runs_a_monitor(hr_guard *guard)
     return 0;
 }
 
-/* ThreadSanitizer ends a child that starts threads; AddressSanitizer's allocator may be locked in it for ever by a
+/* ThreadSanitizer ends a child that starts threads. AddressSanitizer's allocator may be locked in it for ever by a
  * thread that has stayed behind (gcc 12, clang 14: seen in one of some 25 runs). */
 static void skip_under_sanitizers(void)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Large blocks in real cgroups: what is granted can be touched, at once and as a whole, whatever the allocator keeps
- * and whoever has taken memory since the gauges were last read. Each of these was killed by the kernel. */
+/* Large blocks in real cgroups: granted bytes can be touched, at once and as a whole. That holds whatever the allocator
+ * keeps, and whoever has taken memory since the gauges were last read. Each of these was killed by the kernel. */
 #include "support/caged.h"
 #include "support/cmocka.h"
 

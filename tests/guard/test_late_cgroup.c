@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Memory that is granted and touched later, in real cgroups: beside memory of the program's own, and while other
- * threads take and give back. What was granted can be touched. All but tickets were killed by the kernel for it. */
+ * threads take and give back. Granted bytes can be touched. All but tickets were killed by the kernel for it. */
 #include "support/caged.h"
 #include "support/cmocka.h"
 

@@ -40,7 +40,7 @@ static void note(const char *name)
     errno = 0;
 }
 
-/* What a call says without something that it needs. */
+/* The answers of a call without something that it needs. */
 #define EXPECT(name, arguments, answer)                                                                                \
     do {                                                                                                               \
         note(#name);                                                                                                   \
@@ -304,6 +304,7 @@ static void streams(void **state)
     INVALID(hr_stream_continue, (NULL, &result));
     HARMLESS(hr_stream_free, (NULL));
     EXPECT(hr_frame_length32, (NULL, NULL, 0), 0);
+    EXPECT(hr_frame_length32, (NULL, NULL, 4), 0);
     assert_int_equal(hr_cancel_new(&cancel), 0);
     hr_cancel_free(cancel);
 }
@@ -338,6 +339,30 @@ static int visit_history(void *context, const hr_history_entry *entry)
     return 0;
 }
 
+static void history_files(void **state)
+{
+    (void)state;
+    hr_history_file_figures file;
+    hr_history_findings findings;
+    INVALID(hr_history_file_read, (NULL, &file));
+    INVALID(hr_history_file_read, (guard, NULL));
+    INVALID(hr_history_file_visit, (NULL, visit_history, NULL, &findings));
+    INVALID(hr_history_file_visit, ("/dev/null", NULL, NULL, &findings));
+    assert_true(hr_history_file_visit("/dev/null", visit_history, NULL, NULL) <= 0);
+    hr_census census;
+    INVALID(hr_history_file_read_census, (NULL, &census));
+    INVALID(hr_history_file_read_census, ("/dev/null", NULL));
+    hr_history_origin origin;
+    INVALID(hr_history_file_read_origin, (NULL, &origin));
+    INVALID(hr_history_file_read_origin, ("/dev/null", NULL));
+    hr_history_writer *writer;
+    INVALID(hr_history_writer_new, (NULL, 0, &writer));
+    INVALID(hr_history_writer_new, ("/dev/null", 0, NULL));
+    INVALID(hr_history_writer_add, (NULL, &(hr_history_entry){0}));
+    INVALID(hr_history_writer_describe, (NULL, "a", "b"));
+    HARMLESS(hr_history_writer_free, (NULL));
+}
+
 static void reports(void **state)
 {
     (void)state;
@@ -346,8 +371,6 @@ static void reports(void **state)
     hr_event event;
     hr_trend trend;
     hr_survey *survey;
-    hr_history_file_figures file;
-    hr_history_findings findings;
     size_t count;
     char text[100];
     INVALID(hr_history_read, (NULL, &record, 1, &count));
@@ -359,22 +382,9 @@ static void reports(void **state)
     INVALID(hr_history_read_events, (NULL, &event, 1, &count));
     INVALID(hr_history_read_events, (guard, NULL, 1, &count));
     INVALID(hr_history_read_events, (guard, &event, 1, NULL));
-    INVALID(hr_history_file_read, (NULL, &file));
-    INVALID(hr_history_file_read, (guard, NULL));
-    INVALID(hr_history_file_visit, (NULL, visit_history, NULL, &findings));
-    INVALID(hr_history_file_visit, ("/dev/null", NULL, NULL, &findings));
-    assert_true(hr_history_file_visit("/dev/null", visit_history, NULL, NULL) <= 0);
-    hr_census census;
-    INVALID(hr_history_file_read_census, (NULL, &census));
-    INVALID(hr_history_file_read_census, ("/dev/null", NULL));
     INVALID(hr_history_record, (NULL));
     INVALID(hr_refusals_format, (NULL, text, sizeof text));
     INVALID(hr_refusals_format, (&(hr_history_view){0}, NULL, 1));
-    hr_history_writer *writer;
-    INVALID(hr_history_writer_new, (NULL, 0, &writer));
-    INVALID(hr_history_writer_new, ("/dev/null", 0, NULL));
-    INVALID(hr_history_writer_add, (NULL, &(hr_history_entry){0}));
-    HARMLESS(hr_history_writer_free, (NULL));
     hr_page_parts parts;
     INVALID(hr_page_write, (NULL, 1));
     INVALID(hr_page_write, (&(hr_page){.run_count = 1}, 1));
@@ -491,17 +501,9 @@ static void no_call_is_forgotten(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(base_and_guard),
-        TEST(budgets),
-        TEST(blocks),
-        TEST(pools),
-        TEST(slices),
-        TEST(relief),
-        TEST(streams),
-        TEST(batches),
-        TEST(reports),
-        TEST(caches),
-        TEST(no_call_is_forgotten),
+        TEST(base_and_guard), TEST(budgets), TEST(blocks),  TEST(pools),
+        TEST(slices),         TEST(relief),  TEST(streams), TEST(batches),
+        TEST(history_files),  TEST(reports), TEST(caches),  TEST(no_call_is_forgotten),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

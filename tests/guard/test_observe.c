@@ -194,7 +194,7 @@ static void nobody_is_asked_for_memory(void **state)
     hr_reclaimer_remove(guard, &node);
 }
 
-/* A cache that would have yielded makes room in words only: its entries stay, and the charge does not count as one that
+/* A cache that would have yielded makes room in words only: its entries stay. The charge does not count as one that
  * would have been refused, for it would not have been. */
 static void caches_and_pools_do_not_yield(void **state)
 {

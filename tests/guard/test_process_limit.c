@@ -27,7 +27,7 @@ static int set_up(void **state)
     return unsetenv("HEADROOM_LIMIT");
 }
 
-/* What the process has now. */
+/* The bytes that the process has now. */
 static uint64_t resident(void)
 {
     hr_survey *survey;
@@ -69,7 +69,7 @@ static void memory_that_nobody_charged_counts(void **state)
     hr_guard_free(guard);
 }
 
-/* What may be granted and what is there already share the limit. */
+/* Bytes that may be granted and bytes that are there already share the limit. */
 static void what_is_granted_stays_below_it(void **state)
 {
     (void)state;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the strategies promise at their edges, a case for each fault that a user met: items that lie in memory which the
- * call moves, nodes in two lists, budgets of another guard, and callbacks that answer what is no answer.
+/* The promises of the strategies at their edges, a case for each fault that a user met. Items lie in memory that the
+ * call moves, or nodes in two lists. Budgets are of another guard, and callbacks answer what is no answer.
  */
 #include "support/cmocka.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What really kills, in real cgroups: limits that are lowered under load, page cache that nobody gets written, names of
- * files, and files in memory. Each time nobody is killed, and the sentence that explains names the ledger that is
+/* Real causes of kills, in real cgroups: limits that are lowered under load, page cache that nobody gets written, names
+ * of files, and files in memory. Each time nobody is killed, and the sentence that explains names the ledger that is
  * short. */
 #include "support/caged.h"
 
@@ -25,7 +25,7 @@
 #define VALUE (32 * 1024)
 #define PATIENCE_MS 20000
 
-/* What the processes of a test tell each other. */
+/* The words that the processes of a test tell each other. */
 static struct {
     atomic_int step;
     char group[HRT_CGROUP_PATH]; /* the group's own name, as it stands in the sentence */

@@ -19,7 +19,7 @@
 #define BLOCK (256 * 1024)
 #define PATIENCE_NS INT64_C(10000000000)
 
-/* What the processes of a test tell each other. */
+/* The words that the processes of a test tell each other. */
 static struct {
     atomic_int step; /* how far the play has come */
     atomic_int took; /* MiB that the neighbour holds */

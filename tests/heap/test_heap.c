@@ -34,7 +34,7 @@ static hri_heap_figures figures(void)
     return now;
 }
 
-/* What the kernel has of all segments that are in the list. */
+/* The bytes that the kernel has of all segments that are in the list. */
 static uint64_t resident_bytes(void)
 {
     uint64_t bytes = 0;
@@ -311,9 +311,9 @@ static bool count_asked(void *context, uint64_t bytes)
     return true;
 }
 
-/* What is asked and not needed has spent the lease until the next reading. Each commit once asked for 32 KiB of
- * records, 8 times what it needed. And pages that were committed for a magazine once went to blocks: 1.6 times what
- * lived was committed. */
+/* Bytes that are asked for and not needed have spent the lease until the next reading. Each commit once asked for 32
+ * KiB of records, 8 times what it needed. And pages that were committed for a magazine once went to blocks: 1.6 times
+ * what lived was committed. */
 static void a_commit_asks_for_little_more_than_it_needs(void **state)
 {
     (void)state;

@@ -36,7 +36,7 @@ static void *churn(void *context)
     return NULL;
 }
 
-/* What the other threads had stays in use in the child: nobody is there to free it. All else works. */
+/* Blocks of the other threads stay in use in the child: nobody is there to free them. All else works. */
 static int go_on(void)
 {
     void *blocks[200];

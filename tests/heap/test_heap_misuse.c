@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What is no block, or no longer one, is a fault: debug builds abort, release builds count it and change nothing. */
+/* An address that is no block, or no longer one, is a fault: debug builds abort, release builds count it and change
+ * nothing. */
 #include "support/cmocka.h"
 
 #include "base/assert.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Threads that get, put and hand on blocks, while another one trims, reads and tightens: no block is with two users,
+/* Threads that get, put and hand on blocks, while another one trims, reads and tightens. No block is with two users,
  * none is lost, and the counts agree at the end. And 10,000 threads at once.
  */
 #include "support/cmocka.h"

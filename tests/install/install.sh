@@ -30,6 +30,13 @@ if [ -x "$HEADROOM_BUILD_DIR/cli/headroom" ]; then
         share/man/man1/headroom-doctor.1; do
         [ -e "$prefix/$file" ] || missing "$file"
     done
+    if [ -x "$HEADROOM_BUILD_DIR/examples/store/headroom-store" ]; then
+        for file in bin/headroom-store share/bash-completion/completions/headroom-store \
+            share/fish/vendor_completions.d/headroom-store.fish share/zsh/site-functions/_headroom-store \
+            share/man/man1/headroom-store.1; do
+            [ -e "$prefix/$file" ] || missing "$file"
+        done
+    fi
     "$prefix/bin/headroom" doctor --json | grep -q '"limit_bytes"' || {
         echo "install: the installed headroom doctor gives no report"
         exit 1

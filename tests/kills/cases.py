@@ -9,14 +9,11 @@ quick        how many runs ctest makes; 0: none, it takes too long
 right        the outcomes that are right
 allocators   the ones that it is run with
 open_        why it fails today; a case that holds has none, and ctest runs it
-open_v2      why it fails today on cgroup v2, in the guest of tests/vm/run.sh
 later        the part of the library that is to come first; the default leaves such a case out
 """
 import dataclasses
 
 ALL = ("glibc", "jemalloc", "mimalloc", "tcmalloc")
-V2 = "killed or refused in some runs on the slow guest: not understood yet"
-UNTRIED = "not tried on the slow guest yet"
 CANNOT = "cannot be seen in time from inside; README says so"
 
 
@@ -31,11 +28,12 @@ class Case:
     right: tuple = ("ok",)
     allocators: tuple = ALL
     open_: str = ""
-    open_v2: str = ""
     later: str = ""
 
 
-SMALL_LIMITS = "churn {seed} 3 threads=16 small=50 mid=45 large=5 huge=0 realloc=0 calloc=0 align=0 cross=20 admit=0 maxk=1100"
+HUGE_PAGES = ("GLIBC_TUNABLES=glibc.malloc.hugetlb=1",)
+SMALL_LIMITS = ("churn {seed} 3 threads=16 small=50 mid=45 large=5 huge=0 realloc=0 calloc=0 align=0 cross=20 admit=0 "
+                "maxk=1100")
 
 CASES = [
     # Memory of malloc that is admitted and spent before it is touched; 32 threads.
@@ -52,22 +50,22 @@ CASES = [
     # Two guards in one process; several guarded processes in one group.
     Case("two_guards", "two_guards 20", quick=3),
     Case("two_guards_0", "two_guards 0"),
-    Case("neighbours_2", "neighbours 2 4 {seed}", quick=1, open_v2=V2),
-    Case("neighbours", "neighbours 4 4 {seed}", quick=1, open_v2=V2),
-    Case("neighbours_256", "neighbours 4 4 {seed}", limit="256MiB", open_v2=V2),
-    Case("neighbours_prefork", "neighbours 4 4 {seed} prefork", open_v2=V2),
-    Case("neighbours_16", "neighbours 16 4 {seed}", open_v2=V2),
+    Case("neighbours_2", "neighbours 2 4 {seed}", quick=1),
+    Case("neighbours", "neighbours 4 4 {seed}", quick=1),
+    Case("neighbours_256", "neighbours 4 4 {seed}", limit="256MiB"),
+    Case("neighbours_prefork", "neighbours 4 4 {seed} prefork"),
+    Case("neighbours_16", "neighbours 16 4 {seed}"),
     *[Case("_".join(["many", str(count), *kinds]), " ".join([f"many {count} 5 {{seed}}", *kinds]),
-           quick=int(count == 8 and len(kinds) == 2), open_v2=V2)
+           quick=int(count == 8 and len(kinds) == 2))
       for count in (2, 8, 16) for kinds in ((), ("mixed",), ("together",), ("mixed", "together"))],
-    *[Case(f"fair_{what}_{count}{kind and '_' + kind}", f"fair {count} {what} {kind}", quick=int(count == 8), open_v2=V2 if kind else "")
+    *[Case(f"fair_{what}_{count}{kind and '_' + kind}", f"fair {count} {what} {kind}", quick=int(count == 8))
       for what in ("idle", "evictable") for count in (2, 8, 16) for kind in ("", "mixed")],
     # Ordinary use of small limits; 16 threads.
-    Case("small_limits_8", SMALL_LIMITS, limit="8MiB", quick=1, open_v2=V2),
+    Case("small_limits_8", SMALL_LIMITS, limit="8MiB", quick=1),
     Case("small_limits_16", SMALL_LIMITS, limit="16MiB"),
     Case("vmsplice_unmapped", "vmsplice_unmapped 20", quick=2),
     Case("shared_charged", "shared_charged", quick=2),
-    Case("shared_charged_private", "shared_charged private", quick=1, open_v2=V2),
+    Case("shared_charged_private", "shared_charged private", quick=1),
     # An allocator that copies needs both blocks; one that grows in place does not.
     Case("realloc_large", "realloc_copies 1 36000000 8000000", quick=2),
     Case("realloc_large_4", "realloc_copies 4 9000000 4000000"),
@@ -84,7 +82,8 @@ CASES = [
     Case("try_charge_pauses", "try_charge 4 1024 100 2"),
     Case("try_charge_held", "try_charge 4 512 0 2 50"),
     *[Case(f"false_refusals_{kind}", f"false_refusals {kind} 4 1024 1", quick=1)
-      for kind in ("try", "charge", "wait", "transfer", "admit", "alloc", "touch", "calloc", "realloc", "pool", "young")],
+      for kind in ("try", "charge", "wait", "transfer", "admit", "alloc", "touch", "calloc", "realloc", "pool",
+                   "young")],
     *[Case(f"false_refusals_{kind}_small", f"false_refusals {kind} 16 32 1 0 8")
       for kind in ("try", "charge", "transfer", "admit", "touch", "young")],
     Case("transfer", "transfer 60", quick=2),
@@ -98,9 +97,9 @@ CASES = [
     Case("moved", "moved 24", quick=1),
     Case("moved_fast", "moved 24 10"),
     Case("moved_little", "moved 16 100"),
-    *[Case(f"closed_files_{how}", f"closed_files {how}", quick=1, open_v2=V2 if how == "use" else "")
+    *[Case(f"closed_files_{how}", f"closed_files {how}", quick=1)
       for how in ("close", "reuse", "daemon", "use")],
-    # What cannot be prevented.
+    # Kills that cannot be prevented.
     Case("limit_lowered", "limit_lowered 60000 {seed}", right=("ok", "killed"), later=CANNOT),
     Case("fork_cow", "fork_cow 40", right=("ok", "killed"), later=CANNOT),
     # A server whose memory only its clients can give back; a process in which nobody watches.
@@ -113,14 +112,19 @@ CASES = [
     Case("cache_critical", "cache_critical 100000 2 8"),
     Case("arena_top", "arena_top 64 45 1 40"),
     Case("arena_top_backwards", "arena_top 64 45 4 40 backwards"),
-    Case("huge_pages", "huge_pages 16 2 {seed}", environment=("GLIBC_TUNABLES=glibc.malloc.hugetlb=1",), allocators=("glibc",)),
-    Case("huge_pages_256", "huge_pages 16 2 {seed}", limit="256MiB", environment=("GLIBC_TUNABLES=glibc.malloc.hugetlb=1",),
-         allocators=("glibc",)),
+    Case("huge_pages", "huge_pages 16 2 {seed}", environment=HUGE_PAGES, allocators=("glibc",)),
+    Case("huge_pages_256", "huge_pages 16 2 {seed}", limit="256MiB", environment=HUGE_PAGES, allocators=("glibc",)),
     Case("page_cache_none", "page_cache none 4 {seed}"),
-    *[Case(f"page_cache_{mode}", f"page_cache {mode} 4 {{seed}}", seconds=90, quick=int(mode == "map-read"), open_v2=UNTRIED)
+    *[Case(f"page_cache_{mode}", f"page_cache {mode} 4 {{seed}}", seconds=90, quick=int(mode == "map-read"))
       for mode in ("write", "sync", "read", "map", "map-read", "lock", "shm")],
     Case("rlimit_as", "rlimit_as 1024 16", quick=2),
-    Case("tmpfs_dentries", "tmpfs_dentries 25000", quick=1, open_v2=V2),
+    Case("tmpfs_dentries", "tmpfs_dentries 25000", quick=1),
+    # Kernel memory that v1 does not tell from names of files.
+    Case("kernel_held_pipes", "kernel_held pipes 30", quick=1),
+    Case("kernel_held_pipes_slowly", "kernel_held pipes 30 30"),
+    Case("kernel_held_sockets", "kernel_held sockets 30", quick=1),
+    Case("kernel_held_after_names", "kernel_held pipes 30 1 40", quick=1),
+    Case("kernel_held_names", "kernel_held names 100"),
 ]
 
 # The storm: churn with random parameters. The limits and numbers of threads are in run.py.
@@ -134,6 +138,7 @@ STORM_SIZES = [
     {"small": 90, "mid": 0, "large": 5, "huge": 5},
 ]
 STORM_CHOICES = {
-    "realloc": [0, 0, 5, 20], "calloc": [0, 10, 40], "align": [0, 3, 10], "cross": [0, 20, 80], "late": [0, 0, 0, 50, 100],
+    "realloc": [0, 0, 5, 20], "calloc": [0, 10, 40], "align": [0, 3, 10], "cross": [0, 20, 80],
+    "late": [0, 0, 0, 50, 100],
     "admit": [0, 5, 50], "tuned": [0, 1], "interval": [0, 0, -1, 10, 10000], "reclaim": [0, 0, 1], "pace": [0, 0, 1000],
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The parameters of churn: their names and defaults. What they mean stands at the head of churn.c. */
+/* The parameters of churn: their names and defaults. Their meanings stand at the head of churn.c. */
 #ifndef HRT_KILLS_CHURN_PARAMETERS_H
 #define HRT_KILLS_CHURN_PARAMETERS_H
 

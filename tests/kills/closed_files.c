@@ -6,8 +6,9 @@
  *
  * close: all descriptors from 3 up. reuse: other files get their numbers. daemon: a child that detaches, closes all of
  * them and starts the guard's monitor again. use: the files alone that tell a group's use. Then the program's own
- * memory grows by 20 MiB, and blocks are taken until one is refused. Right: no kill, at least 6/10 of the limit without
- * 20 MiB is granted, and the monitor does not spin: it takes less than half of a second of processor time in a second.
+ * memory grows by 20 MiB, and blocks are taken until one is refused. Right: no kill, and at least 6/10 of the limit
+ * without 20 MiB is granted. The monitor does not spin: it takes less than half of a second of processor time in a
+ * second.
  */
 #include "kills/kills.h"
 

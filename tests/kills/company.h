@@ -16,7 +16,7 @@
 #define COMPANY_MAX 16
 #define NOBODY 65534
 
-/* What a process of the company is; with "mixed" the processes have these kinds in turn. */
+/* The kind of a process of the company; with "mixed" the processes have these kinds in turn. */
 typedef enum hrt_kind {
     HRT_PLAIN,
     HRT_OTHER_USER,

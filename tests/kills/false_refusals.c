@@ -3,8 +3,8 @@
  *
  *     false_refusals KIND THREADS KIB SECONDS [INTERVAL_MS [OWN_MIB]]      in 64 MiB
  *
- * Threads take half to all of KIB by one kind of call and give it back, so that at most THREADS × KIB are held:
- * choose them so that this and OWN_MIB are no more than a quarter of the limit.
+ * Threads take half to all of KIB by one kind of call and give it back, so that at most THREADS × KIB are held.
+ * Choose them so that this and OWN_MIB are no more than a quarter of the limit.
  * Right: no refusal.
  */
 #include "kills/kills.h"

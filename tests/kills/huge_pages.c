@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Prevents: with huge pages in malloc's arenas a charge of 100 bytes may touch 2 MiB. What was charged was taken for
- * what would be touched.
+/* Prevents: with huge pages in malloc's arenas a charge of 100 bytes may touch 2 MiB. The charged bytes were taken for
+ * the touched bytes.
  *
  *     huge_pages THREADS SECONDS SEED      in 64 and 256 MiB, with GLIBC_TUNABLES=glibc.malloc.hugetlb=1
  *

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Prevents: guarded processes of one group that die, start late, run as another user or in other namespaces are
- * killed by the kernel, because they do not know of each other's grants, or know of them no longer.
+ * killed by the kernel. They do not know of each other's grants, or know of them no longer.
  *
  *     many PROCESSES SECONDS SEED [mixed] [together]      in 64 MiB
  *

@@ -5,8 +5,9 @@
     run.py [--runs N] [--allocator glibc|jemalloc|mimalloc|tcmalloc|all] [--busy] [--limit SIZE] [--seed N]
            [--log FILE] [--later] [--quick] [--list] [NAME]...
 
-NAME is a case of cases.py, the beginning of its name, or "storm": churn with random parameters, drawn from the seed. The
-default are all cases without the storm. Run i has the seed N + i - 1 (N is 1, or SEED), so `--seed N` repeats a run.
+NAME is a case of cases.py, the beginning of its name, or "storm": churn with random parameters, drawn from the seed.
+The default are all cases without the storm. Run i has the seed N + i - 1 (N is 1, or SEED), so `--seed N` repeats a
+run.
 --busy keeps all processors busy meanwhile. --later includes the cases that wait for a later part of the library.
 --quick is what ctest runs: few runs, and only the cases that hold today. --list prints the cases and their state.
 A case that is named in full is not left out.
@@ -136,7 +137,8 @@ def usable(allocator):
     """Whether the loader finds an allocator; scripts/setup test installs them."""
     if not PRELOAD[allocator]:
         return True
-    done = subprocess.run(["true"], env=dict(os.environ, LD_PRELOAD=PRELOAD[allocator]), stderr=subprocess.PIPE, check=False)
+    done = subprocess.run(["true"], env=dict(os.environ, LD_PRELOAD=PRELOAD[allocator]), stderr=subprocess.PIPE,
+                          check=False)
     return not done.stderr
 
 
@@ -156,14 +158,16 @@ def run_case(name, case, allocator, options, log, folder):
         if run.outcome not in this.right:
             bad += 1
             failed = seed, command
-            print(f"  {name} {allocator} seed {seed}: {run.outcome} after {run.seconds:.1f} s, {run.detail}", flush=True)
+            print(f"  {name} {allocator} seed {seed}: {run.outcome} after {run.seconds:.1f} s, {run.detail}",
+                  flush=True)
     text = " ".join(f"{outcome} {counts[outcome]}" for outcome in OUTCOMES if counts[outcome])
     limit = options.limit or (case.limit if case else "any limit")
     print(f"{'ok' if not bad else 'FAILED':6} {name:24} {allocator:9} {limit:9} {sum(counts.values()):4} runs: {text}",
           flush=True)
     if bad:
         limit = f" --limit {options.limit}" if options.limit else ""
-        print(f"  repeat the last: tests/kills/run.py --allocator {allocator}{limit} --seed {failed[0]} --runs 1 {name}\n"
+        seed = failed[0]
+        print(f"  repeat the last: tests/kills/run.py --allocator {allocator}{limit} --seed {seed} --runs 1 {name}\n"
               f"    which is: cage {' '.join(failed[1][1:])}", flush=True)
     return bad
 
@@ -223,9 +227,6 @@ def main():
     options = parse()
     if options.list and options.quick: # for the guest of tests/vm/run.sh
         for case in choose(options)[0].values():
-            if case.open_v2 and case.name not in options.names:
-                print(f"left out on cgroup v2: {case.name}: {case.open_v2}", file=sys.stderr)
-                continue
             program = "/tests/kills/" + case.command.format(seed=options.seed)
             print(case.name, case.limit, case.seconds, *case.environment, program)
         return 0

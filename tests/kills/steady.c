@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Prevents: a server with hr_admit() in front of malloc'ed values swings between full and empty. Admission filled up
- * to degrade_at, memory that nobody charged tipped the level over, nothing could be relieved, and everything was
+ * to degrade_at, and memory that nobody charged tipped the level over. Nothing could be relieved, and everything was
  * refused for a dwell while clients deleted nearly all of it.
  *
  *     steady SECONDS SEED [THREADS [LEAST MOST [DELETES]]]      in 64 MiB
@@ -68,7 +68,7 @@ static void *client(void *number)
     return NULL;
 }
 
-/* What is sampled while the server runs. */
+/* The samples that are taken while the server runs. */
 static struct {
     double sum, lowest;
     long count;

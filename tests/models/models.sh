@@ -100,7 +100,7 @@ if [ "${1:-}" != full ]; then
     echo "        all in $SECONDS s; 'models.sh full' tries the other mistakes"
     exit "$failed"
 fi
-# What follows from such a commit; the search goes on to the program's end.
+# The claims that follow from such a commit; the search goes on to the program's end.
 while read -r macro name; do
     fails conserved "$name" -DEFFECTS_ONLY "${no_signal[@]}" "-D$macro"
 done <<'END'

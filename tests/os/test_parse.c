@@ -124,8 +124,8 @@ static void the_mount_that_shows_most_groups_is_taken(void **state)
     check_mount(covered, NULL, "/pod/own", "/sys/fs/cgroup", "/own");
 }
 
-/* Prevents "/..name", which is a name like any other, from being taken for a way out; and the way out of a namespace is
- * followed where what is outside is mounted. */
+/* Prevents "/..name", which is a name like any other, from being taken for a way out. The way out of a namespace is
+ * followed if the place outside is mounted. */
 static void only_whole_components_lead_out(void **state)
 {
     (void)state;

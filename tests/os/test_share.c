@@ -18,7 +18,7 @@
 static char limit_path[64], page_path[128];
 static int limit_fd;
 
-/* What does not hold ends the child with its line, which the parent shows. */
+/* A claim that does not hold ends the child with its line, which the parent shows. */
 #define MUST(condition)                                                                                                \
     do {                                                                                                               \
         if (!(condition)) {                                                                                            \

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A library that is closed with dlclose() while threads have used it: what the kernel and libc still know of it (the
- * address of a thread's last sequence, destructors, fork handlers) must stay valid. */
+/* A library is closed with dlclose() while threads have used it. The kernel and libc still know of it: the
+ * address of a thread's last sequence, destructors, fork handlers. These must stay valid. */
 #include "support/cmocka.h"
 
 #include <dlfcn.h>

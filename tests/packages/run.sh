@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The Debian packages: built from what is committed, without a complaint of lintian's. They are installed into a copy of
-# this system that is thrown away, used there as a stranger would, and purged without a trace.
+# The Debian packages: built from the tarball of a release, without a complaint of lintian's. They are installed into a
+# copy of this system that is thrown away, used there as a stranger would, and purged without a trace.
 #
 #   run.sh [FOLDER]      where the packages are left (default build/packages)
 #
@@ -32,8 +32,15 @@ build() {
     work=$(mktemp -d)
     # shellcheck disable=SC2154 # it is set above, and for the whole script
     trap 'rm -rf "$work"' EXIT
-    git -C "$tree" archive --prefix=headroom/ HEAD | tar -x -C "$work"
-    ! command -v npm >/dev/null || "$tree/scripts/page" "$work/headroom/web/page.c" # as a release tarball has it
+    # From the tarball of a release, so that it is one that builds.
+    if command -v npm >/dev/null; then
+        "$tree/scripts/dist" >/dev/null
+        tar -xzf "$tree/build/headroom-$version.tar.gz" -C "$work"
+        mv "$work/headroom-$version" "$work/headroom"
+    else
+        echo "packages: without npm there is no tarball of a release; they are built without the page"
+        git -C "$tree" archive --prefix=headroom/ HEAD | tar -x -C "$work"
+    fi
     (cd "$work/headroom" && dpkg-buildpackage --build=binary --no-sign "-j$(nproc)") >"$work/log" 2>&1 ||
         { tail -n 40 "$work/log"; complain "they are not built"; }
     lintian --allow-root --fail-on error,warning --tag-display-limit 0 "$work"/*.changes

@@ -450,7 +450,7 @@ static size_t resident(void)
     return pages * hri_page_size();
 }
 
-/* What is uncharged is not resident. */
+/* Blocks that are uncharged are not resident. */
 static void pages_that_went_are_gone(void **state)
 {
     (void)state;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* An hour's worth of operations of a server that takes a hundred requests a second, each with a buffer, an object and
- * an array that grows, while others trim: what the pools say stays what is true. The truth is counted beside them.
+/* An hour's worth of operations of a server that takes a hundred requests a second. Each has a buffer, an object and
+ * an array that grows, while others trim. The pools' figures stay true. The truth is counted beside them.
  */
 #include "support/cmocka.h"
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What is put and is no block, or no longer: a fault in all builds, and never a look at its memory, which may be gone.
+/* A put of an address that is no block, or no longer one: a fault in all builds, and never a look at its memory, which
+ * may be gone.
  * Debug builds say at once what it was, and who called. */
 #include "support/cmocka.h"
 

@@ -31,7 +31,7 @@ static hr_pool_figures read_pool(void)
     return figures;
 }
 
-/* What a buffer costs: more in debug builds. */
+/* The bytes that a buffer costs: more in debug builds. */
 static uint64_t cost(void)
 {
     hr_pool_figures figures = read_pool();
@@ -117,7 +117,7 @@ static void use_many_and_put_them_back(void)
         hr_byte_pool_put(pool, blocks[i]);
 }
 
-/* What was taken and put since its last visit is the working set, even where figures are read before it, and where
+/* Blocks that were taken and put since its last visit are the working set, even if figures are read before it, and if
  * there are no magazines. */
 static void the_janitor_leaves_what_was_needed(void **state)
 {
@@ -226,7 +226,7 @@ static void what_pools_give_back_is_the_kernels(void **state)
     assert_true(heap().committed_bytes <= idle.committed_bytes - 100 * SIZE);
 }
 
-/* What was paid for a block that could not be made is given back. */
+/* Bytes that were charged for a block that could not be made are uncharged. */
 static void a_pool_that_is_refused_owes_nothing(void **state)
 {
     (void)state;

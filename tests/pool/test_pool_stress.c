@@ -47,7 +47,7 @@ static int tear_down(void **state)
     return 0;
 }
 
-/* Whoever has a block writes his number into it, and finds it there until he puts it back. */
+/* A thread that has a block writes its number into it, and finds it there until it puts the block back. */
 static void take_hold(uint64_t *block, uint64_t owner)
 {
     block[0] = owner;
@@ -293,7 +293,7 @@ static void a_fork_keeps_parent_and_child_right(void **state)
             hr_byte_pool_trim(pool);
             hr_pool_figures figures;
             hr_byte_pool_read(pool, &figures);
-            /* What dead threads had in use stays so; what they had in magazines is idle. */
+            /* Blocks that dead threads had in use stay so; those in their magazines are idle. */
             _exit(clashes == 0 && figures.in_use <= 3 * 151 ? 0 : 1);
         }
         int status;
@@ -334,8 +334,8 @@ static void *stay_within_a_share(void *context)
     return NULL;
 }
 
-/* Before, a trim that others made blocks beside said that nothing was freed, and what another thread was giving back
- * was nobody's: charges were refused, hundreds in a second, with a third of the limit to spare. */
+/* Before, a trim that others made blocks beside said that nothing was freed, and bytes that another thread was giving
+ * back were nobody's. Charges were refused, hundreds in a second, with a third of the limit to spare. */
 static void users_within_their_shares_are_never_refused(void **state)
 {
     (void)state;

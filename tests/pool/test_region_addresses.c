@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* An inline get reads the mark in front of a block that may be in two stacks, since two threads have put it in the same
- * instant; by then its region may be gone. Prevents: that get read addresses that nothing was mapped at. */
+ * instant. By then its region may be gone. Prevents: that get read addresses that nothing was mapped at. */
 #include "support/cmocka.h"
 
 #include "pool/region.h"

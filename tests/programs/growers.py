@@ -220,8 +220,8 @@ class Redis(Server):
                 "--loglevel", "warning", "--crash-memcheck-enabled", "no"]
 
     def load(self):
-        """Keys of 1 MiB, each acknowledged before the next. A server at its wall may close a connection that it could not
-        read from; what was not acknowledged is sent again then."""
+        """Keys of 1 MiB, each acknowledged before the next. A server at its wall may close a connection that it could
+        not read from; what was not acknowledged is sent again then."""
         connect(self.port).close()
         end = time.monotonic() + 120
         while self.acknowledged < self.mib and time.monotonic() < end:
@@ -288,8 +288,8 @@ http {{
                 str(self.folder / "nginx.conf")]
 
     def load(self):
-        """Bodies that never come to their end stay in the server's memory. A server at its wall may close a connection that
-        it could not read from: no answer was given then, and the client begins anew."""
+        """Bodies that never come to their end stay in the server's memory. A server at its wall may close a connection
+        that it could not read from: no answer was given then, and the client begins anew."""
         self.links = []
         end = time.monotonic() + 60
         while len(self.links) < self.clients and time.monotonic() < end:
@@ -336,8 +336,8 @@ class Postgres(Server):
                  f"FROM generate_series(1, {self.mib}) i ORDER BY v OFFSET 0) t")
         end = time.monotonic() + 20
         while time.monotonic() < end:
-            self.answer = subprocess.run(["psql", "-h", "127.0.0.1", "-p", str(self.port), "-U", "postgres", "-tAc", query],
-                                         capture_output=True, text=True, cwd="/", check=False)
+            command = ["psql", "-h", "127.0.0.1", "-p", str(self.port), "-U", "postgres", "-tAc", query]
+            self.answer = subprocess.run(command, capture_output=True, text=True, cwd="/", check=False)
             if "starting up" not in self.answer.stderr:
                 break
             time.sleep(0.2)

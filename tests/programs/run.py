@@ -24,7 +24,8 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 MIB = 1 << 20
 END_SECONDS = 300  # long enough on a machine that is busy with other work
 
-# name, words of headroom run, what is expected of the exit status: a set, or the attribute of the program that has it (growers.py)
+# name, words of headroom run, what is expected of the exit status: a set, or the attribute of the program that has it
+# (growers.py)
 ACTIONS = [
     ("signal", [], {0, 143}),
     ("freeze, then raised", ["--on-limit", "freeze"], {0, 143}),
@@ -49,8 +50,8 @@ class Group:
     def fill_cache(self, folder):
         """Files that the group is charged with, half again as much as its limit."""
         size = int((self.path / "memory.limit_in_bytes").read_text()) * 3 // 2
-        subprocess.run(["sh", "-c", f'head -c {size} /dev/zero >"$0"; sync "$0"; cat "$0" >/dev/null', folder / "filler"],
-                       check=True, preexec_fn=self.enter)
+        fill = f'head -c {size} /dev/zero >"$0"; sync "$0"; cat "$0" >/dev/null'
+        subprocess.run(["sh", "-c", fill, folder / "filler"], check=True, preexec_fn=self.enter)
 
     def kills(self):
         return int(re.search(r"^oom_kill (\d+)", (self.path / "memory.oom_control").read_text(), re.M)[1])
@@ -127,7 +128,8 @@ def try_in(group, folder, grower, headroom_run, command, action):
         run.kill()
         run.wait()
     result = json.loads(summary.read_text() or "{}") if summary.exists() else {}
-    result.update(status=status, lost=lost, kills=group.kills() + result.get("kernel_kills", 0), text=errors.read_text())
+    kills = group.kills() + result.get("kernel_kills", 0)
+    result.update(status=status, lost=lost, kills=kills, text=errors.read_text())
     return result
 
 
@@ -217,7 +219,8 @@ def main():
             print(f"{kind.name}: {action}: {cells[-1]}{'' if fine else ' WRONG ' + result['lost']}", flush=True)
             if not fine:
                 print(result["text"])
-        rows.append(f"| {kind.name} | {kind.limit_mib} MiB | {' | '.join(cells)} | {kills} | {'; '.join(lost) or 'nothing'} |")
+        losses = "; ".join(lost) or "nothing"
+        rows.append(f"| {kind.name} | {kind.limit_mib} MiB | {' | '.join(cells)} | {kills} | {losses} |")
     if options.markdown:
         pathlib.Path(options.markdown).write_text(HEAD + "\n".join(rows) + "\n")
     return 1 if failed else 0

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""A Node.js and a Python server under load, which keep 256 KiB of each request for ever: SIGTERM at level critical lets them
-finish what they have begun.
+"""A Node.js and a Python server under load, which keep 256 KiB of each request for ever: SIGTERM at level critical lets
+them finish what they have begun.
 
     servers.py [--build DIR]
 
@@ -56,8 +56,8 @@ SERVERS = [("python3", ["python3", "-c", PYTHON], 80), ("node", ["node", "-e", N
 
 
 class Load:
-    """Eight clients, request after request until the server is gone. They wait for long: a client that gives up on a busy machine
-    would count as a request that the server lost."""
+    """Eight clients, request after request until the server is gone. They wait for long: a client that gives up on a
+    busy machine would count as a request that the server lost."""
 
     def __init__(self, port):
         self.port = port
@@ -105,8 +105,8 @@ def try_one(headroom, mount, name, command, limit_mib):
             server.wait()
         kills = group.kills()
         fine = status in (0, 143) and load.begun == load.done and load.done > 50 and not kills
-        print(f"{name}: {load.begun} requests begun, {load.done} done, exit status {status}, {kills} killed by the kernel",
-              flush=True)
+        print(f"{name}: {load.begun} requests begun, {load.done} done, exit status {status},"
+              f" {kills} killed by the kernel", flush=True)
         if not fine:
             print(log.read_text())
         return fine

@@ -187,7 +187,7 @@ static void a_resized_limit_is_seen_at_the_next_look(void **state)
     assert_int_equal(hr_guard_check(guard), HR_NORMAL);
 }
 
-/* What was freed and is still resident must not be asked for again, or relief empties every cache. */
+/* Bytes that were freed and are still resident must not be asked for again, or relief empties every cache. */
 static void freed_bytes_that_the_allocator_keeps_are_not_asked_for_twice(void **state)
 {
     (void)state;

@@ -9,6 +9,9 @@
 
 #include <errno.h>
 #include <headroom/headroom.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <unistd.h>
 
 static hrt_world world;
 static hr_guard *guard;
@@ -193,15 +196,105 @@ static void a_grant_that_is_due_reads_once(void **state)
     assert_in_range(locks, 1, 3);
 }
 
+static sem_t called, go;
+
+static uint64_t give_when_told(void *context, uint64_t want_bytes, int64_t deadline_ns)
+{
+    (void)want_bytes, (void)deadline_ns;
+    uint64_t *held_bytes = context, given = *held_bytes;
+    sem_post(&called);
+    if (given > 0)
+        sem_wait(&go);
+    *held_bytes = 0;
+    hr_budget_uncharge(root, given);
+    return given;
+}
+
+static void *charge_20_mib(void *context)
+{
+    (void)context;
+    return (void *)(intptr_t)hr_budget_charge(root, 20 * MIB);
+}
+
+/* Prevents a refusal although there is enough: the reclaimer that has it is being called by another thread, which has
+ * no processor for several deadlines. */
+static void a_reclaimer_that_another_thread_calls_is_waited_for(void **state)
+{
+    (void)state;
+    uint64_t held_bytes = 90 * MIB;
+    hr_reclaimer node = {.name = "busy", .reclaim = give_when_told, .context = &held_bytes};
+    pthread_t threads[2];
+    void *error;
+    assert_int_equal(sem_init(&called, 0, 0) | sem_init(&go, 0, 0), 0);
+    make_guard((hr_guard_options){.limit_bytes = 100 * MIB});
+    assert_int_equal(hr_budget_charge(root, held_bytes), 0);
+    assert_int_equal(hr_reclaimer_add(guard, &node), 0);
+    assert_int_equal(pthread_create(&threads[0], NULL, charge_20_mib, NULL), 0);
+    sem_wait(&called);
+    assert_int_equal(pthread_create(&threads[1], NULL, charge_20_mib, NULL), 0);
+    usleep(10 * HRI_RELIEF_DEADLINE_NS / 1000);
+    sem_post(&go);
+    for (int i = 0; i < 2; i++) {
+        pthread_join(threads[i], &error);
+        assert_null(error);
+    }
+    hr_reclaimer_remove(guard, &node);
+}
+
+static int lost_at, clock_readings;
+
+/* Loses the processor for 25 ms before one of its readings. */
+static int64_t read_and_lose(void *context)
+{
+    (void)context;
+    world.now_ns += clock_readings++ == lost_at ? 25 * HRI_MILLISECOND : 0;
+    return world.now_ns;
+}
+
+static uint64_t give_all(void *context, uint64_t want_bytes, int64_t deadline_ns)
+{
+    (void)want_bytes;
+    uint64_t *held_bytes = context, given = world.now_ns < deadline_ns ? *held_bytes : 0;
+    *held_bytes -= given;
+    hr_budget_uncharge(root, given);
+    return given;
+}
+
+/* Prevents a refusal by a round in which nobody was asked, since the time was up before it began. */
+static void wherever_the_processor_is_lost_all_are_asked(void **state)
+{
+    (void)state;
+    uint64_t held_bytes = 0;
+    hr_reclaimer node = {.name = "ready", .reclaim = give_all, .context = &held_bytes};
+    static hri_clock clock = {read_and_lose, NULL};
+    hri_environment environment = {world.root, &clock};
+    lost_at = -1;
+    assert_int_equal(
+        hri_guard_new_in(&environment, &(hr_guard_options){.limit_bytes = 100 * MIB, .interval_ns = -1}, &guard), 0);
+    root = hr_guard_root(guard);
+    assert_int_equal(hr_reclaimer_add(guard, &node), 0);
+    for (int at = 0; at < 16; at++) {
+        held_bytes = 100 * MIB;
+        assert_int_equal(hr_budget_charge(root, held_bytes), 0);
+        lost_at = at;
+        clock_readings = 0;
+        assert_int_equal(hr_budget_charge(root, MIB), 0);
+        lost_at = -1;
+        hr_budget_uncharge(root, MIB);
+    }
+    hr_reclaimer_remove(guard, &node);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(a_refusal_by_the_kernels_limit_reads_once),          TEST(so_does_one_at_critical),
-        TEST(a_refusal_by_a_limit_that_people_set_reads_nothing), TEST(a_request_that_is_refused_reads_once),
-        TEST(relief_that_is_not_enough_is_read_after_once),       TEST(a_grant_that_is_due_reads_once),
-        TEST(relief_goes_on_while_the_demand_comes_nearer),       TEST(relief_that_gains_nothing_ends),
+        TEST(a_refusal_by_the_kernels_limit_reads_once),           TEST(so_does_one_at_critical),
+        TEST(a_refusal_by_a_limit_that_people_set_reads_nothing),  TEST(a_request_that_is_refused_reads_once),
+        TEST(relief_that_is_not_enough_is_read_after_once),        TEST(a_grant_that_is_due_reads_once),
+        TEST(relief_goes_on_while_the_demand_comes_nearer),        TEST(relief_that_gains_nothing_ends),
+        TEST(a_reclaimer_that_another_thread_calls_is_waited_for), TEST(wherever_the_processor_is_lost_all_are_asked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,12 +2,9 @@
 """The words around the code: line length, phrases that are not to be used, and the length of sentences.
 
     words.py TREE       prints each offence as PATH:LINE: text, and ends with 1 if there is one
-    words.py TREE list  prints what tests/style/words.excused would have to be
 
 Prose is the comments of sources and scripts, the paragraphs of documents, and the text of man pages. Code, tables and
-headings are no prose. Four rules: columns, phrases, subjects and sentences. A file that was there before them may be
-named in tests/style/words.excused, with the rules that it still breaks: the list may shrink, and a rule that a file
-keeps by now has to leave it.
+headings are no prose. Four rules: columns, phrases, subjects and sentences.
 """
 import pathlib
 import re
@@ -18,10 +15,10 @@ WORDS = 30
 FOLDERS = ["include", "src", "cli", "run", "examples", "adapters", "integrations", "bench", "fuzz", "tests", "docs",
            "scripts", "cmake", ".ci", "schemas", "debian", "web"]
 # Corpora and fixtures are inputs as they come; the others are made by tools or belong to somebody else.
-NOT_OURS = re.compile(r"(^|/)(corpus|fixtures|node_modules|dist|build|__pycache__)(/|$)|package-lock\.json$|words\.py$")
+NOT_OURS = re.compile(r"(^|/)(corpus|fixtures|node_modules|dist|build|__pycache__)/|package-lock\.json$|words\.py$")
 C_LIKE = {".c", ".h", ".cpp", ".hpp", ".js", ".ts", ".css"}
 HASHES = {".sh", ".py", ".cmake", ".bash", ".zsh", ".fish", ".yml", ".yaml", ".map"}
-PLAIN = {"Makefile", "CMakeLists.txt", "setup", "dist", "uninstall", "rules", "Dockerfile", "Doxyfile"}
+PLAIN = {"Makefile", "CMakeLists.txt", "rules", "Dockerfile", "Doxyfile"}
 
 # A phrase that reads as a riddle, and words that say the same plainly.
 DENIED = [
@@ -42,32 +39,26 @@ DENIED = [
 ]
 # "What is held" names no subject. A question may begin so, and so may a heading.
 NOUN = re.compile(r"^(What|Who|Whoever)\b(?! (?:if|about)\b)")
-END = re.compile(r"[.!?](?:[\"')\]]*)(?=\s|$)")
+END = re.compile(r"[.!?](?:[\"')\]*]*)(?=\s|$)")
 
 bad = False
-broken = {}   # rules by file, whether excused or not
-excused = {}  # the same, from the list
 
 
-def complain(path, number, text, rule=None):
+def complain(path, number, text):
     global bad
-    if rule:
-        broken.setdefault(str(path), set()).add(rule)
-        if rule in excused.get(str(path), ()):
-            return
     bad = True
-    if sys.argv[2:] != ["list"]:
-        print(f"{path}:{number}: {text}")
+    print(f"{path}:{number}: {text}")
 
 
 def comment_paragraphs(rows):
-    """Paragraphs of a comment: (line, text). Indented rows are code or a table, and end a paragraph."""
+    """Paragraphs of a comment: (line, text). Rows that are indented or in columns are no prose, and end a paragraph."""
     start, words = None, []
     for number, row in rows:
         text = row.strip()
         field = re.match(r"(returns|threads|memory|cost|undo|params?)\s{2}", text)
         indent = len(row) - len(row.lstrip())
-        is_code = indent >= 4 and not (words and field_open)
+        is_table = re.search(r"\S\s{2,}\S", text) and not field
+        is_code = is_table or (indent >= 4 and not (words and field_open))
         if not text or is_code or field or re.match(r"[-*•|+] |──|\d+\. ", text):
             if words:
                 yield start, " ".join(words)
@@ -151,14 +142,14 @@ def of_man(text):
             literal = False
 
 
-def kind_of(path):
+def kind_of(path, text):
     if re.fullmatch(r"\.[1-8]", path.suffix):
         return of_man
     if path.suffix in C_LIKE:
         return of_c
     if path.suffix == ".md":
         return of_markdown
-    if path.suffix in HASHES or path.name in PLAIN or (path.parent.name in (".ci", "bench") and path.name == "run"):
+    if path.suffix in HASHES or path.name in PLAIN or not path.suffix and text.startswith("#!"):
         return of_hashes
     return None
 
@@ -166,7 +157,7 @@ def kind_of(path):
 def check_lines(path, text):
     for number, line in enumerate(text.split("\n"), 1):
         if len(line) > COLUMNS and not (path.suffix == ".md" and line.lstrip().startswith("|")):
-            complain(path, number, f"{len(line)} columns: {COLUMNS} at most", "columns")
+            complain(path, number, f"{len(line)} columns: {COLUMNS} at most")
 
 
 def check_prose(path, paragraphs):
@@ -176,7 +167,7 @@ def check_prose(path, paragraphs):
         for pattern, instead in DENIED:
             match = re.search(pattern, text, re.I)
             if match:
-                complain(path, number, f"\"{match.group(0)}\" is not plain: {instead}", "phrases")
+                complain(path, number, f"\"{match.group(0)}\" is not plain: {instead}")
         at = 0
         for end in list(END.finditer(text)) + [None]:
             sentence = text[at : end.end() if end else len(text)].strip()
@@ -184,33 +175,22 @@ def check_prose(path, paragraphs):
             words = [word for word in sentence.split() if re.search(r"\w", word)]
             begins = " ".join(words[:5])
             if NOUN.match(sentence) and sentence[-1:] != "?" and len(words) > 3:
-                complain(path, number, f"\"{begins} …\" names no subject: say which thing or which thread", "subjects")
+                complain(path, number, f"\"{begins} …\" names no subject: say which thing or which thread")
             if len(words) > WORDS:
-                complain(path, number, f"a sentence of {len(words)} words, {WORDS} at most: \"{begins} …\"", "sentences")
+                complain(path, number, f"a sentence of {len(words)} words, {WORDS} at most: \"{begins} …\"")
 
 
 def main(tree):
-    path = pathlib.Path(tree) / "tests/style/words.excused"
-    for line in path.read_text().split("\n") if path.exists() else []:
-        if line and line[0] != "#":
-            excused[line.split()[0]] = set(line.split()[1:])
     files = [path for path in pathlib.Path(tree).glob("*") if path.is_file()]
     for folder in FOLDERS:
         files += [path for path in (pathlib.Path(tree) / folder).rglob("*") if path.is_file()]
     for path in sorted(files):
         name = path.relative_to(tree)
-        kind = kind_of(name)
+        text = path.read_text(errors="replace")
+        kind = kind_of(name, text)
         if kind and not NOT_OURS.search(str(name)):
-            text = path.read_text()
             check_lines(name, text)
             check_prose(name, kind(text))
-    if sys.argv[2:] == ["list"]:
-        for name, rules in sorted(broken.items()):
-            print(name, *sorted(rules))
-        return 0
-    for name, rules in sorted(excused.items()):
-        for rule in sorted(rules - broken.get(name, set())):
-            complain("tests/style/words.excused", 1, f"{name} keeps the rule of {rule} by now: take that out")
     return 1 if bad else 0
 
 

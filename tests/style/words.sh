@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The words around the code: lines of at most 120 columns, plain phrases, sentences with a subject and of at most 30
-# words, in comments, documents and man pages. words.py has the rules, words.excused the files that still break some.
+# words, in comments, documents and man pages. words.py has the rules.
 #
 #   words.sh [TREE]
 set -euo pipefail

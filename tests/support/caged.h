@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What tests share that run functions in a cgroup with a limit. */
+/* The common part of tests that run functions in a cgroup with a limit. */
 #ifndef HRT_SUPPORT_CAGED_H
 #define HRT_SUPPORT_CAGED_H
 

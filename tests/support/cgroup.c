@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Where the memory controller is mounted stands in /proc/self/mountinfo, which group we are in in /proc/self/cgroup. On
- * v2 a group gives its children a memory controller only if it holds no process itself (except for the real root), so
- * inside a container there is often none: that is said, not worked around, since the other processes are not ours to
+ * v2 a group gives its children a memory controller only if it holds no process itself, except for the real root. So
+ * inside a container there is often none. That is said, not worked around, since the other processes are not ours to
  * move.
  */
 #include "support/cgroup.h"
@@ -203,8 +203,8 @@ int hrt_cgroup_set_limit(const hrt_cgroup *group, uint64_t limit_bytes)
     }
     snprintf(text, sizeof text, "%" PRIu64, limit_bytes);
     const char *limit = limit_bytes == UINT64_MAX ? "-1" : text;
-    /* memory and swap together must not be below memory alone, so which comes first depends on the way it goes;
-     * where the kernel does not count swap there is no such file. */
+    /* memory and swap together must not be below memory alone, so which comes first depends on the way it goes.
+     * A kernel that does not count swap has no such file. */
     write_text(group->path, "memory.memsw.limit_in_bytes", limit);
     int error = write_text(group->path, "memory.limit_in_bytes", limit);
     write_text(group->path, "memory.memsw.limit_in_bytes", limit);

@@ -25,7 +25,7 @@
 #define HRT_REASON 256
 #define HRT_CGROUP_PATH 4096
 
-/* What hrt_cgroup_run() and hrt_cgroup_start() give a child that could not enter: its exit status. */
+/* The exit status that hrt_cgroup_run() and hrt_cgroup_start() give a child that could not enter. */
 #define HRT_CGROUP_NOT_ENTERED 125
 
 typedef struct hrt_cgroup {

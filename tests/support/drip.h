@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What tests of streams share: input that comes as the test wants it, and a sink that sees that nothing is lost. */
+/* The common part of tests of streams: input that comes as the test wants it, and a sink that sees that nothing is
+ * lost. */
 #ifndef HRT_SUPPORT_DRIP_H
 #define HRT_SUPPORT_DRIP_H
 

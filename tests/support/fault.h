@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Faults: what if the Nth call that asks the machine for something fails?
  *
- * A program whose file ends in _oom.c is linked so that malloc and its family, mmap, open, eventfd, pthread_create and
- * the like (the list is in tests/CMakeLists.txt) go through fault.c when our own code calls them. There the Nth one
+ * A program whose file ends in _oom.c is linked to fault.c. Calls of our own code to malloc and its family, mmap, open,
+ * eventfd, pthread_create and the like (the list is in tests/CMakeLists.txt) go through it. There the Nth one
  * fails, once or from then on, with the errno that the real one has.
  *
  *     static void make_a_guard(void *context)

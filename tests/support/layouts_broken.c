@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Files that end too early, cannot be opened or are something else: half a copy, a sandbox's rules, a kernel of
- * tomorrow. What is read is right, or it is not known and the survey says so; never the head of a number. */
+ * tomorrow. A figure that is read is right, or it is not known and the survey says so; never the head of a number. */
 #define _GNU_SOURCE
 #include "support/layouts.h"
 
@@ -18,7 +18,7 @@
 
 #define VALUES_MAX 64
 
-/* What may come out. */
+/* The results that are permitted. */
 struct truth {
     uint64_t limits[VALUES_MAX];
     unsigned limit_count;
@@ -81,7 +81,7 @@ static bool is_true_use(const hri_cgroup_reading *group)
         return true; /* nobody can tell it from a kernel that has fewer lines */
     for (unsigned i = 0; i < cut.truth.whole.group_count; i++) {
         const hri_cgroup_reading *whole = &cut.truth.whole.groups[i];
-        /* What the host says is reclaimable sorts one from the other; their sum is the group's. */
+        /* The host's figure of reclaimable memory sorts one from the other; their sum is the group's. */
         if (whole->use_bytes + whole->doubtful_bytes == group->use_bytes + group->doubtful_bytes &&
             whole->cache_bytes == group->cache_bytes)
             return true;

@@ -79,7 +79,7 @@ const char *hrt_shape_text(hrt_shape shape)
     return texts[shape];
 }
 
-/* What a shape is made of, in shares of the limit. */
+/* The parts of a shape, in shares of the limit. */
 struct plan {
     double base, noise, alike, leak;
     double amplitude, period, phase; /* of teeth and waves */

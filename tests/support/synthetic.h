@@ -9,7 +9,7 @@
 #define HRT_SYNTHETIC_STEP_S 10
 #define HRT_SYNTHETIC_RECORDS (6 * 3600 / HRT_SYNTHETIC_STEP_S) /* six hours */
 
-/* What is done over the base, in shares of the limit and in hours. */
+/* The changes over the base, in shares of the limit and in hours. */
 typedef enum hrt_shape {
     HRT_STEADY,
     HRT_WANDERING,      /* noise whose neighbours are alike, of 0.9 to 0.99 a step */

@@ -11,7 +11,8 @@ skip() {
 }
 
 for program in headroom-store headroom-load; do
-    [ -x "$build_dir/examples/store/$program" ] || skip "$program is not built (libmicrohttpd, uthash, libcurl or libxxhash is missing)"
+    [ -x "$build_dir/examples/store/$program" ] ||
+        skip "$program is not built (libmicrohttpd, uthash, libcurl or libxxhash is missing)"
 done
 
 work=$(mktemp -d)
@@ -64,7 +65,8 @@ trial() {
         done
     fi
     printf '%s: %s (seed %s, %s s, cage %s, peak %s of %s bytes, held %s, served %s + %s + %s)\n' \
-        "$([ ${#bad[@]} -eq 0 ] && echo ok || echo FAILED)" "$name" "${figures[seed]:-?}" "${figures[server_seconds]:-?}" \
+        "$([ ${#bad[@]} -eq 0 ] && echo ok || echo FAILED)" "$name" \
+        "${figures[seed]:-?}" "${figures[server_seconds]:-?}" \
         "${figures[cage]:-?}" "${figures[peak_bytes]:-?}" "${figures[limit_bytes]:-?}" "${figures[held_bytes]:-?}" \
         "${figures[cache_served]:-?}" "${figures[pinned_served]:-?}" "${figures[read_served]:-?}"
     if [ ${#bad[@]} -gt 0 ]; then

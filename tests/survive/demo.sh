@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# What the demo says before its trials: that they will prove nothing, where that is so; and in colour only where wanted.
+# The demo's words before its trials: that they will prove nothing, where that is so; and in colour only where wanted.
 # With a server that ends at once, and the demo with it.
 #
-# What is called by its name looks unreachable to shellcheck.
+# A function that is called by its name in a variable looks unreachable to shellcheck.
 # shellcheck disable=SC2317
 set -euo pipefail
 : "${HEADROOM_SOURCE_DIR:?is the tree}"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The store's history file: a store that is killed leaves behind what happened, the next one goes on in the same file,
+# The store's history file. A store that is killed leaves behind what happened. The next one goes on in the same file,
 # and a file that cannot be written is said, at start and later.
 set -euo pipefail
 : "${HEADROOM_BUILD_DIR:?is the build to test}"
@@ -59,7 +59,8 @@ finish() { # SIGNAL; sets `status`
 
 put() { # COUNT: this many objects of 400,000 bytes
     for ((i = 0; i < $1; i++)); do
-        curl -s --max-time 10 --noproxy '*' -o "$work/answer" -T "$work/object" "http://127.0.0.1:$port/cache/$i" || true
+        curl -s --max-time 10 --noproxy '*' -o "$work/answer" -T "$work/object" \
+            "http://127.0.0.1:$port/cache/$i" || true
     done
 }
 
@@ -124,7 +125,8 @@ why=$(nobody_copy "$store" "$work/reachable")
 if [ -z "$why" ]; then
     mkdir "$work/closed"
     chmod 555 "$work/closed"
-    refused 1 "--history '$work/closed/history': Permission denied" "$work/reachable/as_nobody" --history "$work/closed/history"
+    refused 1 "--history '$work/closed/history': Permission denied" \
+        "$work/reachable/as_nobody" --history "$work/closed/history"
 else
     echo "note: what needs permission was not tried: $why"
 fi

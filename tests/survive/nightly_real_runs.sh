@@ -64,7 +64,8 @@ if command -v redis-server >/dev/null && command -v redis-cli >/dev/null; then
     (
         i=0
         while redis-cli -s "$work/redis" --raw eval \
-            'for i = 1, 20 do redis.call("SET", ARGV[1] .. ":" .. i, string.rep("x", 10000)) end' 0 "$i" >/dev/null 2>&1; do
+            'for i = 1, 20 do redis.call("SET", ARGV[1] .. ":" .. i, string.rep("x", 10000)) end' \
+            0 "$i" >/dev/null 2>&1; do
             i=$((i + 1))
             sleep 0.2
         done

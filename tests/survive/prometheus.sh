@@ -78,12 +78,16 @@ done
 check "the scrape is good" 1 "$(query 'up{job="store"}')"
 check "its error" "" "$(get "$api/targets" | jq -r '.data.activeTargets[0].lastError')"
 get -H 'Accept: application/openmetrics-text' "http://127.0.0.1:$port/metrics" >"$work/metrics"
-check "all samples are kept" "$(grep -vc '^#' "$work/metrics")" "$(query 'scrape_samples_post_metric_relabeling{job="store"}')"
+check "all samples are kept" "$(grep -vc '^#' "$work/metrics")" \
+    "$(query 'scrape_samples_post_metric_relabeling{job="store"}')"
 check "the limit" "$((64 << 20))" "$(query headroom_limit_bytes)"
-check "a budget's limit" "$((64 * 1024 * 1024 * 3 / 10))" "$(query 'floor(headroom_budget_limit_bytes{budget="root/pinned"})')"
+check "a budget's limit" "$((64 * 1024 * 1024 * 3 / 10))" \
+    "$(query 'floor(headroom_budget_limit_bytes{budget="root/pinned"})')"
 check "an object is held" 1 "$(query 'headroom_budget_used_bytes{budget="root/pinned"} > bool 1000000')"
-check "counters are counters" counter "$(get "$api/metadata?metric=headroom_refusals" | jq -r '.data.headroom_refusals[0].type')"
-check "with their unit" bytes "$(get "$api/metadata?metric=headroom_held_bytes" | jq -r '.data.headroom_held_bytes[0].unit')"
+check "counters are counters" counter \
+    "$(get "$api/metadata?metric=headroom_refusals" | jq -r '.data.headroom_refusals[0].type')"
+check "with their unit" bytes \
+    "$(get "$api/metadata?metric=headroom_held_bytes" | jq -r '.data.headroom_held_bytes[0].unit')"
 check "and their help" "charged and not given back" \
     "$(get "$api/metadata?metric=headroom_live_bytes" | jq -r '.data.headroom_live_bytes[0].help')"
 exit $failed

@@ -32,7 +32,10 @@ for _ in 1 2 3; do
     [ "$few" -eq 0 ] || break
 done
 [ "$few" -eq 1 ] ||
-    { echo "FAILED: of those, ${figures[cache_refused_413]} were refused, ${figures[cache_served]} served" && failures=$((failures + 1)); }
+    {
+        echo "FAILED: of those, ${figures[cache_refused_413]} were refused, ${figures[cache_served]} served"
+        failures=$((failures + 1))
+    }
 
 HEADROOM_CAGE=rlimit trial "an address space that ends" --limit 96 -- --total-bytes 384MiB --max-seconds 5
 

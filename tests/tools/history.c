@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Writes a history file through a guard, for tests of what reads it, and ends with all that it holds: history
- * FILE COUNT [REFUSALS]: this many requests are refused as too large, between the last two samples. */
+/* Writes a history file through a guard, for tests of what reads it, and ends with all that it holds. Its arguments:
+ * FILE COUNT [REFUSALS]. REFUSALS requests are refused as too large, between the last two samples. */
 #include <headroom/headroom.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -3,7 +3,7 @@
  *
  *     hog SIZE [--rate=MB/s] [--deaf] [--on-term=STATUS] [--pause=MS] [--drop-on-usr1] [--saw=N] [--wait]
  *
- * --rate       of growth (400; 0: as fast as it can)
+ * --rate       its growth (400; 0: as fast as it can)
  * --deaf       SIGTERM is ignored
  * --on-term    SIGTERM ends it with this status, --pause later
  * --drop-on-usr1  SIGUSR1 gives everything back, and it begins anew once

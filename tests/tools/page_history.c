@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* page_history FILE COUNT: writes a history file of COUNT samples of a second each, a wave between 5 and 98 % of 100
- * MiB with levels, refusals and events, one of them of a budget with HTML in its name. The highest sample, 99 MiB, is
- * there once, in the middle: a page of fewer points has it too. */
+/* page_history FILE COUNT writes a history file of COUNT samples of a second each: a wave between 5 and 98 % of 100
+ * MiB with levels, refusals and events. One of the events is of a budget with HTML in its name, which the command's
+ * line has too. The highest sample, 99 MiB, is there once, in the middle: a page of fewer points has it too. */
 #include <headroom/headroom.h>
 
 #include <math.h>
@@ -37,6 +37,7 @@ int main(int count, char **words)
     hr_history_writer *writer;
     if (count != 3 || hr_history_writer_new(words[1], UINT64_C(1) << 30, &writer) != 0)
         return 1;
+    hr_history_writer_describe(writer, "shop --title </script><script>document.title=1</script>", "--limit");
     int samples = atoi(words[2]);
     uint64_t refusals = 0, total = 0;
     hr_level before = HR_NORMAL;

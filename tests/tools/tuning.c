@@ -4,8 +4,8 @@
  *     cage 64MiB 60 tuning [NAME=VALUE]...      NAME: warn_at … dwell_ms, request_bytes, plain, large_bytes
  *
  * Requests come every millisecond and hold their memory for 100 to 500 ms; together they want three times the limit.
- * With plain=1 they are hr_alloc()ed, else admitted first. It says which share of the limit the requests held on
- * average in the last two thirds of the run, which share of them was refused, and how often the level changed. */
+ * With plain=1 they are hr_alloc()ed, else admitted first. Of the last two thirds of the run it says the share of the
+ * limit that requests held on average. Of the whole run it says the share that was refused, and the level's changes. */
 #include <errno.h>
 #include <headroom/headroom.h>
 #include <stdio.h>

@@ -4,10 +4,10 @@
 #   run.sh [BUILD_DIR]      default build/release; needs qemu-system-x86, busybox-static, cpio and a Debian archive
 #
 # The guest's root is an archive in memory: busybox, bash, the test programs, the object store with its load client, and
-# the libraries that they want from here. /tmp is a disk, so that there is page cache. Its init mounts v2, enters nothing,
-# runs each test, and prints "vm: NAME STATUS" for it; qemu's own status says nothing.
+# the libraries that they want from here. /tmp is a disk, so that there is page cache. Its init mounts v2, enters
+# nothing, runs each test, and prints "vm: NAME STATUS" for it; qemu's own status says nothing.
 # HEADROOM_VM_ONLY names those that are to run, such as "test_shows_cgroup kills"; all by default.
-# Exit status: 0 all passed; 1 one failed, or did not come to its end; 77 the guest cannot be made here, with the reason.
+# Exit status: 0 all passed; 1 one failed, or did not end; 77 the guest cannot be made here, with the reason.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -37,7 +37,8 @@ kernel() {
     if ! compgen -G "$cache/kernel/boot/vmlinuz-*" >/dev/null; then
         package=$(apt-cache depends linux-image-cloud-amd64 | awk '/Depends:/ { print $2; exit }')
         [ -n "$package" ] || skip "the archive has no linux-image-cloud-amd64"
-        (cd "$cache" && apt-get -o APT::Sandbox::User=root download -qq "$package" && dpkg -x "$package"_*.deb kernel && rm "$package"_*.deb) ||
+        (cd "$cache" && apt-get -o APT::Sandbox::User=root download -qq "$package" &&
+            dpkg -x "$package"_*.deb kernel && rm "$package"_*.deb) ||
             skip "the kernel $package could not be fetched"
     fi
     compgen -G "$cache/kernel/boot/vmlinuz-*" | head -n 1
@@ -129,7 +130,7 @@ fi
     echo 'mount -t cgroup2 cgroup /sys/fs/cgroup'
     echo 'cd /tmp'
     for test in "${tests[@]}"; do
-        echo "${test#* }; echo vm: ${test%% *} \$?"
+        echo "timeout -k 5 600 ${test#* }; echo vm: ${test%% *} \$?"
     done
     echo 'poweroff -f'
 } >"$root/init"
@@ -142,7 +143,8 @@ mkfs.ext4 -qF "$cache/disk.img"
 timeout 1200 qemu-system-x86_64 -accel tcg,thread=multi -smp 2 -m 768 -nographic -no-reboot -nodefaults -serial stdio \
     -drive "file=$cache/disk.img,format=raw,if=none,id=disk,cache=unsafe" -device nvme,drive=disk,serial=1 \
     -kernel "$image" -initrd "$cache/initrd.gz" -append 'console=ttyS0 quiet panic=-1 psi=1' </dev/null |
-    tr -d '\r' | tee "$cache/console.log" | grep -aE '^\[ +(RUN|OK|FAILED|ERROR|LINE|SKIPPED)|^skipped|^ok:|^FAILED:|^    |^vm:' || true
+    sed -u 's/\r//g' | tee "$cache/console.log" |
+    grep -aE --line-buffered '^\[ +(RUN|OK|FAILED|ERROR|LINE|SKIPPED)|^skipped|^ok:|^FAILED:|^    |^vm:' || true
 
 failed=0
 for test in "${tests[@]}"; do

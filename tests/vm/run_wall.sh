@@ -6,11 +6,21 @@ failed=0
 groups=/sys/fs/cgroup
 echo +memory >$groups/cgroup.subtree_control
 
-# in_group NAME COMMAND...: in place of a shell in the group.
+# in_group NAME COMMAND...: in place of a shell in the group, whose number is in /tmp/run.pid.
 in_group() {
     mkdir -p "$groups/$1"
     echo 100M >"$groups/$1/memory.max"
-    sh -c 'echo 0 >"$0/cgroup.procs"; shift; exec "$@"' "$groups/$1" "$@"
+    sh -c 'echo 0 >"$0/cgroup.procs"; echo $$ >/tmp/run.pid; shift; exec "$@"' "$groups/$1" "$@"
+}
+
+# until_true COMMAND...: within a minute.
+until_true() {
+    round=0
+    while ! "$@" 2>/dev/null; do
+        [ $round -lt 600 ] || { echo "FAILED: not within a minute: $*"; failed=1; return 1; }
+        usleep 100000
+        round=$((round + 1))
+    done
 }
 
 # expect NAME STATUS WALL: what came of the last one.
@@ -35,31 +45,65 @@ status=$?
 expect deaf 137 'cgroup v2'
 
 # shellcheck disable=SC2016 # they are the inner shell's
-in_group crowded sh -c 'sleep 300 & /tests/headroom run -- /tests/hog 200M; status=$?; kill $!; exit $status' 2>/tmp/run.errors
+crowd='sleep 300 & /tests/headroom run -- /tests/hog 200M; status=$?; kill $!; exit $status'
+in_group crowded sh -c "$crowd" 2>/tmp/run.errors
 status=$?
 expect crowded 143 none
 mkdir -p /run/systemd/system # where there is systemd, it says what to type
-# shellcheck disable=SC2016 # the group's own shell expands it
-in_group advised sh -c 'sleep 300 & /tests/headroom run -- /tests/hog 200M; status=$?; kill $!; exit $status' 2>/tmp/run.errors
+in_group advised sh -c "$crowd" 2>/tmp/run.errors
 status=$?
 expect advised 143 none
-grep -q "systemd-run --scope -p Delegate=yes headroom run" /tmp/run.errors || { echo "FAILED: it does not say what to type"; failed=1; }
+grep -q "systemd-run --scope -p Delegate=yes headroom run" /tmp/run.errors ||
+    { echo "FAILED: it does not say what to type"; failed=1; }
+
+# A group full of page cache, and a program that grows by up to 400 MB/s; then without a wall, since cgroupfs is
+# read-only as in a container.
+# shellcheck disable=SC2016 # it is the inner shell's
+fill='head -c 150000000 /dev/zero >/tmp/filler; sync; cat /tmp/filler >/dev/null; exec "$@"'
+in_group full sh -c "$fill" sh /tests/headroom run -- /tests/hog 200M --rate=400 2>/tmp/run.errors
+status=$?
+expect full 143 'cgroup v2'
+# shellcheck disable=SC2016 # it is the inner shell's
+in_group read_only sh -c "$fill" sh unshare -m sh -c 'mount -o remount,ro,bind "$0" && exec "$@"' $groups \
+    /tests/headroom run -- /tests/hog 200M --rate=400 2>/tmp/run.errors
+status=$?
+expect read_only 143 none
+rm -f /tmp/filler
 
 # A run within a run: the inner wall stands lower.
 in_group nested /tests/headroom run --limit 90M -- /tests/headroom run --limit 60M -- /tests/hog 200M 2>/tmp/run.errors
 status=$?
 expect nested 143 'cgroup v2'
-[ "$(grep -c 'wall: cgroup v2' /tmp/run.errors)" = 2 ] || { echo "FAILED: the inner run has no wall of its own"; failed=1; }
+[ "$(grep -c 'wall: cgroup v2' /tmp/run.errors)" = 2 ] ||
+    { echo "FAILED: the inner run has no wall of its own"; failed=1; }
+
+# The supervisor is killed while its tree runs, and while it is frozen: the keeper ends what is behind the wall, and
+# removes it.
+# shellcheck disable=SC2317 # what until_true calls looks unreachable
+for case in kept kept_frozen; do
+    : >/tmp/run.errors
+    if [ $case = kept ]; then size=20M; else size=80M; fi
+    in_group $case /tests/headroom run --limit 60M --on-limit freeze -- \
+        sh -c "/tests/hog $size --wait & /tests/hog 10M --wait; wait" 2>/tmp/run.errors &
+    run=$!
+    two_hogs() { [ "$(pidof hog | wc -w)" = 2 ]; }
+    is_frozen() { grep -q 'frozen 1' "$groups/$case"/headroom-*/cgroup.events; }
+    until_true two_hogs
+    [ $case = kept ] || until_true is_frozen
+    kill -KILL "$(cat /tmp/run.pid)"
+    wait $run
+    status=$?
+    is_gone() { ! pidof hog && [ "$(find "$groups/$case" -mindepth 1 -type d | wc -l)" = 0 ]; }
+    until_true is_gone || pidof hog | xargs kill -KILL
+    echo "wall: cgroup v2 (the supervisor was killed before it could say so)" >>/tmp/run.errors
+    expect $case 137 'cgroup v2'
+done
 
 in_group frozen /tests/headroom run --limit 60M --on-limit freeze -- /tests/hog 80M 2>/tmp/run.errors &
 run=$!
-round=0
-while [ $round -lt 600 ] && ! grep -q 'is frozen at' /tmp/run.errors; do
-    usleep 100000
-    round=$((round + 1))
-done
+until_true grep -q 'is frozen at' /tmp/run.errors
 grep -q 'frozen 1' $groups/frozen/headroom-*/cgroup.events || { echo "FAILED: its group is not frozen"; failed=1; }
-/tests/headroom limit --set 95M "$(pidof hog)" || failed=1
+/tests/headroom limit --set 95M "$(pidof hog)" || { failed=1; kill -TERM "$(cat /tmp/run.pid)"; }
 wait $run
 status=$?
 expect frozen 0 'cgroup v2'

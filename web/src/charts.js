@@ -67,11 +67,15 @@ export function eventText(event) {
     return `${name}: ${size(event.freed_bytes)} given back`;
 }
 
+// Seconds from one mark of the x axis to the next. uPlot's own go from 1 to 5: a narrow chart would have no mark.
+const steps = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800,
+    3600, 7200, 10800, 21600, 43200, ...[1, 2, 5, 10, 30, 60, 365].map(days => days * 86400)];
+
 function axes(run, small) {
     const grid = { stroke: color("grid"), width: 1 };
     return [
         {
-            stroke: color("muted"), grid, ticks: grid, size: 30, space: 60,
+            stroke: color("muted"), grid, ticks: grid, size: 30, space: 60, incrs: steps,
             values: (plot, splits, axis, space, step) => splits.map(value => mark(value, step, run.relative)),
         },
         {
@@ -90,8 +94,9 @@ function top(values, ...others) {
     return most * 1.08 || 1;
 }
 
-// One chart. `lines` is a list of {name, values, color, fill, dash, step}. `onCursor` gets the row under the cursor.
-export function chart(box, run, lines, options) {
+// One chart of a part of the time. `lines` is a list of {name, values, color, fill, dash, step}. `onCursor` gets the
+// row under the cursor.
+export function chart(box, run, lines, range, options) {
     const plot = new uPlot({
         width: Math.max(box.clientWidth, 200),
         height: options.height,
@@ -106,10 +111,7 @@ export function chart(box, run, lines, options) {
             y: false,
         },
         scales: {
-            x: {
-                time: !run.relative,
-                range: (plot, least, most) => (most > least ? [least, most] : [least - 1, least + 1]),
-            },
+            x: { time: !run.relative, min: range[0], max: range[1] }, // at once: no chart is drawn twice
             y: { range: [0, options.top ?? top(...lines.map(line => line.values))] },
         },
         axes: axes(run, options.small),
@@ -128,7 +130,15 @@ export function chart(box, run, lines, options) {
     }, [run.x, ...lines.map(line => line.values)], box);
     cursors.sub(plot);
     plot.root.setAttribute("aria-hidden", "true");
+    plot.range = range;
     return plot;
+}
+
+// Shows another part of the time.
+export function zoom(plot, range) {
+    if (plot.range[0] === range[0] && plot.range[1] === range[1]) return;
+    plot.range = range;
+    plot.setScale("x", { min: range[0], max: range[1] });
 }
 
 export function forget(plot) {

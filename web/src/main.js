@@ -3,7 +3,7 @@
 // history.json beside the page.
 import "uplot/dist/uPlot.min.css";
 import "./style.css";
-import { brush, chart, color, cursorText, eventText, forget, onTheme } from "./charts.js";
+import { brush, chart, color, cursorText, eventText, forget, onTheme, zoom } from "./charts.js";
 import { bound, ledgers, levels, readRun, refusals, within, wouldRefuse } from "./data.js";
 import { count, date, element, moment, share, size, time } from "./format.js";
 import { drawTreemap } from "./treemap.js";
@@ -151,10 +151,8 @@ function mainLine(run, place, view) {
     };
     view.draw.push(() => {
         if (plot) forget(plot);
-        plot = chart(box, run, lines, { height: view.narrow() ? 200 : 280, main: true, onCursor });
+        plot = chart(box, run, lines, run.span, { height: view.narrow() ? 200 : 280, main: true, onCursor });
         box.append(tip);
-        const [min, max] = run.span;
-        plot.setScale("x", { min, max });
         show = brush(plot, box, run, () => state.range, setRange, point);
         show();
     });
@@ -177,6 +175,12 @@ function key(name, text, block) {
     const swatch = element("i", { class: block ? "block" : "line" });
     swatch.style.background = `var(--${name})`;
     return element("span", { class: "key" }, swatch, text);
+}
+
+// The part of the time that is shown below the main line.
+function selected(run) {
+    const [from, to] = state.range ? within(run.x, state.range) : [0, -1];
+    return from <= to && run.x.length ? state.range : run.span;
 }
 
 function inRange(x) {
@@ -204,27 +208,17 @@ function smallLine(run, view, key, line, options = {}) {
     figure.append(list.details);
     let plot;
     const last = line.values.reduce((kept, value) => value ?? kept, null);
-    const zoom = () => {
-        if (!plot) return;
-        const range = state.range ?? run.span;
-        const [from, to] = within(run.x, range);
-        if (from > to || range[0] >= range[1]) return;
-        plot.batch(() => {
-            plot.setScale("x", { min: range[0], max: range[1] });
-        });
-    };
     view.draw.push(() => {
         if (plot) forget(plot);
         plot = null;
         if (figure.closest("details:not([open])")) return;
-        plot = chart(box, run, [{ ...line, fill: true, color: options.color ?? "use" }], {
+        plot = chart(box, run, [{ ...line, fill: true, color: options.color ?? "use" }], selected(run), {
             height: options.height ?? 92, small: true,
             onCursor: ({ cursor: { idx } }) => (reading.textContent = size(idx == null ? last : line.values[idx])),
         });
-        zoom();
     });
     view.moved.push(() => {
-        zoom();
+        if (plot) zoom(plot, selected(run));
         list.fill();
         figure.hidden = !matches(line.name);
     });
@@ -254,9 +248,11 @@ function ledgerLines(run, place, view) {
 
 // ── 6: budgets, pools and caches ───────────────────────────────────────────────────────────────────────────────────
 
+const isBytes = name => /(^|_)bytes$/.test(name);
+
 function unit(name, value) {
     if (value == null) return "–";
-    return name.endsWith("_bytes") ? size(value) : name.endsWith("_ns") ? time(value / 1e9) : count(value);
+    return isBytes(name) ? size(value) : name.endsWith("_ns") ? time(value / 1e9) : count(value);
 }
 
 const title = name => name.replace(/_(bytes|ns)$/, "").replaceAll("_", " ");
@@ -273,7 +269,7 @@ function things(run, noun, place, view) {
     const names = Object.keys(list[0]).filter(name => name !== "name");
     const shown = nameTable(`${noun}-${place}`, list, names);
     view.moved.push(shown.fill);
-    const [first, ...rest] = names.filter(name => name.endsWith("_bytes"));
+    const [first, ...rest] = names.filter(isBytes);
     const bars = element("ul", { class: "things" });
     view.moved.push(() => {
         bars.textContent = "";
@@ -325,15 +321,10 @@ function refused(run, place, view) {
     const rows = timeTable(`refused-${place}`, run, lines, value => count(value));
     const sum = element("p", { class: "hint" });
     let plot;
-    const zoom = () => {
-        const [min, max] = state.range ?? run.span;
-        plot?.setScale("x", { min, max });
-    };
     if (any)
         view.draw.push(() => {
             if (plot) forget(plot);
-            plot = chart(box, run, lines, { height: 110, small: "count" });
-            zoom();
+            plot = chart(box, run, lines, selected(run), { height: 110, small: "count" });
         });
     view.sized.push(() => plot);
     view.moved.push(() => {
@@ -344,7 +335,7 @@ function refused(run, place, view) {
         const each = lines.map((line, i) => `${count(totals[i])} ${line.name}`).join(", ");
         sum.textContent = !known ? "Refusals were not counted here."
             : all ? `${count(all)} refused: ${each}.` : "Nothing was refused.";
-        zoom();
+        if (plot) zoom(plot, selected(run));
         rows.fill();
     });
     const legend = element("p", { class: "legend" }, ...lines.map(line => key(line.color, line.name)));
@@ -397,7 +388,7 @@ function otherLimit(run, place, view) {
     slider.addEventListener("input", () => set(Number(slider.value)));
     view.draw.push(() => {
         if (plot) forget(plot);
-        plot = chart(box, run, lines, { height: 130, small: true, top: most, draw });
+        plot = chart(box, run, lines, selected(run), { height: 130, small: true, top: most, draw });
         const over = plot.over, at = event => plot.posToVal(event.clientY - over.getBoundingClientRect().top, "y");
         over.addEventListener("pointerdown", event => {
             over.setPointerCapture(event.pointerId);
@@ -407,8 +398,7 @@ function otherLimit(run, place, view) {
     });
     view.sized.push(() => plot);
     view.moved.push(() => {
-        const [min, max] = state.range ?? run.span;
-        plot?.setScale("x", { min, max });
+        if (plot) zoom(plot, selected(run));
         say();
     });
     return element("div", { class: "group" }, element("h3", {}, "What would have been refused at another limit"),
@@ -452,7 +442,10 @@ function show() {
     state.runs = data.runs.map(run => readRun(run, data.runs.length > 1));
     // Side by side all have the same time.
     const longest = Math.max(...state.runs.map(run => run.end));
-    for (const run of state.runs) run.span = run.relative ? [0, longest] : [run.x[0], run.end];
+    for (const run of state.runs) {
+        const [from, to] = run.relative ? [0, longest] : [run.x[0], run.end];
+        run.span = from < to ? [from, to] : [from - 1, from + 1];
+    }
     state.views = state.runs.map(view);
     const board = document.getElementById("board");
     board.textContent = "";

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A file system that takes what is written to its one file into the page cache, and then never gets it written: as a
+/* A file system with one file. It takes what is written to it into the page cache, and then never gets it written: as a
  * network file system whose server has gone.
  *
  *     stuck FOLDER      mounts it, says "mounted", and serves until it is killed; then umount -l FOLDER

@@ -61,9 +61,10 @@ HR_API HR_MUST_CHECK int hr_decoder_new(const hr_decoder_options *options, hr_de
 HR_API void hr_decoder_free(hr_decoder *decoder);
 
 /* Reads what a decoder unpacks, once. It gives -EBADMSG where the input is damaged, ends too soon or has something else
- * behind it, -EFBIG for a window that is too large, -ENOTSUP for input of a codec that was not built in, -ENOMEM,
- * -EDQUOT, and what the reader says. Bytes that were unpacked before come first, so the stream's offset is where the
- * damage is; it was not held against a checksum that stands behind it. Input of no bytes is none, and no error.
+ * behind it. It gives -EFBIG for a window that is too large, and -ENOTSUP for input of a codec that was not built in.
+ * -ENOMEM, -EDQUOT and the reader's own errors are handed on. Bytes that were unpacked before come first, so the
+ * stream's offset is where the damage is; they were not held against a checksum that stands behind them. Input of no
+ * bytes is none, and no error.
  *
  * threads  any
  */

@@ -20,8 +20,8 @@
  *
  * Memory for answers is charged to a budget "http" from the start and touched: it answers at critical too. Two long
  * answers are sent at a time; further ones are 503 with Retry-After. Sixteen connections are open at a time; the next
- * one waits until one of them is closed, or has been silent for two seconds. After a fork the server is the parent's
- * alone: the child must not call hr_http_stop().
+ * one takes the place of the oldest that is not being answered, so that half-sent requests keep no probe out. After a
+ * fork the server is the parent's alone: the child must not call hr_http_stop().
  */
 #ifndef HEADROOM_HTTP_H
 #define HEADROOM_HTTP_H
