@@ -221,7 +221,7 @@ uint64_t hri_held_look(const hri_group_memory *memory, uint64_t doubtful_bytes, 
 }
 
 /* Looks up what pins kernel memory, where a group has much that may be pinned. On v1 idle names always: their growth
- * tells. What a group has at the first look is taken for names. */
+ * tells. Kernel memory of a group at the first look is taken for names. */
 static void read_pins(hri_gauge *gauge, hri_reading *reading)
 {
     bool v1 = gauge->chain.version == 1, wanted = false, here = gauge->site.root[0] == '\0';
@@ -249,8 +249,8 @@ static void read_pins(hri_gauge *gauge, hri_reading *reading)
 #define LEFTOVER_SHARE 32
 
 /* Of a group's doubtful kernel memory, sorts out what does not come back. Memory that files on a tmpfs pin counts in
- * the level. The lease also leaves out what is held, what grew since the pins were looked up, all that is not known to
- * be idle, and the rest that stays when names are dropped: a process in 64 MiB was killed for that. */
+ * the level. The lease also leaves out what is held and what grew since the pins were looked up. It leaves out all that
+ * is not known to be idle, and the rest that stays when names are dropped: a process in 64 MiB was killed for that. */
 static void sort_doubtful(const hri_gauge *gauge, const hri_reading *reading, unsigned index, hri_cgroup_reading *group)
 {
     bool v1 = gauge->chain.version == 1;

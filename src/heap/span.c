@@ -10,15 +10,15 @@
  *
  * A span is for blocks of one class, which it was taken for, or it is *open*, for those of any class. A class that has
  * less than a span in all is rare, and takes open spans, so that forty classes of few blocks share their pages. A span
- * becomes open too when three quarters of it have come back: what a program frees of one size serves another size then,
+ * becomes open too when three quarters of it have come back. What a program frees of one size serves another size then,
  * although a page seldom gets wholly free. (64-byte blocks of which 90 % are freed at random leave one page in 200
- * free.) And what is left at the end of a span that is full of large blocks is for any class: fifteen blocks of 4112
- * bytes leave 3.8 KiB.
+ * free.) The rest at the end of a span that is full of large blocks is for any class: fifteen blocks of 4112 bytes leave
+ * 3.8 KiB.
  *
- * A span is in one list: of its class's spans that may have room in committed memory; of the open ones, and the rests,
- * of its level, which says how long a run may fit; of those that are full, except for pages that are not committed; or
- * in none: it is full, and comes back with the first block. `no_fit` bounds what may fit: a search in vain lowers it, a
- * block that comes back raises it to the gap that it leaves.
+ * A span is in one list at most. Each class has two: its spans that may have room in committed memory, and those that
+ * have room only in pages that are not committed. Open spans and rests are in the list of their level, which says how
+ * long a run may fit. A full span is in none, and comes back with the first block. `no_fit` bounds what may fit: a
+ * search in vain lowers it, and a block that comes back raises it to the gap that it leaves.
  *
  * A span that no block lies on goes back to its segment, with the pages that it has.
  */
