@@ -10,10 +10,10 @@
  *
  * A span is for blocks of one class, which it was taken for, or it is *open*, for those of any class. A class that has
  * less than a span in all is rare, and takes open spans, so that forty classes of few blocks share their pages. A span
- * becomes open too when three quarters of it have come back. What a program frees of one size serves another size then,
- * although a page seldom gets wholly free. (64-byte blocks of which 90 % are freed at random leave one page in 200
- * free.) The rest at the end of a span that is full of large blocks is for any class: fifteen blocks of 4112 bytes leave
- * 3.8 KiB.
+ * becomes open too when three quarters of it have come back. Blocks that a program frees of one size serve another size
+ * then, although a page seldom gets wholly free. (64-byte blocks of which 90 % are freed at random leave one page in
+ * 200 free.) The rest at the end of a span that is full of large blocks is for any class: fifteen blocks of 4112 bytes
+ * leave 3.8 KiB.
  *
  * A span is in one list at most. Each class has two: its spans that may have room in committed memory, and those that
  * have room only in pages that are not committed. Open spans and rests are in the list of their level, which says how
