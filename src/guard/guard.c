@@ -158,9 +158,7 @@ static void wake_monitor(void *context)
     hri_monitor_wake(&guard->monitor);
 }
 
-/* What comes back into pools while the level stays up would keep it there: nobody asks for it once relief has
- * enough. Idle pages of the heap count for the kernel and not for the level, so they go back. */
-static void follow_level(hr_guard *guard)
+void hri_guard_follow_level(hr_guard *guard)
 {
     hr_level level = hri_level_word_get(&guard->watcher.word);
     if (level == HR_NORMAL || guard->tree.hooks.observes)
@@ -177,7 +175,7 @@ static int64_t monitor_round(void *context)
     hri_watcher_look(&guard->watcher, HRI_ON_TIME);
     hri_relief_act(&guard->relief, HRI_ACTOR_MONITOR);
     hri_relief_trim(&guard->relief);
-    follow_level(guard);
+    hri_guard_follow_level(guard);
     int64_t due_ns = hri_duties_run(&guard->duties);
     int64_t now_ns = hri_clock_now(guard->clock);
     if (now_ns >= guard->next_rest_ns) {
@@ -223,7 +221,28 @@ static int complain(const char *variable, const char *right, int error)
     snprintf(value, sizeof value, "%s", getenv(variable));
     hri_text_put(&text, "no guard is made: the environment variable %s is '", variable);
     hri_text_put_name(&text, value);
-    hri_text_put(&text, "'; %s", right);
+    hri_text_put(&text, error == -ERANGE ? "', which is too large; %s" : "'; %s", right);
+    hri_message_say(sentence);
+    return error;
+}
+
+/* Opens the history file; says what is wrong with it where -EINVAL cannot. Gives 0 or a negative errno. */
+static int init_history_file(hr_guard *guard, const char *path, uint64_t bytes)
+{
+    char sentence[320];
+    hri_text text = {.buffer = sentence, .size = sizeof sentence};
+    int error = hri_journal_init(&guard->history_file, path, bytes);
+    if (error != -EINVAL)
+        return error;
+    hri_text_put(&text, "no guard is made: ");
+    if (bytes && (bytes < HRI_JOURNAL_BYTES_MIN || bytes > INT64_MAX)) {
+        hri_text_put(&text, "history_file_bytes is %llu; write at least 65536, or 0 for 16 MiB",
+                     (unsigned long long)bytes);
+    } else {
+        hri_text_put(&text, "history_file is '");
+        hri_text_put_name(&text, path);
+        hri_text_put(&text, "', which is no regular file");
+    }
     hri_message_say(sentence);
     return error;
 }
@@ -330,7 +349,7 @@ static int init(hr_guard *guard, const hri_environment *environment, const hr_gu
     error = init_history(guard, options->history_bytes);
     if (error)
         goto destroy_relief;
-    error = hri_journal_init(&guard->history_file, options->history_file, options->history_file_bytes);
+    error = init_history_file(guard, options->history_file, options->history_file_bytes);
     if (error)
         goto destroy_history;
     error = hri_figures_init(&guard->figures);
