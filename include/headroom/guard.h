@@ -171,8 +171,8 @@ typedef struct hr_guard_options {
  * returns  0; -ENOMEM; -EMFILE, -ENFILE; -EAGAIN (no thread). -EINVAL for thresholds that contradict each other, and
  *          for a variable of the environment that is wrong: HEADROOM_LIMIT (also -ERANGE) or HEADROOM_OBSERVE. -EINVAL
  *          for a history_file that is no regular file, or history_file_bytes of less than 64 KiB. For all but
- *          thresholds hr_message_set() has the sentence that says which. -EBUSY if another process writes the history file;
- *          -EBADMSG if it is none (it is left as it is); -EPROTONOSUPPORT if it is of another version. -ENOENT,
+ *          thresholds hr_message_set() has the sentence that says which. -EBUSY if another process writes the history
+ *          file; -EBADMSG if it is none (it is left as it is); -EPROTONOSUPPORT if it is of another version. -ENOENT,
  *          -EACCES, -ENOSPC … for the history file, too
  * threads  any
  * memory   allocates
