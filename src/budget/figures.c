@@ -16,7 +16,7 @@ static const hri_figure figures[] = {
     {"refused_by_level", "refusals_by_level", HRI_COUNTER, "requests that a level refused"},
     {"waiting", NULL, HRI_COUNT, "callers that wait for room"},
     {"wait_longest_ns", "wait_longest_seconds", HRI_NANOSECONDS, "the longest wait"},
-    {"would_have_refused", NULL, HRI_COUNTER, "granted; would have been refused otherwise"},
+    {"would_have_refused", NULL, HRI_COUNTER, "granted; else it would have been refused"},
 };
 
 /* Puts the path of a budget that is being visited, whose ancestors stay as long as it does; a long one loses its
