@@ -129,6 +129,9 @@ static void a_refusal_by_level_names_the_level(void **state)
     hr_figures figures;
     hr_budget_figures accounts;
     char text[256];
+    assert_int_equal(ask(HR_NONE, &ticket), HR_REFUSED_NO_BUDGET);
+    assert_int_equal(hr_ticket_text(&ticket, text, sizeof text), 0);
+    assert_string_equal(text, "refused 16.0 EiB: limit_bytes has 100.0 MiB left of 100.0 MiB; it can never fit");
     assert_int_equal(ask(101 * MIB, &ticket), HR_REFUSED_NO_BUDGET);
     assert_int_equal(hr_ticket_text(&ticket, text, sizeof text), 0);
     assert_string_equal(text, "refused 101.0 MiB: limit_bytes has 100.0 MiB left of 100.0 MiB; it can never fit");
