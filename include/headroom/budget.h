@@ -37,7 +37,8 @@ typedef struct hr_budget_figures {
     uint64_t waiting;        /* callers that wait for room, here or below */
     uint64_t waits;          /* waits that are over, granted or not */
     int64_t wait_longest_ns; /* the longest wait so far; those that still last count */
-    uint64_t refused_by_level; /* requests of this budget that hr_admit() refused because of the level */
+    uint64_t refused_by_level;   /* requests of this budget that hr_admit() refused because of the level */
+    uint64_t would_have_refused; /* with observe_only: what was granted, and would have been refused by either */
 } hr_budget_figures;
 
 /* Why a charge or a request was refused: which limit bound, what was asked of it, what it had left. */
@@ -260,8 +261,9 @@ HR_API HR_MUST_CHECK void *hr_memdup(hr_budget *budget, const void *bytes, size_
  */
 HR_API size_t hr_alloc_size(const void *block);
 
-/* Says what hr_alloc() of `size` bytes charges, to the byte: the block, 8 bytes that the library keeps of it, and
- * rounding. For those who must name what a block costs: hr_cache_held.bytes, the bytes of a ticket, a table of tenants.
+/* Says what hr_alloc() of `size` bytes charges, to the byte. Below 16 KiB that is the block, 8 bytes that the library
+ * keeps of it, and rounding; from there on whole pages. For those who must name what a block costs:
+ * hr_cache_held.bytes, the bytes of a ticket, a table of tenants.
  *
  * returns  bytes; SIZE_MAX for a size that no block can have
  * threads  any

@@ -78,7 +78,8 @@ typedef int hr_cache_load_fn(void *context, const void *key, size_t key_size, hr
 typedef struct hr_cache_options {
     const char *name;       /* for reports; "cache" */
     hr_budget *budget;      /* who pays; NULL: the root */
-    uint64_t max_bytes;     /* what its entries may cost in all; 0: the budget's own limit; HR_NONE: any */
+    uint64_t max_bytes;     /* what its entries may cost in all; 0: the budget's own limit, less
+                               table_bytes; HR_NONE: any */
     int64_t ttl_ns;         /* how long an entry may be found; 0: until it is evicted */
     unsigned shards;        /* parts with a lock each, a power of two up to 256; 0: by processors and size */
     int priority;           /* among the guard's reclaimers: lowest is asked first */
@@ -101,9 +102,9 @@ typedef struct hr_cache_ref {
 typedef struct hr_cache_figures {
     uint64_t entries;
     uint64_t bytes;          /* what they cost in all, held values included */
-    uint64_t table_bytes;    /* what tables and memories of evicted keys cost besides */
+    uint64_t table_bytes;    /* what the cache costs besides: itself, tables and memories of evicted keys */
     uint64_t max_bytes;      /* HR_NONE: no bound of its own */
-    uint64_t growth_bytes;   /* what it may grow to for now, after pressure; HR_NONE: free */
+    uint64_t growth_bytes;   /* what it may grow to for now, after pressure, and not less than `bytes`; HR_NONE: free */
     uint64_t pinned;         /* entries that are borrowed or reserved, also such as are no longer in the cache */
     uint64_t hits;           /* gets that found an entry */
     uint64_t misses;         /* gets that found none, or one that had expired */

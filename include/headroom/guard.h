@@ -30,8 +30,8 @@
 extern "C" {
 #endif
 
-/* The figures of a guard at one instant. Bytes; counts are since the guard was made. A figure that this machine does
- * not have is HR_NONE. */
+/* The figures of a guard at one instant. Bytes; counts are since the guard was made, except for `faults`. A figure that
+ * this machine does not have is HR_NONE. */
 typedef struct hr_figures {
     hr_level level;
     uint64_t limit_bytes;          /* what the root budget may grant at most */
@@ -58,7 +58,8 @@ typedef struct hr_figures {
     int64_t purge_longest_ns;      /* the longest that took */
     uint64_t refusals;             /* charges and requests refused, by any budget or level */
     uint64_t reserve_bytes;        /* the emergency reserve in hand: 0 while it is dropped */
-    uint64_t faults;               /* misuse that was caught and survived, such as giving back too much */
+    uint64_t faults;               /* misuse that was caught and survived, such as giving back too much: of the process,
+                                      whichever guard it was of, since it began */
     uint64_t pressure_wakes;       /* looks brought about by the kernel's signal of memory pressure */
     int64_t stalled_ns;            /* for how long relief has achieved nothing while short; 0 below ten dwells */
     char holder[64];               /* who holds most while it is stalled: "budget NAME", "this process, in no budget",
@@ -168,9 +169,10 @@ typedef struct hr_guard_options {
  * unless the environment sets it (MALLOC_MMAP_THRESHOLD_ or GLIBC_TUNABLES).
  *
  * returns  0; -ENOMEM; -EMFILE, -ENFILE; -EAGAIN (no thread). -EINVAL for thresholds that contradict each other, and
- *          for a variable of the environment that is wrong: HEADROOM_LIMIT (also -ERANGE) or HEADROOM_OBSERVE.
- *          hr_message_set() has the sentence that says which. -EBUSY if another process writes the history file;
- *          -EBADMSG if it is none (it is left as it is); -EPROTONOSUPPORT if it is of another version. -ENOENT,
+ *          for a variable of the environment that is wrong: HEADROOM_LIMIT (also -ERANGE) or HEADROOM_OBSERVE. -EINVAL
+ *          for a history_file that is no regular file, or history_file_bytes of less than 64 KiB. For all but
+ *          thresholds hr_message_set() has the sentence that says which. -EBUSY if another process writes the history
+ *          file; -EBADMSG if it is none (it is left as it is); -EPROTONOSUPPORT if it is of another version. -ENOENT,
  *          -EACCES, -ENOSPC … for the history file, too
  * threads  any
  * memory   allocates

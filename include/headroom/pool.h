@@ -15,7 +15,8 @@
  * 4 KiB each. They are in no figure except the budget's. A trim frees them, and counts their bytes in its result.) When
  * any charge of the guard is short, idle blocks go first. The guard drains every pool, and the stacks of other threads,
  * before anything is refused. When the level becomes warning, pools free half of their idle blocks. At each later
- * sample of the guard they free the blocks that were not needed since the sample before. From degraded on they free all
+ * sample of the guard they free the blocks that were not needed since the sample before: of its monitor, or by
+ * hr_guard_check() where none runs. From degraded on they free all
  * idle blocks. Otherwise the janitor frees the blocks that were not needed since its last visit.
  *
  * Getting and putting take some nanoseconds. They are `static inline` here where restartable sequences can be used:

@@ -134,7 +134,9 @@ HR_API uint64_t hr_purge(void);
  *
  * A request that would lead beyond degrade_at, less a margin for memory of the cgroup that nobody charges, is refused
  * if it is larger than degraded_request_bytes. Of the others a share is shed that grows linearly, from none at
- * degrade_at to all at critical_at: the lowest priorities first, and among equals by key. At critical all are refused,
+ * degrade_at to all at critical_at: the lowest priorities first, and among equals by key. The
+ * priorities are a rank among the requests of the last half to whole second: while higher ones of that time count, the
+ * lowest alone can be shed whole. At critical all are refused,
  * until relief has achieved nothing for ten dwells: then one small request passes each dwell, so that refusing cannot
  * keep itself up. Requests of 0 bytes always pass. Where no monitor runs, a request that finds the level shut runs
  * relief and the purge.

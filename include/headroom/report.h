@@ -124,9 +124,9 @@ typedef struct hr_event {
     uint64_t refused_by_level; /* and how many requests of that budget by a level */
     int64_t span_ns;           /* they were made within that time before the event */
     char budget[48];           /* its name, cut if longer; "" for all budgets beside the four that were first */
-    double use;                /* of the ledger that decided the level then */
-    char decided_by[HR_LEDGER_NAME_BYTES];
-    uint64_t kills; /* by the kernel, for want of memory, since `headroom run` began */
+    double use;                /* of a level or refusals: of the ledger that decided the level then; else 0 */
+    char decided_by[HR_LEDGER_NAME_BYTES]; /* which that is; "" otherwise */
+    uint64_t kills;                        /* by the kernel, for want of memory, since `headroom run` began */
 } hr_event;
 
 typedef enum hr_format {
@@ -247,7 +247,8 @@ typedef int hr_history_visit_fn(void *context, const hr_history_entry *entry);
 
 /* Reads a history file, the older part FILE.1 first where there is one; also while another process writes it.
  *
- * returns  0; what `visit` returned to end it; -ENODATA if nothing was ever written to it. -EBADMSG if it is no history
+ * returns  0; what `visit` returned to end it; -ENODATA if it is empty: a guard's has a head from the
+ *          start, and is read with 0 entries. -EBADMSG if it is no history
  *          file; -EPROTONOSUPPORT if it is one of another version; -EINVAL if it is no file; -ENOENT, -EACCES, -EIO …
  * threads  any
  * memory   never allocates
@@ -387,7 +388,7 @@ typedef struct hr_trend {
     int64_t time_to_limit_ns; /* from the last record on; 0: it is there; -1: no forecast, `reason` says why */
     int64_t time_to_limit_low_ns;
     int64_t time_to_limit_high_ns;
-    const char *reason;       /* a constant: why there is no forecast; "" if there is one */
+    const char *reason;       /* a constant: why there is no forecast, or "the limit is reached"; "" if there is one */
     hr_history_ledger ledger; /* which was read: HR_HISTORY_LIVE, or HR_HISTORY_RSS where nothing was ever charged, or
                                      HR_HISTORY_CGROUP_ANONYMOUS where that is absent too */
     hr_change_kind change;    /* the last change that was found */

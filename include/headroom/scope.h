@@ -40,8 +40,9 @@
 /* Releases this hr_ticket when its scope ends. Give it = {0} where the scope can end before hr_admit(). */
 #define HR_SCOPED_TICKET __attribute__((cleanup(hr_ticket_release), unused))
 
-/* Puts this hr_bytes, hr_object or hr_slice into its pool when its scope ends. HR_KEEP() of its member `data` takes the
- * item out, which the caller puts then. */
+/* Puts this hr_bytes, hr_object or hr_slice into its pool when its scope ends. HR_KEEP() of the member `data` takes a
+ * buffer or an object out, which the caller puts then. A slice is more than its items: it is copied whole, and {0} is
+ * left in the variable. The copy is put with hr_slice_pool_put(). */
 #define HR_SCOPED_BYTES __attribute__((cleanup(hr_bytes_release), unused))
 #define HR_SCOPED_OBJECT __attribute__((cleanup(hr_object_release), unused))
 #define HR_SCOPED_SLICE __attribute__((cleanup(hr_slice_release), unused))

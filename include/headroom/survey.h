@@ -56,7 +56,7 @@ typedef struct hr_signal {
 
 /* Facts worth knowing of these limits, and what to do about it: "memory-high-binds", "throttled-at-high",
  * "thrashing", "dirty-pages", "hugetlb-limit", "pod-limit-equal", "oom-group", "host-not-known", "limit-not-visible",
- * "kernel-memory", "swap-used", "files-limit". */
+ * "kernel-memory", "swap-used", "files-limit", "declared-limit". */
 typedef struct hr_finding {
     const char *id;
     const char *text;   /* one sentence or two */

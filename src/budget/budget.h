@@ -104,7 +104,7 @@ struct hr_budget {
     uint64_t promised_bytes; /* a part of used_bytes; cells count more, up and down */
     uint64_t peak_bytes;
     uint64_t total_bytes; /* ever held; cells count more */
-    uint64_t refused;     /* by its own limit */
+    uint64_t refused;     /* by its own limit; in a tree that observes both are of what would have been refused */
     uint64_t refused_by_level;
     uint64_t waiting;
     uint64_t waits;

@@ -16,6 +16,7 @@ static const hri_figure figures[] = {
     {"refused_by_level", "refusals_by_level", HRI_COUNTER, "requests that a level refused"},
     {"waiting", NULL, HRI_COUNT, "callers that wait for room"},
     {"wait_longest_ns", "wait_longest_seconds", HRI_NANOSECONDS, "the longest wait"},
+    {"would_have_refused", NULL, HRI_COUNTER, "granted; else it would have been refused"},
 };
 
 /* Puts the path of a budget that is being visited, whose ancestors stay as long as it does; a long one loses its
@@ -60,6 +61,7 @@ static int visit_budget(void *context, hr_budget *budget, const hr_budget_figure
         read->refused_by_level,
         read->waiting,
         (uint64_t)read->wait_longest_ns,
+        read->would_have_refused,
     };
     put_path(budget, path, sizeof path);
     visitor->visit(visitor->context, path, values);

@@ -127,6 +127,7 @@ static uint64_t left(const hr_budget *budget)
 
 static void read_budget(hr_budget *budget, hr_budget_figures *ret_figures)
 {
+    bool observes = budget->tree->hooks.observes;
     *ret_figures = (hr_budget_figures){
         .used_bytes = budget->used_bytes,
         .promised_bytes = promised(budget),
@@ -136,11 +137,12 @@ static void read_budget(hr_budget *budget, hr_budget_figures *ret_figures)
         .left_bytes = left(budget),
         .reserve_bytes = budget->reserve_bytes,
         .reserved_bytes = budget->claimed_bytes - budget->used_bytes,
-        .refused = budget->refused,
-        .refused_by_level = budget->refused_by_level,
+        .refused = observes ? 0 : budget->refused,
+        .refused_by_level = observes ? 0 : budget->refused_by_level,
         .waiting = budget->waiting,
         .waits = budget->waits,
         .wait_longest_ns = hri_wait_longest(budget),
+        .would_have_refused = observes ? budget->refused + budget->refused_by_level : 0,
     };
 }
 

@@ -227,7 +227,7 @@ void hr_cache_clear(hr_cache *cache)
 
 static const hri_figure published[] = {
     {"bytes", NULL, HRI_BYTES, "what its entries cost"},
-    {"table_bytes", NULL, HRI_BYTES, "what its tables cost besides"},
+    {"table_bytes", NULL, HRI_BYTES, "what it costs besides: itself, and its tables"},
     {"entries", NULL, HRI_COUNT, "entries"},
     {"pinned", NULL, HRI_COUNT, "entries that are borrowed"},
     {"hits", NULL, HRI_COUNTER, "gets that found an entry"},
@@ -350,6 +350,7 @@ static hr_cache *allocate(hr_budget *budget, unsigned shards, int *ret_error)
     memset(cache, 0, size);
     cache->budget = budget;
     cache->shard_count = shards;
+    atomic_init(&cache->table_bytes, hri_block_cost(cache));
     return cache;
 }
 
@@ -378,8 +379,9 @@ int hri_cache_new(hr_budget *budget, hri_yielders *yielders, const hr_cache_opti
     cache->context = options->context;
     bool by_budget = budget && !options->max_bytes, observes = budget && budget->tree->hooks.observes;
     cache->follows_budget = by_budget && !observes;
-    atomic_init(&cache->max_bytes, by_budget && observes ? HR_NONE : max_bytes); /* the limit is only observed */
+    atomic_init(&cache->limit_bytes, by_budget && observes ? HR_NONE : max_bytes); /* the limit is only observed */
     atomic_init(&cache->growth_bytes, HR_NONE);
+    hri_cache_room_fit(cache);
     error = init(cache, options);
     if (!error)
         *ret_cache = cache;

@@ -144,7 +144,6 @@ typedef struct hri_cache_shard {
     uint64_t evicted[HRI_CACHE_CAUSES], evicted_bytes;
     uint64_t loads, load_failures, load_waits, load_timeouts;
     int64_t load_longest_ns;
-    uint64_t table_bytes;
     uint64_t owed_bytes; /* given back by tables, to be uncharged without the lock */
     unsigned denied;     /* adds since the table was refused the memory to grow; 0: it was not */
     hri_cache_ghosts ghosts;
@@ -174,13 +173,16 @@ struct hr_cache {
     int64_t load_wait_ns;
     int64_t failed_ttl_ns;
     void *context;
-    bool follows_budget; /* max_bytes is the budget's limit */
+    bool follows_budget; /* its limit is the budget's, which pays for the tables too */
     unsigned shard_count;
     hri_place place;           /* of its readers in the records of threads; 0: all gets take the lock */
     _Atomic uintptr_t readers; /* the only record that has read; MANY_READERS; 0: none has */
 
     hri_yielder yielder;
-    _Atomic uint64_t max_bytes;
+    _Atomic uint64_t limit_bytes;  /* the option's, or the budget's when it was last read */
+    _Atomic uint64_t max_bytes;    /* of entries: without the tables, where the budget pays for these from the same */
+    _Atomic uint64_t table_bytes;  /* what the cache itself and its tables cost */
+    _Atomic uint64_t wanted_bytes; /* that a table was refused last: entries leave that room too */
     _Alignas(64) _Atomic uint64_t bytes; /* of entries that are in it, and of those that are coming */
     _Atomic uint64_t growth_bytes;       /* what it may grow to, see cache_room.c; HR_NONE: free */
     _Atomic int64_t grown_ns;            /* when that last rose */
@@ -389,8 +391,11 @@ uint64_t hri_cache_evict(hr_cache *cache, const hri_cache_shard *shard, uint64_t
 uint64_t hri_cache_yield(void *context, uint64_t want_bytes, int64_t deadline_ns);
 uint64_t hri_cache_spare(void *context);
 
-/* Reads anew how large the budget lets it be. */
-void hri_cache_room_follow(hr_cache *cache);
+/* Gives the size that the cache may grow to for now, never below what it has; HR_NONE: free. */
+uint64_t hri_cache_room_growth(hr_cache *cache);
+
+/* Sets max_bytes, which was made of an older limit or of smaller tables. */
+void hri_cache_room_fit(hr_cache *cache);
 
 /* ── cache_load.c ───────────────────────────────────────────────────────────────────────────────────────────────── */
 

@@ -27,7 +27,6 @@ static void add_shard(hri_cache_shard *shard, int64_t now_ns, hr_cache_figures *
 #endif
     figures->entries += shard->entries;
     figures->bytes += atomic_load_explicit(&shard->bytes, memory_order_relaxed);
-    figures->table_bytes += shard->table_bytes;
     figures->pinned += atomic_load_explicit(&shard->pinned, memory_order_relaxed);
     figures->hits += shard->hits;
     figures->misses += shard->misses;
@@ -54,7 +53,8 @@ int hr_cache_read(hr_cache *cache, hr_cache_figures *ret_figures)
         return -EINVAL;
     hr_cache_figures figures = {
         .max_bytes = atomic_load_explicit(&cache->max_bytes, memory_order_relaxed),
-        .growth_bytes = atomic_load_explicit(&cache->growth_bytes, memory_order_relaxed),
+        .table_bytes = atomic_load_explicit(&cache->table_bytes, memory_order_relaxed),
+        .growth_bytes = hri_cache_room_growth(cache),
         .refused_large = atomic_load_explicit(&cache->refused_large, memory_order_relaxed),
         .refused_budget = atomic_load_explicit(&cache->refused_budget, memory_order_relaxed),
     };

@@ -79,6 +79,24 @@ static uint64_t grow(hr_cache *cache)
     return bytes;
 }
 
+static bool is_pressed(hr_cache *cache)
+{
+    return cache->yielders && hri_yielders_level(cache->yielders) >= HR_WARNING;
+}
+
+/* Puts may go a step ahead, or an emptied cache would refuse at first. */
+static uint64_t grow_ahead(hr_cache *cache)
+{
+    uint64_t bytes = grow(cache);
+    return bytes == HR_NONE ? HR_NONE : hri_add(bytes, load(&cache->step_bytes));
+}
+
+uint64_t hri_cache_room_growth(hr_cache *cache)
+{
+    uint64_t bytes = is_pressed(cache) ? load(&cache->growth_bytes) : grow_ahead(cache);
+    return hri_max(bytes, load(&cache->bytes));
+}
+
 /* From warning on: how much of `bytes` would lift the guard's use above the line. */
 static uint64_t over_the_line(hr_cache *cache, uint64_t bytes)
 {
@@ -96,21 +114,29 @@ static uint64_t price(hr_cache *cache, uint64_t before_bytes, uint64_t bytes, hr
 {
     uint64_t after = hri_add(before_bytes, bytes), full = hri_sub(after, load(&cache->max_bytes));
     *ret_cause = HRI_CACHE_FULL;
-    if (!cache->yielders || hri_yielders_level(cache->yielders) < HR_WARNING) {
-        uint64_t growth = grow(cache); /* and a step ahead, or an emptied cache would refuse at first */
-        return growth == HR_NONE ? full : hri_max(full, hri_sub(after, hri_add(growth, load(&cache->step_bytes))));
-    }
+    if (!is_pressed(cache))
+        return hri_max(full, hri_sub(after, grow_ahead(cache)));
     uint64_t over = over_the_line(cache, bytes);
     if (over > full)
         *ret_cause = HRI_CACHE_LEVEL;
     return hri_max(over, full);
 }
 
-void hri_cache_room_follow(hr_cache *cache)
+void hri_cache_room_fit(hr_cache *cache)
+{
+    uint64_t limit_bytes = load(&cache->limit_bytes);
+    if (cache->follows_budget && limit_bytes != HR_NONE)
+        limit_bytes = hri_sub(limit_bytes, hri_add(load(&cache->table_bytes), load(&cache->wanted_bytes)));
+    store(&cache->max_bytes, limit_bytes);
+}
+
+static void follow_budget(hr_cache *cache)
 {
     hr_budget_figures figures;
-    if (cache->follows_budget && hr_budget_read(cache->budget, &figures) == 0)
-        store(&cache->max_bytes, figures.limit_bytes);
+    if (!cache->follows_budget || hr_budget_read(cache->budget, &figures) != 0)
+        return;
+    store(&cache->limit_bytes, figures.limit_bytes);
+    hri_cache_room_fit(cache);
 }
 
 /* ── coming ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
@@ -272,7 +298,7 @@ static bool sweep(hr_cache *cache, hri_cache_shard *shard, int64_t now_ns, uint6
 static uint64_t clean(hr_cache *cache, int64_t deadline_ns)
 {
     uint64_t freed = 0;
-    hri_cache_room_follow(cache);
+    follow_budget(cache);
     for (unsigned done = 0; done < cache->shard_count;) {
         int64_t now_ns = hri_cache_now();
         if (now_ns >= deadline_ns)

@@ -29,32 +29,36 @@ hr_level hr_guard_check(hr_guard *guard)
         return HR_NORMAL;
     hri_watcher_look(&guard->watcher, HRI_ON_CHECK);
     hri_relief_act(&guard->relief, HRI_ACTOR_CALLER);
+    if (!hri_monitor_is_running(&guard->monitor))
+        hri_guard_follow_level(guard);
     hri_guard_record(guard);
     hri_guard_write_history(guard);
     return hr_guard_level(guard);
 }
 
-static void name_if_larger(hr_figures *figures, const char *holder, uint64_t bytes)
+const char *hri_guard_larger_holder(const hri_sight *sight, uint64_t *bytes)
 {
-    if (bytes <= figures->holder_bytes)
-        return;
-    figures->holder_bytes = bytes;
-    snprintf(figures->holder, sizeof figures->holder, "%s", holder);
+    if (sight->ledgers.worst == HRI_LEDGER_BUDGET)
+        return NULL;
+    uint64_t anonymous = sight->process.anonymous_bytes;
+    uint64_t unbudgeted = anonymous == HR_NONE ? 0 : hri_sub(anonymous, sight->resident_bytes);
+    uint64_t others = hri_sub(sight->ledgers.others_bytes, unbudgeted), larger = hri_max(unbudgeted, others);
+    if (larger <= *bytes)
+        return NULL;
+    *bytes = larger;
+    return others > unbudgeted ? "others in the cgroup" : "this process, in no budget";
 }
 
 /* Names the largest holder: one of the budgets, or, if it is not the budget's own limit that is short, the memory that
  * no budget knows of. */
 static void name_holder(hr_guard *guard, const hri_sight *sight, hr_figures *figures)
 {
-    char holder[sizeof figures->holder] = "budget ";
-    size_t prefix = strlen(holder);
-    name_if_larger(figures, holder, hri_budget_tree_largest(&guard->tree, holder + prefix, sizeof holder - prefix));
-    if (sight->ledgers.worst == HRI_LEDGER_BUDGET)
-        return;
-    uint64_t anonymous = sight->process.anonymous_bytes;
-    uint64_t unbudgeted = anonymous == HR_NONE ? 0 : hri_sub(anonymous, sight->resident_bytes);
-    name_if_larger(figures, "this process, in no budget", unbudgeted);
-    name_if_larger(figures, "others in the cgroup", hri_sub(sight->ledgers.others_bytes, unbudgeted));
+    char *holder = figures->holder;
+    size_t prefix = strlen(strcpy(holder, "budget "));
+    figures->holder_bytes = hri_budget_tree_largest(&guard->tree, holder + prefix, sizeof figures->holder - prefix);
+    const char *larger = hri_guard_larger_holder(sight, &figures->holder_bytes);
+    if (larger || figures->holder_bytes == 0)
+        snprintf(holder, sizeof figures->holder, "%s", larger ? larger : "");
 }
 
 int hr_guard_read(hr_guard *guard, hr_figures *ret_figures)

@@ -160,7 +160,7 @@ static void wake_monitor(void *context)
 
 /* Blocks that come back into pools while the level stays up would keep it there: nobody asks for them once relief has
  * enough. Idle pages of the heap count for the kernel and not for the level, so they go back. */
-static void follow_level(hr_guard *guard)
+void hri_guard_follow_level(hr_guard *guard)
 {
     hr_level level = hri_level_word_get(&guard->watcher.word);
     if (level == HR_NORMAL || guard->tree.hooks.observes)
@@ -177,7 +177,7 @@ static int64_t monitor_round(void *context)
     hri_watcher_look(&guard->watcher, HRI_ON_TIME);
     hri_relief_act(&guard->relief, HRI_ACTOR_MONITOR);
     hri_relief_trim(&guard->relief);
-    follow_level(guard);
+    hri_guard_follow_level(guard);
     int64_t due_ns = hri_duties_run(&guard->duties);
     int64_t now_ns = hri_clock_now(guard->clock);
     if (now_ns >= guard->next_rest_ns) {
@@ -223,9 +223,26 @@ static int complain(const char *variable, const char *right, int error)
     snprintf(value, sizeof value, "%s", getenv(variable));
     hri_text_put(&text, "no guard is made: the environment variable %s is '", variable);
     hri_text_put_name(&text, value);
-    hri_text_put(&text, "'; %s", right);
+    hri_text_put(&text, error == -ERANGE ? "', which is too large; %s" : "'; %s", right);
     hri_message_say(sentence);
     return error;
+}
+
+/* Opens the history file; says what is wrong with it where -EINVAL cannot. Gives 0 or a negative errno. */
+static void complain_of_history_file(const char *path, uint64_t bytes)
+{
+    char sentence[320];
+    hri_text text = {.buffer = sentence, .size = sizeof sentence};
+    hri_text_put(&text, "no guard is made: ");
+    if (bytes && (bytes < HRI_JOURNAL_BYTES_MIN || bytes > INT64_MAX)) {
+        hri_text_put(&text, "history_file_bytes is %llu; write at least 65536, or 0 for 16 MiB",
+                     (unsigned long long)bytes);
+    } else {
+        hri_text_put(&text, "history_file is '");
+        hri_text_put_name(&text, path);
+        hri_text_put(&text, "', which is no regular file");
+    }
+    hri_message_say(sentence);
 }
 
 /* The limit on the whole process: the option's, else the environment's. Gives 0, -EINVAL or -ERANGE. */
@@ -316,6 +333,8 @@ static int init_history_file(hr_guard *guard, const hr_guard_options *options)
 {
     char command[HR_COMMAND_BYTES];
     int error = hri_journal_init(&guard->history_file, options->history_file, options->history_file_bytes);
+    if (error == -EINVAL)
+        complain_of_history_file(options->history_file, options->history_file_bytes);
     if (error || !options->history_file)
         return error;
     hri_origin_read_command(command);

@@ -117,6 +117,8 @@ ssize_t hr_report_explain(hr_guard *guard, const hr_refusal *refusal, char *buff
     hri_watcher_read(&guard->watcher, &sight);
     hri_guard_note_holders(guard);
     bool held = hri_history_largest(&guard->history, &largest);
+    uint64_t held_bytes = held ? largest.holder.bytes : 0;
+    const char *larger = hri_guard_larger_holder(&sight, &held_bytes);
     hri_story story = {
         .refusal = refusal,
         .level = figures.level,
@@ -126,6 +128,8 @@ ssize_t hr_report_explain(hr_guard *guard, const hr_refusal *refusal, char *buff
         .stalled_share = figures.stalled_share,
         .holder = held ? &largest.holder : NULL,
         .holding = held && hri_track_trend(&largest, &holding) == 0 ? &holding : NULL,
+        .larger = larger,
+        .larger_bytes = held_bytes,
         .reliefs = figures.reliefs,
         .relieved_bytes = figures.relieved_bytes,
         .last_relief = hri_history_last_relief(&guard->history, &relief) ? &relief : NULL,

@@ -70,6 +70,14 @@ int64_t hri_guard_interval(int64_t asked_ns);
 void hri_guard_record(hr_guard *guard);
 void hri_guard_note_holders(hr_guard *guard);
 
+/* After each sample. What comes back into pools while the level stays up would keep it there: nobody asks for it once
+ * relief has enough. Idle pages of the heap count for the kernel and not for the level, so they go back. */
+void hri_guard_follow_level(hr_guard *guard);
+
+/* Who holds more than `*bytes`, which the largest budget holds, where it is not the budget's own limit that is short:
+ * what no budget knows of. Gives the name, and how much in `*bytes`; NULL: nobody. */
+const char *hri_guard_larger_holder(const hri_sight *sight, uint64_t *bytes);
+
 /* Writes what is new in the history to the history file, if there is one. */
 void hri_guard_write_history(hr_guard *guard);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Figures and tickets in one line each: the public calls, which need faces of several rooms. */
+#include "base/checked.h"
 #include "report/text.h"
 
 #include <errno.h>
@@ -70,7 +71,7 @@ int hr_ticket_text(const hr_ticket *ticket, char *text, size_t size)
         return -EINVAL;
     hri_text line = {.buffer = text, .size = size};
     hri_text_put(&line, ticket->verdict == HR_ADMITTED ? "admitted " : "refused ");
-    hri_text_put_size(&line, ticket->asked_bytes);
+    hri_text_put_size(&line, hri_min(ticket->asked_bytes, HR_NONE - 1)); /* that is no absence */
     if (ticket->verdict == HR_ADMITTED) {
         put_part(&line, ", ", ticket->left_bytes, " of them not spent yet");
         return finish(&line);

@@ -95,14 +95,11 @@ static bool is_a_pools(const hr_slice *slice)
 void hr_slice_pool_put(hr_slice_pool *pool, hr_slice *slice)
 {
     HRI_NOTE_CALLER();
-    if (!is_a_pools(slice))
+    if (!pool || !is_a_pools(slice) || !hri_handle_is_open(&pool->handle))
         return;
-    if (slice->pool_ != pool) {
-        hri_fault("a slice is put into a pool that it is not of");
-        return;
-    }
-    hri_byte_pool_put(pool->arrays, slice->data);
-    *slice = (hr_slice){0};
+    hri_byte_pool_put(pool->arrays, slice->data); /* counts another pool's as a fault */
+    if (slice->pool_ == pool)
+        *slice = (hr_slice){0};
 }
 
 /* The slice is one of a pool. `ret_old` is its array before, which the caller puts; NULL: it is the same. */

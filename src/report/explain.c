@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "report/explain.h"
 
+#include "base/checked.h"
 #include "gauge/strain.h"
 
 #include <math.h>
@@ -43,7 +44,7 @@ static void put_strain(const hri_story *story, hri_text *text)
 static void put_refusal(const hr_refusal *refusal, hri_text *text)
 {
     hri_text_put(text, "refused ");
-    hri_text_put_size(text, refusal->asked_bytes);
+    hri_text_put_size(text, hri_min(refusal->asked_bytes, HR_NONE - 1)); /* that is no absence */
     hri_text_put(text, ": ");
     if (refusal->level == HR_CRITICAL) {
         hri_text_put(text, "at level critical no request is admitted; the level is ");
@@ -81,6 +82,11 @@ static void put_change(const hr_trend *trend, hri_text *text)
 
 static void put_holder(const hri_story *story, hri_text *text)
 {
+    if (story->larger) {
+        hri_text_put(text, "; most is held by %s, ", story->larger);
+        hri_text_put_size(text, story->larger_bytes);
+        return;
+    }
     if (!story->holder) {
         hri_text_put(text, "; no budget holds anything");
         return;

@@ -17,9 +17,11 @@ typedef struct hri_story {
     uint64_t dirty_bytes;     /* of the binding cgroup's use; 0: too little to tell, or another ledger decides */
     hr_level strained;        /* what the own group's strain calls for */
     double stalled_share;     /* of the last ten seconds, by the kernel's pressure figures */
-    const hri_holder *holder; /* who holds most; NULL: nobody holds anything */
+    const hri_holder *holder; /* the budget that holds most; NULL: none holds anything */
     const hr_trend *holding;  /* the trend of that; NULL: too short */
-    uint64_t reliefs;         /* so far */
+    const char *larger;       /* who holds more than that, in no budget; NULL: nobody */
+    uint64_t larger_bytes;
+    uint64_t reliefs; /* so far */
     uint64_t relieved_bytes;
     const hr_event *last_relief; /* NULL: none that is remembered */
     const hr_trend *trend;       /* NULL: too short */

@@ -55,18 +55,24 @@ static void put_rate(double bytes_per_s, bool slow, hri_text *text)
 /* A slope is named where it is significant and the kind says that there is one; else what it may be. */
 static void put_slope(const hr_trend *trend, hri_text *text)
 {
-    bool sure = trend->slope_low > 0 || trend->slope_high < 0, slow = is_slow(trend->slope_low, trend->slope_high);
-    if (trend->slope_low >= 0 && trend->slope_high <= 0)
+    double low = trend->slope_low, high = trend->slope_high, rate = trend->slope_bytes_per_s;
+    bool sure = low > 0 || high < 0, slow = is_slow(low, high);
+    if (low >= 0 && high <= 0)
         return;
     sure &= trend->kind != HR_TREND_STEADY && trend->kind != HR_TREND_SAWTOOTH;
+    if (sure && trend->kind == HR_TREND_SHRINKING) { /* which is the minus sign already */
+        low = -trend->slope_high;
+        high = -trend->slope_low;
+        rate = -rate;
+    }
     if (sure) {
         hri_text_put(text, ", by ");
-        put_rate(trend->slope_bytes_per_s, slow, text);
+        put_rate(rate, slow, text);
     }
     hri_text_put(text, sure ? " (95 %%: " : " (95 %%: between ");
-    put_rate(trend->slope_low, slow, text);
+    put_rate(low, slow, text);
     hri_text_put(text, sure ? " to " : " and ");
-    put_rate(trend->slope_high, slow, text);
+    put_rate(high, slow, text);
     hri_text_put(text, ")");
 }
 
@@ -229,17 +235,17 @@ static void put_sheet(const hri_figure_sheet *sheet, hri_text *text)
 static void put_level(const hri_report *report, hri_text *text)
 {
     const hr_figures *figures = report->figures;
-    hri_text_put(text, "%-22s ", "time");
+    hri_text_put(text, "%-27s ", "time");
     hri_text_put_moment(text, figures->wall_ns, -1);
     hri_text_put(text, " UTC\n");
-    hri_text_put(text, "%-22s %s, %.1f %% of the %s limit\n", "level", hr_level_text(figures->level),
+    hri_text_put(text, "%-27s %s, %.1f %% of the %s limit\n", "level", hr_level_text(figures->level),
                  figures->use * 100, figures->use_source);
-    hri_text_put(text, "%-22s ", "limit_source");
+    hri_text_put(text, "%-27s ", "limit_source");
     hri_text_put_name(text, figures->limit_source);
     hri_text_put(text, "\n");
     if (figures->stalled_ns > 0) {
         char bytes[24];
-        hri_text_put(text, "%-22s relief has achieved nothing for %.1f s; most is held by ", "stalled",
+        hri_text_put(text, "%-27s relief has achieved nothing for %.1f s; most is held by ", "stalled",
                      (double)figures->stalled_ns / 1e9);
         hri_text_put_name(text, figures->holder);
         hri_text_put(text, ": %s\n", hr_size_format(figures->holder_bytes, bytes, sizeof bytes));
@@ -293,6 +299,6 @@ void hri_report_put_people(const hri_report *report, hri_text *text)
         const hri_figure *figure = &hri_own_figures[i].figure;
         char number[32];
         write_value(figure, hri_own_value(report->figures, &hri_own_figures[i]), number);
-        hri_text_put(text, "%-22s %-10s %s\n", figure->name, number, figure->text);
+        hri_text_put(text, "%-27s %-10s %s\n", figure->name, number, figure->text);
     }
 }

@@ -208,7 +208,6 @@ void hri_journal_follow(hri_journal *journal, hri_history *history)
     pthread_mutex_lock(&journal->lock);
     while (journal->append.fd >= 0 && (follow_records(journal, history) || follow_events(journal, history)))
         ;
-    journal->figures.bytes = journal->append.fd >= 0 ? journal->append.size : 0;
     pthread_mutex_unlock(&journal->lock);
 }
 
@@ -243,6 +242,7 @@ void hri_journal_read(hri_journal *journal, hr_history_file_figures *ret_figures
 {
     pthread_mutex_lock(&journal->lock);
     *ret_figures = journal->figures;
+    ret_figures->bytes = journal->append.fd >= 0 ? journal->append.size : 0;
     pthread_mutex_unlock(&journal->lock);
 }
 
@@ -377,6 +377,8 @@ static int read_files(const char *path, struct reading reading, hr_history_findi
 int hr_history_file_visit(const char *path, hr_history_visit_fn *visit, void *context,
                           hr_history_findings *ret_findings)
 {
+    if (!visit)
+        return -EINVAL;
     return read_files(path, (struct reading){.visit = visit, .context = context}, ret_findings);
 }
 

@@ -118,6 +118,29 @@ static void grows_again_in_steps(void **state)
     close_all();
 }
 
+/* Prevents: the figure rose with puts alone, and was below `bytes` once puts had gone a step ahead. */
+static void its_growth_is_of_now(void **state)
+{
+    (void)state;
+    open_with(100 * MIB, HR_NONE, &(hr_cache_options){.shards = 1});
+    for (unsigned i = 0; i < 6000; i++)
+        assert_int_equal(put_sized(i, 1000), 0);
+    uint64_t half = figures_now().bytes / 2;
+    assert_true(hr_relieve(guard, half) >= half);
+    uint64_t first = figures_now().growth_bytes, later = first;
+    assert_true(first != HR_NONE && first > figures_now().bytes);
+    for (unsigned i = 10000; i < 11000; i++) /* as many as there is room for */
+        assert_int_equal(put_sized(i, 1000), 0);
+    assert_true(figures_now().growth_bytes >= figures_now().bytes);
+    for (unsigned i = 0; i < 100 && later != HR_NONE; i++) { /* and nothing is put */
+        pause_ms(100);
+        assert_true(figures_now().growth_bytes >= later);
+        later = figures_now().growth_bytes;
+    }
+    assert_true(later == HR_NONE);
+    close_all();
+}
+
 static void coldest_go_first(void **state)
 {
     (void)state;
@@ -159,6 +182,7 @@ int main(void)
         cmocka_unit_test(an_empty_one_stays_empty_half_way_to_degraded),
         cmocka_unit_test(yields_to_others),
         cmocka_unit_test(grows_again_in_steps),
+        cmocka_unit_test(its_growth_is_of_now),
         cmocka_unit_test(coldest_go_first),
         cmocka_unit_test(a_scan_does_not_empty_it),
     };

@@ -84,6 +84,8 @@ static void charges_beyond_a_limit_are_granted_and_counted(void **state)
     assert_int_equal(hr_budget_set_reserve(child, 1 * MIB), 0);
     assert_int_equal(hr_budget_read(child, &held), 0);
     assert_int_equal(held.used_bytes, 2 * MIB + 300);
+    assert_int_equal(held.refused, 0); /* Prevents: a budget counted as refused what it had granted */
+    assert_int_equal(held.would_have_refused, 4);
     hr_figures figures = figures_now();
     assert_int_equal(figures.live_bytes, 41 * MIB + 300);
     assert_int_equal(figures.refusals, 0);
@@ -275,6 +277,9 @@ static void every_report_tells(void **state)
     assert_non_null(strstr(text, ",would_have_refused,"));
     assert_true(hr_report_format(guard, HR_OPENMETRICS, text, sizeof text) > 0);
     assert_non_null(strstr(text, "headroom_would_have_refused_total 41\n"));
+    assert_non_null(strstr(text, "headroom_budget_would_have_refused_total{budget=\"root\"} 41\n"));
+    assert_non_null(strstr(text, "headroom_budget_refusals_total{budget=\"root\"} 0\n"));
+    assert_non_null(strstr(text, "headroom_budget_refusals_by_level_total{budget=\"root\"} 0\n"));
 }
 
 static atomic_int wrong;
@@ -363,8 +368,25 @@ static void a_wrong_variable_is_named(void **state)
     setenv("HEADROOM_LIMIT", "99999999999G", 1);
     assert_int_equal(hr_guard_new(NULL, &other), -ERANGE);
     assert_int_equal(sentences, 3);
+    assert_non_null(strstr(sentence, " is '99999999999G', which is too large; write a size"));
     assert_int_equal(hr_guard_new(&(hr_guard_options){.process_limit_bytes = HR_NONE, .interval_ns = -1}, &other), 0);
     hr_guard_free(other); /* the option decides: the variable is not looked at */
+    assert_int_equal(sentences, 3);
+}
+
+static void a_wrong_history_file_is_named(void **state)
+{
+    (void)state;
+    hr_guard *other;
+    hr_message_set(take, &sentences);
+    assert_int_equal(hr_guard_new(&(hr_guard_options){.history_file = "/dev/full"}, &other), -EINVAL);
+    assert_string_equal(sentence, "no guard is made: history_file is '/dev/full', which is no regular file");
+    assert_int_equal(hr_guard_new(&(hr_guard_options){.history_file = "/"}, &other), -EINVAL);
+    assert_string_equal(sentence, "no guard is made: history_file is '/', which is no regular file");
+    hr_guard_options small = {.history_file = "/dev/full", .history_file_bytes = 1000};
+    assert_int_equal(hr_guard_new(&small, &other), -EINVAL);
+    assert_string_equal(sentence,
+                        "no guard is made: history_file_bytes is 1000; write at least 65536, or 0 for 16 MiB");
     assert_int_equal(sentences, 3);
 }
 
@@ -406,6 +428,7 @@ int main(void)
         TEST(threads_are_never_refused),
         TEST(the_environment_says_it_too),
         TEST(a_wrong_variable_is_named),
+        TEST(a_wrong_history_file_is_named),
         TEST(standard_error_has_it_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -200,6 +200,22 @@ static void a_level_that_falls_trims_too(void **state)
     assert_int_equal(hr_guard_level(guard), HR_NORMAL);
 }
 
+/* A check is a sample where no monitor runs. Before, what waited in pools at warning waited for a fall of the level. */
+static void a_check_frees_what_was_not_needed(void **state)
+{
+    (void)state;
+    void *blocks[64];
+    for (int i = 0; i < 64; i++)
+        assert_non_null(blocks[i] = hr_byte_pool_get(pool, SIZE));
+    for (int i = 0; i < 64; i++)
+        hr_byte_pool_put(pool, blocks[i]);
+    assert_int_equal(hr_budget_charge(hr_guard_root(guard), 52 * MIB), 0); /* of 64: warning, without the pool too */
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(hr_guard_check(guard), HR_WARNING);
+    assert_true(read_pool().idle < 10); /* not half of them */
+    hr_budget_uncharge(hr_guard_root(guard), 52 * MIB);
+}
+
 static hri_heap_figures heap(void)
 {
     hri_heap_figures figures;
@@ -256,6 +272,7 @@ int main(void)
         TEST(the_janitor_takes_the_rest),
         TEST(what_comes_back_does_not_hold_the_level_up),
         TEST(a_level_that_falls_trims_too),
+        TEST(a_check_frees_what_was_not_needed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

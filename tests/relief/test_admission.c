@@ -129,6 +129,9 @@ static void a_refusal_by_level_names_the_level(void **state)
     hr_figures figures;
     hr_budget_figures accounts;
     char text[256];
+    assert_int_equal(ask(HR_NONE, &ticket), HR_REFUSED_NO_BUDGET);
+    assert_int_equal(hr_ticket_text(&ticket, text, sizeof text), 0);
+    assert_string_equal(text, "refused 16.0 EiB: limit_bytes has 100.0 MiB left of 100.0 MiB; it can never fit");
     assert_int_equal(ask(101 * MIB, &ticket), HR_REFUSED_NO_BUDGET);
     assert_int_equal(hr_ticket_text(&ticket, text, sizeof text), 0);
     assert_string_equal(text, "refused 101.0 MiB: limit_bytes has 100.0 MiB left of 100.0 MiB; it can never fit");
@@ -153,11 +156,11 @@ static void a_refusal_by_level_names_the_level(void **state)
     assert_true(hr_report_explain(guard, &refusal, why, sizeof why) > 0);
     assert_non_null(strstr(why, "refused 1 B: at level critical no request is admitted; the level is critical: "));
     assert_int_equal(hr_guard_read(guard, &figures), 0);
-    assert_int_equal(figures.refusals, 3);
+    assert_int_equal(figures.refusals, 4);
     assert_int_equal(figures.refusals_degraded, 1);
     assert_int_equal(figures.refusals_critical, 1);
     assert_int_equal(hr_budget_read(root, &accounts), 0);
-    assert_int_equal(accounts.refused, 1);
+    assert_int_equal(accounts.refused, 2);
     assert_int_equal(accounts.refused_by_level, 2);
     hr_budget_uncharge(root, 97 * MIB);
     assert_int_equal(hr_ticket_text(&ticket, text, 8), -ENOBUFS);

@@ -83,6 +83,17 @@ static void what_is_no_use_is_said(void **state)
                            "which alone is critical; most is"));
 }
 
+/* Prevents: of 59 MiB that were used the text named a budget of 5 MiB, which held most among budgets. */
+static void who_holds_more_than_any_budget_is_named(void **state)
+{
+    (void)state;
+    hri_story story = a_story();
+    story.larger = "this process, in no budget";
+    story.larger_bytes = 70 * MIB;
+    explain(&story);
+    assert_non_null(strstr(buffer, "; most is held by this process, in no budget, 70.0 MiB; relief gave back"));
+}
+
 static void a_refusal_is_explained(void **state)
 {
     (void)state;
@@ -97,6 +108,10 @@ static void a_refusal_is_explained(void **state)
     story.trend = &none;
     story.holding = &shrinking;
     story.reliefs = 0;
+    refusal.asked_bytes = HR_NONE; /* a request of that many bytes, and no absence */
+    explain(&story);
+    assert_non_null(strstr(buffer, "refused 16.0 EiB: cache has"));
+    refusal.asked_bytes = 5 * MIB;
     explain(&story);
     assert_string_equal(
         buffer, "refused 5.0 MiB: cache has 1.0 MiB left of 64.0 MiB; the level is degraded: 93.0 MiB of 100.0 "
@@ -230,10 +245,15 @@ static void a_guard_explains_itself(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_level_is_explained),      cmocka_unit_test(what_is_no_use_is_said),
-        cmocka_unit_test(a_refusal_is_explained),    cmocka_unit_test(a_limit_that_has_room_again_was_met),
-        cmocka_unit_test(what_is_not_known_is_said), cmocka_unit_test(the_longest_fits),
-        cmocka_unit_test(a_burst_is_no_rate),        cmocka_unit_test(a_guard_explains_itself),
+        cmocka_unit_test(a_level_is_explained),
+        cmocka_unit_test(what_is_no_use_is_said),
+        cmocka_unit_test(a_refusal_is_explained),
+        cmocka_unit_test(a_limit_that_has_room_again_was_met),
+        cmocka_unit_test(what_is_not_known_is_said),
+        cmocka_unit_test(the_longest_fits),
+        cmocka_unit_test(a_burst_is_no_rate),
+        cmocka_unit_test(a_guard_explains_itself),
+        cmocka_unit_test(who_holds_more_than_any_budget_is_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -51,8 +51,14 @@ static void text_is_for_people(void **state)
     format(HR_TEXT);
     contains("warning, 81.0 % of the budget limit");
     contains("100.0 MiB");
-    contains("cgroup_bytes           none");
+    contains("cgroup_bytes                none");
     contains("1.5 ms");
+    const char *line = strstr(buffer, "\nlimit_bytes ");
+    assert_non_null(line);
+    for (const char *end; (end = strchr(++line, '\n')) != NULL; line = end) { /* names, values, words: columns */
+        assert_true(end - line <= 80);
+        assert_true(line[27] == ' ' && line[28] != ' ');
+    }
 }
 
 static void json_escapes_and_knows_null(void **state)

@@ -101,7 +101,12 @@ static void write_file(const char *file, const void *bytes, size_t size)
 static void what_is_written_is_read(void **state)
 {
     (void)state;
+    hr_history_file_figures figures;
     start();
+    hri_journal_read(&journal, &figures);
+    assert_int_equal(figures.bytes, size_of(path)); /* its head, before anything is written */
+    assert_int_equal(read_file(), 0);
+    assert_int_equal(found.findings.entries, 0);
     record(1, 40);
     hri_history_note(&history, &(hr_event){.kind = HR_EVENT_RELIEF, .freed_bytes = 7});
     hri_journal_follow(&journal, &history);
@@ -354,8 +359,8 @@ static void files_of_others_are_left_alone(void **state)
     assert_int_equal(hri_journal_init(&journal, folder, 0), -EINVAL);
     assert_int_equal(hri_journal_init(&journal, "/nowhere/at/all", 0), -ENOENT);
     assert_int_equal(hri_journal_init(&journal, path, 100), -EINVAL);
-    assert_int_equal(hr_history_file_visit(NULL, NULL, NULL, NULL), -EINVAL);
-    assert_int_equal(hr_history_file_visit(folder, NULL, NULL, NULL), -EINVAL);
+    assert_int_equal(hr_history_file_visit(NULL, visit, NULL, NULL), -EINVAL);
+    assert_int_equal(hr_history_file_visit(folder, visit, NULL, NULL), -EINVAL);
 }
 
 static void two_writers_are_one_too_many(void **state)

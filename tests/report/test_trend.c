@@ -113,6 +113,12 @@ static void up_to_four_records_show_nothing(void **state)
     }
     line(4, 10, 50 * MIB, (int64_t)MIB);
     assert_true(hr_trend_format(&(hr_trend){0}, text, sizeof text) > 0);
+    hr_trend shrinking = {.kind = HR_TREND_SHRINKING,
+                          .slope_bytes_per_s = -2.0 * (double)MIB,
+                          .slope_low = -3.0 * (double)MIB,
+                          .slope_high = -1.0 * (double)MIB};
+    hr_trend_format(&shrinking, text, sizeof text);
+    assert_non_null(strstr(text, "shrinking, by 2.0 MiB/s (95 %: 1.0 MiB/s to 3.0 MiB/s) over "));
     hr_trend trend = compute(4, 100 * MIB);
     hr_trend_format(&trend, text, sizeof text);
     assert_string_equal(text, "live: too short for a trend, 4 records over 30 s");

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Lists in documents have all that there is: headers in headroom.7, targets of make in CONTRIBUTING.md, the files of a
-# room in its README. And man pages have a date.
+# room in its README, ids of findings in survey.h. And man pages have a date.
 #
 #   docs.sh [TREE]
 set -euo pipefail
@@ -46,5 +46,9 @@ for readme in pathlib.Path("src").glob("*/README.md"):
     files = sorted(file.name for file in readme.parent.glob("*.c"))
     if any(f"`{name}`" in readme.read_text() for name in files):
         lists(readme, files, r"`{}`")
+
+ids = {found for source in pathlib.Path("src").glob("*/*.c")
+       for found in re.findall(r'hri_findings_note\(\s*[^,]+,\s*"([^"]+)"', source.read_text())}
+lists("include/headroom/survey.h", sorted(ids), r'"{}"')
 sys.exit(bad)
 PYTHON
