@@ -245,7 +245,8 @@ typedef struct hr_history_findings {
 /* Called for each entry, as they were written. Anything else than 0 ends the reading. */
 typedef int hr_history_visit_fn(void *context, const hr_history_entry *entry);
 
-/* Reads a history file, the older part FILE.1 first where there is one; also while another process writes it.
+/* Reads a history file, the older part FILE.1 first where there is one; also while another process writes it. Without
+ * `visit` (NULL) it reads for the findings alone.
  *
  * returns  0; what `visit` returned to end it; -ENODATA if it is empty: a guard's has a head from the
  *          start, and is read with 0 entries. -EBADMSG if it is no history

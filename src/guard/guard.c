@@ -158,8 +158,6 @@ static void wake_monitor(void *context)
     hri_monitor_wake(&guard->monitor);
 }
 
-/* Blocks that come back into pools while the level stays up would keep it there: nobody asks for them once relief has
- * enough. Idle pages of the heap count for the kernel and not for the level, so they go back. */
 void hri_guard_follow_level(hr_guard *guard)
 {
     hr_level level = hri_level_word_get(&guard->watcher.word);
@@ -228,7 +226,7 @@ static int complain(const char *variable, const char *right, int error)
     return error;
 }
 
-/* Opens the history file; says what is wrong with it where -EINVAL cannot. Gives 0 or a negative errno. */
+/* Says what is wrong with the history file where -EINVAL cannot. */
 static void complain_of_history_file(const char *path, uint64_t bytes)
 {
     char sentence[320];

@@ -70,12 +70,13 @@ int64_t hri_guard_interval(int64_t asked_ns);
 void hri_guard_record(hr_guard *guard);
 void hri_guard_note_holders(hr_guard *guard);
 
-/* After each sample. What comes back into pools while the level stays up would keep it there: nobody asks for it once
- * relief has enough. Idle pages of the heap count for the kernel and not for the level, so they go back. */
+/* After each sample. Blocks that come back into pools while the level stays up would keep it there: nobody asks for
+ * them once relief has enough. Idle pages of the heap count for the kernel and not for the level, so they go back. */
 void hri_guard_follow_level(hr_guard *guard);
 
-/* Who holds more than `*bytes`, which the largest budget holds, where it is not the budget's own limit that is short:
- * what no budget knows of. Gives the name, and how much in `*bytes`; NULL: nobody. */
+/* Finds the memory that no budget knows of, where it is more than `*bytes`, which the largest budget holds. It counts
+ * only where it is not the budget's own limit that is short. Gives its holder's name, and its size in `*bytes`; NULL:
+ * none. */
 const char *hri_guard_larger_holder(const hri_sight *sight, uint64_t *bytes);
 
 /* Writes what is new in the history to the history file, if there is one. */

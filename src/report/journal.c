@@ -377,8 +377,6 @@ static int read_files(const char *path, struct reading reading, hr_history_findi
 int hr_history_file_visit(const char *path, hr_history_visit_fn *visit, void *context,
                           hr_history_findings *ret_findings)
 {
-    if (!visit)
-        return -EINVAL;
     return read_files(path, (struct reading){.visit = visit, .context = context}, ret_findings);
 }
 
