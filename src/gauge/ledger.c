@@ -1,37 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "gauge/ledger.h"
+#include "gauge/ledger_rows.h"
 
 #include "base/checked.h"
 
-/* For people. */
-static const struct {
-    const char *name;
-    const char *measures;
-} kinds[] = {
-    [HRI_LEDGER_BUDGET] = {"budget", "what the root budget has granted: bytes held, and bytes promised to requests"},
-    [HRI_LEDGER_CGROUP] = {"cgroup", "anonymous, shared and locked memory of all processes in the group and below it, "
-                                     "kernel memory that cannot be reclaimed, sockets, and page cache that is dirty; "
-                                     "clean page cache is shown beside it and does not count"},
-    [HRI_LEDGER_ADDRESS] = {"address space", "the part of the process's address space (VmSize) that is resident: what "
-                                             "is reserved and never backed does not count"},
-    [HRI_LEDGER_DATA] = {"data",
-                         "the resident part of the process's private writable mappings, heap and stack (VmData)"},
-    [HRI_LEDGER_HOST] = {"host", "the process's resident set; its limit is that and what the host could still give"},
-    [HRI_LEDGER_PROCESS] = {"process", "the process's anonymous resident memory, whether it is charged or not; the "
-                                       "limit is one that was declared"},
-};
-
-const char *hri_ledger_text(hri_ledger_kind kind)
-{
-    return kinds[kind].name;
-}
-
-static uint64_t used(const hri_books *books)
+uint64_t hri_ledger_granted(const hri_books *books)
 {
     return hri_add(books->accounts.held_bytes, books->accounts.promised_bytes);
 }
 
-static uint64_t budget_limit(const hri_books *books, uint64_t kernel_limit_bytes)
+uint64_t hri_ledger_budget_limit(const hri_books *books, uint64_t kernel_limit_bytes)
 {
     return hri_min(books->accounts.own_limit_bytes, kernel_limit_bytes);
 }
@@ -130,26 +107,6 @@ static uint64_t others(const hri_books *books, const hri_cgroup_reading *group)
                    hri_min(books->ours.resident_bytes, books->reading->process.anonymous_bytes));
 }
 
-/* One ledger: what is used of which limit now, and what will be used beside that once all that is granted is
- * touched. */
-struct ledger {
-    hri_ledger_kind kind;
-    uint64_t use_bytes;   /* HR_NONE: not known: such a ledger has a limit and no say */
-    uint64_t limit_bytes; /* HR_NONE: no such ledger */
-    uint64_t pending_bytes;
-    const char *source; /* of the limit; NULL: a group's */
-};
-
-/* The ledgers except for the root's own, by index: the process's four, then a cgroup each. */
-enum {
-    DECLARED,
-    ADDRESS,
-    DATA,
-    HOST,
-    PROCESS_LEDGERS,
-    BUDGET = PROCESS_LEDGERS + HRI_CGROUP_DEPTH, /* the root's own */
-};
-
 /* The resident bytes that are in use: idle pages of the heap are handed out again, or given back as soon as memory is
  * short. HR_NONE stays HR_NONE. */
 static uint64_t in_use(const hri_books *books, uint64_t resident_bytes)
@@ -159,11 +116,11 @@ static uint64_t in_use(const hri_books *books, uint64_t resident_bytes)
 
 /* Address space that is reserved and never backed raises no level: an arena of glibc's reserves 64 MiB for 132 KiB.
  * Where it runs out a mapping fails with ENOMEM, which kills nobody. */
-static struct ledger process_ledger(const hri_books *books, unsigned index)
+static hri_ledger_row process_ledger(const hri_books *books, unsigned index)
 {
     const hri_process_reading *process = &books->reading->process;
     uint64_t promised = books->ours.promised_bytes, pending = books->ours.pending_bytes;
-    struct ledger ledgers[PROCESS_LEDGERS] = {
+    hri_ledger_row ledgers[HRI_ROWS_OF_PROCESS] = {
         {HRI_LEDGER_PROCESS, hri_add(in_use(books, process->anonymous_bytes), books->reserve_bytes), HR_NONE, pending,
          books->reading->declared.source},
         {HRI_LEDGER_ADDRESS, in_use(books, hri_min(process->address_bytes, process->rss_bytes)),
@@ -179,30 +136,30 @@ static struct ledger process_ledger(const hri_books *books, unsigned index)
 /* A group's use that decides the level. memory.stat is behind by what CPUs keep to themselves. An ancestor's can stand
  * still for two seconds while a group below it fills. (Seen on Linux 6.18: its flush is left out where a child's is due
  * and nobody reads that child.) memory.current is exact; it counts page cache, so what may only be lag is left out. */
-static struct ledger group_ledger(const hri_books *books, unsigned index)
+static hri_ledger_row group_ledger(const hri_books *books, unsigned index)
 {
     const hri_cgroup_reading *group = &books->reading->groups[index];
     uint64_t use = hri_max(group->use_bytes, hri_sub(group->charged_bytes, books->reading->lag_bytes));
     use = hri_add(in_use(books, use), hri_add(group->lasting_bytes, books->reserve_bytes)); /* HR_NONE stays HR_NONE */
-    return (struct ledger){HRI_LEDGER_CGROUP, use, group->limit_bytes, books->ours.pending_bytes, NULL};
+    return (hri_ledger_row){HRI_LEDGER_CGROUP, use, group->limit_bytes, books->ours.pending_bytes, NULL};
 }
 
-static unsigned kernel_ledgers(const hri_books *books)
+unsigned hri_ledger_rows(const hri_books *books)
 {
-    return PROCESS_LEDGERS + books->reading->group_count;
+    return HRI_ROWS_OF_PROCESS + books->reading->group_count;
 }
 
-static struct ledger kernel_ledger(const hri_books *books, unsigned index)
+hri_ledger_row hri_ledger_row_of(const hri_books *books, unsigned index)
 {
-    struct ledger ledger =
-        index < PROCESS_LEDGERS ? process_ledger(books, index) : group_ledger(books, index - PROCESS_LEDGERS);
-    if (index == DECLARED)
+    hri_ledger_row ledger =
+        index < HRI_ROWS_OF_PROCESS ? process_ledger(books, index) : group_ledger(books, index - HRI_ROWS_OF_PROCESS);
+    if (index == HRI_ROW_DECLARED)
         ledger.limit_bytes = hri_ledgers_declared(books);
     return ledger;
 }
 
 /* The kernel's limit on what one process may have: the host's is all of its memory, whoever uses it now. */
-static uint64_t hard_limit(const hri_books *books, const struct ledger *ledger)
+static uint64_t hard_limit(const hri_books *books, const hri_ledger_row *ledger)
 {
     return ledger->kind == HRI_LEDGER_HOST ? books->reading->host.total_bytes : ledger->limit_bytes;
 }
@@ -213,9 +170,9 @@ uint64_t hri_ledgers_declared(const hri_books *books)
     uint64_t least = HR_NONE;
     if (declared->bytes > 0)
         return declared->bytes;
-    for (unsigned i = DECLARED + 1; declared->share > 0 && i < kernel_ledgers(books); i++) {
-        struct ledger ledger =
-            i < PROCESS_LEDGERS ? process_ledger(books, i) : group_ledger(books, i - PROCESS_LEDGERS);
+    for (unsigned i = HRI_ROW_DECLARED + 1; declared->share > 0 && i < hri_ledger_rows(books); i++) {
+        hri_ledger_row ledger =
+            i < HRI_ROWS_OF_PROCESS ? process_ledger(books, i) : group_ledger(books, i - HRI_ROWS_OF_PROCESS);
         least = hri_min(least, hard_limit(books, &ledger));
     }
     return hri_share(least, declared->share);
@@ -235,12 +192,12 @@ uint64_t hri_ledgers_free_of_process(const hri_books *books)
 }
 
 /* The smallest of the kernel's limits; HR_NONE: there is none, and its index is -1. */
-static struct ledger kernel_limit(const hri_books *books, int *ret_index)
+static hri_ledger_row kernel_limit(const hri_books *books, int *ret_index)
 {
-    struct ledger smallest = {.kind = HRI_LEDGER_HOST, .limit_bytes = HR_NONE};
+    hri_ledger_row smallest = {.kind = HRI_LEDGER_HOST, .limit_bytes = HR_NONE};
     *ret_index = -1;
-    for (unsigned i = 0; i < kernel_ledgers(books); i++) {
-        struct ledger ledger = kernel_ledger(books, i);
+    for (unsigned i = 0; i < hri_ledger_rows(books); i++) {
+        hri_ledger_row ledger = hri_ledger_row_of(books, i);
         ledger.limit_bytes = hard_limit(books, &ledger);
         bool smaller = ledger.limit_bytes < smallest.limit_bytes;
         if (ledger.limit_bytes == smallest.limit_bytes && smallest.kind == HRI_LEDGER_HOST && *ret_index >= 0)
@@ -253,7 +210,7 @@ static struct ledger kernel_limit(const hri_books *books, int *ret_index)
     return smallest;
 }
 
-static void weigh(const struct ledger *ledger, int index, hri_ledgers *ledgers)
+static void weigh(const hri_ledger_row *ledger, int index, hri_ledgers *ledgers)
 {
     if (ledger->limit_bytes == HR_NONE || ledger->use_bytes == HR_NONE)
         return;
@@ -274,14 +231,15 @@ void hri_ledgers_compute(const hri_books *books, hri_ledgers *ret_ledgers)
         .worst_limit_bytes = HR_NONE,
         .worst_index = -1,
     };
-    struct ledger kernel = kernel_limit(books, &ledgers.kernel_limit_index);
+    hri_ledger_row kernel = kernel_limit(books, &ledgers.kernel_limit_index);
     ledgers.kernel_limit_bytes = kernel.limit_bytes;
     ledgers.kernel_limit = kernel.kind;
-    struct ledger own = {HRI_LEDGER_BUDGET, used(books), budget_limit(books, ledgers.kernel_limit_bytes), 0, NULL};
+    hri_ledger_row own = {HRI_LEDGER_BUDGET, hri_ledger_granted(books),
+                          hri_ledger_budget_limit(books, ledgers.kernel_limit_bytes), 0, NULL};
     if (!books->no_budget)
-        weigh(&own, BUDGET, &ledgers);
-    for (unsigned i = 0; i < kernel_ledgers(books); i++) {
-        struct ledger ledger = kernel_ledger(books, i);
+        weigh(&own, HRI_ROW_BUDGET, &ledgers);
+    for (unsigned i = 0; i < hri_ledger_rows(books); i++) {
+        hri_ledger_row ledger = hri_ledger_row_of(books, i);
         weigh(&ledger, (int)i, &ledgers);
     }
     if (books->reading->binding >= 0)
@@ -289,96 +247,7 @@ void hri_ledgers_compute(const hri_books *books, hri_ledgers *ret_ledgers)
     *ret_ledgers = ledgers;
 }
 
-/* ── for people ─────────────────────────────────────────────────────────────────────────────────────────────────── */
-
-static bool budget_binds(const hri_books *books, const hri_ledgers *ledgers)
-{
-    return !books->no_budget && books->accounts.own_limit_bytes <= ledgers->kernel_limit_bytes;
-}
-
-static const hri_cgroup_limits *limits_of(const hri_books *books, unsigned index)
-{
-    return &books->reading->groups[index - PROCESS_LEDGERS].limits;
-}
-
-/* Is the second of a group's limits the smaller one? */
-static bool second_binds(const hri_books *books, unsigned index)
-{
-    return index >= PROCESS_LEDGERS && limits_of(books, index)->second_bytes < limits_of(books, index)->max_bytes;
-}
-
-static const char *source_of(const hri_books *books, unsigned index, const hri_group_names *groups)
-{
-    if (index < PROCESS_LEDGERS)
-        return kernel_ledger(books, index).source;
-    const hri_group_names *names = &groups[index - PROCESS_LEDGERS];
-    return second_binds(books, index) ? names->second : names->max;
-}
-
-const char *hri_ledgers_source(const hri_books *books, const hri_ledgers *ledgers, const hri_group_names *groups)
-{
-    if (budget_binds(books, ledgers))
-        return "limit_bytes";
-    return ledgers->kernel_limit_index < 0 ? NULL : source_of(books, (unsigned)ledgers->kernel_limit_index, groups);
-}
-
-static hr_ledger describe_budget(const hri_books *books, const hri_ledgers *ledgers, const hri_group_names *groups)
-{
-    return (hr_ledger){
-        .name = hri_ledger_text(HRI_LEDGER_BUDGET),
-        .source = hri_ledgers_source(books, ledgers, groups),
-        .measures = kinds[HRI_LEDGER_BUDGET].measures,
-        .use_bytes = used(books),
-        .limit_bytes = budget_limit(books, ledgers->kernel_limit_bytes),
-        .cache_bytes = HR_NONE,
-        .time_ns = books->reading->time_ns,
-        .binds = budget_binds(books, ledgers),
-        .decides = ledgers->worst_index == BUDGET,
-    };
-}
-
-static hr_ledger describe(const hri_books *books, const hri_ledgers *ledgers, unsigned index,
-                          const hri_group_names *groups)
-{
-    struct ledger ledger = kernel_ledger(books, index);
-    const hri_reading *reading = books->reading;
-    if (index == HOST && ledger.limit_bytes == HR_NONE) /* what is left is not known: all that there is */
-        ledger.limit_bytes = reading->host.total_bytes;
-    return (hr_ledger){
-        .name = hri_ledger_text(ledger.kind),
-        .source = source_of(books, index, groups),
-        .measures = kinds[ledger.kind].measures,
-        .use_bytes = ledger.use_bytes,
-        .limit_bytes = ledger.limit_bytes,
-        .cache_bytes = index < PROCESS_LEDGERS ? HR_NONE : reading->groups[index - PROCESS_LEDGERS].cache_bytes,
-        .time_ns = index == HOST ? reading->host_time_ns : reading->time_ns,
-        .binds = !budget_binds(books, ledgers) && ledgers->kernel_limit_index == (int)index,
-        .decides = ledgers->worst_index == (int)index,
-    };
-}
-
-size_t hri_ledgers_list(const hri_books *books, const hri_ledgers *ledgers, const hri_group_names *groups,
-                        hr_ledger ret_list[HRI_LEDGERS_MAX])
-{
-    size_t count = 0;
-    if (!books->no_budget)
-        ret_list[count++] = describe_budget(books, ledgers, groups);
-    for (unsigned i = PROCESS_LEDGERS; i < kernel_ledgers(books); i++) {
-        ret_list[count] = describe(books, ledgers, i, groups);
-        if (second_binds(books, i) && limits_of(books, i)->max_bytes != HR_NONE) {
-            ret_list[count + 1] = ret_list[count];
-            count++;
-            ret_list[count].source = groups[i - PROCESS_LEDGERS].max;
-            ret_list[count].limit_bytes = limits_of(books, i)->max_bytes;
-            ret_list[count].binds = ret_list[count].decides = false;
-        }
-        count++;
-    }
-    for (unsigned i = 0; i < PROCESS_LEDGERS; i++)
-        if (i != DECLARED || hri_ledgers_declared(books) != HR_NONE)
-            ret_list[count++] = describe(books, ledgers, i, groups);
-    return count;
-}
+/* ── beside the rule ────────────────────────────────────────────────────────────────────────────────────────────── */
 
 hri_strain_input hri_ledgers_strain(const hri_books *books)
 {
@@ -387,7 +256,7 @@ hri_strain_input hri_ledgers_strain(const hri_books *books)
     if (reading->binding < 0 || reading->groups[reading->binding].use_bytes == HR_NONE)
         return input;
     const hri_cgroup_reading *group = &reading->groups[reading->binding];
-    struct ledger ledger = group_ledger(books, (unsigned)reading->binding);
+    hri_ledger_row ledger = group_ledger(books, (unsigned)reading->binding);
     input.max_events = reading->events.max;
     input.refault_bytes = group->refault_bytes;
     input.cache_bytes = group->cache_bytes;
@@ -406,8 +275,8 @@ static int64_t difference(uint64_t a, uint64_t b)
 hri_ceiling hri_ledgers_ceiling(const hri_books *books, double threshold, uint64_t margin_bytes, uint64_t sample_bytes)
 {
     hri_ceiling ceiling = {.used_bytes = hri_ledgers_crossing(books, threshold), .granted_bytes = INT64_MAX};
-    for (unsigned i = 0; i < kernel_ledgers(books); i++) {
-        struct ledger ledger = kernel_ledger(books, i);
+    for (unsigned i = 0; i < hri_ledger_rows(books); i++) {
+        hri_ledger_row ledger = hri_ledger_row_of(books, i);
         if (ledger.limit_bytes == HR_NONE || ledger.use_bytes == HR_NONE)
             continue;
         uint64_t up_to = hri_add(sample_bytes, hri_share(ledger.limit_bytes, threshold));
@@ -421,6 +290,6 @@ hri_ceiling hri_ledgers_ceiling(const hri_books *books, double threshold, uint64
 
 uint64_t hri_ledgers_crossing(const hri_books *books, double threshold)
 {
-    uint64_t limit = budget_limit(books, kernel_limit(books, &(int){0}).limit_bytes);
+    uint64_t limit = hri_ledger_budget_limit(books, kernel_limit(books, &(int){0}).limit_bytes);
     return hri_share(limit, threshold < 1 ? threshold : 1);
 }
