@@ -205,8 +205,8 @@ static bool is_asleep(run_supervisor *run, bool near)
     if (!run->woken)
         run->asleep_ns = 0;
     else if (!run->asleep_ns)
-        run->asleep_ns = run->looked_ns;
-    return run->woken && (near || run->looked_ns - run->asleep_ns > ASLEEP_NS);
+        run->asleep_ns = run->sampled_ns;
+    return run->woken && (near || run->sampled_ns - run->asleep_ns > ASLEEP_NS);
 }
 
 /* A wall of version 2 is touched by page cache too, so it counts only where use is near the limit. */

@@ -101,13 +101,13 @@ void run_look_around(run_supervisor *run)
 
 static void follow_rate(run_supervisor *run)
 {
-    int64_t span_ns = run->looked_ns - run->rate_ns;
+    int64_t span_ns = run->sampled_ns - run->rate_ns;
     if (run->rate_ns && span_ns < RATE_NS)
         return;
     if (run->rate_ns)
         run->rate = ((double)run->use.use_bytes - (double)run->rate_bytes) * RUN_SECOND_NS / (double)span_ns;
     run->rate_bytes = run->use.use_bytes;
-    run->rate_ns = run->looked_ns;
+    run->rate_ns = run->sampled_ns;
 }
 
 static void follow_kills(run_supervisor *run)
@@ -130,9 +130,9 @@ void run_look(run_supervisor *run)
     uint64_t charged_bytes = run_heap_charged(&run->heap); /* before: what comes meanwhile counts as use alone */
     if (hr_survey_again(run->inside) != 0)
         return; /* it has ended: the last figures stay */
-    run->looked_ns = run_now_ns();
+    run->sampled_ns = run_now_ns();
     run_use use = {.limit_bytes = run->use.limit_bytes};
-    use.use_bytes = tree_bytes(run, run->looked_ns);
+    use.use_bytes = tree_bytes(run, run->sampled_ns);
     weigh_all(run, run->inside, run->wall.kind != RUN_WALL_NONE, &use); /* the wall is the tree's own limit */
     bound_heap(run, &use, charged_bytes);
     run->use = use;

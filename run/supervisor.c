@@ -253,12 +253,12 @@ static void tell_of_stall(run_supervisor *run)
     unsigned waiters = page ? atomic_load(&page->waiters) : 0;
     uint64_t bytes = waiters ? atomic_load(&page->used_bytes) : 0;
     if (!waiters || bytes != run->stalled_bytes) {
-        run->stalled_ns = waiters ? run->looked_ns : 0;
+        run->stalled_ns = waiters ? run->sampled_ns : 0;
         run->stalled_bytes = bytes;
         run->stall_told &= waiters > 0;
         return;
     }
-    if (run->stall_told || run->looked_ns - run->stalled_ns < STALL_NS)
+    if (run->stall_told || run->sampled_ns - run->stalled_ns < STALL_NS)
         return;
     run->stall_told = true;
     hr_size_format(bytes, used, sizeof used);
@@ -274,7 +274,7 @@ static void watch(run_supervisor *run)
     while (!run->has_ended && !run->has_left) {
         run_look(run);
         run_wall_tend(&run->wall);
-        run_heap_tidy(&run->heap, run->looked_ns);
+        run_heap_tidy(&run->heap, run->sampled_ns);
         tell_of_stall(run);
         run_decide(run);
         run_record(run);

@@ -67,7 +67,7 @@ typedef struct run_supervisor {
     run_use use;
     uint64_t kernel_left_bytes; /* until the kernel kills in a group around; HR_NONE: there is no limit */
     hr_level level;
-    int64_t looked_ns;
+    int64_t sampled_ns;
     uint64_t peak_bytes;
     double rate; /* bytes a second, signed */
     uint64_t rate_bytes;

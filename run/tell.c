@@ -127,9 +127,9 @@ static void write_time_until_full(const run_supervisor *run, char *text, size_t 
 void run_line_show(run_supervisor *run)
 {
     char use[RUN_TEXT_BYTES], until[32], live[32] = "", size[16], line[RUN_TEXT_BYTES + 112];
-    if (run->looked_ns - run->lined_ns < LINE_NS || !may_write_line(run))
+    if (run->sampled_ns - run->lined_ns < LINE_NS || !may_write_line(run))
         return;
-    run->lined_ns = run->looked_ns;
+    run->lined_ns = run->sampled_ns;
     write_time_until_full(run, until, sizeof until);
     hr_size_format(run->heap.live_bytes, size, sizeof size);
     if (run->heap.entered > 0)
@@ -160,7 +160,7 @@ void run_line_clear(run_supervisor *run)
  * times. */
 static int64_t record_pause_ns(const run_supervisor *run)
 {
-    int64_t age_ns = run->looked_ns - run->begin_ns;
+    int64_t age_ns = run->sampled_ns - run->begin_ns;
     return age_ns < 10 * RUN_SECOND_NS ? RECORD_NS / 100 : age_ns < 60 * RUN_SECOND_NS ? RECORD_NS / 10 : RECORD_NS;
 }
 
@@ -168,11 +168,11 @@ static int64_t record_pause_ns(const run_supervisor *run)
 void run_record(run_supervisor *run)
 {
     if ((!run->history && !run->serve) ||
-        (run->recorded_ns && run->looked_ns - run->recorded_ns < record_pause_ns(run)))
+        (run->recorded_ns && run->sampled_ns - run->recorded_ns < record_pause_ns(run)))
         return;
-    run->recorded_ns = run->looked_ns;
+    run->recorded_ns = run->sampled_ns;
     hr_history_entry entry = {.record = {
-                                  .time_ns = run->looked_ns,
+                                  .time_ns = run->sampled_ns,
                                   .wall_ns = wall_ns(),
                                   .live_bytes = run->use.use_bytes,
                                   .total_bytes = run->peak_bytes,
@@ -242,9 +242,9 @@ void run_record_kills(run_supervisor *run)
 
 void run_say_status(run_supervisor *run)
 {
-    if (!run->status_page || (run->said_ns && run->looked_ns - run->said_ns < RECORD_NS / 2))
+    if (!run->status_page || (run->said_ns && run->sampled_ns - run->said_ns < RECORD_NS / 2))
         return;
-    run->said_ns = run->looked_ns;
+    run->said_ns = run->sampled_ns;
     hr_status status = {
         .watched = true,
         .level = run->level,

@@ -49,7 +49,7 @@ uint64_t hri_surprise_note(hri_surprise *surprise, uint64_t sample_bytes, uint64
 static void lower(hri_own *own, uint64_t bytes)
 {
     own->own_bytes = hri_sub(own->own_bytes, bytes);
-    own->kept_bytes = hri_sub(own->kept_bytes, bytes);
+    own->retained_bytes = hri_sub(own->retained_bytes, bytes);
 }
 
 static void begin_window(hri_own *own, int64_t now_ns)
@@ -72,27 +72,27 @@ static void note_fall(hri_own *own, uint64_t fell_bytes, uint64_t uncharged_byte
     }
 }
 
-uint64_t hri_own_look(hri_own *own, const hri_own_input *input)
+uint64_t hri_own_sample(hri_own *own, const hri_own_input *input)
 {
     uint64_t resident = input->resident_bytes, hand = input->hand_bytes;
     if (resident == HR_NONE)
         return hand;
     uint64_t uncharged = input->uncharged_bytes - own->uncharged_bytes, fell = hri_sub(own->resident_bytes, resident);
     if (input->purged) { /* whatever of `kept` left with it is in `fell` */
-        fell = hri_sub(fell, own->kept_bytes);
-        lower(own, own->kept_bytes);
+        fell = hri_sub(fell, own->retained_bytes);
+        lower(own, own->retained_bytes);
     }
     if (own->known)
         note_fall(own, fell, uncharged, input->now_ns);
     uint64_t least = hri_sub(resident, hand);
     if (least > own->own_bytes && own->known)
-        own->kept_bytes = hri_add(own->kept_bytes, hri_min(least - own->own_bytes, uncharged));
+        own->retained_bytes = hri_add(own->retained_bytes, hri_min(least - own->own_bytes, uncharged));
     own->own_bytes = hri_max(own->own_bytes, least);
     uint64_t over = hri_sub(own->own_bytes, resident); /* so much of a fall is certain at once */
     own->own_bytes -= over;
     own->fell_bytes = hri_sub(own->fell_bytes, over);
     own->fell_least = hri_min(own->fell_least, own->fell_bytes);
-    own->kept_bytes = hri_min(own->kept_bytes, own->own_bytes);
+    own->retained_bytes = hri_min(own->retained_bytes, own->own_bytes);
     if (own->own_bytes == least) /* nothing is pending, so no fall is in doubt */
         own->fell_bytes = own->fell_least = 0;
     own->resident_bytes = resident;

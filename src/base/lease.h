@@ -132,7 +132,7 @@ void hri_lease_force(const hri_lease_word *word, uint64_t bytes);
  * The error that remains: what the program's own memory grew while bytes were pending is taken for their pages. */
 typedef struct hri_own {
     uint64_t own_bytes;
-    uint64_t kept_bytes;      /* the part that was uncharged and stayed resident */
+    uint64_t retained_bytes;  /* the part that was uncharged and stayed resident */
     uint64_t resident_bytes;  /* R at the last look */
     uint64_t uncharged_bytes; /* by hand and ever, at the last look */
     uint64_t fell_bytes;      /* by this much R fell with no uncharge to match it */
@@ -150,6 +150,6 @@ typedef struct hri_own_input {
 } hri_own_input;
 
 /* Looks, and gives the bytes that are charged by hand and not resident. */
-uint64_t hri_own_look(hri_own *own, const hri_own_input *input);
+uint64_t hri_own_sample(hri_own *own, const hri_own_input *input);
 
 #endif

@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Invariants, for every budget: used = own + the used of its grown children; claimed = own + what those claim; and
- * claimed >= used. A young child's bytes are in its parent's own.
+/* Invariants, for every budget: used = own + the used of its promoted children; claimed = own + what those claim; and
+ * claimed >= used. A local child's bytes are in its parent's own.
  */
 #include "budget/accounts.h"
 
 #include "base/assert.h"
 
-static bool is_young(const hr_budget *budget)
+static bool is_local(const hr_budget *budget)
 {
-    return atomic_load_explicit(&budget->young, memory_order_relaxed);
+    return atomic_load_explicit(&budget->local, memory_order_relaxed);
 }
 
 void hri_path_take(hr_budget *budget, uint64_t bytes)
 {
     uint64_t claim = bytes;
-    if (is_young(budget)) {
+    if (is_local(budget)) {
         hri_path_cover(budget);
         budget->parent->own_bytes += bytes;
     }
@@ -28,24 +28,24 @@ void hri_path_take(hr_budget *budget, uint64_t bytes)
     }
 }
 
-void hri_path_cover(hr_budget *young)
+void hri_path_cover(hr_budget *local)
 {
-    uint64_t missing = hri_sub(young->own_bytes, young->parent->own_bytes);
+    uint64_t missing = hri_sub(local->own_bytes, local->parent->own_bytes);
     if (missing == 0)
         return;
     hri_fault("%llu bytes were given back to the budget \"%s\", which \"%s\" in it holds", (unsigned long long)missing,
-              young->parent->name, young->name);
-    hri_path_take(young->parent, missing);
+              local->parent->name, local->name);
+    hri_path_take(local->parent, missing);
 }
 
 /* The bytes that a budget may uncharge. Debug builds, where all accounts are the lock's, leave out the bytes of its
- * young children. */
+ * local children. */
 static uint64_t to_give(const hr_budget *budget)
 {
     uint64_t bytes = budget->own_bytes;
 #ifdef HRI_DEBUG
     for (const hr_budget *child = budget->first_child; child; child = child->next_sibling)
-        bytes -= is_young(child) ? child->own_bytes : 0;
+        bytes -= is_local(child) ? child->own_bytes : 0;
 #endif
     return bytes;
 }
@@ -58,7 +58,7 @@ void hri_path_give(hr_budget *budget, uint64_t bytes)
         bytes = to_give(budget);
     }
     uint64_t claim = bytes;
-    if (is_young(budget)) {
+    if (is_local(budget)) {
         hri_path_cover(budget);
         budget->parent->own_bytes -= bytes;
     }
@@ -104,7 +104,7 @@ static void audit_one(const hr_budget *budget)
 {
     uint64_t used = budget->own_bytes, claimed = budget->own_bytes;
     for (const hr_budget *child = budget->first_child; child; child = child->next_sibling) {
-        if (is_young(child))
+        if (is_local(child))
             continue; /* its accounts are not ours to read */
         used += child->used_bytes;
         claimed += hri_budget_claim(child, child->claimed_bytes);
@@ -119,6 +119,6 @@ void hri_budget_audit(const hri_budget_tree *tree)
 {
     const hr_budget *root = &tree->root;
     for (const hr_budget *at = root; at; at = hri_budget_next((hr_budget *)(uintptr_t)at, root))
-        if (!is_young(at))
+        if (!is_local(at))
             audit_one(at);
 }

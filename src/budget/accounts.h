@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The arithmetic of a path: what a charge does to a budget and all its ancestors. All of it wants the tree's lock, and
- * a young budget's own where that is the one.
+ * a local budget's own where that is the one.
  *
  * used is what is charged; claimed is what counts against the limit. They differ by reserves: a child with a reserve
  * claims at least that much in its parent, used or not. So a charge that stays within a reserve adds to what the parent
@@ -53,9 +53,9 @@ static inline uint64_t hri_budget_pass_on(const hr_budget *budget, uint64_t clai
 /* Charges a path, which has been found to have room. */
 void hri_path_take(hr_budget *budget, uint64_t bytes);
 
-/* Makes true again that a young budget's bytes are in its parent's own: who gave back more to the parent than that
+/* Makes true again that a local budget's bytes are in its parent's own: who gave back more to the parent than that
  * itself held has taken them. That is a fault, found here, and the parent is charged for them again. */
-void hri_path_cover(hr_budget *young);
+void hri_path_cover(hr_budget *local);
 
 /* Gives back what a path was charged. More than the budget itself was charged is a fault of the caller's: then all of
  * that. */

@@ -9,7 +9,7 @@
 #include "budget/grant.h"
 #include "budget/stock.h"
 #include "budget/wait.h"
-#include "budget/young.h"
+#include "budget/local.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -26,7 +26,7 @@ static int charge_uncounted(hri_demand *demand)
         return -EAGAIN;
     if (demand->block || !demand->quiet) /* no signal handler */
         hri_stock_prepare(budget);
-    if (hri_young_charge(budget, demand->bytes, demand->block ? HRI_STOCK_BLOCKS : HRI_STOCK_TAKEN))
+    if (hri_local_charge(budget, demand->bytes, demand->block ? HRI_STOCK_BLOCKS : HRI_STOCK_TAKEN))
         return 0;
     hri_demand_try(demand);
     return demand->granted ? 0 : -EDQUOT;
@@ -97,7 +97,7 @@ bool hri_budget_promise(hri_demand *demand)
 {
     hr_budget *budget = demand->budget;
     demand->granted =
-        hri_stock_promise(budget, demand->bytes) || hri_young_charge(budget, demand->bytes, HRI_STOCK_PROMISED);
+        hri_stock_promise(budget, demand->bytes) || hri_local_charge(budget, demand->bytes, HRI_STOCK_PROMISED);
     if (!demand->granted) {
         hri_stock_prepare(budget);
         hri_budget_attempt(demand, false);
@@ -110,7 +110,7 @@ bool hri_budget_promise(hri_demand *demand)
 /* Gives back in a section. A waiter whose demand fits once the lease is renewed is served by a reading. */
 static void give(hr_budget *budget, uint64_t bytes)
 {
-    if (hri_young_give(budget, bytes))
+    if (hri_local_give(budget, bytes))
         return;
     hri_section section = hri_section_enter(budget);
     if (bytes < HRI_STOCK_CHARGE_MAX)
@@ -120,7 +120,7 @@ static void give(hr_budget *budget, uint64_t bytes)
     bool renew = hri_wait_serve(section.tree);
     hri_section_leave(&section);
     if (renew)
-        hri_budget_look(section.tree, HRI_ON_SHORTAGE, true);
+        hri_budget_sample(section.tree, HRI_ON_SHORTAGE, true);
 }
 
 /* Gives back what a thread's stock has no place for. A signal handler may have called: it passes the gate, and leaves
@@ -138,7 +138,7 @@ static __attribute__((noinline)) void give_slowly(hr_budget *budget, uint64_t by
     give(budget, bytes);
     hri_gate_leave();
     if (atomic_load_explicit(&tree->watched, memory_order_relaxed))
-        hri_budget_look(tree, HRI_ON_RECEDING, false);
+        hri_budget_sample(tree, HRI_ON_RECEDING, false);
 }
 
 void hr_budget_uncharge(hr_budget *budget, uint64_t bytes)
@@ -223,11 +223,11 @@ int hr_budget_transfer(hr_budget *from, hr_budget *to, uint64_t bytes)
 {
     if (!from || !to || from->tree != to->tree)
         return -EINVAL;
-    hri_young_grow(from);
-    hri_young_grow(to);
+    hri_local_promote(from);
+    hri_local_promote(to);
     hri_demand demand = {.budget = to, .bytes = bytes, .unleased = true};
     hri_section section = hri_section_enter_tree(from->tree);
-    while (!hri_young_grow_children(from)) { /* what they hold is not for `from` to move */
+    while (!hri_local_promote_children(from)) { /* what they hold is not for `from` to move */
         hri_section_leave(&section);
         sched_yield();
         section = hri_section_enter_tree(from->tree);
@@ -236,7 +236,7 @@ int hr_budget_transfer(hr_budget *from, hr_budget *to, uint64_t bytes)
     bool renew = hri_wait_serve(section.tree);
     hri_section_leave(&section);
     if (renew)
-        hri_budget_look(section.tree, HRI_ON_SHORTAGE, true);
+        hri_budget_sample(section.tree, HRI_ON_SHORTAGE, true);
     if (error == -EDQUOT)
         hri_budget_refuse(&demand.shortage);
     return error == -EDQUOT && to->tree->hooks.observes ? 0 : error;

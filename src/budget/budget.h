@@ -26,7 +26,7 @@ typedef struct hri_shortage {
     bool hopeless;        /* larger than the limit: no relief can help */
     bool narrowed;        /* the limit would do; the lease is spent, or due */
     bool ceiling;         /* the caller's ceiling bound, no limit */
-    bool look;            /* another reading of the gauges may find room */
+    bool sample;          /* another reading of the gauges may find room */
 } hri_shortage;
 
 /* The occasions on which a thread looks at the gauges or decides the level. gauge/watcher.c has a table of what it does
@@ -53,7 +53,7 @@ typedef struct hri_budget_hooks {
     /* Gets a demand granted that did not fit: by a new reading, and by relief unless it is quiet. Makes the attempts,
      * whose answer is in the demand. A tree that observes grants it, and counts it where it would be refused. */
     void (*obtain)(void *context, struct hri_demand *demand);
-    void (*look)(void *context, hri_occasion occasion, bool quiet); /* quiet: runs no callback */
+    void (*sample)(void *context, hri_occasion occasion, bool quiet); /* quiet: runs no callback */
     void *context;
     bool observes; /* the tree grants what it would refuse, and counts it */
 } hri_budget_hooks;
@@ -77,11 +77,11 @@ typedef struct hri_ceiling {
 
 typedef struct hri_budget_tree hri_budget_tree;
 
-/* Fields are guarded by the tree's lock, those of a young budget also by its own. Atomics need neither. */
+/* Fields are guarded by the tree's lock, those of a local budget also by its own. Atomics need neither. */
 struct hr_budget {
     alignas(16) _Atomic uint32_t place; /* of its stocks' cells; 0: it has none */
-    _Atomic bool young;                 /* one counter, fed from the parent's stock in one thread: see young.c */
-    _Atomic bool busy;                  /* a young budget's own lock */
+    _Atomic bool local;                 /* one counter, fed from the parent's stock in one thread: see local.c */
+    _Atomic bool busy;                  /* a local budget's own lock */
     bool condemned;                     /* freed by its user while a walk stands at it */
     hri_budget_tree *tree;
     hr_budget *parent; /* NULL: the root */
@@ -98,7 +98,7 @@ struct hr_budget {
 
     uint64_t limit_bytes;
     uint64_t reserve_bytes;  /* set aside for it in all its ancestors */
-    uint64_t own_bytes;      /* charged to itself: stocks included, and what young children have */
+    uint64_t own_bytes;      /* charged to itself: stocks included, and what local children have */
     uint64_t used_bytes;     /* charged to it and all below: held, promised, and in stocks */
     uint64_t claimed_bytes;  /* that, and what is set aside for those below: what its limit bounds */
     uint64_t promised_bytes; /* a part of used_bytes; cells count more, up and down */
@@ -191,7 +191,7 @@ bool hri_budget_try_commit(hr_budget *budget, uint64_t bytes);
 /* Reads the root: exactly, for which all stocks are drained; or at a glance, where what threads do meanwhile may be
  * missed. */
 void hri_budget_tree_read(hri_budget_tree *tree, hri_accounts *ret_accounts);
-void hri_budget_tree_glance(hri_budget_tree *tree, hri_accounts *ret_accounts);
+void hri_budget_tree_snapshot(hri_budget_tree *tree, hri_accounts *ret_accounts);
 
 /* The figures that the gauges have for the root. */
 typedef struct hri_budget_view {
@@ -210,10 +210,10 @@ typedef struct hri_budget_view {
 
 void hri_budget_tree_instruct(hri_budget_tree *tree, const hri_budget_view *view);
 
-static inline void hri_budget_look(const hri_budget_tree *tree, hri_occasion occasion, bool quiet)
+static inline void hri_budget_sample(const hri_budget_tree *tree, hri_occasion occasion, bool quiet)
 {
-    if (tree->hooks.look)
-        tree->hooks.look(tree->hooks.context, occasion, quiet);
+    if (tree->hooks.sample)
+        tree->hooks.sample(tree->hooks.context, occasion, quiet);
 }
 
 /* Finds who holds most by itself, its children's left out, and gives its name, cut to `size` bytes. Looks at every

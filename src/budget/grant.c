@@ -16,7 +16,7 @@
 #include "budget/accounts.h"
 #include "budget/stock.h"
 #include "budget/wait.h"
-#include "budget/young.h"
+#include "budget/local.h"
 
 #include <errno.h>
 #include <string.h>
@@ -75,7 +75,7 @@ static uint64_t over(const hr_budget *budget)
 
 /* May another reading find room? If the last one is older than this section, or left room that other threads have been
  * granted since: they may have given it back. */
-static bool may_look(const hri_budget_tree *tree, uint64_t bytes, uint64_t left_bytes)
+static bool may_sample(const hri_budget_tree *tree, uint64_t bytes, uint64_t left_bytes)
 {
     return tree->hooks.obtain && (!tree->lease_is_new || bytes <= left_bytes);
 }
@@ -92,7 +92,7 @@ static void fall_short(hri_demand *demand, hr_budget *budget, uint64_t claim)
         .over_bytes = over(budget),
         .hopeless = demand->bytes > hri_budget_limit(budget),
         .narrowed = narrowed,
-        .look = narrowed && may_look(budget->tree, demand->bytes, budget->tree->lease.free_bytes),
+        .sample = narrowed && may_sample(budget->tree, demand->bytes, budget->tree->lease.free_bytes),
     };
 }
 
@@ -103,8 +103,8 @@ static void fall_short_of_ceiling(hri_demand *demand, const hri_ceiling *ceiling
     demand->shortage.left_bytes = left_below_now(tree, ceiling);
     demand->shortage.over_bytes = hri_sub(tree->root.used_bytes, ceiling->used_bytes);
     demand->shortage.ceiling = true;
-    demand->shortage.look =
-        may_look(tree, demand->bytes, left_below(ceiling, tree->read_used_bytes, tree->lease.sample_bytes));
+    demand->shortage.sample =
+        may_sample(tree, demand->bytes, left_below(ceiling, tree->read_used_bytes, tree->lease.sample_bytes));
 }
 
 void hri_budget_fall_short(hri_demand *demand)
@@ -160,7 +160,7 @@ static bool spend_lease(hri_demand *demand)
         return true;
     fall_short(demand, &tree->root, demand->bytes);
     demand->shortage.narrowed = true;
-    demand->shortage.look = due || may_look(tree, demand->bytes, tree->lease.free_bytes);
+    demand->shortage.sample = due || may_sample(tree, demand->bytes, tree->lease.free_bytes);
     return false;
 }
 
@@ -223,7 +223,7 @@ static bool take_pages(hri_demand *demand)
 static bool take(hri_demand *demand, hri_section *section)
 {
     hr_budget *budget = demand->budget;
-    hri_young_note_charge(section);
+    hri_local_note_charge(section);
     hri_stock_note_charge(budget);
     if (!demand->promise && hri_stock_take_slowly(budget, demand->bytes)) {
         hri_stock_count(budget, demand->block ? HRI_STOCK_BLOCKS : HRI_STOCK_TAKEN, demand->bytes);
@@ -233,7 +233,7 @@ static bool take(hri_demand *demand, hri_section *section)
         return false;
     demand->crossed = crosses(section->tree);
     if (demand->bytes < HRI_STOCK_CHARGE_MAX)
-        hri_stock_fill(section->young ? budget->parent : budget, 0);
+        hri_stock_fill(section->local ? budget->parent : budget, 0);
     return true;
 }
 
@@ -246,10 +246,10 @@ void hri_demand_attempt(hri_demand *demand, hri_section *section)
         demand->granted = demand->pages ? take_pages(demand) : take(demand, section);
 }
 
-void hri_budget_attempt(hri_demand *demand, bool looked)
+void hri_budget_attempt(hri_demand *demand, bool sampled)
 {
     hri_section section = hri_section_enter(demand->budget);
-    section.tree->lease_is_new = looked;
+    section.tree->lease_is_new = sampled;
     hri_demand_attempt(demand, &section);
     section.tree->lease_is_new = false;
     hri_section_leave(&section);
@@ -341,7 +341,7 @@ void hri_demand_refuse(const hri_demand *demand)
     const hri_shortage *shortage = &demand->shortage;
     hri_budget_refuse(shortage);
     if (!shortage->budget->parent && !shortage->hopeless && !demand->quiet)
-        hri_budget_look(demand->budget->tree, HRI_ON_REFUSAL, false);
+        hri_budget_sample(demand->budget->tree, HRI_ON_REFUSAL, false);
 }
 
 /* ── all that may be tried ──────────────────────────────────────────────────────────────────────────────────────── */
@@ -349,7 +349,7 @@ void hri_demand_refuse(const hri_demand *demand)
 void hri_demand_tell(const hri_demand *demand)
 {
     if (demand->granted && demand->crossed)
-        hri_budget_look(demand->budget->tree, HRI_ON_CROSSING, demand->quiet);
+        hri_budget_sample(demand->budget->tree, HRI_ON_CROSSING, demand->quiet);
 }
 
 void hri_demand_try(hri_demand *demand)

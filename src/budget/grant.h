@@ -29,7 +29,7 @@ typedef struct hri_demand {
 void hri_demand_attempt(hri_demand *demand, hri_section *section);
 
 /* The same in a section of its own. `looked`: the gauges were read since the demand was made, by any thread. */
-void hri_budget_attempt(hri_demand *demand, bool looked);
+void hri_budget_attempt(hri_demand *demand, bool sampled);
 
 /* The two steps of an attempt for those who wait: is there room on the whole path; and takes what fits, and spends the
  * lease for it. False, with nothing taken, where another process or tree has spent it meanwhile. */

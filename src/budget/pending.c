@@ -26,7 +26,7 @@ void hri_pending_delist(hri_budget_tree *tree)
     while (*at != tree)
         at = &(*at)->next;
     *at = tree->next;
-    hri_budget_tree_glance(tree, &accounts);
+    hri_budget_tree_snapshot(tree, &accounts);
     departed_uncharged_bytes += accounts.hand_uncharged_bytes;
     hri_inner_unlock(&lock);
 }
@@ -41,7 +41,7 @@ void hri_pending_read(const hri_lease_word *word, hri_pending_accounts *ret_acco
     sum.hand_uncharged_bytes = departed_uncharged_bytes;
     for (hri_budget_tree *tree = first; tree; tree = tree->next) {
         hri_accounts accounts;
-        hri_budget_tree_glance(tree, &accounts);
+        hri_budget_tree_snapshot(tree, &accounts);
         if (tree == of)
             *ret_of = accounts;
         sum.promised_bytes += accounts.promised_bytes;
@@ -66,10 +66,11 @@ hri_pending hri_pending_compute(const hri_pending_accounts *accounts, uint64_t a
         .now_ns = now_ns,
     };
     hri_inner_lock(&lock);
-    uint64_t hand_bytes = hri_own_look(&own, &input), kept_bytes = own.kept_bytes;
+    uint64_t hand_bytes = hri_own_sample(&own, &input), retained_bytes = own.retained_bytes;
     hri_inner_unlock(&lock);
     uint64_t known = hri_add(accounts->heap_pending_bytes, hri_add(accounts->promised_bytes, accounts->stocks_bytes));
-    return (hri_pending){.bytes = hri_add(known, hand_bytes), .hand_bytes = hand_bytes, .kept_bytes = kept_bytes};
+    return (hri_pending){
+        .bytes = hri_add(known, hand_bytes), .hand_bytes = hand_bytes, .retained_bytes = retained_bytes};
 }
 
 void hri_pending_publish(const hri_lease_word *word, const hri_pending_accounts *accounts, uint64_t pending_bytes)

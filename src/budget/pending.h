@@ -28,9 +28,9 @@ typedef struct hri_pending_accounts {
 
 /* The parts, for reports. */
 typedef struct hri_pending {
-    uint64_t bytes;      /* in all */
-    uint64_t hand_bytes; /* charged by hand and not resident */
-    uint64_t kept_bytes; /* charged by hand once, given back since the last purge, and still resident */
+    uint64_t bytes;          /* in all */
+    uint64_t hand_bytes;     /* charged by hand and not resident */
+    uint64_t retained_bytes; /* charged by hand once, given back since the last purge, and still resident */
 } hri_pending;
 
 /* Reads all of it, and by the way the accounts of one tree. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Locking: a young budget's lock is taken before the tree's. It is held for some nanoseconds, or while its holder waits
+/* Locking: a local budget's lock is taken before the tree's. It is held for some nanoseconds, or while its holder waits
  * for the tree's; so whoever finds it taken yields the processor.
  */
 #include "budget/section.h"
@@ -19,11 +19,11 @@ static void unlock(hr_budget *budget)
     atomic_store_explicit(&budget->busy, false, memory_order_release);
 }
 
-bool hri_section_try_young(hr_budget *budget)
+bool hri_section_try_local(hr_budget *budget)
 {
     hri_inner_begin();
     if (try_lock(budget)) {
-        if (atomic_load_explicit(&budget->young, memory_order_relaxed))
+        if (atomic_load_explicit(&budget->local, memory_order_relaxed))
             return true;
         unlock(budget);
     }
@@ -31,15 +31,15 @@ bool hri_section_try_young(hr_budget *budget)
     return false;
 }
 
-void hri_section_leave_young(hr_budget *budget)
+void hri_section_leave_local(hr_budget *budget)
 {
     unlock(budget);
     hri_inner_end();
 }
 
-bool hri_section_lock_young(hr_budget *budget, bool *all)
+bool hri_section_lock_local(hr_budget *budget, bool *all)
 {
-    if (!atomic_load_explicit(&budget->young, memory_order_relaxed))
+    if (!atomic_load_explicit(&budget->local, memory_order_relaxed))
         return false;
     bool locked = try_lock(budget);
     if (!locked)
@@ -47,7 +47,7 @@ bool hri_section_lock_young(hr_budget *budget, bool *all)
     return locked;
 }
 
-void hri_section_unlock_young(hr_budget *budget)
+void hri_section_unlock_local(hr_budget *budget)
 {
     unlock(budget);
 }
@@ -64,13 +64,13 @@ static void collect_one(hr_budget *budget)
     bool all = true;
     if (atomic_load_explicit(&budget->late_bytes, memory_order_relaxed) == 0)
         return;
-    bool young = hri_section_lock_young(budget, &all);
+    bool local = hri_section_lock_local(budget, &all);
     if (!all) {
         atomic_store_explicit(&budget->tree->late, true, memory_order_relaxed);
         return;
     }
     hri_path_give(budget, atomic_exchange_explicit(&budget->late_bytes, 0, memory_order_relaxed));
-    if (young)
+    if (local)
         unlock(budget);
 }
 
@@ -91,29 +91,29 @@ hri_section hri_section_enter(hr_budget *budget)
 {
     hri_section section = {.tree = budget->tree};
     hri_inner_begin();
-    if (atomic_load_explicit(&budget->young, memory_order_relaxed)) {
+    if (atomic_load_explicit(&budget->local, memory_order_relaxed)) {
         while (!try_lock(budget))
             sched_yield();
-        if (atomic_load_explicit(&budget->young, memory_order_relaxed))
-            section.young = budget;
+        if (atomic_load_explicit(&budget->local, memory_order_relaxed))
+            section.local = budget;
         else
             unlock(budget);
     }
-    pthread_mutex_lock(&section.tree->lock); /* an inner lock, as the young one */
+    pthread_mutex_lock(&section.tree->lock); /* an inner lock, as the local one */
     hri_section_collect(section.tree);
     return section;
 }
 
 hri_section hri_section_enter_tree(hri_budget_tree *tree)
 {
-    return hri_section_enter(&tree->root); /* which is never young */
+    return hri_section_enter(&tree->root); /* which is never local */
 }
 
 static void leave(const hri_section *section)
 {
     pthread_mutex_unlock(&section->tree->lock);
-    if (section->young)
-        unlock(section->young);
+    if (section->local)
+        unlock(section->local);
     hri_inner_end();
 }
 

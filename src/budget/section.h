@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A section: the time in which a thread has a budget's accounts to itself.
  *
- * That is the tree's lock, and before it the budget's own while it is young. A thread that is in a section, or on its
+ * That is the tree's lock, and before it the budget's own while it is local. A thread that is in a section, or on its
  * way in or out, says so to its own signal handlers: one that interrupted it there could never get in. Bytes that a
  * handler uncharges then are left in the budget's `late_bytes`, for the next section of the tree.
  */
@@ -13,7 +13,7 @@
 
 typedef struct hri_section {
     hri_budget_tree *tree;
-    hr_budget *young; /* the one whose own lock is held too; NULL: none */
+    hr_budget *local; /* the one whose own lock is held too; NULL: none */
 } hri_section;
 
 /* Is this a signal handler that has interrupted a section? Then hri_section_enter() must not be called. Not to be
@@ -26,7 +26,7 @@ static inline bool hri_section_interrupted(void)
 /* Enters for a budget, and collects what is late. */
 hri_section hri_section_enter(hr_budget *budget);
 
-/* Enters for a tree as a whole: for what no young budget's own accounts matter. */
+/* Enters for a tree as a whole: for what no local budget's own accounts matter. */
 hri_section hri_section_enter_tree(hri_budget_tree *tree);
 
 void hri_section_leave(const hri_section *section);
@@ -34,14 +34,14 @@ void hri_section_leave(const hri_section *section);
 /* Collects what is late; in a section. */
 void hri_section_collect(hri_budget_tree *tree);
 
-/* A young budget's own lock without the tree's, if it is free. */
-bool hri_section_try_young(hr_budget *budget);
-void hri_section_leave_young(hr_budget *budget);
+/* A local budget's own lock without the tree's, if it is free. */
+bool hri_section_try_local(hr_budget *budget);
+void hri_section_leave_local(hr_budget *budget);
 
-/* The same in a section of the tree. Gives false where the budget is not young; and where its lock is taken, which
+/* The same in a section of the tree. Gives false where the budget is not local; and where its lock is taken, which
  * clears `*all`: who has it may wait for the tree's. */
-bool hri_section_lock_young(hr_budget *budget, bool *all);
-void hri_section_unlock_young(hr_budget *budget);
+bool hri_section_lock_local(hr_budget *budget, bool *all);
+void hri_section_unlock_local(hr_budget *budget);
 
 /* Around a fork, and inside of the gate's (gate.h): as a section of the tree that lasts as long as it. */
 void hri_section_fork(hri_budget_tree *tree, hri_fork moment);

@@ -82,8 +82,8 @@ bool hri_stock_take_slowly(hr_budget *budget, uint64_t bytes)
 
 void hri_stock_prepare(const hr_budget *budget)
 {
-    bool young = atomic_load_explicit(&budget->young, memory_order_relaxed);
-    hri_place place = hri_stock_place(young ? budget->parent : budget);
+    bool local = atomic_load_explicit(&budget->local, memory_order_relaxed);
+    hri_place place = hri_stock_place(local ? budget->parent : budget);
     if (place && !hri_cells_have_mine())
         hri_cells_own(place);
 }
@@ -193,7 +193,7 @@ static uint64_t sum(const hr_budget *top, bool value, int which)
     return bytes;
 }
 
-uint64_t hri_stock_glance(const hr_budget *top)
+uint64_t hri_stock_snapshot(const hr_budget *top)
 {
     return hri_stock_is_out(top) ? sum(top, true, 0) : 0;
 }

@@ -106,7 +106,7 @@ static inline bool hri_stock_is_out(const hr_budget *top)
 void hri_stock_fork(hri_budget_tree *tree);
 
 /* The bytes in stocks inside `top`, summed without the lock of each cell's owner. */
-uint64_t hri_stock_glance(const hr_budget *top);
+uint64_t hri_stock_snapshot(const hr_budget *top);
 
 /* The sum of what cells inside `top` have counted. */
 uint64_t hri_stock_counted(const hr_budget *top, int which);

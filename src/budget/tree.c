@@ -10,7 +10,7 @@
 #include "budget/pending.h"
 #include "budget/stock.h"
 #include "budget/wait.h"
-#include "budget/young.h"
+#include "budget/local.h"
 #include "os/rseq.h"
 #include "os/share.h"
 
@@ -102,10 +102,10 @@ void hri_budget_tree_read(hri_budget_tree *tree, hri_accounts *ret_accounts)
     hri_section_leave(&section);
 }
 
-void hri_budget_tree_glance(hri_budget_tree *tree, hri_accounts *ret_accounts)
+void hri_budget_tree_snapshot(hri_budget_tree *tree, hri_accounts *ret_accounts)
 {
     hri_section section = hri_section_enter_tree(tree);
-    read_root(tree, hri_stock_glance(&tree->root), ret_accounts);
+    read_root(tree, hri_stock_snapshot(&tree->root), ret_accounts);
     hri_section_leave(&section);
 }
 
@@ -151,11 +151,11 @@ int hr_budget_read(hr_budget *budget, hr_budget_figures *ret_figures)
     if (!budget || !ret_figures)
         return -EINVAL;
     if (!budget->parent && !hri_section_interrupted())
-        hri_budget_look(budget->tree, HRI_ON_SHORTAGE,
-                        true); /* what is left of the root is what the kernel leaves it now */
+        hri_budget_sample(budget->tree, HRI_ON_SHORTAGE,
+                          true); /* what is left of the root is what the kernel leaves it now */
     hri_section section = hri_section_enter(budget);
     hri_stock_drain(budget);
-    hri_young_cover_children(budget);
+    hri_local_cover_children(budget);
 #ifdef HRI_DEBUG
     hri_budget_audit(section.tree);
 #endif
@@ -191,12 +191,12 @@ bool hri_budget_is_inside(const hr_budget *budget, const hr_budget *ancestor)
     return budget != NULL;
 }
 
-/* The bytes that a budget holds by itself: young children's bytes are in its own too. */
+/* The bytes that a budget holds by itself: local children's bytes are in its own too. */
 static uint64_t itself(const hr_budget *budget)
 {
     uint64_t bytes = budget->own_bytes;
     for (const hr_budget *child = budget->first_child; child; child = child->next_sibling)
-        if (atomic_load_explicit(&child->young, memory_order_relaxed))
+        if (atomic_load_explicit(&child->local, memory_order_relaxed))
             bytes = hri_sub(bytes, child->own_bytes);
     return bytes;
 }
@@ -285,7 +285,7 @@ void hri_budget_tree_fork(hri_budget_tree *tree, hri_fork moment)
     if (tree->lease.look_bytes != HR_NONE)
         tree->lease.look_bytes = 0; /* the first grant of the child makes a reading of its own */
     hri_wait_forget(tree);
-    hri_young_forget(tree);
+    hri_local_forget(tree);
     hri_stock_fork(tree);
 }
 
@@ -302,9 +302,9 @@ int hr_budget_set_limit(hr_budget *budget, uint64_t limit_bytes)
     bool renew = hri_wait_serve(tree);
     hri_section_leave(&section);
     if (!budget->parent)
-        hri_budget_look(tree, HRI_ON_CROSSING, false);
+        hri_budget_sample(tree, HRI_ON_CROSSING, false);
     else if (renew)
-        hri_budget_look(tree, HRI_ON_SHORTAGE, true);
+        hri_budget_sample(tree, HRI_ON_SHORTAGE, true);
     return 0;
 }
 
@@ -325,9 +325,9 @@ int hr_budget_set_reserve(hr_budget *budget, uint64_t reserve_bytes)
 {
     if (!budget || !budget->parent || reserve_bytes > budget->limit_bytes)
         return -EINVAL;
-    hri_young_grow(budget);
+    hri_local_promote(budget);
     if (reserve_bytes > budget->reserve_bytes)
-        hri_budget_look(budget->tree, HRI_ON_SHORTAGE, true);
+        hri_budget_sample(budget->tree, HRI_ON_SHORTAGE, true);
     hri_section section = hri_section_enter(budget);
     if (reserve_bytes > budget->reserve_bytes && !reserve_fits(budget, reserve_bytes))
         hri_stock_drain(&section.tree->root);
@@ -376,8 +376,8 @@ int hr_budget_new(hr_budget *parent, const char *name, uint64_t limit_bytes, hr_
         .limit_bytes = limit_bytes,
         .first_thread = hri_cells_have_mine() ? hri_cells_mine : NULL,
     };
-    atomic_init(&budget->young, hri_rseq_usable(NULL));
-    hri_young_grow(parent);
+    atomic_init(&budget->local, hri_rseq_usable(NULL));
+    hri_local_promote(parent);
     hri_section section = hri_section_enter(parent);
     link_child(parent, budget);
     hri_section_leave(&section);

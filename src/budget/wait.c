@@ -20,7 +20,7 @@
 #include "budget/accounts.h"
 #include "budget/section.h"
 #include "budget/stock.h"
-#include "budget/young.h"
+#include "budget/local.h"
 #include "os/clock.h"
 
 #include <errno.h>
@@ -90,7 +90,7 @@ static void decide(hri_budget_tree *tree, hri_waiter *waiter)
     if (demand->granted)
         note_passed(tree->first_waiter, waiter);
     else if (fits)
-        tree->renewal_wanted |= demand->shortage.look;
+        tree->renewal_wanted |= demand->shortage.sample;
     if (!is_waiting(waiter))
         pthread_cond_signal(&waiter->decided);
 }
@@ -174,7 +174,7 @@ static void renew_if_wanted(hri_section *section)
         return;
     tree->renewal_wanted = false;
     hri_section_leave(section);
-    hri_budget_look(tree, HRI_ON_SHORTAGE, true);
+    hri_budget_sample(tree, HRI_ON_SHORTAGE, true);
     *section = hri_section_enter_tree(tree);
 }
 
@@ -224,7 +224,7 @@ int hri_wait_for(hri_demand *demand, int64_t timeout_ns)
     int error = hri_wait_init_condition(&waiter.decided);
     if (error)
         return error;
-    hri_young_grow(demand->budget);
+    hri_local_promote(demand->budget);
     hri_section section = hri_section_enter(demand->budget);
     enqueue(tree, &waiter);
     decide(tree, &waiter);

@@ -21,7 +21,7 @@
 #define SMALL_PARTS 10 /* one of this many parts is the small queue's */
 
 /* How many entries are given another round in search of one to evict; then the oldest goes, whatever it was. */
-#define LOOKS_MAX 256
+#define SAMPLES_MAX 256
 
 #define GHOST_WAYS 4u
 #define GHOSTS_MIN 64u
@@ -201,7 +201,7 @@ static hri_cache_entry *judge(hri_cache_shard *shard, uint8_t queue, bool force)
 
 hri_cache_entry *hri_cache_shard_evict(hri_cache_shard *shard)
 {
-    uint64_t most = hri_min(shard->entries * (HRI_CACHE_SEEN_MAX + 2), LOOKS_MAX);
+    uint64_t most = hri_min(shard->entries * (HRI_CACHE_SEEN_MAX + 2), SAMPLES_MAX);
     hri_cache_entry *entry = NULL;
     for (uint64_t looks = 0; !entry && shard->entries && looks < most; looks++)
         entry = judge(shard, queue_to_cut(shard), false);

@@ -5,7 +5,7 @@
 #include "base/checked.h"
 #include "base/clock.h"
 
-void hri_rate_look(hri_rate *rate, uint64_t total_bytes, int64_t now_ns)
+void hri_rate_sample(hri_rate *rate, uint64_t total_bytes, int64_t now_ns)
 {
     int64_t step_ns = now_ns - rate->time_ns;
     if (rate->time_ns != 0 && step_ns < HRI_RATE_STEP_NS)

@@ -13,6 +13,6 @@ typedef struct hri_rate {
 
 /* Looks at the counter. More often than every HRI_RATE_STEP_NS changes nothing. */
 #define HRI_RATE_STEP_NS INT64_C(10000000)
-void hri_rate_look(hri_rate *rate, uint64_t total_bytes, int64_t now_ns);
+void hri_rate_sample(hri_rate *rate, uint64_t total_bytes, int64_t now_ns);
 
 #endif

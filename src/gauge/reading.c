@@ -172,7 +172,7 @@ static void read_stalls(const hri_gauge *gauge, hri_reading *reading)
     reading->stalls_time_ns = reading->time_ns;
 }
 
-uint64_t hri_lasting_look(hri_lasting *lasting, uint64_t bytes, int64_t window_ns, int64_t now_ns)
+uint64_t hri_lasting_sample(hri_lasting *lasting, uint64_t bytes, int64_t window_ns, int64_t now_ns)
 {
     if (now_ns - lasting->since_ns >= window_ns) {
         lasting->before_bytes = lasting->least_bytes;
@@ -209,8 +209,8 @@ static void tell_unmapped(const hri_gauge *gauge, hri_cgroup_reading *group)
 #define PINS_AGE_NS (100 * HRI_MILLISECOND)
 #define PINS_REST 64 /* looking takes one part in this many of a processor at most */
 
-uint64_t hri_held_look(const hri_group_memory *memory, uint64_t doubtful_bytes, uint64_t idle_before, uint64_t idle_now,
-                       bool full)
+uint64_t hri_held_sample(const hri_group_memory *memory, uint64_t doubtful_bytes, uint64_t idle_before,
+                         uint64_t idle_now, bool full)
 {
     uint64_t before = memory->doubtful_bytes, names = hri_sub(before, memory->held_bytes);
     uint64_t came = hri_sub(hri_sub(doubtful_bytes, before), hri_sub(idle_now, idle_before));
@@ -239,7 +239,7 @@ static void read_pins(hri_gauge *gauge, hri_reading *reading)
         const hri_cgroup_reading *group = &reading->groups[i];
         hri_group_memory *memory = &reading->memory[i];
         bool full = group->current_bytes != HR_NONE && group->current_bytes + reading->lag_bytes >= group->limit_bytes;
-        uint64_t held = hri_held_look(memory, group->doubtful_bytes, idle_bytes, gauge->pins.idle_bytes, full);
+        uint64_t held = hri_held_sample(memory, group->doubtful_bytes, idle_bytes, gauge->pins.idle_bytes, full);
         memory->held_bytes = v1 && !first ? held : 0;
         memory->doubtful_bytes = group->doubtful_bytes;
     }
@@ -297,11 +297,11 @@ static void weigh_beside_use(const hri_gauge *gauge, unsigned how, hri_reading *
     }
     if (memory->swap.since_ns == 0) /* what was there before is no news */
         memory->swap = (hri_lasting){.since_ns = reading->time_ns, .least_bytes = swap, .before_bytes = swap};
-    uint64_t swapped = swap - hri_lasting_look(&memory->swap, swap, HRI_SWAPPED_NS, reading->time_ns);
+    uint64_t swapped = swap - hri_lasting_sample(&memory->swap, swap, HRI_SWAPPED_NS, reading->time_ns);
     /* A file system that does not come along with what it writes keeps as much behind it waiting. */
     uint64_t written = hri_min(group->dirty_bytes, hri_mul(group->written_bytes, 2));
-    written = hri_lasting_look(&memory->written, written, HRI_WRITTEN_NS, reading->time_ns);
-    uint64_t dirty = hri_lasting_look(&memory->dirty, group->dirty_bytes, HRI_DIRTY_NS, reading->time_ns);
+    written = hri_lasting_sample(&memory->written, written, HRI_WRITTEN_NS, reading->time_ns);
+    uint64_t dirty = hri_lasting_sample(&memory->dirty, group->dirty_bytes, HRI_DIRTY_NS, reading->time_ns);
     group->lasting_bytes = hri_add(group->lasting_bytes, hri_add(hri_max(dirty, written), swapped));
     group->stuck_bytes =
         hri_add(group->stuck_bytes, hri_add(group->dirty_bytes, hri_add(busy_cache(gauge, group), swapped)));
@@ -365,7 +365,7 @@ static bool read_groups(const hri_gauge *gauge, unsigned how, hri_reading *readi
         tell_unmapped(gauge, group);
         group->leaving_bytes =
             group->unmapped_bytes -
-            hri_lasting_look(&reading->memory[i].unmapped, group->unmapped_bytes, HRI_LEAVING_NS, reading->time_ns);
+            hri_lasting_sample(&reading->memory[i].unmapped, group->unmapped_bytes, HRI_LEAVING_NS, reading->time_ns);
         weigh_beside_use(gauge, how, reading, i);
         *ret_lost |= limited && before.use[i] && group->use_bytes == HR_NONE;
         whole &= !hri_cgroup_is_gone(error);

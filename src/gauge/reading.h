@@ -51,7 +51,7 @@ typedef struct hri_lasting {
     uint64_t before_bytes; /* and in the time before */
 } hri_lasting;
 
-uint64_t hri_lasting_look(hri_lasting *lasting, uint64_t bytes, int64_t window_ns, int64_t now_ns);
+uint64_t hri_lasting_sample(hri_lasting *lasting, uint64_t bytes, int64_t window_ns, int64_t now_ns);
 
 /* Times of lasting figures. Unmapped pages that are younger than LEAVING are taken for pages that are just being given
  * back. Pages count in the level once they have been under writeback for WRITTEN, or dirty for DIRTY; the kernel begins
@@ -75,8 +75,8 @@ typedef struct hri_group_memory {
  * one. So kernel memory that grows while they do not is held, and what leaves while they stay was held. Where the group
  * is at its limit (`full`), names that leave may have made room for what is held. A neighbour's names are taken for the
  * group's own where both grow between the same two looks. Gives how much is held now. */
-uint64_t hri_held_look(const hri_group_memory *memory, uint64_t doubtful_bytes, uint64_t idle_before, uint64_t idle_now,
-                       bool full);
+uint64_t hri_held_sample(const hri_group_memory *memory, uint64_t doubtful_bytes, uint64_t idle_before,
+                         uint64_t idle_now, bool full);
 
 typedef struct hri_reading {
     int64_t time_ns;

@@ -51,7 +51,7 @@ static hr_level worse(hr_level a, hr_level b)
     return a > b ? a : b;
 }
 
-hr_level hri_strain_look(hri_strain *strain, const hri_strain_input *input)
+hr_level hri_strain_sample(hri_strain *strain, const hri_strain_input *input)
 {
     hr_level stalled = by_stalls(input->stalls);
     if (input->max_events == HR_NONE)

@@ -36,6 +36,6 @@ typedef struct hri_strain {
 } hri_strain;
 
 /* Looks, and gives the level that the strain calls for. */
-hr_level hri_strain_look(hri_strain *strain, const hri_strain_input *input);
+hr_level hri_strain_sample(hri_strain *strain, const hri_strain_input *input);
 
 #endif

@@ -214,7 +214,7 @@ static void weigh(struct survey *survey)
         .books = &books,
         .ledgers = &ledgers,
         .shown = shown_group(reading),
-        .strained = hri_strain_look(&(hri_strain){0}, &strain),
+        .strained = hri_strain_sample(&(hri_strain){0}, &strain),
         .files_limit = hri_process_read_files_limit(&survey->gauge.process),
     };
     show_group(face, reading, facts.shown);

@@ -130,7 +130,7 @@ static void refresh(hri_watcher *watcher, uint64_t sample_bytes, bool all, hri_a
         .sharing = sharing,
     };
     hri_pending_publish(&watcher->counter, &process, watcher->pending.bytes);
-    atomic_store_explicit(&watcher->looked_ns, reading->time_ns, memory_order_relaxed);
+    atomic_store_explicit(&watcher->sampled_ns, reading->time_ns, memory_order_relaxed);
 }
 
 /* At most a sixteenth of the limit is held back for surprises. With an eighth, memory that a library took once and gave
@@ -269,7 +269,7 @@ static void decide(hri_watcher *watcher, const struct manner *manner, int64_t no
 }
 
 /* Looks, under the lock. */
-static void look(hri_watcher *watcher, const struct manner *manner, hri_demand *demand)
+static void sample(hri_watcher *watcher, const struct manner *manner, hri_demand *demand)
 {
     int64_t now_ns = hri_clock_now(watcher->gauge.clock);
     bool fresh = is_wanted(watcher, now_ns, manner->reads);
@@ -283,8 +283,8 @@ static void look(hri_watcher *watcher, const struct manner *manner, hri_demand *
     if (fresh)
         refresh(watcher, sample_bytes, manner->reads == ALL, &accounts);
     else
-        hri_budget_tree_glance(watcher->tree, &accounts);
-    hri_rate_look(&watcher->released, hri_sub(accounts.total_bytes, accounts.held_bytes), now_ns);
+        hri_budget_tree_snapshot(watcher->tree, &accounts);
+    hri_rate_sample(&watcher->released, hri_sub(accounts.total_bytes, accounts.held_bytes), now_ns);
     atomic_store_explicit(&watcher->released_per_s, watcher->released.bytes_per_s, memory_order_relaxed);
     hri_books books = open_books(watcher, &accounts);
     if (fresh) {
@@ -294,7 +294,7 @@ static void look(hri_watcher *watcher, const struct manner *manner, hri_demand *
     hri_ledgers_compute(&books, &watcher->ledgers);
     if (fresh) {
         hri_strain_input strain = hri_ledgers_strain(&books);
-        watcher->strained = hri_strain_look(&watcher->strain, &strain);
+        watcher->strained = hri_strain_sample(&watcher->strain, &strain);
     }
     hr_level from = watcher->state.level;
     decide(watcher, manner, now_ns);
@@ -311,10 +311,10 @@ static bool lock_for_reading(hri_watcher *watcher)
         return true;
     int64_t came_ns = hri_clock_now(watcher->gauge.clock);
     hri_inner_lock(&watcher->lock);
-    return atomic_load_explicit(&watcher->looked_ns, memory_order_relaxed) <= came_ns;
+    return atomic_load_explicit(&watcher->sampled_ns, memory_order_relaxed) <= came_ns;
 }
 
-hr_level hri_watcher_look_quietly(hri_watcher *watcher, hri_occasion occasion, hri_demand *demand)
+hr_level hri_watcher_sample_quietly(hri_watcher *watcher, hri_occasion occasion, hri_demand *demand)
 {
     const struct manner *manner = &manners[occasion];
     bool wanted = true;
@@ -325,16 +325,16 @@ hr_level hri_watcher_look_quietly(hri_watcher *watcher, hri_occasion occasion, h
     else if (!hri_inner_try_lock(&watcher->lock))
         return hri_level_word_get(&watcher->word);
     if (wanted)
-        look(watcher, manner, demand);
+        sample(watcher, manner, demand);
     hri_inner_unlock(&watcher->lock);
     if (!wanted && demand)
         hri_budget_attempt(demand, true);
     return hri_level_word_get(&watcher->word);
 }
 
-hr_level hri_watcher_look(hri_watcher *watcher, hri_occasion occasion)
+hr_level hri_watcher_sample(hri_watcher *watcher, hri_occasion occasion)
 {
-    hri_watcher_look_quietly(watcher, occasion, NULL);
+    hri_watcher_sample_quietly(watcher, occasion, NULL);
     hri_watcher_tell(watcher);
     return hri_level_word_get(&watcher->word);
 }
@@ -342,7 +342,7 @@ hr_level hri_watcher_look(hri_watcher *watcher, hri_occasion occasion)
 bool hri_watcher_is_stale(const hri_watcher *watcher)
 {
     int64_t age_ns =
-        hri_clock_now(watcher->gauge.clock) - atomic_load_explicit(&watcher->looked_ns, memory_order_relaxed);
+        hri_clock_now(watcher->gauge.clock) - atomic_load_explicit(&watcher->sampled_ns, memory_order_relaxed);
     return age_ns >= READING_AGE_NORMAL_NS;
 }
 
@@ -365,11 +365,11 @@ void hri_watcher_tell(hri_watcher *watcher)
     hri_inner_unlock(&watcher->lock);
 }
 
-void hri_watcher_read(hri_watcher *watcher, hri_sight *ret_sight)
+void hri_watcher_read(hri_watcher *watcher, hri_snapshot *ret_snapshot)
 {
     hri_inner_lock(&watcher->lock);
     int binding = watcher->reading.binding;
-    *ret_sight = (hri_sight){
+    *ret_snapshot = (hri_snapshot){
         .ledgers = watcher->ledgers,
         .process = watcher->reading.process,
         .host = watcher->reading.host,
@@ -414,17 +414,17 @@ void hri_watcher_fork(hri_watcher *watcher, hri_fork moment)
     if (moment == HRI_FORK_CHILD) {
         watcher->inherited = true;
         watcher->telling = false; /* whoever told has stayed behind */
-        atomic_store_explicit(&watcher->looked_ns, INT64_MIN / 2, memory_order_relaxed);
+        atomic_store_explicit(&watcher->sampled_ns, INT64_MIN / 2, memory_order_relaxed);
     }
 }
 
 int64_t hri_watcher_pause(hri_watcher *watcher, int64_t interval_ns)
 {
-    hri_sight sight;
-    hri_watcher_read(watcher, &sight);
+    hri_snapshot snapshot;
+    hri_watcher_read(watcher, &snapshot);
     int64_t pause_ns = HRI_WATCHER_PAUSE_NS;
     if (hri_level_word_get(&watcher->word) == HR_NORMAL && !hri_resident_is_shared()) {
-        uint64_t left = hri_sub(sight.ledgers.worst_limit_bytes, sight.ledgers.worst_use_bytes);
+        uint64_t left = hri_sub(snapshot.ledgers.worst_limit_bytes, snapshot.ledgers.worst_use_bytes);
         int64_t fill_ns = (int64_t)hri_min(left / 8, INT64_MAX); /* 1 GB/s is a byte a nanosecond */
         pause_ns = hri_later(pause_ns, fill_ns);
     }
@@ -454,9 +454,9 @@ int hri_watcher_init(hri_watcher *watcher, const hri_watcher_options *options)
     hri_pending_note_shared(hri_process_read_shared(&watcher->gauge.process), &(hri_pending){0});
     atomic_fetch_add(&watchers, watcher->shares);
     hri_inner_lock(&watcher->lock);
-    look(watcher, &manners[HRI_ON_TIME], NULL);
+    sample(watcher, &manners[HRI_ON_TIME], NULL);
     if (watcher->lease.free_bytes == 0) /* it has joined others, and reads by their word */
-        look(watcher, &manners[HRI_ON_TIME], NULL);
+        sample(watcher, &manners[HRI_ON_TIME], NULL);
     hri_inner_unlock(&watcher->lock);
     return 0;
 }

@@ -36,7 +36,7 @@ typedef struct hri_watcher {
     _Atomic uint64_t line_bytes;     /* see hri_yielders_line(), by the last look */
     _Atomic uint64_t reserve_bytes;  /* the dropped reserve, see hri_books */
     _Atomic uint64_t released_per_s; /* bytes that all budgets give back in a second, of late */
-    _Atomic int64_t looked_ns;       /* when the gauges were last read */
+    _Atomic int64_t sampled_ns;      /* when the gauges were last read */
 
     pthread_mutex_t lock; /* guards the rest; the tree's lock may be taken under it */
     hri_gauge gauge;
@@ -89,8 +89,8 @@ int hri_watcher_start(hri_watcher *watcher, hri_monitor *monitor);
 /* The first looks, and gives the level after that. The second does so quietly: it leaves what is to be told for the
  * next thread that looks. `demand` (NULL: none) is tried in the section in which the tree gets the new lease, or after
  * it if another thread has read the gauges. */
-hr_level hri_watcher_look(hri_watcher *watcher, hri_occasion occasion);
-hr_level hri_watcher_look_quietly(hri_watcher *watcher, hri_occasion occasion, struct hri_demand *demand);
+hr_level hri_watcher_sample(hri_watcher *watcher, hri_occasion occasion);
+hr_level hri_watcher_sample_quietly(hri_watcher *watcher, hri_occasion occasion, struct hri_demand *demand);
 
 /* Is the last reading too old to rely on where no monitor reads? Takes no lock. */
 bool hri_watcher_is_stale(const hri_watcher *watcher);
@@ -99,7 +99,7 @@ bool hri_watcher_is_stale(const hri_watcher *watcher);
 void hri_watcher_tell(hri_watcher *watcher);
 
 /* The figures of the last look. The pointers stay valid as long as the watcher. */
-typedef struct hri_sight {
+typedef struct hri_snapshot {
     hri_ledgers ledgers;
     hri_process_reading process;
     hri_host_reading host;
@@ -112,9 +112,9 @@ typedef struct hri_sight {
     uint64_t lease_bytes; /* what was left of the lease when it was issued; HR_NONE: no end */
     int64_t time_ns;
     const char *limit_source;
-} hri_sight;
+} hri_snapshot;
 
-void hri_watcher_read(hri_watcher *watcher, hri_sight *ret_sight);
+void hri_watcher_read(hri_watcher *watcher, hri_snapshot *ret_snapshot);
 
 /* Lists the ledgers, by the last reading and the accounts of now; gives their number. */
 size_t hri_watcher_list(hri_watcher *watcher, hr_ledger ret_list[HRI_LEDGERS_MAX]);

@@ -27,7 +27,7 @@ hr_level hr_guard_check(hr_guard *guard)
 {
     if (!guard)
         return HR_NORMAL;
-    hri_watcher_look(&guard->watcher, HRI_ON_CHECK);
+    hri_watcher_sample(&guard->watcher, HRI_ON_CHECK);
     hri_relief_act(&guard->relief, HRI_ACTOR_CALLER);
     if (!hri_monitor_is_running(&guard->monitor))
         hri_guard_follow_level(guard);
@@ -36,13 +36,13 @@ hr_level hr_guard_check(hr_guard *guard)
     return hr_guard_level(guard);
 }
 
-const char *hri_guard_larger_holder(const hri_sight *sight, uint64_t *bytes)
+const char *hri_guard_larger_holder(const hri_snapshot *snapshot, uint64_t *bytes)
 {
-    if (sight->ledgers.worst == HRI_LEDGER_BUDGET)
+    if (snapshot->ledgers.worst == HRI_LEDGER_BUDGET)
         return NULL;
-    uint64_t anonymous = sight->process.anonymous_bytes;
-    uint64_t unbudgeted = anonymous == HR_NONE ? 0 : hri_sub(anonymous, sight->resident_bytes);
-    uint64_t others = hri_sub(sight->ledgers.others_bytes, unbudgeted), larger = hri_max(unbudgeted, others);
+    uint64_t anonymous = snapshot->process.anonymous_bytes;
+    uint64_t unbudgeted = anonymous == HR_NONE ? 0 : hri_sub(anonymous, snapshot->resident_bytes);
+    uint64_t others = hri_sub(snapshot->ledgers.others_bytes, unbudgeted), larger = hri_max(unbudgeted, others);
     if (larger <= *bytes)
         return NULL;
     *bytes = larger;
@@ -51,12 +51,12 @@ const char *hri_guard_larger_holder(const hri_sight *sight, uint64_t *bytes)
 
 /* Names the largest holder: one of the budgets, or, if it is not the budget's own limit that is short, the memory that
  * no budget knows of. */
-static void name_holder(hr_guard *guard, const hri_sight *sight, hr_figures *figures)
+static void name_holder(hr_guard *guard, const hri_snapshot *snapshot, hr_figures *figures)
 {
     char *holder = figures->holder;
     size_t prefix = strlen(strcpy(holder, "budget "));
     figures->holder_bytes = hri_budget_tree_largest(&guard->tree, holder + prefix, sizeof figures->holder - prefix);
-    const char *larger = hri_guard_larger_holder(sight, &figures->holder_bytes);
+    const char *larger = hri_guard_larger_holder(snapshot, &figures->holder_bytes);
     if (larger || figures->holder_bytes == 0)
         snprintf(holder, sizeof figures->holder, "%s", larger ? larger : "");
 }
@@ -66,9 +66,9 @@ int hr_guard_read(hr_guard *guard, hr_figures *ret_figures)
     if (!guard || !ret_figures)
         return -EINVAL;
     hri_accounts accounts;
-    hri_sight sight;
+    hri_snapshot snapshot;
     hri_budget_tree_read(&guard->tree, &accounts);
-    hri_watcher_read(&guard->watcher, &sight);
+    hri_watcher_read(&guard->watcher, &snapshot);
     hri_relief_counts counts;
     hri_relief_read(&guard->relief, &counts);
     hri_heap_figures heap;
@@ -76,19 +76,19 @@ int hr_guard_read(hr_guard *guard, hr_figures *ret_figures)
     *ret_figures = (hr_figures){
         .level = hr_guard_level(guard),
         .limit_bytes = accounts.limit_bytes,
-        .limit_source = sight.limit_source,
+        .limit_source = snapshot.limit_source,
         .live_bytes = accounts.held_bytes,
         .promised_bytes = accounts.promised_bytes,
         .total_bytes = accounts.total_bytes,
         .peak_bytes = accounts.peak_bytes,
-        .rss_bytes = sight.process.rss_bytes,
-        .cgroup_bytes = sight.binding.use_bytes,
-        .cgroup_limit_bytes = sight.binding.limit_bytes,
-        .cgroup_cache_bytes = sight.binding.cache_bytes,
-        .others_bytes = sight.ledgers.others_bytes,
-        .host_available_bytes = sight.host.available_bytes,
-        .use = sight.ledgers.use,
-        .use_source = hri_ledger_text(sight.ledgers.worst),
+        .rss_bytes = snapshot.process.rss_bytes,
+        .cgroup_bytes = snapshot.binding.use_bytes,
+        .cgroup_limit_bytes = snapshot.binding.limit_bytes,
+        .cgroup_cache_bytes = snapshot.binding.cache_bytes,
+        .others_bytes = snapshot.ledgers.others_bytes,
+        .host_available_bytes = snapshot.host.available_bytes,
+        .use = snapshot.ledgers.use,
+        .use_source = hri_ledger_text(snapshot.ledgers.worst),
         .reliefs = counts.reliefs,
         .relieved_bytes = counts.relieved_bytes,
         .cleanups = counts.cleanups,
@@ -102,19 +102,20 @@ int hr_guard_read(hr_guard *guard, hr_figures *ret_figures)
         .faults = hri_fault_count(),
         .pressure_wakes = hri_monitor_pressure_wakes(&guard->monitor),
         .stalled_ns = counts.stalled_ns,
-        .time_ns = sight.time_ns,
-        .cgroup_anonymous_bytes = sight.binding.anonymous_bytes,
-        .cgroup_kernel_bytes =
-            sight.binding.use_bytes == HR_NONE ? HR_NONE : sight.binding.use_bytes - sight.binding.anonymous_bytes,
-        .pending_bytes = sight.pending.bytes,
-        .lease_bytes = sight.lease_bytes,
-        .lease_processes = sight.sharing.processes,
-        .wall_ns = hri_os_wall_ns() - (hri_clock_now(guard->clock) - sight.time_ns),
+        .time_ns = snapshot.time_ns,
+        .cgroup_anonymous_bytes = snapshot.binding.anonymous_bytes,
+        .cgroup_kernel_bytes = snapshot.binding.use_bytes == HR_NONE
+                                   ? HR_NONE
+                                   : snapshot.binding.use_bytes - snapshot.binding.anonymous_bytes,
+        .pending_bytes = snapshot.pending.bytes,
+        .lease_bytes = snapshot.lease_bytes,
+        .lease_processes = snapshot.sharing.processes,
+        .wall_ns = hri_os_wall_ns() - (hri_clock_now(guard->clock) - snapshot.time_ns),
         .refusals_degraded = accounts.refusals_degraded,
         .refusals_critical = accounts.refusals_critical,
-        .swap_bytes = sight.binding.swap_bytes,
-        .dirty_bytes = sight.binding.use_bytes == HR_NONE ? HR_NONE : sight.binding.dirty_bytes,
-        .stalled_share = sight.stalls.full.avg10 / 100,
+        .swap_bytes = snapshot.binding.swap_bytes,
+        .dirty_bytes = snapshot.binding.use_bytes == HR_NONE ? HR_NONE : snapshot.binding.dirty_bytes,
+        .stalled_share = snapshot.stalls.full.avg10 / 100,
         .would_have_refused = accounts.would_have_refused,
         .would_have_refused_degraded = accounts.would_have_refused_degraded,
         .would_have_refused_critical = accounts.would_have_refused_critical,
@@ -123,7 +124,7 @@ int hr_guard_read(hr_guard *guard, hr_figures *ret_figures)
         .idle_bytes = heap.idle_bytes,
     };
     if (counts.stalled_ns > 0)
-        name_holder(guard, &sight, ret_figures);
+        name_holder(guard, &snapshot, ret_figures);
     return 0;
 }
 
@@ -139,7 +140,7 @@ int hr_guard_thresholds(hr_guard *guard, hr_thresholds *ret_thresholds)
     if (!guard || !ret_thresholds)
         return -EINVAL;
     hri_accounts accounts;
-    hri_budget_tree_glance(&guard->tree, &accounts);
+    hri_budget_tree_snapshot(&guard->tree, &accounts);
     const hri_level_rules *rules = &guard->watcher.rules;
     uint64_t limit_bytes = accounts.limit_bytes;
     *ret_thresholds = (hr_thresholds){
@@ -180,7 +181,7 @@ int hr_guard_wait(hr_guard *guard, hr_level at_most, int64_t timeout_ns)
     for (;;) {
         pthread_testcancel(); /* here nothing is held */
         if (!hri_monitor_is_running(&guard->monitor))
-            hri_watcher_look(&guard->watcher, HRI_ON_TIME);
+            hri_watcher_sample(&guard->watcher, HRI_ON_TIME);
         int64_t left_ns = timeout_ns < 0 ? INT64_MAX : timeout_ns - (hri_clock_now(&hri_os_clock) - start_ns);
         int error = hri_level_word_wait(&guard->watcher.word, at_most, hri_earlier(left_ns, HRI_WATCHER_PAUSE_NS));
         if (!error || left_ns <= 0)

@@ -140,10 +140,10 @@ static void level_changed(void *context, hr_level from, hr_level to)
         guard->on_level(guard->context, from, to, &figures);
 }
 
-static void budget_look(void *context, hri_occasion occasion, bool quiet)
+static void budget_sample(void *context, hri_occasion occasion, bool quiet)
 {
     hr_guard *guard = context;
-    hri_relief_look(&guard->relief, occasion, quiet);
+    hri_relief_sample(&guard->relief, occasion, quiet);
 }
 
 static void budget_obtain(void *context, hri_demand *demand)
@@ -172,7 +172,7 @@ static int64_t monitor_round(void *context)
 {
     hr_guard *guard = context;
     int64_t interval_ns = atomic_load_explicit(&guard->interval_ns, memory_order_relaxed);
-    hri_watcher_look(&guard->watcher, HRI_ON_TIME);
+    hri_watcher_sample(&guard->watcher, HRI_ON_TIME);
     hri_relief_act(&guard->relief, HRI_ACTOR_MONITOR);
     hri_relief_trim(&guard->relief);
     hri_guard_follow_level(guard);
@@ -288,7 +288,7 @@ static int init_tree(hr_guard *guard, const hr_guard_options *options)
     bool observes = options->observe_only;
     hri_budget_hooks hooks = {
         .obtain = budget_obtain,
-        .look = budget_look,
+        .sample = budget_sample,
         .context = guard,
     };
     int error = observes ? 0 : hri_observe_parse(getenv(HRI_OBSERVE_VARIABLE), &observes);

@@ -43,11 +43,11 @@ int hr_history_file_read(hr_guard *guard, hr_history_file_figures *ret_figures)
 /* Says in the file where the limit comes from now. */
 static void name_limit(hr_guard *guard)
 {
-    hri_sight sight;
+    hri_snapshot snapshot;
     if (!*guard->history_file.append.path)
         return;
-    hri_watcher_read(&guard->watcher, &sight);
-    hri_journal_describe(&guard->history_file, NULL, sight.limit_source);
+    hri_watcher_read(&guard->watcher, &snapshot);
+    hri_journal_describe(&guard->history_file, NULL, snapshot.limit_source);
 }
 
 void hri_guard_write_history(hr_guard *guard)
@@ -72,7 +72,7 @@ int hr_trend_read(hr_guard *guard, hr_trend *ret_trend)
     if (!guard || !ret_trend)
         return -EINVAL;
     hri_accounts accounts;
-    hri_budget_tree_glance(&guard->tree, &accounts);
+    hri_budget_tree_snapshot(&guard->tree, &accounts);
     return hri_history_trend(&guard->history, accounts.limit_bytes, ret_trend);
 }
 
@@ -98,9 +98,9 @@ static bool read_trend_to_tell(hr_guard *guard, hr_trend *ret_trend)
 }
 
 /* Page cache that cannot be dropped at once, where a cgroup decides and it is a sixteenth of its limit at least. */
-static uint64_t dirty_to_tell(const hr_figures *figures, const hri_sight *sight)
+static uint64_t dirty_to_tell(const hr_figures *figures, const hri_snapshot *snapshot)
 {
-    bool decides = sight->ledgers.worst == HRI_LEDGER_CGROUP && figures->dirty_bytes != HR_NONE;
+    bool decides = snapshot->ledgers.worst == HRI_LEDGER_CGROUP && figures->dirty_bytes != HR_NONE;
     return decides && figures->dirty_bytes >= figures->cgroup_limit_bytes / 16 ? figures->dirty_bytes : 0;
 }
 
@@ -113,18 +113,18 @@ ssize_t hr_report_explain(hr_guard *guard, const hr_refusal *refusal, char *buff
     int error = hr_guard_read(guard, &figures);
     if (error || (!buffer && size))
         return -EINVAL;
-    hri_sight sight;
-    hri_watcher_read(&guard->watcher, &sight);
+    hri_snapshot snapshot;
+    hri_watcher_read(&guard->watcher, &snapshot);
     hri_guard_note_holders(guard);
     bool held = hri_history_largest(&guard->history, &largest);
     uint64_t held_bytes = held ? largest.holder.bytes : 0;
-    const char *larger = hri_guard_larger_holder(&sight, &held_bytes);
+    const char *larger = hri_guard_larger_holder(&snapshot, &held_bytes);
     hri_story story = {
         .refusal = refusal,
         .level = figures.level,
         .ledger = deciding(guard),
-        .dirty_bytes = dirty_to_tell(&figures, &sight),
-        .strained = sight.strained,
+        .dirty_bytes = dirty_to_tell(&figures, &snapshot),
+        .strained = snapshot.strained,
         .stalled_share = figures.stalled_share,
         .holder = held ? &largest.holder : NULL,
         .holding = held && hri_track_trend(&largest, &holding) == 0 ? &holding : NULL,

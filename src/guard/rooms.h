@@ -77,7 +77,7 @@ void hri_guard_follow_level(hr_guard *guard);
 /* Finds the memory that no budget knows of, where it is more than `*bytes`, which the largest budget holds. It counts
  * only where it is not the budget's own limit that is short. Gives its holder's name, and its size in `*bytes`; NULL:
  * none. */
-const char *hri_guard_larger_holder(const hri_sight *sight, uint64_t *bytes);
+const char *hri_guard_larger_holder(const hri_snapshot *snapshot, uint64_t *bytes);
 
 /* Writes what is new in the history to the history file, if there is one. */
 void hri_guard_write_history(hr_guard *guard);

@@ -50,7 +50,7 @@ static void promise(hri_relief *relief, struct asking *asking)
     if (!asking->open)
         demand->ceiling = asking->small ? HRI_CEILING_DEGRADE : HRI_CEILING_ADMIT;
     if (!hri_budget_promise(demand) && asking->small &&
-        (demand->shortage.ceiling || (demand->ceiling && demand->shortage.look))) {
+        (demand->shortage.ceiling || (demand->ceiling && demand->shortage.sample))) {
         demand->rank = find_rank(relief, asking->request);
         hri_budget_attempt(demand, false);
     }
@@ -120,12 +120,12 @@ static bool is_shut(const struct asking *asking, hr_level level)
 
 /* Gives the level that a request finds. Where no monitor relieves, a request that would find it shut does: else nobody
  * would, and the level would stay for ever. */
-static hr_level look(hri_relief *relief, const struct asking *asking)
+static hr_level sample(hri_relief *relief, const struct asking *asking)
 {
     hr_level level = hri_level_word_get(&relief->watcher->word);
     bool unwatched = !hri_monitor_is_running(relief->monitor);
     if (level > HR_NORMAL || (unwatched && hri_watcher_is_stale(relief->watcher)))
-        level = hri_watcher_look(relief->watcher, HRI_ON_REQUEST);
+        level = hri_watcher_sample(relief->watcher, HRI_ON_REQUEST);
     if (unwatched && is_shut(asking, level)) {
         hri_relief_act(relief, HRI_ACTOR_REQUEST);
         level = hri_level_word_get(&relief->watcher->word);
@@ -163,7 +163,7 @@ hr_verdict hri_relief_admit(hri_relief *relief, const hr_request *request, hr_ti
     hri_demand *demand = &asking.demand;
     *ret_ticket = (hr_ticket){.asked_bytes = request->bytes, .limit_name = ""};
     bool observes = relief->tree->hooks.observes;
-    hr_level level = look(relief, &asking);
+    hr_level level = sample(relief, &asking);
     if (level == HR_CRITICAL && !asking.open && !observes)
         asking.open = is_probe(relief, &asking);
     if (is_shut(&asking, level)) { /* whatever the room */

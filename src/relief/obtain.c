@@ -22,7 +22,7 @@
 #define LOST_MAX 2 /* rounds that say nothing */
 
 /* Other threads may be granted all that a reading leaves, again and again, and give it back. */
-#define LOOKS_MAX 64
+#define SAMPLES_MAX 64
 
 /* How long a demand waits for relief. */
 struct patience {
@@ -72,26 +72,26 @@ static uint64_t beyond(const hri_relief *relief, const hri_shortage *shortage)
 /* One round. Gives whether a new attempt makes sense. */
 static bool run_round(hri_relief *relief, const hri_shortage *shortage, struct patience *patience)
 {
-    hri_sight sight;
-    hri_watcher_read(relief->watcher, &sight);
+    hri_snapshot snapshot;
+    hri_watcher_read(relief->watcher, &snapshot);
     uint64_t lacks = hri_sub(shortage->asked_bytes, shortage->left_bytes);
-    bool by_pages = shortage->narrowed || (shortage->ceiling && sight.ledgers.worst != HRI_LEDGER_BUDGET);
+    bool by_pages = shortage->narrowed || (shortage->ceiling && snapshot.ledgers.worst != HRI_LEDGER_BUDGET);
     uint64_t freed = shortage->narrowed ? hri_heap_trim(lacks) : 0;
     if (patience->ran_ns == 0 && hri_reclaimers_any(&relief->reclaimers))
         patience->ran_ns = hri_os_thread_ns(); /* a system call, which a refusal without relief need not pay for */
     if (freed >= lacks || hri_reclaiming())
         return freed > 0;
     lacks -= freed;
-    if (by_pages && hri_relief_purge(relief, &sight, lacks, true))
+    if (by_pages && hri_relief_purge(relief, &snapshot, lacks, true))
         return true;
     int64_t begin_ns = hri_clock_now(relief->clock); /* one reading: between two the processor may be lost */
     if (is_late(begin_ns, patience, lacks))
         return freed > 0;
     /* With what the allocator keeps of that it is enough, once that is returned. */
-    uint64_t kept_bytes = shortage->narrowed ? hri_relief_kept(relief, &sight) : 0;
+    uint64_t retained_bytes = shortage->narrowed ? hri_relief_retained(relief, &snapshot) : 0;
     hri_reclaim_goal goal = {
         .inside = shortage->budget,
-        .want_bytes = hri_add(kept_bytes < lacks ? lacks - kept_bytes : lacks, beyond(relief, shortage)),
+        .want_bytes = hri_add(retained_bytes < lacks ? lacks - retained_bytes : lacks, beyond(relief, shortage)),
         .deadline_ns = patience->deadline_ns,
     };
     return hri_relief_run(relief, &goal) > 0 || freed > 0 || goal.unasked || proves_nothing(relief, begin_ns, patience);
@@ -101,7 +101,7 @@ static bool run_round(hri_relief *relief, const hri_shortage *shortage, struct p
 static void try_again(hri_relief *relief, hri_demand *demand, hri_occasion occasion)
 {
     if (demand->shortage.narrowed || demand->shortage.ceiling)
-        hri_watcher_look_quietly(relief->watcher, occasion, demand);
+        hri_watcher_sample_quietly(relief->watcher, occasion, demand);
     else
         hri_budget_attempt(demand, false);
 }
@@ -139,20 +139,20 @@ void hri_relief_obtain(hri_relief *relief, hri_demand *demand)
     };
     hr_level before = hri_level_word_get(&relief->watcher->word);
     bool observes = relief->tree->hooks.observes;
-    unsigned looks = 0;
+    unsigned samples = 0;
     while (!demand->granted && !shortage->hopeless) {
-        bool look = shortage->look && !(observes && shortage->ceiling);
-        if (look && looks++ < LOOKS_MAX)
+        bool sample = shortage->sample && !(observes && shortage->ceiling);
+        if (sample && samples++ < SAMPLES_MAX)
             try_again(relief, demand, HRI_ON_SHORTAGE);
         else if (!demand->quiet && !observes && run_round(relief, shortage, &patience))
             try_again(relief, demand, HRI_ON_RETURN);
         else
             break;
     }
-    if (looks && demand->granted && atomic_load_explicit(&relief->tree->tells, memory_order_relaxed))
-        hri_watcher_look_quietly(relief->watcher, HRI_ON_SHORTAGE, NULL); /* strangers are told of the grant */
+    if (samples && demand->granted && atomic_load_explicit(&relief->tree->tells, memory_order_relaxed))
+        hri_watcher_sample_quietly(relief->watcher, HRI_ON_SHORTAGE, NULL); /* strangers are told of the grant */
     if (!demand->granted && observes && !demand->promise && !demand->waiter)
         observe(relief, demand);
-    if (looks)
+    if (samples)
         tell(relief, before, demand);
 }

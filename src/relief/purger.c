@@ -68,8 +68,8 @@ void hri_purger_fork(hri_purger *purger, hri_fork moment)
 /* Under the lock. */
 static bool is_worth_it(const hri_purger *purger, const hri_purge_wish *wish)
 {
-    uint64_t more = hri_sub(wish->kept_bytes, purger->left_bytes);
-    return more > 0 && more >= hri_max(wish->need_bytes, wish->kept_bytes / HRI_PURGE_SHARE);
+    uint64_t more = hri_sub(wish->retained_bytes, purger->left_bytes);
+    return more > 0 && more >= hri_max(wish->need_bytes, wish->retained_bytes / HRI_PURGE_SHARE);
 }
 
 static bool is_due(const hri_purger *purger, bool urgent)
@@ -92,15 +92,15 @@ static bool begin(hri_purger *purger, const hri_purge_wish *wish, bool *ret_begu
     return waited;
 }
 
-static void end(hri_purger *purger, int64_t start_ns, int64_t ran_ns, uint64_t kept_bytes, uint64_t bytes)
+static void end(hri_purger *purger, int64_t start_ns, int64_t ran_ns, uint64_t retained_bytes, uint64_t bytes)
 {
     int64_t took_ns = hri_clock_now(purger->clock) - start_ns;
-    bool fruitful = bytes > 0 && bytes >= kept_bytes / HRI_PURGE_SHARE;
+    bool fruitful = bytes > 0 && bytes >= retained_bytes / HRI_PURGE_SHARE;
     pthread_mutex_lock(&purger->lock);
     purger->running = false;
     purger->ended_ns = start_ns + took_ns;
     purger->cost_ns = fruitful ? 0 : hri_earlier(took_ns, ran_ns); /* on a busy machine it waits for its turn */
-    purger->left_bytes = hri_sub(kept_bytes, bytes);
+    purger->left_bytes = hri_sub(retained_bytes, bytes);
     purger->longest_ns = hri_later(purger->longest_ns, took_ns);
     purger->count++;
     pthread_cond_broadcast(&purger->done);
@@ -123,7 +123,7 @@ bool hri_purger_run(hri_purger *purger, const hri_purge_wish *wish, uint64_t *re
     }
     int64_t start_ns = hri_clock_now(purger->clock), ran_ns = hri_os_thread_ns();
     *ret_bytes = purge(&purger->process);
-    end(purger, start_ns, hri_os_thread_ns() - ran_ns, wish->kept_bytes, *ret_bytes);
+    end(purger, start_ns, hri_os_thread_ns() - ran_ns, wish->retained_bytes, *ret_bytes);
     return true;
 }
 

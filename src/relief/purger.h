@@ -45,9 +45,9 @@ void hri_purger_destroy(hri_purger *purger);
 void hri_purger_fork(hri_purger *purger, hri_fork moment);
 
 typedef struct hri_purge_wish {
-    uint64_t kept_bytes; /* the most that the allocator may keep now */
-    uint64_t need_bytes; /* less than this is of no use */
-    bool urgent;         /* somebody would be refused otherwise */
+    uint64_t retained_bytes; /* the most that the allocator may keep now */
+    uint64_t need_bytes;     /* less than this is of no use */
+    bool urgent;             /* somebody would be refused otherwise */
 } hri_purge_wish;
 
 /* Purges if the rule says so. A thread whose wish is urgent waits for the end of a purge that another one is at, which

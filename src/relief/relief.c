@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The emergency, the janitor and what the program asks for; the way of a demand is in obtain.c. The order is always:
  * give back, return pages to the kernel, read again, then decide. Bytes that reclaimers free in the process's malloc
- * stay resident there until the next purge. Until then they are not asked for again (`kept_bytes`): else each look
+ * stay resident there until the next purge. Until then they are not asked for again (`retained_bytes`): else each look
  * would ask the reclaimers for the same bytes once more and empty every cache.
  */
 #include "relief/relief.h"
@@ -126,18 +126,18 @@ uint64_t hri_relief_run(hri_relief *relief, hri_reclaim_goal *goal)
 }
 
 /* How much the worst ledger is over what relief aims at. */
-static uint64_t over_aim(const hri_relief *relief, const hri_sight *sight)
+static uint64_t over_aim(const hri_relief *relief, const hri_snapshot *snapshot)
 {
-    uint64_t aim = hri_sub(hri_share(sight->ledgers.worst_limit_bytes, relief->watcher->rules.recover_below), 1);
-    return hri_sub(sight->ledgers.worst_use_bytes, aim);
+    uint64_t aim = hri_sub(hri_share(snapshot->ledgers.worst_limit_bytes, relief->watcher->rules.recover_below), 1);
+    return hri_sub(snapshot->ledgers.worst_use_bytes, aim);
 }
 
-bool hri_relief_purge(hri_relief *relief, const hri_sight *sight, uint64_t need_bytes, bool urgent)
+bool hri_relief_purge(hri_relief *relief, const hri_snapshot *snapshot, uint64_t need_bytes, bool urgent)
 {
-    uint64_t bytes, anonymous_bytes = sight->process.anonymous_bytes;
+    uint64_t bytes, anonymous_bytes = snapshot->process.anonymous_bytes;
     hri_purge_wish wish = {.need_bytes = need_bytes, .urgent = urgent};
     if (anonymous_bytes != HR_NONE)
-        wish.kept_bytes = hri_sub(anonymous_bytes, sight->resident_bytes);
+        wish.retained_bytes = hri_sub(anonymous_bytes, snapshot->resident_bytes);
     if (!hri_purger_run(&relief->purger, &wish, &bytes))
         return false;
     atomic_store_explicit(&relief->watcher->purged, true, memory_order_relaxed);
@@ -146,29 +146,29 @@ bool hri_relief_purge(hri_relief *relief, const hri_sight *sight, uint64_t need_
     return true;
 }
 
-uint64_t hri_relief_kept(const hri_relief *relief, const hri_sight *sight)
+uint64_t hri_relief_retained(const hri_relief *relief, const hri_snapshot *snapshot)
 {
-    return relief->purger.interval_ns < 0 ? 0 : sight->pending.kept_bytes;
+    return relief->purger.interval_ns < 0 ? 0 : snapshot->pending.retained_bytes;
 }
 
 /* Purges at rest. Gives the bytes that all purges have returned meanwhile. */
 static uint64_t purge(hri_relief *relief, uint64_t need_bytes)
 {
-    hri_sight sight;
+    hri_snapshot snapshot;
     uint64_t before = load(&relief->purged_bytes);
-    hri_watcher_read(relief->watcher, &sight);
-    hri_relief_purge(relief, &sight, need_bytes, false);
+    hri_watcher_read(relief->watcher, &snapshot);
+    hri_relief_purge(relief, &snapshot, need_bytes, false);
     return load(&relief->purged_bytes) - before;
 }
 
 /* Purges for the level, where pages count. Gives whether it did. */
 static bool purge_for_level(hri_relief *relief)
 {
-    hri_sight sight;
-    hri_watcher_read(relief->watcher, &sight);
-    uint64_t least_bytes = hri_share(sight.ledgers.worst_limit_bytes, PURGE_SHARE);
-    return sight.ledgers.worst != HRI_LEDGER_BUDGET &&
-           hri_relief_purge(relief, &sight, hri_max(over_aim(relief, &sight), least_bytes),
+    hri_snapshot snapshot;
+    hri_watcher_read(relief->watcher, &snapshot);
+    uint64_t least_bytes = hri_share(snapshot.ledgers.worst_limit_bytes, PURGE_SHARE);
+    return snapshot.ledgers.worst != HRI_LEDGER_BUDGET &&
+           hri_relief_purge(relief, &snapshot, hri_max(over_aim(relief, &snapshot), least_bytes),
                             hri_level_word_get(&relief->watcher->word) >= HR_DEGRADED);
 }
 
@@ -189,30 +189,30 @@ int64_t hri_relief_patience(const hri_relief *relief)
 
 void hri_relief_note_progress(hri_relief *relief)
 {
-    hri_sight sight;
+    hri_snapshot snapshot;
     if (relief->tree->hooks.observes) /* it is not relief that achieves nothing */
         return;
-    hri_watcher_read(relief->watcher, &sight);
+    hri_watcher_read(relief->watcher, &snapshot);
     hri_stall_input input = {
         .level = hri_level_word_get(&relief->watcher->word),
         .freed_bytes = hri_add(load(&relief->relieved_bytes), load(&relief->purged_bytes)),
-        .use_bytes = sight.ledgers.worst_use_bytes,
+        .use_bytes = snapshot.ledgers.worst_use_bytes,
         .now_ns = hri_clock_now(relief->clock),
     };
     pthread_mutex_lock(&relief->judging);
-    hri_stall_look(&relief->stall, &input);
+    hri_stall_sample(&relief->stall, &input);
     pthread_mutex_unlock(&relief->judging);
 }
 
 /* Freed bytes that the allocator may still keep are not asked for twice. */
 uint64_t hri_relief_excess(hri_relief *relief)
 {
-    hri_sight sight;
-    hri_watcher_read(relief->watcher, &sight);
-    uint64_t over = over_aim(relief, &sight);
-    if (sight.ledgers.worst == HRI_LEDGER_BUDGET)
+    hri_snapshot snapshot;
+    hri_watcher_read(relief->watcher, &snapshot);
+    uint64_t over = over_aim(relief, &snapshot);
+    if (snapshot.ledgers.worst == HRI_LEDGER_BUDGET)
         return over;
-    return hri_sub(over, hri_relief_kept(relief, &sight));
+    return hri_sub(over, hri_relief_retained(relief, &snapshot));
 }
 
 /* ── observing ──────────────────────────────────────────────────────────────────────────────────────────────────── */
@@ -249,9 +249,9 @@ bool hri_relief_could_recover(hri_relief *relief)
 /* Before a purge the kernel's ledgers cannot show what was freed. */
 static bool hides_what_was_freed(hri_relief *relief)
 {
-    hri_sight sight;
-    hri_watcher_read(relief->watcher, &sight);
-    return sight.ledgers.worst != HRI_LEDGER_BUDGET && hri_relief_kept(relief, &sight) > 0;
+    hri_snapshot snapshot;
+    hri_watcher_read(relief->watcher, &snapshot);
+    return snapshot.ledgers.worst != HRI_LEDGER_BUDGET && hri_relief_retained(relief, &snapshot) > 0;
 }
 
 /* One round of the emergency. Gives how the level is to be decided after it. */
@@ -272,7 +272,7 @@ static hri_occasion act_once(hri_relief *relief, hri_actor actor)
         return freed == 0 && !purged ? HRI_ON_FUTILE : HRI_ON_RELIEVED;
     if (actor == HRI_ACTOR_CALLER)
         return HRI_ON_CHECKED;
-    hri_watcher_look_quietly(relief->watcher, HRI_ON_RETURN, NULL);
+    hri_watcher_sample_quietly(relief->watcher, HRI_ON_RETURN, NULL);
     return out_of_time || hides_what_was_freed(relief) ? HRI_ON_TIME : HRI_ON_RELIEVED;
 }
 
@@ -290,22 +290,22 @@ void hri_relief_act(hri_relief *relief, hri_actor actor)
         spare(relief, excess);
     }
     atomic_flag_clear_explicit(&relief->acting, memory_order_release);
-    hri_watcher_look(relief->watcher, occasion);
+    hri_watcher_sample(relief->watcher, occasion);
     hri_relief_note_progress(relief);
 }
 
-void hri_relief_look(hri_relief *relief, hri_occasion occasion, bool quiet)
+void hri_relief_sample(hri_relief *relief, hri_occasion occasion, bool quiet)
 {
     hr_level before = hri_level_word_get(&relief->watcher->word);
     bool reclaiming = hri_reclaiming(), watched_over = hri_monitor_is_running(relief->monitor);
     if (occasion == HRI_ON_RECEDING && reclaiming)
         hri_relief_note_aid(relief);
     if (quiet || reclaiming || (occasion == HRI_ON_RECEDING && watched_over)) {
-        if (hri_watcher_look_quietly(relief->watcher, occasion, NULL) != before)
+        if (hri_watcher_sample_quietly(relief->watcher, occasion, NULL) != before)
             hri_monitor_wake(relief->monitor);
         return;
     }
-    hri_watcher_look(relief->watcher, occasion);
+    hri_watcher_sample(relief->watcher, occasion);
     if (occasion == HRI_ON_RECEDING)
         return;
     /* At a refusal relief has just found nothing: what else there is to do is the monitor's. */
@@ -333,17 +333,17 @@ void hri_relief_trim(hri_relief *relief)
     hri_accounts accounts;
     if (relief->tree->hooks.observes)
         return;
-    hri_budget_tree_glance(relief->tree, &accounts);
+    hri_budget_tree_snapshot(relief->tree, &accounts);
     if (accounts.waited_for || hri_level_word_get(&relief->watcher->word) > HR_NORMAL)
         purge_for_level(relief);
 }
 
 static uint64_t resident_now(hri_relief *relief)
 {
-    hri_sight sight;
-    hri_watcher_look(relief->watcher, HRI_ON_TIME);
-    hri_watcher_read(relief->watcher, &sight);
-    return sight.process.rss_bytes;
+    hri_snapshot snapshot;
+    hri_watcher_sample(relief->watcher, HRI_ON_TIME);
+    hri_watcher_read(relief->watcher, &snapshot);
+    return snapshot.process.rss_bytes;
 }
 
 uint64_t hri_relief_clean(hri_relief *relief)
@@ -372,6 +372,6 @@ uint64_t hri_relief_relieve(hri_relief *relief, uint64_t want_bytes)
     hri_reclaim_goal goal = {.want_bytes = want_bytes, .deadline_ns = INT64_MAX};
     uint64_t freed = hri_relief_run(relief, &goal);
     uint64_t purged = freed < want_bytes ? purge(relief, want_bytes - freed) : 0;
-    hri_watcher_look(relief->watcher, HRI_ON_TIME);
+    hri_watcher_sample(relief->watcher, HRI_ON_TIME);
     return hri_max(freed, purged);
 }

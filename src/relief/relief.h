@@ -106,13 +106,13 @@ bool hri_relief_could_recover(hri_relief *relief);
 void hri_relief_obtain(hri_relief *relief, struct hri_demand *demand);
 
 /* Purges where that is worth it by the rule of the purger, with what a look saw. Gives whether it did. */
-bool hri_relief_purge(hri_relief *relief, const hri_sight *sight, uint64_t need_bytes, bool urgent);
+bool hri_relief_purge(hri_relief *relief, const hri_snapshot *snapshot, uint64_t need_bytes, bool urgent);
 
 /* Gives the bytes that a purge is expected to return sooner or later. */
-uint64_t hri_relief_kept(const hri_relief *relief, const hri_sight *sight);
+uint64_t hri_relief_retained(const hri_relief *relief, const hri_snapshot *snapshot);
 
 /* Looks at the level, and relieves where it asks for that; the budget's hook. */
-void hri_relief_look(hri_relief *relief, hri_occasion occasion, bool quiet);
+void hri_relief_sample(hri_relief *relief, hri_occasion occasion, bool quiet);
 
 /* The thread that acts on an emergency, and so how long it may take. */
 typedef enum hri_actor {

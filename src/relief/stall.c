@@ -3,7 +3,7 @@
 
 #define PROGRESS_SHARE 64
 
-void hri_stall_look(hri_stall *stall, const hri_stall_input *input)
+void hri_stall_sample(hri_stall *stall, const hri_stall_input *input)
 {
     if (input->level < HR_DEGRADED) {
         *stall = (hri_stall){0};

@@ -25,7 +25,7 @@ typedef struct hri_stall_input {
 } hri_stall_input;
 
 /* Progress is a level below degraded, or a 64th of the use that relief freed, or by which use fell. */
-void hri_stall_look(hri_stall *stall, const hri_stall_input *input);
+void hri_stall_sample(hri_stall *stall, const hri_stall_input *input);
 
 /* For how long nothing was achieved, once that is `patience_ns`; before it 0. */
 int64_t hri_stall_age(const hri_stall *stall, int64_t now_ns, int64_t patience_ns);

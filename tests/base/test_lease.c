@@ -82,7 +82,7 @@ static uint64_t look(struct program *program, bool purged)
         .purged = purged,
         .now_ns = program->now_ns,
     };
-    return hri_own_look(&program->own, &input);
+    return hri_own_sample(&program->own, &input);
 }
 
 static uint64_t pending(const struct program *program)
@@ -237,7 +237,7 @@ static void an_unknown_resident_set_makes_all_of_it_pending(void **state)
 {
     (void)state;
     hri_own own = {0};
-    assert_true(hri_own_look(&own, &(hri_own_input){.resident_bytes = HR_NONE, .hand_bytes = 9}) == 9);
+    assert_true(hri_own_sample(&own, &(hri_own_input){.resident_bytes = HR_NONE, .hand_bytes = 9}) == 9);
 }
 
 int main(void)

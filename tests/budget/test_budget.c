@@ -35,7 +35,7 @@ static void on_obtain(void *context, hri_demand *demand)
                             .cross_bytes = HR_NONE,
                             .stock_ceiling_bytes = HR_NONE,
                             .limit_name = "kernel"};
-    if (demand->shortage.look) {
+    if (demand->shortage.sample) {
         fixture->renewals++;
         fixture->last_quiet = demand->quiet;
         view.kernel_limit_bytes = fixture->tree.kernel_limit_bytes;
@@ -488,9 +488,9 @@ static void a_surplus_in_a_stock_is_found_by_the_next_read(void **state)
     hri_budget_tree_destroy(&tree);
 }
 
-/* A parent uncharges what it does not hold, while a young child holds something. That is a fault, at once in debug
+/* A parent uncharges what it does not hold, while a local child holds something. That is a fault, at once in debug
  * builds, else when the child's bytes are looked at; and no account wraps. */
-static void take_from_a_young_child(void)
+static void take_from_a_local_child(void)
 {
     hr_budget *parent, *child;
     uint64_t before = hri_fault_count();
@@ -509,10 +509,10 @@ static void take_from_a_young_child(void)
     _exit(sane ? 0 : 1);
 }
 
-static void what_young_children_hold_is_not_for_their_parent_to_give(void **state)
+static void what_local_children_hold_is_not_for_their_parent_to_give(void **state)
 {
     (void)state;
-    int status = misuse_in_child(take_from_a_young_child);
+    int status = misuse_in_child(take_from_a_local_child);
 #ifdef HRI_DEBUG
     assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
 #else
@@ -520,7 +520,7 @@ static void what_young_children_hold_is_not_for_their_parent_to_give(void **stat
 #endif
 }
 
-static void what_young_children_hold_is_not_for_their_parent_to_move(void **state)
+static void what_local_children_hold_is_not_for_their_parent_to_move(void **state)
 {
     (void)state;
     hr_budget *parent, *child, *other;
@@ -584,8 +584,8 @@ int main(void)
         TEST(giving_back_too_much_is_caught),
         TEST(debug_builds_recount_what_is_read),
         TEST(a_surplus_in_a_stock_is_found_by_the_next_read),
-        TEST(what_young_children_hold_is_not_for_their_parent_to_give),
-        TEST(what_young_children_hold_is_not_for_their_parent_to_move),
+        TEST(what_local_children_hold_is_not_for_their_parent_to_give),
+        TEST(what_local_children_hold_is_not_for_their_parent_to_move),
         TEST(a_budget_that_is_named_is_not_freed),
         TEST(uncharges_are_told_only_while_watched),
     };

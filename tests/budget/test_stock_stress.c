@@ -393,7 +393,7 @@ static void a_fork_loses_nothing(void **state)
     assert_int_equal(refused, 0);
 }
 
-/* ── young budgets ──────────────────────────────────────────────────────────────────────────────────────────────── */
+/* ── local budgets ──────────────────────────────────────────────────────────────────────────────────────────────── */
 
 static void *requests(void *context)
 {
@@ -431,7 +431,7 @@ static void budgets_of_requests_are_exact(void **state)
     assert_true(granted > 1000);
 }
 
-static _Atomic(hr_budget *) young;
+static _Atomic(hr_budget *) local;
 static atomic_uint arrived, left;
 
 /* Both are to start at the same instant, so they spin; but where there is one processor, that helps nobody. */
@@ -442,14 +442,14 @@ static void await(const atomic_uint *count, unsigned value)
             sched_yield();
 }
 
-/* Charges what is young for as long as both are at it, and gives back. */
+/* Charges what is local for as long as both are at it, and gives back. */
 static void meet(unsigned round)
 {
     atomic_fetch_add(&arrived, 1);
     await(&arrived, 2 * round);
     for (int i = 0; i < 50; i++)
-        if (charge(young, 1000, false))
-            uncharge(young, 1000);
+        if (charge(local, 1000, false))
+            uncharge(local, 1000);
     atomic_fetch_add(&left, 1);
     await(&left, 2 * round);
 }
@@ -464,25 +464,25 @@ static void *second_thread(void *context)
     return NULL;
 }
 
-/* One of two threads finds a young budget in the other's hands: at any instant of its charges. */
-static void a_young_budget_grows_up_by_its_second_thread(void **state)
+/* One of two threads finds a local budget in the other's hands: at any instant of its charges. */
+static void a_local_budget_is_promoted_by_its_second_thread(void **state)
 {
     (void)state;
     pthread_t thread;
     hr_budget *next;
     arrived = left = 0;
-    assert_int_equal(hr_budget_new(leaf, "young", 200000, &next), 0);
-    young = next;
+    assert_int_equal(hr_budget_new(leaf, "local", 200000, &next), 0);
+    local = next;
     assert_int_equal(pthread_create(&thread, NULL, second_thread, NULL), 0);
     for (unsigned round = 1; round <= MEETINGS; round++) {
-        hr_budget *now = young;
+        hr_budget *now = local;
         hr_budget_figures figures;
         meet(round);
         hr_budget_read(now, &figures);
         assert_int_equal(figures.used_bytes, 0);
         assert_int_equal(figures.total_bytes, 100 * 1000);
-        assert_int_equal(hr_budget_new(leaf, "young", 200000, &next), 0);
-        young = next;
+        assert_int_equal(hr_budget_new(leaf, "local", 200000, &next), 0);
+        local = next;
         assert_int_equal(hr_budget_free(now), 0);
         if (round == MEETINGS)
             assert_int_equal(hr_budget_free(next), 0);
@@ -548,7 +548,7 @@ int main(void)
         TEST(handlers_charge_at_any_instant),
         TEST(a_fork_loses_nothing),
         TEST(budgets_of_requests_are_exact),
-        TEST(a_young_budget_grows_up_by_its_second_thread),
+        TEST(a_local_budget_is_promoted_by_its_second_thread),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -203,13 +203,13 @@ static void what_lasts_was_there_all_the_time(void **state)
     (void)state;
     hri_lasting lasting = {0};
     int64_t now_ns = HRI_SECOND;
-    assert_true(hri_lasting_look(&lasting, 10, WINDOW_NS, now_ns) == 0);
-    assert_true(hri_lasting_look(&lasting, 12, WINDOW_NS, now_ns + WINDOW_NS) == 10);
-    assert_true(hri_lasting_look(&lasting, 30, WINDOW_NS, now_ns + 2 * WINDOW_NS - 1) == 10);
-    assert_true(hri_lasting_look(&lasting, 30, WINDOW_NS, now_ns + 2 * WINDOW_NS) == 12);
-    assert_true(hri_lasting_look(&lasting, 3, WINDOW_NS, now_ns + 2 * WINDOW_NS + 1) == 3); /* it falls at once */
-    assert_true(hri_lasting_look(&lasting, 30, WINDOW_NS, now_ns + 3 * WINDOW_NS) == 3);
-    assert_true(hri_lasting_look(&lasting, 30, WINDOW_NS, now_ns + 4 * WINDOW_NS) == 30);
+    assert_true(hri_lasting_sample(&lasting, 10, WINDOW_NS, now_ns) == 0);
+    assert_true(hri_lasting_sample(&lasting, 12, WINDOW_NS, now_ns + WINDOW_NS) == 10);
+    assert_true(hri_lasting_sample(&lasting, 30, WINDOW_NS, now_ns + 2 * WINDOW_NS - 1) == 10);
+    assert_true(hri_lasting_sample(&lasting, 30, WINDOW_NS, now_ns + 2 * WINDOW_NS) == 12);
+    assert_true(hri_lasting_sample(&lasting, 3, WINDOW_NS, now_ns + 2 * WINDOW_NS + 1) == 3); /* it falls at once */
+    assert_true(hri_lasting_sample(&lasting, 30, WINDOW_NS, now_ns + 3 * WINDOW_NS) == 3);
+    assert_true(hri_lasting_sample(&lasting, 30, WINDOW_NS, now_ns + 4 * WINDOW_NS) == 30);
 }
 
 static void an_ancestor_that_is_short_decides_but_does_not_set_the_limit(void **state)

@@ -111,20 +111,21 @@ static void kernel_memory_that_grows_without_names_is_held(void **state)
 {
     (void)state;
     hri_group_memory memory = {.doubtful_bytes = 10 * MIB};
-    assert_int_equal(hri_held_look(&memory, 30 * MIB, 500 * MIB, 520 * MIB, false), 0);        /* names */
-    assert_int_equal(hri_held_look(&memory, 30 * MIB, 500 * MIB, 500 * MIB, false), 20 * MIB); /* pipes */
-    assert_int_equal(hri_held_look(&memory, 30 * MIB, 500 * MIB, 505 * MIB, false), 15 * MIB); /* both */
-    assert_int_equal(hri_held_look(&memory, 30 * MIB, 500 * MIB, 100 * MIB, false), 20 * MIB); /* a neighbour's leave */
-    assert_int_equal(hri_held_look(&memory, 30 * MIB, 500 * MIB, 900 * MIB, false), 0);        /* or come */
+    assert_int_equal(hri_held_sample(&memory, 30 * MIB, 500 * MIB, 520 * MIB, false), 0);        /* names */
+    assert_int_equal(hri_held_sample(&memory, 30 * MIB, 500 * MIB, 500 * MIB, false), 20 * MIB); /* pipes */
+    assert_int_equal(hri_held_sample(&memory, 30 * MIB, 500 * MIB, 505 * MIB, false), 15 * MIB); /* both */
+    assert_int_equal(hri_held_sample(&memory, 30 * MIB, 500 * MIB, 100 * MIB, false),
+                     20 * MIB);                                                           /* a neighbour's leave */
+    assert_int_equal(hri_held_sample(&memory, 30 * MIB, 500 * MIB, 900 * MIB, false), 0); /* or come */
     memory = (hri_group_memory){.doubtful_bytes = 30 * MIB, .held_bytes = 20 * MIB};
-    assert_int_equal(hri_held_look(&memory, 30 * MIB, 500 * MIB, 500 * MIB, false), 20 * MIB);
-    assert_int_equal(hri_held_look(&memory, 25 * MIB, 500 * MIB, 500 * MIB, false), 15 * MIB); /* pipes are read */
-    assert_int_equal(hri_held_look(&memory, 25 * MIB, 500 * MIB, 495 * MIB, false), 20 * MIB); /* names are dropped */
-    assert_int_equal(hri_held_look(&memory, 5 * MIB, 500 * MIB, 490 * MIB, false), 5 * MIB);
+    assert_int_equal(hri_held_sample(&memory, 30 * MIB, 500 * MIB, 500 * MIB, false), 20 * MIB);
+    assert_int_equal(hri_held_sample(&memory, 25 * MIB, 500 * MIB, 500 * MIB, false), 15 * MIB); /* pipes are read */
+    assert_int_equal(hri_held_sample(&memory, 25 * MIB, 500 * MIB, 495 * MIB, false), 20 * MIB); /* names are dropped */
+    assert_int_equal(hri_held_sample(&memory, 5 * MIB, 500 * MIB, 490 * MIB, false), 5 * MIB);
     /* At the limit names make room for pipes, and there are 10 MiB of names. */
-    assert_int_equal(hri_held_look(&memory, 30 * MIB, 500 * MIB, 496 * MIB, true), 24 * MIB);
-    assert_int_equal(hri_held_look(&memory, 30 * MIB, 500 * MIB, 400 * MIB, true), 30 * MIB);
-    assert_int_equal(hri_held_look(&memory, 26 * MIB, 500 * MIB, 496 * MIB, true), 20 * MIB);
+    assert_int_equal(hri_held_sample(&memory, 30 * MIB, 500 * MIB, 496 * MIB, true), 24 * MIB);
+    assert_int_equal(hri_held_sample(&memory, 30 * MIB, 500 * MIB, 400 * MIB, true), 30 * MIB);
+    assert_int_equal(hri_held_sample(&memory, 26 * MIB, 500 * MIB, 496 * MIB, true), 20 * MIB);
 }
 
 static void write_swap(uint64_t bytes)

@@ -24,7 +24,7 @@ static hr_level later(uint64_t refault_bytes)
     input.now_ns += HRI_SECOND;
     input.max_events++;
     input.refault_bytes += refault_bytes;
-    return hri_strain_look(&strain, &input);
+    return hri_strain_sample(&strain, &input);
 }
 
 static void the_own_groups_pressure_raises_the_level(void **state)
@@ -39,10 +39,10 @@ static void the_own_groups_pressure_raises_the_level(void **state)
     input.max_events = HR_NONE;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         stalls.full.avg10 = cases[i].full;
-        assert_int_equal(hri_strain_look(&strain, &input), cases[i].level);
+        assert_int_equal(hri_strain_sample(&strain, &input), cases[i].level);
     }
     stalls.known = false; /* the host's, perhaps */
-    assert_int_equal(hri_strain_look(&strain, &input), HR_NORMAL);
+    assert_int_equal(hri_strain_sample(&strain, &input), HR_NORMAL);
 }
 
 /* Prevents hours of thrashing before the end: 3.6 of 4 GB anonymous, 80 MB of cache that is read again and again. */
@@ -53,7 +53,7 @@ static void a_cache_that_is_read_back_each_second_is_strain(void **state)
     assert_int_equal(later(100 * MIB), HR_DEGRADED);
     assert_int_equal(later(400 * MIB), HR_CRITICAL);
     input.now_ns += HRI_SECOND / 2; /* it holds until there is another second to judge by */
-    assert_int_equal(hri_strain_look(&strain, &input), HR_CRITICAL);
+    assert_int_equal(hri_strain_sample(&strain, &input), HR_CRITICAL);
     assert_int_equal(later(0), HR_NORMAL);
 }
 
@@ -77,9 +77,9 @@ static void one_look_judges_by_the_whole_life(void **state)
     input.once = true;
     input.max_events = 3889;
     input.refault_bytes = UINT64_C(1800000000) * 4096;
-    assert_int_equal(hri_strain_look(&strain, &input), HR_CRITICAL);
+    assert_int_equal(hri_strain_sample(&strain, &input), HR_CRITICAL);
     stalls.known = true; /* which tells of now */
-    assert_int_equal(hri_strain_look(&strain, &input), HR_NORMAL);
+    assert_int_equal(hri_strain_sample(&strain, &input), HR_NORMAL);
 }
 
 int main(void)

@@ -83,9 +83,9 @@ CASES = [
     Case("try_charge_held", "try_charge 4 512 0 2 50"),
     *[Case(f"false_refusals_{kind}", f"false_refusals {kind} 4 1024 1", quick=1)
       for kind in ("try", "charge", "wait", "transfer", "admit", "alloc", "touch", "calloc", "realloc", "pool",
-                   "young")],
+                   "local")],
     *[Case(f"false_refusals_{kind}_small", f"false_refusals {kind} 16 32 1 0 8")
-      for kind in ("try", "charge", "transfer", "admit", "touch", "young")],
+      for kind in ("try", "charge", "transfer", "admit", "touch", "local")],
     Case("transfer", "transfer 60", quick=2),
     Case("transfer_parts", "transfer 60 8"),
     Case("left_bytes", "left_bytes self 16", quick=1),

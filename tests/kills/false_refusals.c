@@ -107,21 +107,21 @@ static bool take_pool(size_t size)
     return true;
 }
 
-static bool take_young(size_t size)
+static bool take_local(size_t size)
 {
-    hr_budget *young;
-    HRT_MUST(hr_budget_new(budget, "young", HR_NONE, &young) == 0);
-    bool charged = hr_budget_charge(young, size) == 0;
+    hr_budget *local;
+    HRT_MUST(hr_budget_new(budget, "local", HR_NONE, &local) == 0);
+    bool charged = hr_budget_charge(local, size) == 0;
     if (charged)
-        hr_budget_uncharge(young, size);
-    HRT_MUST(hr_budget_free(young) == 0);
+        hr_budget_uncharge(local, size);
+    HRT_MUST(hr_budget_free(local) == 0);
     return charged;
 }
 
 static const kind kinds[] = {
     {"try", take_try},     {"charge", take_charge}, {"wait", take_wait},       {"transfer", take_transfer},
     {"admit", take_admit}, {"alloc", take_alloc},   {"touch", take_touch},     {"calloc", take_calloc},
-    {"pool", take_pool},   {"young", take_young},   {"realloc", take_realloc},
+    {"pool", take_pool},   {"local", take_local},   {"realloc", take_realloc},
 };
 
 static void *work(void *number)

@@ -17,9 +17,9 @@ static void *free_often(void *unused)
     memset(name, 'n', sizeof name);
     name[sizeof name - 1] = 0;
     for (;; rounds++) {
-        hr_budget *young;
-        if (hr_budget_new(budget, name, HR_NONE, &young) == 0)
-            hr_budget_free(young);
+        hr_budget *local;
+        if (hr_budget_new(budget, name, HR_NONE, &local) == 0)
+            hr_budget_free(local);
     }
     return unused;
 }

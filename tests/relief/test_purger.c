@@ -33,16 +33,16 @@ void mi_collect(bool force)
 static hrt_world world;
 static hri_purger purger;
 
-static bool run(uint64_t kept_bytes)
+static bool run(uint64_t retained_bytes)
 {
     uint64_t bytes;
-    return hri_purger_run(&purger, &(hri_purge_wish){.kept_bytes = kept_bytes}, &bytes);
+    return hri_purger_run(&purger, &(hri_purge_wish){.retained_bytes = retained_bytes}, &bytes);
 }
 
-static bool run_urgently(uint64_t kept_bytes, uint64_t need_bytes)
+static bool run_urgently(uint64_t retained_bytes, uint64_t need_bytes)
 {
     uint64_t bytes;
-    return hri_purger_run(&purger, &(hri_purge_wish){kept_bytes, need_bytes, .urgent = true}, &bytes);
+    return hri_purger_run(&purger, &(hri_purge_wish){retained_bytes, need_bytes, .urgent = true}, &bytes);
 }
 
 static void start(int64_t interval_ns)

@@ -10,7 +10,7 @@ static hri_stall stall;
 
 static void look(hr_level level, uint64_t freed, uint64_t use, int64_t seconds)
 {
-    hri_stall_look(&stall, &(hri_stall_input){level, freed, use, seconds * HRI_SECOND});
+    hri_stall_sample(&stall, &(hri_stall_input){level, freed, use, seconds * HRI_SECOND});
 }
 
 static int64_t age(int64_t seconds)
