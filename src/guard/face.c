@@ -54,7 +54,7 @@ const char *hri_guard_larger_holder(const hri_snapshot *snapshot, uint64_t *byte
 static void name_holder(hr_guard *guard, const hri_snapshot *snapshot, hr_figures *figures)
 {
     char *holder = figures->holder;
-    size_t prefix = strlen(strcpy(holder, "budget "));
+    size_t prefix = (size_t)snprintf(holder, sizeof figures->holder, "budget ");
     figures->holder_bytes = hri_budget_tree_largest(&guard->tree, holder + prefix, sizeof figures->holder - prefix);
     const char *larger = hri_guard_larger_holder(snapshot, &figures->holder_bytes);
     if (larger || figures->holder_bytes == 0)
