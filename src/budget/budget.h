@@ -188,7 +188,7 @@ void hri_budget_commit_anyway(hr_budget *budget, uint64_t bytes);
 /* The same, where nothing depends on it: no relief, and no refusal. */
 bool hri_budget_try_commit(hr_budget *budget, uint64_t bytes);
 
-/* Reads the root: exactly, for which all stocks are drained; or at a glance, where what threads do meanwhile may be
+/* Reads the root: exactly, for which all stocks are drained; or without a lock, where what threads do meanwhile may be
  * missed. */
 void hri_budget_tree_read(hri_budget_tree *tree, hri_accounts *ret_accounts);
 void hri_budget_tree_snapshot(hri_budget_tree *tree, hri_accounts *ret_accounts);
@@ -228,7 +228,7 @@ typedef struct hri_holder {
     uint64_t bytes;
 } hri_holder;
 
-/* Finds those who hold most, largest first, at most `capacity`; gives how many. At a glance: what threads have in stock
+/* Finds those who hold most, largest first, at most `capacity`; gives how many. Without a lock: what threads have in stock
  * counts as held, and of a tree of thousands it looks at the first HRI_HOLDERS_SEEN. */
 #define HRI_HOLDERS_SEEN 256
 #define HRI_HOLDERS_MAX 8

@@ -76,7 +76,7 @@ void hri_heap_depot_empty(uint64_t bytes);
 /* A thread ends: what it has is taken in. */
 void hri_heap_magazines_leave(hri_cell *record);
 
-/* Blocks in magazines of threads, at a glance; and in the depot. Adds, by class. */
+/* Blocks in magazines of threads, read without a lock; and in the depot. Adds, by class. */
 void hri_heap_magazines_count(uint64_t *blocks);
 
 /* Bytes of blocks in the depot; and what magazines take themselves. */
