@@ -228,8 +228,8 @@ typedef struct hri_holder {
     uint64_t bytes;
 } hri_holder;
 
-/* Finds those who hold most, largest first, at most `capacity`; gives how many. Without a lock: what threads have in stock
- * counts as held, and of a tree of thousands it looks at the first HRI_HOLDERS_SEEN. */
+/* Finds those who hold most, largest first, at most `capacity`; gives how many. Without a lock: bytes that threads have
+ * in stock count as held, and of a tree of thousands it looks at the first HRI_HOLDERS_SEEN. */
 #define HRI_HOLDERS_SEEN 256
 #define HRI_HOLDERS_MAX 8
 size_t hri_budget_tree_holders(hri_budget_tree *tree, hri_holder *list, size_t capacity);
