@@ -16,7 +16,7 @@
 static hrt_world world;
 static hr_guard *guard;
 static hr_budget *root;
-static unsigned readings, locks;
+static _Atomic unsigned readings, locks;
 
 int __real_pthread_mutex_lock(pthread_mutex_t *mutex);
 int __wrap_pthread_mutex_lock(pthread_mutex_t *mutex);
