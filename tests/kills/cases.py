@@ -9,6 +9,7 @@ quick        how many runs ctest makes; 0: none, it takes too long
 right        the outcomes that are right
 allocators   the ones that it is run with
 open_        why it fails today; a case that holds has none, and ctest runs it
+open_v2      why it fails today in the guest of tests/vm, on cgroup v2
 later        the part of the library that is to come first; the default leaves such a case out
 """
 import dataclasses
@@ -28,6 +29,7 @@ class Case:
     right: tuple = ("ok",)
     allocators: tuple = ALL
     open_: str = ""
+    open_v2: str = ""
     later: str = ""
 
 
@@ -118,7 +120,8 @@ CASES = [
     *[Case(f"page_cache_{mode}", f"page_cache {mode} 4 {{seed}}", seconds=90, quick=int(mode == "map-read"))
       for mode in ("write", "sync", "read", "map", "map-read", "lock", "shm")],
     Case("rlimit_as", "rlimit_as 1024 16", quick=2),
-    Case("tmpfs_dentries", "tmpfs_dentries 25000", quick=1),
+    Case("tmpfs_dentries", "tmpfs_dentries 25000", quick=1,
+         open_v2="killed in one of about a dozen runs, in a guest beside a build; not understood yet"),
     # Kernel memory that v1 does not tell from names of files.
     Case("kernel_held_pipes", "kernel_held pipes 30", quick=1),
     Case("kernel_held_pipes_slowly", "kernel_held pipes 30 30"),

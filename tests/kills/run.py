@@ -227,6 +227,9 @@ def main():
     options = parse()
     if options.list and options.quick: # for the guest of tests/vm/run.sh
         for case in choose(options)[0].values():
+            if case.open_v2 and case.name not in options.names:
+                print(f"left out on cgroup v2: {case.name}: {case.open_v2}", file=sys.stderr)
+                continue
             program = "/tests/kills/" + case.command.format(seed=options.seed)
             print(case.name, case.limit, case.seconds, *case.environment, program)
         return 0
