@@ -20,7 +20,7 @@ static const char *skip_spaces(const char *text)
     return text;
 }
 
-/* Says whether the text is this word, with nothing but spaces behind it. */
+/* True if the text is this word, and only spaces follow it. */
 static bool is_word(const char *text, const char *word)
 {
     size_t length = strlen(word);

@@ -19,7 +19,7 @@ typedef struct hri_story {
     double stalled_share;     /* of the last ten seconds, by the kernel's pressure figures */
     const hri_holder *holder; /* the budget that holds most; NULL: none holds anything */
     const hr_trend *holding;  /* the trend of that; NULL: too short */
-    const char *larger;       /* who holds more than that, in no budget; NULL: nobody */
+    const char *larger;       /* the holder of more than that, in no budget; NULL: none */
     uint64_t larger_bytes;
     uint64_t reliefs; /* so far */
     uint64_t relieved_bytes;
