@@ -89,6 +89,12 @@ static void abandon_lost(hri_gauge *gauge)
     hri_cgroup_abandon(&gauge->chain);
 }
 
+/* Are the files those of this machine? Not in a fixture or a copy. */
+static bool is_here(const hri_gauge *gauge)
+{
+    return gauge->site.root[0] == '\0';
+}
+
 int hri_gauge_open(hri_gauge *gauge, const hri_site *site, const hri_clock *clock)
 {
     *gauge = (hri_gauge){.clock = clock, .site = *site, .lag_bytes = LAG_BYTES_MIN, .chain = {.pressure_fd = -1}};
@@ -99,7 +105,8 @@ int hri_gauge_open(hri_gauge *gauge, const hri_site *site, const hri_clock *cloc
     if (error)
         return error;
     gauge->place_hash = hri_process_read_place(&gauge->process);
-    gauge->splits = hri_process_read_splits(&gauge->process);
+    if (is_here(gauge))
+        hri_pins_read(true, &gauge->pins);
     error = open_chain(gauge);
     if (error)
         hri_gauge_close(gauge);
@@ -183,20 +190,27 @@ uint64_t hri_lasting_sample(hri_lasting *lasting, uint64_t bytes, int64_t window
     return hri_min(lasting->before_bytes, lasting->least_bytes);
 }
 
-/* Pages that nobody maps are rests of huge pages, which the kernel gives back when it is short. Or they are in use all
- * the same, such as those that a pipe holds after vmsplice(). The rests are no more than the huge pages that were
- * queued to be split since the gauge was opened; on a machine that splits many, nothing can be told. */
+/* Fewer unmapped pages than this may be on their way between two lists of the kernel's. */
 #define UNMAPPED_MIN (UINT64_C(1) << 20)
-#define HUGE_PAGE_BYTES (UINT64_C(2) << 20)
 
-static void tell_unmapped(const hri_gauge *gauge, hri_cgroup_reading *group)
+uint64_t hri_rests_sample(hri_group_memory *memory, uint64_t huge_bytes, uint64_t unmapped_bytes)
 {
-    if (group->unmapped_bytes < UNMAPPED_MIN || gauge->splits == HR_NONE || group->use_bytes == HR_NONE)
+    if (huge_bytes == HR_NONE)
+        return unmapped_bytes;
+    /* The page ceases to be huge before its parts are unmapped: a reading may come in between. */
+    uint64_t came = hri_sub(memory->huge_bytes, huge_bytes);
+    memory->rests_bytes = hri_add(hri_min(memory->rests_bytes, memory->unmapped_bytes), came);
+    memory->huge_bytes = huge_bytes;
+    memory->unmapped_bytes = unmapped_bytes;
+    return hri_min(memory->rests_bytes, unmapped_bytes);
+}
+
+/* Counts the pages as used that nobody maps and that are no rests. */
+static void tell_unmapped(hri_group_memory *memory, hri_cgroup_reading *group)
+{
+    uint64_t used = hri_sub(group->unmapped_bytes, hri_rests_sample(memory, group->huge_bytes, group->unmapped_bytes));
+    if (used < UNMAPPED_MIN || group->use_bytes == HR_NONE)
         return;
-    uint64_t splits = hri_process_read_splits(&gauge->process);
-    if (splits == HR_NONE)
-        return;
-    uint64_t used = hri_sub(group->unmapped_bytes, hri_mul(splits - gauge->splits, HUGE_PAGE_BYTES));
     group->unmapped_bytes -= used;
     group->use_bytes = hri_add(group->use_bytes, used);
     group->anonymous_bytes = hri_add(group->anonymous_bytes, used);
@@ -224,12 +238,12 @@ uint64_t hri_held_sample(const hri_group_memory *memory, uint64_t doubtful_bytes
  * tells. Kernel memory of a group at the first look is taken for names. */
 static void read_pins(hri_gauge *gauge, hri_reading *reading)
 {
-    bool v1 = gauge->chain.version == 1, wanted = false, here = gauge->site.root[0] == '\0';
+    bool v1 = gauge->chain.version == 1, wanted = false;
     bool first = !gauge->pins_time_ns || reading->place_hash != gauge->place_hash;
     for (unsigned i = 0; i < reading->group_count; i++)
         wanted |= reading->groups[i].doubtful_bytes > reading->groups[i].limit_bytes / DOUBTFUL_SHARE;
     int64_t rest_ns = hri_later(PINS_AGE_NS, gauge->pins_cost_ns * PINS_REST);
-    if (!(wanted || v1) || !here || (!first && reading->time_ns - gauge->pins_time_ns < rest_ns))
+    if (!(wanted || v1) || !is_here(gauge) || (!first && reading->time_ns - gauge->pins_time_ns < rest_ns))
         return;
     uint64_t idle_bytes = gauge->pins.idle_bytes;
     hri_pins_read(wanted, &gauge->pins);
@@ -260,11 +274,11 @@ static void sort_doubtful(const hri_gauge *gauge, const hri_reading *reading, un
         group->use_bytes = hri_add(group->use_bytes, sure);
         group->doubtful_bytes = doubtful -= sure;
     }
-    uint64_t pinned = hri_mul(gauge->pins.tmpfs_files, v1 ? HRI_PIN_FILE_BYTES : HRI_PIN_NAME_BYTES);
+    uint64_t pinned = hri_add(hri_mul(gauge->pins.tmpfs_files, v1 ? HRI_PIN_FILE_BYTES : HRI_PIN_NAME_BYTES),
+                              hri_mul(gauge->pins.tmpfs_nodes, HRI_PIN_NODE_BYTES));
     uint64_t grown = gauge->pins_time_ns ? hri_sub(doubtful, reading->memory[index].doubtful_bytes) : 0;
     uint64_t stuck = hri_add(pinned, hri_add(grown, hri_min(reading->memory[index].held_bytes, doubtful)));
-    if (gauge->pins_time_ns || v1)
-        stuck = hri_max(stuck, hri_sub(doubtful, gauge->pins.idle_bytes));
+    stuck = hri_max(stuck, hri_sub(doubtful, gauge->pins.idle_bytes));
     stuck = hri_max(stuck, group->limit_bytes / LEFTOVER_SHARE);
     group->lasting_bytes = hri_min(doubtful, pinned);
     group->stuck_bytes = hri_min(doubtful, stuck);
@@ -362,10 +376,10 @@ static bool read_groups(const hri_gauge *gauge, unsigned how, hri_reading *readi
         hri_cgroup_reading *group = &reading->groups[i];
         bool limited = is_limited(group);
         int error = hri_cgroup_read(&gauge->chain, i, group);
-        tell_unmapped(gauge, group);
+        tell_unmapped(&reading->memory[i], group);
         group->leaving_bytes =
             group->unmapped_bytes -
-            hri_lasting_sample(&reading->memory[i].unmapped, group->unmapped_bytes, HRI_LEAVING_NS, reading->time_ns);
+            hri_lasting_sample(&reading->memory[i].leaving, group->unmapped_bytes, HRI_LEAVING_NS, reading->time_ns);
         weigh_beside_use(gauge, how, reading, i);
         *ret_lost |= limited && before.use[i] && group->use_bytes == HR_NONE;
         whole &= !hri_cgroup_is_gone(error);
@@ -408,8 +422,8 @@ void hri_gauge_read_unlimited(const hri_gauge *gauge, hri_reading *reading)
 
 int hri_gauge_limit_fd(const hri_gauge *gauge, const hri_reading *reading)
 {
-    bool here = gauge->site.root[0] == '\0' && !gauge->site.pid;
-    for (unsigned i = 0; here && i < reading->group_count; i++)
+    bool own = is_here(gauge) && !gauge->site.pid;
+    for (unsigned i = 0; own && i < reading->group_count; i++)
         if (is_limited(&reading->groups[i]))
             return gauge->chain.groups[i].fds[HRI_FILE_LIMIT];
     return -1;

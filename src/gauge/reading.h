@@ -36,7 +36,6 @@ typedef struct hri_gauge {
     hri_file_mark limit_mark; /* of the own group's limit: as long as that file is its own, all of the chain are */
     uint64_t place_hash;      /* where the process was when the chain was opened, */
     int64_t place_time_ns;    /* and when that was last looked up */
-    uint64_t splits;          /* of huge pages, when it was made; HR_NONE: not known */
     hri_group_names sources[HRI_CGROUP_DEPTH]; /* the names of the chain's limits, for those who keep them */
     hri_texts *named;                          /* all that there have been */
     hri_pins pins;                             /* what pins kernel memory, */
@@ -64,12 +63,20 @@ uint64_t hri_lasting_sample(hri_lasting *lasting, uint64_t bytes, int64_t window
 
 /* Of a group, over many readings. */
 typedef struct hri_group_memory {
-    hri_lasting unmapped;
+    hri_lasting leaving;
+    uint64_t huge_bytes, unmapped_bytes, rests_bytes; /* see hri_rests_sample() */
     hri_lasting dirty, written;
     hri_lasting swap;
     uint64_t doubtful_bytes; /* when the pins were looked up */
     uint64_t held_bytes;     /* v1: of these, what grew while the machine's idle names did not */
 } hri_group_memory;
+
+/* Pages that nobody maps are rests of huge pages, which the kernel gives back when it is short. Or they are in use all
+ * the same, such as those that a pipe holds after vmsplice(). A rest comes into being where a huge page ceases to be
+ * mapped as one. Gives the most that may be rests: as many bytes as ceased to be that in this group. The machine's
+ * count of pages that were split was no bound: while neighbours split theirs, 4 of 200 processes were killed for pages
+ * in pipes. `huge_bytes` HR_NONE: not known, then all may be. */
+uint64_t hri_rests_sample(hri_group_memory *memory, uint64_t huge_bytes, uint64_t unmapped_bytes);
 
 /* v1 does not tell names of files from what pipes and sockets hold. But the machine tells how many names are idle, to
  * one. So kernel memory that grows while they do not is held, and what leaves while they stay was held. Where the group

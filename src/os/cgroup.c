@@ -28,6 +28,7 @@ const hri_cgroup_reading hri_cgroup_unknown = {
     .use_bytes = HR_NONE,
     .cache_bytes = HR_NONE,
     .anonymous_bytes = HR_NONE,
+    .huge_bytes = HR_NONE,
     .current_bytes = HR_NONE,
     .limits = {HR_NONE, HR_NONE},
     .swap_bytes = HR_NONE,
@@ -111,6 +112,8 @@ static void parse_beside_use(const char *text, bool v1, hri_cgroup_reading *read
     reading->written_bytes = hri_min(written, reading->cache_bytes);
     reading->refault_bytes =
         hri_mul(hri_max(refaults, key(text, v1 ? "total_workingset_refault" : "workingset_refault")), PAGE_BYTES);
+    if (hri_parse_key(text, v1 ? "total_rss_huge" : "anon_thp", &reading->huge_bytes) != 0)
+        reading->huge_bytes = HR_NONE;
     reading->doubtful_bytes = v1 ? 0 : key(text, "slab_reclaimable");
 }
 

@@ -71,6 +71,7 @@ typedef struct hri_cgroup_reading {
      * given back: the kernel unmaps many before it frees the first. */
     uint64_t unmapped_bytes;
     uint64_t leaving_bytes;   /* of that, what has not been there for long: set by who reads again and again */
+    uint64_t huge_bytes;      /* huge pages of anonymous memory that are mapped as such; HR_NONE: not known */
     uint64_t anonymous_bytes; /* the part of use_bytes that is neither kernel memory nor sockets; HR_NONE likewise */
 
     hri_cgroup_limits limits;

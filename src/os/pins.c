@@ -19,7 +19,10 @@
 #define NAME_BYTES 208
 #define INODE_BYTES 1152
 
-/* Counts the files on the tmpfs that a line of mountinfo says of: "id parent dev root point …". */
+#define NODE_PAGES 64
+
+/* Counts the files on the tmpfs that a line of mountinfo says of, "id parent dev root point …". A file of two pages has
+ * a node, and a large one has one more for each 64 pages. */
 static void add_mount(const char *line, void *context)
 {
     hri_pins *pins = context;
@@ -27,7 +30,9 @@ static void add_mount(const char *line, void *context)
     struct statfs facts;
     if (!strstr(line, TYPE) || sscanf(line, "%*s %*s %*s %*s %255s", point) != 1 || statfs(point, &facts) != 0)
         return;
-    pins->tmpfs_files = hri_add(pins->tmpfs_files, hri_sub(facts.f_files, facts.f_ffree));
+    uint64_t files = hri_sub(facts.f_files, facts.f_ffree), pages = hri_sub(facts.f_blocks, facts.f_bfree);
+    pins->tmpfs_files = hri_add(pins->tmpfs_files, files);
+    pins->tmpfs_nodes = hri_add(pins->tmpfs_nodes, hri_min(files, pages / 2) + pages / NODE_PAGES);
 }
 
 static void read_mounts(hri_pins *pins)
@@ -53,7 +58,7 @@ void hri_pins_read(bool mounts, hri_pins *ret_pins)
 {
     HRI_UNCANCELLED;
     if (mounts) {
-        ret_pins->tmpfs_files = 0;
+        ret_pins->tmpfs_files = ret_pins->tmpfs_nodes = 0;
         read_mounts(ret_pins);
     }
     /* A name of a file that is there keeps its inode; until Linux 5.0 the fifth number is 0. */

@@ -56,7 +56,6 @@ int hri_process_open(hri_process *process, const hri_site *site)
     process->statm_fd = hri_file_open(site->root, hri_site_path(site, "statm", path));
     process->status_fd = here ? hri_file_open(site->root, "/proc/self/status") : -1;
     process->place_fd = here ? hri_file_open(site->root, "/proc/self/cgroup") : -1;
-    process->vmstat_fd = here ? hri_file_open(site->root, "/proc/vmstat") : -1;
     process->mark = hri_file_mark_of(process->statm_fd);
     process->pid = site->pid;
     process->own = own;
@@ -110,14 +109,13 @@ void hri_process_close(hri_process *process)
     hri_file_close(process->arcstats_fd);
     hri_file_close(process->status_fd);
     hri_file_close(process->place_fd);
-    hri_file_close(process->vmstat_fd);
     hri_process_abandon(process);
 }
 
 void hri_process_abandon(hri_process *process)
 {
     process->limits_fd = process->arcstats_fd = -1;
-    process->statm_fd = process->meminfo_fd = process->status_fd = process->place_fd = process->vmstat_fd = -1;
+    process->statm_fd = process->meminfo_fd = process->status_fd = process->place_fd = -1;
     process->mark = (hri_file_mark){0};
 }
 
@@ -210,13 +208,4 @@ uint64_t hri_process_read_place(const hri_process *process)
     char text[TEXT_BYTES];
     ssize_t length = hri_file_read(process->place_fd, text, sizeof text);
     return length > 0 ? hri_hash(text, (size_t)length, 0) : 0;
-}
-
-uint64_t hri_process_read_splits(const hri_process *process)
-{
-    char text[TEXT_BYTES];
-    uint64_t count;
-    if (hri_file_read(process->vmstat_fd, text, sizeof text) <= 0)
-        return HR_NONE;
-    return hri_parse_key(text, "thp_deferred_split_page", &count) == 0 ? count : HR_NONE;
 }

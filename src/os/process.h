@@ -20,7 +20,6 @@ typedef struct hri_process {
     int arcstats_fd; /* ZFS's cache */
     int status_fd;   /* this and the next two: of this process on this machine only */
     int place_fd;
-    int vmstat_fd;
     hri_file_mark mark; /* of statm: as long as that is its own, all are */
     int pid;            /* 0: this process */
     bool own;           /* this process on this machine */
@@ -61,10 +60,6 @@ uint64_t hri_process_read_shared(const hri_process *process);
 
 /* Tells one place of the process from another: a hash of what /proc says of its groups; 0 where that cannot be read. */
 uint64_t hri_process_read_place(const hri_process *process);
-
-/* How many huge pages were ever queued to be split because a part of them was unmapped; HR_NONE where the kernel does
- * not say. Of the whole machine. */
-uint64_t hri_process_read_splits(const hri_process *process);
 
 /* The soft limit on open files; HR_NONE: none, or not known. */
 uint64_t hri_process_read_files_limit(const hri_process *process);

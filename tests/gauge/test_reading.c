@@ -103,6 +103,9 @@ static void the_last_of_reclaimable_slab_is_not_free(void **state)
     hri_gauge_read(&gauge, 0, &reading);
     assert_int_equal(reading.groups[0].use_bytes, 32 * MIB);
     assert_int_equal(reading.groups[0].lasting_bytes, 0);
+    assert_int_equal(reading.groups[0].stuck_bytes, 10 * MIB); /* nobody knows of names that are idle, */
+    gauge.pins.idle_bytes = 500 * MIB;                         /* and now it may be all of them */
+    hri_gauge_read(&gauge, 0, &reading);
     assert_int_equal(reading.groups[0].stuck_bytes, 100 * MIB / 32);
 }
 
@@ -126,6 +129,24 @@ static void kernel_memory_that_grows_without_names_is_held(void **state)
     assert_int_equal(hri_held_sample(&memory, 30 * MIB, 500 * MIB, 496 * MIB, true), 24 * MIB);
     assert_int_equal(hri_held_sample(&memory, 30 * MIB, 500 * MIB, 400 * MIB, true), 30 * MIB);
     assert_int_equal(hri_held_sample(&memory, 26 * MIB, 500 * MIB, 496 * MIB, true), 20 * MIB);
+}
+
+/* Prevents: pages that a pipe holds pass for rests of huge pages while neighbours split theirs. */
+static void only_what_was_huge_leaves_rests(void **state)
+{
+    (void)state;
+    hri_group_memory memory = {0};
+    assert_int_equal(hri_rests_sample(&memory, 40 * MIB, 0), 0);
+    assert_int_equal(hri_rests_sample(&memory, 40 * MIB, 20 * MIB), 0); /* a pipe has them */
+    assert_int_equal(hri_rests_sample(&memory, 10 * MIB, 45 * MIB), 30 * MIB);
+    assert_int_equal(hri_rests_sample(&memory, 10 * MIB, 35 * MIB), 30 * MIB); /* the pipe is read, or rests go: */
+    assert_int_equal(hri_rests_sample(&memory, 20 * MIB, 12 * MIB), 12 * MIB);
+    assert_int_equal(hri_rests_sample(&memory, 20 * MIB, 30 * MIB), 12 * MIB);
+    assert_int_equal(hri_rests_sample(&memory, 16 * MIB, 30 * MIB), 16 * MIB);
+    assert_int_equal(hri_rests_sample(&memory, 10 * MIB, 0), 0); /* whole huge pages were given back, */
+    assert_int_equal(hri_rests_sample(&memory, 10 * MIB, 0), 0);
+    assert_int_equal(hri_rests_sample(&memory, 10 * MIB, 8 * MIB), 0); /* of which nothing was left */
+    assert_int_equal(hri_rests_sample(&memory, HR_NONE, 8 * MIB), 8 * MIB);
 }
 
 static void write_swap(uint64_t bytes)
@@ -203,6 +224,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(the_last_of_reclaimable_slab_is_not_free),
         TEST(kernel_memory_that_grows_without_names_is_held),
+        TEST(only_what_was_huge_leaves_rests),
         TEST(one_reading_has_all_figures),
         TEST(the_hosts_figures_may_be_older_while_it_has_plenty),
         TEST(an_unlimited_group_does_not_bind),

@@ -120,8 +120,8 @@ CASES = [
     *[Case(f"page_cache_{mode}", f"page_cache {mode} 4 {{seed}}", seconds=90, quick=int(mode == "map-read"))
       for mode in ("write", "sync", "read", "map", "map-read", "lock", "shm")],
     Case("rlimit_as", "rlimit_as 1024 16", quick=2),
-    Case("tmpfs_dentries", "tmpfs_dentries 25000", quick=1,
-         open_v2="killed in one of about a dozen runs, in a guest beside a build; not understood yet"),
+    Case("tmpfs_dentries", "tmpfs_dentries 25000", quick=1),
+    Case("tmpfs_pages", "tmpfs_dentries 4000 8192"),
     # Kernel memory that v1 does not tell from names of files.
     Case("kernel_held_pipes", "kernel_held pipes 30", quick=1),
     Case("kernel_held_pipes_slowly", "kernel_held pipes 30 30"),

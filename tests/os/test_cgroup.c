@@ -27,13 +27,15 @@ static void what_nobody_maps_is_not_use(void **state)
     (void)state;
     hri_cgroup_reading reading = {0};
     static const char *const texts[2] = {
-        "anon 3\ntotal_rss 70\ntotal_shmem 10\ntotal_inactive_anon 80\ntotal_active_anon 20\n"
+        "anon 3\ntotal_rss 70\ntotal_rss_huge 30\ntotal_shmem 10\ntotal_inactive_anon 80\ntotal_active_anon 20\n"
         "total_inactive_file 0\ntotal_active_file 0\ntotal_unevictable 5\n",
-        "anon 70\nshmem 10\ninactive_anon 80\nactive_anon 20\ninactive_file 0\nactive_file 0\nunevictable 5\n"
+        "anon 70\nanon_thp 30\nshmem 10\ninactive_anon 80\nactive_anon 20\ninactive_file 0\nactive_file 0\nunevictable "
+        "5\n"
         "kernel 0\nslab_reclaimable 0\n"};
     for (int version = 1; version <= 2; version++) {
         assert_int_equal(hri_cgroup_parse_stat(texts[version - 1], version, &reading), 0);
         assert_int_equal(reading.unmapped_bytes, 20);
+        assert_int_equal(reading.huge_bytes, 30);
         assert_int_equal(reading.use_bytes, 80 + 5);
         assert_int_equal(reading.anonymous_bytes, 80 + 5);
     }
@@ -43,6 +45,7 @@ static void what_nobody_maps_is_not_use(void **state)
                                            2, &reading),
                      0);
     assert_int_equal(reading.unmapped_bytes, 0);
+    assert_true(reading.huge_bytes == HR_NONE);
     assert_int_equal(reading.use_bytes, 210);
 }
 
