@@ -129,9 +129,9 @@ HR_API char *hr_size_format(uint64_t bytes, char *buffer, size_t size);
 /* Takes a sentence for the person who runs the program: one line, without a full stop. */
 typedef void hr_message_fn(void *context, const char *sentence);
 
-/* Sets for the whole process where such sentences go. There is one kind so far: an environment variable of ours has a
- * value that it cannot have. hr_guard_new() answers -EINVAL then, which alone would not say which variable and why.
- * With NULL, as from the start, a sentence is written to standard error, once. The library writes nothing else.
+/* Sets for the whole process where such sentences go. There is one kind so far. hr_guard_new() answers -EINVAL for an
+ * environment variable of ours or for its options, and the sentence says which of them is wrong, and why. With NULL, as
+ * from the start, a sentence is written to standard error, once. The library writes nothing else.
  *
  * threads  any; `take` is called on the thread that makes the guard, with no lock held
  * memory   never allocates

@@ -164,16 +164,14 @@ typedef struct hr_guard_options {
     bool observe_only;
 } hr_guard_options;
 
-/* Makes a guard, reads the gauges once and starts the monitor thread (unless interval_ns is negative). On glibc it
- * fixes the threshold for mapped blocks at 128 KiB for the whole process, which keeps the heap from fragmenting,
- * unless the environment sets it (MALLOC_MMAP_THRESHOLD_ or GLIBC_TUNABLES).
+/* Makes a guard, reads the gauges once and starts the monitor thread (unless interval_ns is negative).
  *
  * returns  0; -ENOMEM; -EMFILE, -ENFILE; -EAGAIN (no thread). -EINVAL for thresholds that contradict each other, and
  *          for a variable of the environment that is wrong: HEADROOM_LIMIT (also -ERANGE) or HEADROOM_OBSERVE. -EINVAL
- *          for a history_file that is no regular file, or history_file_bytes of less than 64 KiB. For all but
- *          thresholds hr_message_set() has the sentence that says which. -EBUSY if another process writes the history
- *          file; -EBADMSG if it is none (it is left as it is); -EPROTONOSUPPORT if it is of another version. -ENOENT,
- *          -EACCES, -ENOSPC … for the history file, too
+ *          for a history_file that is no regular file, or history_file_bytes of less than 64 KiB. hr_message_set() has
+ *          the sentence that says which. -EBUSY if another process writes the history file; -EBADMSG if it is none (it
+ *          is left as it is); -EPROTONOSUPPORT if it is of another version. -ENOENT, -EACCES, -ENOSPC … for the
+ *          history file, too
  * threads  any
  * memory   allocates
  * undo     hr_guard_free()

@@ -243,6 +243,17 @@ static void complain_of_history_file(const char *path, uint64_t bytes)
     hri_message_say(sentence);
 }
 
+/* Says which thresholds contradict each other: those that were given, and those that were fitted to them. */
+static void complain_of_thresholds(const hri_level_rules *rules)
+{
+    char sentence[256];
+    snprintf(sentence, sizeof sentence,
+             "no guard is made: warn_below %g < warn_at %g <= degrade_at %g < critical_at %g <= 1 and "
+             "recover_below %g < degrade_at do not all hold",
+             rules->warn_below, rules->warn_at, rules->degrade_at, rules->critical_at, rules->recover_below);
+    hri_message_say(sentence);
+}
+
 /* The limit on the whole process: the option's, else the environment's. Gives 0, -EINVAL or -ERANGE. */
 static int declare(const hr_guard_options *options, hri_declared *ret_declared)
 {
@@ -278,8 +289,11 @@ static int init_watcher(hr_guard *guard, const hri_environment *environment, con
     if (watcher.rules.dwell_ns < 0)
         watcher.rules.dwell_ns = 0;
     int error = declare(options, &watcher.declared);
-    if (!error)
-        error = hri_level_rules_fit(&watcher.rules);
+    if (error)
+        return error;
+    error = hri_level_rules_fit(&watcher.rules);
+    if (error)
+        complain_of_thresholds(&watcher.rules);
     return error ? error : hri_watcher_init(&guard->watcher, &watcher);
 }
 

@@ -390,6 +390,19 @@ static void a_wrong_history_file_is_named(void **state)
     assert_int_equal(sentences, 3);
 }
 
+static void thresholds_that_contradict_each_other_are_named(void **state)
+{
+    (void)state;
+    hr_guard *other;
+    hr_message_set(take, &sentences);
+    assert_int_equal(hr_guard_new(&(hr_guard_options){.warn_at = 0.9, .degrade_at = 0.85}, &other), -EINVAL);
+    assert_string_equal(sentence, "no guard is made: warn_below 0.75 < warn_at 0.9 <= degrade_at 0.85 < critical_at "
+                                  "0.925 <= 1 and recover_below 0.8 < degrade_at do not all hold");
+    assert_int_equal(hr_guard_new(&(hr_guard_options){.critical_at = 90}, &other), -EINVAL); /* a per cent */
+    assert_non_null(strstr(sentence, " < critical_at 90 <= 1 "));
+    assert_int_equal(sentences, 2);
+}
+
 /* Where nobody takes sentences, standard error has each once, however often a program tries. */
 static void standard_error_has_it_once(void **state)
 {
@@ -429,6 +442,7 @@ int main(void)
         TEST(the_environment_says_it_too),
         TEST(a_wrong_variable_is_named),
         TEST(a_wrong_history_file_is_named),
+        TEST(thresholds_that_contradict_each_other_are_named),
         TEST(standard_error_has_it_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
