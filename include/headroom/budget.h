@@ -71,7 +71,8 @@ HR_API HR_MUST_CHECK int hr_budget_new(hr_budget *parent, const char *name, uint
 HR_API int hr_budget_free(hr_budget *budget);
 
 /* Charges `bytes` to the budget and to all its ancestors, or to none. Exact: never one byte over a limit, and never
- * refused while the bytes are there.
+ * refused while the bytes are there. A kernel limit has not there: page cache that is dirty or just being read, and
+ * what the kernel's counters may hide (hr_figures.lease_bytes is what they leave).
  *
  * Only the caller knows which memory the bytes are for. They are pending until the process's resident set has grown by
  * them, so nobody else is granted their pages meanwhile, however late they are touched. The guard cannot see one thing:
@@ -249,7 +250,7 @@ HR_API HR_MUST_CHECK char *hr_strdup(hr_budget *budget, const char *text);
 
 /* As hr_alloc() for a copy of `size` bytes.
  *
- * returns  the copy; NULL with errno as hr_alloc(), EINVAL where there are no bytes to copy
+ * returns  the copy; NULL with errno as hr_alloc(), EINVAL where `bytes` is NULL and there are some to copy
  * undo     hr_free()
  */
 HR_API HR_MUST_CHECK void *hr_memdup(hr_budget *budget, const void *bytes, size_t size);

@@ -39,7 +39,7 @@ typedef struct hr_figures {
     uint64_t live_bytes;           /* held: charged and not given back, promises left out */
     uint64_t promised_bytes;       /* admitted and not yet spent */
     uint64_t total_bytes;          /* everything ever held */
-    uint64_t peak_bytes;           /* the most that was held and promised at once */
+    uint64_t peak_bytes;           /* the most that was held and promised at once; see hr_budget_figures */
     uint64_t rss_bytes;            /* resident set of this process */
     uint64_t cgroup_bytes;         /* use of the binding cgroup, without page cache that can be reclaimed */
     uint64_t cgroup_limit_bytes;   /* the binding cgroup's limit */

@@ -324,7 +324,9 @@ class ticket
     ticket(const guard &guard, const hr_request &request) noexcept : ticket(guard.get(), request)
     {
     }
-    ticket(ticket &&other) noexcept : ticket_(std::exchange(other.ticket_, hr_ticket{})), verdict_(other.verdict_)
+    ticket(ticket &&other) noexcept
+        : ticket_(std::exchange(other.ticket_, hr_ticket{})),
+          verdict_(std::exchange(other.verdict_, HR_REFUSED_NO_BUDGET))
     {
     }
     ticket &operator=(ticket &&other) noexcept
@@ -332,7 +334,7 @@ class ticket
         if (this != &other) {
             hr_ticket_release(&ticket_);
             ticket_ = std::exchange(other.ticket_, hr_ticket{});
-            verdict_ = other.verdict_;
+            verdict_ = std::exchange(other.verdict_, HR_REFUSED_NO_BUDGET);
         }
         return *this;
     }

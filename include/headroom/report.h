@@ -457,7 +457,7 @@ HR_API const char *hr_trend_kind_text(hr_trend_kind kind);
 HR_API ssize_t hr_trend_format(const hr_trend *trend, char *buffer, size_t size);
 
 /* Room for any sentence of hr_report_explain(). */
-#define HR_EXPLANATION_BYTES 768
+#define HR_EXPLANATION_BYTES 1024
 
 /* Says in one sentence why the level is what it is, or why a charge was refused. The sentence has the limit that bound
  * and where it comes from, and what is used of it. Then it names the budget that holds most and how fast that grows,

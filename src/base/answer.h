@@ -4,12 +4,13 @@
 #define HRI_BASE_ANSWER_H
 
 #include <errno.h>
+#include <sys/types.h>
 
 #define HRI_ERRNO_MAX 4095
 
-static inline int hri_answer(int answer)
+static inline int hri_answer(ssize_t answer)
 {
-    return answer > 0 || answer < -HRI_ERRNO_MAX ? -EINVAL : answer;
+    return answer > 0 || answer < -HRI_ERRNO_MAX ? -EINVAL : (int)answer;
 }
 
 #endif

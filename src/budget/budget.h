@@ -7,6 +7,7 @@
 #ifndef HRI_BUDGET_BUDGET_H
 #define HRI_BUDGET_BUDGET_H
 
+#include "base/checked.h"
 #include "base/fork.h"
 #include "base/lease.h"
 #include "budget/refusals.h"
@@ -28,6 +29,12 @@ typedef struct hri_shortage {
     bool ceiling;         /* the caller's ceiling bound, no limit */
     bool sample;          /* another reading of the gauges may find room */
 } hri_shortage;
+
+/* The bytes that have to be given back before the demand fits. */
+static inline uint64_t hri_shortage_lacks(const hri_shortage *shortage)
+{
+    return hri_add(hri_sub(shortage->asked_bytes, shortage->left_bytes), shortage->over_bytes);
+}
 
 /* The occasions on which a thread looks at the gauges or decides the level. gauge/watcher.c has a table of what it does
  * on each. */

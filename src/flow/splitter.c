@@ -6,6 +6,7 @@
 #define _GNU_SOURCE
 #include "flow/splitter.h"
 
+#include "base/answer.h"
 #include "base/checked.h"
 
 #include <errno.h>
@@ -106,7 +107,7 @@ static int cut_framed(hri_splitter *splitter, const hri_window *window, hri_piec
         splitter->seen += (size_t)length;
     }
     if (length < 0 && splitter->seen == 0)
-        return (int)length;
+        return hri_answer(length);
     return cut_known(splitter, window, length > 0 ? (uint64_t)length : 0, ret_piece);
 }
 

@@ -365,9 +365,9 @@ void hri_watcher_tell(hri_watcher *watcher)
     hri_inner_unlock(&watcher->lock);
 }
 
-void hri_watcher_read(hri_watcher *watcher, hri_snapshot *ret_snapshot)
+/* Under the lock. */
+static void show(const hri_watcher *watcher, hri_snapshot *ret_snapshot)
 {
-    hri_inner_lock(&watcher->lock);
     int binding = watcher->reading.binding;
     *ret_snapshot = (hri_snapshot){
         .ledgers = watcher->ledgers,
@@ -383,6 +383,22 @@ void hri_watcher_read(hri_watcher *watcher, hri_snapshot *ret_snapshot)
         .time_ns = watcher->reading.time_ns,
         .limit_source = watcher->limit_source,
     };
+}
+
+void hri_watcher_read(hri_watcher *watcher, hri_snapshot *ret_snapshot)
+{
+    hri_inner_lock(&watcher->lock);
+    show(watcher, ret_snapshot);
+    hri_inner_unlock(&watcher->lock);
+}
+
+void hri_watcher_read_now(hri_watcher *watcher, hri_snapshot *ret_snapshot, hri_accounts *ret_accounts)
+{
+    hri_inner_lock(&watcher->lock);
+    show(watcher, ret_snapshot);
+    hri_budget_tree_read(watcher->tree, ret_accounts);
+    hri_books books = open_books(watcher, ret_accounts);
+    hri_ledgers_compute(&books, &ret_snapshot->ledgers);
     hri_inner_unlock(&watcher->lock);
 }
 

@@ -116,6 +116,9 @@ typedef struct hri_snapshot {
 
 void hri_watcher_read(hri_watcher *watcher, hri_snapshot *ret_snapshot);
 
+/* The same with the ledgers weighed anew, by the accounts of now. */
+void hri_watcher_read_now(hri_watcher *watcher, hri_snapshot *ret_snapshot, hri_accounts *ret_accounts);
+
 /* Lists the ledgers, by the last reading and the accounts of now; gives their number. */
 size_t hri_watcher_list(hri_watcher *watcher, hr_ledger ret_list[HRI_LEDGERS_MAX]);
 

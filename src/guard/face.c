@@ -67,8 +67,7 @@ int hr_guard_read(hr_guard *guard, hr_figures *ret_figures)
         return -EINVAL;
     hri_accounts accounts;
     hri_snapshot snapshot;
-    hri_budget_tree_read(&guard->tree, &accounts);
-    hri_watcher_read(&guard->watcher, &snapshot);
+    hri_watcher_read_now(&guard->watcher, &snapshot, &accounts);
     hri_relief_counts counts;
     hri_relief_read(&guard->relief, &counts);
     hri_heap_figures heap;

@@ -67,34 +67,70 @@ int hr_history_record(hr_guard *guard)
     return 0;
 }
 
+/* The ledgers of this moment. The first is the budget's. */
+struct ledgers {
+    hr_ledger list[HR_LEDGERS_MAX];
+    size_t count;
+};
+
+static void read_ledgers(hr_guard *guard, struct ledgers *ret_ledgers)
+{
+    ret_ledgers->count = 0;
+    hr_guard_ledgers(guard, ret_ledgers->list, HR_LEDGERS_MAX, &ret_ledgers->count);
+}
+
+/* The limit towards which a part of the kernel's ledgers grows: what the one that leaves least has beside its use, and
+ * the part itself. Gives the name of that limit. */
+static const char *limit_of_part(const struct ledgers *ledgers, uint64_t part_bytes, uint64_t *ret_bytes)
+{
+    const char *source = NULL;
+    *ret_bytes = HR_NONE;
+    for (size_t i = 1; i < ledgers->count && part_bytes != HR_NONE; i++) {
+        const hr_ledger *ledger = &ledgers->list[i];
+        bool known = ledger->use_bytes != HR_NONE && ledger->limit_bytes != HR_NONE;
+        uint64_t bytes = hri_add(hri_sub(ledger->limit_bytes, ledger->use_bytes), part_bytes);
+        if (!known || bytes >= *ret_bytes)
+            continue;
+        *ret_bytes = bytes;
+        source = ledger->source;
+    }
+    return source;
+}
+
+/* Reads the trend against the limit of the ledger that it is of. Gives the error; `ret_source` names that limit. */
+static int read_trend(hr_guard *guard, const struct ledgers *ledgers, hr_trend *ret_trend, const char **ret_source)
+{
+    hri_snapshot snapshot;
+    hri_trend_limits limits = {.bytes = {[HR_HISTORY_LIVE] = ledgers->list[0].limit_bytes}};
+    hri_watcher_read(&guard->watcher, &snapshot);
+    const char *sources[HR_HISTORY_LEDGERS] = {
+        [HR_HISTORY_LIVE] = ledgers->list[0].source,
+        [HR_HISTORY_RSS] = limit_of_part(ledgers, snapshot.process.rss_bytes, &limits.bytes[HR_HISTORY_RSS]),
+        [HR_HISTORY_CGROUP_ANONYMOUS] =
+            limit_of_part(ledgers, snapshot.binding.anonymous_bytes, &limits.bytes[HR_HISTORY_CGROUP_ANONYMOUS]),
+    };
+    int error = hri_history_trend(&guard->history, &limits, ret_trend);
+    *ret_source = error ? NULL : sources[ret_trend->ledger];
+    return error;
+}
+
 int hr_trend_read(hr_guard *guard, hr_trend *ret_trend)
 {
+    const char *source;
     if (!guard || !ret_trend)
         return -EINVAL;
-    hri_accounts accounts;
-    hri_budget_tree_snapshot(&guard->tree, &accounts);
-    return hri_history_trend(&guard->history, accounts.limit_bytes, ret_trend);
+    struct ledgers ledgers;
+    read_ledgers(guard, &ledgers);
+    return read_trend(guard, &ledgers, ret_trend, &source);
 }
 
 /* The ledger that decides the level; without a source where none does. */
-static hr_ledger deciding(hr_guard *guard)
+static hr_ledger deciding(const struct ledgers *ledgers)
 {
-    hr_ledger list[HR_LEDGERS_MAX];
-    size_t count = 0;
-    hr_guard_ledgers(guard, list, HR_LEDGERS_MAX, &count);
-    for (size_t i = 0; i < count; i++)
-        if (list[i].decides)
-            return list[i];
+    for (size_t i = 0; i < ledgers->count; i++)
+        if (ledgers->list[i].decides)
+            return ledgers->list[i];
     return (hr_ledger){0};
-}
-
-/* A guard's trend, as a report tells it. */
-static bool read_trend_to_tell(hr_guard *guard, hr_trend *ret_trend)
-{
-    if (hr_trend_read(guard, ret_trend) != 0)
-        return false;
-    hri_trend_withhold(ret_trend);
-    return true;
 }
 
 /* Page cache that cannot be dropped at once, where a cgroup decides and it is a sixteenth of its limit at least. */
@@ -110,11 +146,18 @@ ssize_t hr_report_explain(hr_guard *guard, const hr_refusal *refusal, char *buff
     hri_track largest;
     hr_event relief;
     hr_trend trend, holding;
+    struct ledgers ledgers;
     int error = hr_guard_read(guard, &figures);
     if (error || (!buffer && size))
         return -EINVAL;
     hri_snapshot snapshot;
-    hri_watcher_read(&guard->watcher, &snapshot);
+    hri_accounts accounts;
+    const char *grows_to;
+    hri_watcher_read_now(&guard->watcher, &snapshot, &accounts);
+    read_ledgers(guard, &ledgers);
+    bool tells = read_trend(guard, &ledgers, &trend, &grows_to) == 0;
+    if (tells)
+        hri_trend_withhold(&trend);
     hri_guard_note_holders(guard);
     bool held = hri_history_largest(&guard->history, &largest);
     uint64_t held_bytes = held ? largest.holder.bytes : 0;
@@ -122,7 +165,7 @@ ssize_t hr_report_explain(hr_guard *guard, const hr_refusal *refusal, char *buff
     hri_story story = {
         .refusal = refusal,
         .level = figures.level,
-        .ledger = deciding(guard),
+        .ledger = deciding(&ledgers),
         .dirty_bytes = dirty_to_tell(&figures, &snapshot),
         .strained = snapshot.strained,
         .stalled_share = figures.stalled_share,
@@ -133,7 +176,8 @@ ssize_t hr_report_explain(hr_guard *guard, const hr_refusal *refusal, char *buff
         .reliefs = figures.reliefs,
         .relieved_bytes = figures.relieved_bytes,
         .last_relief = hri_history_last_relief(&guard->history, &relief) ? &relief : NULL,
-        .trend = read_trend_to_tell(guard, &trend) ? &trend : NULL,
+        .trend = tells ? &trend : NULL,
+        .grows_to = grows_to,
         .now_ns = hri_clock_now(guard->clock),
     };
     hri_text text = {.buffer = buffer, .size = size};
@@ -150,10 +194,13 @@ static int put_report(hr_guard *guard, hr_format format, hri_text *text)
     int error = hr_guard_read(guard, &figures);
     if (error)
         return error;
+    bool tells = hr_trend_read(guard, &trend) == 0;
+    if (tells)
+        hri_trend_withhold(&trend);
     hri_report report = {
         .figures = &figures,
         .explanation = hr_report_explain(guard, NULL, why, sizeof why) > 0 ? why : NULL,
-        .trend = read_trend_to_tell(guard, &trend) ? &trend : NULL,
+        .trend = tells ? &trend : NULL,
         .history = &guard->history,
         .registry = &guard->figures,
     };

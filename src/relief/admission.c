@@ -64,7 +64,7 @@ static void promise(hri_relief *relief, struct asking *asking)
 static int64_t retry_after(hri_relief *relief, const hri_shortage *shortage)
 {
     uint64_t over = shortage->ceiling ? hri_relief_excess(relief) : 0;
-    uint64_t need = hri_max(over, hri_sub(shortage->asked_bytes, shortage->left_bytes));
+    uint64_t need = hri_max(over, hri_shortage_lacks(shortage));
     uint64_t per_s = atomic_load_explicit(&relief->watcher->released_per_s, memory_order_relaxed);
     int64_t dwell_ns = hri_relief_probe_interval(relief), wait_ns = dwell_ns;
     if (shortage->hopeless)

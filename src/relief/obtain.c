@@ -74,7 +74,7 @@ static bool run_round(hri_relief *relief, const hri_shortage *shortage, struct p
 {
     hri_snapshot snapshot;
     hri_watcher_read(relief->watcher, &snapshot);
-    uint64_t lacks = hri_sub(shortage->asked_bytes, shortage->left_bytes);
+    uint64_t lacks = hri_shortage_lacks(shortage);
     bool by_pages = shortage->narrowed || (shortage->ceiling && snapshot.ledgers.worst != HRI_LEDGER_BUDGET);
     uint64_t freed = shortage->narrowed ? hri_heap_trim(lacks) : 0;
     if (patience->ran_ns == 0 && hri_reclaimers_any(&relief->reclaimers))

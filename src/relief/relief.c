@@ -233,7 +233,7 @@ static void spare(hri_relief *relief, uint64_t want_bytes)
 
 bool hri_relief_observe(hri_relief *relief, const hri_shortage *shortage)
 {
-    uint64_t want = hri_add(hri_sub(shortage->asked_bytes, shortage->left_bytes), shortage->over_bytes);
+    uint64_t want = hri_shortage_lacks(shortage);
     if (!hri_reclaimers_any(&relief->reclaimers))
         return false;
     spare(relief, want);

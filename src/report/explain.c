@@ -5,6 +5,7 @@
 #include "gauge/strain.h"
 
 #include <math.h>
+#include <string.h>
 
 static void put_use(const hri_story *story, hri_text *text)
 {
@@ -120,16 +121,22 @@ static void put_relief(const hri_story *story, hri_text *text)
 static void put_forecast(const hri_story *story, hri_text *text)
 {
     const hr_trend *trend = story->trend;
+    const char *source = story->ledger.source;
     /* Of now; the trend is of the last sample. */
-    bool full = story->ledger.source && story->ledger.use_bytes >= story->ledger.limit_bytes;
+    bool full = source && story->ledger.use_bytes >= story->ledger.limit_bytes;
+    bool other = source && story->grows_to && strcmp(story->grows_to, source) != 0;
     if (!trend) {
         hri_text_put(text, "; it is too early for a forecast");
     } else if (trend->time_to_limit_ns < 0) {
         hri_text_put(text, "; no forecast: %s", trend->reason);
     } else if (full || trend->time_to_limit_ns == 0) {
-        hri_text_put(text, full || !story->ledger.source ? "; the limit is reached" : "; the limit was reached");
+        hri_text_put(text, "; ");
+        hri_text_put_name(text, other && !full ? story->grows_to : "the limit");
+        hri_text_put(text, full || !source ? " is reached" : " was reached");
     } else {
-        hri_text_put(text, "; at this rate it will be full in ");
+        hri_text_put(text, "; at this rate ");
+        hri_text_put_name(text, other ? story->grows_to : "it");
+        hri_text_put(text, " will be full in ");
         hri_text_put_time(text, trend->time_to_limit_ns);
         hri_text_put(text, " (");
         hri_text_put_time(text, trend->time_to_limit_low_ns);

@@ -25,6 +25,7 @@ typedef struct hri_story {
     uint64_t relieved_bytes;
     const hr_event *last_relief; /* NULL: none that is remembered */
     const hr_trend *trend;       /* NULL: too short */
+    const char *grows_to;        /* the source of the limit that the trend leads to; NULL: none is known */
     int64_t now_ns;
 } hri_story;
 

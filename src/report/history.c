@@ -226,7 +226,7 @@ static void read_ring(const hri_series *series, size_t index, hri_series_ledger 
     one.read(&one, 0, ledger, ret_sample);
 }
 
-int hri_history_trend(hri_history *history, uint64_t limit_bytes, hr_trend *ret_trend)
+int hri_history_trend(hri_history *history, const hri_trend_limits *limits, hr_trend *ret_trend)
 {
     const hri_tier *minutes = &history->tiers.tiers[HR_TIER_MINUTES], *seconds = &history->tiers.tiers[HR_TIER_SECONDS];
     pthread_mutex_lock(&history->lock);
@@ -235,7 +235,7 @@ int hri_history_trend(hri_history *history, uint64_t limit_bytes, hr_trend *ret_
         series = hri_series_of_tier(minutes);
     else if (hri_tier_count(seconds) >= SECONDS_ENOUGH)
         series = hri_series_of_tier(seconds);
-    int error = hri_trend_compute(&series, 0, limit_bytes, ret_trend);
+    int error = hri_trend_compute(&series, 0, limits, ret_trend);
     pthread_mutex_unlock(&history->lock);
     return error;
 }

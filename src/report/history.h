@@ -9,6 +9,7 @@
 #include "budget/refusals.h"
 #include "report/holders.h"
 #include "report/tiers.h"
+#include "report/trend.h"
 
 #include <pthread.h>
 
@@ -73,6 +74,6 @@ bool hri_history_event_at(hri_history *history, uint64_t *first, size_t index, h
 
 /* The trend of what is kept: of the minutes where there are enough of them, else of the seconds, else of the records.
  * Holds the lock for as long as that takes, a tenth of a millisecond. Gives 0 or -ENODATA. */
-int hri_history_trend(hri_history *history, uint64_t limit_bytes, hr_trend *ret_trend);
+int hri_history_trend(hri_history *history, const hri_trend_limits *limits, hr_trend *ret_trend);
 
 #endif

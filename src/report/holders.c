@@ -80,5 +80,5 @@ int hri_track_trend(const hri_track *track, hr_trend *ret_trend)
 {
     bool newer = track->count && track->time_ns > track->points[track->count - 1].time_ns;
     hri_series series = {read_point, track, track->count + newer};
-    return hri_trend_compute(&series, 0, HR_NONE, ret_trend);
+    return hri_trend_compute(&series, 0, &(hri_trend_limits){.bytes = {[HR_HISTORY_LIVE] = HR_NONE}}, ret_trend);
 }

@@ -254,7 +254,7 @@ static void forecast(const struct view *view, uint64_t limit_bytes, double now_b
 {
     double limit = (double)limit_bytes, end_s = view->part.span_s;
     trend->time_to_limit_ns = trend->time_to_limit_low_ns = trend->time_to_limit_high_ns = -1;
-    if (limit_bytes == 0 || limit_bytes == HR_NONE) {
+    if (limit_bytes == HR_NONE) {
         trend->reason = "no limit is known";
         return;
     }
@@ -359,7 +359,7 @@ static void describe(const hri_series *series, const struct view *base, size_t b
     trend->level_bytes = level <= 0 ? 0 : level >= 0x1p64 ? UINT64_MAX : (uint64_t)level;
 }
 
-int hri_trend_compute(const hri_series *series, size_t begin, uint64_t limit_bytes, hr_trend *ret_trend)
+int hri_trend_compute(const hri_series *series, size_t begin, const hri_trend_limits *limits, hr_trend *ret_trend)
 {
     struct view views[HRI_SERIES_LEDGERS];
     if (series->count < 2)
@@ -378,6 +378,7 @@ int hri_trend_compute(const hri_series *series, size_t begin, uint64_t limit_byt
     if (trend.span_ns == 0)
         return -ENODATA;
     describe(series, base, begin, &trend);
+    uint64_t limit_bytes = limits->bytes[trend.ledger];
     trend.kind = judge(series, views, base, begin, limit_bytes);
     trend.rss_slope_bytes_per_s = views[HRI_SERIES_RSS].known ? views[HRI_SERIES_RSS].fit.slope : 0;
     trend.cache_slope_bytes_per_s = views[HRI_SERIES_CACHE].known ? views[HRI_SERIES_CACHE].fit.slope : 0;
@@ -400,12 +401,22 @@ size_t hri_trend_restart(const hr_record *records, size_t count)
     return begin;
 }
 
+/* One limit, whichever ledger is read; 0 is none. */
+static hri_trend_limits same_limit(uint64_t limit_bytes)
+{
+    hri_trend_limits limits;
+    for (int i = 0; i < HR_HISTORY_LEDGERS; i++)
+        limits.bytes[i] = limit_bytes ? limit_bytes : HR_NONE;
+    return limits;
+}
+
 int hr_trend_compute(const hr_record *records, size_t count, uint64_t limit_bytes, hr_trend *ret_trend)
 {
     if ((!records && count) || !ret_trend)
         return -EINVAL;
     hri_series series = hri_series_of_records(records, count);
-    return hri_trend_compute(&series, hri_trend_restart(records, count), limit_bytes, ret_trend);
+    const hri_trend_limits limits = same_limit(limit_bytes);
+    return hri_trend_compute(&series, hri_trend_restart(records, count), &limits, ret_trend);
 }
 
 int hr_trend_compute_buckets(const hr_bucket *buckets, size_t count, uint64_t limit_bytes, hr_trend *ret_trend)
@@ -413,7 +424,8 @@ int hr_trend_compute_buckets(const hr_bucket *buckets, size_t count, uint64_t li
     if ((!buckets && count) || !ret_trend)
         return -EINVAL;
     hri_series series = hri_series_of_buckets(buckets, count);
-    return hri_trend_compute(&series, 0, limit_bytes, ret_trend);
+    const hri_trend_limits limits = same_limit(limit_bytes);
+    return hri_trend_compute(&series, 0, &limits, ret_trend);
 }
 
 const char *hr_trend_kind_text(hr_trend_kind kind)

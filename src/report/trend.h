@@ -5,8 +5,13 @@
 
 #include "report/series.h"
 
+/* The limit of each ledger; HR_NONE or 0: none is known. */
+typedef struct hri_trend_limits {
+    uint64_t bytes[HR_HISTORY_LEDGERS];
+} hri_trend_limits;
+
 /* Gives 0 or -ENODATA. `begin` is where the series begins anew: after the last restart. */
-int hri_trend_compute(const hri_series *series, size_t begin, uint64_t limit_bytes, hr_trend *ret_trend);
+int hri_trend_compute(const hri_series *series, size_t begin, const hri_trend_limits *limits, hr_trend *ret_trend);
 
 /* Takes back a forecast that says nothing to people: of too short a history, or of growth too uneven for a time. */
 void hri_trend_withhold(hr_trend *trend);

@@ -104,6 +104,13 @@ static ssize_t refuse_frames(void *context, const void *data, size_t size)
     return *(const char *)data == '!' ? -EPROTO : 10;
 }
 
+/* A negative number whose low 32 bits are 0 passed for success, and the stream never ended. */
+static ssize_t answer_no_errno(void *context, const void *data, size_t size)
+{
+    (void)context, (void)data, (void)size;
+    return sizeof(ssize_t) > 4 ? -((ssize_t)1 << 32) : -5000;
+}
+
 static void what_a_frame_function_refuses(void **state)
 {
     (void)state;
@@ -113,6 +120,7 @@ static void what_a_frame_function_refuses(void **state)
     assert_int_equal(run((hr_stream_options){.on_frame = refuse_frames}, 1000, &result), -EPROTO);
     assert_int_equal(result.offset, 250);
     assert_true(hrt_sink_has(&sink, input, 250));
+    assert_int_equal(run((hr_stream_options){.on_frame = answer_no_errno}, 1000, &result), -EINVAL);
 }
 
 static void a_record_that_does_not_fit_says_where(void **state)

@@ -153,6 +153,8 @@ static void tickets_are_asked_and_released(void **)
         headroom::ticket ticket(guard, request);
         assert_true(static_cast<bool>(ticket));
         headroom::ticket other(std::move(ticket));
+        assert_false(static_cast<bool>(ticket)); // it has nothing to spend any more
+        assert_true(static_cast<bool>(other));
         void *block = other.allocate(1000);
         assert_non_null(block);
         assert_int_equal(other.spend(4 * MIB), -EDQUOT);

@@ -128,12 +128,38 @@ static void a_value_that_is_no_limit_makes_no_guard(void **state)
 
 #define TEST(function) cmocka_unit_test_setup(function, set_up)
 
+/* Prevents: the resident set of a process that charges nothing was held against limit_bytes, which does not limit it. The
+ * forecast was that a limit of 100 MiB was reached, at 2 % of the host's memory. */
+static void the_resident_set_grows_towards_a_limit_of_the_kernel(void **state)
+{
+    (void)state;
+    hr_guard *guard;
+    hr_trend trend;
+    char text[HR_EXPLANATION_BYTES];
+    void *blocks[8];
+    assert_int_equal(hr_guard_new(&(hr_guard_options){.limit_bytes = 1 * MIB, .interval_ns = -1}, &guard), 0);
+    for (unsigned i = 0; i < 8; i++) {
+        blocks[i] = mmap(NULL, MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+        assert_true(blocks[i] != MAP_FAILED);
+        usleep(10000);
+        hr_guard_check(guard);
+    }
+    assert_int_equal(hr_trend_read(guard, &trend), 0);
+    assert_int_equal(trend.ledger, HR_HISTORY_RSS);
+    assert_true(trend.time_to_limit_ns != 0);
+    assert_in_range(hr_report_explain(guard, NULL, text, sizeof text), 1, sizeof text - 1);
+    assert_null(strstr(text, "reached"));
+    assert_null(strstr(text, "limit_bytes"));
+    for (unsigned i = 0; i < 8; i++)
+        munmap(blocks[i], MIB);
+    hr_guard_free(guard);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(memory_that_nobody_charged_counts),
-        TEST(what_is_granted_stays_below_it),
-        TEST(the_environment_declares_it_where_the_option_does_not),
+        TEST(memory_that_nobody_charged_counts),       TEST(the_resident_set_grows_towards_a_limit_of_the_kernel),
+        TEST(what_is_granted_stays_below_it),          TEST(the_environment_declares_it_where_the_option_does_not),
         TEST(a_value_that_is_no_limit_makes_no_guard),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

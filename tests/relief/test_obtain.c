@@ -163,6 +163,45 @@ static void relief_goes_on_while_the_demand_comes_nearer(void **state)
     hr_reclaimer_remove(guard, &node);
 }
 
+struct holder {
+    hr_budget *budget;
+    uint64_t held_bytes;
+    unsigned calls;
+};
+
+static uint64_t give_what_is_wanted(void *context, uint64_t want_bytes, int64_t deadline_ns)
+{
+    (void)deadline_ns;
+    struct holder *holder = context;
+    uint64_t given = hri_min(holder->held_bytes, want_bytes);
+    holder->calls++;
+    holder->held_bytes -= given;
+    hr_budget_uncharge(holder->budget, given);
+    return given;
+}
+
+/* Prevents: after a limit was lowered, a charge of 1,000 bytes asked a reclaimer 70,000 times for 1,000 bytes, and was
+ * refused with 230 MiB to give. */
+static void a_budget_over_its_limit_is_relieved_of_all_of_it(void **state)
+{
+    (void)state;
+    struct holder holder = {.held_bytes = 300 * MIB};
+    hr_budget_figures figures;
+    make_guard((hr_guard_options){.limit_bytes = 1000 * MIB});
+    assert_int_equal(hr_budget_new(root, "lowered", HR_NONE, &holder.budget), 0);
+    hr_reclaimer node = {.name = "holder", .reclaim = give_what_is_wanted, .context = &holder, .budget = holder.budget};
+    assert_int_equal(hr_reclaimer_add(guard, &node), 0);
+    assert_int_equal(hr_budget_charge(holder.budget, holder.held_bytes), 0);
+    hr_budget_set_limit(holder.budget, 10 * MIB);
+    assert_int_equal(hr_budget_charge(holder.budget, 1000), 0);
+    assert_in_range(holder.calls, 1, 3);
+    assert_int_equal(hr_budget_read(holder.budget, &figures), 0);
+    assert_in_range(figures.used_bytes, 9 * MIB, 10 * MIB);
+    hr_reclaimer_remove(guard, &node);
+    hr_budget_uncharge(holder.budget, figures.used_bytes);
+    hr_budget_free(holder.budget);
+}
+
 static uint64_t promise_and_give_nothing(void *context, uint64_t want_bytes, int64_t deadline_ns)
 {
     (void)deadline_ns;
@@ -290,11 +329,17 @@ static void wherever_the_processor_is_lost_all_are_asked(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(a_refusal_by_the_kernels_limit_reads_once),           TEST(so_does_one_at_critical),
-        TEST(a_refusal_by_a_limit_that_people_set_reads_nothing),  TEST(a_request_that_is_refused_reads_once),
-        TEST(relief_that_is_not_enough_is_read_after_once),        TEST(a_grant_that_is_due_reads_once),
-        TEST(relief_goes_on_while_the_demand_comes_nearer),        TEST(relief_that_gains_nothing_ends),
-        TEST(a_reclaimer_that_another_thread_calls_is_waited_for), TEST(wherever_the_processor_is_lost_all_are_asked),
+        TEST(a_refusal_by_the_kernels_limit_reads_once),
+        TEST(so_does_one_at_critical),
+        TEST(a_refusal_by_a_limit_that_people_set_reads_nothing),
+        TEST(a_request_that_is_refused_reads_once),
+        TEST(relief_that_is_not_enough_is_read_after_once),
+        TEST(a_grant_that_is_due_reads_once),
+        TEST(a_budget_over_its_limit_is_relieved_of_all_of_it),
+        TEST(relief_goes_on_while_the_demand_comes_nearer),
+        TEST(relief_that_gains_nothing_ends),
+        TEST(a_reclaimer_that_another_thread_calls_is_waited_for),
+        TEST(wherever_the_processor_is_lost_all_are_asked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

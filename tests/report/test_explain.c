@@ -137,6 +137,23 @@ static void a_limit_that_has_room_again_was_met(void **state)
     assert_non_null(strstr(buffer, "; the limit is reached"));
 }
 
+/* Prevents: beside a cgroup of 3 GiB the text said "it will be full in 39 s", and those were of limit_bytes. */
+static void a_forecast_of_another_limit_names_it(void **state)
+{
+    (void)state;
+    hri_story story = a_story();
+    story.grows_to = story.ledger.source;
+    explain(&story);
+    assert_non_null(strstr(buffer, "; at this rate it will be full in 12 s"));
+    story.grows_to = "limit_bytes";
+    explain(&story);
+    assert_non_null(strstr(buffer, "; at this rate limit_bytes will be full in 12 s"));
+    hr_trend met = {.reason = "the limit is reached"};
+    story.trend = &met;
+    explain(&story);
+    assert_non_null(strstr(buffer, "; limit_bytes was reached"));
+}
+
 static void what_is_not_known_is_said(void **state)
 {
     (void)state;
@@ -156,7 +173,7 @@ static void what_is_not_known_is_said(void **state)
 static void the_longest_fits(void **state)
 {
     (void)state;
-    char source[300];
+    char source[300], other[300];
     hri_story story = a_story();
     hr_refusal refusal = {.asked_bytes = HR_NONE - 1, .left_bytes = HR_NONE - 1, .limit_bytes = HR_NONE - 1};
     hr_trend far = {.reason = "",
@@ -167,6 +184,9 @@ static void the_longest_fits(void **state)
     hr_trend fast = {.kind = HR_TREND_GROWTH, .slope_bytes_per_s = 1e300, .settled_ns = INT64_MAX};
     memset(source, 'x', sizeof source);
     source[255] = '\0'; /* HRI_CGROUP_NAME_BYTES */
+    memcpy(other, source, sizeof other);
+    other[0] = 'w';
+    story.grows_to = other;
     memset(refusal.limit_name, 'y', sizeof refusal.limit_name - 1);
     memset(largest.name, 'z', sizeof largest.name - 1);
     story.refusal = &refusal;
@@ -174,7 +194,8 @@ static void the_longest_fits(void **state)
     story.holder = &largest;
     story.holding = &fast;
     story.ledger.source = source;
-    story.ledger.use_bytes = story.ledger.limit_bytes = story.relieved_bytes = HR_NONE - 1;
+    story.ledger.limit_bytes = story.relieved_bytes = HR_NONE - 1;
+    story.ledger.use_bytes = HR_NONE - 2;
     story.now_ns = INT64_MAX;
     explain(&story);
     assert_true(strlen(buffer) < sizeof buffer - 1);
@@ -250,6 +271,7 @@ int main(void)
         cmocka_unit_test(what_is_no_use_is_said),
         cmocka_unit_test(a_refusal_is_explained),
         cmocka_unit_test(a_limit_that_has_room_again_was_met),
+        cmocka_unit_test(a_forecast_of_another_limit_names_it),
         cmocka_unit_test(what_is_not_known_is_said),
         cmocka_unit_test(the_longest_fits),
         cmocka_unit_test(a_burst_is_no_rate),
