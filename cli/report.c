@@ -35,17 +35,26 @@ static const char description[] =
 
 #define PATHS_MAX 4
 
+enum form {
+    AS_TEXT,
+    AS_JSON,
+    AS_CSV,
+    AS_HTML,
+};
+
 struct options {
     const char *paths[PATHS_MAX];
     size_t path_count;
-    enum {
-        AS_TEXT,
-        AS_JSON,
-        AS_CSV,
-        AS_HTML
-    } form;
+    enum form form;
     const char *output;
 };
+
+static void parse_form(enum form form, struct options *options, struct argp_state *state)
+{
+    if (options->form != AS_TEXT && options->form != form)
+        argp_error(state, "--json, --csv and --html are forms of the same: give one of them");
+    options->form = form;
+}
 
 static error_t parse(int key, char *value, struct argp_state *state)
 {
@@ -54,12 +63,10 @@ static error_t parse(int key, char *value, struct argp_state *state)
     case JSON:
     case CSV:
     case HTML:
-        if (options->form != AS_TEXT)
-            argp_error(state, "--json, --csv and --html are forms of the same: give one of them");
-        options->form = key == JSON ? AS_JSON : key == CSV ? AS_CSV : AS_HTML;
+        parse_form(key == JSON ? AS_JSON : key == CSV ? AS_CSV : AS_HTML, options, state);
         return 0;
     case 'o':
-        options->output = value;
+        options->output = parse_text("--output", value, "a file, such as /tmp/report.html", state);
         return 0;
     case ARGP_KEY_ARG:
         if (options->path_count == PATHS_MAX)
@@ -287,7 +294,7 @@ int report(int argc, char **argv)
                                                                    report_print_csv, report_print_html};
     struct options options = {0};
     argv[0] = name;
-    argp_parse(&argp, argc, argv, 0, NULL, &options);
+    parse_words(&argp, 0, argc, argv, &options);
     int error = destroys_input(&options) ? -EINVAL : 0;
     for (size_t i = 0; i < options.path_count && !error; i++) {
         error = read_history(&histories[i], options.paths[i]);

@@ -59,7 +59,8 @@ static bool choose_limit(run_supervisor *run)
     if (run->use.limit_bytes >= LIMIT_MIN_BYTES || run->options.pid || run->options.observe)
         return true;
     hr_size_format(run->use.limit_bytes, size, sizeof size);
-    run_tell(run, "a limit of %s is too small: no program begins in less than 1 MiB", size);
+    run_tell(run, "a limit of %s is too small: no program begins in less than 1 MiB: write for example --limit 400M",
+             size);
     return false;
 }
 
