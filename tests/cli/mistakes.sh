@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Every flag of every verb with the mistakes that people make. The flags come from --help, so a new one without a line in
-# the table below fails.
+# Every flag of every verb with the mistakes that people make. The flags come from --help, so a new one without a line
+# in the table below fails.
 #
-# The table has, for each flag with a value, right values, which are accepted, and wrong ones. `shown` are parts of right
-# ones. Tried with each flag: no value, an empty value, a wrong value, a value at each bound and over it, the flag twice,
-# a value where none belongs.
-# A message names the flag and one of the right values, and the exit status is that of a wrong option.
+# The table has, for each flag with a value, right values, which are accepted, and wrong ones. `shown` are parts of
+# right ones. Tried with each flag: no value, an empty value, a wrong value, a value at each bound and over it, the flag
+# twice, a value where none belongs. A message names the flag and one of the right values, and the exit status is that
+# of a wrong option.
 set -euo pipefail
 : "${HEADROOM_BUILD_DIR:?is the build to test}"
 command -v python3 >/dev/null || { echo "skipped: there is no python3"; exit 77; }
@@ -17,7 +17,8 @@ import subprocess
 import sys
 
 headroom, store = sys.argv[1:]
-pid = {"right": ["4711", "1", "2147483647"], "wrong": ["0", "-1", "2147483648", "self", "4711x", "99999999999999999999"]}
+pid = {"right": ["4711", "1", "2147483647"],
+       "wrong": ["0", "-1", "2147483648", "self", "4711x", "99999999999999999999"]}
 share = {"right": ["0.85", "1", "0.0001"], "wrong": ["0", "-0.1", "1.01", "85%", "nan", "x"]}
 address = {"right": ["127.0.0.1:9464"], "wrong": [], "late": ["x", "127.0.0.1:65536", "127.0.0.1:"]}
 text = lambda *right: {"right": list(right), "wrong": []}
@@ -36,7 +37,7 @@ verbs = {
         "--at": {
             "right": ["critical=signal:TERM", "400M=log", "85%=purge", "warning=freeze", "0.1%=log",
                       "100%=exec:'logger memory is short'"],
-            "shown": ["critical=signal:TERM", "signal:TERM", "size such as 400M", "exec:'logger memory is short'", "purge"],
+            "shown": ["critical=signal:TERM", "signal:TERM", "such as 400M", "exec:'logger memory is short'", "purge"],
             "wrong": ["critical", "critical=", "=log", "x=log", "0%=log", "101%=log", "0=log", "critical=x",
                       "critical=signal:", "critical=signal:X", "critical=signal:0", "critical=exec:", "normal=log"],
         },
