@@ -303,7 +303,7 @@ HR_API HR_MUST_CHECK int hr_history_file_read_census(const char *path, hr_census
 #define HR_COMMAND_BYTES 512
 #define HR_LIMIT_SOURCE_BYTES 160
 
-/* The last program of a history file. A text that the file does not say is "". Both may be strangers' texts. */
+/* The last program of a history file. A text that the file does not say is "". Neither text is to be trusted. */
 typedef struct hr_history_origin {
     int64_t session;                          /* as in hr_history_entry */
     char command[HR_COMMAND_BYTES];           /* its words as in /proc/PID/cmdline, with spaces between them */
@@ -497,8 +497,8 @@ HR_API int hr_report_write(hr_guard *guard, hr_format format, int fd);
  */
 HR_API ssize_t hr_report_format(hr_guard *guard, hr_format format, char *buffer, size_t size);
 
-/* A run on a page: samples and events of one program, and what is said of them. A text may be NULL, and may be a
- * stranger's: a page shows it as text. */
+/* A run on a page: samples and events of one program, and what is said of them. A text may be NULL, and is not
+ * trusted: a page shows it as text. */
 typedef struct hr_page_run {
     const char *title;
     const char *command;
