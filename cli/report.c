@@ -229,9 +229,10 @@ static int write_to(const char *path, int (*print)(const struct history *, FILE 
     if (path && out && (ferror(out) | fclose(out)) && !error)
         error = errno ? -errno : -EIO;
     if (error == -ENOTSUP)
-        fprintf(stderr,
-                "headroom report: --html: this headroom was built without npm, which bundles the page: install it "
-                "(Debian: apt-get install npm) and build again\n");
+        fprintf(
+            stderr,
+            "headroom report: --html: this headroom was built without its page: npm was missing, or could not fetch "
+            "what bundles it (Debian: apt-get install npm; the build says more)\n");
     else if (error)
         fprintf(stderr, "headroom report: %s%s%s could not be written: %s\n", path ? "'" : "",
                 path ? path : "the report", path ? "'" : "", strerror(-error));

@@ -480,8 +480,8 @@ HR_API ssize_t hr_report_explain(hr_guard *guard, const hr_refusal *refusal, cha
 /* Writes a report of this moment to a descriptor: the figures, the trend, the 48 largest budgets. JSON and CSV have of
  * history the last 60 seconds and minutes and all hours, too. It is written in pieces of some 4 KiB.
  *
- * returns  0; -EINVAL for an unknown format; -ENOTSUP for HR_HTML in a library that was built without npm, which
- *          bundles the page; the negative errno of write()
+ * returns  0; -EINVAL for an unknown format; -ENOTSUP for HR_HTML in a library that was built without the page;
+ *          the negative errno of write()
  * threads  any; not from a reclaimer
  * memory   never allocates
  */
@@ -527,8 +527,7 @@ typedef struct hr_page {
 /* Writes a page as one HTML file, in pieces of some 4 KiB. Of more samples than points the least and the most of each
  * stretch are drawn.
  *
- * returns  0; -EINVAL; -ENOTSUP if the library was built without npm, which bundles the page; the negative errno of
- *          write()
+ * returns  0; -EINVAL; -ENOTSUP if the library was built without the page; the negative errno of write()
  * threads  any
  * memory   never allocates
  */
@@ -552,7 +551,7 @@ typedef struct hr_page_parts {
 
 /* Gives the parts of a page: constants of the library.
  *
- * returns  0; -EINVAL; -ENOTSUP if the library was built without npm
+ * returns  0; -EINVAL; -ENOTSUP if the library was built without the page
  * threads  any
  */
 HR_API int hr_page_read_parts(hr_page_parts *ret_parts);

@@ -6,6 +6,7 @@
 
 #include "support/cmocka.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
