@@ -39,7 +39,8 @@ int doctor_watch(const hr_survey_options *options, bool json);
 /* A text that may be NULL or no UTF-8, as JSON. NULL: there was no memory. */
 struct json_t *text_as_json(const char *text);
 
-/* Gives the program that `headroom run` watches another limit, and the watcher's `answer`. A negative errno is said. */
+/* Gives the program that `headroom run` watches another limit, and the watcher's `answer`. Gives 0, or a negative errno
+ * after a message. */
 int limit_set(int pid, uint64_t limit_bytes, char *answer, size_t size);
 
 /* The words of a verb's command line: argp's, except that an option without its value is answered with a right one. */

@@ -171,7 +171,7 @@ const char *write_date(int64_t wall_ns, char text[DATE_BYTES])
     return text;
 }
 
-/* ── what is said ───────────────────────────────────────────────────────────────────────────────────────────────── */
+/* ── messages ───────────────────────────────────────────────────────────────────────────────────────────────────── */
 
 static void complain(const char *path, int error)
 {
@@ -239,7 +239,7 @@ static int write_to(const char *path, int (*print)(const struct history *, FILE 
     return error;
 }
 
-/* Reads a file. Gives 0, or a negative errno that is said. */
+/* Reads a file. Gives 0, or a negative errno after a message. */
 static int read_history(struct history *history, const char *path)
 {
     history->path = path;

@@ -2,8 +2,8 @@
 #
 #     cmake -D NPM= -D NODE= -D FROM= -D FOLDER= -D OUTPUT= -P
 #
-# Where the registry cannot be reached, the library is built without the page, which is said. The next build tries again
-# once something here has changed, or the file that stands for the page is removed.
+# Where the registry cannot be reached, the library is built without the page, and a warning says so. The next build
+# tries again once something here has changed, or the file that stands for the page is removed.
 file(MAKE_DIRECTORY ${FOLDER})
 file(COPY ${FROM}/package.json ${FROM}/package-lock.json ${FROM}/build.mjs DESTINATION ${FOLDER})
 file(REMOVE_RECURSE ${FOLDER}/src)

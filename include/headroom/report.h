@@ -340,8 +340,8 @@ HR_API HR_MUST_CHECK int hr_history_writer_new(const char *path, uint64_t bytes,
  */
 HR_API int hr_history_writer_add(hr_history_writer *writer, const hr_history_entry *entry);
 
-/* Says whose figures are written, for hr_history_file_read_origin(); before the next entry, if it differs from what was
- * said before. NULL leaves a text as it is.
+/* Says whose figures are written, for hr_history_file_read_origin(); before the next entry, if it differs from the
+ * texts before. NULL leaves a text as it is.
  *
  * returns  0; -EINVAL
  * threads  any
@@ -497,7 +497,7 @@ HR_API int hr_report_write(hr_guard *guard, hr_format format, int fd);
  */
 HR_API ssize_t hr_report_format(hr_guard *guard, hr_format format, char *buffer, size_t size);
 
-/* A run on a page: samples and events of one program, and what is said of them. A text may be NULL, and is not
+/* A run on a page: samples and events of one program, and the texts beside them. A text may be NULL, and is not
  * trusted: a page shows it as text. */
 typedef struct hr_page_run {
     const char *title;

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The site builds, without a warning and without anything that a browser would fetch from elsewhere; its reference has
+# The site builds, without a warning and without anything that a browser would fetch from elsewhere. Its reference has
 # every exported function, and its menu every page of the reference and every strategy.
 set -euo pipefail
 : "${HEADROOM_SOURCE_DIR:?is the tree}"
