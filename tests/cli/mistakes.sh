@@ -11,6 +11,7 @@ set -euo pipefail
 command -v python3 >/dev/null || { echo "skipped: there is no python3"; exit 77; }
 [ -x "$HEADROOM_BUILD_DIR/cli/headroom" ] || { echo "skipped: the headroom command is not built here"; exit 77; }
 exec python3 - "$HEADROOM_BUILD_DIR/cli/headroom" "$HEADROOM_BUILD_DIR/examples/store/headroom-store" <<'PYTHON'
+import concurrent.futures
 import os
 import re
 import subprocess
@@ -102,7 +103,7 @@ store_lines = [
 ]
 
 failed = 0
-runs = 0
+lines_to_try = []
 
 
 def bad(message):
@@ -112,8 +113,6 @@ def bad(message):
 
 
 def run(words):
-    global runs
-    runs += 1
     environment = {**os.environ, "LC_ALL": "C"}
     environment.pop("HEADROOM_LIMIT", None)
     try:
@@ -124,7 +123,7 @@ def run(words):
     return ended.returncode, " ".join(ended.stderr.split())
 
 
-def refused(words, statuses, flag, examples):
+def check(words, statuses, flag, examples):
     """The line ends with one of the statuses, and its message names the flag and one of the examples."""
     status, said = run(words)
     line = " ".join(words[0].rsplit("/", 1)[-1:] + words[1:])
@@ -135,6 +134,10 @@ def refused(words, statuses, flag, examples):
         bad(f"'{line}' does not name {flag}: {said}")
     if examples and not any(example in message for example in examples):
         bad(f"'{line}' names none of {examples}: {said}")
+
+
+def refused(*line):
+    lines_to_try.append(line)
 
 
 def flags_of(command):
@@ -186,6 +189,8 @@ if os.access(store, os.X_OK):
         refused([store, *words.split()], {2}, named, [])
 else:
     print("not tried: headroom-store is not built")
-print(f"{runs} lines were tried")
+with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+    list(pool.map(lambda line: check(*line), lines_to_try))
+print(f"{len(lines_to_try)} lines were tried")
 sys.exit(failed)
 PYTHON
