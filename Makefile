@@ -31,6 +31,7 @@ JOBS ?= $(shell nproc)
 
 # `sudo make demo` in a user's folder builds as the owner of the folder. Otherwise build/ would belong to root, and the
 # user's next `make` would fail. Packages are installed, and tests and the demo run, with the rights of the caller.
+# The list of installed files, which root writes there, is given to the owner.
 owner := $(shell stat -c %u:%g . 2>/dev/null)
 ifeq ($(shell id -u)$(filter 0:%,$(owner)),0)
 as_owner := setpriv --reuid=$(firstword $(subst :, ,$(owner))) --regid=$(lastword $(subst :, ,$(owner))) \
@@ -123,6 +124,7 @@ docs:
 # The loader finds a new library only once ldconfig has seen it; a package does that when it is installed.
 install: release
 	DESTDIR="$(DESTDIR)" cmake --install build/release --strip --prefix "$(PREFIX)"
+	chown --reference=Makefile build/release/install_manifest.txt
 	if [ -z "$(DESTDIR)" ] && [ "$$(id -u)" -eq 0 ] && command -v ldconfig >/dev/null; then ldconfig; fi
 
 # Removes the files that `cmake --install` has listed, and the folders of ours that are empty then.

@@ -57,7 +57,7 @@ static const struct {
 #define KNOWN (sizeof known / sizeof known[0])
 
 /* Loads the library by the name that programs are linked to, else by the one that the -dev package brings: after a
- * change of version only that one is known. The first failure is what is said. */
+ * change of version only that one is known. The first failure is reported. */
 static void *load(size_t at)
 {
     void *library = dlopen(known[at].library, RTLD_NOW | RTLD_LOCAL);

@@ -12,7 +12,7 @@ typedef struct bench_heap {
     void (*purge)(void); /* gives free pages back to the kernel, if it can be asked to */
 } bench_heap;
 
-/* This process's own malloc first, then what is installed; what is not is said by bench_missing().
+/* This process's own malloc first, then what is installed; bench_missing() lists what is not.
  * They are looked for once. Gives their number. */
 size_t bench_heaps(bench_heap **ret_heaps);
 

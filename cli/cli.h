@@ -36,8 +36,18 @@ void doctor_print_line(const hr_survey *survey, int columns, FILE *out);
 /* Looks once a second until it is interrupted or the process has ended; gives an exit status. */
 int doctor_watch(const hr_survey_options *options, bool json);
 
-/* Gives the program that `headroom run` watches another limit; gives an exit status. */
-int limit_set(int pid, uint64_t limit_bytes);
+/* A text that may be NULL or no UTF-8, as JSON. NULL: there was no memory. */
+struct json_t *text_as_json(const char *text);
+
+/* Gives the program that `headroom run` watches another limit, and the watcher's `answer`. Gives 0, or a negative errno
+ * after a message. */
+int limit_set(int pid, uint64_t limit_bytes, char *answer, size_t size);
+
+/* The words of a verb's command line: argp's, except that an option without its value is answered with a right one. */
+void parse_words(const struct argp *argp, unsigned flags, int argc, char **argv, void *input);
+
+/* A text that is not empty; `example` says what to write. It tells through argp what is wrong with `what`. */
+const char *parse_text(const char *what, const char *text, const char *example, struct argp_state *state);
 
 /* A process by its number, and a limit in bytes, for which `other` says what else may be written. They tell
  * through argp what is wrong with `what`, such as "--pid". */
@@ -47,7 +57,7 @@ uint64_t parse_limit(const char *what, const char *text, const char *other, stru
 /* Is HEADROOM_LIMIT of this process neither a size nor a share? Says so, as `command`. */
 bool refuse_declared(const char *command);
 
-/* Says that a verb takes options alone, `example` for one ("" for none). */
+/* Says that a verb takes options alone, `example` for one. */
 error_t refuse_word(const char *word, const char *example, struct argp_state *state);
 
 /* Are colours for this output? Only for a terminal, and only where NO_COLOR is not set. */

@@ -29,7 +29,7 @@ _headroom() {
             words=${processes[*]#/proc/}
             ;;
         --unit) words="B KiB MiB GiB" ;;
-        *) words="--percent --pid --set --unit --help --usage --version" ;;
+        *) words="--json --percent --pid --set --unit --help --usage --version" ;;
         esac
     elif [ "${COMP_WORDS[1]}" = report ]; then
         if [[ $word != -* ]]; then

@@ -42,14 +42,11 @@ static error_t parse(int key, char *value, struct argp_state *state)
     struct options *options = state->input;
     switch (key) {
     case ROOT:
-        if (!*value)
-            argp_error(state, "--root '' is no folder: write one that holds proc/ and sys/, such as /mnt/snapshot");
-        options->survey.root = value;
+        options->survey.root =
+            parse_text("--root", value, "a folder that holds proc/ and sys/, such as /mnt/snapshot", state);
         return 0;
     case COLLECT:
-        if (!*value)
-            argp_error(state, "--collect '' is no folder: write one, such as /tmp/report");
-        options->survey.collect = value;
+        options->survey.collect = parse_text("--collect", value, "a folder, such as /tmp/report", state);
         return 0;
     case WATCH:
         options->watch = true;
@@ -95,7 +92,7 @@ int doctor(int argc, char **argv)
     static char name[] = "headroom doctor";
     struct options options = {0};
     argv[0] = name; /* argp calls the program by its first argument */
-    argp_parse(&argp, argc, argv, 0, NULL, &options);
+    parse_words(&argp, 0, argc, argv, &options);
     if (options.watch)
         return doctor_watch(&options.survey, options.json);
     hr_survey *survey;

@@ -14,7 +14,7 @@ static json_t *bytes(uint64_t value)
 }
 
 /* A path may hold any byte: what is no UTF-8 becomes '?'. */
-static json_t *text(const char *value)
+json_t *text_as_json(const char *value)
 {
     if (!value)
         return json_null();
@@ -47,9 +47,9 @@ static void append(json_t *array, json_t *value, int *error)
 static json_t *ledger(const hr_ledger *from, int *error)
 {
     json_t *object = json_object();
-    put(object, "name", text(from->name), error);
-    put(object, "source", text(from->source), error);
-    put(object, "measures", text(from->measures), error);
+    put(object, "name", text_as_json(from->name), error);
+    put(object, "source", text_as_json(from->source), error);
+    put(object, "measures", text_as_json(from->measures), error);
     put(object, "use_bytes", bytes(from->use_bytes), error);
     put(object, "limit_bytes", bytes(from->limit_bytes), error);
     put(object, "cache_bytes", bytes(from->cache_bytes), error);
@@ -61,25 +61,25 @@ static json_t *ledger(const hr_ledger *from, int *error)
 static json_t *signal(const hr_signal *from, int *error)
 {
     json_t *object = json_object();
-    put(object, "name", text(from->name), error);
+    put(object, "name", text_as_json(from->name), error);
     put(object, "usable", from->known ? json_boolean(from->usable) : json_null(), error);
-    put(object, "detail", text(from->detail), error);
+    put(object, "detail", text_as_json(from->detail), error);
     return object;
 }
 
 static json_t *finding(const hr_finding *from, int *error)
 {
     json_t *object = json_object();
-    put(object, "id", text(from->id), error);
-    put(object, "text", text(from->text), error);
-    put(object, "advice", text(from->advice), error);
+    put(object, "id", text_as_json(from->id), error);
+    put(object, "text", text_as_json(from->text), error);
+    put(object, "advice", text_as_json(from->advice), error);
     return object;
 }
 
 static json_t *huge_pages(const hr_hugetlb *from, int *error)
 {
     json_t *object = json_object();
-    put(object, "source", text(from->source), error);
+    put(object, "source", text_as_json(from->source), error);
     put(object, "use_bytes", bytes(from->use_bytes), error);
     put(object, "limit_bytes", bytes(from->limit_bytes), error);
     return object;
@@ -138,13 +138,13 @@ static json_t *use(const hr_survey *survey)
 
 static void put_figures(json_t *object, const hr_survey *survey, int *error)
 {
-    put(object, "level", text(hr_level_text(survey->level)), error);
+    put(object, "level", text_as_json(hr_level_text(survey->level)), error);
     put(object, "use", use(survey), error);
     put(object, "limit_bytes", bytes(survey->limit_bytes), error);
-    put(object, "limit_source", text(survey->limit_source), error);
+    put(object, "limit_source", text_as_json(survey->limit_source), error);
     put(object, "declared_limit_bytes", bytes(survey->declared_limit_bytes), error);
     put(object, "cgroup_version", survey->cgroup_version ? json_integer(survey->cgroup_version) : json_null(), error);
-    put(object, "cgroup_path", text(survey->cgroup_path), error);
+    put(object, "cgroup_path", text_as_json(survey->cgroup_path), error);
     put(object, "cgroup_bytes", bytes(survey->cgroup_bytes), error);
     put(object, "cgroup_cache_bytes", bytes(survey->cgroup_cache_bytes), error);
     put(object, "swap_bytes", bytes(survey->swap_bytes), error);
@@ -155,8 +155,8 @@ static void put_figures(json_t *object, const hr_survey *survey, int *error)
     put(object, "rss_bytes", bytes(survey->rss_bytes), error);
     put(object, "host_total_bytes", bytes(survey->host_total_bytes), error);
     put(object, "host_available_bytes", bytes(survey->host_available_bytes), error);
-    put(object, "allocator", text(survey->allocator), error);
-    put(object, "allocator_purge", text(survey->allocator_purge), error);
+    put(object, "allocator", text_as_json(survey->allocator), error);
+    put(object, "allocator_purge", text_as_json(survey->allocator_purge), error);
     put(object, "lease_processes", json_integer((json_int_t)survey->lease_processes), error);
     put(object, "forked_children", json_integer((json_int_t)survey->forked_children), error);
 }
@@ -174,7 +174,7 @@ static void put_lists(json_t *object, const hr_survey *survey, int *error)
     for (size_t i = 0; i < survey->signal_count; i++)
         append(signals, signal(&survey->signals[i], error), error);
     for (size_t i = 0; i < survey->unseen_count; i++)
-        append(unseen, text(survey->unseen[i]), error);
+        append(unseen, text_as_json(survey->unseen[i]), error);
     put(object, "findings", findings, error);
     put(object, "hugetlb", hugetlb, error);
     put(object, "ledgers", ledgers, error);

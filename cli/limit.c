@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* headroom limit: the smallest memory limit of a process as one number, for start scripts. */
+/* headroom limit: the smallest memory limit of a process as one number, for start scripts, or as JSON. */
 #include "cli.h"
 
 #include <argp.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,12 +14,14 @@ enum key {
     PERCENT,
     UNIT,
     SET,
+    JSON,
 };
 
 static const struct argp_option known[] = {
     {"pid", PID, "PID", 0, "the limit of this process (default: headroom itself, which has its caller's limits)", 0},
     {"percent", PERCENT, "N", 0, "N per cent of the limit, 1 to 100 (default 100)", 0},
     {"unit", UNIT, "UNIT", 0, "count in B, KiB, MiB or GiB (default B)", 0},
+    {"json", JSON, NULL, 0, "one JSON object, with the limit's source", 0},
     {"set", SET, "SIZE", 0, "give a program under 'headroom run' this limit, such as 400M", 0},
     {0},
 };
@@ -45,9 +48,10 @@ static const struct unit {
 struct options {
     hr_survey_options survey;
     unsigned percent;
-    uint64_t unit_bytes;
+    const struct unit *unit;
     uint64_t set_bytes; /* 0: print */
     bool counts;        /* --percent or --unit was given */
+    bool json;
 };
 
 static unsigned parse_percent(const char *text, struct argp_state *state)
@@ -60,14 +64,14 @@ static unsigned parse_percent(const char *text, struct argp_state *state)
     return (unsigned)value;
 }
 
-static uint64_t parse_unit(const char *text, struct argp_state *state)
+static const struct unit *parse_unit(const char *text, struct argp_state *state)
 {
     for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
         if (strcmp(units[i].name, text) == 0)
-            return units[i].bytes;
+            return &units[i];
     }
     argp_error(state, "--unit '%s': write B, KiB, MiB or GiB", text);
-    return 0;
+    return NULL;
 }
 
 static error_t parse(int key, char *value, struct argp_state *state)
@@ -82,8 +86,11 @@ static error_t parse(int key, char *value, struct argp_state *state)
         options->counts = true;
         return 0;
     case UNIT:
-        options->unit_bytes = parse_unit(value, state);
+        options->unit = parse_unit(value, state);
         options->counts = true;
+        return 0;
+    case JSON:
+        options->json = true;
         return 0;
     case SET:
         options->set_bytes = parse_limit("--set", value, "", state);
@@ -112,6 +119,32 @@ static const hr_finding *find(const hr_survey *survey, const char *id)
     return NULL;
 }
 
+/* The facts of the object that --json prints. */
+struct limit_answer {
+    int pid; /* 0: this process */
+    uint64_t limit_bytes;
+    const char *limit_source;
+    unsigned percent;
+    const char *unit;
+    uint64_t number;  /* of units, that per cent of the limit */
+    const char *note; /* NULL: none */
+};
+
+static int print_json(const struct limit_answer *answer)
+{
+    json_object_seed(1); /* all keys are ours: no need to ask the machine for a random one */
+    json_t *object =
+        json_pack("{s:o, s:I, s:o, s:i, s:s, s:I, s:o}", "pid", answer->pid ? json_integer(answer->pid) : json_null(),
+                  "limit_bytes", (json_int_t)answer->limit_bytes, "limit_source", text_as_json(answer->limit_source),
+                  "percent", (int)answer->percent, "unit", answer->unit, "number", (json_int_t)answer->number, "note",
+                  text_as_json(answer->note));
+    int error = !object ? -ENOMEM : json_dumpf(object, stdout, JSON_INDENT(2)) != 0 || putchar('\n') == EOF ? -EIO : 0;
+    json_decref(object);
+    if (error)
+        fprintf(stderr, "headroom limit: the answer could not be written: %s\n", strerror(-error));
+    return error ? EXIT_FAILED : 0;
+}
+
 static int print(const hr_survey *survey, const struct options *options)
 {
     const hr_finding *hidden = find(survey, "limit-not-visible");
@@ -124,7 +157,31 @@ static int print(const hr_survey *survey, const struct options *options)
         fprintf(stderr, "headroom limit: %s %s\n", hidden->text, hidden->advice);
     /* in this order, so that no product overflows */
     uint64_t bytes = survey->limit_bytes / 100 * options->percent + survey->limit_bytes % 100 * options->percent / 100;
-    printf("%" PRIu64 "\n", bytes / options->unit_bytes);
+    struct limit_answer answer = {
+        .pid = options->survey.pid,
+        .limit_bytes = survey->limit_bytes,
+        .limit_source = survey->limit_source,
+        .percent = options->percent,
+        .unit = options->unit->name,
+        .number = bytes / options->unit->bytes,
+        .note = hidden ? hidden->text : NULL,
+    };
+    if (options->json)
+        return print_json(&answer);
+    printf("%" PRIu64 "\n", answer.number);
+    return 0;
+}
+
+static int set(const struct options *options)
+{
+    char note[512];
+    int error = limit_set(options->survey.pid, options->set_bytes, note, sizeof note);
+    if (error)
+        return EXIT_FAILED;
+    if (options->json)
+        return print_json(&(struct limit_answer){options->survey.pid, options->set_bytes, "headroom limit --set", 100,
+                                                 units[0].name, options->set_bytes, note});
+    puts(note);
     return 0;
 }
 
@@ -136,11 +193,11 @@ int limit(int argc, char **argv)
                                      .args_doc = "[--set SIZE PID]",
                                      .doc = description};
     static char name[] = "headroom limit";
-    struct options options = {.percent = 100, .unit_bytes = 1};
+    struct options options = {.percent = 100, .unit = units};
     argv[0] = name; /* argp calls the program by its first argument */
-    argp_parse(&argp, argc, argv, 0, NULL, &options);
+    parse_words(&argp, 0, argc, argv, &options);
     if (options.set_bytes)
-        return limit_set(options.survey.pid, options.set_bytes);
+        return set(&options);
     if (!options.survey.pid && refuse_declared(name))
         return EXIT_FAILED;
     hr_survey *survey;

@@ -6,19 +6,16 @@
 #include <errno.h>
 #include <string.h>
 
-int limit_set(int pid, uint64_t limit_bytes)
+int limit_set(int pid, uint64_t limit_bytes, char *answer, size_t size)
 {
-    char answer[512];
-    int error = run_control_set(pid, limit_bytes, answer, sizeof answer);
-    if (!error)
-        printf("%s\n", answer);
-    else if (error == -ERANGE)
+    int error = run_control_set(pid, limit_bytes, answer, size);
+    if (error == -ERANGE)
         fprintf(stderr, "headroom limit: %s\n", answer);
     else if (error == -ESRCH)
         fprintf(stderr, "headroom limit: no 'headroom run' watches process %d\n", pid);
     else if (error == -EPERM)
         fprintf(stderr, "headroom limit: process %d is watched for another user\n", pid);
-    else
+    else if (error)
         fprintf(stderr, "headroom limit: the watcher of process %d gives no answer: %s\n", pid, strerror(-error));
-    return error ? EXIT_FAILED : 0;
+    return error;
 }

@@ -35,17 +35,26 @@ static const char description[] =
 
 #define PATHS_MAX 4
 
+enum form {
+    AS_TEXT,
+    AS_JSON,
+    AS_CSV,
+    AS_HTML,
+};
+
 struct options {
     const char *paths[PATHS_MAX];
     size_t path_count;
-    enum {
-        AS_TEXT,
-        AS_JSON,
-        AS_CSV,
-        AS_HTML
-    } form;
+    enum form form;
     const char *output;
 };
+
+static void parse_form(enum form form, struct options *options, struct argp_state *state)
+{
+    if (options->form != AS_TEXT && options->form != form)
+        argp_error(state, "--json, --csv and --html are forms of the same: give one of them");
+    options->form = form;
+}
 
 static error_t parse(int key, char *value, struct argp_state *state)
 {
@@ -54,12 +63,10 @@ static error_t parse(int key, char *value, struct argp_state *state)
     case JSON:
     case CSV:
     case HTML:
-        if (options->form != AS_TEXT)
-            argp_error(state, "--json, --csv and --html are forms of the same: give one of them");
-        options->form = key == JSON ? AS_JSON : key == CSV ? AS_CSV : AS_HTML;
+        parse_form(key == JSON ? AS_JSON : key == CSV ? AS_CSV : AS_HTML, options, state);
         return 0;
     case 'o':
-        options->output = value;
+        options->output = parse_text("--output", value, "a file, such as /tmp/report.html", state);
         return 0;
     case ARGP_KEY_ARG:
         if (options->path_count == PATHS_MAX)
@@ -164,7 +171,7 @@ const char *write_date(int64_t wall_ns, char text[DATE_BYTES])
     return text;
 }
 
-/* ── what is said ───────────────────────────────────────────────────────────────────────────────────────────────── */
+/* ── messages ───────────────────────────────────────────────────────────────────────────────────────────────────── */
 
 static void complain(const char *path, int error)
 {
@@ -222,16 +229,17 @@ static int write_to(const char *path, int (*print)(const struct history *, FILE 
     if (path && out && (ferror(out) | fclose(out)) && !error)
         error = errno ? -errno : -EIO;
     if (error == -ENOTSUP)
-        fprintf(stderr,
-                "headroom report: --html: this headroom was built without npm, which bundles the page: install it "
-                "(Debian: apt-get install npm) and build again\n");
+        fprintf(
+            stderr,
+            "headroom report: --html: this headroom was built without its page: npm was missing, or could not fetch "
+            "what bundles it (Debian: apt-get install npm; the build says more)\n");
     else if (error)
         fprintf(stderr, "headroom report: %s%s%s could not be written: %s\n", path ? "'" : "",
                 path ? path : "the report", path ? "'" : "", strerror(-error));
     return error;
 }
 
-/* Reads a file. Gives 0, or a negative errno that is said. */
+/* Reads a file. Gives 0, or a negative errno after a message. */
 static int read_history(struct history *history, const char *path)
 {
     history->path = path;
@@ -287,7 +295,7 @@ int report(int argc, char **argv)
                                                                    report_print_csv, report_print_html};
     struct options options = {0};
     argv[0] = name;
-    argp_parse(&argp, argc, argv, 0, NULL, &options);
+    parse_words(&argp, 0, argc, argv, &options);
     int error = destroys_input(&options) ? -EINVAL : 0;
     for (size_t i = 0; i < options.path_count && !error; i++) {
         error = read_history(&histories[i], options.paths[i]);

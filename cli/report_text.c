@@ -34,7 +34,7 @@ static size_t find_width(FILE *out)
     return (size_t)(width < WIDTH_MIN ? WIDTH_MIN : width > WIDTH_MAX ? WIDTH_MAX : width);
 }
 
-/* Puts `length` bytes of a stranger's text. Of one that is not UTF-8, only the characters of ASCII are put. */
+/* Puts `length` bytes of a text that is not trusted. Of one that is not UTF-8, only the characters of ASCII are put. */
 static void put_part(const char *name, size_t length, FILE *out)
 {
     json_t *string = json_stringn(name, length); /* NULL: it is not UTF-8, or memory is short */

@@ -54,7 +54,7 @@ static void parse_own_limit(const char *text, run_options *options, struct argp_
 static void parse_at(const char *text, run_options *options, struct argp_state *state)
 {
     if (options->trigger_count == RUN_TRIGGERS_MAX)
-        argp_error(state, "there are more than %d --at", RUN_TRIGGERS_MAX);
+        argp_error(state, "--at: write at most %d of them", RUN_TRIGGERS_MAX);
     const char *error = run_trigger_parse(text, &options->triggers[options->trigger_count++]);
     if (error)
         argp_error(state, "--at '%s': %s", text, error);
@@ -123,7 +123,7 @@ static error_t parse(int key, char *value, struct argp_state *state)
         options->pid = parse_pid("--pid", value, state);
         return 0;
     case REPORT:
-        options->report = value;
+        options->report = parse_text("--report", value, "a file, such as /var/tmp/history", state);
         return 0;
     case HTTP:
 #ifndef HEADROOM_HAS_HTTP
@@ -132,13 +132,13 @@ static error_t parse(int key, char *value, struct argp_state *state)
 #else
         options->server = &run_http;
 #endif
-        options->http = value;
+        options->http = parse_text("--http", value, "HOST:PORT, such as 127.0.0.1:9464", state);
         return 0;
     case QUIET:
         options->quiet = true;
         return 0;
     case SUMMARY:
-        options->summary = value;
+        options->summary = parse_text("--summary-json", value, "a file, such as /tmp/summary.json, or -", state);
         return 0;
     case ARGP_KEY_ARG:
         options->command = state->argv + state->next - 1;
@@ -163,7 +163,7 @@ int run(int argc, char **argv)
     static struct line line = {.options.grace_ns = INT64_C(10000000000)};
     argp_err_exit_status = RUN_EXIT_FAILED;
     argv[0] = name; /* argp calls the program by its first argument */
-    argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &line);
+    parse_words(&argp, ARGP_IN_ORDER, argc, argv, &line);
     if (!line.options.pid && refuse_declared(name))
         return RUN_EXIT_FAILED;
     return run_supervise(&line.options);

@@ -68,10 +68,11 @@ static error_t parse(int key, char *value, struct argp_state *state)
         argp_error(state, "--sort '%s' is no order: there are share, use, rate, full, level, name and pid", value);
         return EINVAL;
     case FILTER:
-        snprintf(options->top.filter, sizeof options->top.filter, "%s", value);
+        snprintf(options->top.filter, sizeof options->top.filter, "%s",
+                 parse_text("--filter", value, "a part of a name, such as redis", state));
         return 0;
     case ARGP_KEY_ARG:
-        return refuse_word(value, "", state);
+        return refuse_word(value, "--filter redis", state);
     default:
         return ARGP_ERR_UNKNOWN;
     }
@@ -291,7 +292,7 @@ int top(int argc, char **argv)
     static char name[] = "headroom top";
     struct options options = {0};
     argv[0] = name; /* argp calls the program by its first argument */
-    argp_parse(&argp, argc, argv, 0, NULL, &options);
+    parse_words(&argp, 0, argc, argv, &options);
     if (!options.once)
         return options.json ? stream(&options.top) : top_show(&options.top);
     int error = top_look(&options.top);

@@ -6,7 +6,7 @@
  * The stream reads into one buffer and hands on whole lines, as many as fit. The rest of a line that was cut moves to
  * the front of the next buffer. So memory is one buffer, whatever the size of the input. With a guard the buffer is
  * charged. A program that reads the file whole needs as much memory as the file has bytes, and is killed on the first
- * one that is larger than its limit. wordcount.c does the same with threads. */
+ * one that is larger than its limit. */
 #include <headroom/headroom.h>
 #include <errno.h>
 #include <fcntl.h>

@@ -50,7 +50,7 @@ static uint32_t number(const uint8_t *at)
 
 static uint64_t visited;
 
-/* The sentence has the length that is said, for whatever a file says. */
+/* The sentence has the length that was returned, for whatever a file says. */
 static void say(const hr_history_entry *entry)
 {
     char text[1024];

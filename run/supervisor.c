@@ -21,7 +21,7 @@
 #define ACTIONS_WAIT_NS (2 * SECOND_NS)      /* for the actions that still run at the end */
 #define DYING_NS (5 * SECOND_NS)             /* a killed process gives its memory back first */
 #define START_NS (SECOND_NS / 2)             /* so long use is looked at more often: a short run has a peak too */
-#define STALL_NS (2 * SECOND_NS)             /* so long nothing comes back before that is said */
+#define STALL_NS (2 * SECOND_NS)             /* so long nothing comes back before a line says so */
 #define START_POLL_NS (SECOND_NS / 200)
 
 /* ── the limit ──────────────────────────────────────────────────────────────────────────────────────────────────── */
@@ -59,7 +59,8 @@ static bool choose_limit(run_supervisor *run)
     if (run->use.limit_bytes >= LIMIT_MIN_BYTES || run->options.pid || run->options.observe)
         return true;
     hr_size_format(run->use.limit_bytes, size, sizeof size);
-    run_tell(run, "a limit of %s is too small: no program begins in less than 1 MiB", size);
+    run_tell(run, "a limit of %s is too small: no program begins in less than 1 MiB: write for example --limit 400M",
+             size);
     return false;
 }
 
@@ -245,7 +246,7 @@ static void wait_for_something(run_supervisor *run)
     }
 }
 
-/* Programs that all wait for each other's memory look like programs that work. It is said once a stall. */
+/* Programs that all wait for each other's memory look like programs that work. Each stall is reported once. */
 static void tell_of_stall(run_supervisor *run)
 {
     char used[16], limit[16];

@@ -57,7 +57,7 @@ typedef struct run_supervisor {
     hr_history_writer *history;
     run_serve *serve; /* NULL: there is no page */
     void *server;
-    hr_status_page *status_page; /* for headroom top; NULL: it cannot be said */
+    hr_status_page *status_page; /* for headroom top; NULL: there is none */
     int64_t recorded_ns, said_ns;
     int64_t stalled_ns; /* since when programs wait and nothing has come back; 0: none waits */
     uint64_t stalled_bytes;

@@ -26,8 +26,8 @@ typedef struct run_tree {
 } run_tree;
 
 /* How far our PID namespace is below the one that /proc was mounted in: after 'unshare --pid' alone, /proc is still the
- * parent's. There every process has another number, and ours are those of strangers. -1 where /proc does not show this
- * process. */
+ * parent's. There every process has another number, and ours are those of other processes. -1 where /proc does not show
+ * this process. */
 int run_proc_depth(void);
 
 /* The number of one of our processes in /proc; 0 where /proc does not show it. */

@@ -2,8 +2,8 @@
 #
 #     cmake -D NPM= -D NODE= -D FROM= -D FOLDER= -D OUTPUT= -P
 #
-# Where the registry cannot be reached, the library is built without the page, which is said. The next build tries again
-# once something here has changed.
+# Where the registry cannot be reached, the library is built without the page, and a warning says so. The next build
+# tries again once something here has changed, or the file that stands for the page is removed.
 file(MAKE_DIRECTORY ${FOLDER})
 file(COPY ${FROM}/package.json ${FROM}/package-lock.json ${FROM}/build.mjs DESTINATION ${FOLDER})
 file(REMOVE_RECURSE ${FOLDER}/src)
@@ -26,7 +26,8 @@ if(failed AND MUST)
     message(FATAL_ERROR "npm could not install what the page is bundled from. Its words:\n${said}")
 elseif(failed)
     message(WARNING "npm could not install what the page is bundled from: headroom is built without it, and "
-                    "'headroom report --html' will say so. npm's words:\n${said}")
+                    "'headroom report --html' will say so. Remove ${OUTPUT} to have the next build try again. npm's "
+                    "words:\n${said}")
     file(COPY_FILE ${FROM}/none.c ${OUTPUT})
     return()
 endif()

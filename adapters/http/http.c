@@ -61,10 +61,8 @@ static const struct {
                           "Bearer"},
     [ROUTINE_HOST] = {403, "this Host is not answered: use an address, or localhost\n", NULL, NULL},
     [ROUTINE_ORIGIN] = {403, "another origin is not answered\n", NULL, NULL},
-    [ROUTINE_NO_PAGE] = {501,
-                         "this headroom was built without npm, which bundles the page; /metrics and /history.json are "
-                         "there\n",
-                         NULL, NULL},
+    [ROUTINE_NO_PAGE] = {501, "this headroom was built without its page; /metrics and /history.json are there\n", NULL,
+                         NULL},
     [ROUTINE_FAILED] = {500, "the answer could not be made\n", NULL, NULL},
 };
 

@@ -200,7 +200,7 @@ static struct MHD_Daemon *start(const struct addrinfo *address, unsigned max_con
     /* clang-format on */
 }
 
-/* Scripts wait for this line. False if it cannot be written, which is said at the end of the program. */
+/* Scripts wait for this line. False if it cannot be written: the end of the program reports that. */
 static bool say_ready(const struct addrinfo *address)
 {
     bool brackets = address->ai_family == AF_INET6;

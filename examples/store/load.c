@@ -334,7 +334,7 @@ int main(int argc, char **argv)
     struct load_options options = parse(argc, argv);
     struct load_results results = {0};
     char text[256];
-    setvbuf(stdout, NULL, _IOLBF, 0); /* what is known is said, whatever happens next */
+    setvbuf(stdout, NULL, _IOLBF, 0); /* what is known is printed, whatever happens next */
     printf("seed=%llu\n", (unsigned long long)options.seed);
     load_random_seed(options.seed);
     if (curl_global_init(CURL_GLOBAL_DEFAULT) || load_run(&options, &results)) {

@@ -31,27 +31,24 @@ enum key {
 };
 
 static const struct argp_option known[] = {
-    {"listen", LISTEN, "HOST:PORT", 0, "where to listen (default 127.0.0.1:8080; port 0 picks a free one)", 0},
-    {"limit", LIMIT, "SIZE", 0, "memory to live in, such as 100MiB (default: the kernel's own limit)", 0},
-    {"warn-at", WARN_AT, "SHARE", 0, "from this share of the limit up the cache stops growing (default 0.80)", 0},
-    {"degrade-at", DEGRADE_AT, "SHARE", 0, "above it the cache is evicted and large writes are refused (default 0.90)",
-     0},
-    {"critical-at", CRITICAL_AT, "SHARE", 0,
-     "above it every write is refused (default: half way from --degrade-at to 1)", 0},
-    {"recover-below", RECOVER_BELOW, "SHARE", 0, "where eviction aims (default 0.80)", 0},
-    {"pinned-share", PINNED_SHARE, "SHARE", 0, "the most that pinned objects may take of the limit (default 0.30)", 0},
-    {"max-connections", MAX_CONNECTIONS, "N", 0, "connections served at a time; more wait (default 512)", 0},
-    {"history", HISTORY, "FILE", 0,
-     "append what happens to this file; 'headroom report FILE' reads it, also after a kill", 0},
-    {"interval-ms", INTERVAL, "N", 0, "milliseconds between two samples of the guard at rest (default 1000)", 0},
-    {"page", PAGE, "HOST:PORT", 0,
-     "serve the guard's page there, live; elsewhere than on loopback only with a token in HEADROOM_HTTP_TOKEN", 0},
-    {"unguarded", UNGUARDED, NULL, 0, "the same server without headroom: no limit, no refusals, no eviction", 0},
+    {"listen", LISTEN, "HOST:PORT", 0, "where to listen (127.0.0.1:8080; port 0: any)", 0},
+    {"limit", LIMIT, "SIZE", 0, "memory to live in (the kernel's limit)", 0},
+    {"warn-at", WARN_AT, "SHARE", 0, "from here up the cache does not grow (0.80)", 0},
+    {"degrade-at", DEGRADE_AT, "SHARE", 0, "above it large writes are refused (0.90)", 0},
+    {"critical-at", CRITICAL_AT, "SHARE", 0, "above it every write is refused (half way to 1)", 0},
+    {"recover-below", RECOVER_BELOW, "SHARE", 0, "where eviction aims (0.80)", 0},
+    {"pinned-share", PINNED_SHARE, "SHARE", 0, "the most that pinned objects may take (0.30)", 0},
+    {"max-connections", MAX_CONNECTIONS, "N", 0, "connections at a time; more wait (512)", 0},
+    {"history", HISTORY, "FILE", 0, "append what happens, for 'headroom report FILE'", 0},
+    {"interval-ms", INTERVAL, "N", 0, "milliseconds between samples at rest (1000)", 0},
+    {"page", PAGE, "HOST:PORT", 0, "serve the guard's live page there", 0},
+    {"unguarded", UNGUARDED, NULL, 0, "the same server without headroom", 0},
     {0},
 };
 
 static const char description[] =
-    "Keeps objects in memory and serves them over HTTP, under a memory limit that it survives."
+    "Keeps objects in memory and serves them over HTTP, under a memory limit that it survives. SIZE is such "
+    "as 100MiB; SHARE is of the limit, such as 0.85; in brackets are the defaults."
     "\v"
     "PUT, GET, HEAD and DELETE /cache/KEY (may be evicted) and /pinned/KEY (kept); GET /healthz, /readyz, /metrics. "
     "SIGTERM finishes what is in flight, for at most 10 seconds, and ends.";
@@ -88,7 +85,7 @@ static void parse_limit(const char *text, struct argp_state *state, uint64_t *re
 {
     int error = hr_size_parse(text, ret_bytes);
     if (error == -ERANGE)
-        argp_error(state, "--limit '%s' is more than can be counted: write a size below 16 EiB, or none", text);
+        argp_error(state, "--limit '%s' is more than can be counted: write one below 16 EiB, such as 100MiB", text);
     if (error)
         argp_error(state, "--limit '%s' is no size: write a number and B, KiB, MiB, GiB or TiB, such as 100MiB", text);
     if (*ret_bytes < LIMIT_MIN_BYTES)
@@ -127,6 +124,13 @@ static void parse_history(const char *text, struct argp_state *state, const char
     *ret_path = text;
 }
 
+static void parse_page(const char *text, struct argp_state *state, const char **ret_address)
+{
+    if (!*text)
+        argp_error(state, "--page '' is no HOST:PORT: write for example 127.0.0.1:9464");
+    *ret_address = text;
+}
+
 /* An option that was given and means nothing without a guard; NULL: there is none. */
 static const char *needs_guard(const struct options *options)
 {
@@ -158,13 +162,13 @@ static error_t parse(int key, char *value, struct argp_state *state)
     else if (key == INTERVAL)
         parse_interval(value, state, &options->interval_ns);
     else if (key == PAGE)
-        options->page = value;
+        parse_page(value, state, &options->page);
     else if (key == UNGUARDED)
         options->unguarded = true;
     else if (key == ARGP_KEY_END && options->unguarded && needs_guard(options))
         argp_error(state, "%s for the guard, and --unguarded has none: leave one of them out", needs_guard(options));
     else if (key == ARGP_KEY_ARG)
-        argp_error(state, "'%s' is not expected: there are only options", value);
+        argp_error(state, "'%s' is not expected: there are only options, such as --limit 100MiB", value);
     else
         return ARGP_ERR_UNKNOWN;
     return 0;
@@ -176,6 +180,25 @@ static void print_version(FILE *stream, struct argp_state *state)
     fprintf(stream, "headroom-store %s\n", hr_version());
 }
 
+/* An option that ends the line without its value gets an empty one: its parser then names a right value. getopt would
+ * only say that a value is missing. */
+static void give_empty_value(int argc, char **argv)
+{
+    static char word[64];
+    bool is_open = false; /* the option before waits for its value */
+    for (int i = 1; i < argc; i++) {
+        const struct argp_option *option = known;
+        while (option->name &&
+               !(option->arg && strncmp(argv[i], "--", 2) == 0 && strcmp(argv[i] + 2, option->name) == 0))
+            option++;
+        is_open = !is_open && option->name;
+    }
+    if (is_open) {
+        snprintf(word, sizeof word, "%s=", argv[argc - 1]);
+        argv[argc - 1] = word;
+    }
+}
+
 void options_parse(int argc, char **argv, struct options *ret_options)
 {
     static const struct argp argp = {.options = known, .parser = parse, .doc = description};
@@ -184,5 +207,6 @@ void options_parse(int argc, char **argv, struct options *ret_options)
     argp_err_exit_status = EXIT_USAGE;
     argp_program_version_hook = print_version;
     *ret_options = (struct options){.host = "127.0.0.1", .port = "8080", .pinned_share = 0.30, .max_connections = 512};
+    give_empty_value(argc, argv);
     argp_parse(&argp, argc, argv, 0, NULL, ret_options);
 }

@@ -36,7 +36,7 @@ struct options {
     bool unguarded;
 };
 
-/* Reads the command line, whose texts the options then point into. Help, version and mistakes are said here, and end
+/* Reads the command line, whose texts the options then point into. Help, version and mistakes are printed here, and end
  * the program: with 0, or with EXIT_USAGE. */
 void options_parse(int argc, char **argv, struct options *ret_options);
 
@@ -190,7 +190,7 @@ bool upload_finish(struct upload *upload, bool *ret_replaced);
 
 void upload_end(struct upload *upload);
 
-/* ── answer.c: what is said ─────────────────────────────────────────────────────────────────────────────────────── */
+/* ── answer.c: answers ──────────────────────────────────────────────────────────────────────────────────────────── */
 
 /* The routine answers, made at start: to say them never needs memory. */
 enum answer {

@@ -139,7 +139,7 @@ typedef struct hr_guard_options {
 
     /* A file to which samples and events are appended: readable after SIGKILL, also by `headroom report FILE`. When it
      * is half as large as history_file_bytes (16 MiB by default, 64 KiB at least) it becomes FILE.1, and a new one
-     * begins. One process writes a file at a time. A disk that is full is said (hr_history_file_read()) and not
+     * begins. One process writes a file at a time. A disk that is full is reported (hr_history_file_read()) and not
      * fatal. The file has the process's command line too, at most 511 bytes of it, which may have secrets in it. */
     const char *history_file;
     uint64_t history_file_bytes;

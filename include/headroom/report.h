@@ -303,7 +303,7 @@ HR_API HR_MUST_CHECK int hr_history_file_read_census(const char *path, hr_census
 #define HR_COMMAND_BYTES 512
 #define HR_LIMIT_SOURCE_BYTES 160
 
-/* The last program of a history file. A text that the file does not say is "". Both may be strangers' texts. */
+/* The last program of a history file. A text that the file does not say is "". Neither text is to be trusted. */
 typedef struct hr_history_origin {
     int64_t session;                          /* as in hr_history_entry */
     char command[HR_COMMAND_BYTES];           /* its words as in /proc/PID/cmdline, with spaces between them */
@@ -340,8 +340,8 @@ HR_API HR_MUST_CHECK int hr_history_writer_new(const char *path, uint64_t bytes,
  */
 HR_API int hr_history_writer_add(hr_history_writer *writer, const hr_history_entry *entry);
 
-/* Says whose figures are written, for hr_history_file_read_origin(); before the next entry, if it differs from what was
- * said before. NULL leaves a text as it is.
+/* Says whose figures are written, for hr_history_file_read_origin(); before the next entry, if it differs from the
+ * texts before. NULL leaves a text as it is.
  *
  * returns  0; -EINVAL
  * threads  any
@@ -480,8 +480,8 @@ HR_API ssize_t hr_report_explain(hr_guard *guard, const hr_refusal *refusal, cha
 /* Writes a report of this moment to a descriptor: the figures, the trend, the 48 largest budgets. JSON and CSV have of
  * history the last 60 seconds and minutes and all hours, too. It is written in pieces of some 4 KiB.
  *
- * returns  0; -EINVAL for an unknown format; -ENOTSUP for HR_HTML in a library that was built without npm, which
- *          bundles the page; the negative errno of write()
+ * returns  0; -EINVAL for an unknown format; -ENOTSUP for HR_HTML in a library that was built without the page;
+ *          the negative errno of write()
  * threads  any; not from a reclaimer
  * memory   never allocates
  */
@@ -497,8 +497,8 @@ HR_API int hr_report_write(hr_guard *guard, hr_format format, int fd);
  */
 HR_API ssize_t hr_report_format(hr_guard *guard, hr_format format, char *buffer, size_t size);
 
-/* A run on a page: samples and events of one program, and what is said of them. A text may be NULL, and may be a
- * stranger's: a page shows it as text. */
+/* A run on a page: samples and events of one program, and the texts beside them. A text may be NULL, and is not
+ * trusted: a page shows it as text. */
 typedef struct hr_page_run {
     const char *title;
     const char *command;
@@ -527,8 +527,7 @@ typedef struct hr_page {
 /* Writes a page as one HTML file, in pieces of some 4 KiB. Of more samples than points the least and the most of each
  * stretch are drawn.
  *
- * returns  0; -EINVAL; -ENOTSUP if the library was built without npm, which bundles the page; the negative errno of
- *          write()
+ * returns  0; -EINVAL; -ENOTSUP if the library was built without the page; the negative errno of write()
  * threads  any
  * memory   never allocates
  */
@@ -552,7 +551,7 @@ typedef struct hr_page_parts {
 
 /* Gives the parts of a page: constants of the library.
  *
- * returns  0; -EINVAL; -ENOTSUP if the library was built without npm
+ * returns  0; -EINVAL; -ENOTSUP if the library was built without the page
  * threads  any
  */
 HR_API int hr_page_read_parts(hr_page_parts *ret_parts);

@@ -23,7 +23,7 @@ typedef struct hr_status {
     int pid;
     bool watched; /* by `headroom run`, from outside; else there is a guard in it */
     hr_level level;
-    char name[HR_STATUS_NAME_BYTES]; /* of the program; may be a stranger's */
+    char name[HR_STATUS_NAME_BYTES]; /* of the program, which chose it */
     uint64_t use_bytes;              /* of the ledger that is nearest to its limit */
     uint64_t limit_bytes;
     uint64_t peak_bytes;

@@ -132,7 +132,7 @@ typedef struct hr_survey {
     size_t hugetlb_count;
 } hr_survey;
 
-/* Looks at everything once. A file that is absent or unreadable is no error: it is said in the survey.
+/* Looks at everything once. A file that is absent or unreadable is no error: the survey lists it.
  *
  * returns  0; -ESRCH if there is no such process; -ENOENT, -ENOTDIR, -EACCES if the root is no folder to look into;
  *          -EINVAL; -ENOMEM, -EMFILE, -ENFILE. With `collect` whatever keeps a file from being written there

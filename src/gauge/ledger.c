@@ -45,8 +45,8 @@ static uint64_t margin(const hri_books *books, const hri_cgroup_reading *group)
     if (group->current_bytes != HR_NONE)
         lag = hri_min(lag, hri_max(hri_sub(group->current_bytes, whole_use(group)), STOCK_BYTES));
     uint64_t tables = hri_add(books->ours.pending_bytes, books->ours.sharing.pending_bytes) / PAGES_PER_TABLE;
-    return hri_add(lag, hri_add(tables, PROCESS_BYTES *
-                                            hri_max(books->ours.sharing.processes + books->ours.sharing.strangers, 1)));
+    return hri_add(
+        lag, hri_add(tables, PROCESS_BYTES * hri_max(books->ours.sharing.processes + books->ours.sharing.foreign, 1)));
 }
 
 uint64_t hri_ledgers_free_of_groups(const hri_books *books, uint64_t *ret_margin)

@@ -151,7 +151,7 @@ static void show_group(hr_survey *face, const hri_reading *reading, int shown)
     };
 }
 
-/* Reads a variable of the process. NULL: it is not set, or that cannot be found out, which is said then. */
+/* Reads a variable of the process. NULL: it is not set, or that cannot be found out, which the survey then tells. */
 static char *variable(struct survey *survey, const char *name)
 {
     char *value = NULL;

@@ -138,11 +138,11 @@ static void refresh(hri_watcher *watcher, uint64_t sample_bytes, bool all, hri_a
 #define SURPRISE_SHARE 16
 
 /* The bytes that are held back for surprises. A reading that counts bytes twice would find one where there is none, and
- * so would the grants of strangers, who tell what they may take. */
+ * so would the grants of foreign processes, which tell what they may take. */
 static uint64_t held_back(hri_watcher *watcher, const hri_books *books, uint64_t sample_bytes, uint64_t free_bytes)
 {
     const hri_surprise *surprise = &watcher->surprise;
-    if (books->ours.sharing.strangers > 0)
+    if (books->ours.sharing.foreign > 0)
         return 0;
     uint64_t bytes = hri_max(surprise->most_bytes, surprise->before_bytes);
     if (watcher->measured)
@@ -153,8 +153,7 @@ static uint64_t held_back(hri_watcher *watcher, const hri_books *books, uint64_t
 /* Of what is free, the processes that count by one word have a part, by their number. */
 static uint64_t part_of(const hri_share_sum *sharing, uint64_t free_bytes)
 {
-    return sharing->strangers ? free_bytes / (sharing->processes + sharing->strangers) * sharing->processes
-                              : free_bytes;
+    return sharing->foreign ? free_bytes / (sharing->processes + sharing->foreign) * sharing->processes : free_bytes;
 }
 
 /* Issues a lease by a new reading. */
@@ -172,9 +171,9 @@ static void issue_lease(hri_watcher *watcher, const hri_books *books, uint64_t s
         watcher->host_lease = hri_lease_issue(sample_bytes, hri_ledgers_free_of_host(books), 0);
     free_bytes = hri_min(free_bytes, hri_lease_left(&watcher->host_lease, sample_bytes));
     free_bytes = hri_min(free_bytes, hri_ledgers_free_of_process(books));
-    bool alone = sharing->strangers == 0 || free_bytes == HR_NONE;
+    bool alone = sharing->foreign == 0 || free_bytes == HR_NONE;
     watcher->lease = hri_lease_issue(sample_bytes, free_bytes, alone ? margin_bytes : 0);
-    if (watcher->shares) /* what may be granted without another reading is as good as granted to strangers */
+    if (watcher->shares) /* what may be granted without another reading is as good as granted to foreign processes */
         hri_share_say(hri_add(watcher->pending.bytes, alone ? 0 : watcher->lease.look_bytes));
 }
 
@@ -207,7 +206,7 @@ static void instruct_tree(hri_watcher *watcher, const hri_books *books, bool fre
                                                 .lease = fresh ? &watcher->lease : NULL,
                                                 .word = &watcher->counter,
                                                 .used_bytes = watcher->ours.used_bytes,
-                                                .tells = watcher->ours.sharing.strangers > 0,
+                                                .tells = watcher->ours.sharing.foreign > 0,
                                                 .cross_bytes = cross,
                                                 .stock_ceiling_bytes = use_at(watcher, &ceilings[HRI_CEILING_DEGRADE]),
                                                 .ceilings = ceilings,

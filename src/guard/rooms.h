@@ -82,8 +82,8 @@ const char *hri_guard_larger_holder(const hri_snapshot *snapshot, uint64_t *byte
 /* Writes what is new in the history to the history file, if there is one. */
 void hri_guard_write_history(hr_guard *guard);
 
-/* Says how the process is to whoever lists them, twice a second at most. Where it cannot be said now, perhaps because
- * another guard of this process says it, it is tried again later. The monitor's. */
+/* Says how the process is to whoever lists them, twice a second at most. Where it cannot be written now, perhaps
+ * because another guard of this process says it, it is tried again later. The monitor's. */
 void hri_guard_say_status(hr_guard *guard, int64_t now_ns);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Before main(): the words of the environment, and the account. A value that cannot be meant is said on standard
+/* Before main(): the words of the environment, and the account. A value that cannot be meant is reported on standard
  * error, and the program goes on as if the variable were not set. A library that is loaded into every program of a tree
  * must not end one for a typing error. */
 #include "heap/heap.h"

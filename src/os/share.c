@@ -334,7 +334,7 @@ static void sum_locks(const struct locks *locks, off_t from, off_t to, unsigned 
         if (fcntl(locks->fd, F_OFD_GETLK, &found) != 0 || found.l_type == F_UNLCK)
             return;
         if (found.l_start >> TAG_SHIFT != locks->own_tag) {
-            locks->sum->strangers++;
+            locks->sum->foreign++;
             locks->sum->pending_bytes += (uint64_t)(found.l_len - 1) * PAGE_BYTES;
         }
         sum_locks(locks, from, found.l_start, depth + 1);
@@ -347,7 +347,7 @@ unsigned hri_share_count(int limit_fd)
     hri_share_sum sum = {0};
     if (limit_fd >= 0)
         sum_locks(&(struct locks){limit_fd, NO_TAG, &sum}, 0, LOCKS_END, 0);
-    return sum.strangers;
+    return sum.foreign;
 }
 
 hri_share_sum hri_share_read(void)

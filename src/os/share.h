@@ -17,9 +17,9 @@
  *
  * Processes of other users cannot open the file (mode 0600), and a container may have a /dev/shm of its own. But all
  * processes of a group can open the file of its limit. So each guarded process also has a lock in that file, whose
- * length tells what it was granted and has not touched: pages, by its last reading. Such *strangers* do not count by
- * our word. A process takes its part of what is free, by the number of processes, and says that part to be pending
- * too.
+ * length tells what it was granted and has not touched: pages, by its last reading. Such *foreign* processes do not
+ * count by our word. A process takes its part of what is free, by the number of processes, and says that part to be
+ * pending too.
  */
 #ifndef HRI_OS_SHARE_H
 #define HRI_OS_SHARE_H
@@ -37,7 +37,7 @@ extern __attribute__((visibility("hidden"))) const hri_lease_word hri_word_alone
 typedef struct hri_share_sum {
     uint64_t pending_bytes; /* of other processes */
     unsigned processes;     /* that share the word, this one included */
-    unsigned strangers;     /* that share the limit, and not the word */
+    unsigned foreign;       /* processes that share the limit, and not the word */
 } hri_share_sum;
 
 /* Joins the processes of the group whose limit is in that open file, or stays with them; below 0: nothing is shared.
@@ -54,7 +54,7 @@ hri_share_sum hri_share_read(void);
 /* Counts the guarded processes that share a limit, by its file: this one too, if it is guarded. Joins nothing. */
 unsigned hri_share_count(int limit_fd);
 
-/* Tells strangers what is pending here. */
+/* Tells foreign processes what is pending here. */
 void hri_share_say(uint64_t pending_bytes);
 
 /* The child has to join by itself: until then its word is the parent's, and its slot nobody's. */

@@ -35,7 +35,7 @@ static void put_wrapped(hri_text *text, const char *sentence)
     hri_text_put(text, "\n");
 }
 
-/* Rates below 1 MiB/s are said by the hour, which leaves a number to read; those of one interval in one unit. */
+/* Rates below 1 MiB/s are given by the hour, which leaves a number to read; those of one interval in one unit. */
 #define SLOW_BYTES_PER_S 1048576.0
 
 static bool is_slow(double low, double high)

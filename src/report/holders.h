@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The use of late of those who hold most, by numbers and time alone. How fast they grow is said by the same rule as
+/* The use of late of those who hold most, by numbers and time alone. How fast they grow follows from the same rule as
  * the trend of the whole (trend.h), and only where that is certain. */
 #ifndef HRI_REPORT_HOLDERS_H
 #define HRI_REPORT_HOLDERS_H

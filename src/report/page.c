@@ -40,7 +40,7 @@ static void put_figure(hri_text *text, const char *name, uint64_t value)
     put_value(text, value);
 }
 
-/* A text that may be a stranger's, or null. */
+/* A text that is not trusted, or null. */
 static void put_said(hri_text *text, const char *name, const char *said)
 {
     hri_text_put(text, ", \"%s\": ", name);

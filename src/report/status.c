@@ -37,7 +37,7 @@ _Static_assert(sizeof(struct hri_status_file) <= FILE_BYTES, "a status is one pa
 
 /* ── processes ──────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-/* The PID namespace of this process. The numbers of another one's processes are strangers' here. */
+/* The PID namespace of this process. A number in another one is that of another process here. */
 static uint64_t own_space(void)
 {
     struct stat space;
@@ -297,7 +297,7 @@ int hr_status_visit(hr_status_visit_fn *visit, void *context)
     if (!visit)
         return -EINVAL;
     if (!proc_is_ours())
-        return 0; /* none can be told from a stranger */
+        return 0; /* a number may be that of another process */
     return each_file(read_file, &(struct visitor){visit, context});
 }
 

@@ -226,7 +226,7 @@ else
     echo "note: no memory cgroup of version 1 can be made here, so no process in one was looked at"
 fi
 
-# Another's process: what may be seen is, and what may not is said.
+# Another's process: what may be seen is shown, and what may not is listed.
 chmod 711 "$work"
 why=$(nobody_copy "$headroom" "$work/reachable")
 [ "$(id -u)" -eq 0 ] && other=$$ || other=1

@@ -29,6 +29,29 @@ half=$(number --percent 50)
 [ "$(number --unit GiB --percent 10)" = $((all / 10 >> 30)) ] || bad "GiB are wrong"
 [ "$(ulimit -v 2000000 && number)" = $((all < 2048000000 ? all : 2048000000)) ] || bad "RLIMIT_AS is no limit"
 
+# As JSON: always the same members, and the number that is printed without.
+members='["pid","limit_bytes","limit_source","percent","unit","number","note"]'
+run 0 limit --json --percent 50 --unit MiB
+holds "keys_unsorted == $members and .pid == null and .percent == 50 and .unit == \"MiB\""
+holds "(.limit_source | length > 0) and (.number - (.limit_bytes / 2097152 | floor) | fabs) <= 1"
+run 0 limit --json --pid $$
+holds "keys_unsorted == $members and .pid == $$ and .number == .limit_bytes and .percent == 100 and .unit == \"B\""
+sleep 60 &
+child=$!
+run 1 limit --json --set 400M "$child"
+[ ! -s "$work/out" ] || bad "there is JSON although nobody watches the process"
+kill "$child"
+"$headroom" run --quiet --limit 1G -- sleep 60 &
+child=$!
+for _ in {1..100}; do
+    ! "$headroom" limit --json --set 400M "$child" >"$work/out" 2>/dev/null || break
+    sleep 0.05
+done
+holds "keys_unsorted == $members and .pid == $child and .limit_bytes == 419430400 and .number == .limit_bytes"
+holds '.limit_source == "headroom limit --set" and (.note | contains("is 400.0 MiB"))'
+kill "$child"
+wait "$child" || true
+
 for words in '--percent 0' '--percent 101' '--percent x' '--percent 7.5' '--unit kB' '--unit' 'extra' '--pid 0'; do
     # shellcheck disable=SC2086 # words
     run 2 limit $words

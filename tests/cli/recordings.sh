@@ -17,7 +17,7 @@ pages=()
 
 page_of() { # NAME: of the recording of that name
     "$headroom" report --html "$work/$1" -o "$work/$1.html" 2>"$work/errors" || {
-        grep -q 'without npm' "$work/errors" && { echo "skipped: this build has no page (npm was missing)"; exit 77; }
+        grep -q 'without its page' "$work/errors" && { echo "skipped: this build has no page"; exit 77; }
         bad "there is no page of $1"
         return 0
     }

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# examples/wordcount from its command line: right words, wrong ones, what cannot be read or written.
+# tests/tools/wordcount from its command line: right words, wrong ones, what cannot be read or written.
 set -euo pipefail
 : "${HEADROOM_BUILD_DIR:?is the build to test}"
-wordcount=$HEADROOM_BUILD_DIR/examples/wordcount
-[ -x "$wordcount" ] || { echo "skipped: the example is not built here"; exit 77; }
+wordcount=$HEADROOM_BUILD_DIR/tests/tools/wordcount
+[ -x "$wordcount" ] || { echo "skipped: wordcount is not built here"; exit 77; }
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 failed=0

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* examples/wordcount under a kernel limit that its input exceeds 256 times: in chunks it comes to the end, and naively
- * it is killed. */
+/* tests/tools/wordcount under a kernel limit that its input exceeds 256 times: in chunks it comes to the end, and
+ * naively it is killed. */
 #include "support/cgroup.h"
 #include "support/cmocka.h"
 
@@ -23,13 +23,13 @@ static int set_up(void **state)
     (void)state;
     char reason[HRT_REASON];
     const char *build = getenv("HEADROOM_BUILD_DIR");
-    snprintf(program, sizeof program, "%s/examples/wordcount", build ? build : ".");
+    snprintf(program, sizeof program, "%s/tests/tools/wordcount", build ? build : ".");
     if (!hrt_cgroup_available(reason)) {
         print_message("skipped: %s\n", reason);
         exit(77);
     }
     if (access(program, X_OK) != 0) {
-        print_message("skipped: the examples are not built\n");
+        print_message("skipped: wordcount is not built\n");
         exit(77);
     }
     return 0;

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A watcher tells strangers what it may grant. Strangers are processes that share its limit and do not count by its
- * word. */
+/* A watcher tells foreign processes what it may grant: those that share its limit and do not count by its word. */
 #include "support/caged.h"
 #include "support/cmocka.h"
 
@@ -13,7 +12,7 @@
 #define LIMIT (64 * MIB)
 #define OWN (60 * MIB)
 #define PAGE 4096
-#define TAG ((off_t)1 << 40) /* see os/share.c: a stranger's place in the limit's file */
+#define TAG ((off_t)1 << 40) /* see os/share.c: a foreign process's place in the limit's file */
 
 static char limit_path[HRT_CGROUP_PATH + 32];
 
@@ -26,7 +25,7 @@ static uint64_t told(int fd, off_t from, off_t to)
 
 /* Prevents: sixteen processes of a full group each told the others that they would take half of their margin, which
  * was more than was left. A process that came late was refused everything. */
-static int fill_beside_a_stranger(void *context)
+static int fill_beside_a_foreign_process(void *context)
 {
     (void)context;
     int fd = open(limit_path, O_RDWR), its = open(limit_path, O_RDONLY);
@@ -48,14 +47,14 @@ static int fill_beside_a_stranger(void *context)
     return 0;
 }
 
-static void strangers_are_told_of_no_more_than_is_left(void **state)
+static void foreign_processes_are_told_of_no_more_than_is_left(void **state)
 {
     (void)state;
     hrt_cgroup group;
     assert_int_equal(hrt_cgroup_new("watcher", LIMIT, &group), 0);
     snprintf(limit_path, sizeof limit_path, "%s/%s", group.path,
              group.version == 1 ? "memory.limit_in_bytes" : "memory.max");
-    int status = hrt_cgroup_run(&group, fill_beside_a_stranger, NULL);
+    int status = hrt_cgroup_run(&group, fill_beside_a_foreign_process, NULL);
     hrt_cgroup_free(&group);
     assert_true(WIFEXITED(status));
     assert_int_equal(WEXITSTATUS(status), 0);
@@ -64,7 +63,7 @@ static void strangers_are_told_of_no_more_than_is_left(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(strangers_are_told_of_no_more_than_is_left),
+        cmocka_unit_test(foreign_processes_are_told_of_no_more_than_is_left),
     };
     return cmocka_run_group_tests(tests, hrt_caged_set_up, NULL);
 }

@@ -95,7 +95,7 @@ static void know_of_each_other(void)
     pid_t first = start_other(100), second = start_other(30);
     MUST(hri_lease_granted(&word) - before == 130);
     hri_share_sum sum = hri_share_read();
-    MUST(sum.processes == 3 && sum.strangers == 0 && sum.pending_bytes == 130);
+    MUST(sum.processes == 3 && sum.foreign == 0 && sum.pending_bytes == 130);
     MUST(hri_share_count(limit_fd) == 3); /* whoever asks */
     end_other(first);                     /* nothing is left to repair, */
     sum = hri_share_read();
@@ -115,28 +115,28 @@ static void processes_of_a_group_know_of_each_others_grants(void **state)
 }
 
 /* Locks as a process of another user has them: in the limit's file alone. */
-static void know_a_stranger(void)
+static void know_a_foreign_process(void)
 {
     hri_share_join(limit_fd);
     int fd = open(limit_path, O_RDONLY);
     struct flock lock = {.l_type = F_RDLCK, .l_whence = SEEK_SET, .l_start = (off_t)5 << 40, .l_len = 1 + 10};
     MUST(fd >= 0 && fcntl(fd, F_OFD_SETLK, &lock) == 0);
     hri_share_sum sum = hri_share_read();
-    MUST(sum.strangers == 1 && sum.processes == 1 && sum.pending_bytes == 10 * 4096);
+    MUST(sum.foreign == 1 && sum.processes == 1 && sum.pending_bytes == 10 * 4096);
     lock.l_start = (off_t)9 << 40;
     lock.l_len = 1;
     MUST(fcntl(fd, F_OFD_SETLK, &lock) == 0);
     sum = hri_share_read();
-    MUST(sum.strangers == 2 && sum.pending_bytes == 10 * 4096);
+    MUST(sum.foreign == 2 && sum.pending_bytes == 10 * 4096);
     MUST(hri_share_count(limit_fd) == 3);
     close(fd);
-    MUST(hri_share_read().strangers == 0);
+    MUST(hri_share_read().foreign == 0);
 }
 
-static void strangers_are_known_by_their_locks(void **state)
+static void foreign_processes_are_known_by_their_locks(void **state)
 {
     (void)state;
-    in_child(know_a_stranger);
+    in_child(know_a_foreign_process);
 }
 
 /* Gives the length of the lock that this process has, as others find it; 0: there is none. */
@@ -163,7 +163,7 @@ static void tell(void)
     MUST(length_of_own_lock() == 0);
 }
 
-static void strangers_are_told_what_is_pending(void **state)
+static void foreign_processes_are_told_what_is_pending(void **state)
 {
     (void)state;
     in_child(tell);
@@ -219,7 +219,7 @@ static void distrust(void)
     MUST(fd >= 0 && fchmod(fd, 0666) == 0);
     MUST(hri_share_join(limit_fd).granted == hri_word_alone.granted);
     MUST(fstat(fd, &status) == 0 && status.st_size == 0);
-    MUST(length_of_own_lock() == 1); /* strangers know of it all the same */
+    MUST(length_of_own_lock() == 1); /* foreign processes know of it all the same */
     hri_share_leave();
     MUST(fchmod(fd, 0600) == 0 && pwrite(fd, "another version", 15, 0) == 15);
     MUST(hri_share_join(limit_fd).granted == hri_word_alone.granted);
@@ -235,7 +235,7 @@ static void count_alone(void)
 {
     MUST(hri_share_join(-1).granted == hri_word_alone.granted);
     hri_share_sum sum = hri_share_read();
-    MUST(sum.processes == 1 && sum.strangers == 0 && sum.pending_bytes == 0);
+    MUST(sum.processes == 1 && sum.foreign == 0 && sum.pending_bytes == 0);
 }
 
 static void without_a_limit_nothing_is_shared(void **state)
@@ -269,8 +269,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(processes_of_a_group_know_of_each_others_grants),
-        TEST(strangers_are_known_by_their_locks),
-        TEST(strangers_are_told_what_is_pending),
+        TEST(foreign_processes_are_known_by_their_locks),
+        TEST(foreign_processes_are_told_what_is_pending),
         TEST(the_last_process_removes_the_file),
         TEST(files_that_nobody_has_a_slot_in_are_removed),
         TEST(a_file_that_cannot_be_trusted_is_not_used),

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A history file says who held what: the largest budgets, pools and caches of its guard, whole or not at all. */
 #include "support/cmocka.h"
+#include "support/history_folder.h"
 
 #include "report/census.h"
 #include "report/journal.h"
@@ -24,17 +25,7 @@ static int pass_by(void *context, const hr_history_entry *entry)
     return 0;
 }
 
-static char folder[] = "/tmp/headroom-census-XXXXXX";
-static char path[64], older[64];
 static hr_census census;
-
-static int set_up(void **state)
-{
-    (void)state;
-    unlink(path);
-    unlink(older);
-    return 0;
-}
 
 static const hr_census_row *find(hr_census_kind kind, const char *name)
 {
@@ -176,10 +167,10 @@ static void an_entry_comes_back_and_damage_is_seen(void **state)
                               .left_out = 9,
                               .row = {HR_CENSUS_POOL, "", 10, HR_NONE, 12, 13}},
                      again;
-    hr_history_entry other;
+    hr_history_entry plain;
     memset(entry.row.name, 'n', sizeof entry.row.name - 1);
     hri_census_entry_encode(&entry, bytes);
-    assert_int_equal(hri_entry_decode(bytes, HRI_FILE_VERSION, &other), -ENOMSG); /* older readers pass it over */
+    assert_int_equal(hri_entry_decode(bytes, HRI_FILE_VERSION, &plain), -ENOMSG); /* older readers pass it over */
     assert_true(hri_census_entry_decode(bytes, HRI_FILE_VERSION, &again));
     hri_census_entry_encode(&again, copy);
     assert_memory_equal(copy, bytes, sizeof bytes);
@@ -228,14 +219,10 @@ static void a_file_without_one_says_so(void **state)
     assert_int_equal(hr_history_file_read_census(path, NULL), -EINVAL);
 }
 
-#define TEST(function) cmocka_unit_test_setup(function, set_up)
+#define TEST(function) cmocka_unit_test_setup(function, empty_folder)
 
 int main(void)
 {
-    if (!mkdtemp(folder))
-        return 1;
-    snprintf(path, sizeof path, "%s/history", folder);
-    snprintf(older, sizeof older, "%s/history.1", folder);
     const struct CMUnitTest tests[] = {
         TEST(a_guards_budgets_pools_and_caches_are_in_its_file),
         TEST(of_many_the_largest_are_there_and_the_others_counted),
@@ -244,8 +231,5 @@ int main(void)
         TEST(censuses_are_ever_rarer_and_come_at_once_when_the_level_rises),
         TEST(a_file_without_one_says_so),
     };
-    int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    unlink(path);
-    unlink(older);
-    return failed ? failed : rmdir(folder) != 0;
+    return RUN_IN_FOLDER(tests);
 }

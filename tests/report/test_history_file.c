@@ -2,6 +2,7 @@
 /* History files of guards and of hr_history_writer: killed at any moment, on a file system that is filled, after a
  * fork. test_journal.c has the file's own rules. */
 #include "support/cmocka.h"
+#include "support/history_folder.h"
 
 #include "report/journal.h"
 
@@ -21,18 +22,6 @@
 static int pass_by(void *context, const hr_history_entry *entry)
 {
     (void)context, (void)entry;
-    return 0;
-}
-
-static char folder[] = "/tmp/headroom-history-XXXXXX";
-static char path[64], older[64], other[64];
-
-static int set_up(void **state)
-{
-    (void)state;
-    unlink(path);
-    unlink(older);
-    unlink(other);
     return 0;
 }
 
@@ -209,21 +198,14 @@ static void a_writer_writes_what_it_is_given(void **state)
     assert_int_equal(findings.entries, 2);
 }
 
-#define TEST(function) cmocka_unit_test_setup(function, set_up)
+#define TEST(function) cmocka_unit_test_setup(function, empty_folder)
 
 int main(void)
 {
-    if (!mkdtemp(folder))
-        return 1;
-    snprintf(path, sizeof path, "%s/history", folder);
-    snprintf(older, sizeof older, "%s/history.1", folder);
-    snprintf(other, sizeof other, "%s/history.new", folder); /* a kill may leave it */
     const struct CMUnitTest tests[] = {
         TEST(a_filled_file_system_is_in_every_report), TEST(a_killed_guard_leaves_a_history),
         TEST(a_guard_writes_and_its_child_does_not),   TEST(what_is_recorded_by_hand_is_in_the_file),
         TEST(a_writer_writes_what_it_is_given),
     };
-    int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    set_up(NULL);
-    return failed ? failed : rmdir(folder) != 0; /* nothing of another name is left either */
+    return RUN_IN_FOLDER(tests);
 }

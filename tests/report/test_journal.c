@@ -2,6 +2,7 @@
 /* Histories on disk: whole after a kill at any byte, bounded, one writer, and honest about full disks and foreign
  * files. */
 #include "support/cmocka.h"
+#include "support/history_folder.h"
 
 #include "report/codec.h"
 #include "report/journal.h"
@@ -20,18 +21,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static char folder[] = "/tmp/headroom-journal-XXXXXX";
-static char path[64], older[64], other[64], spare[64];
 static hri_history history;
 static hri_journal journal;
 
 static int set_up(void **state)
 {
-    (void)state;
-    unlink(path);
-    unlink(older);
-    unlink(other);
-    unlink(spare);
+    empty_folder(state);
     return hri_history_init(&history, 0);
 }
 
@@ -446,12 +441,6 @@ static void a_full_disk_is_said_and_survived(void **state)
 
 int main(void)
 {
-    if (!mkdtemp(folder))
-        return 1;
-    snprintf(path, sizeof path, "%s/history", folder);
-    snprintf(older, sizeof older, "%s/history.1", folder);
-    snprintf(other, sizeof other, "%s/history.new", folder);
-    snprintf(spare, sizeof spare, "%s/history.old", folder);
     const struct CMUnitTest tests[] = {
         TEST(what_is_written_is_read),
         TEST(every_field_comes_back),
@@ -465,10 +454,5 @@ int main(void)
         TEST(it_is_bounded_and_keeps_the_newest),
         TEST(a_full_disk_is_said_and_survived),
     };
-    int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    unlink(path);
-    unlink(older);
-    unlink(other);
-    unlink(spare);
-    return failed ? failed : rmdir(folder) != 0; /* nothing of another name is left either */
+    return RUN_IN_FOLDER(tests);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A history file says which command wrote it, and where the limit came from: in each part, whole or not at all. */
 #include "support/cmocka.h"
+#include "support/history_folder.h"
 
 #include "report/journal.h"
 #include "report/origin.h"
@@ -15,17 +16,7 @@
 
 #define MIB (UINT64_C(1) << 20)
 
-static char folder[] = "/tmp/headroom-origin-XXXXXX";
-static char path[64], older[64];
 static hr_history_origin origin;
-
-static int set_up(void **state)
-{
-    (void)state;
-    unlink(path);
-    unlink(older);
-    return 0;
-}
 
 static void copy_file(const char *from, const char *to)
 {
@@ -118,7 +109,7 @@ static void a_file_without_one_is_read_and_gets_one(void **state)
     }
     for (unsigned version = 1; version <= HRI_FILE_VERSION; version++) {
         snprintf(old, sizeof old, "%s/tests/fixtures/history/version%u", source, version);
-        set_up(NULL);
+        empty_folder(NULL);
         copy_file(old, path);
         assert_int_equal(hr_history_file_read_origin(path, &origin), -ENODATA);
         assert_int_equal(hr_history_file_visit(path, NULL, NULL, &findings), 0);
@@ -169,10 +160,10 @@ static void an_entry_comes_back_and_damage_is_seen(void **state)
     (void)state;
     unsigned char bytes[HRI_ENTRY_BYTES];
     hri_origin_entry entry = piece_of(5, 3, HRI_ORIGIN_PIECES, ""), again;
-    hr_history_entry other;
+    hr_history_entry plain;
     memset(entry.piece, 'n', HRI_ORIGIN_PIECE_BYTES);
     hri_origin_entry_encode(&entry, bytes);
-    assert_int_equal(hri_entry_decode(bytes, HRI_FILE_VERSION, &other), -ENOMSG); /* older readers pass it over */
+    assert_int_equal(hri_entry_decode(bytes, HRI_FILE_VERSION, &plain), -ENOMSG); /* older readers pass it over */
     assert_true(hri_origin_entry_decode(bytes, HRI_FILE_VERSION, &again));
     assert_memory_equal(&again, &entry, sizeof entry);
     assert_false(hri_origin_entry_decode(bytes, 2, &again));
@@ -184,14 +175,10 @@ static void an_entry_comes_back_and_damage_is_seen(void **state)
     }
 }
 
-#define TEST(function) cmocka_unit_test_setup(function, set_up)
+#define TEST(function) cmocka_unit_test_setup(function, empty_folder)
 
 int main(void)
 {
-    if (!mkdtemp(folder))
-        return 1;
-    snprintf(path, sizeof path, "%s/history", folder);
-    snprintf(older, sizeof older, "%s/history.1", folder);
     const struct CMUnitTest tests[] = {
         TEST(a_guards_command_and_the_source_of_its_limit_are_in_its_file),
         TEST(it_is_in_each_part_of_a_history),
@@ -199,8 +186,5 @@ int main(void)
         TEST(a_damaged_one_leaves_the_one_before_it),
         TEST(an_entry_comes_back_and_damage_is_seen),
     };
-    int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    unlink(path);
-    unlink(older);
-    return failed ? failed : rmdir(folder) != 0;
+    return RUN_IN_FOLDER(tests);
 }

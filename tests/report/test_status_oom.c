@@ -68,7 +68,7 @@ static void one_process_has_one(void **state)
     assert_int_equal(hr_status_page_new(getpid(), &second), -EEXIST);
     assert_int_equal(hr_status_page_new(INT32_MAX, &second), -ESRCH);
     look(getpid());
-    assert_int_equal(count, 0); /* nothing is said yet */
+    assert_int_equal(count, 0); /* nothing is there yet */
     hr_status_page_free(first);
 }
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Functions fit one screen (70 lines) and take five parameters at most; files stay below 700 lines. That they aim at
-# 400 is said, and is no failure.
+# 400 is reported, and is no failure.
 #
 #   sizes.sh [TREE]
 set -euo pipefail

@@ -36,6 +36,7 @@ DENIED = [
     (r"\b(?:sure|blind) (?:bytes|room)\b", "lease"),
     (r"\bsights?\b", "sample, reading or snapshot"),
     (r"\bfrom there on also\b", "from then on"),
+    (r"\b(?:is|are|was|were|be) said\b", "name the subject: a line says, the report lists"),
 ]
 # "What is held" names no subject. A question may begin so, and so may a heading.
 NOUN = re.compile(r"^(What|Who|Whoever)\b(?! (?:if|about)\b)")

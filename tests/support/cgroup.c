@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Where the memory controller is mounted stands in /proc/self/mountinfo, which group we are in in /proc/self/cgroup. On
  * v2 a group gives its children a memory controller only if it holds no process itself, except for the real root. So
- * inside a container there is often none. That is said, not worked around, since the other processes are not ours to
- * move.
+ * inside a container there is often none. The test says so and works around nothing, since the other
+ * processes are not ours to move.
  */
 #include "support/cgroup.h"
 

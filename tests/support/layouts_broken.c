@@ -245,7 +245,7 @@ static void hide_one(const char *path, size_t size, void *context)
     snprintf(away, sizeof away, "%s-away", cut.world.root);
     if (rename(whole, away) != 0)
         abort();
-    say(path, "absent", survey_offence() % 3); /* of what no kernel has to have nothing need be said */
+    say(path, "absent", survey_offence() % 3); /* no kernel has to have it, so no line need tell that it is absent */
     if (mkdir(whole, 0755) != 0)
         abort();
     say(path, "a folder", survey_offence());

@@ -28,7 +28,7 @@ colours() { # yes|no
 }
 
 bash "$demo" >"$work/out" 2>&1 && { echo "demo: it succeeds without a server" && failed=1; }
-line() { # PATTERN: where it is said first
+line() { # PATTERN: where it stands first
     grep -nm 1 "$1" "$work/out" | cut -d: -f1 || true
 }
 warned=$(line 'RLIMIT_AS kills nobody')

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The store's history file. A store that is killed leaves behind what happened. The next one goes on in the same file,
-# and a file that cannot be written is said, at start and later.
+# and a file that cannot be written is reported, at start and later.
 set -euo pipefail
 : "${HEADROOM_BUILD_DIR:?is the build to test}"
 here=$(dirname "${BASH_SOURCE[0]}")
@@ -106,7 +106,7 @@ put 75
 until_true grep -q 'the history file cannot be written: File too large' "$work/said" || bad "a full file is not said"
 prlimit --pid "$server" --fsize=unlimited:unlimited
 until_true grep -q 'the history file is written again' "$work/said" || bad "it is not said that it is written again"
-[ "$(grep -c 'cannot be written' "$work/said")" -eq 1 ] || bad "the same is said again and again"
+[ "$(grep -c 'cannot be written' "$work/said")" -eq 1 ] || bad "the same line comes again and again"
 finish TERM
 holds '.damaged == 0 and (.records | length > 3)' # more than 512 bytes have room for
 

@@ -68,8 +68,8 @@ for program in "${programs[@]}"; do
 done
 
 # What tests/flow/test_wordcount_cgroup.c runs.
-if [ -x "$build/examples/wordcount" ]; then
-    add_program "$build/examples/wordcount" /build/examples/wordcount
+if [ -x "$build/tests/tools/wordcount" ]; then
+    add_program "$build/tests/tools/wordcount" /build/tests/tools/wordcount
 fi
 
 # One survival run of the store, smaller and slower than on real hardware.
