@@ -128,8 +128,8 @@ static void a_value_that_is_no_limit_makes_no_guard(void **state)
 
 #define TEST(function) cmocka_unit_test_setup(function, set_up)
 
-/* Prevents: the resident set of a process that charges nothing was held against limit_bytes, which does not limit it. The
- * forecast was that a limit of 100 MiB was reached, at 2 % of the host's memory. */
+/* Prevents: the resident set of a process that charges nothing was held against limit_bytes, which does not limit it.
+ * The forecast was that a limit of 100 MiB was reached, at 2 % of the host's memory. */
 static void the_resident_set_grows_towards_a_limit_of_the_kernel(void **state)
 {
     (void)state;
