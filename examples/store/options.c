@@ -33,7 +33,8 @@ enum key {
 static const struct argp_option known[] = {
     {"listen", LISTEN, "HOST:PORT", 0, "where to listen (default 127.0.0.1:8080; port 0 picks a free one)", 0},
     {"limit", LIMIT, "SIZE", 0, "memory to live in, such as 100MiB (default: the kernel's own limit)", 0},
-    {"warn-at", WARN_AT, "SHARE", 0, "from this share of the limit up the cache stops growing (default 0.80)", 0},
+    {"warn-at", WARN_AT, "SHARE", 0,
+     "half way from this share of the limit to --degrade-at the cache stops growing (default 0.80)", 0},
     {"degrade-at", DEGRADE_AT, "SHARE", 0, "above it the cache is evicted and large writes are refused (default 0.90)",
      0},
     {"critical-at", CRITICAL_AT, "SHARE", 0,

@@ -120,11 +120,12 @@ HR_API uint64_t hr_guard_cleanup(hr_guard *guard);
  */
 HR_API uint64_t hr_cleanup(hr_guard *guard);
 
-/* Gives the allocator's free pages back to the kernel: malloc_trim (glibc), arenas' purge (jemalloc), mi_collect
- * (mimalloc, which keeps partly used pages), ReleaseFreeMemory (tcmalloc), whichever is linked. It can take 100 ms
- * and more with the allocator locked: not for a request's path.
+/* Gives idle pages of the library's heap back to the kernel, and then the allocator's free pages. For those it calls
+ * malloc_trim (glibc), arenas' purge (jemalloc), mi_collect (mimalloc, which keeps partly used pages) or
+ * ReleaseFreeMemory (tcmalloc), whichever is linked. It can take 100 ms and more with the allocator locked: not for a request's path.
  *
- * returns  bytes by which the resident set shrank; 0 too where the allocator knows no purge, or that cannot be read
+ * returns  bytes of the heap, and those by which the resident set shrank then: none where the allocator knows no purge,
+ *          or the resident set cannot be read
  * threads  any
  */
 HR_API uint64_t hr_purge(void);
