@@ -129,7 +129,7 @@ typedef struct hr_cache_figures {
 
 /* Makes a cache. Without a guard it belongs to no budget, never yields, and is bounded by max_bytes alone.
  *
- * returns  0; -EINVAL for a budget of another guard, or shards that are no power of two; -ENOMEM, -EDQUOT
+ * returns  0; -EINVAL for a budget of another guard, or shards that are no power of two up to 256; -ENOMEM, -EDQUOT
  * threads  any
  * memory   allocates
  * undo     hr_cache_free()

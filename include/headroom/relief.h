@@ -122,7 +122,8 @@ HR_API uint64_t hr_cleanup(hr_guard *guard);
 
 /* Gives idle pages of the library's heap back to the kernel, and then the allocator's free pages. For those it calls
  * malloc_trim (glibc), arenas' purge (jemalloc), mi_collect (mimalloc, which keeps partly used pages) or
- * ReleaseFreeMemory (tcmalloc), whichever is linked. It can take 100 ms and more with the allocator locked: not for a request's path.
+ * ReleaseFreeMemory (tcmalloc), whichever is linked. It can take 100 ms and more with the allocator locked: not for a
+ * request's path.
  *
  * returns  bytes of the heap, and those by which the resident set shrank then: none where the allocator knows no purge,
  *          or the resident set cannot be read
