@@ -191,7 +191,7 @@ HR_API void hr_ticket_release(hr_ticket *ticket);
 
 /* Says in words why a ticket was refused, or what it still holds, for a person:
  *
- *     refused 1 B: the level is critical, at which no request is admitted; ask again in 1.0 s
+ *     refused 1 B: the level is critical, at which no request is admitted; ask again in 1 s
  *
  * The text is always written: terminated, and cut if it is too long;
  * 256 bytes are enough unless the limit's name is long.
