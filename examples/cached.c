@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A cache that yields: pages are kept while there is room, and go when something else needs it.
  *
- * Nobody says how large the cache may be. It grows while the level is normal, evicts as much as it takes in from
- * warning on, and evicts the coldest pages when a charge would not fit otherwise. A cache of a fixed size is too
- * small on a quiet day, and on a busy day its memory is missing elsewhere and the process is killed. */
+ * Nobody says how large the cache may be. It grows until use is half way from warning to degraded. From there on it
+ * evicts as much as it takes in, and it evicts the coldest pages when a charge would not fit otherwise. A cache of a
+ * fixed size is too small on a quiet day, and on a busy day its memory is missing elsewhere and the process is
+ * killed. */
 #include <headroom/headroom.h>
 #include <stdio.h>
 #include <string.h>

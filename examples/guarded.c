@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The example of the README: thirty requests of 5 MiB under a limit of 100. */
+/* Admission: thirty requests of 5 MiB under a limit of 100. */
 #include <headroom/headroom.h>
 #include <stdio.h>
 #include <string.h>

@@ -156,8 +156,8 @@ void run_line_clear(run_supervisor *run)
 
 /* ── the history file ───────────────────────────────────────────────────────────────────────────────────────────── */
 
-/* A short run has a history too: its first ten seconds are recorded a hundred times a second, its first minute ten
- * times. */
+/* A short run has a history too: its first ten seconds are recorded up to a hundred times a second, its first minute up
+ * to ten times. No record comes without a look. */
 static int64_t record_pause_ns(const run_supervisor *run)
 {
     int64_t age_ns = run->sampled_ns - run->begin_ns;

@@ -33,7 +33,7 @@ enum key {
 static const struct argp_option known[] = {
     {"listen", LISTEN, "HOST:PORT", 0, "where to listen (127.0.0.1:8080; port 0: any)", 0},
     {"limit", LIMIT, "SIZE", 0, "memory to live in (the kernel's limit)", 0},
-    {"warn-at", WARN_AT, "SHARE", 0, "from here up the cache does not grow (0.80)", 0},
+    {"warn-at", WARN_AT, "SHARE", 0, "half way to --degrade-at the cache stops growing (0.80)", 0},
     {"degrade-at", DEGRADE_AT, "SHARE", 0, "above it large writes are refused (0.90)", 0},
     {"critical-at", CRITICAL_AT, "SHARE", 0, "above it every write is refused (half way to 1)", 0},
     {"recover-below", RECOVER_BELOW, "SHARE", 0, "where eviction aims (0.80)", 0},

@@ -86,7 +86,7 @@ HR_API int hr_budget_free(hr_budget *budget);
  *          hr_budget_try_charge()
  * memory   never allocates (a thread's first charges may map 64 KiB of address space); may run reclaimers and the
  *          guard's callback
- * cost     some nanoseconds from this thread's stock; some ten without one
+ * cost     some nanoseconds from this thread's stock; some tens without one
  * undo     hr_budget_uncharge() with the same bytes
  */
 HR_API HR_MUST_CHECK int hr_budget_charge(hr_budget *budget, uint64_t bytes);

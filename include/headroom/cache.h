@@ -114,7 +114,7 @@ typedef struct hr_cache_figures {
     uint64_t replaced;       /* of which took the place of another */
     uint64_t removed;        /* by hr_cache_remove() and hr_cache_clear() */
     uint64_t evicted_full;   /* to keep to max_bytes, or to the step of growth after pressure */
-    uint64_t evicted_level;  /* to make room for a put from warning on */
+    uint64_t evicted_level;  /* to make room for a put, from half way to degraded on */
     uint64_t evicted_relief; /* because the guard asked, or hr_cache_trim() */
     uint64_t evicted_bytes;  /* by the three above */
     uint64_t expired;        /* found too old */
@@ -130,7 +130,7 @@ typedef struct hr_cache_figures {
 
 /* Makes a cache. Without a guard it belongs to no budget, never yields, and is bounded by max_bytes alone.
  *
- * returns  0; -EINVAL for a budget of another guard, or shards that are no power of two; -ENOMEM, -EDQUOT
+ * returns  0; -EINVAL for a budget of another guard, or shards that are no power of two up to 256; -ENOMEM, -EDQUOT
  * threads  any
  * memory   allocates
  * undo     hr_cache_free()
@@ -210,7 +210,7 @@ HR_API HR_MUST_CHECK int hr_cache_put_held(hr_cache *cache, const void *key, siz
                                            const hr_cache_held *held);
 
 /* Evicts what a put of `bytes` would have to evict now: nothing while the cache may grow, as much as it brings from
- * warning on. For those who charge memory themselves.
+ * half way to degraded on. For those who charge memory themselves.
  *
  * returns  bytes evicted
  * threads  any; not under a lock that a `drop` takes

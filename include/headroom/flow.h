@@ -246,7 +246,7 @@ typedef void hr_progress_fn(void *context, const hr_progress *progress);
 typedef struct hr_stream_options {
     hr_reader reader;
     size_t buffer_bytes;         /* 1 MiB; rounded up to whole pages */
-    unsigned buffers;            /* 1, with workers 2 more than those; HR_BUFFERS_MAX at most */
+    unsigned buffers;            /* with workers: 2 more than those; HR_BUFFERS_MAX at most. Without workers always 1 */
     unsigned workers;            /* none: all on the caller's thread. HR_WORKERS_MAX at most; fewer if no thread can be
                               made */
     bool ordered;                /* on_chunk is called in the order of the input, one call at a time */

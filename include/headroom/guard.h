@@ -122,10 +122,10 @@ typedef struct hr_guard_options {
     int64_t interval_ns;         /* 1 s at rest, faster near the limit; at least 1 ms, less is taken for that; negative:
                                         no monitor thread */
     int64_t cleanup_interval_ns; /* 30 s: the janitor asks reclaimers for what is idle; negative: never */
-    int64_t purge_interval_ns;   /* at least between two purges of the allocator; negative: never purge. 0: 1 s,
-                                    and at once for a large charge (128 KiB). If the allocator keeps much of what
-                                    relief gave back, more often: a twentieth of the time, while degraded or worse
-                                    and where a charge would be refused for that */
+    int64_t purge_interval_ns;   /* at least between two purges of the allocator; negative: never purge. 0: 1 s, and
+                                    at once while degraded or worse, or where a demand would be refused. After a purge
+                                    that returned less than a twentieth of what the allocator may keep, the next one
+                                    comes 20 times as long after it as it took, or later */
     uint64_t reserve_bytes;      /* emergency reserve, resident until critical; default none */
     uint64_t degraded_request_bytes; /* 1,024: the largest request served when degraded; HR_NONE: any */
     bool refuse_until_recovered;     /* where relief did not get use below recover_below: critical until it is; else
@@ -134,7 +134,7 @@ typedef struct hr_guard_options {
     void *context; /* for on_level */
 
     /* 256 KiB: what history takes in all, resident from the start (report.h). HR_NONE: no tiers, and the last records
-     * and events alone, some 35 KiB. */
+     * and events alone, some 32 KiB. */
     uint64_t history_bytes;
 
     /* A file to which samples and events are appended: readable after SIGKILL, also by `headroom report FILE`. When it

@@ -88,7 +88,7 @@ HR_API HR_MUST_CHECK int hr_byte_pool_new(hr_guard *guard, const hr_byte_pool_op
                                           hr_byte_pool **ret_pool);
 
 /* Gives a buffer of at least `size` bytes, whose contents are not defined. More than the pool's largest size is served
- * by the allocator, charged and counted.
+ * as by hr_alloc(), charged and counted.
  *
  * returns  the buffer; NULL with errno EDQUOT (refused after relief), ENOMEM, or EINVAL without a pool
  * threads  any
@@ -205,7 +205,7 @@ typedef struct hr_slice_pool_options {
     hr_budget *budget; /* who pays; NULL: the root */
     size_t item_size;  /* bytes; `pooled_max` of them are at most 1 TiB */
     size_t capacity;   /* items that a new slice has room for; default 16 */
-    size_t pooled_max; /* items; slices that have grown beyond come from the allocator; default 64 times the capacity */
+    size_t pooled_max; /* items; slices that have grown beyond come as by hr_alloc(); default 64 times the capacity */
     bool wipe; /* slices are zeros at first, and again when they come back: nobody finds another's items beyond his
                  length */
 } hr_slice_pool_options;

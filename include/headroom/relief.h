@@ -120,11 +120,13 @@ HR_API uint64_t hr_guard_cleanup(hr_guard *guard);
  */
 HR_API uint64_t hr_cleanup(hr_guard *guard);
 
-/* Gives the allocator's free pages back to the kernel: malloc_trim (glibc), arenas' purge (jemalloc), mi_collect
- * (mimalloc, which keeps partly used pages), ReleaseFreeMemory (tcmalloc), whichever is linked. It can take 100 ms
- * and more with the allocator locked: not for a request's path.
+/* Gives idle pages of the library's heap back to the kernel, and then the allocator's free pages. For those it calls
+ * malloc_trim (glibc), arenas' purge (jemalloc), mi_collect (mimalloc, which keeps partly used pages) or
+ * ReleaseFreeMemory (tcmalloc), whichever is linked. It can take 100 ms and more with the allocator locked: not for a
+ * request's path.
  *
- * returns  bytes by which the resident set shrank; 0 too where the allocator knows no purge, or that cannot be read
+ * returns  bytes of the heap, and those by which the resident set shrank then: none where the allocator knows no purge,
+ *          or the resident set cannot be read
  * threads  any
  */
 HR_API uint64_t hr_purge(void);
@@ -189,7 +191,7 @@ HR_API void hr_ticket_release(hr_ticket *ticket);
 
 /* Says in words why a ticket was refused, or what it still holds, for a person:
  *
- *     refused 1 B: the level is critical, at which no request is admitted; ask again in 1.0 s
+ *     refused 1 B: the level is critical, at which no request is admitted; ask again in 1 s
  *
  * The text is always written: terminated, and cut if it is too long;
  * 256 bytes are enough unless the limit's name is long.

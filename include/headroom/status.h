@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Status pages: what guarded and watched processes of this machine say of themselves, for `headroom top` and its kin.
  *
- * A guard with a monitor thread has a file in /dev/shm that its user alone can read, and writes its figures there after
- * each sample. The file is named after process, start time and PID namespace, so one whose process has ended is known
- * and passed over. It is removed with the guard; that of a process which was killed by the next process of the same
- * user. Containers with a /dev/shm of their own see their own.
+ * A guard with a monitor thread has a file in /dev/shm that its user alone can read. It writes its figures there, twice
+ * a second at most. Of several guards of a process one has the file. The file is named after user, process, start time
+ * and PID namespace, so one whose process has ended is known and passed over. It is removed with the guard; that of a
+ * process which was killed by the next process of the same user. Containers with a /dev/shm of their own see their own.
  */
 #ifndef HEADROOM_STATUS_H
 #define HEADROOM_STATUS_H

@@ -122,12 +122,12 @@ void hri_lease_force(const hri_lease_word *word, uint64_t bytes);
  *
  * R falls when the program frees its own memory, and when it frees memory that is uncharged then or a moment later.
  * Bytes that are uncharged may also stay resident with the allocator; they count as the program's own from then on
- * (`kept`).
+ * (`retained_bytes`).
  *
  *  - A fall that no uncharge has matched for a second was the program's own memory: `own` falls by it. Time alone
  *    never lowers `own`: an upload that is slower than any window would be forgotten, and the process killed.
- *  - A purge makes the allocator give back what it keeps. The part of `kept` that stays resident is in use for charged
- *    bytes again: `own` falls by all of it.
+ *  - A purge makes the allocator give back what it keeps. The part of `retained_bytes` that stays resident is in use
+ *    for charged bytes again: `own` falls by all of it.
  *
  * The error that remains: what the program's own memory grew while bytes were pending is taken for their pages. */
 typedef struct hri_own {

@@ -8,8 +8,8 @@
  *  - A thread that holds one says so to its own handlers, which could wait for it for ever. They find `hri_inner_depth`
  *    above 0 and do not come in.
  *  - Nothing of malloc()'s is called while one is held. A handler of another thread may have interrupted malloc(), and
- *  wait
- *    for the lock. tests/support/fault.c aborts a test that breaks this; tests/style/calls.sh knows all that is called.
+ *    wait for the lock. tests/support/fault.c aborts a test that breaks this; tests/style/calls.sh knows all that is
+ *    called.
  */
 #ifndef HRI_BASE_LOCK_H
 #define HRI_BASE_LOCK_H

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Young budgets: cheap to make, to charge in one thread, and to free; such as one for each request. */
+/* Request-local budgets: cheap to make, to charge in one thread, and to free; such as one for each request. */
 #ifndef HRI_BUDGET_LOCAL_H
 #define HRI_BUDGET_LOCAL_H
 

@@ -2,7 +2,7 @@
 /* The cache, as its own files and guard/cache.c see it.
  *
  * A cache is cut into shards by the hash of the key. A shard has a table of its entries (table.c), which stand in
- * S3-FIFO's two queues besides (cache_shard.c).
+ * S3-FIFO's two queues besides (shard.c).
  *
  * Locking: each shard has a lock over its tables and counts, and no two are held at once. Under it nothing of the
  * program's runs and nothing is charged that could run it: only tables, by a quiet charge. Entries are charged
@@ -121,7 +121,7 @@ typedef struct hri_cache_ghosts {
     uint32_t time;  /* evictions so far */
 } hri_cache_ghosts;
 
-struct hri_cache_flight; /* cache_load.c */
+struct hri_cache_flight; /* load.c */
 
 typedef struct hri_cache_shard {
     /* A get with the lock writes these: one cache line, since it goes from processor to processor. */
@@ -184,7 +184,7 @@ struct hr_cache {
     _Atomic uint64_t table_bytes;  /* what the cache itself and its tables cost */
     _Atomic uint64_t wanted_bytes; /* that a table was refused last: entries leave that room too */
     _Alignas(64) _Atomic uint64_t bytes; /* of entries that are in it, and of those that are coming */
-    _Atomic uint64_t growth_bytes;       /* what it may grow to, see cache_room.c; HR_NONE: free */
+    _Atomic uint64_t growth_bytes;       /* what it may grow to, see room.c; HR_NONE: free */
     _Atomic int64_t grown_ns;            /* when that last rose */
     _Atomic uint64_t step_bytes;         /* by how much it rises */
     _Atomic uint64_t goal_bytes;         /* at which it is free again */
@@ -239,7 +239,7 @@ hri_cache_entry *hri_cache_make(hr_cache *cache, const hri_cache_item *item, uin
 /* Fills a borrowed entry's reference, or gives it back if it is a failure, whose error is the result. */
 int hri_cache_lend(hr_cache *cache, hri_cache_entry *entry, hr_cache_ref *ret_ref);
 
-/* ── cache_entry.c: one entry, and who pays for it ──────────────────────────────────────────────────────────────── */
+/* ── entry.c: one entry, and who pays for it ────────────────────────────────────────────────────────────────────── */
 
 /* The bytes that an entry will cost, beside a held value. */
 uint64_t hri_cache_entry_cost(const hri_cache_item *item);
@@ -296,7 +296,7 @@ void hri_cache_table_take(hri_cache_shard *shard, hri_cache_entry *entry);
 void *hri_cache_table_alloc(hri_cache_shard *shard, size_t size);
 void hri_cache_table_free(hri_cache_shard *shard, void *block);
 
-/* ── cache_shard.c: under the shard's lock ──────────────────────────────────────────────────────────────────────── */
+/* ── shard.c: under the shard's lock ────────────────────────────────────────────────────────────────────────────── */
 
 void hri_cache_shard_lock(hri_cache_shard *shard);
 void hri_cache_shard_unlock(hri_cache_shard *shard);
@@ -375,7 +375,7 @@ void hri_cache_retired_return(hr_cache *cache, const hri_cache_entry *entry);
 /* Frees what nobody looks at any more. Gives its bytes. */
 uint64_t hri_cache_retired_flush(hr_cache *cache);
 
-/* ── cache_room.c: how much it may hold ─────────────────────────────────────────────────────────────────────────── */
+/* ── room.c: how much it may hold ───────────────────────────────────────────────────────────────────────────────── */
 
 /* Makes sure that `bytes` may come, and counts them in. If that takes an eviction, the entry under the item's key
  * counts as gone already: it is borrowed meanwhile, for hri_cache_room_settle(). For a reserved item it does not count
@@ -397,7 +397,7 @@ uint64_t hri_cache_room_growth(hr_cache *cache);
 /* Sets max_bytes, which was made of an older limit or of smaller tables. */
 void hri_cache_room_fit(hr_cache *cache);
 
-/* ── cache_load.c ───────────────────────────────────────────────────────────────────────────────────────────────── */
+/* ── load.c ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
 /* Loads a key that was missed, or waits for who does. The shard's lock is held, and given back. */
 int hri_cache_load(hr_cache *cache, hri_cache_shard *shard, const hri_cache_item *item, hr_cache_ref *ret_ref);

@@ -176,7 +176,8 @@ void hri_heap_lazy_measure(unsigned most);
  * first, then the depot's blocks, then those of all threads. Gives how many bytes went. */
 uint64_t hri_heap_trim(uint64_t want_bytes);
 
-/* The janitor's visit: takes back what sleeping threads have, and trims what is idle beyond hri_heap_idle_cap(). */
+/* A monitor's visit, once a second: takes back what sleeping threads have, and trims what is idle beyond
+ * hri_heap_idle_cap(). */
 uint64_t hri_heap_rest(void);
 
 /* The bytes that may be idle at rest: 2 MiB, or a 32nd of what is committed. */

@@ -11,7 +11,8 @@
  * magazines. So a drain of 10,000 threads looks at one cache line of each, and at the cells that have something.
  *
  * A thread without cells (without restartable sequences, at its end, under a memory checker) gets from and puts to
- * the magazine on top of the depot, under the lock.
+ * the magazine on top of the depot, under the lock. While the heap is tight no thread has
+ * magazines, and a block that is put goes back to its span.
  */
 #include "heap/magazine.h"
 

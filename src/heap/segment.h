@@ -38,7 +38,7 @@ typedef struct hri_heap_list {
     struct hri_heap_slice *first;
 } hri_heap_list;
 
-/* A slice: the beginning of a span of general blocks (span.h), or of a large block (lazy.h). */
+/* A slice: the beginning of a span of general blocks (span.h), or of a large block (large.h). */
 typedef struct hri_heap_slice {
     uint64_t words[HRI_HEAP_SLICE_PAGES]; /* of the blocks that begin with a page; 0: none does */
     struct hri_heap_segment *segment;
@@ -109,8 +109,8 @@ bool hri_heap_run_take_idle(unsigned pages, unsigned align, hri_heap_run *ret_ru
 /* Takes a free slice that has at least `pages` idle pages in a row, and whose record is there. */
 bool hri_heap_run_take_partly_idle(unsigned pages, hri_heap_run *ret_run);
 
-/* Takes a run, of idle pages while there are some, else from a new segment. Its pages are committed by
- * hri_heap_run_commit(), which may be called without the lock. Gives false where there is no memory. */
+/* Takes a run, of idle pages while there are some, else from a new segment. Its pages are committed by the
+ * caller, which may be done without the lock. Gives false where there is no memory. */
 bool hri_heap_run_take(unsigned pages, unsigned align, hri_heap_run *ret_run);
 
 /* Takes free pages that the caller has found, without a record of their own. */

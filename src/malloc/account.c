@@ -6,7 +6,8 @@
  *     still does not   fail: a small one is served from the reserve, if it is open; else it is refused, and the
  *                            reserve opens
  *                      wait: sleeps on the gate until bytes come back or the time is over; then as above
- *                      freeze: the process stops itself; each SIGCONT allows it an eighth of the limit more
+ *                      freeze: the process stops itself; each SIGCONT allows it an eighth of the limit more, or
+ *                              twice the request
  *                      abort: says so and aborts
  *
  * The reserve is charged from the start, so what is taken from it is within the limit. Bytes that come back fill it

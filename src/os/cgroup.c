@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Use is what the kernel cannot take back when the limit is hit. That is the LRU's anonymous pages (v1's own `rss`
  * still counts MADV_FREE pages), unevictable ones, kernel memory that no shrinker gives back, and sockets. Page cache
- * is not use (lessons 1): a gate on memory.current latches near 1 and never opens again. Nor are anonymous pages that
- * nobody maps. Where a part of a huge page is given back, the whole stays on the LRU, and charged, until the kernel is
- * short enough to split it. A purge did not bring the level down then, and relief went on until everything was evicted.
+ * is not use: a gate on memory.current latches near 1 and never opens again. Anonymous pages that nobody maps are told
+ * apart, and gauge/reading.c says which of them are use. Where a part of a huge page is given back, the whole stays on
+ * the LRU, and charged, until the kernel is short enough to split it. A purge did not bring the level down then, and
+ * relief went on until everything was evicted.
  *
  * Kernel memory is use, except for what shrinkers give back: names and inodes of files. v2 says how much slab that may
  * be (slab_reclaimable). v1 lists slabs by name until Linux 5.9, and later not at all. There, kernel memory beyond what

@@ -30,8 +30,8 @@
  * makes it twice that. */
 #define AHEAD_BYTES (INT64_C(32) << 20)
 
-/* The size that a pipe is given: writer and reader then take turns less often, which was worth a fifth here; more was
- * not worth more. */
+/* The size that a pipe is given: writer and reader then take turns less often, and three times as much comes through
+ * (docs/flow.md). More was not worth more. */
 #define PIPE_BYTES (256 << 10)
 
 static bool widen_pipe(int fd)

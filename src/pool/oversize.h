@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Blocks that are larger than a pool's largest: from the allocator, charged to the pool's budget, and given back when
+/* Blocks that are larger than a pool's largest: by hr_alloc(), charged to the pool's budget, and given back when
  * they are put. Those that are out are known by their addresses, so that a block that is put is found, or is none,
  * without a look at its memory.
  */
@@ -21,7 +21,7 @@ typedef struct hri_oversize {
     /* Constant once made. */
     hr_budget *budget;
     hri_pool_sum *sum;
-    bool wipe; /* what is handed out is zeros, and so is what goes back to the allocator */
+    bool wipe; /* what is handed out is zeros, and so is what goes back to the heap */
 
     pthread_mutex_t lock; /* guards the rest; a leaf */
     hri_oversize_block **buckets;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* When to purge the process's malloc. A purge locks the allocator and takes from 0.2 to hundreds of milliseconds
- * (lessons 11), and nobody can ask an allocator what it would return. So the rule goes by effect:
+/* When to purge the process's malloc. A purge locks the allocator and takes from 0.2 to hundreds of milliseconds,
+ * and nobody can ask an allocator what it would return. So the rule goes by effect:
  *
  *     kept      = resident anonymous - the library's own - charged by hand
  *     purge if    kept - (kept after the last purge) >= max(what is needed, kept / 20)

@@ -122,8 +122,8 @@ typedef enum hri_actor {
     HRI_ACTOR_CALLER, /* hr_guard_check() */
 } hri_actor;
 
-/* The emergency (strategy 11): while the level is degraded or worse, gives back until use is below recover_below, then
- * has the level decided anew, with what relief achieved. */
+/* The emergency: while the level is degraded or worse, gives back until use is below recover_below, then has the level
+ * decided anew, with what relief achieved. */
 void hri_relief_act(hri_relief *relief, hri_actor actor);
 
 /* Asks at once for the bytes that a new level needs: the reserve. */
@@ -143,7 +143,7 @@ void hri_relief_note_progress(hri_relief *relief);
 int64_t hri_relief_patience(const hri_relief *relief);
 int64_t hri_relief_probe_interval(const hri_relief *relief);
 
-/* The janitor (strategy 9): asks for what is expired or idle, and purges. Gives bytes freed. */
+/* The janitor: asks for what is expired or idle, and purges. Gives bytes freed. */
 uint64_t hri_relief_clean(hri_relief *relief);
 
 /* hr_relieve() and hr_admit(). */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How a series is judged (lesson 21: slope and fit and absolute growth before the word leak is used):
+/* How a series is judged. Slope, fit and absolute growth all count before the word leak is used:
  *
  * 1. Its low points in bins of time, wide enough that neighbours are not alike: what comes and goes within a bin is
  *    gone.
