@@ -13,6 +13,7 @@
 #include "base/fork.h"
 #include "heap/class.h"
 #include "heap/magazine.h"
+#include "heap/segment.h"
 
 /* Called with no lock held. Both NULL: everything may be committed. */
 typedef struct hri_heap_hooks {
@@ -112,6 +113,29 @@ static inline bool hri_heap_put_quickly(void *block, uint64_t *ret_word, uint64_
         return true;
     }
     *hri_heap_front(block) = *ret_word;
+    return false;
+}
+
+/* Where the word is of a block of a class that has magazines. */
+static inline uint64_t *hri_heap_word_at(void *block, unsigned class)
+{
+    return hri_heap_class_is_general(class) ? hri_heap_front(block) : hri_heap_page_word(block);
+}
+
+/* As hri_heap_put_quickly() for a block of whole pages. */
+static inline bool hri_heap_put_pages_quickly(void *block, uint64_t *ret_word, uint64_t *ret_bytes, ptrdiff_t rseq)
+{
+    uint64_t *at = HRI_HEAP_TRAILER == 0 ? hri_heap_page_word(block) : NULL;
+    if (!at || *at == 0 || !hri_heap_word_is_used(*at, block) || hri_heap_word_class(*at) >= HRI_HEAP_CLASSES)
+        return false;
+    *ret_word = *at;
+    *at = hri_heap_word_idle(*ret_word);
+    hri_cell *cell = hri_heap_cell(hri_heap_word_class(*ret_word));
+    if (__builtin_expect(hri_sequence_push(cell, block, rseq), 1)) {
+        *ret_bytes = hri_heap_cell_bytes(cell);
+        return true;
+    }
+    *at = *ret_word;
     return false;
 }
 
