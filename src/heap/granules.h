@@ -39,8 +39,8 @@ typedef struct hri_heap_page_range {
     unsigned from, to;
 } hri_heap_page_range;
 
-/* Chooses pages for one block of a class at least, and on from there: up to a step that are not committed yet, and at
- * most as many bytes of those. Gives false where none fit. */
+/* Chooses pages for one block of a class at least, and on from there: up to a step of pages that are not committed yet.
+ * Those have `most_bytes` at the most. Gives false where none fit. */
 typedef struct hri_heap_step {
     unsigned pages;
     uint64_t most_bytes;
