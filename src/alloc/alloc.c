@@ -46,6 +46,12 @@ static hri_heap_owner owner_of(const hr_budget *budget)
     return (uintptr_t)budget >> 4;
 }
 
+/* As it stands in a block's word. */
+static uint64_t owner_part_of(const hr_budget *budget)
+{
+    return (uintptr_t)budget << (HRI_HEAP_SEAL_BITS - 4);
+}
+
 /* The shifts drop the bit of aligned blocks. */
 static hr_budget *budget_of(hri_heap_owner owner)
 {
@@ -189,24 +195,44 @@ static __attribute__((noinline)) void *alloc(hr_budget *budget, size_t align, si
     return get_or_uncharge(&payer, align, size, how & HRI_BLOCK_ZEROED, cost);
 }
 
-/* A small block whose charge was in the stock, and for which the magazine had none. */
+/* A small block whose charge of `cost` bytes was in the stock, and for which the magazine had none. */
 static __attribute__((noinline)) void *get_charged(hr_budget *budget, size_t size, uint64_t cost)
 {
+    if (cost == 0)
+        return alloc(budget, 0, size, 0);
     payment payer = {.budget = budget};
     return get_or_uncharge(&payer, 0, size, false, cost);
+}
+
+/* A block of 1 KiB to 128 KiB, as hr_alloc() gives smaller ones. Debug builds have more to do with each block. */
+static __attribute__((noinline)) void *alloc_larger(hr_budget *budget, size_t size)
+{
+    unsigned class = hri_heap_class_of(size);
+    ptrdiff_t rseq = hri_rseq_offset;
+    hri_cell *cell = hri_heap_cell(class);
+    uint64_t cost = hri_heap_cell_bytes(cell);
+    if (HRI_HEAP_TRAILER > 0 || cost == 0 || !hri_stock_take_block(budget, cost, rseq))
+        return alloc(budget, 0, size, 0);
+    void *block = hri_heap_pop_begun(cell, rseq);
+    if (!block)
+        return get_charged(budget, size, cost);
+    *hri_heap_word_at(block, class) = hri_heap_word_of_part(block, owner_part_of(budget), class);
+    return block;
 }
 
 void *hr_alloc(hr_budget *budget, size_t size)
 {
     if (__builtin_expect(budget && hri_heap_is_small(size), 1)) {
         unsigned class = hri_heap_general_class(size + HRI_HEAP_WORD);
-        uint64_t cost = hri_heap_class_bytes[class];
-        if (__builtin_expect(hri_stock_take_block(budget, cost), 1)) {
-            void *block = hri_heap_get_quickly(class, (uintptr_t)budget << (HRI_HEAP_SEAL_BITS - 4));
+        ptrdiff_t rseq = hri_rseq_offset;
+        hri_cell *cell = hri_heap_cell(class);
+        uint64_t cost = hri_heap_cell_bytes(cell); /* 0: it was never open */
+        if (__builtin_expect(hri_stock_take_block(budget, cost, rseq), 1)) {
+            void *block = hri_heap_get_quickly(class, cell, owner_part_of(budget), rseq);
             return __builtin_expect(block != NULL, 1) ? block : get_charged(budget, size, cost);
         }
     }
-    return budget ? alloc(budget, 0, size, 0) : refuse(-EINVAL);
+    return budget ? alloc_larger(budget, size) : refuse(-EINVAL);
 }
 
 void *hr_calloc(hr_budget *budget, size_t n, size_t size)
@@ -270,7 +296,10 @@ static __attribute__((noinline)) void free_slowly(void *block)
 {
     int saved = errno;
     hri_heap_block freed;
-    if (hri_heap_put_slowly(block, &freed))
+    uint64_t word, bytes;
+    if (hri_heap_put_pages_quickly(block, &word, &bytes, hri_rseq_offset))
+        uncharge(budget_of_word(word, block), bytes);
+    else if (hri_heap_put_slowly(block, &freed))
         uncharge(budget_of(freed.owner), freed.bytes);
     errno = saved;
 }
@@ -285,15 +314,15 @@ static __attribute__((noinline)) void uncharge_slowly(hr_budget *budget, uint64_
 void hr_free(void *block)
 {
     HRI_NOTE_CALLER();
-    uint64_t word;
-    if (__builtin_expect(!hri_heap_put_quickly(block, &word), 0)) {
+    uint64_t word, bytes;
+    ptrdiff_t rseq = hri_rseq_offset;
+    if (__builtin_expect(!hri_heap_put_quickly(block, &word, &bytes, rseq), 0)) {
         if (block)
             free_slowly(block);
         return;
     }
-    uint64_t bytes = hri_heap_class_bytes[hri_heap_word_class(word)];
     hr_budget *budget = budget_of_word(word, block);
-    if (__builtin_expect(!budget || !hri_stock_give_block(budget, bytes), 0))
+    if (__builtin_expect(!budget || !hri_stock_give_block(budget, bytes, rseq), 0))
         uncharge_slowly(budget, bytes);
 }
 

@@ -72,7 +72,7 @@ int hr_budget_try_charge(hr_budget *budget, uint64_t bytes)
 
 int hri_budget_charge_block(hr_budget *budget, uint64_t bytes, bool quiet)
 {
-    if (!bytes || hri_stock_take_block(budget, bytes))
+    if (!bytes || hri_stock_take_block(budget, bytes, hri_rseq_offset))
         return 0;
     hri_demand demand = {.budget = budget, .bytes = bytes, .block = true, .unleased = true, .quiet = quiet};
     int error = charge_slowly(&demand);
@@ -150,7 +150,7 @@ void hr_budget_uncharge(hr_budget *budget, uint64_t bytes)
 
 void hri_budget_uncharge_block(hr_budget *budget, uint64_t bytes)
 {
-    if (hri_stock_give_block(budget, bytes))
+    if (hri_stock_give_block(budget, bytes, hri_rseq_offset))
         return;
     /* First, so that a reading in between takes the bytes for some that are charged by hand, and perhaps pending. */
     if (!hri_stock_count(budget, HRI_STOCK_FREED, bytes))

@@ -58,17 +58,22 @@ static inline bool hri_stock_take(const hr_budget *budget, uint64_t bytes)
     return hri_cells_take(hri_stock_place(budget), bytes, HRI_STOCK_TAKEN);
 }
 
-static inline bool hri_stock_take_block(const hr_budget *budget, uint64_t bytes)
+/* `rseq` as in os/cell.h. */
+static inline bool hri_stock_take_block(const hr_budget *budget, uint64_t bytes, ptrdiff_t rseq)
 {
-    return hri_cells_take(hri_stock_place(budget), bytes, HRI_STOCK_BLOCKS);
+    hri_cell *cell = hri_cells_mine_at(hri_stock_place(budget));
+    if (!hri_sequence_take(cell, bytes, rseq))
+        return false;
+    hri_cell_count(cell, HRI_STOCK_BLOCKS, bytes);
+    return true;
 }
 
 /* Gives a block's bytes back into this thread's stock. Gives false where they do not go in. In between they count as
  * charged by hand to whoever reads, and as pending, since they are in the stock. */
-static inline bool hri_stock_give_block(const hr_budget *budget, uint64_t bytes)
+static inline bool hri_stock_give_block(const hr_budget *budget, uint64_t bytes, ptrdiff_t rseq)
 {
     hri_cell *cell = hri_cells_mine_at(hri_stock_place(budget));
-    if (!hri_sequence_give(cell, bytes))
+    if (!hri_sequence_give(cell, bytes, rseq))
         return false;
     hri_cell_count(cell, HRI_STOCK_FREED, bytes);
     return true;

@@ -85,7 +85,7 @@ static uint64_t decommit_whole(const hri_heap_growth *growth)
     if (growth->slice)
         return 0;
     hri_heap_growth_decommit(growth);
-    return (growth->to - growth->from) * HRI_HEAP_PAGE - growth->bytes;
+    return (growth->pages.to - growth->pages.from) * HRI_HEAP_PAGE - growth->bytes;
 }
 
 /* Asks for what a class would like, or for what it needs at least; 0: neither is granted. */

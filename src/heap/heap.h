@@ -13,6 +13,7 @@
 #include "base/fork.h"
 #include "heap/class.h"
 #include "heap/magazine.h"
+#include "heap/segment.h"
 
 /* Called with no lock held. Both NULL: everything may be committed. */
 typedef struct hri_heap_hooks {
@@ -60,11 +61,11 @@ static inline bool hri_heap_is_small(size_t size)
     return HRI_HEAP_TRAILER == 0 && size <= HRI_HEAP_SMALL_MAX - HRI_HEAP_WORD;
 }
 
-/* Gives a general block of a class from this thread's magazine; NULL where that takes more. `owner_part` is the owner's
- * in the block's word. For who has a stock: restartable sequences have begun. */
-static inline void *hri_heap_get_quickly(unsigned class, uint64_t owner_part)
+/* Gives a general block from this thread's magazine, by the class and its cell; NULL where that takes more.
+ * `owner_part` is the owner's in the block's word. For who has a stock: restartable sequences have begun. */
+static inline void *hri_heap_get_quickly(unsigned class, hri_cell *cell, uint64_t owner_part, ptrdiff_t rseq)
 {
-    void *block = hri_heap_pop_begun(class);
+    void *block = hri_heap_pop_begun(cell, rseq);
     if (__builtin_expect(block != NULL, 1))
         *hri_heap_front(block) = hri_heap_word_of_part(block, owner_part, class);
     return block;
@@ -99,26 +100,52 @@ static inline bool hri_heap_has_word(const void *block, uint64_t *ret_word)
     return __builtin_expect(hri_heap_word_is_used(*ret_word, block), 1);
 }
 
-/* Takes a general block back into this thread's magazine, and says what its word was. Gives false, with nothing
- * changed, where that takes more. */
-static inline bool hri_heap_put_quickly(void *block, uint64_t *ret_word)
+/* Takes a general block back into this thread's magazine, and says what its word was and what it took of the heap.
+ * Gives false, with nothing changed, where that takes more. */
+static inline bool hri_heap_put_quickly(void *block, uint64_t *ret_word, uint64_t *ret_bytes, ptrdiff_t rseq)
 {
     if (!hri_heap_has_word(block, ret_word))
         return false;
     *hri_heap_front(block) = hri_heap_word_idle(*ret_word);
-    if (__builtin_expect(hri_heap_push(hri_heap_word_class(*ret_word), block), 1))
+    hri_cell *cell = hri_heap_cell(hri_heap_word_class(*ret_word));
+    if (__builtin_expect(hri_sequence_push(cell, block, rseq), 1)) {
+        *ret_bytes = hri_heap_cell_bytes(cell);
         return true;
+    }
     *hri_heap_front(block) = *ret_word;
+    return false;
+}
+
+/* Where the word is of a block of a class that has magazines. */
+static inline uint64_t *hri_heap_word_at(void *block, unsigned class)
+{
+    return hri_heap_class_is_general(class) ? hri_heap_front(block) : hri_heap_page_word(block);
+}
+
+/* As hri_heap_put_quickly() for a block of whole pages. */
+static inline bool hri_heap_put_pages_quickly(void *block, uint64_t *ret_word, uint64_t *ret_bytes, ptrdiff_t rseq)
+{
+    uint64_t *at = HRI_HEAP_TRAILER == 0 ? hri_heap_page_word(block) : NULL;
+    if (!at || *at == 0 || !hri_heap_word_is_used(*at, block) || hri_heap_word_class(*at) >= HRI_HEAP_CLASSES)
+        return false;
+    *ret_word = *at;
+    *at = hri_heap_word_idle(*ret_word);
+    hri_cell *cell = hri_heap_cell(hri_heap_word_class(*ret_word));
+    if (__builtin_expect(hri_sequence_push(cell, block, rseq), 1)) {
+        *ret_bytes = hri_heap_cell_bytes(cell);
+        return true;
+    }
+    *at = *ret_word;
     return false;
 }
 
 /* Takes a block back, and says whose it was. Gives false, and a fault, for what is no block or is idle. */
 static inline bool hri_heap_put(void *block, hri_heap_block *ret_block)
 {
-    uint64_t word;
-    if (!hri_heap_put_quickly(block, &word))
+    uint64_t word, bytes;
+    if (!hri_heap_put_quickly(block, &word, &bytes, hri_rseq_offset))
         return hri_heap_put_slowly(block, ret_block);
-    *ret_block = (hri_heap_block){hri_heap_word_owner(word, block), hri_heap_class_bytes[hri_heap_word_class(word)]};
+    *ret_block = (hri_heap_block){hri_heap_word_owner(word, block), bytes};
     return true;
 }
 

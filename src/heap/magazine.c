@@ -34,6 +34,7 @@ enum {
     PREVIOUS,
     CALLS, /* that have earned something */
     SEEN,  /* the top at the last visit to sleepers */
+    BYTES = HRI_HEAP_CELL_BYTES,
 };
 
 /* In that of the summary. */
@@ -298,6 +299,7 @@ static void open_cell(unsigned class, hri_cell *cell)
     if (!loaded)
         return;
     atomic_fetch_or_explicit(held_by(hri_cells_mine), UINT64_C(1) << class, memory_order_relaxed);
+    atomic_store_explicit(&cell->more[BYTES], hri_heap_class_bytes[class], memory_order_relaxed);
     hri_cell_open_between(cell, (uintptr_t)(loaded->slots + loaded->count), (uintptr_t)loaded->slots,
                           (uintptr_t)(loaded->slots + loaded->capacity));
 }

@@ -26,12 +26,27 @@ typedef struct hri_heap_magazine {
  * sequence may begin either: hri_rseq_usable() may not have been asked. */
 extern __attribute__((visibility("hidden"))) hri_place hri_heap_places[64];
 
+/* This thread's cell of a class. That at place 0, of codes that are no class, is closed. */
+static inline hri_cell *hri_heap_cell(unsigned class)
+{
+    return hri_cells_mine_at(hri_heap_places[class]);
+}
+
+/* A cell's word in `more` that has the bytes of its class, from the first time that it is open. So whoever has the cell
+ * needs no other cache line for them. */
+#define HRI_HEAP_CELL_BYTES 4
+
+static inline uint64_t hri_heap_cell_bytes(const hri_cell *cell)
+{
+    return atomic_load_explicit(&cell->more[HRI_HEAP_CELL_BYTES], memory_order_relaxed);
+}
+
 /* Gets a block from this thread's loaded magazine; NULL where that needs the lock. For who knows that
- * hri_rseq_usable() was asked: the cell at place 0 is closed. */
-static inline void *hri_heap_pop_begun(unsigned class)
+ * hri_rseq_usable() was asked. */
+static inline void *hri_heap_pop_begun(hri_cell *cell, ptrdiff_t rseq)
 {
     void *block;
-    if (!hri_sequence_pop(hri_cells_mine_at(hri_heap_places[class]), &block))
+    if (!hri_sequence_pop(cell, &block, rseq))
         return NULL;
     if (!block)
         __builtin_unreachable();
@@ -40,13 +55,13 @@ static inline void *hri_heap_pop_begun(unsigned class)
 
 static inline void *hri_heap_pop(unsigned class)
 {
-    return hri_heap_places[class] ? hri_heap_pop_begun(class) : NULL;
+    return hri_heap_places[class] ? hri_heap_pop_begun(hri_heap_cell(class), hri_rseq_offset) : NULL;
 }
 
 /* For a block that the heap handed out: hri_rseq_usable() was asked before its first one. */
 static inline bool hri_heap_push(unsigned class, void *block)
 {
-    return hri_sequence_push(hri_cells_mine_at(hri_heap_places[class]), block);
+    return hri_sequence_push(hri_heap_cell(class), block, hri_rseq_offset);
 }
 
 /* Gets an idle block: of this thread's magazines, of the depot, or carved; NULL: there is none in committed

@@ -1,12 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Of a span a bit for each granule of 16 bytes says what is in use. A granule's bit is clear only if nothing lies on it
- * and its memory is committed, so one search finds room. The grid of granules is shifted by 8 bytes, since the word
- * of a block comes before its first byte, and that is aligned to 16:
- *
- *     granule g      [base + 16 g + 8, base + 16 g + 24)
- *     its block      base + 16 g + 16
- *
- * So granule 256 p - 1 lies on pages p - 1 and p, and the last granule of a span is never used.
+/* granules.c knows the blocks and the pages of one span; which span serves whom is here.
  *
  * A span is for blocks of one class, which it was taken for, or it is *open*, for those of any class. A class that has
  * less than a span in all is rare, and takes open spans, so that forty classes of few blocks share their pages. A span
@@ -28,12 +21,6 @@
 #include "base/checked.h"
 #include "os/pages.h"
 
-#include <string.h>
-
-#define GRANULES (HRI_HEAP_SLICE_GRANULES - 1)
-#define PAGE_GRANULES 256u
-#define ALL_PAGES 0xffffu
-#define FITS_ALL (GRANULES + 1)
 #define ANY_CLASS HRI_HEAP_GENERAL_CLASSES /* as the class of a span: it has none */
 #define LEVELS 12u
 
@@ -45,95 +32,8 @@
 #define TRIES 8
 
 uint64_t hri_heap_away[HRI_HEAP_CLASSES];
-uint64_t hri_heap_span_idle_bytes;
 
 static hri_heap_list roomy[HRI_HEAP_GENERAL_CLASSES], open[LEVELS], holes[HRI_HEAP_GENERAL_CLASSES + 1];
-
-/* ── granules and pages ──────────────────────────────────────────────────────────────────────────────────────────── */
-
-static unsigned granules_of(unsigned class)
-{
-    return (unsigned)(hri_heap_class_bytes[class] / HRI_HEAP_GRANULE);
-}
-
-static void *block_at(const hri_heap_slice *slice, unsigned granule)
-{
-    return (char *)hri_heap_slice_address(slice->segment, slice) + (granule + 1) * HRI_HEAP_GRANULE;
-}
-
-static unsigned granule_of(const void *block)
-{
-    return (unsigned)((uintptr_t)block % HRI_HEAP_SLICE / HRI_HEAP_GRANULE) - 1;
-}
-
-/* The page that a granule begins on, and the one that it ends on. */
-static unsigned first_page(unsigned granule)
-{
-    return granule / PAGE_GRANULES;
-}
-
-static unsigned last_page(unsigned granule)
-{
-    return (granule + 1) / PAGE_GRANULES;
-}
-
-static unsigned committed_granules(const hri_heap_slice *slice)
-{
-    return (unsigned)__builtin_popcount(slice->committed) * PAGE_GRANULES;
-}
-
-static void count_idle(hri_heap_slice *slice, int pages)
-{
-    slice->idle_pages = (uint8_t)(slice->idle_pages + pages);
-    slice->segment->span_idle_pages += (unsigned)pages;
-    hri_heap_span_idle_bytes += (uint64_t)((int64_t)pages * (int64_t)HRI_HEAP_PAGE);
-}
-
-static void set_used(hri_heap_slice *slice, unsigned granule, unsigned run)
-{
-    hri_bits_set(slice->bits, granule, granule + run);
-    slice->used += run;
-    for (unsigned page = first_page(granule); page <= last_page(granule + run - 1); page++)
-        if (slice->on_page[page]++ == 0)
-            count_idle(slice, -1);
-}
-
-static void set_unused(hri_heap_slice *slice, unsigned granule, unsigned run)
-{
-    hri_bits_clear(slice->bits, granule, granule + run);
-    slice->used -= run;
-    for (unsigned page = first_page(granule); page <= last_page(granule + run - 1); page++)
-        if (--slice->on_page[page] == 0)
-            count_idle(slice, 1);
-}
-
-static bool is_committed(const hri_heap_slice *slice, unsigned page)
-{
-    return slice->committed >> page & 1;
-}
-
-/* Makes the granules of one page available, those on its edges if their other page is committed too. */
-static void open_page(hri_heap_slice *slice, unsigned page)
-{
-    unsigned from = page * PAGE_GRANULES, to = from + PAGE_GRANULES - 1;
-    slice->committed |= (uint16_t)(1u << page);
-    if (page > 0 && is_committed(slice, page - 1))
-        from--;
-    if (page + 1 < HRI_HEAP_SLICE_PAGES && is_committed(slice, page + 1))
-        to++;
-    hri_bits_clear(slice->bits, from, to);
-    slice->no_fit = FITS_ALL;
-    count_idle(slice, 1);
-}
-
-/* Takes an idle page out of use. */
-static void close_page(hri_heap_slice *slice, unsigned page)
-{
-    HRI_ASSERT(slice->on_page[page] == 0 && is_committed(slice, page));
-    hri_bits_set(slice->bits, page > 0 ? page * PAGE_GRANULES - 1 : 0, (page + 1) * PAGE_GRANULES);
-    slice->committed &= (uint16_t) ~(1u << page);
-    count_idle(slice, -1);
-}
 
 /* ── spans ───────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
@@ -156,11 +56,11 @@ static unsigned level_of(unsigned granules)
 static void place(hri_heap_slice *slice)
 {
     bool is_any = slice->class == ANY_CLASS;
-    unsigned run = is_any ? 1 : granules_of(slice->class);
+    unsigned run = is_any ? 1 : hri_heap_granules_of(slice->class);
     bool has_rest = slice->no_fit > 1 && (is_any || run >= REST_GRANULES);
     if (!is_any && slice->no_fit > run)
         move_to(slice, &roomy[slice->class]);
-    else if (slice->committed != ALL_PAGES && !(is_any && has_rest))
+    else if (slice->committed != HRI_HEAP_ALL_PAGES && !(is_any && has_rest))
         move_to(slice, &holes[slice->class]);
     else
         move_to(slice, has_rest ? &open[level_of(slice->no_fit - 1u)] : NULL);
@@ -185,14 +85,11 @@ static hri_heap_slice *new_span(unsigned class, const hri_heap_run *run)
     slice->is_span = true;
     slice->busy = false;
     slice->class = (uint8_t)(is_rare(class) ? ANY_CLASS : class);
-    slice->committed = 0;
-    slice->used = 0;
-    slice->no_fit = 0;
     slice->list = NULL;
-    memset(slice->bits, 0xff, sizeof slice->bits);
+    hri_heap_granules_reset(slice);
     for (unsigned page = 0; page < HRI_HEAP_SLICE_PAGES; page++)
         if (hri_bits_has(run->segment->committed, run->at + page))
-            open_page(slice, page);
+            hri_heap_granules_open_page(slice, page);
     place(slice);
     return slice;
 }
@@ -202,46 +99,10 @@ static void release_if_unused(hri_heap_slice *slice)
     if (slice->used > 0 || slice->busy)
         return;
     move_to(slice, NULL);
-    count_idle(slice, -(int)slice->idle_pages);
+    hri_heap_granules_count_idle(slice, -(int)slice->idle_pages);
     slice->is_span = false;
     hri_heap_run run = run_of(slice);
     hri_heap_run_give(&run);
-}
-
-/* Where a search of a span for room of `run` granules begins: it wraps. Spans begin with a page. Were the first block
- * of each in front, the blocks that 16 classes hand out again and again would lie in one set of the first cache. That
- * has 8 to 12 places. So each span has a colour, a cache line of its first page. */
-#define COLOURS 32u
-#define COLOUR_GRANULES 4u
-
-static unsigned colour_of(const hri_heap_slice *slice, unsigned run)
-{
-    unsigned colour = (unsigned)(slice - slice->segment->slices) % COLOURS * COLOUR_GRANULES;
-    return colour + run < PAGE_GRANULES ? colour : 0;
-}
-
-/* Carves from one span. */
-static unsigned carve_in(hri_heap_slice *slice, unsigned class, void **blocks, unsigned want)
-{
-    const hri_bits_view view = {slice->bits, NULL};
-    unsigned run = granules_of(class), begin = colour_of(slice, run), count = 0, at = begin;
-    if (run >= slice->no_fit)
-        return 0;
-    while (count < want) {
-        at = hri_bits_find(&view, at, GRANULES, run, 1);
-        if (at == GRANULES && begin == 0) {
-            slice->no_fit = (uint16_t)run;
-            break;
-        }
-        if (at == GRANULES) {
-            at = begin = 0;
-            continue;
-        }
-        set_used(slice, at, run);
-        blocks[count++] = block_at(slice, at);
-        at += run;
-    }
-    return count;
 }
 
 /* Carves from spans of a list; a span without room moves to another. */
@@ -250,7 +111,7 @@ static unsigned carve_list(const hri_heap_list *list, unsigned class, void **blo
     unsigned count = 0;
     hri_heap_slice *slice;
     while (count < want && (slice = list->first) != NULL) {
-        count += carve_in(slice, class, blocks + count, want - count);
+        count += hri_heap_granules_take(slice, class, blocks + count, want - count);
         if (count < want)
             place(slice);
     }
@@ -264,7 +125,7 @@ static unsigned carve_level(unsigned level, unsigned class, void **blocks, unsig
     hri_heap_slice *slice = open[level].first, *next;
     for (; count < want && slice && tries < TRIES; tries++, slice = next) {
         next = slice->next;
-        count += carve_in(slice, class, blocks + count, want - count);
+        count += hri_heap_granules_take(slice, class, blocks + count, want - count);
         if (count < want)
             place(slice);
     }
@@ -273,7 +134,7 @@ static unsigned carve_level(unsigned level, unsigned class, void **blocks, unsig
 
 static unsigned carve_general(unsigned class, void **blocks, unsigned want)
 {
-    unsigned level = level_of(granules_of(class));
+    unsigned level = level_of(hri_heap_granules_of(class));
     unsigned count = carve_list(&roomy[class], class, blocks, want);
     if (count < want)
         count += carve_level(level, class, blocks + count, want - count);
@@ -286,10 +147,10 @@ static unsigned carve_general(unsigned class, void **blocks, unsigned want)
 static unsigned carve_idle(unsigned class, void **blocks, unsigned want)
 {
     hri_heap_run run;
-    unsigned pages = (granules_of(class) + PAGE_GRANULES) / PAGE_GRANULES;
+    unsigned pages = (unsigned)(hri_heap_class_bytes[class] / HRI_HEAP_PAGE) + 1;
     if (!hri_heap_run_take_partly_idle(pages, &run))
         return 0;
-    return carve_in(new_span(class, &run), class, blocks, want);
+    return hri_heap_granules_take(new_span(class, &run), class, blocks, want);
 }
 
 static unsigned pages_of(unsigned class)
@@ -313,22 +174,10 @@ unsigned hri_heap_carve(unsigned class, void **blocks, unsigned want)
     return count;
 }
 
-/* How many granules are free around a run that came back. */
-static unsigned gap_at(const hri_heap_slice *slice, unsigned granule, unsigned run)
-{
-    const hri_bits_view view = {slice->bits, NULL};
-    unsigned end = hri_bits_next(&view, granule + run, GRANULES, 0);
-    return end - hri_bits_begin(slice->bits, granule);
-}
-
 static void uncarve_general(unsigned class, void *block)
 {
     hri_heap_slice *slice = hri_heap_slice_of(hri_heap_segment_find(block), block);
-    unsigned granule = granule_of(block), run = granules_of(class);
-    HRI_ASSERT(slice->is_span && hri_bits_has(slice->bits, granule));
-    set_unused(slice, granule, run);
-    slice->no_fit = (uint16_t)hri_max(slice->no_fit, gap_at(slice, granule, run) + 1);
-    if (4 * slice->used <= committed_granules(slice))
+    if (hri_heap_granules_give(slice, class, block))
         slice->class = ANY_CLASS;
     place(slice);
     release_if_unused(slice);
@@ -354,12 +203,8 @@ bool hri_heap_span_has(const void *block)
     hri_heap_segment *segment = hri_heap_segment_find(block);
     if (!segment || segment->whole || (uintptr_t)block % HRI_HEAP_GRANULE)
         return false;
-    unsigned page = (unsigned)(((uintptr_t)block - segment->base) / HRI_HEAP_PAGE);
-    hri_heap_slice *slice = hri_heap_slice_of(segment, block);
-    if (!slice->is_span || (uintptr_t)block % HRI_HEAP_SLICE == 0)
-        return false;
-    unsigned first = granule_of(block) / PAGE_GRANULES, in_slice = page % HRI_HEAP_SLICE_PAGES;
-    return is_committed(slice, first) && is_committed(slice, in_slice);
+    const hri_heap_slice *slice = hri_heap_slice_of(segment, block);
+    return slice->is_span && hri_heap_granules_may_begin(slice, block);
 }
 
 /* ── growing ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
@@ -387,36 +232,13 @@ uint64_t hri_heap_growth_bytes(unsigned class, uint64_t *ret_least)
     return hri_max(*ret_least, step_of(class) * HRI_HEAP_PAGE);
 }
 
-/* Chooses pages of a span for one block at least, and on from there. */
-static bool choose(hri_heap_slice *slice, unsigned class, uint64_t most_bytes, hri_heap_growth *growth)
-{
-    uint64_t bits[HRI_HEAP_SLICE_GRANULES / HRI_BITS_WORD];
-    const hri_bits_view view = {bits, NULL};
-    memcpy(bits, slice->bits, sizeof bits);
-    for (unsigned page = 0; page < HRI_HEAP_SLICE_PAGES; page++)
-        if (!is_committed(slice, page))
-            hri_bits_clear(bits, page > 0 ? page * PAGE_GRANULES - 1 : 0, (page + 1) * PAGE_GRANULES);
-    unsigned run = granules_of(class), at = hri_bits_find(&view, 0, GRANULES, run, 1);
-    if (at == GRANULES)
-        return false;
-    unsigned from = first_page(at), least = last_page(at + run - 1) + 1, to = from, step = step_of(class), count = 0;
-    for (; to < HRI_HEAP_SLICE_PAGES && (to < least || (count < step && !is_committed(slice, to))); to++)
-        if (!is_committed(slice, to)) {
-            if ((count + 1) * HRI_HEAP_PAGE > most_bytes)
-                break;
-            count++;
-        }
-    growth->from = from;
-    growth->to = to;
-    return to >= least;
-}
-
 static bool begin_in(hri_heap_slice *slice, unsigned class, uint64_t most_bytes, hri_heap_growth *growth)
 {
     *growth = (hri_heap_growth){.run = run_of(slice), .slice = slice};
-    if (slice->busy || !choose(slice, class, most_bytes, growth))
+    const hri_heap_step step = {step_of(class), most_bytes};
+    if (slice->busy || !hri_heap_granules_choose(slice, class, &step, &growth->pages))
         return false;
-    growth->bytes = hri_heap_run_count_in(&growth->run, growth->from, growth->to) * HRI_HEAP_PAGE;
+    growth->bytes = hri_heap_run_count_in(&growth->run, growth->pages.from, growth->pages.to) * HRI_HEAP_PAGE;
     slice->busy = growth->bytes > 0;
     return true;
 }
@@ -438,7 +260,7 @@ static bool begin_in_level(unsigned level, unsigned class, uint64_t most_bytes, 
 {
     hri_heap_slice *slice = open[level].first;
     for (unsigned tries = 0; slice && tries < TRIES; tries++, slice = slice->next)
-        if (slice->committed != ALL_PAGES && begin_in(slice, class, most_bytes, growth))
+        if (slice->committed != HRI_HEAP_ALL_PAGES && begin_in(slice, class, most_bytes, growth))
             return true;
     return false;
 }
@@ -472,10 +294,10 @@ static bool begin_general(unsigned class, uint64_t most_bytes, hri_heap_growth *
 
 static bool begin_pages(unsigned class, hri_heap_growth *ret_growth)
 {
-    hri_heap_growth growth = {.to = pages_of(class)};
+    hri_heap_growth growth = {.pages.to = pages_of(class)};
     if (!hri_heap_run_take(pages_of(class), 1, &growth.run))
         return false;
-    growth.bytes = hri_heap_run_count_in(&growth.run, 0, growth.to) * HRI_HEAP_PAGE;
+    growth.bytes = hri_heap_run_count_in(&growth.run, 0, growth.pages.to) * HRI_HEAP_PAGE;
     if (growth.bytes == 0)
         hri_heap_run_give(&growth.run);
     *ret_growth = growth;
@@ -497,22 +319,14 @@ bool hri_heap_growth_begin(unsigned class, uint64_t most_bytes, uint64_t records
 /* Idle pages in a row of one span. */
 static bool begin_going_in(hri_heap_slice *slice, unsigned most_pages, hri_heap_growth *growth)
 {
-    unsigned from = 0, to;
-    while (from < HRI_HEAP_SLICE_PAGES && (!is_committed(slice, from) || slice->on_page[from] > 0))
-        from++;
-    for (to = from; to < HRI_HEAP_SLICE_PAGES && to - from < most_pages; to++) {
-        if (!is_committed(slice, to) || slice->on_page[to] > 0)
-            break;
-        close_page(slice, to);
-    }
-    if (to == from)
+    hri_heap_page_range pages;
+    if (!hri_heap_granules_close(slice, most_pages, &pages))
         return false;
     slice->busy = true;
     *growth = (hri_heap_growth){.run = run_of(slice),
                                 .slice = slice,
-                                .from = from,
-                                .to = to,
-                                .bytes = (to - from) * HRI_HEAP_PAGE,
+                                .pages = pages,
+                                .bytes = (pages.to - pages.from) * HRI_HEAP_PAGE,
                                 .going = true};
     return true;
 }
@@ -537,8 +351,8 @@ bool hri_heap_growth_begin_going(unsigned most_pages, hri_heap_growth *ret_growt
 {
     hri_heap_growth growth = {.going = true};
     if (hri_heap_run_take_excess(most_pages, &growth.run)) {
-        growth.to = growth.run.pages;
-        growth.bytes = growth.to * HRI_HEAP_PAGE;
+        growth.pages.to = growth.run.pages;
+        growth.bytes = growth.pages.to * HRI_HEAP_PAGE;
         *ret_growth = growth;
         return true;
     }
@@ -552,32 +366,32 @@ bool hri_heap_growth_begin_going(unsigned most_pages, hri_heap_growth *ret_growt
 
 static void *address_of(const hri_heap_growth *growth)
 {
-    return (char *)hri_heap_run_address(&growth->run) + growth->from * HRI_HEAP_PAGE;
+    return (char *)hri_heap_run_address(&growth->run) + growth->pages.from * HRI_HEAP_PAGE;
 }
 
 int hri_heap_growth_commit(const hri_heap_growth *growth)
 {
-    return hri_pages_populate(address_of(growth), (growth->to - growth->from) * HRI_HEAP_PAGE);
+    return hri_pages_populate(address_of(growth), (growth->pages.to - growth->pages.from) * HRI_HEAP_PAGE);
 }
 
 int hri_heap_growth_decommit(const hri_heap_growth *growth)
 {
-    return hri_pages_decommit(address_of(growth), (growth->to - growth->from) * HRI_HEAP_PAGE);
+    return hri_pages_decommit(address_of(growth), (growth->pages.to - growth->pages.from) * HRI_HEAP_PAGE);
 }
 
 /* Which of a span's pages a growth has changed shows in that they are not available. */
 static void open_pages(const hri_heap_growth *growth)
 {
-    for (unsigned page = growth->from; page < growth->to; page++)
-        if (!is_committed(growth->slice, page))
-            open_page(growth->slice, page);
+    for (unsigned page = growth->pages.from; page < growth->pages.to; page++)
+        if (!hri_heap_granules_committed(growth->slice, page))
+            hri_heap_granules_open_page(growth->slice, page);
 }
 
 /* Those that could not be committed: the pages that were counted and are not available. */
 static void uncount(const hri_heap_growth *growth)
 {
-    for (unsigned page = growth->from; page < growth->to; page++)
-        if (!growth->slice || !is_committed(growth->slice, page))
+    for (unsigned page = growth->pages.from; page < growth->pages.to; page++)
+        if (!growth->slice || !hri_heap_granules_committed(growth->slice, page))
             hri_heap_run_count_out(&growth->run, page, page + 1);
 }
 
@@ -601,26 +415,6 @@ void hri_heap_growth_end(const hri_heap_growth *growth, int error)
 
 /* ── checking ────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-static void check_span(const hri_heap_slice *slice)
-{
-    unsigned idle = 0, unavailable = 0;
-    for (unsigned page = 0; page < HRI_HEAP_SLICE_PAGES; page++) {
-        unsigned from = page > 0 ? page * PAGE_GRANULES - 1 : 0, to = (page + 1) * PAGE_GRANULES;
-        if (is_committed(slice, page)) {
-            idle += slice->on_page[page] == 0;
-            continue;
-        }
-        HRI_ASSERT(slice->on_page[page] == 0);
-        HRI_ASSERT(hri_bits_count(slice->bits, from, to) == to - from);
-        unavailable += to - from - (page > 0 && !is_committed(slice, page - 1));
-    }
-    if (is_committed(slice, HRI_HEAP_SLICE_PAGES - 1)) /* the last granule is unavailable in any case */
-        unavailable += hri_bits_has(slice->bits, GRANULES);
-    HRI_ASSERT(slice->idle_pages == idle);
-    HRI_ASSERT(slice->used + unavailable == hri_bits_count(slice->bits, 0, HRI_HEAP_SLICE_GRANULES));
-    (void)idle, (void)unavailable;
-}
-
 void hri_heap_spans_check(void)
 {
     uint64_t idle_pages = 0;
@@ -629,7 +423,7 @@ void hri_heap_spans_check(void)
             const hri_heap_slice *slice = &segment->slices[page / HRI_HEAP_SLICE_PAGES];
             if (!hri_heap_segment_has_record(segment, page) || !slice->is_span || slice->busy)
                 continue;
-            check_span(slice);
+            hri_heap_granules_check(slice);
             idle_pages += slice->idle_pages;
         }
     }

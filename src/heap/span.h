@@ -14,25 +14,22 @@
 #ifndef HRI_HEAP_SPAN_H
 #define HRI_HEAP_SPAN_H
 
-#include "heap/segment.h"
+#include "heap/granules.h"
 
 /* Small-block spans are populated in steps of at most this. */
 #define HRI_HEAP_STEP_PAGES 16u
 
 typedef struct hri_heap_growth {
     hri_heap_run run;
-    hri_heap_slice *slice; /* of the span whose pages these are; NULL: a run that belongs to none */
-    unsigned from, to;     /* of the run's pages */
-    uint64_t bytes;        /* that change */
-    bool going;            /* they are decommitted */
-    bool without_records;  /* it could not begin, since none were allowed that it needs */
+    hri_heap_slice *slice;     /* of the span whose pages these are; NULL: a run that belongs to none */
+    hri_heap_page_range pages; /* of the run's */
+    uint64_t bytes;            /* that change */
+    bool going;                /* they are decommitted */
+    bool without_records;      /* it could not begin, since none were allowed that it needs */
 } hri_heap_growth;
 
 /* Blocks that are away, by class. */
 extern __attribute__((visibility("hidden"))) uint64_t hri_heap_away[HRI_HEAP_CLASSES];
-
-/* Bytes of idle pages in spans. */
-extern __attribute__((visibility("hidden"))) uint64_t hri_heap_span_idle_bytes;
 
 /* Carves up to `want` blocks of a class; gives how many. */
 unsigned hri_heap_carve(unsigned class, void **blocks, unsigned want);

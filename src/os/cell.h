@@ -5,6 +5,7 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* A cache line of its own: shared ones made it four times slower. */
@@ -21,7 +22,9 @@ typedef uint32_t hri_place;
 /* hri_sequence_take() and hri_sequence_give() change a cell of this thread unless a bound forbids it, and return
  * whether they did. hri_cell_count() adds to one of its counts in `more`, which this thread and its signal handlers
  * change. hri_sequence_pop() and hri_sequence_push() are for a cell whose value is the top of a stack of pointers:
- * `stop` is where the stack begins, `high` is where it ends. */
+ * `stop` is where the stack begins, `high` is where it ends.
+ *
+ * `rseq` is hri_rseq_offset. A caller of two sequences loads it once: each of them is a barrier for the compiler. */
 #if defined(__x86_64__)
 #include "os/cell_x86_64.h"
 #elif defined(__aarch64__)
@@ -31,15 +34,15 @@ typedef uint32_t hri_place;
 #endif
 
 #ifndef HRI_SEQUENCE_STACKS
-static inline bool hri_sequence_pop(hri_cell *cell, void **ret_block)
+static inline bool hri_sequence_pop(hri_cell *cell, void **ret_block, ptrdiff_t rseq)
 {
-    (void)cell, (void)ret_block;
+    (void)cell, (void)ret_block, (void)rseq;
     return false;
 }
 
-static inline bool hri_sequence_push(hri_cell *cell, void *block)
+static inline bool hri_sequence_push(hri_cell *cell, void *block, ptrdiff_t rseq)
 {
-    (void)cell, (void)block;
+    (void)cell, (void)block, (void)rseq;
     return false;
 }
 #endif

@@ -37,12 +37,12 @@
     "b %l[slow]\n\t"                                                                                                   \
     ".popsection\n\t"
 
-static inline char *hri_rseq_area(void)
+static inline char *hri_rseq_area(ptrdiff_t rseq)
 {
-    return (char *)__builtin_thread_pointer() + hri_rseq_offset;
+    return (char *)__builtin_thread_pointer() + rseq;
 }
 
-static inline bool hri_sequence_take(hri_cell *cell, uint64_t n)
+static inline bool hri_sequence_take(hri_cell *cell, uint64_t n, ptrdiff_t rseq)
 {
     __asm__ goto(HRI_SEQUENCE_BEGIN "ldar x10, [%[stop]]\n\t"
                                     "ldr x9, [%[cell]]\n\t"
@@ -51,7 +51,7 @@ static inline bool hri_sequence_take(hri_cell *cell, uint64_t n)
                                     "cbnz x10, %l[slow]\n\t"
                                     "stlr x9, [%[cell]]\n" HRI_SEQUENCE_END
                  :
-                 : [cell] "r"(cell), [stop] "r"(&cell->stop), [n] "r"(n), [rseq] "r"(hri_rseq_area())
+                 : [cell] "r"(cell), [stop] "r"(&cell->stop), [n] "r"(n), [rseq] "r"(hri_rseq_area(rseq))
                  : "x9", "x10", "memory", "cc"
                  : slow);
     return true;
@@ -59,7 +59,7 @@ slow:
     return false;
 }
 
-static inline bool hri_sequence_give(hri_cell *cell, uint64_t n)
+static inline bool hri_sequence_give(hri_cell *cell, uint64_t n, ptrdiff_t rseq)
 {
     __asm__ goto(HRI_SEQUENCE_BEGIN "ldar x10, [%[high]]\n\t"
                                     "ldr x9, [%[cell]]\n\t"
@@ -69,7 +69,7 @@ static inline bool hri_sequence_give(hri_cell *cell, uint64_t n)
                                     "b.hi %l[slow]\n\t"
                                     "stlr x9, [%[cell]]\n" HRI_SEQUENCE_END
                  :
-                 : [cell] "r"(cell), [high] "r"(&cell->high), [n] "r"(n), [rseq] "r"(hri_rseq_area())
+                 : [cell] "r"(cell), [high] "r"(&cell->high), [n] "r"(n), [rseq] "r"(hri_rseq_area(rseq))
                  : "x9", "x10", "memory", "cc"
                  : slow);
     return true;
@@ -79,7 +79,7 @@ slow:
 
 #ifdef HRI_SEQUENCE_STACKS
 
-static inline bool hri_sequence_pop(hri_cell *cell, void **ret_block)
+static inline bool hri_sequence_pop(hri_cell *cell, void **ret_block, ptrdiff_t rseq)
 {
     void *block, *top;
     __asm__ volatile goto(HRI_SEQUENCE_BEGIN "ldar x10, [%[stop]]\n\t"
@@ -89,7 +89,7 @@ static inline bool hri_sequence_pop(hri_cell *cell, void **ret_block)
                                              "ldr %[block], [%[top], #-8]!\n\t"
                                              "stlr %[top], [%[cell]]\n" HRI_SEQUENCE_END
                           : [block] "=&r"(block), [top] "=&r"(top)
-                          : [cell] "r"(cell), [stop] "r"(&cell->stop), [rseq] "r"(hri_rseq_area())
+                          : [cell] "r"(cell), [stop] "r"(&cell->stop), [rseq] "r"(hri_rseq_area(rseq))
                           : "x9", "x10", "memory", "cc"
                           : slow);
     *ret_block = block;
@@ -98,18 +98,19 @@ slow:
     return false;
 }
 
-static inline bool hri_sequence_push(hri_cell *cell, void *block)
+static inline bool hri_sequence_push(hri_cell *cell, void *block, ptrdiff_t rseq)
 {
-    __asm__ volatile goto(HRI_SEQUENCE_BEGIN "ldar x10, [%[high]]\n\t"
-                                             "ldr x9, [%[cell]]\n\t"
-                                             "cmp x9, x10\n\t"
-                                             "b.hs %l[slow]\n\t"
-                                             "str %[block], [x9], #8\n\t"
-                                             "stlr x9, [%[cell]]\n" HRI_SEQUENCE_END
-                          :
-                          : [cell] "r"(cell), [high] "r"(&cell->high), [block] "r"(block), [rseq] "r"(hri_rseq_area())
-                          : "x9", "x10", "memory", "cc"
-                          : slow);
+    __asm__ volatile goto(
+        HRI_SEQUENCE_BEGIN "ldar x10, [%[high]]\n\t"
+                           "ldr x9, [%[cell]]\n\t"
+                           "cmp x9, x10\n\t"
+                           "b.hs %l[slow]\n\t"
+                           "str %[block], [x9], #8\n\t"
+                           "stlr x9, [%[cell]]\n" HRI_SEQUENCE_END
+        :
+        : [cell] "r"(cell), [high] "r"(&cell->high), [block] "r"(block), [rseq] "r"(hri_rseq_area(rseq))
+        : "x9", "x10", "memory", "cc"
+        : slow);
     return true;
 slow:
     return false;

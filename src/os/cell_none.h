@@ -7,15 +7,15 @@
 
 #include "os/cell.h"
 
-static inline bool hri_sequence_take(hri_cell *cell, uint64_t n)
+static inline bool hri_sequence_take(hri_cell *cell, uint64_t n, ptrdiff_t rseq)
 {
-    (void)cell, (void)n;
+    (void)cell, (void)n, (void)rseq;
     return false;
 }
 
-static inline bool hri_sequence_give(hri_cell *cell, uint64_t n)
+static inline bool hri_sequence_give(hri_cell *cell, uint64_t n, ptrdiff_t rseq)
 {
-    (void)cell, (void)n;
+    (void)cell, (void)n, (void)rseq;
     return false;
 }
 

@@ -47,7 +47,7 @@
     "jmp %l[slow]\n\t"                                                                                                 \
     ".popsection\n\t"
 
-static inline bool hri_sequence_take(hri_cell *cell, uint64_t n)
+static inline bool hri_sequence_take(hri_cell *cell, uint64_t n, ptrdiff_t rseq)
 {
     __asm__ goto(HRI_SEQUENCE_BEGIN "movq (%[cell]), %%r10\n\t"
                                     "subq %[n], %%r10\n\t"
@@ -56,7 +56,7 @@ static inline bool hri_sequence_take(hri_cell *cell, uint64_t n)
                                     "jne %l[slow]\n\t"
                                     "movq %%r10, (%[cell])\n" HRI_SEQUENCE_END
                  :
-                 : [cell] "r"(cell), [n] "r"(n), [rseq] "r"(hri_rseq_offset)
+                 : [cell] "r"(cell), [n] "r"(n), [rseq] "r"(rseq)
                  : "r10", "memory", "cc"
                  : slow);
     return true;
@@ -64,7 +64,7 @@ slow:
     return false;
 }
 
-static inline bool hri_sequence_give(hri_cell *cell, uint64_t n)
+static inline bool hri_sequence_give(hri_cell *cell, uint64_t n, ptrdiff_t rseq)
 {
     __asm__ goto(HRI_SEQUENCE_BEGIN "movq (%[cell]), %%r10\n\t"
                                     "addq %[n], %%r10\n\t"
@@ -73,7 +73,7 @@ static inline bool hri_sequence_give(hri_cell *cell, uint64_t n)
                                     "ja %l[slow]\n\t"
                                     "movq %%r10, (%[cell])\n" HRI_SEQUENCE_END
                  :
-                 : [cell] "r"(cell), [n] "r"(n), [rseq] "r"(hri_rseq_offset)
+                 : [cell] "r"(cell), [n] "r"(n), [rseq] "r"(rseq)
                  : "r10", "memory", "cc"
                  : slow);
     return true;
@@ -83,7 +83,7 @@ slow:
 
 #ifdef HRI_SEQUENCE_STACKS
 
-static inline bool hri_sequence_pop(hri_cell *cell, void **ret_block)
+static inline bool hri_sequence_pop(hri_cell *cell, void **ret_block, ptrdiff_t rseq)
 {
     void *block;
     __asm__ volatile goto(HRI_SEQUENCE_BEGIN "movq (%[cell]), %%r10\n\t"
@@ -93,7 +93,7 @@ static inline bool hri_sequence_pop(hri_cell *cell, void **ret_block)
                                              "subq $8, %%r10\n\t"
                                              "movq %%r10, (%[cell])\n" HRI_SEQUENCE_END
                           : [block] "=&r"(block)
-                          : [cell] "r"(cell), [rseq] "r"(hri_rseq_offset)
+                          : [cell] "r"(cell), [rseq] "r"(rseq)
                           : "r10", "memory", "cc"
                           : slow);
     *ret_block = block;
@@ -102,7 +102,7 @@ slow:
     return false;
 }
 
-static inline bool hri_sequence_push(hri_cell *cell, void *block)
+static inline bool hri_sequence_push(hri_cell *cell, void *block, ptrdiff_t rseq)
 {
     __asm__ volatile goto(HRI_SEQUENCE_BEGIN "movq (%[cell]), %%r10\n\t"
                                              "cmpq 16(%[cell]), %%r10\n\t"
@@ -111,7 +111,7 @@ static inline bool hri_sequence_push(hri_cell *cell, void *block)
                                              "addq $8, %%r10\n\t"
                                              "movq %%r10, (%[cell])\n" HRI_SEQUENCE_END
                           :
-                          : [cell] "r"(cell), [block] "r"(block), [rseq] "r"(hri_rseq_offset)
+                          : [cell] "r"(cell), [block] "r"(block), [rseq] "r"(rseq)
                           : "r10", "memory", "cc"
                           : slow);
     return true;

@@ -37,6 +37,7 @@
 
 #include "base/fork.h"
 #include "os/cell.h"
+#include "os/rseq.h"
 
 #define HRI_PLACES_MAX 1024
 
@@ -63,7 +64,7 @@ static inline hri_cell *hri_cells_mine_at(hri_place place)
 static inline bool hri_cells_take(hri_place place, uint64_t n, int count)
 {
     hri_cell *cell = hri_cells_mine_at(place);
-    if (!hri_sequence_take(cell, n))
+    if (!hri_sequence_take(cell, n, hri_rseq_offset))
         return false;
     hri_cell_count(cell, count, n);
     return true;
@@ -71,7 +72,7 @@ static inline bool hri_cells_take(hri_place place, uint64_t n, int count)
 
 static inline bool hri_cells_give(hri_place place, uint64_t n)
 {
-    return hri_sequence_give(hri_cells_mine_at(place), n);
+    return hri_sequence_give(hri_cells_mine_at(place), n, hri_rseq_offset);
 }
 
 /* Has this thread a record? */

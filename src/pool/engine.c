@@ -157,7 +157,7 @@ void *hri_pages_pop(hri_engine *engine)
     void *block;
 #ifdef HR_POOL_INLINE_
     hri_cell *cell = hri_cells_mine_at(engine->place);
-    if (!engine->place || !hri_sequence_pop(cell, &block))
+    if (!engine->place || !hri_sequence_pop(cell, &block, hri_rseq_offset))
         return NULL;
     atomic_store_explicit(&cell->more[HRI_DEPOT_GETS],
                           atomic_load_explicit(&cell->more[HRI_DEPOT_GETS], memory_order_relaxed) + 1,
@@ -175,7 +175,7 @@ bool hri_pages_push(const hri_engine *engine, void *block)
 #ifdef HR_POOL_INLINE_
     if (!engine->place || !hri_pages_change(engine, block, false))
         return false;
-    if (hri_sequence_push(hri_cells_mine_at(engine->place), block))
+    if (hri_sequence_push(hri_cells_mine_at(engine->place), block, hri_rseq_offset))
         return true;
     hri_pages_change(engine, block, true);
 #endif
@@ -296,7 +296,7 @@ static bool push(const hri_engine *engine, void *block)
     if (!engine->own_pages)
         return hri_place_push(engine->place, HRI_MARK_NONE, block);
 #ifdef HR_POOL_INLINE_
-    return hri_sequence_push(hri_cells_mine_at(engine->place), block);
+    return hri_sequence_push(hri_cells_mine_at(engine->place), block, hri_rseq_offset);
 #else
     return false;
 #endif
