@@ -66,7 +66,7 @@ static void begin_grace(run_supervisor *run)
         run->deadline_ns = run_now_ns() + run->options.grace_ns;
 }
 
-void run_yield(run_supervisor *run)
+static void yield(run_supervisor *run)
 {
     int64_t now_ns = run_now_ns();
     if (run->wall.kind == RUN_WALL_NONE || now_ns - run->yielded_ns < YIELD_NS || !run_wall_is_hit(&run->wall))
@@ -179,6 +179,19 @@ static void fire(run_supervisor *run, const run_trigger *trigger)
 
 /* ── the limit ──────────────────────────────────────────────────────────────────────────────────────────────────── */
 
+/* The process that has grown is often not the main one, and it may sleep at the wall. There it dies of SIGABRT as soon
+ * as the wall yields. Asked after the main process has ended, it had used up the room. */
+static void abort_all(run_supervisor *run)
+{
+    send_signal(run, "limit", SIGABRT);
+    run_tree_list(&run->tree);
+    for (size_t i = 0; i < run->tree.count; i++) {
+        int pid = run_tree_own(&run->tree, i);
+        if (pid > 0 && pid != run->pid)
+            kill(pid, SIGABRT);
+    }
+}
+
 static void reach_limit(run_supervisor *run, bool asleep)
 {
     char text[RUN_TEXT_BYTES];
@@ -189,7 +202,7 @@ static void reach_limit(run_supervisor *run, bool asleep)
     } else if (run->options.on_limit == RUN_LIMIT_FREEZE && !run->deadline_ns) {
         freeze(run, "limit", asleep);
     } else if (run->options.on_limit == RUN_LIMIT_ABORT) {
-        send_signal(run, "limit", SIGABRT);
+        abort_all(run);
     } else if (!run->deadline_ns) {
         send_signal(run, "limit", SIGTERM);
     }
@@ -221,9 +234,20 @@ static void watch_limit(run_supervisor *run)
         run->limit_reached = false;
 }
 
+void run_await_end(run_supervisor *run)
+{
+    if (!run->deadline_ns || run->killed)
+        return;
+    if (run_now_ns() >= run->deadline_ns)
+        run_kill(run, "grace is over");
+    else if (run->wall.kind != RUN_WALL_V1 && run->kernel_left_bytes < KERNEL_LEFT_MIN)
+        run_kill(run, "no room is left for the grace");
+    else
+        yield(run);
+}
+
 void run_decide(run_supervisor *run)
 {
-    int64_t now_ns = run_now_ns();
     hr_level level = run_level_next(run->level, run->use.share);
     if (level != run->level) {
         run_note_level(run, run->level, level);
@@ -234,10 +258,5 @@ void run_decide(run_supervisor *run)
             fire(run, &run->options.triggers[i]);
     }
     watch_limit(run);
-    if (run->deadline_ns && now_ns < run->deadline_ns)
-        run_yield(run);
-    else if (run->deadline_ns && !run->killed)
-        run_kill(run, "grace is over");
-    if (run->deadline_ns && run->wall.kind != RUN_WALL_V1 && run->kernel_left_bytes < KERNEL_LEFT_MIN)
-        run_kill(run, "no room is left for the grace");
+    run_await_end(run);
 }

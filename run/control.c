@@ -81,8 +81,9 @@ static void set_limit(run_supervisor *run, uint64_t bytes, char *answer, size_t 
     run->heap.least_bytes = bytes;
     run_thaw(run, "the limit was set");
     run->limit_reached = false;
-    run_look(run); /* the heap has its new bound before the answer is read */
-    uint64_t around = run->around->limit_bytes;
+    run_look(run);                                  /* the heap has its new bound before the answer is read */
+    bool again = hr_survey_again(run->around) == 0; /* it may have been raised too */
+    uint64_t around = again ? run->around->limit_bytes : HR_NONE;
     char size_around[16];
     hr_size_format(around, size_around, sizeof size_around);
     snprintf(answer, size,

@@ -182,6 +182,8 @@ static void forward(run_supervisor *run, const struct signalfd_siginfo *sent)
             run_thaw(run, "it is to end");
         return;
     }
+    if (sent->ssi_pid == (uint32_t)getpid()) /* its own writing met a closed pipe, or a limit on files */
+        return;
     if (sent->ssi_pid && comes_from_within(run, sent->ssi_pid))
         return;
     run_send(run, signal);
@@ -325,12 +327,11 @@ static void end_rest(run_supervisor *run)
         run_tree_signal(&run->tree, SIGTERM);
     while (run->tree.count > 0 && run_now_ns() < until_ns) {
         struct pollfd file = {.fd = run->signal_fd, .events = POLLIN};
-        if (!run->killed && run_now_ns() >= run->deadline_ns)
-            run_kill(run, "grace is over");
-        if (!run->killed)
-            run_yield(run);
+        run_look_rest(run);
+        run_await_end(run);
         run_wall_tend(&run->wall);
-        poll(&file, 1, 20);
+        int64_t pause_ns = run_poll_ns(run->kernel_left_bytes);
+        poll(&file, 1, pause_ns < SECOND_NS / 50 ? (int)(pause_ns / 1000000) : 20);
         take_signals(run);
         run_tree_list(&run->tree);
     }
@@ -411,9 +412,8 @@ static const char *report_error(int error)
 
 static int open_all(run_supervisor *run)
 {
-    hr_survey_options where = {.pid = run->options.pid ? run_proc_number(run->options.pid) : 0};
-    if (run_proc_depth() < 0)
-        run_tell(run, "/proc does not show the processes here: what the whole group uses counts");
+    hr_survey_options where = {.pid = run->options.pid ? run_proc_number(run->options.pid) : 0, .stays = true};
+    bool has_proc = run_proc_depth() >= 0;
     int error = hr_survey_new(&where, &run->around);
     if (error) {
         if (error == -ESRCH && run->options.pid)
@@ -422,6 +422,12 @@ static int open_all(run_supervisor *run)
             run_tell(run, "cannot look: %s", strerror(-error));
         return RUN_EXIT_FAILED;
     }
+    if (!has_proc && !run->around->cgroup_folder) {
+        run_tell(run, "nothing can be watched: /proc shows neither the processes here nor their cgroup");
+        return RUN_EXIT_FAILED;
+    }
+    if (!has_proc)
+        run_tell(run, "/proc does not show the processes here: what the whole group uses counts");
     if (!choose_limit(run))
         return RUN_EXIT_FAILED;
     if (run->options.report) {

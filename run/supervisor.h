@@ -65,7 +65,8 @@ typedef struct run_supervisor {
 
     /* The last look. */
     run_use use;
-    uint64_t kernel_left_bytes; /* until the kernel kills in a group around; HR_NONE: there is no limit */
+    uint64_t summed_group_bytes; /* the group's use when the tree was added up */
+    uint64_t kernel_left_bytes;  /* until the kernel kills in a group around; HR_NONE: there is no limit */
     hr_level level;
     int64_t sampled_ns;
     uint64_t peak_bytes;
@@ -118,12 +119,13 @@ uint64_t run_slack(uint64_t limit); /* what may be charged below a limit without
 int run_look_open(run_supervisor *run);
 void run_look(run_supervisor *run);
 void run_look_around(run_supervisor *run); /* before there is a command: what the heap may hold at first */
+void run_look_rest(run_supervisor *run); /* when the command has ended: what is left until the kernel kills its rest */
 
 /* act.c */
 void run_decide(run_supervisor *run);
 /* To the main process, thawed and with room to run if it is to end. Gives 0 or a negative errno. */
 int run_send(run_supervisor *run, int signal);
-void run_yield(run_supervisor *run); /* gives what is asked to end the room that its handlers need */
+void run_await_end(run_supervisor *run); /* of what was asked to end: gives its handlers room, or kills it in time */
 void run_thaw(run_supervisor *run, const char *why);
 void run_kill(run_supervisor *run, const char *why);
 

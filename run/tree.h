@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The tree: a process and all that descend from it, and their anonymous resident memory.
  *
- * Listing costs more than reading, so a list serves until it is old. A process that was forked since is not in it: its
- * pages count from the next list on. */
+ * Listing and adding up cost by the number of processes, so a sum serves until it is old. Pages that came since are not
+ * in it; whoever asks knows by how much the group around has grown. */
 #ifndef RUN_TREE_H
 #define RUN_TREE_H
 
@@ -21,8 +21,10 @@ typedef struct run_tree {
     int depth; /* our PID namespace below that of /proc; 0: the same one; -1: /proc shows none of us */
     int pids[RUN_TREE_MAX];
     size_t count;
-    int64_t listed_ns;
-    int64_t listing_ns; /* how long that took */
+    uint64_t anonymous_bytes; /* of all, when they were added up last */
+    uint64_t kernel_bytes;    /* that the kernel has for them at least: page tables, stacks, descriptors */
+    int64_t summed_ns;        /* when that was; 0: never */
+    int64_t summing_ns;       /* how long it took, with the listing */
 } run_tree;
 
 /* How far our PID namespace is below the one that /proc was mounted in: after 'unshare --pid' alone, /proc is still the
@@ -45,12 +47,9 @@ bool run_tree_has(const run_tree *tree, int pid);
 /* Lists the tree again. */
 void run_tree_list(run_tree *tree);
 
-/* Lists it again if its list is older than that costs: at most 1 part in 400 of the time, and every 10 ms at most. */
-void run_tree_refresh(run_tree *tree, int64_t now_ns);
-
-/* The sum of what its processes have of anonymous resident memory: an upper bound, since pages that a fork shares count
- * for each. */
-uint64_t run_tree_anonymous(const run_tree *tree);
+/* Lists it and adds up what its processes have of anonymous resident memory: an upper bound, since pages that a fork
+ * shares count for each. That takes at most 1 part in `share` of the time. Gives false where the last sum stays. */
+bool run_tree_refresh(run_tree *tree, int64_t now_ns, unsigned share);
 
 /* Sends a signal to all of it, and to those that it forks meanwhile. */
 void run_tree_signal(run_tree *tree, int signal);

@@ -130,6 +130,8 @@ typedef struct hr_survey {
     uint64_t dirty_bytes; /* and the part of its page cache that is dirty or under writeback */
     const hr_hugetlb *hugetlb;
     size_t hugetlb_count;
+    uint64_t doubtful_bytes; /* and its kernel memory that may be names of files, which the kernel takes back: it is in
+                                no use. On v1 it can be the processes' own as well */
 } hr_survey;
 
 /* Looks at everything once. A file that is absent or unreadable is no error: the survey lists it.

@@ -136,6 +136,7 @@ static void show_group(hr_survey *face, const hri_reading *reading, int shown)
     face->cgroup_cache_bytes = group->cache_bytes;
     face->swap_bytes = group->swap_bytes;
     face->dirty_bytes = group->use_bytes == HR_NONE ? HR_NONE : group->dirty_bytes;
+    face->doubtful_bytes = group->use_bytes == HR_NONE ? HR_NONE : group->doubtful_bytes;
     face->events = reading->events;
     const hri_stalls *stalls = &reading->stalls;
     face->pressure = (hr_pressure){

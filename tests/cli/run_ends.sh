@@ -115,6 +115,25 @@ done
 HEADROOM_LIMIT=512Mi run 0 limit
 HEADROOM_LIMIT=none run 0 limit
 
+# ── what the supervisor meets itself ─────────────────────────────────────────────────────────────────────────────────
+
+# SIGPIPE and SIGXFSZ by its own writing are not sent on: they would end the command.
+status=0
+"$headroom" run --limit 1G --at 10M=log -- "$hog" 30M --rate=40 2> >(exec true) >/dev/null || status=$?
+[ $status -eq 0 ] || bad "where nobody reads standard error the command ends with $status"
+status=0
+(ulimit -f 4; exec "$headroom" run --quiet --limit 1G --report "$work/short" -- "$hog" 30M --rate=40) >/dev/null ||
+    status=$?
+[ $status -eq 0 ] || bad "where a file may not grow the command ends with $status"
+# Nothing can be seen, so it does not say that it watches.
+if unshare -m true 2>/dev/null; then
+    status=0
+    unshare -m sh -c 'mount -t tmpfs none /proc && exec "$@"' sh "$headroom" run --limit 1G -- true 2>"$work/errors" ||
+        status=$?
+    [ $status -eq 125 ] || bad "without /proc it ends with $status"
+    says errors "nothing can be watched"
+fi
+
 # ── only observed ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 run 0 run --observe --limit 30M --on-limit fail -- "$hog" 40M

@@ -121,6 +121,7 @@ static void another_root_tells_what_a_copy_has(void **state)
     assert_string_equal(survey->cgroup_path, "/app");
     assert_true(survey->cgroup_bytes == 85 * MIB);
     assert_true(survey->cgroup_cache_bytes == 5 * MIB);
+    assert_true(survey->doubtful_bytes == 0);
     assert_true(survey->rss_bytes == 10 * MIB);
     assert_true(survey->host_total_bytes == 16384 * MIB);
     assert_true(survey->host_available_bytes == 1000 * MIB);

@@ -155,15 +155,16 @@ HEAD = """# Unmodified programs under `headroom run`
 
 Made by `make programs` (`tests/programs/run.py`); nothing here is written by hand.
 
-Each program stands in a memory cgroup (version 1) of its own with the limit in the table, whose page cache is filled
-first, and grows past it by up to 400 MB/s. Five ways to meet it:
+Each program stands in a memory cgroup (version 1) of its own with the limit in the table. The group's page cache is
+filled first, and the program grows past the limit by up to 400 MB/s. Five ways to meet it:
 
 - **signal**: `headroom run -- PROGRAM`, the default: SIGTERM at level critical, SIGKILL after ten seconds. (For
   postgres `--at critical=signal:INT`: after SIGTERM it waits for its clients, by its own rules.)
 - **freeze, then raised**: `--on-limit freeze`; then the group's limit is raised, `headroom limit --set` raises the
   command's, and the program goes on. Servers are asked for all that they had acknowledged, and ended by SIGTERM.
-- **abort**: `--on-limit abort`: SIGABRT at the limit. A handler that needs more memory than there is, such as a crash
-  report, is ended by SIGKILL after the grace. Go's runtime writes what every goroutine does and exits with 2.
+- **abort**: `--on-limit abort`: SIGABRT at the limit, to the program and all that it started. A handler that needs
+  more memory than there is, such as a crash report, is ended by SIGKILL after the grace. Go's runtime writes what every
+  goroutine does and exits with 2.
 - **fail**: `--on-limit fail`, with a limit of three quarters: the program's own malloc gives NULL, and the program does
   what it does then. python3 says MemoryError, perl says "Out of memory!", and sort finishes with smaller pieces.
   Where nothing can be loaded into it (a static program, Go) the watch ends it by SIGTERM.
