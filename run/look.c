@@ -14,8 +14,8 @@
 #include <unistd.h>
 
 #define RATE_NS (RUN_SECOND_NS / 5)
-#define FAR_SHARE 1000 /* adding up takes one part in this many of the time, far from the limit, and near it */
-#define NEAR_SHARE 20
+#define FAR_SHARE 2000 /* adding up takes one part in this many of the time, far from the limit, */
+#define NEAR_SHARE 20  /* and from three quarters of it on */
 
 int run_look_open(run_supervisor *run)
 {
@@ -70,6 +70,15 @@ static uint64_t own_kernel_bytes(const run_supervisor *run)
     return run->wall.kind == RUN_WALL_NONE ? at_most(doubtful_bytes(run), run->tree.kernel_bytes) : 0;
 }
 
+/* The tree's use by the last sum, and what its group has grown by since. */
+static uint64_t estimate(const run_supervisor *run, uint64_t group_bytes)
+{
+    uint64_t bytes = run->tree.anonymous_bytes;
+    if (group_bytes != HR_NONE)
+        bytes = at_most(bytes + room(run->summed_group_bytes, group_bytes), group_bytes);
+    return bytes + own_kernel_bytes(run);
+}
+
 static uint64_t tree_bytes(run_supervisor *run, int64_t now_ns)
 {
     uint64_t group_bytes = own_group_bytes(run->inside);
@@ -77,12 +86,12 @@ static uint64_t tree_bytes(run_supervisor *run, int64_t now_ns)
         return group_bytes;
     if (run->tree.root == 0)
         return group_bytes != HR_NONE ? group_bytes : 0;
-    bool near = room(doubtful_bytes(run), run->use.left_bytes) < run->use.near_bytes / 4;
-    unsigned share = group_bytes == HR_NONE ? 1 : near ? NEAR_SHARE : FAR_SHARE;
-    if (run_tree_refresh(&run->tree, now_ns, share))
+    /* Others of the group may have grown: nothing is done before the tree is added up again. */
+    uint64_t near_bytes = estimate(run, group_bytes) + doubtful_bytes(run);
+    bool near = near_bytes > run->use.limit_bytes / 4 * 3 || run->use.left_bytes < run->use.near_bytes / 4;
+    if (run_tree_refresh(&run->tree, now_ns, near || group_bytes == HR_NONE ? NEAR_SHARE : FAR_SHARE))
         run->summed_group_bytes = group_bytes;
-    uint64_t bytes = run->tree.anonymous_bytes + room(run->summed_group_bytes, group_bytes);
-    return at_most(bytes, group_bytes) + own_kernel_bytes(run);
+    return estimate(run, group_bytes);
 }
 
 /* The tree's own limit comes first: where the heap holds it, the watch steps in behind it. */

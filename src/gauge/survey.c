@@ -335,6 +335,7 @@ int hr_survey_again(hr_survey *face)
     if (hri_process_is_gone(&survey->gauge.process))
         return -ESRCH;
     hri_gauge_read(&survey->gauge, 0, &survey->reading);
+    hri_gauge_read_unlimited(&survey->gauge, &survey->reading);
     weigh(survey);
     leave_out_absent(survey);
     return 0;

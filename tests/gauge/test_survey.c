@@ -327,9 +327,14 @@ static void a_survey_that_stays_shows_what_has_changed(void **state)
     assert_int_equal(hr_survey_again(NULL), -EINVAL);
     assert_int_equal(hr_survey_new(&(hr_survey_options){.pid = child, .stays = true}, &survey), 0);
     size_t ledgers = survey->ledger_count;
+    bool known[HR_LEDGERS_MAX]; /* those of groups without a limit too */
+    for (size_t i = 0; i < ledgers; i++)
+        known[i] = survey->ledgers[i].use_bytes != HR_NONE;
     survey->rss_bytes = 0;
     assert_int_equal(hr_survey_again(survey), 0);
     assert_int_equal(survey->ledger_count, ledgers);
+    for (size_t i = 0; i < ledgers; i++)
+        assert_int_equal(survey->ledgers[i].use_bytes != HR_NONE, known[i]);
     assert_true(survey->rss_bytes > 0);
     assert_int_equal(kill(child, SIGKILL), 0);
     assert_int_equal(waitpid(child, NULL, 0), child);
