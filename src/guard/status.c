@@ -2,9 +2,10 @@
 /* A guard's status page, for programs that list guarded processes; it is written by the monitor (report/status.h). */
 #include "guard/rooms.h"
 
+#include "base/checked.h"
+
 #include <errno.h>
 #include <stdio.h>
-#include <string.h>
 #include <unistd.h>
 
 #define INTERVAL_NS (HRI_SECOND / 2)
@@ -19,16 +20,18 @@ void hri_guard_say_status(hr_guard *guard, int64_t now_ns)
         guard->next_status_ns = now_ns + RETRY_NS;
         return;
     }
-    hr_figures figures;
-    hr_guard_read(guard, &figures);
-    bool of_cgroup = strcmp(figures.use_source, "cgroup") == 0;
+    hri_snapshot snapshot;
+    hri_accounts accounts;
+    hri_watcher_read_now(&guard->watcher, &snapshot, &accounts);
+    const hri_ledgers *ledgers = &snapshot.ledgers;
+    bool limited = ledgers->worst_limit_bytes != HR_NONE;
     hr_status status = {
-        .level = figures.level,
-        .use_bytes = of_cgroup ? figures.cgroup_bytes : figures.live_bytes + figures.promised_bytes,
-        .limit_bytes = of_cgroup ? figures.cgroup_limit_bytes : figures.limit_bytes,
-        .peak_bytes = figures.peak_bytes,
-        .refusals = figures.refusals,
-        .live_bytes = figures.live_bytes,
+        .level = hr_guard_level(guard),
+        .use_bytes = limited ? ledgers->worst_use_bytes : hri_add(accounts.held_bytes, accounts.promised_bytes),
+        .limit_bytes = ledgers->worst_limit_bytes,
+        .peak_bytes = accounts.peak_bytes,
+        .refusals = accounts.refusals,
+        .live_bytes = accounts.held_bytes,
     };
     snprintf(status.name, sizeof status.name, "%s", program_invocation_short_name);
     hri_status_put(&guard->status, &status, now_ns);

@@ -128,6 +128,34 @@ static void a_value_that_is_no_limit_makes_no_guard(void **state)
 
 #define TEST(function) cmocka_unit_test_setup(function, set_up)
 
+static int find_own(void *context, const hr_status *status)
+{
+    if (status->pid == getpid())
+        *(hr_status *)context = *status;
+    return 0;
+}
+
+/* Prevents: at 94 % of a limit on the process, its status page had a use of 0, which was the budget's. */
+static void the_status_page_has_the_ledger_that_decides(void **state)
+{
+    (void)state;
+    hr_guard *guard;
+    hr_status status = {0};
+    uint64_t limit = resident() + 32 * MIB;
+    assert_int_equal(hr_guard_new(&(hr_guard_options){.process_limit_bytes = limit, .interval_ns = 10000000}, &guard),
+                     0);
+    void *own = mmap(NULL, 24 * MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+    assert_true(own != MAP_FAILED);
+    for (int i = 0; i < 600 && status.use_bytes < 24 * MIB; i++) { /* pages are written twice a second */
+        usleep(50000);
+        assert_int_equal(hr_status_visit(find_own, &status), 0);
+    }
+    assert_int_equal(status.limit_bytes, limit);
+    assert_in_range(status.use_bytes, 24 * MIB, limit);
+    munmap(own, 24 * MIB);
+    hr_guard_free(guard);
+}
+
 /* Prevents: the resident set of a process that charges nothing was held against limit_bytes, which does not limit it.
  * The forecast was that a limit of 100 MiB was reached, at 2 % of the host's memory. */
 static void the_resident_set_grows_towards_a_limit_of_the_kernel(void **state)
@@ -158,9 +186,9 @@ static void the_resident_set_grows_towards_a_limit_of_the_kernel(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(memory_that_nobody_charged_counts),       TEST(the_resident_set_grows_towards_a_limit_of_the_kernel),
-        TEST(what_is_granted_stays_below_it),          TEST(the_environment_declares_it_where_the_option_does_not),
-        TEST(a_value_that_is_no_limit_makes_no_guard),
+        TEST(the_status_page_has_the_ledger_that_decides),           TEST(memory_that_nobody_charged_counts),
+        TEST(the_resident_set_grows_towards_a_limit_of_the_kernel),  TEST(what_is_granted_stays_below_it),
+        TEST(the_environment_declares_it_where_the_option_does_not), TEST(a_value_that_is_no_limit_makes_no_guard),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
