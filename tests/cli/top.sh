@@ -130,7 +130,16 @@ if command -v tmux >/dev/null && [ -z "$no_screen" ]; then
     tmux -L "$session" resize-window -x 30 -y 12
     tmux -L "$session" send-keys Escape s r
     tmux -L "$session" send-keys / Escape
-    cut_down() { for _ in {1..60}; do screen; [ "$(grep -c . "$work/out")" -eq 4 ] && return; sleep 0.1; done; false; }
+    # A neighbour's processes may be there too.
+    listed() { "$headroom" top --once --json 2>/dev/null | wc -l; }
+    cut_down() {
+        for _ in {1..60}; do
+            screen
+            [ "$(grep -c . "$work/out")" -eq $(($(listed) + 2)) ] && return
+            sleep 0.1
+        done
+        false
+    }
     cut_down || bad "30 columns are not a title, a head and a line for each process: $(cat "$work/out")"
     tmux -L "$session" send-keys q
     for _ in {1..50}; do tmux -L "$session" list-sessions >/dev/null 2>&1 || break; sleep 0.1; done
