@@ -381,7 +381,6 @@ int hri_cache_new(hr_budget *budget, hri_yielders *yielders, const hr_cache_opti
     cache->follows_budget = by_budget && !observes;
     atomic_init(&cache->limit_bytes, by_budget && observes ? HR_NONE : max_bytes); /* the limit is only observed */
     atomic_init(&cache->growth_bytes, HR_NONE);
-    hri_cache_room_fit(cache);
     error = init(cache, options);
     if (!error)
         *ret_cache = cache;

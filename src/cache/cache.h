@@ -13,6 +13,7 @@
 #ifndef HRI_STORE_CACHE_H
 #define HRI_STORE_CACHE_H
 
+#include "base/checked.h"
 #include "base/fork.h"
 #include "base/yield.h"
 #include "os/cells.h"
@@ -179,10 +180,9 @@ struct hr_cache {
     _Atomic uintptr_t readers; /* the only record that has read; MANY_READERS; 0: none has */
 
     hri_yielder yielder;
-    _Atomic uint64_t limit_bytes;  /* the option's, or the budget's when it was last read */
-    _Atomic uint64_t max_bytes;    /* of entries: without the tables, where the budget pays for these from the same */
-    _Atomic uint64_t table_bytes;  /* what the cache itself and its tables cost */
-    _Atomic uint64_t wanted_bytes; /* that a table was refused last: entries leave that room too */
+    _Atomic uint64_t limit_bytes;        /* the option's, or the budget's when it was last read */
+    _Atomic uint64_t table_bytes;        /* what the cache itself and its tables cost */
+    _Atomic uint64_t wanted_bytes;       /* that a table was refused last: entries leave that room too */
     _Alignas(64) _Atomic uint64_t bytes; /* of entries that are in it, and of those that are coming */
     _Atomic uint64_t growth_bytes;       /* what it may grow to, see room.c; HR_NONE: free */
     _Atomic int64_t grown_ns;            /* when that last rose */
@@ -394,8 +394,15 @@ uint64_t hri_cache_spare(void *context);
 /* Gives the size that the cache may grow to for now, never below what it has; HR_NONE: free. */
 uint64_t hri_cache_room_growth(hr_cache *cache);
 
-/* Sets max_bytes, which was made of an older limit or of smaller tables. */
-void hri_cache_room_fit(hr_cache *cache);
+/* What entries may cost in all: where the budget pays for the tables from the same limit, what these leave of it. */
+static inline uint64_t hri_cache_max(const hr_cache *cache)
+{
+    uint64_t limit_bytes = atomic_load_explicit(&cache->limit_bytes, memory_order_relaxed);
+    if (!cache->follows_budget || limit_bytes == HR_NONE)
+        return limit_bytes;
+    uint64_t table_bytes = atomic_load_explicit(&cache->table_bytes, memory_order_relaxed);
+    return hri_sub(limit_bytes, hri_add(table_bytes, atomic_load_explicit(&cache->wanted_bytes, memory_order_relaxed)));
+}
 
 /* ── load.c ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
 

@@ -52,7 +52,7 @@ int hr_cache_read(hr_cache *cache, hr_cache_figures *ret_figures)
     if (!cache || !ret_figures)
         return -EINVAL;
     hr_cache_figures figures = {
-        .max_bytes = atomic_load_explicit(&cache->max_bytes, memory_order_relaxed),
+        .max_bytes = hri_cache_max(cache),
         .table_bytes = atomic_load_explicit(&cache->table_bytes, memory_order_relaxed),
         .growth_bytes = hri_cache_room_growth(cache),
         .refused_large = atomic_load_explicit(&cache->refused_large, memory_order_relaxed),

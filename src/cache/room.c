@@ -112,7 +112,7 @@ static uint64_t over_the_line(hr_cache *cache, uint64_t bytes)
 /* How much the cache has to evict for `bytes` to come to `before_bytes`; and why. */
 static uint64_t price(hr_cache *cache, uint64_t before_bytes, uint64_t bytes, hri_cache_cause *ret_cause)
 {
-    uint64_t after = hri_add(before_bytes, bytes), full = hri_sub(after, load(&cache->max_bytes));
+    uint64_t after = hri_add(before_bytes, bytes), full = hri_sub(after, hri_cache_max(cache));
     *ret_cause = HRI_CACHE_FULL;
     if (!is_pressed(cache))
         return hri_max(full, hri_sub(after, grow_ahead(cache)));
@@ -122,21 +122,12 @@ static uint64_t price(hr_cache *cache, uint64_t before_bytes, uint64_t bytes, hr
     return hri_max(over, full);
 }
 
-void hri_cache_room_fit(hr_cache *cache)
-{
-    uint64_t limit_bytes = load(&cache->limit_bytes);
-    if (cache->follows_budget && limit_bytes != HR_NONE)
-        limit_bytes = hri_sub(limit_bytes, hri_add(load(&cache->table_bytes), load(&cache->wanted_bytes)));
-    store(&cache->max_bytes, limit_bytes);
-}
-
 static void follow_budget(hr_cache *cache)
 {
     hr_budget_figures figures;
     if (!cache->follows_budget || hr_budget_read(cache->budget, &figures) != 0)
         return;
     store(&cache->limit_bytes, figures.limit_bytes);
-    hri_cache_room_fit(cache);
 }
 
 /* ── coming ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
@@ -148,7 +139,7 @@ static int refuse(hr_cache *cache, uint64_t bytes, uint64_t over_bytes, hri_cach
     hr_refusal refusal = {
         .asked_bytes = bytes,
         .left_bytes = hri_sub(bytes, over_bytes),
-        .limit_bytes = load(&cache->max_bytes),
+        .limit_bytes = hri_cache_max(cache),
         .level = cause == HRI_CACHE_LEVEL ? hri_yielders_level(cache->yielders) : HR_NORMAL,
     };
     if (refusal.level)
@@ -190,7 +181,7 @@ int hri_cache_room_take(hr_cache *cache, const hri_cache_item *item, uint64_t by
 {
     hri_cache_shard *shard = hri_cache_shard_of(cache, item->hash);
     *ret_old = NULL;
-    uint64_t max = load(&cache->max_bytes);
+    uint64_t max = hri_cache_max(cache);
     if (bytes > max || bytes > INT64_MAX) {
         atomic_fetch_add_explicit(&cache->refused_large, 1, memory_order_relaxed);
         return -E2BIG;

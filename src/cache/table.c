@@ -30,7 +30,6 @@ void *hri_cache_table_alloc(hri_cache_shard *shard, size_t size)
     if (block)
         atomic_fetch_add_explicit(&cache->table_bytes, hri_block_cost(block), memory_order_relaxed);
     atomic_store_explicit(&cache->wanted_bytes, block ? 0 : hri_heap_cost(size), memory_order_relaxed);
-    hri_cache_room_fit(cache);
     return block;
 }
 
@@ -40,7 +39,6 @@ void hri_cache_table_free(hri_cache_shard *shard, void *block)
         return;
     uint64_t bytes = hri_block_put(block);
     atomic_fetch_sub_explicit(&shard->cache->table_bytes, bytes, memory_order_relaxed);
-    hri_cache_room_fit(shard->cache);
     shard->owed_bytes += bytes;
 }
 
