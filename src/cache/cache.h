@@ -394,7 +394,7 @@ uint64_t hri_cache_spare(void *context);
 /* Gives the size that the cache may grow to for now, never below what it has; HR_NONE: free. */
 uint64_t hri_cache_room_growth(hr_cache *cache);
 
-/* Gives the most that entries may cost in all. Where the budget pays for the tables from the same limit, these count. */
+/* Gives the most that entries may cost in all. Where the budget pays for the tables too, these count. */
 static inline uint64_t hri_cache_max(const hr_cache *cache)
 {
     uint64_t limit_bytes = atomic_load_explicit(&cache->limit_bytes, memory_order_relaxed);
