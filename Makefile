@@ -124,7 +124,7 @@ docs:
 # The loader finds a new library only once ldconfig has seen it; a package does that when it is installed.
 install: release
 	DESTDIR="$(DESTDIR)" cmake --install build/release --strip --prefix "$(PREFIX)"
-	chown --reference=Makefile build/release/install_manifest.txt
+	if [ -e build/release/install_manifest.txt ]; then chown --reference=Makefile build/release/install_manifest.txt; fi
 	if [ -z "$(DESTDIR)" ] && [ "$$(id -u)" -eq 0 ] && command -v ldconfig >/dev/null; then ldconfig; fi
 
 # Removes the files that `cmake --install` has listed, and the folders of ours that are empty then.

@@ -22,8 +22,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     char *text = hrf_text(data, size < SEEN ? size : SEEN);
     int fd = memfd_create("limits", MFD_CLOEXEC);
     HRF_CHECK(fd >= 0 && write(fd, data, size) == (ssize_t)size);
-    hri_process process = {
-        .statm_fd = -1, .meminfo_fd = -1, .status_fd = -1, .arcstats_fd = -1, .limits_fd = fd};
+    hri_process process = {.statm_fd = -1, .meminfo_fd = -1, .status_fd = -1, .arcstats_fd = -1, .limits_fd = fd};
     hri_process_reading reading;
     hri_process_read(&process, &reading);
     HRF_CHECK(reading.address_limit_bytes == expected(text, "Max address space"));

@@ -207,11 +207,13 @@ static __attribute__((noinline)) void *get_charged(hr_budget *budget, size_t siz
 /* A block of 1 KiB to 128 KiB, as hr_alloc() gives smaller ones. Debug builds have more to do with each block. */
 static __attribute__((noinline)) void *alloc_larger(hr_budget *budget, size_t size)
 {
+    if (HRI_HEAP_TRAILER > 0)
+        return alloc(budget, 0, size, 0);
     unsigned class = hri_heap_class_of(size);
     ptrdiff_t rseq = hri_rseq_offset;
     hri_cell *cell = hri_heap_cell(class);
     uint64_t cost = hri_heap_cell_bytes(cell);
-    if (HRI_HEAP_TRAILER > 0 || cost == 0 || !hri_stock_take_block(budget, cost, rseq))
+    if (cost == 0 || !hri_stock_take_block(budget, cost, rseq))
         return alloc(budget, 0, size, 0);
     void *block = hri_heap_pop_begun(cell, rseq);
     if (!block)

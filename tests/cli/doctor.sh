@@ -136,7 +136,7 @@ holds '.host_total_bytes > 0 and .rss_bytes > 0'
 run 1 doctor --collect /dev/null/x
 says errors "--collect '/dev/null/x'"
 run 2 doctor --collect ''
-says errors "--collect '' is no folder"
+says errors "--collect '' is empty: write a folder, such as /tmp/report"
 run 2 doctor --watch --collect "$work/here"
 says errors 'do not go together'
 
@@ -165,7 +165,7 @@ for pid in 0 -1 x 12x 99999999999; do
     says errors "--pid '$pid' is no process: write its number"
 done
 run 2 doctor --root ''
-says errors "--root '' is no folder"
+says errors "--root '' is empty: write a folder that holds proc/ and sys/"
 run 1 doctor --root "$work/nowhere"
 says errors "$work/nowhere': No such file or directory"
 run 1 doctor --root "$work/root/proc/meminfo"
