@@ -125,7 +125,7 @@ wrong_option "^headroom-store: --limit is for the guard" --unguarded --limit 5Mi
 wrong_option "--history is for the guard" --history "$work/history" --unguarded
 wrong_option "thresholds are for the guard" --unguarded --recover-below 0.5
 wrong_option "'/tmp' is not expected" /tmp
-wrong_option "'--limit' requires an argument" --limit
+wrong_option "--limit '' is no size: write a number and B" --limit
 wrong_option "'--unguarded' doesn't allow an argument" --unguarded=1
 wrong_option "'12XB' is no size.*100MiB" --limit 12XB
 wrong_option "'-1' is no size" --limit -1
