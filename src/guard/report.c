@@ -79,8 +79,8 @@ static void read_ledgers(hr_guard *guard, struct ledgers *ret_ledgers)
     hr_guard_ledgers(guard, ret_ledgers->list, HR_LEDGERS_MAX, &ret_ledgers->count);
 }
 
-/* The limit towards which a part of the kernel's ledgers grows: what the one that leaves least has beside its use, and
- * the part itself. Gives the name of that limit. */
+/* Finds the limit towards which a part of the kernel's ledgers grows, such as the resident set. Of the ledger that
+ * leaves least it is the room that is left, and the part itself. Gives the name of that limit. */
 static const char *limit_of_part(const struct ledgers *ledgers, uint64_t part_bytes, uint64_t *ret_bytes)
 {
     const char *source = NULL;

@@ -5,7 +5,7 @@
 
 #include "report/series.h"
 
-/* The limit of each ledger; HR_NONE or 0: none is known. */
+/* The limit of each ledger; HR_NONE: none is known. */
 typedef struct hri_trend_limits {
     uint64_t bytes[HR_HISTORY_LEDGERS];
 } hri_trend_limits;

@@ -227,6 +227,24 @@ static void a_burst_is_no_rate(void **state)
     hr_guard_free(guard);
 }
 
+/* Prevents: the figures weighed the ledgers by the last sample, and the text by now. Beside 79 of 100 MiB that were
+ * held the use was 2 % of the host, and the holder was memory in no budget. */
+static void figures_and_holders_are_of_now(void **state)
+{
+    (void)state;
+    hr_guard *guard;
+    hr_figures figures;
+    assert_int_equal(hr_guard_new(&(hr_guard_options){.limit_bytes = 1000 * MIB, .interval_ns = -1}, &guard), 0);
+    assert_int_equal(hr_budget_charge(hr_guard_root(guard), 790 * MIB), 0); /* it crosses no threshold */
+    assert_int_equal(hr_guard_read(guard, &figures), 0);
+    assert_string_equal(figures.use_source, "budget");
+    assert_true(figures.use >= 0.79);
+    hr_report_explain(guard, NULL, buffer, sizeof buffer);
+    assert_non_null(strstr(buffer, "most is held by budget \"root\", 790.0 MiB"));
+    hr_budget_uncharge(hr_guard_root(guard), 790 * MIB);
+    hr_guard_free(guard);
+}
+
 static void a_guard_explains_itself(void **state)
 {
     (void)state;
@@ -275,6 +293,7 @@ int main(void)
         cmocka_unit_test(what_is_not_known_is_said),
         cmocka_unit_test(the_longest_fits),
         cmocka_unit_test(a_burst_is_no_rate),
+        cmocka_unit_test(figures_and_holders_are_of_now),
         cmocka_unit_test(a_guard_explains_itself),
         cmocka_unit_test(who_holds_more_than_any_budget_is_named),
     };
