@@ -262,9 +262,10 @@ static void read_pins(hri_gauge *gauge, hri_reading *reading)
 /* This part of a limit may be in slabs of which each page has one name left that is in use. */
 #define LEFTOVER_SHARE 32
 
-/* Of a group's doubtful kernel memory, sorts out what does not come back. Memory that files on a tmpfs pin counts in
- * the level. The lease also leaves out what is held and what grew since the pins were looked up. It leaves out all that
- * is not known to be idle, and the rest that stays when names are dropped: a process in 64 MiB was killed for that. */
+/* Of a group's doubtful kernel memory, sorts out what does not come back. Memory that files on a tmpfs and watches pin
+ * counts in the level. The lease also leaves out what is held, which own descriptors show even where a neighbour's
+ * names hide it, and what grew since the pins were looked up. It leaves out all that is not known to be idle, and the
+ * rest that stays when names are dropped: a process in 64 MiB was killed for that. */
 static void sort_doubtful(const hri_gauge *gauge, const hri_reading *reading, unsigned index, hri_cgroup_reading *group)
 {
     bool v1 = gauge->chain.version == 1;
@@ -276,8 +277,10 @@ static void sort_doubtful(const hri_gauge *gauge, const hri_reading *reading, un
     }
     uint64_t pinned = hri_add(hri_mul(gauge->pins.tmpfs_files, v1 ? HRI_PIN_FILE_BYTES : HRI_PIN_NAME_BYTES),
                               hri_mul(gauge->pins.tmpfs_nodes, HRI_PIN_NODE_BYTES));
+    pinned = hri_add(pinned, hri_mul(gauge->pins.own.watches, HRI_PIN_WATCH_BYTES));
     uint64_t grown = gauge->pins_time_ns ? hri_sub(doubtful, reading->memory[index].doubtful_bytes) : 0;
-    uint64_t stuck = hri_add(pinned, hri_add(grown, hri_min(reading->memory[index].held_bytes, doubtful)));
+    uint64_t held = hri_max(reading->memory[index].held_bytes, v1 ? gauge->pins.own.queued_bytes : 0);
+    uint64_t stuck = hri_add(pinned, hri_add(grown, hri_min(held, doubtful)));
     stuck = hri_max(stuck, hri_sub(doubtful, gauge->pins.idle_bytes));
     stuck = hri_max(stuck, group->limit_bytes / LEFTOVER_SHARE);
     group->lasting_bytes = hri_min(doubtful, pinned);

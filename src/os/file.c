@@ -8,10 +8,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdalign.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 static int open_at(int folder, const char *path, int flags)
@@ -177,6 +179,34 @@ int hri_file_each_line(int fd, hri_line_fn *visit, void *context)
         }
     }
     return (int)got;
+}
+
+struct entry { /* as the kernel writes it: struct linux_dirent64 */
+    uint64_t inode;
+    int64_t offset;
+    unsigned short length;
+    unsigned char type;
+    char name[];
+};
+
+int hri_file_each_name(const char *path, hri_name_fn *visit, void *context)
+{
+    alignas(struct entry) char entries[HRI_LINE_BYTES];
+    int folder = open_at(AT_FDCWD, path, O_RDONLY | O_DIRECTORY), result = 0;
+    long got = 0;
+    if (folder < 0)
+        return folder;
+    while (result == 0 && (got = syscall(SYS_getdents64, folder, entries, sizeof entries)) > 0) {
+        const struct entry *entry;
+        for (long at = 0; at < got && result == 0; at += entry->length) {
+            entry = (const struct entry *)(const void *)(entries + at);
+            result = visit(folder, entry->name, context);
+        }
+    }
+    if (got < 0)
+        result = -errno;
+    hri_file_close(folder);
+    return result;
 }
 
 int hri_file_write(int fd, const char *buffer, size_t size)

@@ -46,6 +46,11 @@ ssize_t hri_file_read_on(int fd, char *buffer, size_t size);
 typedef void hri_line_fn(const char *line, void *context);
 int hri_file_each_line(int fd, hri_line_fn *visit, void *context);
 
+/* Calls `visit` for each name in a folder, until it gives other than 0. It reads as readdir() does, and allocates
+ * nothing. Gives 0, a negative errno, or what `visit` gave. */
+typedef int hri_name_fn(int folder, const char *name, void *context);
+int hri_file_each_name(const char *path, hri_name_fn *visit, void *context);
+
 /* Writes all of a buffer to a descriptor. Gives 0 or a negative errno. */
 int hri_file_write(int fd, const char *buffer, size_t size);
 

@@ -20,7 +20,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -191,47 +190,23 @@ static void leave_limit(void)
 
 /* ── files of processes that are gone ───────────────────────────────────────────────────────────────────────────── */
 
-struct entry { /* as the kernel writes it: struct linux_dirent64 */
-    uint64_t inode;
-    int64_t offset;
-    unsigned short length;
-    unsigned char type;
-    char name[];
-};
-
 /* Removes a file of this user that no process has a slot in: its processes have ended without a word. */
-static void sweep_file(int folder, const char *name)
+static int sweep_file(int folder, const char *name, void *context)
 {
+    (void)context;
     char own[16];
     struct stat status;
     snprintf(own, sizeof own, "-%u", (unsigned)geteuid());
     size_t length = strlen(name), tail = strlen(own);
     if (strncmp(name, PREFIX, strlen(PREFIX)) != 0 || length < tail || strcmp(name + length - tail, own) != 0 ||
         fstatat(folder, name, &status, AT_SYMLINK_NOFOLLOW) != 0 || status.st_ino == here.mark.inode)
-        return; /* closing any descriptor of the own file would drop the lock on the slot */
+        return 0; /* closing any descriptor of the own file would drop the lock on the slot */
     int fd = openat(folder, name, O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
     struct flock all = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
     if (fd >= 0 && fcntl(fd, F_GETLK, &all) == 0 && all.l_type == F_UNLCK)
         unlinkat(folder, name, 0);
     hri_file_close(fd);
-}
-
-/* readdir() would allocate. */
-static void sweep(void)
-{
-    alignas(struct entry) char entries[4096];
-    long got;
-    int folder = open(FOLDER, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (folder < 0)
-        return;
-    while ((got = syscall(SYS_getdents64, folder, entries, sizeof entries)) > 0) {
-        const struct entry *entry;
-        for (long at = 0; at < got; at += entry->length) {
-            entry = (const struct entry *)(const void *)(entries + at);
-            sweep_file(folder, entry->name);
-        }
-    }
-    close(folder);
+    return 0;
 }
 
 /* ── joining and leaving ────────────────────────────────────────────────────────────────────────────────────────── */
@@ -263,7 +238,7 @@ hri_lease_word hri_share_join(int limit_fd)
             enter_limit(limit_fd);
         }
         if (here.page)
-            sweep();
+            hri_file_each_name(FOLDER, sweep_file, NULL);
     }
     hri_lease_word given = word();
     hri_inner_unlock(&lock);

@@ -3,18 +3,17 @@
 
 #include "base/uncancelled.h"
 #include "os/clock.h"
+#include "os/file.h"
 #include "os/start.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdalign.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #define FOLDER "/dev/shm"
@@ -65,34 +64,6 @@ static void name_file(char name[NAME_BYTES], const struct owner *owner)
              (unsigned long long)owner->space);
 }
 
-struct entry { /* as getdents64() gives it */
-    uint64_t inode;
-    int64_t offset;
-    unsigned short length;
-    unsigned char type;
-    char name[];
-};
-
-/* Calls for each status file by its name; readdir() would allocate. Gives 0, a negative errno, or what ended it. */
-static int each_file(int (*visit)(void *context, int folder, const char *name), void *context)
-{
-    alignas(struct entry) char entries[4096];
-    long got;
-    int result = 0, folder = open(FOLDER, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (folder < 0)
-        return -errno;
-    while (result == 0 && (got = syscall(SYS_getdents64, folder, entries, sizeof entries)) > 0) {
-        const struct entry *entry;
-        for (long at = 0; at < got && result == 0; at += entry->length) {
-            entry = (const struct entry *)(const void *)(entries + at);
-            if (strncmp(entry->name, PREFIX, sizeof PREFIX - 1) == 0)
-                result = visit(context, folder, entry->name);
-        }
-    }
-    close(folder);
-    return result;
-}
-
 /* Takes a name apart. Gives false where it is none, or another namespace's. */
 static bool parse_name(const char *name, struct owner *ret_owner)
 {
@@ -107,7 +78,7 @@ static bool parse_name(const char *name, struct owner *ret_owner)
     return strcmp(name, again) == 0 && space == own_space();
 }
 
-static int sweep_file(void *context, int folder, const char *name)
+static int sweep_file(int folder, const char *name, void *context)
 {
     struct owner owner;
     (void)context;
@@ -147,7 +118,7 @@ int hri_status_open(hri_status *status, int pid)
     *status = (hri_status){.pid = pid, .start = hri_process_start(pid, NULL), .space = own_space()};
     if (!status->start || !proc_is_ours())
         return -ESRCH;
-    each_file(sweep_file, NULL);
+    hri_file_each_name(FOLDER, sweep_file, NULL);
     write_path(status, path);
     int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0)
@@ -269,7 +240,7 @@ struct visitor {
     void *context;
 };
 
-static int read_file(void *context, int folder, const char *name)
+static int read_file(int folder, const char *name, void *context)
 {
     const struct visitor *visitor = context;
     struct stat file, process;
@@ -298,7 +269,7 @@ int hr_status_visit(hr_status_visit_fn *visit, void *context)
         return -EINVAL;
     if (!proc_is_ours())
         return 0; /* a number may be that of another process */
-    return each_file(read_file, &(struct visitor){visit, context});
+    return hri_file_each_name(FOLDER, read_file, &(struct visitor){visit, context});
 }
 
 /* ── a page of another process ──────────────────────────────────────────────────────────────────────────────────── */

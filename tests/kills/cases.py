@@ -127,6 +127,8 @@ CASES = [
     Case("kernel_held_pipes_slowly", "kernel_held pipes 30 30"),
     Case("kernel_held_sockets", "kernel_held sockets 30", quick=1),
     Case("kernel_held_after_names", "kernel_held pipes 30 1 40", quick=1),
+    Case("kernel_held_before", "kernel_held pipes 30 1 0 1", quick=1),
+    Case("kernel_held_before_sockets", "kernel_held sockets 30 1 0 1"),
     Case("kernel_held_names", "kernel_held names 100"),
 ]
 

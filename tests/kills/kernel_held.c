@@ -2,10 +2,11 @@
 /* Prevents: kernel memory that pipes or sockets hold is taken for names of files, which the kernel gives back. v1 does
  * not tell one from the other. Blocks were granted for it, and the process was killed.
  *
- *     kernel_held pipes|sockets|names MIB [MILLISECONDS [NAMES_MIB]]      in 64 MiB
+ *     kernel_held pipes|sockets|names MIB [MILLISECONDS [NAMES_MIB [BEFORE]]]      in 64 MiB
  *
  * NAMES_MIB are taken by names of files that are not there. Pipes or buffers of sockets are filled with MIB in all, a
- * MiB each MILLISECONDS, or names take that too. Then blocks are taken until one is refused.
+ * MiB each MILLISECONDS, or names take that too. If BEFORE is 1, that is done before there is a guard. Then blocks are
+ * taken until one is refused.
  * Right: no kill, the level is not above normal before that, and of the limit without what is held half is granted.
  */
 #include "kills/kills.h"
@@ -59,6 +60,14 @@ static const struct kind {
     {"names", look_for_names, false},
 };
 
+static void take(const struct kind *kind, size_t bytes, long pause_ms)
+{
+    for (size_t i = 0; i < bytes; i += MIB) {
+        kind->take();
+        usleep((useconds_t)pause_ms * 1000);
+    }
+}
+
 int main(int argc, char **argv)
 {
     const struct kind *kind = kinds;
@@ -67,18 +76,19 @@ int main(int argc, char **argv)
             kind = &kinds[i];
     size_t taken = (size_t)hrt_number(argc, argv, 2, 30) * MIB;
     long pause_ms = hrt_number(argc, argv, 3, 1), names = hrt_number(argc, argv, 4, 0);
+    bool before = hrt_number(argc, argv, 5, 0) != 0;
     struct rlimit files = {4096, 4096};
     hr_budget *budget;
-    hr_guard *guard = hrt_guard(&budget);
     hr_figures figures;
     setrlimit(RLIMIT_NOFILE, &files);
+    if (before)
+        take(kind, taken, pause_ms);
+    hr_guard *guard = hrt_guard(&budget);
     HRT_MUST(hr_guard_read(guard, &figures) == 0);
     for (long i = 0; i < names; i++)
         look_for_names();
-    for (size_t i = 0; i < taken; i += MIB) {
-        kind->take();
-        usleep((useconds_t)pause_ms * 1000);
-    }
+    if (!before)
+        take(kind, taken, pause_ms);
     hr_guard_check(guard);
     hrt_show(guard, kind->name);
     if (hr_guard_level(guard) != HR_NORMAL)

@@ -17,10 +17,10 @@ allocators='MallocExtension_\w+ mallctl mi_collect mi_is_in_heap_region'
 streams='clearerr fclose fdopen ferror getdelim feof fileno fread fprintf fwrite vfprintf fputs fputc stderr abort
     dladdr'
 harmless='__\w+ _\w+ access clock_gettime close connect eventfd_read eventfd_write explicit_bzero fcntl flock fstat
-    fstatat ftruncate getauxval getenv geteuid getpid ioctl link lseek lstat madvise memccpy
+    fstatat ftruncate getauxval getenv geteuid getpid getsockopt ioctl link lseek lstat madvise memccpy
     mem(chr|cmp|cpy|move|rchr|set) mempcpy mincore mkdir munmap nanosleep poll posix_fadvise ppoll pread prlimit
     process_vm_readv program_invocation_short_name pthread_(attr|cond|condattr|mutex|mutexattr)_\w+
-    pthread_(equal|join|once|self|setcancelstate|sigmask|testcancel) pwrite read readdir readlink rename
+    pthread_(equal|join|once|self|setcancelstate|sigmask|testcancel) pwrite read readdir readlink readlinkat rename
     sched_(getaffinity|setaffinity|yield) sigfillset sn?printf socket stat statfs strcasecmp strchr strcmp strcspn
     strlen strncasecmp strncmp strncpy strnlen strrchr strspn strstr strtoul strtol strtoull syscall sysconf
     timerfd_settime toupper unlink unlinkat vsnprintf write'
