@@ -47,7 +47,7 @@ typedef struct hr_refusal {
                              refused, such as "level critical"; cut if longer */
     uint64_t asked_bytes; /* what the charge asked for; the pages that a block needs, where the kernel's limit bound */
     uint64_t left_bytes;  /* what was left under that limit; 0 where the room is set aside for an earlier waiter */
-    uint64_t limit_bytes; /* that limit; of a level the guard's, or what the cache may hold */
+    uint64_t limit_bytes; /* that limit; of a cache what it may hold; where a level refused, the guard's limit */
     hr_level level;       /* the level that refused, or that hr_admit() would have led to; HR_NORMAL: a limit refused */
 } hr_refusal;
 

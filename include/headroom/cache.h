@@ -149,8 +149,8 @@ HR_API int hr_cache_free(hr_cache *cache);
  * A put that is refused takes away what was under the key: a cache must not answer with what is known to be old.
  *
  * returns  0; -E2BIG if it is larger than the cache may ever be, or 4 GiB; -EDQUOT if there is no room for it;
- *          -ENOMEM. -EINVAL without a key, or for a key of 4 GiB. There is no room because of a limit, or above half
- *          way to degraded if the cache has not as much to evict
+ *          -ENOMEM. -EINVAL without a key, which an empty one is too, or for a key of 4 GiB. There is no room because
+ *          of a limit, or above half way to degraded if the cache has not as much to evict
  * threads  any
  * memory   allocates; may run reclaimers and the guard's callback, and so not under a lock that they take
  * cost     a copy, and the eviction of as much where the cache may not grow

@@ -46,7 +46,8 @@ typedef struct hr_figures {
     uint64_t cgroup_cache_bytes;   /* its page cache */
     uint64_t others_bytes;         /* foreign: memory of the cgroup that no budget of this process accounts for */
     uint64_t host_available_bytes; /* what the host could still give */
-    double use;                    /* the worst ledger's use ÷ limit, which decides the level */
+    double use;                    /* the worst ledger's use ÷ limit, which decides the level. Idle pages of the
+                                      library's heap are in cgroup_bytes and rss_bytes, and in no use */
     const char *use_source;  /* which ledger that is: "budget", "cgroup", "process", "address space", "data", "host" */
     uint64_t reliefs;        /* times that relief gave something back */
     uint64_t relieved_bytes; /* how much in all */
@@ -155,12 +156,13 @@ typedef struct hr_guard_options {
     uint64_t process_limit_bytes;
 
     /* Look and tell, and do nothing: to see what a limiter would do before it is switched on. Nothing is refused,
-     * evicted or purged. Charges beyond a limit are granted, requests are admitted whatever the level, waits return at
-     * once, pools and caches do not yield, the reserve stays, hr_relieve() and hr_guard_cleanup() free nothing. Levels
-     * are decided and told as ever, of the use as it is without relief. Everything that would have been done is counted
-     * (hr_figures. would_have_refused, would_have_relieved) and in events, history and reports. A demand for which
-     * pools and caches could have made room does not count as refused; the program's own reclaimers are not asked what
-     * they have. The environment variable HEADROOM_OBSERVE=1 does the same where this is false. */
+     * evicted or purged. Charges beyond a limit are granted, and requests are admitted whatever the level. Waits for
+     * room or for a level give 0 at once. Pools and caches do not yield, the reserve stays, hr_relieve() and
+     * hr_guard_cleanup() free nothing. Levels are decided and told as ever, of the use as it is without relief.
+     * Everything that would have been done is counted (hr_figures. would_have_refused, would_have_relieved) and in
+     * events, history and reports. A demand for which pools and caches could have made room does not count as refused;
+     * the program's own reclaimers are not asked what they have. The environment variable HEADROOM_OBSERVE=1 does the
+     * same where this is false. */
     bool observe_only;
 } hr_guard_options;
 

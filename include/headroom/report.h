@@ -403,9 +403,10 @@ typedef struct hr_trend {
 
 /* Says what records show: growth with its uncertainty, what kind it is, and when the limit will be reached.
  *
- * It reads the live ledger; one that is 0 throughout is absent, and then the resident set is read, or the cgroup. Use
- * is looked at by its low points in up to 60 stretches of time, so that what comes and goes does not count. Their line,
- * from the last change on, is that of Theil and Sen with Sen's interval of 95 % (src/report/fit.h has the sources).
+ * It reads the live ledger; one that is 0 or HR_NONE throughout is absent, and then the resident set is read, or the
+ * cgroup. Use is looked at by its low points in up to 60 stretches of time, so that what comes and goes does not count.
+ * Their line, from the last change on, is that of Theil and Sen with Sen's interval of 95 % (src/report/fit.h has the
+ * sources).
  * Leaks are suspected only where the line is certain at 99.9 %, an hour old and half of the history, and has grown by a
  * hundredth of the limit. The forecast is for the typical high point; its interval reaches from the highest one at the
  * steepest slope to the low ones at the flattest.

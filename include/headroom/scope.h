@@ -213,8 +213,8 @@ static inline void hr_scoped_free_(void *variable)
 #ifdef __cplusplus
 
 /* C++ has the same by RAII: HR_DEFER is an object whose destructor makes the call. */
-template <class Argument> struct hr_deferred_ {
-    void (*call)(Argument);
+template <class Call, class Argument> struct hr_deferred_ {
+    Call call;
     Argument argument;
     ~hr_deferred_()
     {
@@ -230,9 +230,11 @@ template <class Pointer> inline Pointer hr_keep_(Pointer &variable)
 }
 
 #define HR_KEEP(block) hr_keep_(block)
-#define HR_DEFER(function, argument)                                                                                   \
-    const hr_deferred_<decltype(argument)> HR_JOIN_(hr_deferred_, __COUNTER__) = {                                     \
-        [](decltype(argument) hr_argument_) { (void)function(hr_argument_); }, argument}
+#define HR_DEFER(function, argument) HR_DEFER_AS_(__COUNTER__, function, argument)
+#define HR_DEFER_AS_(number, function, argument)                                                                       \
+    const auto HR_JOIN_(hr_call_, number) = [&](decltype(argument) hr_argument_) { (void)function(hr_argument_); };    \
+    const hr_deferred_<decltype(HR_JOIN_(hr_call_, number)), decltype(argument)> HR_JOIN_(hr_deferred_, number) = {    \
+        HR_JOIN_(hr_call_, number), argument}
 
 #else
 

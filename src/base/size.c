@@ -11,7 +11,7 @@
 #include <strings.h>
 
 #define UNITS "KMGTPE"
-#define FRACTION_DIGITS_MAX 9
+#define FRACTION_DIGITS_MAX 18 /* 10 to that power fits into 64 bits */
 
 static const char *skip_spaces(const char *text)
 {
@@ -78,7 +78,7 @@ int hr_size_parse(const char *text, uint64_t *ret_bytes)
         return -EINVAL;
     uint64_t unit = UINT64_C(1) << (10 * power), bytes;
     over |= __builtin_mul_overflow(whole, unit, &bytes);
-    over |= __builtin_add_overflow(bytes, (uint64_t)((long double)fraction / (long double)scale * (long double)unit),
+    over |= __builtin_add_overflow(bytes, (uint64_t)((long double)fraction * (long double)unit / (long double)scale),
                                    &bytes);
     if (over || bytes == HR_NONE)
         return -ERANGE;

@@ -391,6 +391,9 @@ uint64_t hri_cache_evict(hr_cache *cache, const hri_cache_shard *shard, uint64_t
 uint64_t hri_cache_yield(void *context, uint64_t want_bytes, int64_t deadline_ns);
 uint64_t hri_cache_spare(void *context);
 
+/* Reads the limit of the budget anew, where that bounds the cache. Takes the lock of the budgets' tree. */
+void hri_cache_follow_budget(hr_cache *cache);
+
 /* Gives the size that the cache may grow to for now, never below what it has; HR_NONE: free. */
 uint64_t hri_cache_room_growth(hr_cache *cache);
 

@@ -51,6 +51,7 @@ int hr_cache_read(hr_cache *cache, hr_cache_figures *ret_figures)
 {
     if (!cache || !ret_figures)
         return -EINVAL;
+    hri_cache_follow_budget(cache);
     hr_cache_figures figures = {
         .max_bytes = hri_cache_max(cache),
         .table_bytes = atomic_load_explicit(&cache->table_bytes, memory_order_relaxed),

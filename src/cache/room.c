@@ -84,7 +84,7 @@ static bool is_pressed(hr_cache *cache)
     return cache->yielders && hri_yielders_level(cache->yielders) >= HR_WARNING;
 }
 
-/* Puts may go a step ahead, or an emptied cache would refuse at first. */
+/* Puts may go a step ahead, so that an emptied cache takes small ones at once. */
 static uint64_t grow_ahead(hr_cache *cache)
 {
     uint64_t bytes = grow(cache);
@@ -122,7 +122,7 @@ static uint64_t price(hr_cache *cache, uint64_t before_bytes, uint64_t bytes, hr
     return hri_max(over, full);
 }
 
-static void follow_budget(hr_cache *cache)
+void hri_cache_follow_budget(hr_cache *cache)
 {
     hr_budget_figures figures;
     if (!cache->follows_budget || hr_budget_read(cache->budget, &figures) != 0)
@@ -136,10 +136,13 @@ static void follow_budget(hr_cache *cache)
  * bound. */
 static int refuse(hr_cache *cache, uint64_t bytes, uint64_t over_bytes, hri_cache_cause cause)
 {
+    hr_budget_figures root = {0};
+    if (cause == HRI_CACHE_LEVEL)
+        hr_budget_read(&cache->budget->tree->root, &root);
     hr_refusal refusal = {
         .asked_bytes = bytes,
         .left_bytes = hri_sub(bytes, over_bytes),
-        .limit_bytes = hri_cache_max(cache),
+        .limit_bytes = cause == HRI_CACHE_LEVEL ? root.limit_bytes : hri_cache_max(cache),
         .level = cause == HRI_CACHE_LEVEL ? hri_yielders_level(cache->yielders) : HR_NORMAL,
     };
     if (refusal.level)
@@ -168,19 +171,22 @@ void hri_cache_room_settle(hr_cache *cache, hri_cache_entry *old)
         hri_cache_entry_unpin(cache, old);
 }
 
-/* May an item come though less could be evicted than it brings? An upload is refused only where there is no room: below
- * degraded, the step of growth and the warning do not bind it. Nor do they ever bind held bytes: they are charged. */
-static bool may_come_without(const hr_cache *cache, const hri_cache_item *item, hri_cache_cause cause, bool full)
+/* May an item come though less could be evicted than it brings? The steps of growth make others go, and refuse nothing:
+ * an emptied cache would have nothing to evict. Above the line it may not, but an upload may below degraded. Held bytes
+ * are charged already, so only the cache's own bound binds them. */
+static bool may_come_without(const hr_cache *cache, const hri_cache_item *item, hri_cache_cause cause)
 {
-    if (full || item->kind != HRI_CACHE_RESERVED)
-        return false;
-    return cause == HRI_CACHE_FULL || hri_yielders_level(cache->yielders) < HR_DEGRADED;
+    if (cause == HRI_CACHE_FULL)
+        return true;
+    return item->kind == HRI_CACHE_RESERVED && hri_yielders_level(cache->yielders) < HR_DEGRADED;
 }
 
 int hri_cache_room_take(hr_cache *cache, const hri_cache_item *item, uint64_t bytes, hri_cache_entry **ret_old)
 {
     hri_cache_shard *shard = hri_cache_shard_of(cache, item->hash);
     *ret_old = NULL;
+    if (bytes > hri_cache_max(cache)) /* which may have been raised */
+        hri_cache_follow_budget(cache);
     uint64_t max = hri_cache_max(cache);
     if (bytes > max || bytes > INT64_MAX) {
         atomic_fetch_add_explicit(&cache->refused_large, 1, memory_order_relaxed);
@@ -193,10 +199,13 @@ int hri_cache_room_take(hr_cache *cache, const hri_cache_item *item, uint64_t by
     if (over == 0)
         return 0;
     hri_cache_entry *old = item->kind == HRI_CACHE_RESERVED ? NULL : borrow_old(shard, item);
-    over = hri_sub(over, old ? hri_cache_entry_bytes(old) : 0);
-    uint64_t want = item->kind == HRI_CACHE_RESERVED ? hri_min(over, before) : over;
+    uint64_t replaced = old ? hri_cache_entry_bytes(old) : 0;
+    over = hri_sub(over, replaced);
+    full = hri_sub(full, replaced);
+    bool may_come = may_come_without(cache, item, cause);
+    uint64_t want = may_come ? hri_min(over, before) : over;
     uint64_t got = want && want <= before ? hri_cache_evict(cache, shard, want, cause) : 0;
-    if (got >= over || may_come_without(cache, item, cause, got < full)) {
+    if (got >= over || (may_come && got >= full)) {
         *ret_old = old;
         return 0;
     }
@@ -289,7 +298,7 @@ static bool sweep(hr_cache *cache, hri_cache_shard *shard, int64_t now_ns, uint6
 static uint64_t clean(hr_cache *cache, int64_t deadline_ns)
 {
     uint64_t freed = 0;
-    follow_budget(cache);
+    hri_cache_follow_budget(cache);
     for (unsigned done = 0; done < cache->shard_count;) {
         int64_t now_ns = hri_cache_now();
         if (now_ns >= deadline_ns)

@@ -52,7 +52,7 @@ static void put_refusal(const hr_refusal *refusal, hri_text *text)
         return;
     }
     if (refusal->level != HR_NORMAL) {
-        hri_text_put(text, "that is more than level degraded takes; the level is ");
+        hri_text_put(text, "that is more than level %s takes; the level is ", hr_level_text(refusal->level));
         return;
     }
     hri_text_put_name(text, refusal->limit_name);

@@ -48,10 +48,9 @@ hri_series hri_series_of_tier(const hri_tier *tier)
     return (hri_series){read_tier, tier, hri_tier_count(tier)};
 }
 
-/* Charged bytes are always known: there the largest number is a number. */
-static bool is_absent(const hri_sample *sample, hri_series_ledger ledger)
+static bool is_absent(const hri_sample *sample)
 {
-    return ledger != HRI_SERIES_LIVE && sample->low_bytes == HR_NONE;
+    return sample->low_bytes == HR_NONE;
 }
 
 bool hri_series_has(const hri_series *series, hri_series_ledger ledger)
@@ -59,7 +58,7 @@ bool hri_series_has(const hri_series *series, hri_series_ledger ledger)
     for (size_t i = 0; i < series->count; i++) {
         hri_sample sample;
         series->read(series, i, ledger, &sample);
-        if (!is_absent(&sample, ledger) && sample.high_bytes != 0)
+        if (!is_absent(&sample) && sample.high_bytes != 0)
             return true;
     }
     return false;
@@ -120,7 +119,7 @@ void hri_part_cut(hri_part *part, const hri_series *series, hri_series_ledger le
         series->read(series, i, ledger, &sample);
         time_s += i > first ? hri_step_s(before.time_ns, sample.time_ns) : 0;
         before = sample;
-        if (is_absent(&sample, ledger))
+        if (is_absent(&sample))
             continue;
         double place = span_s > 0 ? time_s / span_s * wanted : 0;
         unsigned slot = place >= wanted ? wanted - 1 : (unsigned)place;

@@ -195,7 +195,7 @@ static bool is_sawtooth(const hri_series *series, const struct view *view, size_
     for (size_t i = begin; i < series->count; i++) {
         hri_sample sample;
         series->read(series, i, view->ledger, &sample);
-        if (view->ledger != HRI_SERIES_LIVE && sample.high_bytes == HR_NONE)
+        if (sample.high_bytes == HR_NONE)
             continue;
         walk_on(&teeth, (double)sample.high_bytes);
         walk_on(&teeth, (double)sample.low_bytes);

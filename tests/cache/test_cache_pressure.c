@@ -6,8 +6,10 @@
 #include "base/clock.h"
 
 #include <headroom/relief.h>
+#include <headroom/report.h>
 
 #include <errno.h>
+#include <string.h>
 
 static void does_not_grow_half_way_to_degraded(void **state)
 {
@@ -68,6 +70,10 @@ static void an_empty_one_stays_empty_half_way_to_degraded(void **state)
     assert_int_equal(hr_budget_refusal(&refusal), 0);
     assert_string_equal(refusal.limit_name, "level warning");
     assert_true(refusal.asked_bytes > 100 && refusal.left_bytes == 0);
+    assert_int_equal(refusal.limit_bytes, 10 * MIB); /* the guard's: no bound of the cache refused */
+    char text[HR_EXPLANATION_BYTES];
+    hr_report_explain(guard, &refusal, text, sizeof text);
+    assert_non_null(strstr(text, "more than level warning takes"));
     hr_budget_uncharge(hr_guard_root(guard), 85 * MIB / 10);
     assert_int_equal(hr_guard_check(guard), HR_NORMAL);
     assert_int_equal(put_sized(1, 100), 0);
@@ -141,6 +147,44 @@ static void its_growth_is_of_now(void **state)
     close_all();
 }
 
+/* Prevents: for seconds after pressure had gone an emptied cache refused values larger than a step. */
+static void a_large_value_comes_when_pressure_has_gone(void **state)
+{
+    static char value[2 * MIB];
+    (void)state;
+    open_with(100 * MIB, HR_NONE, NULL);
+    assert_int_equal(hr_cache_put(cache, "key", 3, value, sizeof value, 0), 0);
+    assert_true(hr_relieve(guard, sizeof value) >= sizeof value);
+    assert_int_equal(hr_guard_check(guard), HR_NORMAL);
+    assert_true(figures_now().growth_bytes < sizeof value);
+    assert_int_equal(hr_cache_put(cache, "key", 3, value, sizeof value, 0), 0);
+    assert_int_equal(hr_cache_put(cache, "another", 7, value, sizeof value, 0), 0);
+    assert_int_equal(figures_now().entries, 1); /* the step makes others go */
+    close_all();
+}
+
+/* Prevents: a cache that is bounded by its budget learnt of another limit when the janitor ran, or never. */
+static void its_bound_is_the_budgets_limit_of_now(void **state)
+{
+    static char value[2 * MIB];
+    hr_budget *budget;
+    (void)state;
+    open_with(100 * MIB, HR_NONE, NULL);
+    assert_int_equal(hr_budget_new(hr_guard_root(guard), "small", MIB, &budget), 0);
+    hr_cache *follower;
+    assert_int_equal(hr_cache_new(guard, &(hr_cache_options){.budget = budget, .shards = 1}, &follower), 0);
+    assert_int_equal(hr_cache_put(follower, "key", 3, value, sizeof value, 0), -E2BIG);
+    assert_int_equal(hr_budget_set_limit(budget, 8 * MIB), 0);
+    assert_int_equal(hr_cache_put(follower, "key", 3, value, sizeof value, 0), 0);
+    assert_int_equal(hr_budget_set_limit(budget, 16 * MIB), 0);
+    hr_cache_figures figures;
+    assert_int_equal(hr_cache_read(follower, &figures), 0);
+    assert_in_range(figures.max_bytes, 15 * MIB, 16 * MIB);
+    assert_int_equal(hr_cache_free(follower), 0);
+    assert_int_equal(hr_budget_free(budget), 0);
+    close_all();
+}
+
 static void coldest_go_first(void **state)
 {
     (void)state;
@@ -183,6 +227,8 @@ int main(void)
         cmocka_unit_test(yields_to_others),
         cmocka_unit_test(grows_again_in_steps),
         cmocka_unit_test(its_growth_is_of_now),
+        cmocka_unit_test(a_large_value_comes_when_pressure_has_gone),
+        cmocka_unit_test(its_bound_is_the_budgets_limit_of_now),
         cmocka_unit_test(coldest_go_first),
         cmocka_unit_test(a_scan_does_not_empty_it),
     };

@@ -31,7 +31,8 @@ static void throws_from_within(hr_budget *root)
     HR_SCOPED_CHARGE hr_charge held = hr_charge_make(root, 5000);
     HR_SCOPED_TICKET hr_ticket ticket = {};
     HR_DEFER(note, "a");
-    HR_DEFER(note, "b");
+    void (*const of_now)(const char *) = note;
+    HR_DEFER(of_now, "b");
     HR_DEFER(std::free, std::malloc(1)); /* whose attributes are no type's */
     hr_request request = {};
     request.bytes = 3000;
