@@ -24,9 +24,9 @@ static int charge_uncounted(hri_demand *demand)
         return 0;
     if (hri_section_interrupted())
         return -EAGAIN;
-    if (demand->block || !demand->quiet) /* no signal handler */
+    if (demand->unleased || !demand->quiet) /* no signal handler */
         hri_stock_prepare(budget);
-    if (hri_local_charge(budget, demand->bytes, demand->block ? HRI_STOCK_BLOCKS : HRI_STOCK_TAKEN))
+    if (hri_local_charge(budget, demand->bytes, demand->unleased ? HRI_STOCK_BLOCKS : HRI_STOCK_TAKEN))
         return 0;
     hri_demand_try(demand);
     return demand->granted ? 0 : -EDQUOT;
@@ -74,7 +74,7 @@ int hri_budget_charge_block(hr_budget *budget, uint64_t bytes, bool quiet)
 {
     if (!bytes || hri_stock_take(budget, bytes, HRI_STOCK_BLOCKS, hri_rseq_offset))
         return 0;
-    hri_demand demand = {.budget = budget, .bytes = bytes, .block = true, .unleased = true, .quiet = quiet};
+    hri_demand demand = {.budget = budget, .bytes = bytes, .unleased = true, .quiet = quiet};
     int error = charge_slowly(&demand);
     return error ? error : demand.beyond;
 }

@@ -171,7 +171,7 @@ static void book(const hri_demand *demand)
     uint64_t bytes = demand->promise ? 0 : demand->bytes, promised = demand->promise ? demand->bytes : 0;
     hri_path_take(demand->budget, demand->bytes);
     hri_path_count(demand->budget, bytes, promised);
-    if (demand->block)
+    if (demand->unleased)
         atomic_fetch_add_explicit(&tree->block_bytes, bytes, memory_order_relaxed);
 }
 
@@ -226,7 +226,7 @@ static bool take(hri_demand *demand, hri_section *section)
     hri_local_note_charge(section);
     hri_stock_note_charge(budget);
     if (!demand->promise && hri_stock_take_slowly(budget, demand->bytes)) {
-        hri_stock_count(budget, demand->block ? HRI_STOCK_BLOCKS : HRI_STOCK_TAKEN, demand->bytes);
+        hri_stock_count(budget, demand->unleased ? HRI_STOCK_BLOCKS : HRI_STOCK_TAKEN, demand->bytes);
         return true;
     }
     if (!hri_demand_fits(demand) || !hri_demand_take(demand))

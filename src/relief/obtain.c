@@ -112,7 +112,7 @@ static void observe(hri_relief *relief, hri_demand *demand)
 {
     bool helps = !demand->quiet && !demand->shortage.hopeless && hri_relief_observe(relief, &demand->shortage);
     hri_demand_force(demand);
-    if (demand->granted && !helps && !(demand->quiet && demand->block))
+    if (demand->granted && !helps && !(demand->quiet && demand->unleased))
         hri_demand_refuse(demand);
 }
 
