@@ -157,12 +157,8 @@ typedef struct hri_accounts {
     uint64_t peak_bytes;
     uint64_t own_limit_bytes; /* as set */
     uint64_t limit_bytes;     /* that, or the kernel's where it is smaller */
-    uint64_t refusals;
-    uint64_t refusals_degraded; /* of them, by a level, see hri_refusals */
-    uint64_t refusals_critical;
-    uint64_t would_have_refused; /* charges that a tree which observes has granted; its refusals are 0 */
-    uint64_t would_have_refused_degraded;
-    uint64_t would_have_refused_critical;
+    hri_refusal_counts refused;
+    hri_refusal_counts would_have_refused; /* a tree that observes has granted them; it has refused none */
     uint64_t block_bytes;  /* of what is held, for blocks that the library handed out: the rest is charged by hand */
     uint64_t stocks_bytes; /* beside that: charged in advance */
     uint64_t hand_uncharged_bytes; /* ever, of what was charged by hand */

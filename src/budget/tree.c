@@ -85,12 +85,7 @@ static void read_root(hri_budget_tree *tree, uint64_t stocks_bytes, hri_accounts
         .stocks_bytes = stocks_bytes,
         .waited_for = tree->first_waiter != NULL,
     };
-    const hri_refusals *refusals = &tree->refusals;
-    *(tree->hooks.observes ? &ret_accounts->would_have_refused : &ret_accounts->refusals) = refusals->all;
-    *(tree->hooks.observes ? &ret_accounts->would_have_refused_degraded : &ret_accounts->refusals_degraded) =
-        refusals->degraded;
-    *(tree->hooks.observes ? &ret_accounts->would_have_refused_critical : &ret_accounts->refusals_critical) =
-        refusals->critical;
+    *(tree->hooks.observes ? &ret_accounts->would_have_refused : &ret_accounts->refused) = tree->refusals.counts;
     ret_accounts->hand_uncharged_bytes = hri_sub(ret_accounts->total_bytes - held, freed);
 }
 
