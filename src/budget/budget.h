@@ -142,7 +142,6 @@ struct hri_budget_tree {
     _Atomic bool watched;          /* above normal: no stocks, and bytes that come back look on HRI_ON_RECEDING */
     _Atomic bool late;             /* some budget has late_bytes */
     bool lease_is_new;             /* newer than the demand of this section */
-    _Atomic bool tells;            /* see hri_budget_view */
     bool renewal_wanted;           /* a waiter's demand fits as soon as the lease is renewed */
     _Atomic uint64_t block_bytes;  /* ever charged for blocks; cells count more */
     _Atomic uint64_t freed_bytes;  /* of that, uncharged; cells count more */
@@ -202,7 +201,6 @@ typedef struct hri_budget_view {
     const hri_lease *lease;       /* a new one; NULL: the gauges were not read, the old one goes on */
     const hri_lease_word *word;   /* that the new one is counted by */
     uint64_t used_bytes;          /* the root's use at the reading */
-    bool tells;                   /* what is granted after a reading of its own is told by another one: os/share.h */
     uint64_t cross_bytes;         /* the use above which charges are to look */
     uint64_t stock_ceiling_bytes; /* the use up to which stocks may be handed out */
     const hri_ceiling *ceilings;  /* HRI_CEILINGS of them; NULL: none */

@@ -254,7 +254,6 @@ void hri_budget_tree_instruct(hri_budget_tree *tree, const hri_budget_view *view
         tree->lease = *view->lease;
         tree->word = *view->word;
         tree->read_used_bytes = view->used_bytes;
-        atomic_store_explicit(&tree->tells, view->tells, memory_order_relaxed);
     }
     if (view->ceilings)
         memcpy(tree->ceilings, view->ceilings, sizeof tree->ceilings);
