@@ -217,11 +217,7 @@ static inline void hri_budget_sample(const hri_budget_tree *tree, hri_occasion o
         tree->hooks.sample(tree->hooks.context, occasion, quiet);
 }
 
-/* Finds who holds most by itself, its children's left out, and gives its name, cut to `size` bytes. Looks at every
- * budget, under the lock. */
-uint64_t hri_budget_tree_largest(hri_budget_tree *tree, char *ret_name, size_t size);
-
-/* A budget that holds much by itself. */
+/* A budget that holds much by itself, its children's left out. */
 #define HRI_HOLDER_NAME_BYTES 48
 typedef struct hri_holder {
     const void *budget;               /* to tell it from others of its name; perhaps freed since */
@@ -229,11 +225,10 @@ typedef struct hri_holder {
     uint64_t bytes;
 } hri_holder;
 
-/* Finds those who hold most, largest first, at most `capacity`; gives how many. Without a lock: bytes that threads have
- * in stock count as held, and of a tree of thousands it looks at the first HRI_HOLDERS_SEEN. */
-#define HRI_HOLDERS_SEEN 256
+/* Finds those who hold most among the first `seen_max` budgets, largest first; gives how many, at most `capacity`.
+ * Bytes that threads have in stock count as held. */
 #define HRI_HOLDERS_MAX 8
-size_t hri_budget_tree_holders(hri_budget_tree *tree, hri_holder *list, size_t capacity);
+size_t hri_budget_tree_holders(hri_budget_tree *tree, unsigned seen_max, hri_holder *list, size_t capacity);
 
 /* Names the limit that a budget stands for, to whoever is refused by it. */
 const char *hri_budget_limit_name(hr_budget *budget);

@@ -196,48 +196,24 @@ static uint64_t itself(const hr_budget *budget)
     return bytes;
 }
 
-uint64_t hri_budget_tree_largest(hri_budget_tree *tree, char *ret_name, size_t size)
+size_t hri_budget_tree_holders(hri_budget_tree *tree, unsigned seen_max, hri_holder *list, size_t capacity)
 {
-    hri_section section = hri_section_enter_tree(tree);
-    hri_stock_drain(&tree->root);
-    hr_budget *largest = &tree->root, *at = largest;
-    while ((at = hri_budget_next(at, &tree->root)) != NULL)
-        if (itself(at) > itself(largest))
-            largest = at;
-    uint64_t bytes = itself(largest);
-    snprintf(ret_name, size, "%s", largest->name);
-    hri_section_leave(&section);
-    return bytes;
-}
-
-size_t hri_budget_tree_holders(hri_budget_tree *tree, hri_holder *list, size_t capacity)
-{
-    const hr_budget *found[HRI_HOLDERS_MAX];
-    uint64_t bytes[HRI_HOLDERS_MAX];
     size_t count = 0;
-    unsigned seen = 0;
-    capacity = hri_min(capacity, HRI_HOLDERS_MAX);
     hri_section section = hri_section_enter_tree(tree);
-    for (hr_budget *at = &tree->root; at && seen < HRI_HOLDERS_SEEN; at = hri_budget_next(at, &tree->root), seen++) {
+    for (hr_budget *at = &tree->root; at && seen_max > 0; at = hri_budget_next(at, &tree->root), seen_max--) {
         uint64_t held = itself(at);
         size_t place = count;
-        while (place > 0 && bytes[place - 1] < held)
+        while (place > 0 && list[place - 1].bytes < held)
             place--;
         if (held == 0 || place == capacity)
             continue;
         count += count < capacity;
-        for (size_t i = count - 1; i > place; i--) {
-            found[i] = found[i - 1];
-            bytes[i] = bytes[i - 1];
-        }
-        found[place] = at;
-        bytes[place] = held;
+        memmove(&list[place + 1], &list[place], (count - 1 - place) * sizeof *list);
+        list[place].budget = at;
+        list[place].bytes = held;
     }
-    for (size_t i = 0; i < count; i++) {
-        list[i].budget = found[i];
-        list[i].bytes = bytes[i];
-        snprintf(list[i].name, sizeof list[i].name, "%s", found[i]->name);
-    }
+    for (size_t i = 0; i < count; i++)
+        snprintf(list[i].name, sizeof list[i].name, "%s", ((const hr_budget *)list[i].budget)->name);
     hri_section_leave(&section);
     return count;
 }

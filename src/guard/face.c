@@ -10,6 +10,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -53,12 +54,12 @@ const char *hri_guard_larger_holder(const hri_snapshot *snapshot, uint64_t *byte
  * no budget knows of. */
 static void name_holder(hr_guard *guard, const hri_snapshot *snapshot, hr_figures *figures)
 {
-    char *holder = figures->holder;
-    size_t prefix = (size_t)snprintf(holder, sizeof figures->holder, "budget ");
-    figures->holder_bytes = hri_budget_tree_largest(&guard->tree, holder + prefix, sizeof figures->holder - prefix);
-    const char *larger = hri_guard_larger_holder(snapshot, &figures->holder_bytes);
-    if (larger || figures->holder_bytes == 0)
-        snprintf(holder, sizeof figures->holder, "%s", larger ? larger : "");
+    hri_holder largest = {0};
+    bool budget = hri_budget_tree_holders(&guard->tree, UINT_MAX, &largest, 1) > 0;
+    const char *larger = hri_guard_larger_holder(snapshot, &largest.bytes);
+    figures->holder_bytes = largest.bytes;
+    if (larger || budget)
+        snprintf(figures->holder, sizeof figures->holder, larger ? "%s" : "budget %s", larger ? larger : largest.name);
 }
 
 int hr_guard_read(hr_guard *guard, hr_figures *ret_figures)

@@ -79,10 +79,13 @@ void hri_guard_record(hr_guard *guard)
     record(guard, &figures, false);
 }
 
+/* At each record: of a tree of thousands it looks at a part. */
+#define HOLDERS_SEEN 256
+
 void hri_guard_note_holders(hr_guard *guard)
 {
     hri_holder list[HRI_HOLDERS_MAX];
-    size_t count = hri_budget_tree_holders(&guard->tree, list, HRI_HOLDERS_MAX);
+    size_t count = hri_budget_tree_holders(&guard->tree, HOLDERS_SEEN, list, HRI_HOLDERS_MAX);
     hri_history_note_holders(&guard->history, list, count, hri_clock_now(guard->clock));
 }
 
