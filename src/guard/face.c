@@ -69,8 +69,6 @@ int hr_guard_read(hr_guard *guard, hr_figures *ret_figures)
     hri_accounts accounts;
     hri_snapshot snapshot;
     hri_watcher_read_now(&guard->watcher, &snapshot, &accounts);
-    hri_relief_counts counts;
-    hri_relief_read(&guard->relief, &counts);
     hri_heap_figures heap;
     hri_heap_read(&heap);
     *ret_figures = (hr_figures){
@@ -89,19 +87,9 @@ int hr_guard_read(hr_guard *guard, hr_figures *ret_figures)
         .host_available_bytes = snapshot.host.available_bytes,
         .use = snapshot.ledgers.use,
         .use_source = hri_ledger_text(snapshot.ledgers.worst),
-        .reliefs = counts.reliefs,
-        .relieved_bytes = counts.relieved_bytes,
-        .cleanups = counts.cleanups,
-        .cleaned_bytes = counts.cleaned_bytes,
-        .cleanup_before_bytes = counts.cleanup_before_bytes,
-        .cleanup_after_bytes = counts.cleanup_after_bytes,
-        .purges = counts.purges,
-        .purge_longest_ns = counts.purge_longest_ns,
         .refusals = accounts.refused.all,
-        .reserve_bytes = counts.reserve_bytes,
         .faults = hri_fault_count(),
         .pressure_wakes = hri_monitor_pressure_wakes(&guard->monitor),
-        .stalled_ns = counts.stalled_ns,
         .time_ns = snapshot.time_ns,
         .cgroup_anonymous_bytes = snapshot.binding.anonymous_bytes,
         .cgroup_kernel_bytes = snapshot.binding.use_bytes == HR_NONE
@@ -119,11 +107,11 @@ int hr_guard_read(hr_guard *guard, hr_figures *ret_figures)
         .would_have_refused = accounts.would_have_refused.all,
         .would_have_refused_degraded = accounts.would_have_refused.degraded,
         .would_have_refused_critical = accounts.would_have_refused.critical,
-        .would_have_relieved = counts.would_have_relieved,
         .committed_bytes = heap.committed_bytes,
         .idle_bytes = heap.idle_bytes,
     };
-    if (counts.stalled_ns > 0)
+    hri_relief_read(&guard->relief, ret_figures);
+    if (ret_figures->stalled_ns > 0)
         name_holder(guard, &snapshot, ret_figures);
     return 0;
 }

@@ -96,14 +96,11 @@ static void note(hr_guard *guard, hr_event event)
     hri_history_note(&guard->history, &event);
 }
 
-static void relief_told(void *context, hri_relief_news news, uint64_t bytes)
+static void relief_told(void *context, hr_event_kind kind, uint64_t bytes)
 {
-    static const hr_event_kind kinds[] = {
-        [HRI_RELIEVED] = HR_EVENT_RELIEF, [HRI_PURGED] = HR_EVENT_PURGE, [HRI_SPARED] = HR_EVENT_WOULD_RELIEVE};
     hr_guard *guard = context;
     hr_level level = hri_level_word_get(&guard->watcher.word);
-    note(guard,
-         (hr_event){.kind = kinds[news], .from = level, .to = level, .freed_bytes = bytes, .live_bytes = HR_NONE});
+    note(guard, (hr_event){.kind = kind, .from = level, .to = level, .freed_bytes = bytes, .live_bytes = HR_NONE});
 }
 
 static void note_level(hr_guard *guard, const hr_figures *figures, hr_level from, hr_level to)
@@ -320,20 +317,18 @@ static int init_tree(hr_guard *guard, const hr_guard_options *options)
 static int init_relief(hr_guard *guard, const hr_guard_options *options)
 {
     uint64_t reserve_bytes = options->reserve_bytes == HR_NONE ? 0 : options->reserve_bytes;
-    hri_relief_options relief = {
+    guard->relief = (hri_relief){
         .clock = guard->clock,
         .watcher = &guard->watcher,
         .tree = &guard->tree,
         .monitor = &guard->monitor,
         .degraded_request_bytes =
             options->degraded_request_bytes ? options->degraded_request_bytes : DEGRADED_REQUEST_BYTES,
-        .reserve_bytes = reserve_bytes,
-        .purge_interval_ns = or_default(options->purge_interval_ns, PURGE_INTERVAL_NS),
-        .urgent_purge_interval_ns = options->purge_interval_ns, /* 0: as its cost allows */
         .told = relief_told,
         .context = guard,
     };
-    return hri_relief_init(&guard->relief, &relief);
+    int64_t interval_ns = options->purge_interval_ns; /* 0: an urgent one as its cost allows */
+    return hri_relief_init(&guard->relief, reserve_bytes, or_default(interval_ns, PURGE_INTERVAL_NS), interval_ns);
 }
 
 static int init_history(hr_guard *guard, uint64_t bytes)
