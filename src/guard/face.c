@@ -118,11 +118,6 @@ int hr_guard_read(hr_guard *guard, hr_figures *ret_figures)
 
 static_assert(HRI_LEDGERS_MAX <= HR_LEDGERS_MAX, "what guard.h promises");
 
-static uint64_t threshold_bytes(uint64_t limit_bytes, double share)
-{
-    return limit_bytes == HR_NONE ? HR_NONE : hri_share(limit_bytes, share);
-}
-
 int hr_guard_thresholds(hr_guard *guard, hr_thresholds *ret_thresholds)
 {
     if (!guard || !ret_thresholds)
@@ -138,11 +133,11 @@ int hr_guard_thresholds(hr_guard *guard, hr_thresholds *ret_thresholds)
         .critical_at = rules->critical_at,
         .recover_below = rules->recover_below,
         .limit_bytes = limit_bytes,
-        .warn_at_bytes = threshold_bytes(limit_bytes, rules->warn_at),
-        .warn_below_bytes = threshold_bytes(limit_bytes, rules->warn_below),
-        .degrade_at_bytes = threshold_bytes(limit_bytes, rules->degrade_at),
-        .critical_at_bytes = threshold_bytes(limit_bytes, rules->critical_at),
-        .recover_below_bytes = threshold_bytes(limit_bytes, rules->recover_below),
+        .warn_at_bytes = hri_share(limit_bytes, rules->warn_at),
+        .warn_below_bytes = hri_share(limit_bytes, rules->warn_below),
+        .degrade_at_bytes = hri_share(limit_bytes, rules->degrade_at),
+        .critical_at_bytes = hri_share(limit_bytes, rules->critical_at),
+        .recover_below_bytes = hri_share(limit_bytes, rules->recover_below),
     };
     return 0;
 }
