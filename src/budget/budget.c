@@ -82,8 +82,11 @@ int hri_budget_charge_block(hr_budget *budget, uint64_t bytes, bool quiet)
 int hri_budget_commit(hr_budget *budget, uint64_t bytes, bool quiet)
 {
     hri_demand demand = {.budget = &budget->tree->root, .bytes = bytes, .pages = true, .quiet = quiet};
-    int error = hri_demand_obtain(&demand);
-    return error ? error : demand.beyond;
+    hri_demand_try(&demand);
+    if (demand.granted)
+        return demand.beyond;
+    hri_demand_refuse(&demand);
+    return -EDQUOT;
 }
 
 bool hri_budget_try_commit(hr_budget *budget, uint64_t bytes)

@@ -18,7 +18,6 @@
 #include "budget/wait.h"
 #include "budget/local.h"
 
-#include <errno.h>
 #include <string.h>
 
 /* Static TLS: an access must not allocate, since it happens when memory has run out. */
@@ -359,13 +358,4 @@ void hri_demand_try(hri_demand *demand)
     if (!demand->granted && hooks->obtain)
         hooks->obtain(hooks->context, demand);
     hri_demand_tell(demand);
-}
-
-int hri_demand_obtain(hri_demand *demand)
-{
-    hri_demand_try(demand);
-    if (demand->granted)
-        return 0;
-    hri_demand_refuse(demand);
-    return -EDQUOT;
 }

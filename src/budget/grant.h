@@ -35,10 +35,7 @@ void hri_budget_attempt(hri_demand *demand, bool sampled);
 bool hri_demand_fits(hri_demand *demand);
 bool hri_demand_take(hri_demand *demand);
 
-/* Grants a demand, by a new reading and by relief where it needs them; or counts it as refused, and gives -EDQUOT. */
-int hri_demand_obtain(hri_demand *demand);
-
-/* The same, where nothing depends on it: no refusal is counted. */
+/* Grants a demand, by a new reading and by relief where it needs them. A refusal is not counted yet. */
 void hri_demand_try(hri_demand *demand);
 
 /* Counts a refusal by a limit, and tells the watcher where it is the root's. */
