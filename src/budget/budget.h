@@ -8,6 +8,7 @@
 #define HRI_BUDGET_BUDGET_H
 
 #include "base/checked.h"
+#include "base/figures.h"
 #include "base/fork.h"
 #include "base/lease.h"
 #include "budget/refusals.h"
@@ -239,6 +240,9 @@ void hri_budget_audit(const hri_budget_tree *tree);
 
 /* Visits all budgets, parents first, with no lock held. */
 int hri_budget_tree_walk(hri_budget_tree *tree, hr_budget_walk_fn *visit, void *context);
+
+/* Has reports show each budget by its path, such as "root/cache". */
+void hri_budget_publish(hri_budget_tree *tree, hri_figure_source *ret_source);
 
 /* Gives those who were refused since the last time, and begins anew. */
 void hri_budget_tree_take_refusers(hri_budget_tree *tree, hri_refusers *ret_refusers);

@@ -89,7 +89,7 @@ int hr_guard_read(hr_guard *guard, hr_figures *ret_figures)
         .use_source = hri_ledger_text(snapshot.ledgers.worst),
         .refusals = accounts.refused.all,
         .faults = hri_fault_count(),
-        .pressure_wakes = hri_monitor_pressure_wakes(&guard->monitor),
+        .pressure_wakes = atomic_load_explicit(&guard->monitor.pressure_wakes, memory_order_relaxed),
         .time_ns = snapshot.time_ns,
         .cgroup_anonymous_bytes = snapshot.binding.anonymous_bytes,
         .cgroup_kernel_bytes = snapshot.binding.use_bytes == HR_NONE

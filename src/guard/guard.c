@@ -10,7 +10,6 @@
 
 #include "base/assert.h"
 #include "base/lock.h"
-#include "budget/figures.h"
 #include "budget/grant.h"
 #include "heap/heap.h"
 #include "os/clock.h"
