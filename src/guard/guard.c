@@ -95,11 +95,14 @@ static void note(hr_guard *guard, hr_event event)
     hri_history_note(&guard->history, &event);
 }
 
-static void relief_told(void *context, hr_event_kind kind, uint64_t bytes)
+static void relief_told(void *context, hri_relief_news news, uint64_t bytes)
 {
+    static const hr_event_kind kinds[] = {
+        [HRI_RELIEVED] = HR_EVENT_RELIEF, [HRI_PURGED] = HR_EVENT_PURGE, [HRI_SPARED] = HR_EVENT_WOULD_RELIEVE};
     hr_guard *guard = context;
     hr_level level = hri_level_word_get(&guard->watcher.word);
-    note(guard, (hr_event){.kind = kind, .from = level, .to = level, .freed_bytes = bytes, .live_bytes = HR_NONE});
+    note(guard,
+         (hr_event){.kind = kinds[news], .from = level, .to = level, .freed_bytes = bytes, .live_bytes = HR_NONE});
 }
 
 static void note_level(hr_guard *guard, const hr_figures *figures, hr_level from, hr_level to)

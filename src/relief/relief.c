@@ -90,10 +90,10 @@ void hri_relief_read(hri_relief *relief, hr_figures *figures)
     pthread_mutex_unlock(&relief->judging);
 }
 
-static void tell(hri_relief *relief, hr_event_kind kind, uint64_t bytes)
+static void tell(hri_relief *relief, hri_relief_news news, uint64_t bytes)
 {
     if (bytes)
-        relief->told(relief->context, kind, bytes);
+        relief->told(relief->context, news, bytes);
 }
 
 void hri_relief_note_aid(hri_relief *relief)
@@ -108,7 +108,7 @@ uint64_t hri_relief_run(hri_relief *relief, hri_reclaim_goal *goal)
     count(&relief->relieved_bytes, freed);
     if (freed > 0)
         hri_relief_note_aid(relief);
-    tell(relief, HR_EVENT_RELIEF, freed);
+    tell(relief, HRI_RELIEVED, freed);
     return freed;
 }
 
@@ -129,7 +129,7 @@ bool hri_relief_purge(hri_relief *relief, const hri_snapshot *snapshot, uint64_t
         return false;
     atomic_store_explicit(&relief->watcher->purged, true, memory_order_relaxed);
     count(&relief->purged_bytes, bytes);
-    tell(relief, HR_EVENT_PURGE, bytes);
+    tell(relief, HRI_PURGED, bytes);
     return true;
 }
 
@@ -215,7 +215,7 @@ static void spare(hri_relief *relief, uint64_t want_bytes)
     count(&relief->would_have_relieved, 1);
     if ((first || now_ns - told_ns >= SPARED_INTERVAL_NS) &&
         atomic_compare_exchange_strong(&relief->spared_ns, &told_ns, now_ns))
-        tell(relief, HR_EVENT_WOULD_RELIEVE, want_bytes);
+        tell(relief, HRI_SPARED, want_bytes);
 }
 
 bool hri_relief_observe(hri_relief *relief, const hri_shortage *shortage)

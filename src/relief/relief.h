@@ -12,11 +12,16 @@
 #include "relief/stall.h"
 
 #include <headroom/guard.h>
-#include <headroom/report.h>
 
-/* Told of bytes that reclaimers or a purge gave back (HR_EVENT_RELIEF, HR_EVENT_PURGE), and of those that relief would
- * have been asked for where the tree only observes. Called with no lock held. */
-typedef void hri_relief_told_fn(void *context, hr_event_kind kind, uint64_t bytes);
+/* Kinds of news about bytes. */
+typedef enum hri_relief_news {
+    HRI_RELIEVED, /* reclaimers gave them back, */
+    HRI_PURGED,   /* or the process's malloc by a purge */
+    HRI_SPARED,   /* relief would have been asked for them, where the tree only observes; at most once a second */
+} hri_relief_news;
+
+/* Called with no lock held. */
+typedef void hri_relief_told_fn(void *context, hri_relief_news news, uint64_t bytes);
 
 typedef struct hri_relief {
     /* Set by whoever makes it, and constant. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a look reads on which occasion, and what lease comes of it: in a world whose files say what the test writes. */
+/* Looks: the files that each occasion reads, and the lease that comes of it, in a world whose files say what the test writes. */
 #include "support/cmocka.h"
 #include "support/world.h"
 
