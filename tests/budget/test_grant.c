@@ -188,8 +188,8 @@ static void a_ceiling_bounds_the_use_and_the_word(void **state)
     assert_int_equal(attempt(demand).shortage.left_bytes, 19);
 }
 
-/* Bytes that are freed in the lowest budget that is short are free above it too. But where one can never fit the demand, that
- * one is told: nothing is asked for it. */
+/* Bytes that are freed in the lowest budget that is short are free above it too. But where one can never fit the
+ * demand, that one is told: nothing is asked for it. */
 static void the_lowest_budget_that_is_short_is_told_unless_one_is_hopeless(void **state)
 {
     (void)state;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Looks: the files that each occasion reads, and the lease that comes of it, in a world whose files say what the test writes. */
+/* Looks: the files that each occasion reads, and the lease that comes of it, in a world whose files say what the test
+ * writes. */
 #include "support/cmocka.h"
 #include "support/world.h"
 
