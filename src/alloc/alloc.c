@@ -213,7 +213,7 @@ static __attribute__((noinline)) void *alloc_larger(hr_budget *budget, size_t si
     ptrdiff_t rseq = hri_rseq_offset;
     hri_cell *cell = hri_heap_cell(class);
     uint64_t cost = hri_heap_cell_bytes(cell);
-    if (cost == 0 || !hri_stock_take_block(budget, cost, rseq))
+    if (cost == 0 || !hri_stock_take(budget, cost, HRI_STOCK_BLOCKS, rseq))
         return alloc(budget, 0, size, 0);
     void *block = hri_heap_pop_begun(cell, rseq);
     if (!block)
@@ -229,7 +229,7 @@ void *hr_alloc(hr_budget *budget, size_t size)
         ptrdiff_t rseq = hri_rseq_offset;
         hri_cell *cell = hri_heap_cell(class);
         uint64_t cost = hri_heap_cell_bytes(cell); /* 0: it was never open */
-        if (__builtin_expect(hri_stock_take_block(budget, cost, rseq), 1)) {
+        if (__builtin_expect(hri_stock_take(budget, cost, HRI_STOCK_BLOCKS, rseq), 1)) {
             void *block = hri_heap_get_quickly(class, cell, owner_part_of(budget), rseq);
             return __builtin_expect(block != NULL, 1) ? block : get_charged(budget, size, cost);
         }

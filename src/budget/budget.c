@@ -24,9 +24,9 @@ static int charge_uncounted(hri_demand *demand)
         return 0;
     if (hri_section_interrupted())
         return -EAGAIN;
-    if (demand->block || !demand->quiet) /* no signal handler */
+    if (demand->unleased || !demand->quiet) /* no signal handler */
         hri_stock_prepare(budget);
-    if (hri_local_charge(budget, demand->bytes, demand->block ? HRI_STOCK_BLOCKS : HRI_STOCK_TAKEN))
+    if (hri_local_charge(budget, demand->bytes, demand->unleased ? HRI_STOCK_BLOCKS : HRI_STOCK_TAKEN))
         return 0;
     hri_demand_try(demand);
     return demand->granted ? 0 : -EDQUOT;
@@ -48,7 +48,7 @@ static __attribute__((noinline)) int charge_by_hand(hr_budget *budget, uint64_t 
 
 int hr_budget_charge(hr_budget *budget, uint64_t bytes)
 {
-    if (!budget || !hri_stock_take(budget, bytes))
+    if (!budget || !hri_stock_take(budget, bytes, HRI_STOCK_TAKEN, hri_rseq_offset))
         return charge_by_hand(budget, bytes);
     return 0;
 }
@@ -65,16 +65,16 @@ static __attribute__((noinline)) int try_charge_slowly(hr_budget *budget, uint64
 
 int hr_budget_try_charge(hr_budget *budget, uint64_t bytes)
 {
-    if (!budget || !hri_stock_take(budget, bytes))
+    if (!budget || !hri_stock_take(budget, bytes, HRI_STOCK_TAKEN, hri_rseq_offset))
         return try_charge_slowly(budget, bytes);
     return 0;
 }
 
 int hri_budget_charge_block(hr_budget *budget, uint64_t bytes, bool quiet)
 {
-    if (!bytes || hri_stock_take_block(budget, bytes, hri_rseq_offset))
+    if (!bytes || hri_stock_take(budget, bytes, HRI_STOCK_BLOCKS, hri_rseq_offset))
         return 0;
-    hri_demand demand = {.budget = budget, .bytes = bytes, .block = true, .unleased = true, .quiet = quiet};
+    hri_demand demand = {.budget = budget, .bytes = bytes, .unleased = true, .quiet = quiet};
     int error = charge_slowly(&demand);
     return error ? error : demand.beyond;
 }
@@ -82,8 +82,11 @@ int hri_budget_charge_block(hr_budget *budget, uint64_t bytes, bool quiet)
 int hri_budget_commit(hr_budget *budget, uint64_t bytes, bool quiet)
 {
     hri_demand demand = {.budget = &budget->tree->root, .bytes = bytes, .pages = true, .quiet = quiet};
-    int error = hri_demand_obtain(&demand);
-    return error ? error : demand.beyond;
+    hri_demand_try(&demand);
+    if (demand.granted)
+        return demand.beyond;
+    hri_demand_refuse(&demand);
+    return -EDQUOT;
 }
 
 bool hri_budget_try_commit(hr_budget *budget, uint64_t bytes)
@@ -96,8 +99,8 @@ bool hri_budget_try_commit(hr_budget *budget, uint64_t bytes)
 bool hri_budget_promise(hri_demand *demand)
 {
     hr_budget *budget = demand->budget;
-    demand->granted =
-        hri_stock_promise(budget, demand->bytes) || hri_local_charge(budget, demand->bytes, HRI_STOCK_PROMISED);
+    demand->granted = hri_stock_take(budget, demand->bytes, HRI_STOCK_PROMISED, hri_rseq_offset) ||
+                      hri_local_charge(budget, demand->bytes, HRI_STOCK_PROMISED);
     if (!demand->granted) {
         hri_stock_prepare(budget);
         hri_budget_attempt(demand, false);
@@ -248,7 +251,7 @@ int hr_budget_charge_wait(hr_budget *budget, uint64_t bytes, int64_t timeout_ns)
 {
     if (!budget)
         return -EINVAL;
-    if (hri_stock_take(budget, bytes)) /* there are none while anybody waits */
+    if (hri_stock_take(budget, bytes, HRI_STOCK_TAKEN, hri_rseq_offset)) /* there are none while anybody waits */
         return 0;
     int error = -EDQUOT;
     if (!bytes || hri_section_interrupted() || !hri_wait_is_any(budget->tree))

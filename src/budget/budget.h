@@ -8,6 +8,7 @@
 #define HRI_BUDGET_BUDGET_H
 
 #include "base/checked.h"
+#include "base/figures.h"
 #include "base/fork.h"
 #include "base/lease.h"
 #include "budget/refusals.h"
@@ -142,7 +143,6 @@ struct hri_budget_tree {
     _Atomic bool watched;          /* above normal: no stocks, and bytes that come back look on HRI_ON_RECEDING */
     _Atomic bool late;             /* some budget has late_bytes */
     bool lease_is_new;             /* newer than the demand of this section */
-    _Atomic bool tells;            /* see hri_budget_view */
     bool renewal_wanted;           /* a waiter's demand fits as soon as the lease is renewed */
     _Atomic uint64_t block_bytes;  /* ever charged for blocks; cells count more */
     _Atomic uint64_t freed_bytes;  /* of that, uncharged; cells count more */
@@ -157,12 +157,8 @@ typedef struct hri_accounts {
     uint64_t peak_bytes;
     uint64_t own_limit_bytes; /* as set */
     uint64_t limit_bytes;     /* that, or the kernel's where it is smaller */
-    uint64_t refusals;
-    uint64_t refusals_degraded; /* of them, by a level, see hri_refusals */
-    uint64_t refusals_critical;
-    uint64_t would_have_refused; /* charges that a tree which observes has granted; its refusals are 0 */
-    uint64_t would_have_refused_degraded;
-    uint64_t would_have_refused_critical;
+    hri_refusal_counts refused;
+    hri_refusal_counts would_have_refused; /* a tree that observes has granted them; it has refused none */
     uint64_t block_bytes;  /* of what is held, for blocks that the library handed out: the rest is charged by hand */
     uint64_t stocks_bytes; /* beside that: charged in advance */
     uint64_t hand_uncharged_bytes; /* ever, of what was charged by hand */
@@ -206,7 +202,6 @@ typedef struct hri_budget_view {
     const hri_lease *lease;       /* a new one; NULL: the gauges were not read, the old one goes on */
     const hri_lease_word *word;   /* that the new one is counted by */
     uint64_t used_bytes;          /* the root's use at the reading */
-    bool tells;                   /* what is granted after a reading of its own is told by another one: os/share.h */
     uint64_t cross_bytes;         /* the use above which charges are to look */
     uint64_t stock_ceiling_bytes; /* the use up to which stocks may be handed out */
     const hri_ceiling *ceilings;  /* HRI_CEILINGS of them; NULL: none */
@@ -223,11 +218,7 @@ static inline void hri_budget_sample(const hri_budget_tree *tree, hri_occasion o
         tree->hooks.sample(tree->hooks.context, occasion, quiet);
 }
 
-/* Finds who holds most by itself, its children's left out, and gives its name, cut to `size` bytes. Looks at every
- * budget, under the lock. */
-uint64_t hri_budget_tree_largest(hri_budget_tree *tree, char *ret_name, size_t size);
-
-/* A budget that holds much by itself. */
+/* A budget that holds much by itself, its children's left out. */
 #define HRI_HOLDER_NAME_BYTES 48
 typedef struct hri_holder {
     const void *budget;               /* to tell it from others of its name; perhaps freed since */
@@ -235,11 +226,10 @@ typedef struct hri_holder {
     uint64_t bytes;
 } hri_holder;
 
-/* Finds those who hold most, largest first, at most `capacity`; gives how many. Without a lock: bytes that threads have
- * in stock count as held, and of a tree of thousands it looks at the first HRI_HOLDERS_SEEN. */
-#define HRI_HOLDERS_SEEN 256
+/* Finds those who hold most among the first `seen_max` budgets, largest first; gives how many, at most `capacity`.
+ * Bytes that threads have in stock count as held. */
 #define HRI_HOLDERS_MAX 8
-size_t hri_budget_tree_holders(hri_budget_tree *tree, hri_holder *list, size_t capacity);
+size_t hri_budget_tree_holders(hri_budget_tree *tree, unsigned seen_max, hri_holder *list, size_t capacity);
 
 /* Names the limit that a budget stands for, to whoever is refused by it. */
 const char *hri_budget_limit_name(hr_budget *budget);
@@ -250,6 +240,9 @@ void hri_budget_audit(const hri_budget_tree *tree);
 
 /* Visits all budgets, parents first, with no lock held. */
 int hri_budget_tree_walk(hri_budget_tree *tree, hr_budget_walk_fn *visit, void *context);
+
+/* Has reports show each budget by its path, such as "root/cache". */
+void hri_budget_publish(hri_budget_tree *tree, hri_figure_source *ret_source);
 
 /* Gives those who were refused since the last time, and begins anew. */
 void hri_budget_tree_take_refusers(hri_budget_tree *tree, hri_refusers *ret_refusers);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "budget/figures.h"
+/* The figures that budgets publish to reports: each by its path, such as "root/cache". */
+#include "budget/budget.h"
 
 #include <stdio.h>
 #include <string.h>

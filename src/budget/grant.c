@@ -18,7 +18,6 @@
 #include "budget/wait.h"
 #include "budget/local.h"
 
-#include <errno.h>
 #include <string.h>
 
 /* Static TLS: an access must not allocate, since it happens when memory has run out. */
@@ -171,7 +170,7 @@ static void book(const hri_demand *demand)
     uint64_t bytes = demand->promise ? 0 : demand->bytes, promised = demand->promise ? demand->bytes : 0;
     hri_path_take(demand->budget, demand->bytes);
     hri_path_count(demand->budget, bytes, promised);
-    if (demand->block)
+    if (demand->unleased)
         atomic_fetch_add_explicit(&tree->block_bytes, bytes, memory_order_relaxed);
 }
 
@@ -226,7 +225,7 @@ static bool take(hri_demand *demand, hri_section *section)
     hri_local_note_charge(section);
     hri_stock_note_charge(budget);
     if (!demand->promise && hri_stock_take_slowly(budget, demand->bytes)) {
-        hri_stock_count(budget, demand->block ? HRI_STOCK_BLOCKS : HRI_STOCK_TAKEN, demand->bytes);
+        hri_stock_count(budget, demand->unleased ? HRI_STOCK_BLOCKS : HRI_STOCK_TAKEN, demand->bytes);
         return true;
     }
     if (!hri_demand_fits(demand) || !hri_demand_take(demand))
@@ -359,13 +358,4 @@ void hri_demand_try(hri_demand *demand)
     if (!demand->granted && hooks->obtain)
         hooks->obtain(hooks->context, demand);
     hri_demand_tell(demand);
-}
-
-int hri_demand_obtain(hri_demand *demand)
-{
-    hri_demand_try(demand);
-    if (demand->granted)
-        return 0;
-    hri_demand_refuse(demand);
-    return -EDQUOT;
 }

@@ -11,9 +11,8 @@ typedef struct hri_demand {
     hri_ceiling_kind ceiling;
     double rank; /* 0 to 1: how far it may go from its ceiling towards HRI_CEILING_CRITICAL */
     bool promise;
-    bool block;    /* for a block that the library hands out: else by hand */
     bool pages;    /* that the heap is to commit: they spend the lease, and nobody is charged */
-    bool unleased; /* nothing is taken from the kernel: they are charged elsewhere, or the heap asks for their pages */
+    bool unleased; /* nothing is taken from the kernel: for a block, whose pages the heap asks for, or charged before */
     bool quiet;    /* no callback and no relief: the gauges may be read for it, no more */
     struct hri_waiter *waiter; /* its place in the queue, where it is decided; NULL: it does not wait */
 
@@ -28,7 +27,7 @@ typedef struct hri_demand {
  * back. */
 void hri_demand_attempt(hri_demand *demand, hri_section *section);
 
-/* The same in a section of its own. `looked`: the gauges were read since the demand was made, by any thread. */
+/* The same in a section of its own. `sampled`: the gauges were read since the demand was made, by any thread. */
 void hri_budget_attempt(hri_demand *demand, bool sampled);
 
 /* The two steps of an attempt for those who wait: is there room on the whole path; and takes what fits, and spends the
@@ -36,10 +35,7 @@ void hri_budget_attempt(hri_demand *demand, bool sampled);
 bool hri_demand_fits(hri_demand *demand);
 bool hri_demand_take(hri_demand *demand);
 
-/* Grants a demand, by a new reading and by relief where it needs them; or counts it as refused, and gives -EDQUOT. */
-int hri_demand_obtain(hri_demand *demand);
-
-/* The same, where nothing depends on it: no refusal is counted. */
+/* Grants a demand, by a new reading and by relief where it needs them. A refusal is not counted yet. */
 void hri_demand_try(hri_demand *demand);
 
 /* Counts a refusal by a limit, and tells the watcher where it is the root's. */

@@ -21,7 +21,7 @@ bool hri_local_charge(hr_budget *budget, uint64_t bytes, int count)
         return false;
     bool granted = budget->first_thread == hri_cells_mine && budget->charges < HRI_STOCK_CHARGES_MIN &&
                    bytes <= hri_sub(budget->limit_bytes, budget->used_bytes) &&
-                   hri_cells_take(hri_stock_place(budget->parent), bytes, count);
+                   hri_stock_take(budget->parent, bytes, count, hri_rseq_offset);
     if (granted) {
         budget->charges++;
         budget->own_bytes += bytes;

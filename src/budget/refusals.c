@@ -28,9 +28,9 @@ void hri_refusals_count(hri_refusals *refusals, const void *budget, const char *
     memcpy(cut, name, length);
     cut[length] = '\0';
     hri_refuser *refuser = place_for(&refusals->refusers, budget, cut);
-    refusals->all++;
-    refusals->degraded += level == HR_DEGRADED;
-    refusals->critical += level == HR_CRITICAL;
+    refusals->counts.all++;
+    refusals->counts.degraded += level == HR_DEGRADED;
+    refusals->counts.critical += level == HR_CRITICAL;
     refuser->by_limit += level == HR_NORMAL;
     refuser->by_level += level != HR_NORMAL;
 }

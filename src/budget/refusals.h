@@ -25,10 +25,14 @@ typedef struct hri_refusers {
     hri_refuser list[HRI_REFUSERS_MAX + 1]; /* the last place is for the rest */
 } hri_refusers;
 
-typedef struct hri_refusals {
+typedef struct hri_refusal_counts {
     uint64_t all;
     uint64_t degraded; /* of them: a grant would have led beyond degrade_at */
     uint64_t critical; /* of them: the level was critical */
+} hri_refusal_counts;
+
+typedef struct hri_refusals {
+    hri_refusal_counts counts;
     hri_refusers refusers;
 } hri_refusals;
 

@@ -51,21 +51,11 @@ static inline bool hri_stock_count(const hr_budget *budget, int which, uint64_t 
     return true;
 }
 
-/* Takes from this thread's stock: a charge by hand, one for a block, or a promise. Gives false where there is not
- * enough in it. */
-static inline bool hri_stock_take(const hr_budget *budget, uint64_t bytes)
+/* Takes from this thread's stock: a charge by hand, one for a block, or a promise, as `count` says. Gives false where
+ * there is not enough in it. `rseq` as in os/cell.h. */
+static inline bool hri_stock_take(const hr_budget *budget, uint64_t bytes, int count, ptrdiff_t rseq)
 {
-    return hri_cells_take(hri_stock_place(budget), bytes, HRI_STOCK_TAKEN);
-}
-
-/* `rseq` as in os/cell.h. */
-static inline bool hri_stock_take_block(const hr_budget *budget, uint64_t bytes, ptrdiff_t rseq)
-{
-    hri_cell *cell = hri_cells_mine_at(hri_stock_place(budget));
-    if (!hri_sequence_take(cell, bytes, rseq))
-        return false;
-    hri_cell_count(cell, HRI_STOCK_BLOCKS, bytes);
-    return true;
+    return hri_cells_take(hri_stock_place(budget), bytes, count, rseq);
 }
 
 /* Gives a block's bytes back into this thread's stock. Gives false where they do not go in. In between they count as
@@ -77,11 +67,6 @@ static inline bool hri_stock_give_block(const hr_budget *budget, uint64_t bytes,
         return false;
     hri_cell_count(cell, HRI_STOCK_FREED, bytes);
     return true;
-}
-
-static inline bool hri_stock_promise(const hr_budget *budget, uint64_t bytes)
-{
-    return hri_cells_take(hri_stock_place(budget), bytes, HRI_STOCK_PROMISED);
 }
 
 /* Notes a charge of this thread, and gives the budget a place once it is worth one. */

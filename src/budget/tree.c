@@ -85,12 +85,7 @@ static void read_root(hri_budget_tree *tree, uint64_t stocks_bytes, hri_accounts
         .stocks_bytes = stocks_bytes,
         .waited_for = tree->first_waiter != NULL,
     };
-    const hri_refusals *refusals = &tree->refusals;
-    *(tree->hooks.observes ? &ret_accounts->would_have_refused : &ret_accounts->refusals) = refusals->all;
-    *(tree->hooks.observes ? &ret_accounts->would_have_refused_degraded : &ret_accounts->refusals_degraded) =
-        refusals->degraded;
-    *(tree->hooks.observes ? &ret_accounts->would_have_refused_critical : &ret_accounts->refusals_critical) =
-        refusals->critical;
+    *(tree->hooks.observes ? &ret_accounts->would_have_refused : &ret_accounts->refused) = tree->refusals.counts;
     ret_accounts->hand_uncharged_bytes = hri_sub(ret_accounts->total_bytes - held, freed);
 }
 
@@ -201,48 +196,24 @@ static uint64_t itself(const hr_budget *budget)
     return bytes;
 }
 
-uint64_t hri_budget_tree_largest(hri_budget_tree *tree, char *ret_name, size_t size)
+size_t hri_budget_tree_holders(hri_budget_tree *tree, unsigned seen_max, hri_holder *list, size_t capacity)
 {
-    hri_section section = hri_section_enter_tree(tree);
-    hri_stock_drain(&tree->root);
-    hr_budget *largest = &tree->root, *at = largest;
-    while ((at = hri_budget_next(at, &tree->root)) != NULL)
-        if (itself(at) > itself(largest))
-            largest = at;
-    uint64_t bytes = itself(largest);
-    snprintf(ret_name, size, "%s", largest->name);
-    hri_section_leave(&section);
-    return bytes;
-}
-
-size_t hri_budget_tree_holders(hri_budget_tree *tree, hri_holder *list, size_t capacity)
-{
-    const hr_budget *found[HRI_HOLDERS_MAX];
-    uint64_t bytes[HRI_HOLDERS_MAX];
     size_t count = 0;
-    unsigned seen = 0;
-    capacity = hri_min(capacity, HRI_HOLDERS_MAX);
     hri_section section = hri_section_enter_tree(tree);
-    for (hr_budget *at = &tree->root; at && seen < HRI_HOLDERS_SEEN; at = hri_budget_next(at, &tree->root), seen++) {
+    for (hr_budget *at = &tree->root; at && seen_max > 0; at = hri_budget_next(at, &tree->root), seen_max--) {
         uint64_t held = itself(at);
         size_t place = count;
-        while (place > 0 && bytes[place - 1] < held)
+        while (place > 0 && list[place - 1].bytes < held)
             place--;
         if (held == 0 || place == capacity)
             continue;
         count += count < capacity;
-        for (size_t i = count - 1; i > place; i--) {
-            found[i] = found[i - 1];
-            bytes[i] = bytes[i - 1];
-        }
-        found[place] = at;
-        bytes[place] = held;
+        memmove(&list[place + 1], &list[place], (count - 1 - place) * sizeof *list);
+        list[place].budget = at;
+        list[place].bytes = held;
     }
-    for (size_t i = 0; i < count; i++) {
-        list[i].budget = found[i];
-        list[i].bytes = bytes[i];
-        snprintf(list[i].name, sizeof list[i].name, "%s", found[i]->name);
-    }
+    for (size_t i = 0; i < count; i++)
+        snprintf(list[i].name, sizeof list[i].name, "%s", ((const hr_budget *)list[i].budget)->name);
     hri_section_leave(&section);
     return count;
 }
@@ -259,7 +230,6 @@ void hri_budget_tree_instruct(hri_budget_tree *tree, const hri_budget_view *view
         tree->lease = *view->lease;
         tree->word = *view->word;
         tree->read_used_bytes = view->used_bytes;
-        atomic_store_explicit(&tree->tells, view->tells, memory_order_relaxed);
     }
     if (view->ceilings)
         memcpy(tree->ceilings, view->ceilings, sizeof tree->ceilings);

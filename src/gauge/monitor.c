@@ -213,8 +213,3 @@ bool hri_monitor_wake(hri_monitor *monitor)
         hri_event_signal_own(atomic_load(&monitor->event), &monitor->event_mark);
     return running;
 }
-
-uint64_t hri_monitor_pressure_wakes(const hri_monitor *monitor)
-{
-    return atomic_load_explicit(&monitor->pressure_wakes, memory_order_relaxed);
-}

@@ -26,8 +26,8 @@ typedef struct hri_monitor {
     hri_file_mark event_mark;
     _Atomic bool running;
     _Atomic bool stopping;
-    _Atomic bool woken; /* a wake is on its way: no need for another */
-    _Atomic uint64_t pressure_wakes;
+    _Atomic bool woken;              /* a wake is on its way: no need for another */
+    _Atomic uint64_t pressure_wakes; /* rounds that the kernel's signal has brought about */
 } hri_monitor;
 
 int hri_monitor_init(hri_monitor *monitor, hri_monitor_fn *round, void *context);
@@ -50,8 +50,5 @@ static inline bool hri_monitor_is_running(const hri_monitor *monitor)
 
 /* Makes the next round come at once. Takes no lock. Gives false where no thread runs. */
 bool hri_monitor_wake(hri_monitor *monitor);
-
-/* How many rounds the kernel's signal has brought about. */
-uint64_t hri_monitor_pressure_wakes(const hri_monitor *monitor);
 
 #endif

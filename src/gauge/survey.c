@@ -101,11 +101,6 @@ static void ask_allocator(struct survey *survey)
     survey->face.allocator_purge = hri_allocator_purge_text(allocator);
 }
 
-static uint64_t share_of(uint64_t limit_bytes, double share)
-{
-    return limit_bytes == HR_NONE ? HR_NONE : hri_share(limit_bytes, share);
-}
-
 static void decide_level(hr_survey *face, hr_level strained, int64_t now_ns)
 {
     hri_level_rules rules = {0};
@@ -115,11 +110,11 @@ static void decide_level(hr_survey *face, hr_level strained, int64_t now_ns)
     face->level =
         hri_level_next(&rules, &state, &(hri_level_input){.use = face->use, .now_ns = now_ns, .strain = strained});
     face->thresholds = (hr_threshold_bytes){
-        .warn_at = share_of(face->limit_bytes, rules.warn_at),
-        .warn_below = share_of(face->limit_bytes, rules.warn_below),
-        .degrade_at = share_of(face->limit_bytes, rules.degrade_at),
-        .critical_at = share_of(face->limit_bytes, rules.critical_at),
-        .recover_below = share_of(face->limit_bytes, rules.recover_below),
+        .warn_at = hri_share(face->limit_bytes, rules.warn_at),
+        .warn_below = hri_share(face->limit_bytes, rules.warn_below),
+        .degrade_at = hri_share(face->limit_bytes, rules.degrade_at),
+        .critical_at = hri_share(face->limit_bytes, rules.critical_at),
+        .recover_below = hri_share(face->limit_bytes, rules.recover_below),
     };
 }
 

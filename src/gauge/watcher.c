@@ -130,6 +130,7 @@ static void refresh(hri_watcher *watcher, uint64_t sample_bytes, bool all, hri_a
         .sharing = sharing,
     };
     hri_pending_publish(&watcher->counter, &process, watcher->pending.bytes);
+    atomic_store_explicit(&watcher->tells, sharing.foreign > 0, memory_order_relaxed);
     atomic_store_explicit(&watcher->sampled_ns, reading->time_ns, memory_order_relaxed);
 }
 
@@ -206,7 +207,6 @@ static void instruct_tree(hri_watcher *watcher, const hri_books *books, bool fre
                                                 .lease = fresh ? &watcher->lease : NULL,
                                                 .word = &watcher->counter,
                                                 .used_bytes = watcher->ours.used_bytes,
-                                                .tells = watcher->ours.sharing.foreign > 0,
                                                 .cross_bytes = cross,
                                                 .stock_ceiling_bytes = use_at(watcher, &ceilings[HRI_CEILING_DEGRADE]),
                                                 .ceilings = ceilings,

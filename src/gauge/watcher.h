@@ -32,6 +32,7 @@ typedef struct hri_watcher {
 
     _Atomic bool purged; /* since the last reading: the allocator retains nothing of ours */
     _Atomic bool aided;  /* reclaimers have freed something since the level rose to degraded */
+    _Atomic bool tells;  /* what is granted after a reading of its own is told by another one: os/share.h */
     hri_level_word word;
     _Atomic uint64_t line_bytes;     /* see hri_yielders_line(), by the last look */
     _Atomic uint64_t reserve_bytes;  /* the dropped reserve, see hri_books */

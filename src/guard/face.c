@@ -10,6 +10,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -53,12 +54,12 @@ const char *hri_guard_larger_holder(const hri_snapshot *snapshot, uint64_t *byte
  * no budget knows of. */
 static void name_holder(hr_guard *guard, const hri_snapshot *snapshot, hr_figures *figures)
 {
-    char *holder = figures->holder;
-    size_t prefix = (size_t)snprintf(holder, sizeof figures->holder, "budget ");
-    figures->holder_bytes = hri_budget_tree_largest(&guard->tree, holder + prefix, sizeof figures->holder - prefix);
-    const char *larger = hri_guard_larger_holder(snapshot, &figures->holder_bytes);
-    if (larger || figures->holder_bytes == 0)
-        snprintf(holder, sizeof figures->holder, "%s", larger ? larger : "");
+    hri_holder largest = {0};
+    bool budget = hri_budget_tree_holders(&guard->tree, UINT_MAX, &largest, 1) > 0;
+    const char *larger = hri_guard_larger_holder(snapshot, &largest.bytes);
+    figures->holder_bytes = largest.bytes;
+    if (larger || budget)
+        snprintf(figures->holder, sizeof figures->holder, larger ? "%s" : "budget %s", larger ? larger : largest.name);
 }
 
 int hr_guard_read(hr_guard *guard, hr_figures *ret_figures)
@@ -68,8 +69,6 @@ int hr_guard_read(hr_guard *guard, hr_figures *ret_figures)
     hri_accounts accounts;
     hri_snapshot snapshot;
     hri_watcher_read_now(&guard->watcher, &snapshot, &accounts);
-    hri_relief_counts counts;
-    hri_relief_read(&guard->relief, &counts);
     hri_heap_figures heap;
     hri_heap_read(&heap);
     *ret_figures = (hr_figures){
@@ -88,19 +87,9 @@ int hr_guard_read(hr_guard *guard, hr_figures *ret_figures)
         .host_available_bytes = snapshot.host.available_bytes,
         .use = snapshot.ledgers.use,
         .use_source = hri_ledger_text(snapshot.ledgers.worst),
-        .reliefs = counts.reliefs,
-        .relieved_bytes = counts.relieved_bytes,
-        .cleanups = counts.cleanups,
-        .cleaned_bytes = counts.cleaned_bytes,
-        .cleanup_before_bytes = counts.cleanup_before_bytes,
-        .cleanup_after_bytes = counts.cleanup_after_bytes,
-        .purges = counts.purges,
-        .purge_longest_ns = counts.purge_longest_ns,
-        .refusals = accounts.refusals,
-        .reserve_bytes = counts.reserve_bytes,
+        .refusals = accounts.refused.all,
         .faults = hri_fault_count(),
-        .pressure_wakes = hri_monitor_pressure_wakes(&guard->monitor),
-        .stalled_ns = counts.stalled_ns,
+        .pressure_wakes = atomic_load_explicit(&guard->monitor.pressure_wakes, memory_order_relaxed),
         .time_ns = snapshot.time_ns,
         .cgroup_anonymous_bytes = snapshot.binding.anonymous_bytes,
         .cgroup_kernel_bytes = snapshot.binding.use_bytes == HR_NONE
@@ -110,29 +99,24 @@ int hr_guard_read(hr_guard *guard, hr_figures *ret_figures)
         .lease_bytes = snapshot.lease_bytes,
         .lease_processes = snapshot.sharing.processes,
         .wall_ns = hri_os_wall_ns() - (hri_clock_now(guard->clock) - snapshot.time_ns),
-        .refusals_degraded = accounts.refusals_degraded,
-        .refusals_critical = accounts.refusals_critical,
+        .refusals_degraded = accounts.refused.degraded,
+        .refusals_critical = accounts.refused.critical,
         .swap_bytes = snapshot.binding.swap_bytes,
         .dirty_bytes = snapshot.binding.use_bytes == HR_NONE ? HR_NONE : snapshot.binding.dirty_bytes,
         .stalled_share = snapshot.stalls.full.avg10 / 100,
-        .would_have_refused = accounts.would_have_refused,
-        .would_have_refused_degraded = accounts.would_have_refused_degraded,
-        .would_have_refused_critical = accounts.would_have_refused_critical,
-        .would_have_relieved = counts.would_have_relieved,
+        .would_have_refused = accounts.would_have_refused.all,
+        .would_have_refused_degraded = accounts.would_have_refused.degraded,
+        .would_have_refused_critical = accounts.would_have_refused.critical,
         .committed_bytes = heap.committed_bytes,
         .idle_bytes = heap.idle_bytes,
     };
-    if (counts.stalled_ns > 0)
+    hri_relief_read(&guard->relief, ret_figures);
+    if (ret_figures->stalled_ns > 0)
         name_holder(guard, &snapshot, ret_figures);
     return 0;
 }
 
 static_assert(HRI_LEDGERS_MAX <= HR_LEDGERS_MAX, "what guard.h promises");
-
-static uint64_t threshold_bytes(uint64_t limit_bytes, double share)
-{
-    return limit_bytes == HR_NONE ? HR_NONE : hri_share(limit_bytes, share);
-}
 
 int hr_guard_thresholds(hr_guard *guard, hr_thresholds *ret_thresholds)
 {
@@ -149,11 +133,11 @@ int hr_guard_thresholds(hr_guard *guard, hr_thresholds *ret_thresholds)
         .critical_at = rules->critical_at,
         .recover_below = rules->recover_below,
         .limit_bytes = limit_bytes,
-        .warn_at_bytes = threshold_bytes(limit_bytes, rules->warn_at),
-        .warn_below_bytes = threshold_bytes(limit_bytes, rules->warn_below),
-        .degrade_at_bytes = threshold_bytes(limit_bytes, rules->degrade_at),
-        .critical_at_bytes = threshold_bytes(limit_bytes, rules->critical_at),
-        .recover_below_bytes = threshold_bytes(limit_bytes, rules->recover_below),
+        .warn_at_bytes = hri_share(limit_bytes, rules->warn_at),
+        .warn_below_bytes = hri_share(limit_bytes, rules->warn_below),
+        .degrade_at_bytes = hri_share(limit_bytes, rules->degrade_at),
+        .critical_at_bytes = hri_share(limit_bytes, rules->critical_at),
+        .recover_below_bytes = hri_share(limit_bytes, rules->recover_below),
     };
     return 0;
 }

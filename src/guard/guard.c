@@ -10,7 +10,6 @@
 
 #include "base/assert.h"
 #include "base/lock.h"
-#include "budget/figures.h"
 #include "budget/grant.h"
 #include "heap/heap.h"
 #include "os/clock.h"
@@ -79,10 +78,13 @@ void hri_guard_record(hr_guard *guard)
     record(guard, &figures, false);
 }
 
+/* At each record: of a tree of thousands it looks at a part. */
+#define HOLDERS_SEEN 256
+
 void hri_guard_note_holders(hr_guard *guard)
 {
     hri_holder list[HRI_HOLDERS_MAX];
-    size_t count = hri_budget_tree_holders(&guard->tree, list, HRI_HOLDERS_MAX);
+    size_t count = hri_budget_tree_holders(&guard->tree, HOLDERS_SEEN, list, HRI_HOLDERS_MAX);
     hri_history_note_holders(&guard->history, list, count, hri_clock_now(guard->clock));
 }
 
@@ -317,20 +319,18 @@ static int init_tree(hr_guard *guard, const hr_guard_options *options)
 static int init_relief(hr_guard *guard, const hr_guard_options *options)
 {
     uint64_t reserve_bytes = options->reserve_bytes == HR_NONE ? 0 : options->reserve_bytes;
-    hri_relief_options relief = {
+    guard->relief = (hri_relief){
         .clock = guard->clock,
         .watcher = &guard->watcher,
         .tree = &guard->tree,
         .monitor = &guard->monitor,
         .degraded_request_bytes =
             options->degraded_request_bytes ? options->degraded_request_bytes : DEGRADED_REQUEST_BYTES,
-        .reserve_bytes = reserve_bytes,
-        .purge_interval_ns = or_default(options->purge_interval_ns, PURGE_INTERVAL_NS),
-        .urgent_purge_interval_ns = options->purge_interval_ns, /* 0: as its cost allows */
         .told = relief_told,
         .context = guard,
     };
-    return hri_relief_init(&guard->relief, &relief);
+    int64_t interval_ns = options->purge_interval_ns; /* 0: an urgent one as its cost allows */
+    return hri_relief_init(&guard->relief, reserve_bytes, or_default(interval_ns, PURGE_INTERVAL_NS), interval_ns);
 }
 
 static int init_history(hr_guard *guard, uint64_t bytes)

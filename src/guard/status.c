@@ -30,7 +30,7 @@ void hri_guard_say_status(hr_guard *guard, int64_t now_ns)
         .use_bytes = limited ? ledgers->worst_use_bytes : hri_add(accounts.held_bytes, accounts.promised_bytes),
         .limit_bytes = ledgers->worst_limit_bytes,
         .peak_bytes = accounts.peak_bytes,
-        .refusals = accounts.refusals,
+        .refusals = accounts.refused.all,
         .live_bytes = accounts.held_bytes,
     };
     snprintf(status.name, sizeof status.name, "%s", program_invocation_short_name);

@@ -6,7 +6,7 @@
  * itself takes from its cell, or gives to it, in some nanoseconds. The place's owner drains cells whenever it wants,
  * without waiting for their threads.
  *
- *     hri_cells_take(place, n)      value -= n, unless it would fall below 0
+ *     hri_cells_take(place, n, …)   value -= n, unless it would fall below 0
  *     hri_cells_give(place, n)      value += n, unless it would rise above `high`
  *     hri_cell_close(cell) … hri_rseq_fence() … hri_cell_empty(cell)       from any thread, under the owner's lock
  *
@@ -60,11 +60,11 @@ static inline hri_cell *hri_cells_mine_at(hri_place place)
     return cell;
 }
 
-/* Takes, and adds to one of the thread's own counts. */
-static inline bool hri_cells_take(hri_place place, uint64_t n, int count)
+/* Takes, and adds to one of the thread's own counts. `rseq` as in os/cell.h. */
+static inline bool hri_cells_take(hri_place place, uint64_t n, int count, ptrdiff_t rseq)
 {
     hri_cell *cell = hri_cells_mine_at(place);
-    if (!hri_sequence_take(cell, n, hri_rseq_offset))
+    if (!hri_sequence_take(cell, n, rseq))
         return false;
     hri_cell_count(cell, count, n);
     return true;

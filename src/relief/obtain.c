@@ -112,7 +112,7 @@ static void observe(hri_relief *relief, hri_demand *demand)
 {
     bool helps = !demand->quiet && !demand->shortage.hopeless && hri_relief_observe(relief, &demand->shortage);
     hri_demand_force(demand);
-    if (demand->granted && !helps && !(demand->quiet && demand->block))
+    if (demand->granted && !helps && !(demand->quiet && demand->unleased))
         hri_demand_refuse(demand);
 }
 
@@ -150,7 +150,7 @@ void hri_relief_obtain(hri_relief *relief, hri_demand *demand)
             break;
     }
     /* Foreign processes are told of the grant. */
-    if (samples && demand->granted && atomic_load_explicit(&relief->tree->tells, memory_order_relaxed))
+    if (samples && demand->granted && atomic_load_explicit(&relief->watcher->tells, memory_order_relaxed))
         hri_watcher_sample_quietly(relief->watcher, HRI_ON_SHORTAGE, NULL);
     if (!demand->granted && observes && !demand->promise && !demand->waiter)
         observe(relief, demand);

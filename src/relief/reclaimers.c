@@ -76,7 +76,7 @@ int hri_reclaimers_add(hri_reclaimers *reclaimers, hr_reclaimer *node)
     hr_reclaimer **at = &reclaimers->first;
     while (*at && (*at)->priority <= node->priority)
         at = &(*at)->next_;
-    node->order_ = reclaimers->next_order++;
+    node->order_ = ++reclaimers->last_order;
     node->calls_ = node->freed_bytes_ = 0;
     node->next_ = *at;
     *at = node;
@@ -121,18 +121,18 @@ void hri_reclaimers_remove(hri_reclaimers *reclaimers, hr_reclaimer *node)
     pthread_mutex_unlock(&reclaimers->lock);
 }
 
-/* A place in the list, which stays meaningful when the list changes. */
+/* A place in the list, which stays meaningful when the list changes. Orders begin with 1: {INT_MIN, 0} is before the
+ * first. */
 struct place {
     int priority;
     uint64_t order;
-    bool start; /* before the first */
 };
 
 static hr_reclaimer *next_after(const hri_reclaimers *reclaimers, const struct place *place, const hr_budget *inside)
 {
     for (hr_reclaimer *node = reclaimers->first; node; node = node->next_) {
-        bool after = place->start || node->priority > place->priority ||
-                     (node->priority == place->priority && node->order_ > place->order);
+        bool after =
+            node->priority > place->priority || (node->priority == place->priority && node->order_ > place->order);
         bool eligible = !inside || !inside->parent || (node->budget && hri_budget_is_inside(node->budget, inside));
         if (after && eligible)
             return node;
@@ -205,36 +205,30 @@ static uint64_t drain_node(hri_reclaimers *reclaimers, hr_reclaimer *node, hri_r
     return sum;
 }
 
-/* Asks pools once more, whatever the time is. */
-static uint64_t ask_pools(hri_reclaimers *reclaimers, hri_reclaim_goal *goal)
-{
-    hri_reclaim_goal again = *goal;
-    again.deadline_ns = hri_later(goal->deadline_ns, hri_clock_now(reclaimers->clock) + HRI_RECLAIM_SLICE_NS);
-    uint64_t freed = 0;
-    struct place place = {.start = true};
-    hr_reclaimer *node;
-    while (freed < again.want_bytes && (node = next_after(reclaimers, &place, goal->inside)) != NULL &&
-           node->priority <= HRI_YIELD_IDLE) {
-        place = (struct place){.priority = node->priority, .order = node->order_};
-        freed += drain_node(reclaimers, node, &again, freed);
-    }
-    goal->unasked |= again.unasked;
-    return freed;
-}
-
-/* Asks one after the other until there is what is wanted. `ret_let_go` is what others than pools gave of it. */
-static uint64_t ask_all(hri_reclaimers *reclaimers, hri_reclaim_goal *goal, uint64_t *ret_let_go)
+/* Asks one after the other, up to a priority, until there is what is wanted. `ret_let_go` is what others than pools
+ * gave of it. */
+static uint64_t ask(hri_reclaimers *reclaimers, hri_reclaim_goal *goal, int priority_max, uint64_t *ret_let_go)
 {
     uint64_t freed = 0;
-    struct place place = {.start = true};
+    struct place place = {.priority = INT_MIN};
     hr_reclaimer *node;
     while ((goal->want_bytes == 0 || freed < goal->want_bytes) &&
-           (node = next_after(reclaimers, &place, goal->inside)) != NULL) {
+           (node = next_after(reclaimers, &place, goal->inside)) != NULL && node->priority <= priority_max) {
         place = (struct place){.priority = node->priority, .order = node->order_};
         uint64_t got = drain_node(reclaimers, node, goal, freed);
         freed += got;
         *ret_let_go += place.priority > HRI_YIELD_IDLE ? got : 0;
     }
+    return freed;
+}
+
+/* Asks pools once more, whatever the time is. */
+static uint64_t ask_pools(hri_reclaimers *reclaimers, hri_reclaim_goal *goal)
+{
+    hri_reclaim_goal again = *goal;
+    again.deadline_ns = hri_later(goal->deadline_ns, hri_clock_now(reclaimers->clock) + HRI_RECLAIM_SLICE_NS);
+    uint64_t freed = ask(reclaimers, &again, HRI_YIELD_IDLE, &(uint64_t){0});
+    goal->unasked |= again.unasked;
     return freed;
 }
 
@@ -244,14 +238,14 @@ uint64_t hri_reclaimers_run(hri_reclaimers *reclaimers, hri_reclaim_goal *goal)
         return 0;
     uint64_t let_go = 0;
     pthread_mutex_lock(&reclaimers->lock);
-    uint64_t freed = ask_all(reclaimers, goal, &let_go);
+    uint64_t freed = ask(reclaimers, goal, INT_MAX, &let_go);
     /* Memory that others let go may wait in pools, which were asked before them: until pools have given it back too,
      * nothing of it is free. The bytes that come of it are counted already. */
-    if (let_go > 0)
+    if (let_go > 0 && goal->want_bytes > 0)
         ask_pools(reclaimers, goal);
     /* A thread may have put its blocks into a pool that had been asked, and taken the idle ones of a pool that had
      * not. */
-    for (int i = 0; freed == 0 && i < POOLS_AGAIN; i++)
+    for (int i = 0; freed == 0 && goal->want_bytes > 0 && i < POOLS_AGAIN; i++)
         freed = ask_pools(reclaimers, goal);
     pthread_mutex_unlock(&reclaimers->lock);
     return freed;

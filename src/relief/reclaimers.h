@@ -22,7 +22,7 @@ typedef struct hri_reclaimers {
     pthread_mutex_t lock; /* guards the rest; never held while a reclaimer runs */
     pthread_cond_t returned;
     hr_reclaimer *first; /* by priority, then by age */
-    uint64_t next_order;
+    uint64_t last_order; /* of registration */
     hri_reclaim_call *calls;
 } hri_reclaimers;
 

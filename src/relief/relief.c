@@ -30,26 +30,16 @@ static void count(_Atomic uint64_t *counter, uint64_t more)
     atomic_fetch_add_explicit(counter, more, memory_order_relaxed);
 }
 
-int hri_relief_init(hri_relief *relief, const hri_relief_options *options)
+int hri_relief_init(hri_relief *relief, uint64_t reserve_bytes, int64_t purge_interval_ns,
+                    int64_t urgent_purge_interval_ns)
 {
-    *relief = (hri_relief){
-        .clock = options->clock,
-        .watcher = options->watcher,
-        .tree = options->tree,
-        .monitor = options->monitor,
-        .degraded_request_bytes = options->degraded_request_bytes,
-        .told = options->told,
-        .context = options->context,
-        .acting = ATOMIC_FLAG_INIT,
-    };
-    int error = hri_reclaimers_init(&relief->reclaimers, options->clock);
+    int error = hri_reclaimers_init(&relief->reclaimers, relief->clock);
     if (error)
         return error;
-    error =
-        hri_purger_init(&relief->purger, options->clock, options->purge_interval_ns, options->urgent_purge_interval_ns);
+    error = hri_purger_init(&relief->purger, relief->clock, purge_interval_ns, urgent_purge_interval_ns);
     if (error)
         goto destroy_reclaimers;
-    error = hri_reserve_init(&relief->reserve, options->reserve_bytes);
+    error = hri_reserve_init(&relief->reserve, reserve_bytes);
     if (error)
         goto destroy_purger;
     error = hri_lock_init(&relief->judging);
@@ -84,28 +74,25 @@ void hri_relief_fork(hri_relief *relief, hri_fork moment)
         atomic_flag_clear_explicit(&relief->acting, memory_order_relaxed);
 }
 
-void hri_relief_read(hri_relief *relief, hri_relief_counts *ret_counts)
+void hri_relief_read(hri_relief *relief, hr_figures *figures)
 {
-    hri_relief_counts counts = {
-        .reliefs = load(&relief->reliefs),
-        .relieved_bytes = load(&relief->relieved_bytes),
-        .would_have_relieved = load(&relief->would_have_relieved),
-        .cleanups = load(&relief->cleanups),
-        .cleaned_bytes = load(&relief->cleaned_bytes),
-        .cleanup_before_bytes = load(&relief->cleanup_before_bytes),
-        .cleanup_after_bytes = load(&relief->cleanup_after_bytes),
-        .reserve_bytes = hri_reserve_held(&relief->reserve),
-    };
-    hri_purger_read(&relief->purger, &counts.purges, &counts.purge_longest_ns);
+    figures->reliefs = load(&relief->reliefs);
+    figures->relieved_bytes = load(&relief->relieved_bytes);
+    figures->would_have_relieved = load(&relief->would_have_relieved);
+    figures->cleanups = load(&relief->cleanups);
+    figures->cleaned_bytes = load(&relief->cleaned_bytes);
+    figures->cleanup_before_bytes = load(&relief->cleanup_before_bytes);
+    figures->cleanup_after_bytes = load(&relief->cleanup_after_bytes);
+    figures->reserve_bytes = hri_reserve_held(&relief->reserve);
+    hri_purger_read(&relief->purger, &figures->purges, &figures->purge_longest_ns);
     pthread_mutex_lock(&relief->judging);
-    counts.stalled_ns = hri_stall_age(&relief->stall, hri_clock_now(relief->clock), hri_relief_patience(relief));
+    figures->stalled_ns = hri_stall_age(&relief->stall, hri_clock_now(relief->clock), hri_relief_patience(relief));
     pthread_mutex_unlock(&relief->judging);
-    *ret_counts = counts;
 }
 
 static void tell(hri_relief *relief, hri_relief_news news, uint64_t bytes)
 {
-    if (bytes && relief->told)
+    if (bytes)
         relief->told(relief->context, news, bytes);
 }
 
@@ -315,16 +302,10 @@ void hri_relief_sample(hri_relief *relief, hri_occasion occasion, bool quiet)
 
 void hri_relief_level_changed(hri_relief *relief, hr_level to)
 {
-    uint64_t dropped;
     hri_relief_note_progress(relief);
-    if (relief->tree->hooks.observes)
+    if (relief->tree->hooks.observes || to == HR_DEGRADED)
         return;
-    if (to == HR_CRITICAL)
-        dropped = hri_reserve_drop(&relief->reserve);
-    else if (to <= HR_WARNING)
-        dropped = hri_reserve_restore(&relief->reserve);
-    else
-        return;
+    uint64_t dropped = hri_reserve_drop(&relief->reserve, to == HR_CRITICAL);
     atomic_store_explicit(&relief->watcher->reserve_bytes, dropped, memory_order_relaxed);
 }
 

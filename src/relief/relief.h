@@ -11,6 +11,8 @@
 #include "relief/shedding.h"
 #include "relief/stall.h"
 
+#include <headroom/guard.h>
+
 /* Kinds of news about bytes. */
 typedef enum hri_relief_news {
     HRI_RELIEVED, /* reclaimers gave them back, */
@@ -22,13 +24,13 @@ typedef enum hri_relief_news {
 typedef void hri_relief_told_fn(void *context, hri_relief_news news, uint64_t bytes);
 
 typedef struct hri_relief {
-    /* Constant once made. */
+    /* Set by whoever makes it, and constant. */
     const hri_clock *clock;
     hri_watcher *watcher;
     hri_budget_tree *tree;
     hri_monitor *monitor;
     uint64_t degraded_request_bytes;
-    hri_relief_told_fn *told; /* NULL: nobody */
+    hri_relief_told_fn *told;
     void *context;
 
     hri_reclaimers reclaimers;
@@ -49,40 +51,15 @@ typedef struct hri_relief {
     _Atomic int64_t spared_ns;            /* when that was last told */
 } hri_relief;
 
-typedef struct hri_relief_options {
-    const hri_clock *clock;
-    hri_watcher *watcher;
-    hri_budget_tree *tree;
-    hri_monitor *monitor;
-    uint64_t degraded_request_bytes;
-    uint64_t reserve_bytes;
-    int64_t purge_interval_ns; /* see hri_purger */
-    int64_t urgent_purge_interval_ns;
-    hri_relief_told_fn *told;
-    void *context;
-} hri_relief_options;
-
-int hri_relief_init(hri_relief *relief, const hri_relief_options *options);
+/* Makes the rest. For the intervals see hri_purger. Gives 0 or a negative errno. */
+int hri_relief_init(hri_relief *relief, uint64_t reserve_bytes, int64_t purge_interval_ns,
+                    int64_t urgent_purge_interval_ns);
 void hri_relief_destroy(hri_relief *relief);
 
 void hri_relief_fork(hri_relief *relief, hri_fork moment);
 
-/* The counts of relief so far. */
-typedef struct hri_relief_counts {
-    uint64_t reliefs;
-    uint64_t relieved_bytes;
-    uint64_t cleanups;
-    uint64_t cleaned_bytes;
-    uint64_t cleanup_before_bytes;
-    uint64_t cleanup_after_bytes;
-    uint64_t would_have_relieved; /* times */
-    uint64_t purges;
-    int64_t purge_longest_ns;
-    uint64_t reserve_bytes; /* in hand */
-    int64_t stalled_ns;     /* for how long relief has achieved nothing; 0: it does, or is not needed */
-} hri_relief_counts;
-
-void hri_relief_read(hri_relief *relief, hri_relief_counts *ret_counts);
+/* Fills in the figures of relief. */
+void hri_relief_read(hri_relief *relief, hr_figures *figures);
 
 /* Runs reclaimers towards a goal and counts what they gave. */
 uint64_t hri_relief_run(hri_relief *relief, hri_reclaim_goal *goal);

@@ -33,7 +33,7 @@ void hri_reserve_destroy(hri_reserve *reserve)
     pthread_mutex_destroy(&reserve->lock);
 }
 
-static uint64_t set_dropped(hri_reserve *reserve, bool drop)
+uint64_t hri_reserve_drop(hri_reserve *reserve, bool drop)
 {
     pthread_mutex_lock(&reserve->lock);
     if (reserve->pages && reserve->dropped != drop) {
@@ -46,16 +46,6 @@ static uint64_t set_dropped(hri_reserve *reserve, bool drop)
     uint64_t dropped = reserve->dropped ? reserve->bytes : 0;
     pthread_mutex_unlock(&reserve->lock);
     return dropped;
-}
-
-uint64_t hri_reserve_drop(hri_reserve *reserve)
-{
-    return set_dropped(reserve, true);
-}
-
-uint64_t hri_reserve_restore(hri_reserve *reserve)
-{
-    return set_dropped(reserve, false);
 }
 
 uint64_t hri_reserve_held(hri_reserve *reserve)

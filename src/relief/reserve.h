@@ -19,9 +19,8 @@ typedef struct hri_reserve {
 int hri_reserve_init(hri_reserve *reserve, uint64_t bytes);
 void hri_reserve_destroy(hri_reserve *reserve);
 
-/* Drop and take back; each gives the bytes that are dropped now. Twice is harmless. */
-uint64_t hri_reserve_drop(hri_reserve *reserve);
-uint64_t hri_reserve_restore(hri_reserve *reserve);
+/* Drops the pages, or takes them back; gives the bytes that are dropped now. Twice is harmless. */
+uint64_t hri_reserve_drop(hri_reserve *reserve, bool drop);
 
 /* The bytes in hand. */
 uint64_t hri_reserve_held(hri_reserve *reserve);

@@ -79,7 +79,7 @@ static void without_sequences_there_is_no_place(void **state)
     assert_non_null(why);
     if (!place) {
         assert_null(hri_cells_own(64));
-        assert_false(hri_cells_take(0, 1, TAKEN));
+        assert_false(hri_cells_take(0, 1, TAKEN, hri_rseq_offset));
         assert_false(hri_cells_give(0, 1));
     }
 }
@@ -91,24 +91,24 @@ static void bounds_hold_for_every_number(void **state)
     hri_cell *cell = hri_cells_own(place);
     assert_non_null(cell);
     assert_false(hri_cell_is_open(cell));
-    assert_false(hri_cells_take(place, 1, TAKEN));
+    assert_false(hri_cells_take(place, 1, TAKEN, hri_rseq_offset));
     assert_false(hri_cells_give(place, 1));
     hri_cell_open(cell, 10, 100);
-    assert_true(hri_cells_take(place, 4, TAKEN));
-    assert_true(hri_cells_take(place, 6, TAKEN));
-    assert_false(hri_cells_take(place, 1, TAKEN));
+    assert_true(hri_cells_take(place, 4, TAKEN, hri_rseq_offset));
+    assert_true(hri_cells_take(place, 6, TAKEN, hri_rseq_offset));
+    assert_false(hri_cells_take(place, 1, TAKEN, hri_rseq_offset));
     assert_true(hri_cells_give(place, 100));
     assert_false(hri_cells_give(place, 1));
     static const uint64_t huge[] = {UINT64_MAX, UINT64_MAX - 99,         UINT64_MAX - 100,  UINT64_C(1) << 63,
                                     INT64_MAX,  (UINT64_C(1) << 63) + 1, UINT64_C(1) << 32, 101};
     for (size_t i = 0; i < sizeof huge / sizeof *huge; i++) {
-        assert_false(hri_cells_take(place, huge[i], TAKEN));
+        assert_false(hri_cells_take(place, huge[i], TAKEN, hri_rseq_offset));
         assert_false(hri_cells_give(place, huge[i]));
     }
     assert_int_equal(value(), 100);
     assert_int_equal(cell->more[TAKEN], 10);
     hri_cell_close(cell);
-    assert_false(hri_cells_take(place, 1, TAKEN));
+    assert_false(hri_cells_take(place, 1, TAKEN, hri_rseq_offset));
     assert_false(hri_cells_give(place, 1));
     assert_int_equal(hri_cell_empty(cell), 100);
 }
@@ -154,7 +154,7 @@ static void *use(void *seed)
     while (!stop) {
         for (int i = 0; i < 1000; i++) {
             uint64_t n = (uint64_t)rand_r(&random) % 500;
-            if (hri_cells_take(place, n, TAKEN))
+            if (hri_cells_take(place, n, TAKEN, hri_rseq_offset))
                 held += n;
             else
                 refill();
@@ -201,7 +201,7 @@ static atomic_uint_fast64_t in_handler;
 static void on_alarm(int signal)
 {
     (void)signal;
-    if (hri_cells_take(place, 7, TAKEN))
+    if (hri_cells_take(place, 7, TAKEN, hri_rseq_offset))
         in_handler += 7;
     if (in_handler >= 3 && hri_cells_give(place, 3))
         in_handler -= 3;
@@ -306,13 +306,13 @@ static atomic_int late_calls;
 static void destroy_late(void *round)
 {
     late_calls++;
-    assert_false(hri_cells_take(place, 2000, TAKEN)); /* never more than there was */
+    assert_false(hri_cells_take(place, 2000, TAKEN, hri_rseq_offset)); /* never more than there was */
     if ((uintptr_t)round < 3) {
         pthread_setspecific(late_key, (void *)((uintptr_t)round + 1));
         return;
     }
     assert_null(hri_cells_own(place));
-    assert_false(hri_cells_take(place, 1, TAKEN));
+    assert_false(hri_cells_take(place, 1, TAKEN, hri_rseq_offset));
     assert_false(hri_cells_give(place, 1));
 }
 

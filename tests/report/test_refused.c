@@ -78,8 +78,8 @@ static void a_tally_of_many_has_a_place_for_the_rest(void **state)
         for (int k = 0; k <= i; k++)
             hri_refusals_count(&refusals, &budgets[i], i == 0 ? name : "same", k % 2 ? HR_CRITICAL : HR_NORMAL);
     const hri_refusers *refusers = &refusals.refusers;
-    assert_int_equal(refusals.all, 210);
-    assert_int_equal(refusals.critical, 100);
+    assert_int_equal(refusals.counts.all, 210);
+    assert_int_equal(refusals.counts.critical, 100);
     assert_int_equal(refusers->count, HRI_REFUSERS_MAX + 1);
     assert_int_equal(strlen(refusers->list[0].name), HRI_REFUSER_NAME_BYTES - 1);
     assert_int_equal(refusers->list[1].by_limit + refusers->list[1].by_level, 2);
