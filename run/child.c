@@ -46,7 +46,7 @@ static _Noreturn void keep(run_supervisor *run, int pipe_fd)
     setsid();
     prctl(PR_SET_NAME, "headroom-keeper");
     dup2(pipe_fd, STDIN_FILENO);
-    run->wall.event_fd = -1;
+    run->wall.event_fd = run->wall.lock_fd = -1;
     if (syscall(SYS_close_range, STDIN_FILENO + 1, UINT_MAX, 0) != 0) { /* before Linux 5.9 */
         for (int fd = STDIN_FILENO + 1; fd < 1024; fd++)
             close(fd);

@@ -472,7 +472,7 @@ static void close_all(run_supervisor *run)
 
 static void build_wall(run_supervisor *run)
 {
-    run->wall = (run_wall){.event_fd = -1};
+    run->wall = (run_wall){.event_fd = -1, .lock_fd = -1};
     if (run->options.observe)
         snprintf(run->wall.why, sizeof run->wall.why, "none: it is only observed");
     else if (run->options.pid)
@@ -514,6 +514,7 @@ static int supervise(run_supervisor *run)
     run_record_kills(run); /* none yet: that they are seen at all */
     if (hr_status_page_new(run->pid, &run->status_page) != 0)
         run->status_page = NULL; /* it has a guard that says more itself, or there is no /dev/shm */
+    run_child_reap(run);         /* had it ended before it was looked at, /proc gave the root group as its own */
     watch(run);
     if ((run->asked || run->killed) && !run->options.pid)
         end_rest(run);
