@@ -82,6 +82,7 @@ typedef struct run_supervisor {
     bool limit_reached; /* and dealt with */
     bool frozen;
     bool stopped;        /* frozen by SIGSTOP */
+    int64_t let_go_ns;   /* when it was thawed for a signal that was sent on; 0: it was not, or has had its grace */
     int asked;           /* by which signal it was asked to end; 0: it was not */
     int64_t deadline_ns; /* SIGKILL then; 0: no end was asked for */
     int64_t yielded_ns;  /* when the wall was last raised for that */
@@ -112,7 +113,9 @@ void run_keeper_stop(run_supervisor *run);
 int run_spawn(run_supervisor *run, const char *command); /* an action's; 0 or a negative errno */
 
 /* supervisor.c */
-uint64_t run_wall_bytes(const run_supervisor *run, uint64_t limit); /* where the wall stands for a limit */
+uint64_t run_wall_bytes(const run_supervisor *run, uint64_t limit); /* where the wall is due for a limit */
+/* Where it stands: there, or where the room around ends. `ret_ceiling`: how far it may be raised for an end. */
+uint64_t run_wall_place(const run_supervisor *run, uint64_t limit, uint64_t *ret_ceiling);
 uint64_t run_slack(uint64_t limit); /* what may be charged below a limit without being seen in time */
 
 /* look.c */

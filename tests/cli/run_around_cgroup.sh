@@ -113,6 +113,36 @@ kills_before=1
 within 50M 137 --observe --limit 500M -- "$eater" until-null 100000
 summary '.kernel_kills == 1 and .ended_by == "the kernel, for want of memory"'
 
+# ── a limit that is set, beyond the room around ──────────────────────────────────────────────────────────────────────
+
+# The wall stays below the limit around. When the limit is lowered, so is what the end of the command may take.
+echo 200M >"$group/memory.limit_in_bytes"
+bash -c 'echo $BASHPID >"$0/cgroup.procs"; exec "$@"' "$group" "$headroom" run --limit 40M --grace 10s \
+    --summary-json "$work/summary" -- sh -c 'trap "" TERM; "$@"; sleep 60' sh "$eater" hold 8 60000 2>"$work/errors" &
+supervisor=$!
+wall=$group/headroom-tree-$supervisor/memory.limit_in_bytes
+for size in 1T 60M; do
+    for ((round = 0; round < 200; round++)); do
+        "$headroom" limit --set $size $supervisor >"$work/out" 2>&1 && break
+        sleep 0.05
+    done
+    [ "$(cat "$wall")" -lt $((200 << 20)) ] || bad "at --set $size the wall is not below the limit around"
+done
+bash -c 'echo $BASHPID >"$0/cgroup.procs"; exec "$1" hold 70 60000' "$(dirname "$wall")" "$eater" &
+neighbour=$!
+for ((round = 0; round < 40; round++)); do
+    grep -q 'SIGTERM is sent' "$work/errors" && sleep 0.5 && break
+    sleep 0.05
+done
+[ "$(cat "$wall")" -le $((76 << 20)) ] || bad "a limit that was lowered leaves a wall that may be raised to $(cat "$wall")"
+leave
+kill -KILL $supervisor
+wait $supervisor 2>/dev/null || true
+for ((round = 0; round < 200; round++)); do
+    [ -d "$(dirname "$wall")" ] || break
+    sleep 0.05
+done
+
 # ── a supervisor that is killed ──────────────────────────────────────────────────────────────────────────────────────
 
 # All that is behind the wall ends, what sleeps there too; and the wall is gone. Where the keeper was killed as well, that

@@ -90,6 +90,22 @@ wait $watcher 2>/dev/null || true
 goes_on() { ! is_frozen; }
 eventually "a process stays frozen after its watcher" goes_on
 
+# ── a frozen command that a signal does not end ──────────────────────────────────────────────────────────────────────
+
+# It is frozen again. Without that it grew on with no limit where there is no wall, or slept at its wall in silence.
+sleeper=$child
+"$headroom" run --limit 40M --on-limit freeze --grace 200ms --summary-json "$work/summary" -- \
+    "$hog" 100M --deaf --rate=40 >/dev/null 2>"$work/errors" &
+child=$!
+eventually "it is not frozen" grep -q 'is frozen' "$work/errors"
+kill -TERM $child
+twice() { [ "$(grep -c 'is frozen' "$work/errors")" = 2 ]; }
+eventually "it is not frozen again" twice
+run 0 limit --set 1G $child
+wait $child || bad "it does not end by itself"
+summary '[.actions[].action] == ["freeze", "thaw", "freeze", "1.0 GiB", "thaw"]'
+child=$sleeper
+
 # ── what it may not do ───────────────────────────────────────────────────────────────────────────────────────────────
 
 if [ "$(id -u)" -eq 0 ] && command -v setpriv >/dev/null; then
