@@ -84,15 +84,18 @@ static int send_one(const run_supervisor *run, int signal)
     return result == 0 ? 0 : -errno;
 }
 
+void run_make_way(run_supervisor *run)
+{
+    run_thaw(run, "it is to end");
+    if (run->wall.kind != RUN_WALL_NONE)
+        run_wall_yield(&run->wall);
+}
+
 int run_send(run_supervisor *run, int signal)
 {
-    bool ends = run_signal_ends(signal);
-    if (ends)
-        run_thaw(run, "it is to end");
-    int error = send_one(run, signal);
-    if (ends && run->wall.kind != RUN_WALL_NONE)
-        run_wall_yield(&run->wall);
-    return error;
+    if (run_signal_ends(signal))
+        run_make_way(run);
+    return send_one(run, signal);
 }
 
 void run_kill(run_supervisor *run, const char *why)

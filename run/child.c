@@ -202,6 +202,20 @@ static void stop_with_it(run_supervisor *run, int signal)
     kill(run->pid, SIGCONT);
 }
 
+/* A process that sleeps at a wall does not stop: the terminal would be lost to its person. A shell continues all of the
+ * job, what was frozen by SIGSTOP too. */
+void run_child_stop_frozen(run_supervisor *run, int signal)
+{
+    if (!run->frozen || getpid() == 1)
+        return;
+    run_line_clear(run);
+    raise_stop(signal);
+    if (run->stopped)
+        run_tree_signal(&run->tree, SIGSTOP);
+    else
+        kill(run->pid, SIGCONT);
+}
+
 bool run_child_reap(run_supervisor *run)
 {
     int status, pid;

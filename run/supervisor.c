@@ -180,7 +180,9 @@ static void forward(run_supervisor *run, const struct signalfd_siginfo *sent)
         run->let_go_ns = run_now_ns();
     if (sent->ssi_code == SI_KERNEL) {
         if (run_signal_ends(signal))
-            run_thaw(run, "it is to end");
+            run_make_way(run);
+        if (signal == SIGTSTP)
+            run_child_stop_frozen(run, signal);
         return;
     }
     if (sent->ssi_pid == (uint32_t)getpid()) /* its own writing met a closed pipe, or a limit on files */

@@ -104,8 +104,9 @@ typedef struct run_supervisor {
 } run_supervisor;
 
 /* child.c */
-int run_child_start(run_supervisor *run); /* 0, or the exit status that says why not */
-bool run_child_reap(run_supervisor *run); /* takes what has ended or stopped */
+int run_child_start(run_supervisor *run);                    /* 0, or the exit status that says why not */
+bool run_child_reap(run_supervisor *run);                    /* takes what has ended or stopped */
+void run_child_stop_frozen(run_supervisor *run, int signal); /* as a terminal asks, if it is frozen */
 int run_child_exit_status(const run_supervisor *run);
 int run_keeper_start(run_supervisor *run);                     /* 0 or a negative errno */
 void run_keeper_tell(const run_supervisor *run, bool stopped); /* what is to go on at the supervisor's end */
@@ -128,6 +129,7 @@ void run_look_rest(run_supervisor *run); /* when the command has ended: what is 
 void run_decide(run_supervisor *run);
 /* To the main process, thawed and with room to run if it is to end. Gives 0 or a negative errno. */
 int run_send(run_supervisor *run, int signal);
+void run_make_way(run_supervisor *run);  /* for an end: thaws the tree, and gives its handlers room */
 void run_await_end(run_supervisor *run); /* of what was asked to end: gives its handlers room, or kills it in time */
 void run_thaw(run_supervisor *run, const char *why);
 void run_kill(run_supervisor *run, const char *why);

@@ -195,4 +195,41 @@ print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))'
         bad "a command that SIGSTOP stops on a terminal: '$(xargs <"$work/out")'"
 fi
 
+# A process that sleeps at its wall does not stop by ^Z, and its handlers do not run at ^C: both keys were lost.
+if command -v python3 >/dev/null; then
+    keys='import os, pty, signal, sys, time
+pid, terminal = pty.fork()
+if pid == 0:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    os.execvp("bash", ["bash", "--norc", "--noprofile", "-i"])
+signal.alarm(40)
+seen = b""
+def until(text):
+    global seen
+    while text not in seen:
+        seen += os.read(terminal, 4096)
+    seen = seen.split(text, 1)[1]
+def type_in(text):
+    os.write(terminal, text)
+type_in(" ".join(sys.argv[1:]).encode() + b"\n")
+until(b"is frozen")
+time.sleep(0.5)
+type_in(b"\x1a")
+until(b"Stopped")
+type_in(b"fg\n")
+until(b"fg")
+time.sleep(0.5)
+type_in(b"\x03")
+until(b"ended with status 5")
+print("both")'
+    for as in "" "setpriv --reuid 65534 --clear-groups"; do
+        [ -z "$as" ] || setpriv --reuid 65534 --clear-groups true 2>/dev/null || continue
+        # shellcheck disable=SC2086 # two words and more
+        python3 -c "$keys" $as "$headroom" run --limit 40M --on-limit freeze -- python3 -c \
+            "'import signal,os,time;signal.signal(2,lambda*_:os._exit(5));b=[bytearray(b\"x\"*1000000)for _ in range(60)];time.sleep(60)'" \
+            >"$work/out" 2>"$work/errors" || true
+        [ "$(cat "$work/out")" = both ] || bad "keys of a terminal whose command is frozen, as '${as:-root}'"
+    done
+fi
+
 exit "$failed"
