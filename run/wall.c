@@ -235,8 +235,8 @@ static void end_left(const char *around, run_wall_kind kind)
         closedir(groups);
 }
 
-/* Makes the tree's group, and locks it. A name is taken where a PID namespace has a supervisor of the same number; a
- * group without its lock may be ended by another supervisor before the lock is there. Gives 0 or a negative errno. */
+/* Makes the tree's group, and locks it. A name is taken where a PID namespace has a supervisor of the same number.
+ * Another supervisor may remove the group before the lock is there. Gives 0 or a negative errno. */
 static int make_group(run_wall *wall)
 {
     int error = -EEXIST;

@@ -134,7 +134,7 @@ for ((round = 0; round < 40; round++)); do
     grep -q 'SIGTERM is sent' "$work/errors" && sleep 0.5 && break
     sleep 0.05
 done
-[ "$(cat "$wall")" -le $((76 << 20)) ] || bad "a limit that was lowered leaves a wall that may be raised to $(cat "$wall")"
+[ "$(cat "$wall")" -le $((76 << 20)) ] || bad "a limit that was lowered raises its wall to $(cat "$wall")"
 leave
 kill -KILL $supervisor
 wait $supervisor 2>/dev/null || true
@@ -145,8 +145,8 @@ done
 
 # ── a supervisor that is killed ──────────────────────────────────────────────────────────────────────────────────────
 
-# All that is behind the wall ends, what sleeps there too; and the wall is gone. Where the keeper was killed as well, that
-# is done by the next run in the same place, which leaves a run alone that is watched.
+# All that is behind the wall ends, what sleeps there too; and the wall is gone. Where the keeper was killed as well,
+# the next run in the same place does that. It leaves a run alone that is watched.
 echo 200M >"$group/memory.limit_in_bytes"
 ended() { # FOLDER PID...
     local inner=$1 round pid

@@ -222,11 +222,12 @@ time.sleep(0.5)
 type_in(b"\x03")
 until(b"ended with status 5")
 print("both")'
+    grower='import os, signal, time; signal.signal(2, lambda *_: os._exit(5));'
+    grower+='held = [bytearray(b"x" * 1000000) for _ in range(60)]; time.sleep(60)'
     for as in "" "setpriv --reuid 65534 --clear-groups"; do
         [ -z "$as" ] || setpriv --reuid 65534 --clear-groups true 2>/dev/null || continue
         # shellcheck disable=SC2086 # two words and more
-        python3 -c "$keys" $as "$headroom" run --limit 40M --on-limit freeze -- python3 -c \
-            "'import signal,os,time;signal.signal(2,lambda*_:os._exit(5));b=[bytearray(b\"x\"*1000000)for _ in range(60)];time.sleep(60)'" \
+        python3 -c "$keys" $as "$headroom" run --limit 40M --on-limit freeze -- python3 -c "'$grower'" \
             >"$work/out" 2>"$work/errors" || true
         [ "$(cat "$work/out")" = both ] || bad "keys of a terminal whose command is frozen, as '${as:-root}'"
     done
