@@ -84,15 +84,18 @@ static int send_one(const run_supervisor *run, int signal)
     return result == 0 ? 0 : -errno;
 }
 
+void run_make_way(run_supervisor *run)
+{
+    run_thaw(run, "it is to end");
+    if (run->wall.kind != RUN_WALL_NONE)
+        run_wall_yield(&run->wall);
+}
+
 int run_send(run_supervisor *run, int signal)
 {
-    bool ends = run_signal_ends(signal);
-    if (ends)
-        run_thaw(run, "it is to end");
-    int error = send_one(run, signal);
-    if (ends && run->wall.kind != RUN_WALL_NONE)
-        run_wall_yield(&run->wall);
-    return error;
+    if (run_signal_ends(signal))
+        run_make_way(run);
+    return send_one(run, signal);
 }
 
 void run_kill(run_supervisor *run, const char *why)
@@ -228,6 +231,10 @@ static void watch_limit(run_supervisor *run)
     bool asleep = is_asleep(run, run->use.share > 0.9);
     bool held = run->wall.kind == RUN_WALL_V2 && run->use.share > 0.98 && run_wall_is_hit(&run->wall);
     bool reached = asleep || held || run->use.left_bytes == 0;
+    if (run->let_go_ns && run->sampled_ns - run->let_go_ns >= run->options.grace_ns) { /* it has not ended: as before */
+        run->let_go_ns = 0;
+        run->limit_reached = false;
+    }
     if (reached && !run->limit_reached && !run->killed)
         reach_limit(run, asleep);
     else if (!reached && run->use.share < 15.0 / 16)

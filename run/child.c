@@ -46,7 +46,7 @@ static _Noreturn void keep(run_supervisor *run, int pipe_fd)
     setsid();
     prctl(PR_SET_NAME, "headroom-keeper");
     dup2(pipe_fd, STDIN_FILENO);
-    run->wall.event_fd = -1;
+    run->wall.event_fd = run->wall.lock_fd = -1;
     if (syscall(SYS_close_range, STDIN_FILENO + 1, UINT_MAX, 0) != 0) { /* before Linux 5.9 */
         for (int fd = STDIN_FILENO + 1; fd < 1024; fd++)
             close(fd);
@@ -200,6 +200,20 @@ static void stop_with_it(run_supervisor *run, int signal)
     run_line_clear(run);
     raise_stop(signal);
     kill(run->pid, SIGCONT);
+}
+
+/* A process that sleeps at a wall does not stop: the terminal would be lost to its person. A shell continues all of the
+ * job, what was frozen by SIGSTOP too. */
+void run_child_stop_frozen(run_supervisor *run, int signal)
+{
+    if (!run->frozen || getpid() == 1)
+        return;
+    run_line_clear(run);
+    raise_stop(signal);
+    if (run->stopped)
+        run_tree_signal(&run->tree, SIGSTOP);
+    else
+        kill(run->pid, SIGCONT);
 }
 
 bool run_child_reap(run_supervisor *run)

@@ -64,26 +64,25 @@ int run_control_open(int pid)
 static void set_limit(run_supervisor *run, uint64_t bytes, char *answer, size_t size)
 {
     char now[16], use[16];
+    bool again = hr_survey_again(run->around) == 0; /* it may have been raised too */
+    uint64_t ceiling, wall = run_wall_place(run, bytes, &ceiling), around = again ? run->around->limit_bytes : HR_NONE;
     hr_size_format(bytes, now, sizeof now);
     hr_size_format(run->use.use_bytes, use, sizeof use);
-    int error = bytes <= run->use.use_bytes ? -EBUSY : run_wall_set(&run->wall, run_wall_bytes(run, bytes));
+    int error = bytes <= run->use.use_bytes ? -EBUSY : run_wall_set(&run->wall, wall);
     if (error) {
         snprintf(answer, size, "no the limit of %s (%d) stays: %s is used, and %s is asked for: %s\n", run->name,
                  run->pid, use, now, strerror(-error));
         return;
     }
     run->use.limit_bytes = bytes;
-    if (run->wall.ceiling_bytes < run_wall_bytes(run, bytes))
-        run->wall.ceiling_bytes = run_wall_bytes(run, bytes);
+    run->wall.ceiling_bytes = ceiling;
     snprintf(run->limit_source, sizeof run->limit_source, "headroom limit --set");
     run_note_action(run, "limit --set", now);
     run_tell(run, "the limit of %s (%d) is %s now", run->name, run->pid, now);
     run->heap.least_bytes = bytes;
     run_thaw(run, "the limit was set");
     run->limit_reached = false;
-    run_look(run);                                  /* the heap has its new bound before the answer is read */
-    bool again = hr_survey_again(run->around) == 0; /* it may have been raised too */
-    uint64_t around = again ? run->around->limit_bytes : HR_NONE;
+    run_look(run); /* the heap has its new bound before the answer is read */
     char size_around[16];
     hr_size_format(around, size_around, sizeof size_around);
     snprintf(answer, size,

@@ -77,8 +77,8 @@ static uint64_t room_around(const run_supervisor *run)
     uint64_t found = around->limit_bytes, slack = run_slack(found);
     if (found == HR_NONE)
         return HR_NONE;
-    if (around->cgroup_bytes != HR_NONE)
-        slack += around->cgroup_bytes;
+    if (around->cgroup_bytes != HR_NONE && around->cgroup_bytes > run->use.use_bytes) /* the tree's own is no other's */
+        slack += around->cgroup_bytes - run->use.use_bytes;
     return found - (slack < found / 16 ? slack : found / 16);
 }
 
@@ -87,14 +87,13 @@ static uint64_t at_most(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
-/* The wall stands at the limit, or where the room around ends. While the command is being ended it may be raised, by an
- * eighth of the limit or 16 MiB at the most. */
-static void place_wall(run_supervisor *run)
+/* While the command is being ended the wall may be raised, by an eighth of the limit or 16 MiB at the most. */
+uint64_t run_wall_place(const run_supervisor *run, uint64_t limit, uint64_t *ret_ceiling)
 {
-    uint64_t limit = run_wall_bytes(run, run->use.limit_bytes), room = room_around(run);
-    uint64_t more = limit / 8 > UINT64_C(16) << 20 ? limit / 8 : UINT64_C(16) << 20;
-    uint64_t wall = at_most(limit, room - room / 200);
-    run_wall_make(&run->wall, run->around, wall, at_most(limit + more, room));
+    uint64_t bytes = run_wall_bytes(run, limit), room = room_around(run);
+    uint64_t more = bytes / 8 > UINT64_C(16) << 20 ? bytes / 8 : UINT64_C(16) << 20;
+    *ret_ceiling = at_most(bytes + more, room);
+    return at_most(bytes, room - room / 200);
 }
 
 /* ── the heap ───────────────────────────────────────────────────────────────────────────────────────────────────── */
@@ -177,9 +176,13 @@ static void forward(run_supervisor *run, const struct signalfd_siginfo *sent)
             run->has_left = signal;
         return;
     }
+    if (run->frozen && run_signal_ends(signal))
+        run->let_go_ns = run_now_ns();
     if (sent->ssi_code == SI_KERNEL) {
         if (run_signal_ends(signal))
-            run_thaw(run, "it is to end");
+            run_make_way(run);
+        if (signal == SIGTSTP)
+            run_child_stop_frozen(run, signal);
         return;
     }
     if (sent->ssi_pid == (uint32_t)getpid()) /* its own writing met a closed pipe, or a limit on files */
@@ -472,13 +475,16 @@ static void close_all(run_supervisor *run)
 
 static void build_wall(run_supervisor *run)
 {
-    run->wall = (run_wall){.event_fd = -1};
+    uint64_t bytes, ceiling;
+    run->wall = (run_wall){.event_fd = -1, .lock_fd = -1};
     if (run->options.observe)
         snprintf(run->wall.why, sizeof run->wall.why, "none: it is only observed");
     else if (run->options.pid)
         snprintf(run->wall.why, sizeof run->wall.why, "none: the process has its memory already");
-    else
-        place_wall(run);
+    else {
+        bytes = run_wall_place(run, run->use.limit_bytes, &ceiling);
+        run_wall_make(&run->wall, run->around, bytes, ceiling);
+    }
 }
 
 static int supervise(run_supervisor *run)
@@ -514,6 +520,7 @@ static int supervise(run_supervisor *run)
     run_record_kills(run); /* none yet: that they are seen at all */
     if (hr_status_page_new(run->pid, &run->status_page) != 0)
         run->status_page = NULL; /* it has a guard that says more itself, or there is no /dev/shm */
+    run_child_reap(run);         /* had it ended before it was looked at, /proc gave the root group as its own */
     watch(run);
     if ((run->asked || run->killed) && !run->options.pid)
         end_rest(run);

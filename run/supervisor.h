@@ -82,6 +82,7 @@ typedef struct run_supervisor {
     bool limit_reached; /* and dealt with */
     bool frozen;
     bool stopped;        /* frozen by SIGSTOP */
+    int64_t let_go_ns;   /* when it was thawed for a signal that was sent on; 0: it was not, or has had its grace */
     int asked;           /* by which signal it was asked to end; 0: it was not */
     int64_t deadline_ns; /* SIGKILL then; 0: no end was asked for */
     int64_t yielded_ns;  /* when the wall was last raised for that */
@@ -103,8 +104,9 @@ typedef struct run_supervisor {
 } run_supervisor;
 
 /* child.c */
-int run_child_start(run_supervisor *run); /* 0, or the exit status that says why not */
-bool run_child_reap(run_supervisor *run); /* takes what has ended or stopped */
+int run_child_start(run_supervisor *run);                    /* 0, or the exit status that says why not */
+bool run_child_reap(run_supervisor *run);                    /* takes what has ended or stopped */
+void run_child_stop_frozen(run_supervisor *run, int signal); /* as a terminal asks, if it is frozen */
 int run_child_exit_status(const run_supervisor *run);
 int run_keeper_start(run_supervisor *run);                     /* 0 or a negative errno */
 void run_keeper_tell(const run_supervisor *run, bool stopped); /* what is to go on at the supervisor's end */
@@ -112,7 +114,9 @@ void run_keeper_stop(run_supervisor *run);
 int run_spawn(run_supervisor *run, const char *command); /* an action's; 0 or a negative errno */
 
 /* supervisor.c */
-uint64_t run_wall_bytes(const run_supervisor *run, uint64_t limit); /* where the wall stands for a limit */
+uint64_t run_wall_bytes(const run_supervisor *run, uint64_t limit); /* where the wall is due for a limit */
+/* Where it stands: there, or where the room around ends. `ret_ceiling`: how far it may be raised for an end. */
+uint64_t run_wall_place(const run_supervisor *run, uint64_t limit, uint64_t *ret_ceiling);
 uint64_t run_slack(uint64_t limit); /* what may be charged below a limit without being seen in time */
 
 /* look.c */
@@ -125,6 +129,7 @@ void run_look_rest(run_supervisor *run); /* when the command has ended: what is 
 void run_decide(run_supervisor *run);
 /* To the main process, thawed and with room to run if it is to end. Gives 0 or a negative errno. */
 int run_send(run_supervisor *run, int signal);
+void run_make_way(run_supervisor *run);  /* for an end: thaws the tree, and gives its handlers room */
 void run_await_end(run_supervisor *run); /* of what was asked to end: gives its handlers room, or kills it in time */
 void run_thaw(run_supervisor *run, const char *why);
 void run_kill(run_supervisor *run, const char *why);

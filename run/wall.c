@@ -10,11 +10,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define RAISE_MIN_BYTES (UINT64_C(64) << 10)
-#define GROUP_PREFIX "headroom-"
+#define GROUP_PREFIX "headroom-tree-"
+#define OWN_PREFIX "headroom-self-" /* v2: of the supervisor's own group; nobody ends what is in there */
+#define NAME_TRIES 8
 
 __attribute__((format(printf, 2, 3))) static void say(run_wall *wall, const char *format, ...)
 {
@@ -136,7 +139,7 @@ static int hand_on(run_wall *wall)
         return 0;
     snprintf(pid, sizeof pid, "%d", getpid());
     char name[48];
-    snprintf(name, sizeof name, GROUP_PREFIX "%d-self", getpid());
+    snprintf(name, sizeof name, OWN_PREFIX "%d", getpid());
     run_path(wall->around, name, wall->own);
     int error = mkdir(wall->own, 0755) == 0 ? 0 : -errno;
     if (!error)
@@ -160,6 +163,94 @@ static int make_v2(run_wall *wall, uint64_t limit_bytes)
     wall->event_fd = open(run_path(wall->folder, "memory.events", path), O_RDONLY | O_CLOEXEC);
     wall->kind = RUN_WALL_V2;
     return 0;
+}
+
+/* Sends SIGKILL to all processes of a group and of those below it. Gives false when there are none. */
+static bool kill_all(const char *folder)
+{
+    char text[8192];
+    bool found = false;
+    if (run_file_read(folder, "cgroup.procs", text, sizeof text) > 0) {
+        for (char *rest = NULL, *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
+            found |= atoi(line) > 0 && kill(atoi(line), SIGKILL) == 0;
+    }
+    DIR *groups = opendir(folder);
+    for (struct dirent *each = groups ? readdir(groups) : NULL; each; each = readdir(groups)) {
+        char below[RUN_PATH_BYTES];
+        if (each->d_type == DT_DIR && each->d_name[0] != '.')
+            found |= kill_all(run_path(folder, each->d_name, below));
+    }
+    if (groups)
+        closedir(groups);
+    return found;
+}
+
+/* ── one tree, one group ────────────────────────────────────────────────────────────────────────────────────────── */
+
+/* Takes the lock of a group. Gives it, or -1: a supervisor has it, or there is no such group. */
+static int lock_group(const char *folder)
+{
+    struct stat there, locked;
+    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return -1;
+    bool is_ours = flock(fd, LOCK_EX | LOCK_NB) == 0 && fstat(fd, &locked) == 0 && stat(folder, &there) == 0 &&
+                   there.st_ino == locked.st_ino; /* else it has been removed meanwhile */
+    if (!is_ours)
+        close(fd);
+    return is_ours ? fd : -1;
+}
+
+static void end_group(run_wall *wall)
+{
+    for (int round = 0; kill_all(wall->folder) && round < 1000; round++)
+        usleep(5000);
+    run_wall_remove(wall);
+}
+
+/* Ends the trees that nobody watches any more: their processes sleep at a wall that nobody raises. Another user's are
+ * left to that user. */
+static void end_left(const char *around, run_wall_kind kind)
+{
+    DIR *groups = opendir(around);
+    for (struct dirent *each = groups ? readdir(groups) : NULL; each; each = readdir(groups)) {
+        run_wall left = {.kind = kind, .event_fd = -1, .lock_fd = -1};
+        struct stat status;
+        char own[RUN_PATH_BYTES];
+        if (each->d_type != DT_DIR)
+            continue;
+        if (strncmp(each->d_name, OWN_PREFIX, sizeof OWN_PREFIX - 1) == 0)
+            rmdir(run_path(around, each->d_name, own)); /* one that is in use stays */
+        if (strncmp(each->d_name, GROUP_PREFIX, sizeof GROUP_PREFIX - 1) != 0)
+            continue;
+        snprintf(left.around, sizeof left.around, "%s", around);
+        run_path(around, each->d_name, left.folder);
+        if (stat(left.folder, &status) != 0 || status.st_uid != geteuid())
+            continue;
+        left.lock_fd = lock_group(left.folder);
+        if (left.lock_fd >= 0)
+            end_group(&left);
+    }
+    if (groups)
+        closedir(groups);
+}
+
+/* Makes the tree's group, and locks it. A name is taken where a PID namespace has a supervisor of the same number.
+ * Another supervisor may remove the group before the lock is there. Gives 0 or a negative errno. */
+static int make_group(run_wall *wall)
+{
+    int error = -EEXIST;
+    for (int round = 0; error == -EEXIST && round < NAME_TRIES; round++) {
+        char name[48];
+        snprintf(name, sizeof name, round ? GROUP_PREFIX "%d.%d" : GROUP_PREFIX "%d", getpid(), round);
+        error = mkdir(run_path(wall->around, name, wall->folder), 0755) == 0 ? 0 : -errno;
+        if (error)
+            continue;
+        wall->lock_fd = lock_group(wall->folder);
+        if (wall->lock_fd < 0)
+            error = -EEXIST;
+    }
+    return error;
 }
 
 /* ── both ───────────────────────────────────────────────────────────────────────────────────────────────────────── */
@@ -187,22 +278,22 @@ static const char *advice(int version, int error)
 
 void run_wall_make(run_wall *wall, const hr_survey *survey, uint64_t limit_bytes, uint64_t ceiling_bytes)
 {
-    char name[32];
-    *wall = (run_wall){.event_fd = -1, .now_bytes = limit_bytes, .ceiling_bytes = ceiling_bytes};
+    *wall = (run_wall){.event_fd = -1, .lock_fd = -1, .now_bytes = limit_bytes, .ceiling_bytes = ceiling_bytes};
     if (!survey->cgroup_folder) {
         say(wall, "none: the cgroup that this process is in cannot be seen; looking often is all that holds");
         return;
     }
     snprintf(wall->around, sizeof wall->around, "%s", survey->cgroup_folder);
-    snprintf(name, sizeof name, GROUP_PREFIX "%d", getpid());
-    run_path(wall->around, name, wall->folder);
+    end_left(wall->around, survey->cgroup_version == 1 ? RUN_WALL_V1 : RUN_WALL_V2);
     int error = survey->cgroup_version == 2 ? hand_on(wall) : 0;
     if (!error)
-        error = mkdir(wall->folder, 0755) == 0 ? 0 : -errno;
+        error = make_group(wall);
     if (!error) {
         error = survey->cgroup_version == 1 ? make_v1(wall, limit_bytes) : make_v2(wall, limit_bytes);
-        if (error)
+        if (error) {
             rmdir(wall->folder);
+            close(wall->lock_fd);
+        }
     }
     say_kind(wall);
     if (error)
@@ -264,33 +355,10 @@ bool run_wall_kill(const run_wall *wall)
     return wall->kind == RUN_WALL_V2 && run_file_write(wall->folder, "cgroup.kill", "1") == 0;
 }
 
-/* Sends SIGKILL to all processes of a group and of those below it. Gives false when there are none. */
-static bool kill_all(const char *folder)
-{
-    char text[8192];
-    bool found = false;
-    if (run_file_read(folder, "cgroup.procs", text, sizeof text) > 0) {
-        for (char *rest = NULL, *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
-            found |= atoi(line) > 0 && kill(atoi(line), SIGKILL) == 0;
-    }
-    DIR *groups = opendir(folder);
-    for (struct dirent *each = groups ? readdir(groups) : NULL; each; each = readdir(groups)) {
-        char below[RUN_PATH_BYTES];
-        if (each->d_type == DT_DIR && each->d_name[0] != '.')
-            found |= kill_all(run_path(folder, each->d_name, below));
-    }
-    if (groups)
-        closedir(groups);
-    return found;
-}
-
 void run_wall_end(run_wall *wall)
 {
-    if (wall->kind == RUN_WALL_NONE)
-        return;
-    for (int round = 0; kill_all(wall->folder) && round < 1000; round++)
-        usleep(5000);
-    run_wall_remove(wall);
+    if (wall->kind != RUN_WALL_NONE)
+        end_group(wall);
 }
 
 int run_wall_reclaim(const run_wall *wall, uint64_t bytes)
@@ -360,5 +428,7 @@ void run_wall_remove(run_wall *wall)
         run_file_write(wall->around, "cgroup.procs", pid);
         remove_group(wall->own, wall->around);
     }
+    if (wall->lock_fd >= 0) /* not before: what is in a group without it may be ended */
+        close(wall->lock_fd);
     wall->kind = RUN_WALL_NONE;
 }

@@ -10,6 +10,12 @@
  * group that has processes cannot hand its memory controller on. If the command is the only process of its group, as in
  * a container, it first moves into a group beside the tree's.
  *
+ * The supervisor holds a lock on the tree's group, which the kernel drops when it has ended, however that was. If it
+ * was killed together with its keeper, the group stays, and its processes sleep there. The next supervisor in the same
+ * place takes the lock of each group that has the name of a tree's. Where it gets one, it ends what is in there. A
+ * number in the name could not tell that: after 'unshare --pid' it is another process's, and a container's supervisor
+ * is always 1.
+ *
  * While a program is being asked to end, the wall is raised so that a handler can run. Each step is half of the way to
  * a ceiling below the limit around it, so the ceiling is never reached.
  */
@@ -33,13 +39,15 @@ typedef struct run_wall {
     char own[RUN_PATH_BYTES];    /* v2: where the command has moved itself; "": it has not */
     char why[512];               /* which wall there is, or why there is none: for people */
     int event_fd;                /* poll it for POLLIN (v1) or POLLPRI (v2); below 0: none */
+    int lock_fd;                 /* the lock on the tree's group; below 0: none */
     uint64_t now_bytes;          /* where it stands */
     uint64_t ceiling_bytes;      /* how far it may be raised by itself */
     uint64_t highs;              /* v2: the count of memory.events when it was last read */
     bool frozen;                 /* v2 */
 } run_wall;
 
-/* Makes a wall at `limit_bytes` inside of the group that `survey` shows, if one can be made; `why` says the outcome. */
+/* Makes a wall at `limit_bytes` inside of the group that `survey` shows, if one can be made; `why` says the outcome.
+ * Before that, it ends the trees there whose supervisor and keeper are gone. */
 void run_wall_make(run_wall *wall, const hr_survey *survey, uint64_t limit_bytes, uint64_t ceiling_bytes);
 
 /* Moves the calling process behind the wall. Gives 0 or a negative errno. */

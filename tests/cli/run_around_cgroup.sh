@@ -113,31 +113,79 @@ kills_before=1
 within 50M 137 --observe --limit 500M -- "$eater" until-null 100000
 summary '.kernel_kills == 1 and .ended_by == "the kernel, for want of memory"'
 
-# ── a supervisor that is killed ──────────────────────────────────────────────────────────────────────────────────────
+# ── a limit that is set, beyond the room around ──────────────────────────────────────────────────────────────────────
 
-# All that is behind the wall ends, what sleeps there too; and the wall is gone.
-echo 150M >"$group/memory.limit_in_bytes"
-bash -c 'echo $BASHPID >"$0/cgroup.procs"; exec "$@"' "$group" "$headroom" run --limit 40M --on-limit freeze -- \
-    bash -c '"$0" hold 50 60000 & "$0" hold 50 60000 & wait' "$eater" 2>"$work/errors" &
+# The wall stays below the limit around. When the limit is lowered, so is what the end of the command may take.
+echo 200M >"$group/memory.limit_in_bytes"
+bash -c 'echo $BASHPID >"$0/cgroup.procs"; exec "$@"' "$group" "$headroom" run --limit 40M --grace 10s \
+    --summary-json "$work/summary" -- sh -c 'trap "" TERM; "$@"; sleep 60' sh "$eater" hold 8 60000 2>"$work/errors" &
 supervisor=$!
-for ((round = 0; round < 200; round++)); do
-    grep -q 'is frozen' "$work/errors" && break
+wall=$group/headroom-tree-$supervisor/memory.limit_in_bytes
+for size in 1T 60M; do
+    for ((round = 0; round < 200; round++)); do
+        "$headroom" limit --set $size $supervisor >"$work/out" 2>&1 && break
+        sleep 0.05
+    done
+    [ "$(cat "$wall")" -lt $((200 << 20)) ] || bad "at --set $size the wall is not below the limit around"
+done
+bash -c 'echo $BASHPID >"$0/cgroup.procs"; exec "$1" hold 70 60000' "$(dirname "$wall")" "$eater" &
+neighbour=$!
+for ((round = 0; round < 40; round++)); do
+    grep -q 'SIGTERM is sent' "$work/errors" && sleep 0.5 && break
     sleep 0.05
 done
-grep -q 'is frozen' "$work/errors" || bad "nothing is frozen"
-inner=$group/headroom-$supervisor
-members=$(cat "$inner/cgroup.procs")
-[ "$(wc -w <<<"$members")" -ge 3 ] || bad "the tree is not behind the wall"
+[ "$(cat "$wall")" -le $((76 << 20)) ] || bad "a limit that was lowered raises its wall to $(cat "$wall")"
+leave
 kill -KILL $supervisor
 wait $supervisor 2>/dev/null || true
 for ((round = 0; round < 200; round++)); do
-    [ -d "$inner" ] || break
+    [ -d "$(dirname "$wall")" ] || break
     sleep 0.05
 done
-[ ! -d "$inner" ] || bad "a killed supervisor leaves its wall behind: $(cat "$inner/memory.oom_control")"
-for pid in $members; do
-    grep -qs '^State:.[^ZX]' "/proc/$pid/status" &&
-        bad "a killed supervisor leaves a process behind: $(ps -o stat=,args= -p "$pid")"
+
+# ── a supervisor that is killed ──────────────────────────────────────────────────────────────────────────────────────
+
+# All that is behind the wall ends, what sleeps there too; and the wall is gone. Where the keeper was killed as well,
+# the next run in the same place does that. It leaves a run alone that is watched.
+echo 200M >"$group/memory.limit_in_bytes"
+ended() { # FOLDER PID...
+    local inner=$1 round pid
+    shift
+    for ((round = 0; round < 200; round++)); do
+        [ -d "$inner" ] || break
+        sleep 0.05
+    done
+    [ ! -d "$inner" ] || bad "a killed supervisor leaves its wall behind: $(cat "$inner/memory.oom_control")"
+    for pid; do
+        grep -qs '^State:.[^ZX]' "/proc/$pid/status" &&
+            bad "a killed supervisor leaves a process behind: $(ps -o stat=,args= -p "$pid")"
+    done
+    return 0
+}
+for killed in supervisor both; do
+    bash -c 'echo $BASHPID >"$0/cgroup.procs"; exec "$@"' "$group" "$headroom" run --limit 40M --on-limit freeze -- \
+        bash -c '"$0" hold 50 60000 & "$0" hold 50 60000 & wait' "$eater" 2>"$work/errors" &
+    supervisor=$!
+    for ((round = 0; round < 200; round++)); do
+        grep -q 'is frozen' "$work/errors" && break
+        sleep 0.05
+    done
+    grep -q 'is frozen' "$work/errors" || bad "nothing is frozen"
+    inner=$group/headroom-tree-$supervisor
+    members=$(cat "$inner/cgroup.procs")
+    [ "$(wc -w <<<"$members")" -ge 3 ] || bad "the tree is not behind the wall"
+    if [ $killed = both ]; then
+        bash -c 'echo $BASHPID >"$0/cgroup.procs"; exec "$@"' "$group" "$headroom" run --quiet --limit 20M -- true
+        [ -d "$inner" ] || bad "a run ends the tree of another run, which is watched"
+        kill -KILL $supervisor "$(pgrep -P $supervisor headroom-keeper)"
+        wait $supervisor 2>/dev/null || true
+        within 200M 0 --limit 20M -- true
+    else
+        kill -KILL $supervisor
+        wait $supervisor 2>/dev/null || true
+    fi
+    # shellcheck disable=SC2086 # one word for each
+    ended "$inner" $members
 done
 
 exit "$failed"

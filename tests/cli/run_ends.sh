@@ -36,6 +36,12 @@ eventually() { # WHAT COMMAND...: within ten seconds
 run 137 run --limit 60M --at 30M=signal:KILL --summary-json "$work/summary" -- "$hog" 50M --wait
 summary '.ended_by == "headroom" and .exit_status == 137'
 
+# One that has ended before it was looked at: /proc gives a zombie the root group, with all that the machine uses.
+for _ in {1..20}; do
+    run 0 run --limit 8M --summary-json "$work/summary" -- true
+    summary '.ended_by == "itself" and .actions == [] and .peak_bytes < 8000000'
+done
+
 # The status of a process that is no child is not known, unless headroom has killed it.
 "$hog" 40M --on-term=3 --wait >/dev/null &
 child=$!
@@ -83,6 +89,22 @@ kill -KILL $watcher
 wait $watcher 2>/dev/null || true
 goes_on() { ! is_frozen; }
 eventually "a process stays frozen after its watcher" goes_on
+
+# ── a frozen command that a signal does not end ──────────────────────────────────────────────────────────────────────
+
+# It is frozen again. Without that it grew on with no limit where there is no wall, or slept at its wall in silence.
+sleeper=$child
+"$headroom" run --limit 40M --on-limit freeze --grace 200ms --summary-json "$work/summary" -- \
+    "$hog" 100M --deaf --rate=40 >/dev/null 2>"$work/errors" &
+child=$!
+eventually "it is not frozen" grep -q 'is frozen' "$work/errors"
+kill -TERM $child
+twice() { [ "$(grep -c 'is frozen' "$work/errors")" = 2 ]; }
+eventually "it is not frozen again" twice
+run 0 limit --set 1G $child
+wait $child || bad "it does not end by itself"
+summary '[.actions[].action] == ["freeze", "thaw", "freeze", "1.0 GiB", "thaw"]'
+child=$sleeper
 
 # ── what it may not do ───────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -171,6 +193,44 @@ print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))'
     python3 -c "$stopped" "$headroom" run --quiet --limit 1G -- sh -c 'kill -STOP $$; exit 7' >"$work/out" || true
     [ "$(xargs <"$work/out")" = "stopped 7" ] ||
         bad "a command that SIGSTOP stops on a terminal: '$(xargs <"$work/out")'"
+fi
+
+# A process that sleeps at its wall does not stop by ^Z, and its handlers do not run at ^C: both keys were lost.
+if command -v python3 >/dev/null; then
+    keys='import os, pty, signal, sys, time
+pid, terminal = pty.fork()
+if pid == 0:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    os.execvp("bash", ["bash", "--norc", "--noprofile", "-i"])
+signal.alarm(40)
+seen = b""
+def until(text):
+    global seen
+    while text not in seen:
+        seen += os.read(terminal, 4096)
+    seen = seen.split(text, 1)[1]
+def type_in(text):
+    os.write(terminal, text)
+type_in(" ".join(sys.argv[1:]).encode() + b"\n")
+until(b"is frozen")
+time.sleep(0.5)
+type_in(b"\x1a")
+until(b"Stopped")
+type_in(b"fg\n")
+until(b"fg")
+time.sleep(0.5)
+type_in(b"\x03")
+until(b"ended with status 5")
+print("both")'
+    grower='import os, signal, time; signal.signal(2, lambda *_: os._exit(5));'
+    grower+='held = [bytearray(b"x" * 1000000) for _ in range(60)]; time.sleep(60)'
+    for as in "" "setpriv --reuid 65534 --clear-groups"; do
+        [ -z "$as" ] || setpriv --reuid 65534 --clear-groups true 2>/dev/null || continue
+        # shellcheck disable=SC2086 # two words and more
+        python3 -c "$keys" $as "$headroom" run --limit 40M --on-limit freeze -- python3 -c "'$grower'" \
+            >"$work/out" 2>"$work/errors" || true
+        [ "$(cat "$work/out")" = both ] || bad "keys of a terminal whose command is frozen, as '${as:-root}'"
+    done
 fi
 
 exit "$failed"
