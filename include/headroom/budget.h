@@ -141,7 +141,7 @@ HR_API HR_MUST_CHECK int hr_budget_charge_wait(hr_budget *budget, uint64_t bytes
 HR_API void hr_budget_uncharge(hr_budget *budget, uint64_t bytes);
 
 /* Changes the limit, also to less than is used: nothing is taken back, and charges are refused until use is below. A
- * reserve above it stays aside in the parent all the same.
+ * reserve above it stays aside in the parent all the same, and lets nothing pass the limit.
  *
  * returns  0; -EINVAL without a budget
  * threads  any
@@ -150,7 +150,7 @@ HR_API int hr_budget_set_limit(hr_budget *budget, uint64_t limit_bytes);
 
 /* Guarantees a budget that it can hold `reserve_bytes`, whatever others below the same ancestors take: so much is set
  * aside for it in all of them. 0 ends the guarantee. Bytes that its ancestors have already granted to others are not
- * taken back.
+ * taken back. An ancestor's limit that is lowered below the guarantee binds all the same.
  *
  * returns  0; -EDQUOT if an ancestor has not that much left: nothing has changed; -EINVAL for a guard's root, or more
  *          than the budget's own limit

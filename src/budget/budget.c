@@ -205,6 +205,15 @@ void hri_budget_unpromise(hr_budget *budget, uint64_t bytes)
 
 /* ── moving ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
+/* The bytes of its own that a budget holds, without what it has promised. In a section, with its stocks drained. */
+static uint64_t held(const hr_budget *budget)
+{
+    uint64_t promised = hri_budget_promised(budget);
+    for (const hr_budget *child = budget->first_child; child; child = child->next_sibling)
+        promised = hri_sub(promised, hri_budget_promised(child));
+    return hri_sub(budget->own_bytes, promised);
+}
+
 /* Moves what is demanded from another budget, in a section of the tree. */
 static int move(hr_budget *from, hri_demand *demand)
 {
@@ -212,7 +221,7 @@ static int move(hr_budget *from, hri_demand *demand)
     uint64_t bytes = demand->bytes;
     if (from->open_cells > 0)
         hri_stock_drain(from);
-    if (bytes > from->own_bytes)
+    if (bytes > held(from))
         return -EINVAL;
     hri_path_give(from, bytes);
     bool fits = hri_demand_fits(demand), granted = fits || to->tree->hooks.observes;

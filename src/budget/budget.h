@@ -191,6 +191,9 @@ void hri_budget_commit_anyway(hr_budget *budget, uint64_t bytes);
 /* The same, where nothing depends on it: no relief, and no refusal. */
 bool hri_budget_try_commit(hr_budget *budget, uint64_t bytes);
 
+/* The bytes that are promised inside a budget, by cells and path together. In a section. */
+uint64_t hri_budget_promised(const hr_budget *budget);
+
 /* Reads the root: exactly, for which all stocks are drained; or without a lock, where what threads do meanwhile may be
  * missed. */
 void hri_budget_tree_read(hri_budget_tree *tree, hri_accounts *ret_accounts);

@@ -33,6 +33,13 @@ static uint64_t left_for(const hr_budget *budget, const hri_demand *demand)
     return demand->unleased ? hri_budget_left_of_limit(budget) : hri_budget_left(budget);
 }
 
+/* Has a budget no room for a demand that adds `claim` to what is claimed of it? A reserve lets a demand claim nothing,
+ * but its bytes are used all the same: were the limit lowered below the reserve, they would pass it. */
+static bool is_short(const hr_budget *budget, const hri_demand *demand, uint64_t claim)
+{
+    return claim > left_for(budget, demand) || demand->bytes > hri_sub(hri_budget_limit(budget), budget->used_bytes);
+}
+
 /* A ceiling, `rank` of the way towards the one of critical. */
 static hri_ceiling ceiling_of(const hri_budget_tree *tree, hri_ceiling_kind kind, double rank)
 {
@@ -121,7 +128,7 @@ static hr_budget *find_short(hri_demand *demand)
     hr_budget *budget = demand->budget, *top = NULL;
     for (;; budget = budget->parent) {
         bool hopeless = demand->bytes > hri_budget_limit(budget);
-        bool short_of = claim > left_for(budget, demand);
+        bool short_of = is_short(budget, demand, claim);
         if (hopeless || (short_of && !top))
             fall_short(demand, budget, claim);
         if (hopeless || short_of)

@@ -52,9 +52,8 @@ void hri_budget_tree_destroy(hri_budget_tree *tree)
 
 /* ── reading ────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-/* The bytes that are promised inside a budget, by cells and path together. The cells are not read at one instant, so a
- * promise may be seen in one and its end in the other. */
-static uint64_t promised(const hr_budget *budget)
+/* The cells are not read at one instant, so a promise may be seen in one and its end in the other. */
+uint64_t hri_budget_promised(const hr_budget *budget)
 {
     uint64_t bytes = budget->promised_bytes + hri_stock_counted(budget, HRI_STOCK_PROMISED);
     return bytes > INT64_MAX ? 0 : hri_min(bytes, budget->used_bytes);
@@ -69,7 +68,7 @@ static uint64_t total(const hr_budget *budget)
 static void read_root(hri_budget_tree *tree, uint64_t stocks_bytes, hri_accounts *ret_accounts)
 {
     uint64_t used = hri_sub(tree->root.used_bytes, stocks_bytes);
-    uint64_t promises = hri_min(promised(&tree->root), used), held = used - promises;
+    uint64_t promises = hri_min(hri_budget_promised(&tree->root), used), held = used - promises;
     uint64_t freed = atomic_load_explicit(&tree->freed_bytes, memory_order_relaxed) +
                      hri_stock_counted(&tree->root, HRI_STOCK_FREED);
     uint64_t blocks = atomic_load_explicit(&tree->block_bytes, memory_order_relaxed) +
@@ -125,7 +124,7 @@ static void read_budget(hr_budget *budget, hr_budget_figures *ret_figures)
     bool observes = budget->tree->hooks.observes;
     *ret_figures = (hr_budget_figures){
         .used_bytes = budget->used_bytes,
-        .promised_bytes = promised(budget),
+        .promised_bytes = hri_budget_promised(budget),
         .peak_bytes = budget->peak_bytes,
         .total_bytes = total(budget),
         .limit_bytes = hri_budget_limit(budget),
@@ -293,12 +292,16 @@ static bool reserve_fits(const hr_budget *budget, uint64_t reserve_bytes)
 
 int hr_budget_set_reserve(hr_budget *budget, uint64_t reserve_bytes)
 {
-    if (!budget || !budget->parent || reserve_bytes > budget->limit_bytes)
+    if (!budget || !budget->parent)
         return -EINVAL;
     hri_local_promote(budget);
-    if (reserve_bytes > budget->reserve_bytes)
+    if (reserve_bytes)
         hri_budget_sample(budget->tree, HRI_ON_SHORTAGE, true);
     hri_section section = hri_section_enter(budget);
+    if (reserve_bytes > budget->limit_bytes) {
+        hri_section_leave(&section);
+        return -EINVAL;
+    }
     if (reserve_bytes > budget->reserve_bytes && !reserve_fits(budget, reserve_bytes))
         hri_stock_drain(&section.tree->root);
     bool fits = reserve_bytes <= budget->reserve_bytes || reserve_fits(budget, reserve_bytes);

@@ -7,9 +7,10 @@ static const struct {
     const char *measures;
 } kinds[] = {
     [HRI_LEDGER_BUDGET] = {"budget", "what the root budget has granted: bytes held, and bytes promised to requests"},
-    [HRI_LEDGER_CGROUP] = {"cgroup", "anonymous, shared and locked memory of all processes in the group and below it, "
-                                     "kernel memory that cannot be reclaimed, sockets, and page cache that is dirty; "
-                                     "clean page cache is shown beside it and does not count, nor do idle pages of the library's heap"},
+    [HRI_LEDGER_CGROUP] =
+        {"cgroup", "anonymous, shared and locked memory of all processes in the group and below it, "
+                   "kernel memory that cannot be reclaimed, sockets, and page cache that is dirty; "
+                   "clean page cache is shown beside it and does not count, nor do idle pages of the library's heap"},
     [HRI_LEDGER_ADDRESS] = {"address space", "the part of the process's address space (VmSize) that is resident: what "
                                              "is reserved and never backed does not count"},
     [HRI_LEDGER_DATA] = {"data",

@@ -121,13 +121,15 @@ hr_level hri_level_next(const hri_level_rules *rules, hri_level_state *state, co
     return state->level;
 }
 
-double hri_level_up_at(const hri_level_rules *rules, hr_level level)
+double hri_level_turns_at(const hri_level_rules *rules, const hri_level_state *state, bool *ret_from)
 {
-    switch (level) {
+    bool falls = state->lower < state->level;
+    *ret_from = state->lower == HR_NORMAL || (falls && state->lower == HR_WARNING);
+    switch (state->lower) {
     case HR_NORMAL:
-        return rules->warn_at;
+        return falls ? rules->warn_below : rules->warn_at;
     case HR_WARNING:
-        return rules->degrade_at;
+        return falls ? rules->recover_below : rules->degrade_at;
     case HR_DEGRADED:
         return rules->critical_at;
     default:

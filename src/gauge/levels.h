@@ -61,7 +61,8 @@ int hri_level_rules_fit(hri_level_rules *rules);
 /* Decides the level, and remembers what the next decision needs. */
 hr_level hri_level_next(const hri_level_rules *rules, hri_level_state *state, const hri_level_input *input);
 
-/* The use above which the level would go up from `level`; above 1 from critical. */
-double hri_level_up_at(const hri_level_rules *rules, hr_level level);
+/* The use above which the next decision may be another: the level would go up, or its way down would end. Above 1 if
+ * there is none. *ret_from: this use itself is such a one. */
+double hri_level_turns_at(const hri_level_rules *rules, const hri_level_state *state, bool *ret_from);
 
 #endif

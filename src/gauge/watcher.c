@@ -192,8 +192,9 @@ static void instruct_tree(hri_watcher *watcher, const hri_books *books, bool fre
 {
     const hri_level_rules *rules = &watcher->rules;
     hr_level level = watcher->state.level;
-    uint64_t cross = hri_ledgers_crossing(books, hri_level_up_at(rules, level));
-    if (level == HR_NORMAL) /* warning begins at its threshold, the others above theirs */
+    bool from;
+    uint64_t cross = hri_ledgers_crossing(books, hri_level_turns_at(rules, &watcher->state, &from));
+    if (from)
         cross = hri_sub(cross, 1);
     uint64_t sample_bytes = watcher->lease.sample_bytes;
     const hri_ceiling ceilings[HRI_CEILINGS] = {

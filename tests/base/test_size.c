@@ -23,7 +23,7 @@ static void sizes_are_read_as_people_write_them(void **state)
         {"1.5G", 1536 * MIB},
         {"0.5KiB", 512},
         {"0.0009765625K", 1},
-        {"1.000000000931322574615478515625G", (UINT64_C(1) << 30) + 1},
+        {"1.000000000931322575G", (UINT64_C(1) << 30) + 1},
         {"2T", UINT64_C(2) << 40},
         {"8P", UINT64_C(8) << 50},
         {"1.0 EiB", UINT64_C(1) << 60}, /* as hr_size_format() writes it */

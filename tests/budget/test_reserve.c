@@ -65,6 +65,27 @@ static void what_is_reserved_is_there_whatever_others_take(void **state)
     hr_budget_uncharge(greedy, 600);
 }
 
+/* Prevents: charges within a reserve passed the limit of an ancestor that had been lowered below it. */
+static void a_reserve_lets_nothing_pass_a_lowered_limit(void **state)
+{
+    hr_budget *const ancestors[] = {parent, root};
+    (void)state;
+    assert_int_equal(hr_budget_set_reserve(child, 300), 0);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(hr_budget_set_limit(ancestors[i], 200), 0);
+        assert_int_equal(hr_budget_charge(child, 150), 0);
+        assert_int_equal(hr_budget_charge(child, 51), -EDQUOT);
+        assert_int_equal(hr_budget_charge(child, 50), 0);
+        assert_int_equal(hr_budget_charge(child, 1), -EDQUOT);
+        assert_int_equal(read_figures(ancestors[i]).used_bytes, 200);
+        hr_budget_uncharge(child, 200);
+        assert_int_equal(hr_budget_set_limit(ancestors[i], 1000), 0);
+    }
+    assert_int_equal(hr_budget_charge(child, 300), 0);
+    hr_budget_uncharge(child, 300);
+    assert_int_equal(hr_budget_set_reserve(child, 0), 0);
+}
+
 static void beyond_its_reserve_a_budget_shares_like_all_others(void **state)
 {
     (void)state;
@@ -191,6 +212,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(what_is_reserved_is_there_whatever_others_take),
+        TEST(a_reserve_lets_nothing_pass_a_lowered_limit),
         TEST(beyond_its_reserve_a_budget_shares_like_all_others),
         TEST(a_reserve_that_does_not_fit_changes_nothing),
         TEST(what_is_held_already_counts_towards_the_reserve),

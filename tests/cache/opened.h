@@ -8,6 +8,7 @@
 #include <headroom/budget.h>
 #include <headroom/cache.h>
 #include <headroom/guard.h>
+#include <headroom/report.h>
 
 #include <time.h>
 

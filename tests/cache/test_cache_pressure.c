@@ -6,7 +6,6 @@
 #include "base/clock.h"
 
 #include <headroom/relief.h>
-#include <headroom/report.h>
 
 #include <errno.h>
 #include <string.h>
@@ -167,21 +166,21 @@ static void a_large_value_comes_when_pressure_has_gone(void **state)
 static void its_bound_is_the_budgets_limit_of_now(void **state)
 {
     static char value[2 * MIB];
-    hr_budget *budget;
+    hr_budget *payer;
     (void)state;
     open_with(100 * MIB, HR_NONE, NULL);
-    assert_int_equal(hr_budget_new(hr_guard_root(guard), "small", MIB, &budget), 0);
+    assert_int_equal(hr_budget_new(hr_guard_root(guard), "small", MIB, &payer), 0);
     hr_cache *follower;
-    assert_int_equal(hr_cache_new(guard, &(hr_cache_options){.budget = budget, .shards = 1}, &follower), 0);
+    assert_int_equal(hr_cache_new(guard, &(hr_cache_options){.budget = payer, .shards = 1}, &follower), 0);
     assert_int_equal(hr_cache_put(follower, "key", 3, value, sizeof value, 0), -E2BIG);
-    assert_int_equal(hr_budget_set_limit(budget, 8 * MIB), 0);
+    assert_int_equal(hr_budget_set_limit(payer, 8 * MIB), 0);
     assert_int_equal(hr_cache_put(follower, "key", 3, value, sizeof value, 0), 0);
-    assert_int_equal(hr_budget_set_limit(budget, 16 * MIB), 0);
+    assert_int_equal(hr_budget_set_limit(payer, 16 * MIB), 0);
     hr_cache_figures figures;
     assert_int_equal(hr_cache_read(follower, &figures), 0);
     assert_in_range(figures.max_bytes, 15 * MIB, 16 * MIB);
     assert_int_equal(hr_cache_free(follower), 0);
-    assert_int_equal(hr_budget_free(budget), 0);
+    assert_int_equal(hr_budget_free(payer), 0);
     close_all();
 }
 

@@ -172,6 +172,33 @@ static void source_12_samples_around_a_threshold_do_not_flap(void **state)
     assert_int_equal(changes, 2); /* to warning, to degraded, and there it stays */
 }
 
+/* Where a charge has to be told of: where the level rises, and on the way down where use is no longer low. */
+static void a_way_down_ends_at_the_lower_threshold(void **state)
+{
+    (void)state;
+    hri_level_rules rules = defaults();
+    const struct {
+        hr_level level, lower;
+        double at;
+        bool from;
+    } rows[] = {
+        {HR_NORMAL, HR_NORMAL, rules.warn_at, true},
+        {HR_WARNING, HR_WARNING, rules.degrade_at, false},
+        {HR_WARNING, HR_NORMAL, rules.warn_below, true},
+        {HR_DEGRADED, HR_DEGRADED, rules.critical_at, false},
+        {HR_DEGRADED, HR_WARNING, rules.recover_below, true},
+        {HR_DEGRADED, HR_NORMAL, rules.warn_below, true},
+        {HR_CRITICAL, HR_CRITICAL, 2, false},
+        {HR_CRITICAL, HR_DEGRADED, rules.critical_at, false},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        bool from;
+        double at =
+            hri_level_turns_at(&rules, &(hri_level_state){.level = rows[i].level, .lower = rows[i].lower}, &from);
+        assert_true(at == rows[i].at && from == rows[i].from);
+    }
+}
+
 /* Any input: up at once, at most one way down a dwell, never stuck once use is low. */
 static void random_series_keep_the_rules(void **state)
 {
@@ -304,6 +331,7 @@ int main(void)
         cmocka_unit_test(any_set_of_thresholds_recovers_from_any_state),
         cmocka_unit_test(straight_falls_without_the_dwell),
         cmocka_unit_test(source_12_samples_around_a_threshold_do_not_flap),
+        cmocka_unit_test(a_way_down_ends_at_the_lower_threshold),
         cmocka_unit_test(random_series_keep_the_rules),
         cmocka_unit_test(no_adversary_makes_it_flap),
         cmocka_unit_test(thresholds_are_fitted_or_refused),

@@ -220,6 +220,29 @@ static void a_callback_may_free_and_check(void **state)
     hr_guard_free(guard);
 }
 
+/* Prevents: a use that went over the threshold between two readings counted as low all the time. The level fell in each
+ * dwell, and rose with the next peak. */
+static void peaks_between_two_readings_keep_the_level(void **state)
+{
+    (void)state;
+    hr_guard_options options = {.limit_bytes = 100 * MIB, .interval_ns = 5 * HRI_MILLISECOND, .dwell_ns = HRI_SECOND};
+    options.on_level = count_changes;
+    hr_guard *guard = make_guard(options);
+    hr_budget *root = hr_guard_root(guard);
+    up_changes = down_changes = 0;
+    assert_int_equal(hr_budget_charge(root, 65 * MIB), 0);
+    for (int i = 0; i < 150; i++) {
+        assert_int_equal(hr_budget_charge(root, 16 * MIB), 0); /* warning begins at 80 % */
+        hr_budget_uncharge(root, 16 * MIB);
+        poll(NULL, 0, 20);
+    }
+    assert_int_equal(up_changes, 1);
+    assert_int_equal(down_changes, 0);
+    assert_int_equal(hr_guard_wait(guard, HR_NORMAL, 20 * HRI_SECOND), 0); /* and then it does fall */
+    hr_budget_uncharge(root, 65 * MIB);
+    hr_guard_free(guard);
+}
+
 /* Regression: the source's ticker is stopped before its loop runs: the cleanup never happens. */
 static _Atomic int cleanups;
 
@@ -456,6 +479,7 @@ int main(void)
         cmocka_unit_test(waiting_ends_with_the_level_or_the_time),
         cmocka_unit_test(the_descriptor_is_readable_after_each_change),
         cmocka_unit_test(a_callback_may_free_and_check),
+        cmocka_unit_test(peaks_between_two_readings_keep_the_level),
         cmocka_unit_test(source_9_the_janitor_really_comes_again_and_again),
         cmocka_unit_test(history_is_recorded_and_reports_are_written),
         cmocka_unit_test(tiers_and_events_tell_what_happened),

@@ -104,6 +104,36 @@ static void a_part_of_a_ticket_makes_room_for_what_charges_itself(void **state)
 }
 
 /* Regression: the source's AllocateMemory approves and reserves nothing, 10 requests of 60 MB under 100 MB. */
+/* Prevents: a transfer took what was promised to a ticket, and then the ticket's owner was called a faulty one. */
+static void a_transfer_moves_nothing_that_is_promised(void **state)
+{
+    (void)state;
+    hr_budget *from, *to, *below;
+    hr_ticket ticket, other;
+    assert_int_equal(hr_budget_new(root, "from", HR_NONE, &from), 0);
+    assert_int_equal(hr_budget_new(from, "below", HR_NONE, &below), 0);
+    assert_int_equal(hr_budget_new(root, "to", HR_NONE, &to), 0);
+    assert_int_equal(hr_admit(guard, &(hr_request){.bytes = 100, .budget = from}, &ticket), HR_ADMITTED);
+    assert_int_equal(hr_admit(guard, &(hr_request){.bytes = 70, .budget = below}, &other), HR_ADMITTED);
+    assert_int_equal(hr_budget_transfer(from, to, 1), -EINVAL);
+    assert_int_equal(hr_budget_charge(from, 30), 0);
+    assert_int_equal(hr_budget_transfer(from, to, 31), -EINVAL);
+    assert_int_equal(hr_budget_transfer(from, to, 30), 0);
+    assert_int_equal(hr_ticket_spend(&ticket, 60), 0);
+    assert_int_equal(hr_budget_transfer(from, to, 61), -EINVAL);
+    assert_int_equal(hr_budget_transfer(from, to, 60), 0);
+    hr_ticket_release(&ticket);
+    hr_ticket_release(&other);
+    hr_budget_uncharge(to, 90);
+    assert_int_equal(used(), 0);
+    hr_figures figures;
+    assert_int_equal(hr_guard_read(guard, &figures), 0);
+    assert_int_equal(figures.faults, 0);
+    assert_int_equal(hr_budget_free(below), 0);
+    assert_int_equal(hr_budget_free(from), 0);
+    assert_int_equal(hr_budget_free(to), 0);
+}
+
 static void source_1_what_is_approved_is_held(void **state)
 {
     (void)state;
@@ -478,6 +508,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_ticket_holds_what_was_admitted),
         TEST(a_part_of_a_ticket_makes_room_for_what_charges_itself),
+        TEST(a_transfer_moves_nothing_that_is_promised),
         TEST(source_1_what_is_approved_is_held),
         TEST(a_refusal_by_level_names_the_level),
         TEST(a_grant_is_judged_by_the_level_it_would_lead_to),
