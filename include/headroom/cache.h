@@ -14,8 +14,9 @@
  * Keys and values are bytes, and copied. Each entry is charged to the cache's budget with all that it costs, and so are
  * the tables. Nobody has to guess a size for a cache. It grows until use is half way from `warn_at` to `degrade_at`.
  * From there on it does not grow: each put evicts as much as it brings in. When memory is short, the guard asks it, and
- * it evicts the coldest entries, never one that is borrowed. After that it grows again in steps, so that
- * what it gave is not taken back at once. `max_bytes`, or a budget with a limit, bounds it besides.
+ * it evicts the coldest entries, never one that is borrowed. After that it grows again in steps, so that what it gave
+ * is not taken back at once. A step is a 32nd of what it had, or 64 KiB, and comes each 100 ms. A put beyond it makes
+ * others go. `max_bytes`, or a budget with a limit, bounds it besides.
  *
  * ── loading ────────────────────────────────────────────────────────────────────────────────────────────────────────
  * With `load` a get that misses loads. One thread loads a key, the others that want it wait for that one:
@@ -86,7 +87,8 @@ typedef struct hr_cache_options {
     int priority;           /* among the guard's reclaimers: lowest is asked first */
     hr_cache_load_fn *load; /* NULL: a miss is -ENOENT */
     int64_t load_wait_ns;   /* 10 s: how long others wait for one that loads; negative: for ever */
-    int64_t failed_ttl_ns;  /* for how long a load's error is the answer without another load; 0: not at all */
+    int64_t failed_ttl_ns;  /* for how long a load's error is the answer without another load; 0: not at all. It
+                               is kept as an entry, which no walk visits. Remove and clear forget it */
     void *context;          /* for load */
 } hr_cache_options;
 

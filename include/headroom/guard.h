@@ -152,7 +152,7 @@ typedef struct hr_guard_options {
     /* A limit on the whole process: its anonymous resident memory, charged or not, as if a cgroup of that size were
      * around it. It counts in the level, in what is granted, in reports and in the sentence that explains; a smaller
      * limit of the kernel's still binds. 0: the environment variable HEADROOM_LIMIT, a size such as 512M or a share
-     * such as 80% of the smallest limit that is seen; HR_NONE: none, whatever the environment says. */
+     * such as 80% of the smallest limit that is seen; HR_NONE: none. Where this is not 0 the variable is not read. */
     uint64_t process_limit_bytes;
 
     /* Look and tell, and do nothing: to see what a limiter would do before it is switched on. Nothing is refused,

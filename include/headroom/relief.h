@@ -60,7 +60,7 @@ typedef struct hr_request {
 typedef enum hr_verdict {
     HR_ADMITTED,           /* the ticket holds the bytes */
     HR_REFUSED_TOO_LARGE,  /* larger than this level takes: a smaller request would be served */
-    HR_REFUSED_OVERLOADED, /* shed, or the level is critical */
+    HR_REFUSED_OVERLOADED, /* shed, or the level is critical: there this comes first, whatever was asked for */
     HR_REFUSED_NO_BUDGET,  /* it does not fit under a limit */
 } hr_verdict;
 
