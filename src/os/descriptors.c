@@ -56,7 +56,7 @@ static int look_at(int folder, const char *name, void *context)
 {
     hri_descriptors *kept = context;
     char kind[KIND_BYTES] = {0};
-    int fd = atoi(name);
+    int fd = (int)strtol(name, NULL, 10);
     if (readlinkat(folder, name, kind, sizeof kind - 1) <= 0)
         return 0;
     if (strncmp(kind, "pipe:", 5) == 0)
