@@ -131,11 +131,14 @@ void hri_gauge_close(hri_gauge *gauge)
 
 void hri_gauge_reopen(hri_gauge *gauge)
 {
+    bool had_groups = gauge->chain.count > 0 || gauge->place_hash == 0;
     abandon_lost(gauge);
     hri_process_close(&gauge->process);
     hri_process_open(&gauge->process, &gauge->site);
     gauge->place_hash = hri_process_read_place(&gauge->process);
     open_chain(gauge);
+    if (had_groups && gauge->chain.count == 0) /* who closes all files may have met one of these: again soon */
+        gauge->place_hash = 0;
 }
 
 /* Has the process been moved to another group since the chain was opened? Its old one may stay. */
