@@ -231,7 +231,7 @@ static void watch_limit(run_supervisor *run)
     bool asleep = is_asleep(run, run->use.share > 0.9);
     bool held = run->wall.kind == RUN_WALL_V2 && run->use.share > 0.98 && run_wall_is_hit(&run->wall);
     bool reached = asleep || held || run->use.left_bytes == 0;
-    if (run->let_go_ns && run->sampled_ns - run->let_go_ns >= run->options.grace_ns) { /* it has not ended: as before */
+    if (run->let_go_ns && run->sampled_ns - run->let_go_ns >= run->options.grace_ns) { /* it did not end */
         run->let_go_ns = 0;
         run->limit_reached = false;
     }

@@ -202,8 +202,9 @@ static void stop_with_it(run_supervisor *run, int signal)
     kill(run->pid, SIGCONT);
 }
 
-/* A process that sleeps at a wall does not stop: the terminal would be lost to its person. A shell continues all of the
- * job, what was frozen by SIGSTOP too. */
+/* A process that sleeps at a wall does not stop. So the supervisor stops alone: else the terminal would stay taken. A
+ * shell that goes on with the job sends SIGCONT to all of it. A tree that was frozen by SIGSTOP is then stopped again.
+ */
 void run_child_stop_frozen(run_supervisor *run, int signal)
 {
     if (!run->frozen || getpid() == 1)

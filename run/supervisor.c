@@ -520,7 +520,7 @@ static int supervise(run_supervisor *run)
     run_record_kills(run); /* none yet: that they are seen at all */
     if (hr_status_page_new(run->pid, &run->status_page) != 0)
         run->status_page = NULL; /* it has a guard that says more itself, or there is no /dev/shm */
-    run_child_reap(run);         /* had it ended before it was looked at, /proc gave the root group as its own */
+    run_child_reap(run);         /* of a process that has ended, /proc names the root group */
     watch(run);
     if ((run->asked || run->killed) && !run->options.pid)
         end_rest(run);

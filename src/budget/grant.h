@@ -12,7 +12,7 @@ typedef struct hri_demand {
     double rank; /* 0 to 1: how far it may go from its ceiling towards HRI_CEILING_CRITICAL */
     bool promise;
     bool pages;    /* that the heap is to commit: they spend the lease, and nobody is charged */
-    bool unleased; /* nothing is taken from the kernel: for a block, whose pages the heap asks for, or charged before */
+    bool unleased; /* takes nothing from the kernel: the heap asks for pages of blocks, and what moves is charged */
     bool quiet;    /* no callback and no relief: the gauges may be read for it, no more */
     struct hri_waiter *waiter; /* its place in the queue, where it is decided; NULL: it does not wait */
 

@@ -137,7 +137,7 @@ void hri_gauge_reopen(hri_gauge *gauge)
     hri_process_open(&gauge->process, &gauge->site);
     gauge->place_hash = hri_process_read_place(&gauge->process);
     open_chain(gauge);
-    if (had_groups && gauge->chain.count == 0) /* who closes all files may have met one of these: again soon */
+    if (had_groups && gauge->chain.count == 0) /* the program may have closed one while it was read: again soon */
         gauge->place_hash = 0;
 }
 
@@ -280,7 +280,7 @@ static void sort_doubtful(const hri_gauge *gauge, const hri_reading *reading, un
     }
     uint64_t pinned = hri_add(hri_mul(gauge->pins.tmpfs_files, v1 ? HRI_PIN_FILE_BYTES : HRI_PIN_NAME_BYTES),
                               hri_mul(gauge->pins.tmpfs_nodes, HRI_PIN_NODE_BYTES));
-    pinned = hri_add(pinned, hri_mul(gauge->pins.own.watches, HRI_PIN_WATCH_BYTES));
+    pinned = hri_add(pinned, hri_mul(gauge->pins.own.watches, HRI_PIN_INODE_BYTES));
     uint64_t grown = gauge->pins_time_ns ? hri_sub(doubtful, reading->memory[index].doubtful_bytes) : 0;
     uint64_t held = hri_max(reading->memory[index].held_bytes, v1 ? gauge->pins.own.queued_bytes : 0);
     uint64_t stuck = hri_add(pinned, hri_add(grown, hri_min(held, doubtful)));

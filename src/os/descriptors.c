@@ -51,7 +51,7 @@ static void count_watches(const char *name, hri_descriptors *kept)
     hri_file_close(fd);
 }
 
-/* Another thread may close a descriptor and open one of its number meanwhile: what is asked harms no kind of file. */
+/* Another thread may put another file under the number meanwhile. These questions harm no kind of file. */
 static int look_at(int folder, const char *name, void *context)
 {
     hri_descriptors *kept = context;

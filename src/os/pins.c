@@ -15,9 +15,8 @@
 #define POINT_BYTES 256
 #define TYPE " - tmpfs "
 
-/* A name that is long takes more, and an inode less on some file systems. */
+/* A name that is long takes more. */
 #define NAME_BYTES 208
-#define INODE_BYTES 1152
 
 #define NODE_PAGES 64
 
@@ -65,5 +64,5 @@ void hri_pins_read(bool whole, hri_pins *ret_pins)
     /* A name of a file that is there keeps its inode; until Linux 5.0 the fifth number is 0. */
     uint64_t names = number_in("/proc/sys/fs/dentry-state", 1), absent = number_in("/proc/sys/fs/dentry-state", 4);
     uint64_t inodes = hri_add(number_in("/proc/sys/fs/inode-state", 1), hri_sub(names, absent));
-    ret_pins->idle_bytes = hri_add(hri_mul(names, NAME_BYTES), hri_mul(inodes, INODE_BYTES));
+    ret_pins->idle_bytes = hri_add(hri_mul(names, NAME_BYTES), hri_mul(inodes, HRI_PIN_INODE_BYTES));
 }

@@ -27,8 +27,9 @@ typedef struct hri_pins {
 #define HRI_PIN_NAME_BYTES 736
 #define HRI_PIN_FILE_BYTES 1536
 
-/* The kernel takes an inode that is watched for idle. In a group of 64 MiB, 9 MiB of them led to a kill. */
-#define HRI_PIN_WATCH_BYTES 1152
+/* The most that an inode takes; on some file systems it is less. The kernel counts an inode as idle though somebody
+ * watches it. In a group of 64 MiB, 9 MiB of those led to a kill. */
+#define HRI_PIN_INODE_BYTES 1152
 
 /* A file of more than a page has a node for each 64 of them, which counts as reclaimable too. */
 #define HRI_PIN_NODE_BYTES 600
