@@ -108,7 +108,8 @@ HR_API HR_MUST_CHECK int hr_budget_try_charge(hr_budget *budget, uint64_t bytes)
 /* Moves bytes that are held by one budget to another one of the same guard. They are charged all the time: to `from`
  * until they are charged to `to`, and to what contains both throughout.
  *
- * Nothing is taken from the kernel, so only limits of budgets are asked.
+ * Nothing is taken from the kernel, so only limits of budgets are asked, and not of those that contain both: there
+ * nothing grows. But where a reserve of `from` stays set aside for it, its bytes count again in what contains it.
  *
  * returns  0; -EDQUOT if a limit on the path of `to` refused: `from` still holds them; -EINVAL if `from` holds less, or
  *          the budgets belong to different guards

@@ -205,12 +205,13 @@ void hri_budget_unpromise(hr_budget *budget, uint64_t bytes)
 
 /* ── moving ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-/* The bytes of its own that a budget holds, without what it has promised. In a section, with its stocks drained. */
+/* The bytes of its own that a budget holds, without what it has promised. In a section, with its stocks drained: so its
+ * own cells count nothing meanwhile. Those of its children do. */
 static uint64_t held(const hr_budget *budget)
 {
-    uint64_t promised = hri_budget_promised(budget);
+    uint64_t promised = budget->promised_bytes + hri_stock_counted_here(budget, HRI_STOCK_PROMISED);
     for (const hr_budget *child = budget->first_child; child; child = child->next_sibling)
-        promised = hri_sub(promised, hri_budget_promised(child));
+        promised -= child->promised_bytes;
     return hri_sub(budget->own_bytes, promised);
 }
 
@@ -223,10 +224,12 @@ static int move(hr_budget *from, hri_demand *demand)
         hri_stock_drain(from);
     if (bytes > held(from))
         return -EINVAL;
+    bool fits = hri_demand_fits(demand);
+    if (!fits && !to->tree->hooks.observes)
+        return -EDQUOT;
     hri_path_give(from, bytes);
-    bool fits = hri_demand_fits(demand), granted = fits || to->tree->hooks.observes;
-    hri_path_take(granted ? to : from, bytes);
-    for (hr_budget *at = to; granted && at && !hri_budget_is_inside(from, at); at = at->parent)
+    hri_path_take(to, bytes);
+    for (hr_budget *at = to; at && !hri_budget_is_inside(from, at); at = at->parent)
         at->total_bytes += bytes;
     return fits ? 0 : -EDQUOT;
 }
@@ -237,7 +240,7 @@ int hr_budget_transfer(hr_budget *from, hr_budget *to, uint64_t bytes)
         return -EINVAL;
     hri_local_promote(from);
     hri_local_promote(to);
-    hri_demand demand = {.budget = to, .bytes = bytes, .unleased = true};
+    hri_demand demand = {.budget = to, .bytes = bytes, .from = from, .unleased = true};
     hri_section section = hri_section_enter_tree(from->tree);
     while (!hri_local_promote_children(from)) { /* what they hold is not for `from` to move */
         hri_section_leave(&section);

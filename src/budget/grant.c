@@ -33,11 +33,20 @@ static uint64_t left_for(const hr_budget *budget, const hri_demand *demand)
     return demand->unleased ? hri_budget_left_of_limit(budget) : hri_budget_left(budget);
 }
 
-/* Has a budget no room for a demand that adds `claim` to what is claimed of it? A reserve lets a demand claim nothing,
- * but its bytes are used all the same: were the limit lowered below the reserve, they would pass it. */
-static bool is_short(const hr_budget *budget, const hri_demand *demand, uint64_t claim)
+/* Has a budget no room for a demand that adds `claim` to what is claimed of it, and `bytes` to what is used? A reserve
+ * lets a demand claim nothing, but its bytes are used all the same: were the limit lowered below the reserve, they would
+ * pass it. */
+static bool is_short(const hr_budget *budget, const hri_demand *demand, uint64_t claim, uint64_t bytes)
 {
-    return claim > left_for(budget, demand) || demand->bytes > hri_sub(hri_budget_limit(budget), budget->used_bytes);
+    return claim > left_for(budget, demand) || bytes > hri_sub(hri_budget_limit(budget), budget->used_bytes);
+}
+
+/* By how much bytes that leave `from` lower what is claimed of `top` around it. */
+static uint64_t released(const hr_budget *from, const hr_budget *top, uint64_t bytes)
+{
+    for (; from != top; from = from->parent)
+        bytes = hri_budget_claim(from, from->claimed_bytes) - hri_budget_claim(from, from->claimed_bytes - bytes);
+    return bytes;
 }
 
 /* A ceiling, `rank` of the way towards the one of critical. */
@@ -124,11 +133,15 @@ void hri_budget_fall_short(hri_demand *demand)
  * free above it too; but a limit that can never fit it comes first. Gives the highest that is short; NULL: none. */
 static hr_budget *find_short(hri_demand *demand)
 {
-    uint64_t claim = demand->bytes;
+    uint64_t claim = demand->bytes, bytes = demand->bytes;
     hr_budget *budget = demand->budget, *top = NULL;
     for (;; budget = budget->parent) {
-        bool hopeless = demand->bytes > hri_budget_limit(budget);
-        bool short_of = is_short(budget, demand, claim);
+        if (bytes && demand->from && hri_budget_is_inside(demand->from, budget)) { /* it has them, and keeps them */
+            claim = hri_sub(claim, released(demand->from, budget, bytes));
+            bytes = 0;
+        }
+        bool hopeless = bytes > hri_budget_limit(budget);
+        bool short_of = is_short(budget, demand, claim, bytes);
         if (hopeless || (short_of && !top))
             fall_short(demand, budget, claim);
         if (hopeless || short_of)

@@ -8,6 +8,7 @@
 typedef struct hri_demand {
     hr_budget *budget;
     uint64_t bytes;
+    const hr_budget *from; /* holds the bytes, which move; NULL: they are new */
     hri_ceiling_kind ceiling;
     double rank; /* 0 to 1: how far it may go from its ceiling towards HRI_CEILING_CRITICAL */
     bool promise;

@@ -178,29 +178,34 @@ void hri_stock_fork(hri_budget_tree *tree)
     drain(&tree->root, true);
 }
 
-/* Sums a word of all cells inside `top`. */
-static uint64_t sum(const hr_budget *top, bool value, int which)
+uint64_t hri_stock_snapshot(const hr_budget *top)
 {
     uint64_t bytes = 0;
-    for (const hr_budget *at = top->tree->first_stocked; at; at = at->next_stocked) {
-        if ((value && at->open_cells == 0) || !hri_budget_is_inside(at, top))
+    for (const hr_budget *at = top->tree->first_stocked; at && hri_stock_is_out(top); at = at->next_stocked) {
+        if (at->open_cells == 0 || !hri_budget_is_inside(at, top))
             continue;
-        for (hri_cell *record = hri_cells_first(); record; record = hri_cells_next(record)) {
-            const hri_cell *cell = hri_cells_at(record, hri_stock_place(at));
-            bytes += atomic_load_explicit(value ? &cell->value : &cell->more[which], memory_order_relaxed);
-        }
+        for (hri_cell *record = hri_cells_first(); record; record = hri_cells_next(record))
+            bytes += atomic_load_explicit(&hri_cells_at(record, hri_stock_place(at))->value, memory_order_relaxed);
     }
     return bytes;
 }
 
-uint64_t hri_stock_snapshot(const hr_budget *top)
+uint64_t hri_stock_counted_here(const hr_budget *budget, int which)
 {
-    return hri_stock_is_out(top) ? sum(top, true, 0) : 0;
+    uint64_t sum = 0;
+    hri_place place = hri_stock_place(budget);
+    for (hri_cell *record = place ? hri_cells_first() : NULL; record; record = hri_cells_next(record))
+        sum += atomic_load_explicit(&hri_cells_at(record, place)->more[which], memory_order_relaxed);
+    return sum;
 }
 
 uint64_t hri_stock_counted(const hr_budget *top, int which)
 {
-    return sum(top, false, which);
+    uint64_t sum = 0;
+    for (const hr_budget *at = top->tree->first_stocked; at; at = at->next_stocked)
+        if (hri_budget_is_inside(at, top))
+            sum += hri_stock_counted_here(at, which);
+    return sum;
 }
 
 void hri_stock_leave(hr_budget *budget)

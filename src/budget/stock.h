@@ -98,8 +98,9 @@ void hri_stock_fork(hri_budget_tree *tree);
 /* The bytes in stocks inside `top`, summed without the lock of each cell's owner. */
 uint64_t hri_stock_snapshot(const hr_budget *top);
 
-/* The sum of what cells inside `top` have counted. */
+/* The sum of what cells inside `top` have counted, and of what those of this budget alone have. */
 uint64_t hri_stock_counted(const hr_budget *top, int which);
+uint64_t hri_stock_counted_here(const hr_budget *budget, int which);
 
 /* Takes the place away from a budget that nobody uses any more; what its cells have counted goes to the path. */
 void hri_stock_leave(hr_budget *budget);

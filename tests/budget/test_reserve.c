@@ -155,11 +155,37 @@ static void bytes_move_without_being_free_for_a_moment(void **state)
     assert_int_equal(hr_budget_transfer(child, parent, 600), 0); /* up its own path */
     assert_int_equal(read_figures(child).used_bytes, 0);
     assert_int_equal(hr_budget_transfer(child, parent, 1), -EINVAL); /* what it does not hold */
+    assert_int_equal(hr_budget_set_limit(parent, 500), 0);           /* it holds more: what moves in it adds nothing */
+    assert_int_equal(hr_budget_transfer(parent, child, 600), 0);
+    assert_int_equal(hr_budget_transfer(child, parent, 600), 0);
+    assert_int_equal(hr_budget_transfer(greedy, parent, 1), -EDQUOT);
+    assert_int_equal(hr_budget_refusal(&refusal), 0);
+    assert_string_equal(refusal.limit_name, "parent");
+    assert_int_equal(refusal.left_bytes, 0);
+    assert_int_equal(hr_budget_set_reserve(child, 200), -EDQUOT);
+    assert_int_equal(hr_budget_set_limit(parent, 600), 0);
     assert_int_equal(hr_budget_transfer(parent, NULL, 1), -EINVAL);
     assert_int_equal(hr_budget_transfer(parent, parent, 600), 0);
     assert_int_equal(hr_budget_transfer(parent, root, 600), 0);
     hr_budget_uncharge(root, 600);
     hr_budget_uncharge(greedy, 400);
+}
+
+/* What a budget gives away of its reserve stays set aside for it, and so counts again. */
+static void what_leaves_a_reserve_needs_room_around_both(void **state)
+{
+    (void)state;
+    hr_refusal refusal;
+    assert_int_equal(hr_budget_charge(child, 400), 0);
+    assert_int_equal(hr_budget_set_reserve(child, 400), 0);
+    assert_int_equal(hr_budget_charge(greedy, 550), 0);
+    assert_int_equal(hr_budget_transfer(child, greedy, 51), -EDQUOT);
+    assert_int_equal(hr_budget_refusal(&refusal), 0);
+    assert_int_equal(refusal.left_bytes, 50);
+    assert_int_equal(hr_budget_transfer(child, greedy, 50), 0);
+    assert_int_equal(read_figures(root).left_bytes, 0);
+    hr_budget_uncharge(child, 350);
+    hr_budget_uncharge(greedy, 600);
 }
 
 /* ── walking ────────────────────────────────────────────────────────────────────────────────────────────────────── */
@@ -211,13 +237,10 @@ static void a_budget_freed_in_its_own_visit_is_gone_after_it(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(what_is_reserved_is_there_whatever_others_take),
-        TEST(a_reserve_lets_nothing_pass_a_lowered_limit),
-        TEST(beyond_its_reserve_a_budget_shares_like_all_others),
-        TEST(a_reserve_that_does_not_fit_changes_nothing),
-        TEST(what_is_held_already_counts_towards_the_reserve),
-        TEST(bytes_move_without_being_free_for_a_moment),
-        TEST(a_walk_visits_all_parents_first),
+        TEST(what_is_reserved_is_there_whatever_others_take),     TEST(a_reserve_lets_nothing_pass_a_lowered_limit),
+        TEST(beyond_its_reserve_a_budget_shares_like_all_others), TEST(a_reserve_that_does_not_fit_changes_nothing),
+        TEST(what_is_held_already_counts_towards_the_reserve),    TEST(bytes_move_without_being_free_for_a_moment),
+        TEST(what_leaves_a_reserve_needs_room_around_both),       TEST(a_walk_visits_all_parents_first),
         TEST(a_budget_freed_in_its_own_visit_is_gone_after_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

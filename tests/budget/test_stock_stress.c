@@ -491,6 +491,23 @@ static void a_local_budget_is_promoted_by_its_second_thread(void **state)
     assert_int_equal(refused, 0);
 }
 
+/* Regression: promises of children were taken from what the budget holds itself, where a promise was seen in one thread's
+ * count and its end not yet in another's. A transfer of what it holds was now and then -EINVAL. */
+static void promises_of_children_take_nothing_from_what_a_budget_holds(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 1000 && !hri_stock_place(leaf); i++) {
+        assert_int_equal(hr_budget_charge(leaf, 1), 0);
+        hr_budget_uncharge(leaf, 1);
+    }
+    assert_int_equal(hr_budget_charge(shared, 3000), 0);
+    assert_true(hri_stock_count(leaf, HRI_STOCK_PROMISED, 1000)); /* as such a reading finds it */
+    assert_int_equal(hr_budget_transfer(shared, service, 3000), 0);
+    hri_stock_count(leaf, HRI_STOCK_PROMISED, -UINT64_C(1000));
+    assert_int_equal(hr_budget_transfer(shared, service, 1), -EINVAL);
+    hr_budget_uncharge(service, 3000);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 /* Keeps a stock of the shared budget, and holds nothing. */
@@ -540,6 +557,7 @@ int main(void)
         TEST(threads_at_the_limit_are_exact),
         TEST(readers_drain_at_random_and_nothing_is_lost),
         TEST(totals_count_every_byte),
+        TEST(promises_of_children_take_nothing_from_what_a_budget_holds),
         TEST(a_large_asker_among_small_ones_is_never_refused),
         TEST(a_neighbours_refusals_are_its_own),
         TEST(changing_limits_and_threads_that_come_and_go_refuse_nobody),
