@@ -69,7 +69,8 @@ typedef struct hr_cache hr_cache;
 typedef struct hr_cache_loading hr_cache_loading;
 
 /* Finds the value of a key that is missing, and gives it to hr_cache_supply(). It runs on the thread that asked, with
- * no lock held; it may use the cache, but not get the key that it loads (-EDEADLK).
+ * no lock held; it may use the cache, but not get the key that it loads (-EDEADLK). Two loads that get each other's
+ * key wait for load_wait_ns.
  *
  * returns  0 once it has supplied a value: without one the get returns -ENOENT. -ENOENT or another negative errno,
  *          which the get returns
@@ -80,8 +81,8 @@ typedef int hr_cache_load_fn(void *context, const void *key, size_t key_size, hr
 typedef struct hr_cache_options {
     const char *name;       /* for reports; "cache" */
     hr_budget *budget;      /* who pays; NULL: the root */
-    uint64_t max_bytes;     /* what its entries may cost in all; 0: the budget's own limit, less
-                               table_bytes; HR_NONE: any */
+    uint64_t max_bytes;     /* what its entries may cost in all, without such as are replaced or removed while they are
+                               borrowed; 0: the budget's own limit, less table_bytes; HR_NONE: any */
     int64_t ttl_ns;         /* how long an entry may be found; 0: until it is evicted */
     unsigned shards;        /* parts with a lock each, a power of two up to 256; 0: by processors and size */
     int priority;           /* among the guard's reclaimers: lowest is asked first */
@@ -121,7 +122,7 @@ typedef struct hr_cache_figures {
     uint64_t evicted_bytes;  /* by the three above */
     uint64_t expired;        /* found too old */
     uint64_t refused_large;  /* puts and reservations: -E2BIG */
-    uint64_t refused_budget; /* puts and reservations: -EDQUOT */
+    uint64_t refused_budget; /* puts and reservations: -EDQUOT; and loads whose value is handed out and not kept */
     uint64_t loads;
     uint64_t load_failures;
     uint64_t load_waits;    /* gets that waited for another's load */

@@ -73,7 +73,7 @@ typedef struct hr_figures {
     uint64_t cgroup_anonymous_bytes;
     uint64_t cgroup_kernel_bytes;
 
-    uint64_t pending_bytes; /* granted, not resident yet: by all guards of this process */
+    uint64_t pending_bytes; /* granted, not resident when the figures were read: by all guards of this process */
     uint64_t
         lease_bytes; /* what the kernel's limits still left for grants when the figures were read; HR_NONE: no limit */
     uint64_t lease_processes; /* that share this lease, this one included */
@@ -171,7 +171,7 @@ typedef struct hr_guard_options {
  * returns  0; -ENOMEM; -EMFILE, -ENFILE; -EAGAIN (no thread). -EINVAL for thresholds that contradict each other, and
  *          for a variable of the environment that is wrong: HEADROOM_LIMIT (also -ERANGE) or HEADROOM_OBSERVE. -EINVAL
  *          for a history_file that is no regular file, or history_file_bytes of less than 64 KiB. hr_message_set() has
- *          the sentence that says which. -EBUSY if another process writes the history file; -EBADMSG if it is none (it
+ *          the sentence that says which. -EBUSY if another writer has the history file; -EBADMSG if it is none (it
  *          is left as it is); -EPROTONOSUPPORT if it is of another version. -ENOENT, -EACCES, -ENOSPC … for the
  *          history file, too
  * threads  any

@@ -54,9 +54,9 @@ typedef struct hr_pool_figures {
     uint64_t idle_bytes;   /* the same; can be given back at once, except for what shares a page with blocks in use */
     uint64_t peak_bytes;   /* the most that both were together */
     uint64_t hits;         /* blocks that were handed out again */
-    uint64_t misses;       /* blocks that had to be made */
+    uint64_t misses;       /* blocks that had to be made, without `unpooled` ones */
     uint64_t trimmed;      /* blocks whose memory went back to the kernel */
-    uint64_t refused;      /* gets that the budget or the machine refused */
+    uint64_t refused;      /* gets that the budget, the machine or `construct` refused */
     uint64_t unpooled; /* blocks larger than the pool's that were ever handed out; those that are out are in in_use */
     uint64_t faults;   /* puts that were refused: of a block that no user had, or of what is no block of the pool */
 } hr_pool_figures;
@@ -221,7 +221,8 @@ typedef struct hr_slice {
 
 /* Makes a pool without slices.
  *
- * returns  0; -EINVAL without an item_size, where sizes overflow, or for a budget of another guard; -ENOMEM; -EDQUOT
+ * returns  0; -EINVAL without an item_size, where sizes overflow or pooled_max is below the capacity, or for a budget of
+ *          another guard; -ENOMEM; -EDQUOT
  * threads  any
  * memory   allocates
  * undo     hr_slice_pool_free()

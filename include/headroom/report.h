@@ -324,7 +324,7 @@ typedef struct hr_history_writer hr_history_writer;
 /* Opens or makes a history file for writing, as hr_guard_options.history_file does. `bytes` is the most that FILE and
  * FILE.1 take together; 0: 16 MiB.
  *
- * returns  0; -EINVAL; -ENOMEM; -EBUSY if another process writes it, -EBADMSG if it is none (it is left as it is),
+ * returns  0; -EINVAL; -ENOMEM; -EBUSY if another writer has it, -EBADMSG if it is none (it is left as it is),
  *          -EPROTONOSUPPORT if it is of another version, -ENOENT, -EACCES, -ENOSPC …
  * threads  any
  * memory   allocates
@@ -357,7 +357,7 @@ HR_API void hr_history_writer_free(hr_history_writer *writer);
 
 /* The shapes of a history. */
 typedef enum hr_trend_kind {
-    HR_TREND_STEADY,         /* nothing that is more than noise */
+    HR_TREND_STEADY,         /* nothing that is more than noise, or than a thousandth of what is used */
     HR_TREND_SAWTOOTH,       /* rises and falls again and again, and the low points stay where they are */
     HR_TREND_GROWTH,         /* the low points rise */
     HR_TREND_LEAK_SUSPECTED, /* and have risen for long, evenly, by much, to where they never were before */

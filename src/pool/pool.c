@@ -170,10 +170,10 @@ int hri_pool_close(hri_pool *pool)
 
 void hri_pool_read(hri_pool *pool, hr_pool_figures *figures)
 {
-    figures->peak_bytes = atomic_load_explicit(&pool->sum.peak_bytes, memory_order_relaxed);
     if (pool->oversize)
         hri_oversize_read(pool->oversize, figures);
     for (unsigned i = 0; i < pool->count; i++)
         hri_engine_read(&pool->engines[i], figures);
+    figures->peak_bytes = atomic_load_explicit(&pool->sum.peak_bytes, memory_order_relaxed); /* last: not below them */
     figures->faults = atomic_load_explicit(&pool->sum.faults, memory_order_relaxed);
 }

@@ -66,25 +66,26 @@ bool hri_series_has(const hri_series *series, hri_series_ledger ledger)
 
 /* ── bins ───────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-double hri_step_s(int64_t from_ns, int64_t to_ns)
+/* The forward time from one sample on to the next. The difference of two 64-bit times need not fit in 64 bits with a
+ * sign. */
+static uint64_t step_ns(int64_t from_ns, int64_t to_ns)
 {
-    /* The difference of two 64-bit times need not fit in 64 bits with a sign. */
-    return to_ns > from_ns ? (double)((uint64_t)to_ns - (uint64_t)from_ns) / 1e9 : 0;
+    return to_ns > from_ns ? (uint64_t)to_ns - (uint64_t)from_ns : 0;
 }
 
-static double span_of(const hri_series *series, hri_series_ledger ledger, size_t first)
+static uint64_t span_of(const hri_series *series, hri_series_ledger ledger, size_t first)
 {
-    double span_s = 0;
+    uint64_t span_ns = 0;
     hri_sample before, sample;
     if (first >= series->count)
         return 0;
     series->read(series, first, ledger, &before);
     for (size_t i = first + 1; i < series->count; i++) {
         series->read(series, i, ledger, &sample);
-        span_s += hri_step_s(before.time_ns, sample.time_ns);
+        span_ns = hri_add(span_ns, step_ns(before.time_ns, sample.time_ns));
         before = sample;
     }
-    return span_s;
+    return span_ns;
 }
 
 static void take_in(hri_part *part, const hri_sample *sample, double time_s)
@@ -106,22 +107,23 @@ static void take_in(hri_part *part, const hri_sample *sample, double time_s)
 
 void hri_part_cut(hri_part *part, const hri_series *series, hri_series_ledger ledger, size_t first, unsigned wanted)
 {
-    double time_s = 0, span_s = span_of(series, ledger, first);
+    uint64_t time_ns = 0, span_ns = span_of(series, ledger, first);
     unsigned at = 0;
     hri_sample before = {0};
     part->first = first;
     part->samples = 0;
     part->count = 0;
     part->wanted = wanted;
-    part->span_s = span_s;
+    part->span_ns = (int64_t)hri_min(span_ns, INT64_MAX);
+    part->span_s = (double)span_ns / 1e9;
     for (size_t i = first; i < series->count; i++) {
         hri_sample sample;
         series->read(series, i, ledger, &sample);
-        time_s += i > first ? hri_step_s(before.time_ns, sample.time_ns) : 0;
+        time_ns = hri_add(time_ns, i > first ? step_ns(before.time_ns, sample.time_ns) : 0);
         before = sample;
         if (is_absent(&sample))
             continue;
-        double place = span_s > 0 ? time_s / span_s * wanted : 0;
+        double time_s = (double)time_ns / 1e9, place = span_ns > 0 ? time_s / part->span_s * wanted : 0;
         unsigned slot = place >= wanted ? wanted - 1 : (unsigned)place;
         double low = (double)sample.low_bytes, high = (double)sample.high_bytes;
         if (part->samples == 0) {

@@ -47,16 +47,14 @@ typedef struct hri_bin {
 typedef struct hri_part {
     size_t first;    /* the sample */
     size_t samples;  /* present ones */
-    double span_s;   /* of the forward time */
+    int64_t span_ns; /* of the forward time, at most INT64_MAX */
+    double span_s;
     unsigned count;  /* of bins that are not empty */
     unsigned wanted; /* of bins */
     hri_bin bins[HRI_BINS];
     uint32_t begins[HRI_BINS]; /* the series' index at which each bin begins */
     double highest, lowest;
 } hri_part;
-
-/* The forward time from sample `a` on to the next. */
-double hri_step_s(int64_t from_ns, int64_t to_ns);
 
 /* Cuts the series from `first` on into `wanted` bins of equal time. */
 void hri_part_cut(hri_part *part, const hri_series *series, hri_series_ledger ledger, size_t first, unsigned wanted);

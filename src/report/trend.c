@@ -265,7 +265,11 @@ static void forecast(const struct view *view, uint64_t limit_bytes, double now_b
     }
     if (!rises(view)) {
         bool down = view->known && view->fit.slope_high < 0, open = view->known && view->fit.slope_low == -INFINITY;
-        trend->reason = down ? "use is shrinking" : open ? "the history is too short" : "no growth is certain";
+        bool slight = view->known && view->fit.slope_low > 0;
+        trend->reason = down     ? "use is shrinking"
+                        : open   ? "the history is too short"
+                        : slight ? "growth is too slight"
+                                 : "no growth is certain";
         return;
     }
     const hri_fit *fit = &view->fit;
@@ -317,11 +321,6 @@ static int64_t difference(uint64_t to, uint64_t from)
     return distance > INT64_MAX ? INT64_MIN : -(int64_t)distance;
 }
 
-static int64_t to_ns(double time_s)
-{
-    return time_s < 9.2e9 ? (int64_t)(time_s * 1e9) : INT64_MAX;
-}
-
 static void name_ends(const hri_series *series, const struct view *base, hr_trend *trend)
 {
     hri_sample first, last;
@@ -332,7 +331,7 @@ static void name_ends(const hri_series *series, const struct view *base, hr_tren
     if (last.high_bytes != last.low_bytes || first.high_bytes != first.low_bytes) /* of buckets, the low points */
         trend->growth_bytes = difference(last.low_bytes, first.low_bytes);
     hri_part_cut(&all, series, base->ledger, 0, 1);
-    trend->span_ns = to_ns(all.span_s);
+    trend->span_ns = all.span_ns;
 }
 
 static void describe(const hri_series *series, const struct view *base, size_t begin, hr_trend *trend)
@@ -348,7 +347,7 @@ static void describe(const hri_series *series, const struct view *base, size_t b
         series->read(series, base->part.first, base->ledger, &change);
         trend->changed_ns = change.time_ns;
     }
-    trend->settled_ns = to_ns(base->part.span_s);
+    trend->settled_ns = base->part.span_ns;
     trend->settled_records = base->part.samples;
     if (!base->known)
         return;

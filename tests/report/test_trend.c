@@ -37,6 +37,25 @@ static void line(size_t count, int64_t step_s, uint64_t start_bytes, int64_t gro
     }
 }
 
+static void spans_are_exact_to_the_nanosecond(void **state)
+{
+    (void)state;
+    line(126, 0, 1 * MIB, 100);
+    for (int i = 0; i < 126; i++)
+        records[i].time_ns = i * INT64_C(418233937);
+    assert_int_equal(compute(126, HR_NONE).span_ns, 125 * INT64_C(418233937));
+}
+
+static void certain_growth_that_is_slight_is_told_from_none(void **state)
+{
+    (void)state;
+    line(100, 10, 1000 * MIB, 1000);
+    hr_trend trend = compute(100, 2000 * MIB);
+    assert_int_equal(trend.kind, HR_TREND_STEADY);
+    assert_true(trend.slope_low > 0);
+    assert_string_equal(trend.reason, "growth is too slight");
+}
+
 /* Regression: in the source a heap that shrank "grew" by 18,014,398,509,430,784 KB. */
 static void source_15_what_shrank_has_shrunk(void **state)
 {
@@ -440,6 +459,8 @@ static void kinds_have_names(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(spans_are_exact_to_the_nanosecond),
+        cmocka_unit_test(certain_growth_that_is_slight_is_told_from_none),
         cmocka_unit_test(source_15_what_shrank_has_shrunk),
         cmocka_unit_test(source_15_records_within_one_second),
         cmocka_unit_test(source_15_too_short_is_said),
