@@ -90,10 +90,12 @@ static uint64_t at_most(uint64_t a, uint64_t b)
 /* While the command is being ended the wall may be raised, by an eighth of the limit or 16 MiB at the most. */
 uint64_t run_wall_place(const run_supervisor *run, uint64_t limit, uint64_t *ret_ceiling)
 {
-    uint64_t bytes = run_wall_bytes(run, limit), room = room_around(run);
+    uint64_t bytes = run_wall_bytes(run, limit), room = room_around(run), highest = room - room / 200;
     uint64_t more = bytes / 8 > UINT64_C(16) << 20 ? bytes / 8 : UINT64_C(16) << 20;
+    if (run->around->cgroup_version == 2 && room != HR_NONE)
+        room = highest = room - run_wall_slope(room);
     *ret_ceiling = at_most(bytes + more, room);
-    return at_most(bytes, room - room / 200);
+    return at_most(bytes, highest);
 }
 
 /* ── the heap ───────────────────────────────────────────────────────────────────────────────────────────────────── */
