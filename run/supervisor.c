@@ -169,29 +169,30 @@ static bool comes_from_within(run_supervisor *run, uint32_t pid)
     return run_tree_has(&run->tree, (int)pid);
 }
 
-/* Sends a signal on, once: those of the terminal have reached the command by themselves. */
+/* Sends a signal on, once: those of the terminal have reached the command by themselves. A terminal that is closed ends
+ * its programs by SIGHUP, frozen ones too. The kernel sends that to the leader of the session alone. */
 static void forward(run_supervisor *run, const struct signalfd_siginfo *sent)
 {
     int signal = (int)sent->ssi_signo;
+    bool ends = run_signal_ends(signal) || signal == SIGHUP;
+    bool by_terminal = sent->ssi_code == SI_KERNEL && !(signal == SIGHUP && getsid(0) == getpid());
     if (run->options.pid) { /* somebody else's process: its watcher leaves */
-        if (run_signal_ends(signal) || signal == SIGHUP)
+        if (ends)
             run->has_left = signal;
         return;
     }
-    if (run->frozen && run_signal_ends(signal))
+    if (!by_terminal && sent->ssi_pid == (uint32_t)getpid()) /* its writing met a closed pipe, or a limit on files */
+        return;
+    if (!by_terminal && sent->ssi_pid && comes_from_within(run, sent->ssi_pid))
+        return;
+    if (run->frozen && ends)
         run->let_go_ns = run_now_ns();
-    if (sent->ssi_code == SI_KERNEL) {
-        if (run_signal_ends(signal))
-            run_make_way(run);
-        if (signal == SIGTSTP)
-            run_child_stop_frozen(run, signal);
-        return;
-    }
-    if (sent->ssi_pid == (uint32_t)getpid()) /* its own writing met a closed pipe, or a limit on files */
-        return;
-    if (sent->ssi_pid && comes_from_within(run, sent->ssi_pid))
-        return;
-    run_send(run, signal);
+    if (ends)
+        run_make_way(run);
+    if (!by_terminal)
+        run_send(run, signal);
+    else if (signal == SIGTSTP)
+        run_child_stop_frozen(run, signal);
 }
 
 static void take_signals(run_supervisor *run)
@@ -328,8 +329,10 @@ static void end_rest(run_supervisor *run)
 {
     int64_t until_ns = run_now_ns() + run->options.grace_ns + DYING_NS;
     run_tree_list(&run->tree);
-    if (run->tree.count > 0 && !run->killed)
+    if (run->tree.count > 0 && !run->killed) {
         run_tree_signal(&run->tree, SIGTERM);
+        run_tree_wake(&run->tree);
+    }
     while (run->tree.count > 0 && run_now_ns() < until_ns) {
         struct pollfd file = {.fd = run->signal_fd, .events = POLLIN};
         run_look_rest(run);
