@@ -56,6 +56,7 @@ wait $child || true
 summary '.ended_by == "headroom" and .exit_status == 137'
 sleep 600 &
 child=$!
+eventually "it does not begin" grep -qx sleep /proc/$child/comm
 "$headroom" run --pid $child --limit 1G --summary-json "$work/summary" 2>"$work/errors" &
 watcher=$!
 control() { grep -qF "headroom-run" /proc/net/unix && grep -q " $child\$" /proc/net/unix; }
@@ -132,6 +133,7 @@ if command -v python3 >/dev/null; then
 pid, terminal = pty.fork()
 if pid == 0:
     os.execv(sys.argv[1], sys.argv[1:])
+signal.signal(signal.SIGALRM, lambda *_: os.kill(pid, signal.SIGKILL))
 signal.alarm(40)
 seen = b""
 while b"is frozen" not in seen:
