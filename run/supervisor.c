@@ -492,6 +492,14 @@ static void build_wall(run_supervisor *run)
     }
 }
 
+/* Of a process that has ended, /proc names the root group. It does so a little before the process can be reaped. */
+static void reap_leaving(run_supervisor *run)
+{
+    int number = run->options.pid ? 0 : run_proc_number(run->pid);
+    for (int round = 0; !run_child_reap(run) && round < 1000 && run_tree_is_leaving(number); round++)
+        poll(NULL, 0, 1);
+}
+
 static int supervise(run_supervisor *run)
 {
     int status = open_all(run);
@@ -525,7 +533,7 @@ static int supervise(run_supervisor *run)
     run_record_kills(run); /* none yet: that they are seen at all */
     if (hr_status_page_new(run->pid, &run->status_page) != 0)
         run->status_page = NULL; /* it has a guard that says more itself, or there is no /dev/shm */
-    run_child_reap(run);         /* of a process that has ended, /proc names the root group */
+    reap_leaving(run);
     watch(run);
     if ((run->asked || run->killed) && !run->options.pid)
         end_rest(run);

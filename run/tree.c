@@ -124,6 +124,15 @@ static int parent_of(int pid, char *ret_state)
     return behind && sscanf(behind + 1, " %c %d", ret_state, &parent) == 2 ? parent : -1;
 }
 
+bool run_tree_is_leaving(int shown)
+{
+    char folder[32], text[512];
+    unsigned flags;
+    snprintf(folder, sizeof folder, "/proc/%d", shown);
+    const char *behind = run_file_read(folder, "stat", text, sizeof text) > 0 ? strrchr(text, ')') : NULL;
+    return behind && sscanf(behind + 1, " %*c %*d %*d %*d %*d %*d %u", &flags) == 1 && (flags & 4); /* PF_EXITING */
+}
+
 /* Adds the children of one process. Gives false where the kernel does not list them. */
 static bool add_children(run_tree *tree, int pid)
 {

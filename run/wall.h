@@ -51,7 +51,7 @@ typedef struct run_wall {
  * Before that, it ends the trees there whose supervisor and keeper are gone. */
 void run_wall_make(run_wall *wall, const hr_survey *survey, uint64_t limit_bytes, uint64_t ceiling_bytes);
 
-/* Version 2: how far below a limit memory.high has to be, so that one process needs a second from there to the limit. */
+/* Version 2: how far below a limit memory.high has to be, so that a process needs a second from there to the limit. */
 uint64_t run_wall_slope(uint64_t limit_bytes);
 
 /* Moves the calling process behind the wall. Gives 0 or a negative errno. */

@@ -6,8 +6,8 @@
 
 #define MIB (UINT64_C(1) << 20)
 
-/* What the kernel has a process sleep from memory.high to the limit, batch by batch, by its own arithmetic at 250 ticks
- * a second (mm/memcontrol.c: calculate_overage, calculate_high_delay). */
+/* The kernel has a process sleep so long from memory.high to the limit, batch by batch. Its arithmetic at 250 ticks a
+ * second is that of calculate_overage() and calculate_high_delay() in mm/memcontrol.c. */
 static uint64_t slowed_ms(uint64_t high, uint64_t limit)
 {
     uint64_t ticks = 0;
