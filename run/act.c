@@ -75,9 +75,7 @@ static void yield(run_supervisor *run)
     run_wall_yield(&run->wall);
 }
 
-/* To the main process alone: where it is no child, its number may be another's already. Gives 0 or a negative errno:
- * -EPERM where it runs with another user's rights. */
-static int send_one(const run_supervisor *run, int signal)
+int run_send(const run_supervisor *run, int signal)
 {
     long result =
         run->pid_fd >= 0 ? syscall(SYS_pidfd_send_signal, run->pid_fd, signal, NULL, 0) : kill(run->pid, signal);
@@ -91,13 +89,6 @@ void run_make_way(run_supervisor *run)
         run_wall_yield(&run->wall);
 }
 
-int run_send(run_supervisor *run, int signal)
-{
-    if (run_signal_ends(signal))
-        run_make_way(run);
-    return send_one(run, signal);
-}
-
 void run_kill(run_supervisor *run, const char *why)
 {
     char text[RUN_TEXT_BYTES];
@@ -106,7 +97,7 @@ void run_kill(run_supervisor *run, const char *why)
     bool by_wall = run_wall_kill(&run->wall);
     if (!by_wall)
         run_tree_signal(&run->tree, SIGKILL);
-    int error = by_wall ? 0 : send_one(run, SIGKILL);
+    int error = by_wall ? 0 : run_send(run, SIGKILL);
     run->killed = true; /* or it never can be */
     run->may_not = error == -EPERM;
     run_note_action(run, why, run->may_not ? "SIGKILL (not permitted)" : "SIGKILL");
@@ -122,6 +113,8 @@ static void send_signal(run_supervisor *run, const char *why, int signal)
 {
     char text[RUN_TEXT_BYTES], name[RUN_SIGNAL_BYTES], action[RUN_SIGNAL_BYTES + 24];
     run_signal_text(signal, name);
+    if (run_signal_ends(signal))
+        run_make_way(run);
     int error = run_send(run, signal);
     if (error && error != -ESRCH) {
         snprintf(action, sizeof action, "%s (not permitted)", name);
@@ -135,6 +128,7 @@ static void send_signal(run_supervisor *run, const char *why, int signal)
     if (run_signal_ends(signal)) {
         run->asked = signal;
         begin_grace(run);
+        run_tree_wake(&run->tree);
     }
 }
 
@@ -193,6 +187,7 @@ static void abort_all(run_supervisor *run)
         if (pid > 0 && pid != run->pid)
             kill(pid, SIGABRT);
     }
+    run_tree_wake(&run->tree);
 }
 
 static void reach_limit(run_supervisor *run, bool asleep)

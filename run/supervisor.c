@@ -90,10 +90,12 @@ static uint64_t at_most(uint64_t a, uint64_t b)
 /* While the command is being ended the wall may be raised, by an eighth of the limit or 16 MiB at the most. */
 uint64_t run_wall_place(const run_supervisor *run, uint64_t limit, uint64_t *ret_ceiling)
 {
-    uint64_t bytes = run_wall_bytes(run, limit), room = room_around(run);
+    uint64_t bytes = run_wall_bytes(run, limit), room = room_around(run), highest = room - room / 200;
     uint64_t more = bytes / 8 > UINT64_C(16) << 20 ? bytes / 8 : UINT64_C(16) << 20;
+    if (run->around->cgroup_version == 2 && room != HR_NONE)
+        room = highest = room - run_wall_slope(room);
     *ret_ceiling = at_most(bytes + more, room);
-    return at_most(bytes, room - room / 200);
+    return at_most(bytes, highest);
 }
 
 /* ── the heap ───────────────────────────────────────────────────────────────────────────────────────────────────── */
@@ -167,29 +169,30 @@ static bool comes_from_within(run_supervisor *run, uint32_t pid)
     return run_tree_has(&run->tree, (int)pid);
 }
 
-/* Sends a signal on, once: those of the terminal have reached the command by themselves. */
+/* Sends a signal on, once: those of the terminal have reached the command by themselves. A terminal that is closed ends
+ * its programs by SIGHUP, frozen ones too. The kernel sends that to the leader of the session alone. */
 static void forward(run_supervisor *run, const struct signalfd_siginfo *sent)
 {
     int signal = (int)sent->ssi_signo;
+    bool ends = run_signal_ends(signal) || signal == SIGHUP;
+    bool by_terminal = sent->ssi_code == SI_KERNEL && !(signal == SIGHUP && getsid(0) == getpid());
     if (run->options.pid) { /* somebody else's process: its watcher leaves */
-        if (run_signal_ends(signal) || signal == SIGHUP)
+        if (ends)
             run->has_left = signal;
         return;
     }
-    if (run->frozen && run_signal_ends(signal))
+    if (!by_terminal && sent->ssi_pid == (uint32_t)getpid()) /* its writing met a closed pipe, or a limit on files */
+        return;
+    if (!by_terminal && sent->ssi_pid && comes_from_within(run, sent->ssi_pid))
+        return;
+    if (run->frozen && ends)
         run->let_go_ns = run_now_ns();
-    if (sent->ssi_code == SI_KERNEL) {
-        if (run_signal_ends(signal))
-            run_make_way(run);
-        if (signal == SIGTSTP)
-            run_child_stop_frozen(run, signal);
-        return;
-    }
-    if (sent->ssi_pid == (uint32_t)getpid()) /* its own writing met a closed pipe, or a limit on files */
-        return;
-    if (sent->ssi_pid && comes_from_within(run, sent->ssi_pid))
-        return;
-    run_send(run, signal);
+    if (ends)
+        run_make_way(run);
+    if (!by_terminal)
+        run_send(run, signal);
+    else if (signal == SIGTSTP)
+        run_child_stop_frozen(run, signal);
 }
 
 static void take_signals(run_supervisor *run)
@@ -326,8 +329,10 @@ static void end_rest(run_supervisor *run)
 {
     int64_t until_ns = run_now_ns() + run->options.grace_ns + DYING_NS;
     run_tree_list(&run->tree);
-    if (run->tree.count > 0 && !run->killed)
+    if (run->tree.count > 0 && !run->killed) {
         run_tree_signal(&run->tree, SIGTERM);
+        run_tree_wake(&run->tree);
+    }
     while (run->tree.count > 0 && run_now_ns() < until_ns) {
         struct pollfd file = {.fd = run->signal_fd, .events = POLLIN};
         run_look_rest(run);
@@ -487,6 +492,14 @@ static void build_wall(run_supervisor *run)
     }
 }
 
+/* Of a process that has ended, /proc names the root group. It does so a little before the process can be reaped. */
+static void reap_leaving(run_supervisor *run)
+{
+    int number = run->options.pid ? 0 : run_proc_number(run->pid);
+    for (int round = 0; !run_child_reap(run) && round < 1000 && run_tree_is_leaving(number); round++)
+        poll(NULL, 0, 1);
+}
+
 static int supervise(run_supervisor *run)
 {
     int status = open_all(run);
@@ -520,7 +533,7 @@ static int supervise(run_supervisor *run)
     run_record_kills(run); /* none yet: that they are seen at all */
     if (hr_status_page_new(run->pid, &run->status_page) != 0)
         run->status_page = NULL; /* it has a guard that says more itself, or there is no /dev/shm */
-    run_child_reap(run);         /* of a process that has ended, /proc names the root group */
+    reap_leaving(run);
     watch(run);
     if ((run->asked || run->killed) && !run->options.pid)
         end_rest(run);

@@ -111,8 +111,9 @@ static void add(run_tree *tree, int pid)
         tree->pids[tree->count++] = pid;
 }
 
-/* The parent of a process, 0 of one that came from elsewhere; -1 where there is no such process. */
-static int parent_of(int pid)
+/* The parent of a process, 0 of one that came from elsewhere; -1 where there is no such process. A stopped one has the
+ * state 'T'. */
+static int parent_of(int pid, char *ret_state)
 {
     char folder[32], text[512];
     snprintf(folder, sizeof folder, "/proc/%d", pid);
@@ -120,7 +121,16 @@ static int parent_of(int pid)
         return -1;
     const char *behind = strrchr(text, ')'); /* the name may hold anything */
     int parent;
-    return behind && sscanf(behind + 1, " %*c %d", &parent) == 1 ? parent : -1;
+    return behind && sscanf(behind + 1, " %c %d", ret_state, &parent) == 2 ? parent : -1;
+}
+
+bool run_tree_is_leaving(int shown)
+{
+    char folder[32], text[512];
+    unsigned flags;
+    snprintf(folder, sizeof folder, "/proc/%d", shown);
+    const char *behind = run_file_read(folder, "stat", text, sizeof text) > 0 ? strrchr(text, ')') : NULL;
+    return behind && sscanf(behind + 1, " %*c %*d %*d %*d %*d %*d %u", &flags) == 1 && (flags & 4); /* PF_EXITING */
 }
 
 /* Adds the children of one process. Gives false where the kernel does not list them. */
@@ -151,10 +161,11 @@ static bool add_children(run_tree *tree, int pid)
 
 static bool descends(const run_tree *tree, int pid)
 {
+    char state;
     for (int depth = 0; depth < 64 && pid > 1; depth++) {
         if (is_skipped(tree, pid))
             return false;
-        pid = parent_of(pid);
+        pid = parent_of(pid, &state);
         if (pid == tree->root)
             return true;
     }
@@ -175,10 +186,11 @@ static void scan(run_tree *tree)
 
 void run_tree_list(run_tree *tree)
 {
+    char state;
     tree->count = 0;
     if (tree->root == 0)
         return; /* /proc shows none of them */
-    if (tree->with_root && parent_of(tree->root) >= 0)
+    if (tree->with_root && parent_of(tree->root, &state) >= 0)
         add(tree, tree->root);
     size_t first = tree->count;
     bool known = add_children(tree, tree->root);
@@ -235,5 +247,16 @@ void run_tree_signal(run_tree *tree, int signal)
         }
         if (round > 0 && tree->count <= before)
             return; /* nobody has come since the last round */
+    }
+}
+
+void run_tree_wake(run_tree *tree)
+{
+    run_tree_list(tree);
+    for (size_t i = 0; i < tree->count; i++) {
+        char state = 0;
+        int pid = parent_of(tree->pids[i], &state) >= 0 && state == 'T' ? own_number(tree, tree->pids[i]) : 0;
+        if (pid > 0)
+            kill(pid, SIGCONT);
     }
 }

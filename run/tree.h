@@ -54,4 +54,10 @@ bool run_tree_refresh(run_tree *tree, int64_t now_ns, unsigned share);
 /* Sends a signal to all of it, and to those that it forks meanwhile. */
 void run_tree_signal(run_tree *tree, int signal);
 
+/* Is the process with this number in /proc on its way out? */
+bool run_tree_is_leaving(int shown);
+
+/* Continues the processes of it that somebody has stopped: a signal that asks them to end waits until then. */
+void run_tree_wake(run_tree *tree);
+
 #endif

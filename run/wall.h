@@ -3,7 +3,8 @@
  *
  *     v1    memory.limit_in_bytes, with the kernel's killer switched off (memory.oom_control): a process that needs a
  *           page beyond the limit sleeps in the kernel until there is room, or the limit is raised
- *     v2    memory.high: a process that goes beyond it is slowed down more and more. That buys time, and is no end
+ *     v2    memory.high: a process that goes beyond it is slowed down more and more. That buys time, and is no end. So
+ *           it stands below the limit around it by what a process needs a second for
  *     none  where no group may be made: looking often is all there is
  *
  * The wall stands inside of the group that the command itself is in, so every limit around stays what it is. On v2 a
@@ -49,6 +50,9 @@ typedef struct run_wall {
 /* Makes a wall at `limit_bytes` inside of the group that `survey` shows, if one can be made; `why` says the outcome.
  * Before that, it ends the trees there whose supervisor and keeper are gone. */
 void run_wall_make(run_wall *wall, const hr_survey *survey, uint64_t limit_bytes, uint64_t ceiling_bytes);
+
+/* Version 2: how far below a limit memory.high has to be, so that a process needs a second from there to the limit. */
+uint64_t run_wall_slope(uint64_t limit_bytes);
 
 /* Moves the calling process behind the wall. Gives 0 or a negative errno. */
 int run_wall_enter(const run_wall *wall);

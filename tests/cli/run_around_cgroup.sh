@@ -54,7 +54,7 @@ beside() {
     echo 300M >"$group/memory.limit_in_bytes"
     bash -c 'echo $BASHPID >"$0/cgroup.procs"; exec "$@"' "$group" "$eater" hold "$1" "${2:-60000}" &
     neighbour=$!
-    for ((round = 0; round < 200; round++)); do
+    for ((round = 0; round < 1200; round++)); do
         [ "$(cat "$group/memory.usage_in_bytes")" -gt $(($1 << 20)) ] && return
         sleep 0.05
     done
@@ -113,6 +113,23 @@ kills_before=1
 within 50M 137 --observe --limit 500M -- "$eater" until-null 100000
 summary '.kernel_kills == 1 and .ended_by == "the kernel, for want of memory"'
 
+# eventually FOLDER WHAT COMMAND...: within a minute. A failure shows the tree's group, and why each process waits.
+eventually() {
+    local folder=$1 what=$2 round file pid
+    shift 2
+    for ((round = 0; round < 1200; round++)); do
+        "$@" 2>/dev/null && return
+        sleep 0.05
+    done
+    bad "not within a minute: $what"
+    for file in {"$group","$folder"}/{memory.limit_in_bytes,memory.usage_in_bytes,memory.oom_control,cgroup.procs}; do
+        echo "    ${file#"$mount"/}: $(xargs <"$file" 2>&1)"
+    done
+    for pid in "$supervisor" $(cat "$group/cgroup.procs" "$folder/cgroup.procs" 2>/dev/null); do
+        echo "    $(ps -o pid=,ppid=,stat=,wchan:32=,time=,args= -p "$pid" || echo "$pid has ended")"
+    done
+}
+
 # ── a limit that is set, beyond the room around ──────────────────────────────────────────────────────────────────────
 
 # The wall stays below the limit around. When the limit is lowered, so is what the end of the command may take.
@@ -121,59 +138,47 @@ bash -c 'echo $BASHPID >"$0/cgroup.procs"; exec "$@"' "$group" "$headroom" run -
     --summary-json "$work/summary" -- sh -c 'trap "" TERM; "$@"; sleep 60' sh "$eater" hold 8 60000 2>"$work/errors" &
 supervisor=$!
 wall=$group/headroom-tree-$supervisor/memory.limit_in_bytes
+inner=$(dirname "$wall")
+is_set() { "$headroom" limit --set "$1" "$supervisor" >"$work/out" 2>&1; }
+is_gone() { [ ! -d "$inner" ]; }
 for size in 1T 60M; do
-    for ((round = 0; round < 200; round++)); do
-        "$headroom" limit --set $size $supervisor >"$work/out" 2>&1 && break
-        sleep 0.05
-    done
+    eventually "$inner" "--set $size is taken" is_set $size
     [ "$(cat "$wall")" -lt $((200 << 20)) ] || bad "at --set $size the wall is not below the limit around"
 done
-bash -c 'echo $BASHPID >"$0/cgroup.procs"; exec "$1" hold 70 60000' "$(dirname "$wall")" "$eater" &
+bash -c 'echo $BASHPID >"$0/cgroup.procs"; exec "$1" hold 70 60000' "$inner" "$eater" &
 neighbour=$!
-for ((round = 0; round < 40; round++)); do
-    grep -q 'SIGTERM is sent' "$work/errors" && sleep 0.5 && break
-    sleep 0.05
-done
+eventually "$inner" "it is asked to end" grep -q 'SIGTERM is sent' "$work/errors"
+sleep 0.5
 [ "$(cat "$wall")" -le $((76 << 20)) ] || bad "a limit that was lowered raises its wall to $(cat "$wall")"
 leave
 kill -KILL $supervisor
 wait $supervisor 2>/dev/null || true
-for ((round = 0; round < 200; round++)); do
-    [ -d "$(dirname "$wall")" ] || break
-    sleep 0.05
-done
+eventually "$inner" "the keeper removes the group" is_gone
 
 # ── a supervisor that is killed ──────────────────────────────────────────────────────────────────────────────────────
 
 # All that is behind the wall ends, what sleeps there too; and the wall is gone. Where the keeper was killed as well,
 # the next run in the same place does that. It leaves a run alone that is watched.
 echo 200M >"$group/memory.limit_in_bytes"
-ended() { # FOLDER PID...
-    local inner=$1 round pid
-    shift
-    for ((round = 0; round < 200; round++)); do
-        [ -d "$inner" ] || break
-        sleep 0.05
-    done
-    [ ! -d "$inner" ] || bad "a killed supervisor leaves its wall behind: $(cat "$inner/memory.oom_control")"
+ended() { # PID...
+    local pid
+    eventually "$inner" "the wall of a killed supervisor is gone" is_gone
     for pid; do
         grep -qs '^State:.[^ZX]' "/proc/$pid/status" &&
             bad "a killed supervisor leaves a process behind: $(ps -o stat=,args= -p "$pid")"
     done
     return 0
 }
+has_three() { [ "$(wc -w <"$inner/cgroup.procs")" -ge 3 ]; }
+# None of the two fills it alone: the shell has to start the other one.
 for killed in supervisor both; do
     bash -c 'echo $BASHPID >"$0/cgroup.procs"; exec "$@"' "$group" "$headroom" run --limit 40M --on-limit freeze -- \
-        bash -c '"$0" hold 50 60000 & "$0" hold 50 60000 & wait' "$eater" 2>"$work/errors" &
+        bash -c '"$0" hold 30 60000 & "$0" hold 30 60000 & wait' "$eater" 2>"$work/errors" &
     supervisor=$!
-    for ((round = 0; round < 200; round++)); do
-        grep -q 'is frozen' "$work/errors" && break
-        sleep 0.05
-    done
-    grep -q 'is frozen' "$work/errors" || bad "nothing is frozen"
     inner=$group/headroom-tree-$supervisor
+    eventually "$inner" "the tree is frozen" grep -q 'is frozen' "$work/errors"
+    eventually "$inner" "the tree is behind the wall" has_three
     members=$(cat "$inner/cgroup.procs")
-    [ "$(wc -w <<<"$members")" -ge 3 ] || bad "the tree is not behind the wall"
     if [ $killed = both ]; then
         bash -c 'echo $BASHPID >"$0/cgroup.procs"; exec "$@"' "$group" "$headroom" run --quiet --limit 20M -- true
         [ -d "$inner" ] || bad "a run ends the tree of another run, which is watched"
@@ -185,7 +190,7 @@ for killed in supervisor both; do
         wait $supervisor 2>/dev/null || true
     fi
     # shellcheck disable=SC2086 # one word for each
-    ended "$inner" $members
+    ended $members
 done
 
 exit "$failed"

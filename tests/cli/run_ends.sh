@@ -21,10 +21,10 @@ summary() {
     jq -c . "$work/summary" || true
     bad "this does not hold of the summary: $1"
 }
-eventually() { # WHAT COMMAND...: within ten seconds
+eventually() { # WHAT COMMAND...: within twenty seconds
     local what=$1 round
     shift
-    for ((round = 0; round < 200; round++)); do
+    for ((round = 0; round < 400; round++)); do
         "$@" 2>/dev/null && return
         sleep 0.05
     done
@@ -54,8 +54,9 @@ child=$!
 run 0 run --pid $child --limit 30M --grace 0 --summary-json "$work/summary"
 wait $child || true
 summary '.ended_by == "headroom" and .exit_status == 137'
-sleep 30 &
+sleep 600 &
 child=$!
+eventually "it does not begin" grep -qx sleep /proc/$child/comm
 "$headroom" run --pid $child --limit 1G --summary-json "$work/summary" 2>"$work/errors" &
 watcher=$!
 control() { grep -qF "headroom-run" /proc/net/unix && grep -q " $child\$" /proc/net/unix; }
@@ -64,7 +65,7 @@ kill -TERM $watcher
 wait $watcher || true
 says errors "is watched no more"
 says errors "runs on"
-summary '.exit_status == null and .command == ["sleep", "30"]'
+summary '.exit_status == null and .command == ["sleep", "600"]'
 says errors "sleep ($child)"
 
 # ── one watcher, which is reached by its own number too ──────────────────────────────────────────────────────────────
@@ -105,6 +106,43 @@ run 0 limit --set 1G $child
 wait $child || bad "it does not end by itself"
 summary '[.actions[].action] == ["freeze", "thaw", "freeze", "1.0 GiB", "thaw"]'
 child=$sleeper
+
+# ── a command that is stopped, and one that hangs up ─────────────────────────────────────────────────────────────────
+
+# Somebody has stopped it. It is continued to end in order: its handler did not run, and it was killed after the grace.
+run 7 run --limit 40M --at 20M=signal:TERM --grace 30s --summary-json "$work/summary" -- \
+    bash -c 'trap "exit 7" TERM; "$0" 30M --rate=40 --wait >/dev/null & kill -STOP $$; wait' "$hog"
+summary '[.actions[].action] == ["SIGTERM"]'
+# SIGHUP is a message or the end. A frozen command gets it: once sent on, once as its terminal is closed.
+hangs_up=("$headroom" run --limit 1G --at 20M=freeze --grace 30s --summary-json "$work/summary" --
+    bash -c 'trap "kill \$!; exit 9" HUP; "$0" 40M --rate=40 --wait >/dev/null & wait' "$hog")
+"${hangs_up[@]}" 2>"$work/errors" &
+child=$!
+eventually "it is not frozen" grep -q 'is frozen' "$work/errors"
+kill -HUP $child
+has_ended() { ! kill -0 $child; }
+eventually "a frozen command stays after SIGHUP" has_ended
+has_ended || kill -KILL $child
+status=0
+wait $child || status=$?
+child=$sleeper
+[ $status -eq 9 ] || bad "a frozen command that gets SIGHUP ends with $status"
+summary '[.actions[].action] == ["freeze", "thaw"]'
+if command -v python3 >/dev/null; then
+    closing='import os, pty, signal, sys
+pid, terminal = pty.fork()
+if pid == 0:
+    os.execv(sys.argv[1], sys.argv[1:])
+signal.signal(signal.SIGALRM, lambda *_: os.kill(pid, signal.SIGKILL))
+signal.alarm(40)
+seen = b""
+while b"is frozen" not in seen:
+    seen += os.read(terminal, 4096)
+os.close(terminal)
+print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))'
+    python3 -c "$closing" "${hangs_up[@]}" >"$work/out" 2>"$work/errors" || true
+    [ "$(cat "$work/out")" = 9 ] || bad "a frozen command whose terminal is closed: '$(cat "$work/out")'"
+fi
 
 # ── what it may not do ───────────────────────────────────────────────────────────────────────────────────────────────
 
