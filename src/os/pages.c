@@ -13,7 +13,7 @@
 
 size_t hri_page_size(void)
 {
-    return (size_t)getpagesize();
+    return (size_t)sysconf(_SC_PAGESIZE);
 }
 
 size_t hri_cpu_count(void)
