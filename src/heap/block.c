@@ -57,9 +57,9 @@ static size_t usable_of(unsigned class)
     return hri_heap_class_bytes[class] - (hri_heap_class_is_general(class) ? HRI_HEAP_WORD : 0);
 }
 
-/* Counts what was committed for a large block. Where that takes the heap beyond the most that it ever had, idle pages
- * go for it: it is few calls of the kernel's for many bytes, and they would be kept beside it for nothing. A 64th stays,
- * which a heap that grows step by step always has. Small growth sheds nothing: it took 1.4 of a program's time. */
+/* Counts what was committed for a large block. Where the heap has never had as much before, idle pages go for it. That
+ * is few calls of the kernel's for many bytes. A 64th stays, which a heap that grows step by step always has. Small
+ * growth sheds nothing: that took 1.4 of a program's time. */
 static void count_large(uint64_t granted_bytes, uint64_t committed_bytes)
 {
     hri_heap_lock();
