@@ -57,6 +57,19 @@ static size_t usable_of(unsigned class)
     return hri_heap_class_bytes[class] - (hri_heap_class_is_general(class) ? HRI_HEAP_WORD : 0);
 }
 
+/* Counts what was committed for a large block. Where the heap has never had as much before, idle pages go for it. That
+ * is few calls of the kernel's for many bytes. A 64th stays, which a heap that grows step by step always has. Small
+ * growth sheds nothing: that took 1.4 of a program's time. */
+static void count_large(uint64_t granted_bytes, uint64_t committed_bytes)
+{
+    hri_heap_lock();
+    uint64_t beyond = hri_heap_count_commit(committed_bytes);
+    uint64_t idle = hri_sub(hri_heap_idle_pages(), hri_heap_pages_sum.committed_bytes / 64);
+    hri_heap_unlock();
+    hri_heap_asked(granted_bytes, committed_bytes);
+    hri_heap_decommit(hri_min(beyond, idle));
+}
+
 static void *get_large(uint64_t bytes, size_t align, hri_heap_owner owner, bool *ret_zeroed)
 {
     uint64_t granted = hri_add(bytes, HRI_HEAP_RECORDS_BYTES);
@@ -65,10 +78,7 @@ static void *get_large(uint64_t bytes, size_t align, hri_heap_owner owner, bool 
     if (bytes == UINT64_MAX || !hri_heap_ask(granted, false))
         return NULL;
     hri_heap_large_get(bytes, align, owner, &large);
-    hri_heap_lock();
-    hri_heap_count_commit(large.committed_bytes);
-    hri_heap_unlock();
-    hri_heap_asked(granted, large.committed_bytes);
+    count_large(granted, large.committed_bytes);
     *ret_zeroed = large.zeroed;
     return large.block;
 }
@@ -338,11 +348,10 @@ static void *resize_large(void *block, uint64_t from_bytes, uint64_t to_bytes, s
         return NULL;
     block = hri_heap_large_resize(block, to_bytes, align, &change);
     hri_heap_lock();
-    hri_heap_count_commit(change.committed_bytes);
     hri_heap_count_decommit(change.gone_bytes);
     hri_heap_unlock();
     if (more > 0)
-        hri_heap_asked(more, change.committed_bytes);
+        count_large(more, change.committed_bytes);
     hri_heap_tell(change.gone_bytes);
     return block;
 }

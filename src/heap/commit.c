@@ -66,10 +66,14 @@ void hri_heap_commit_fork(hri_fork moment)
         atomic_store_explicit(&in_flight_bytes, 0, memory_order_relaxed);
 }
 
-void hri_heap_count_commit(uint64_t bytes)
+uint64_t hri_heap_count_commit(uint64_t bytes)
 {
+    static uint64_t most_bytes;
+    uint64_t beyond = hri_sub(hri_heap_pages_sum.committed_bytes, most_bytes);
+    most_bytes += beyond;
     hri_heap_counted.commits += bytes > 0;
     hri_heap_counted.commit_bytes += bytes;
+    return beyond;
 }
 
 void hri_heap_count_decommit(uint64_t bytes)

@@ -12,7 +12,8 @@ typedef struct hri_heap_counts {
 
 extern __attribute__((visibility("hidden"))) hri_heap_counts hri_heap_counted;
 
-void hri_heap_count_commit(uint64_t bytes);
+/* Gives how many bytes are committed beyond the most that ever were. */
+uint64_t hri_heap_count_commit(uint64_t bytes);
 void hri_heap_count_decommit(uint64_t bytes);
 
 /* Asks the hook whether this many bytes may be committed; `lightly` where less would do, or nothing. They are in flight

@@ -176,8 +176,7 @@ uint64_t hri_heap_rest(void)
     hri_heap_lock();
     hri_heap_magazines_drain(HRI_HEAP_SLEEPERS, false);
     uint64_t cap = hri_heap_idle_cap(hri_heap_pages_sum.committed_bytes), blocks = in_magazines(&away);
-    if (blocks > cap)
-        hri_heap_depot_empty(blocks - cap);
+    hri_heap_depot_empty(hri_max(hri_sub(blocks, cap), hri_heap_depot_excess()));
     if (blocks > cap && (blocks = in_magazines(&away)) > cap) {
         hri_heap_magazines_drain(HRI_HEAP_ALL, false);
         blocks = in_magazines(&away);

@@ -2,10 +2,10 @@
 /* Invariant: a block that is away is with a user, in one magazine, or is a magazine.
  *
  * A magazine is itself a block of the heap, which a thread earns. Each call that exchanges one, or would if there were
- * one, is worth 1 KiB of blocks of its class, up to 128 slots or 32 KiB. The slots double with each call, from 8 on. So
- * a thread that seldom allocates keeps few blocks, and 10,000 of them keep some megabytes. A block of 64 KiB that was
- * freed once is not kept for its size. From 8 calls on magazines grow only while all together have room for at most a
- * 64th of what is committed, or 256 KiB.
+ * one, is worth 256 bytes of blocks of its class, up to 128 slots or 32 KiB. The slots double with each call, from 8
+ * on. So a thread that seldom allocates keeps few blocks, and 10,000 of them keep some megabytes. A block of 64 KiB
+ * that was freed once is not kept for its size. From 8 calls on magazines grow only while all together have room for at
+ * most a 64th of what is committed, or 256 KiB.
  *
  * One cell of each record, at `places[HRI_HEAP_CLASSES]`, has a bit in its `more[HELD]` for each class whose cell has
  * magazines. So a drain of 10,000 threads looks at one cache line of each, and at the cells that have something.
@@ -24,7 +24,7 @@
 
 #define SUMMARY HRI_HEAP_CLASSES
 #define CALLS_FIRST 8
-#define CALL_BYTES ((uint64_t)1 << 10)
+#define CALL_BYTES ((uint64_t)256)
 #define ROOM_BYTES_MIN ((uint64_t)256 << 10)
 #define DEPOT_BYTES_MIN ((uint64_t)128 << 10)
 
@@ -165,11 +165,16 @@ uint64_t hri_heap_magazines_own_bytes(void)
 
 /* ── the depot ───────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-/* Puts a magazine into the depot. The depot holds a 32nd of what is committed at the most, or 128 KiB. Beyond that
- * blocks go back to their spans, where other classes can use their memory. */
+uint64_t hri_heap_depot_excess(void)
+{
+    return hri_sub(depot_bytes, hri_max(DEPOT_BYTES_MIN, hri_heap_pages_sum.committed_bytes / 32));
+}
+
+/* Puts a magazine into the depot. Where that has too much, blocks go back to their spans, where other classes can use
+ * their memory. */
 static void to_depot(unsigned class, hri_heap_magazine *magazine)
 {
-    if (depot_bytes > hri_max(DEPOT_BYTES_MIN, hri_heap_pages_sum.committed_bytes / 32)) {
+    if (hri_heap_depot_excess() > 0) {
         empty_magazine(class, magazine);
         return;
     }
@@ -186,11 +191,6 @@ static hri_heap_magazine *from_depot(unsigned class)
     depots[class].full = magazine->next;
     depot_bytes -= magazine->count * (uint64_t)hri_heap_class_bytes[class];
     return magazine;
-}
-
-uint64_t hri_heap_depot_bytes(void)
-{
-    return depot_bytes;
 }
 
 /* Without a cell: the magazine on top. */

@@ -24,7 +24,6 @@
 #include "malloc/raw.h"
 #include "malloc/say.h"
 #include "malloc/slots.h"
-#include "os/pages.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -361,11 +360,11 @@ static void set_mark(void)
 {
     _Atomic uint32_t *word = atomic_load_explicit(&mark, memory_order_relaxed);
     if (!word) {
-        void *pages = hri_raw_mmap(NULL, hri_page_size(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        void *pages = hri_raw_mmap(NULL, HRI_HEAP_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         if (pages == MAP_FAILED)
             return;
-        if (hri_raw_madvise(pages, hri_page_size(), MADV_WIPEONFORK) != 0) {
-            hri_raw_munmap(pages, hri_page_size());
+        if (hri_raw_madvise(pages, HRI_HEAP_PAGE, MADV_WIPEONFORK) != 0) {
+            hri_raw_munmap(pages, HRI_HEAP_PAGE);
             return;
         }
         word = pages;

@@ -258,6 +258,35 @@ static void at_rest_little_is_idle(void **state)
     assert_true(figures().committed_bytes <= (4 << 20));
 }
 
+static uint64_t idle_pages(void)
+{
+    hri_heap_lock();
+    uint64_t bytes = hri_heap_idle_pages();
+    hri_heap_unlock();
+    return bytes;
+}
+
+static void a_large_block_takes_the_place_of_idle_pages(void **state)
+{
+    (void)state;
+    enum {
+        BLOCKS = 16384
+    };
+    static void *blocks[BLOCKS];
+    for (unsigned i = 0; i < BLOCKS; i++)
+        assert_non_null(blocks[i] = hri_heap_get(4000, OWNER));
+    for (unsigned i = 0; i < BLOCKS; i++)
+        if (i % 8 > 0)
+            put(blocks[i]);
+    assert_true(idle_pages() >= (3 << 20));
+    void *large = hri_heap_get((size_t)128 << 20, OWNER);
+    assert_non_null(large);
+    assert_true(idle_pages() <= figures().committed_bytes / 60); /* a 64th of what was committed before they went */
+    put(large);
+    for (unsigned i = 0; i < BLOCKS; i += 8)
+        put(blocks[i]);
+}
+
 static void large_blocks_are_pending_until_they_are_touched(void **state)
 {
     (void)state;
@@ -520,6 +549,9 @@ static void a_thread_that_ends_leaves_nothing(void **state)
     hri_heap_figures now = figures();
     assert_int_equal(now.in_use_bytes, 0);
     uint64_t blocks[HRI_HEAP_CLASSES] = {0};
+    hri_heap_lock();
+    hri_heap_depot_empty(UINT64_MAX);
+    hri_heap_unlock();
     hri_heap_magazines_count(blocks);
     if (hri_rseq_usable(NULL))
         assert_int_equal(blocks[hri_heap_class_of(200)], 0);
@@ -542,6 +574,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_commit_asks_for_little_more_than_it_needs), /* first: in a heap without gaps */
+        cmocka_unit_test(a_large_block_takes_the_place_of_idle_pages), /* while the heap had little so far */
         cmocka_unit_test(every_size_is_served_and_costs_what_was_said),
         cmocka_unit_test(a_size_that_no_address_can_have_is_refused),
         cmocka_unit_test(zeros_are_zeros_also_where_others_were),
