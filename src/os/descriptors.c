@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The bytes in a pipe are known to whoever has it open. A pipe of another process is opened for that, to write: then its
- * reader sees its end a moment later, if its last writer closes it just now. Opened to read, it would take bytes that
- * nobody reads any more. A gauge is read with a lock held that fork() waits for, so no child inherits the pipe.
+/* The kernel tells the bytes in a pipe to a process that has it open. A pipe of another process is opened for that, for
+ * writing. If its last writer closes it at that moment, its reader sees the end a few microseconds later. Were it opened
+ * for reading, a write to a pipe without readers would succeed at that moment, and the bytes would be lost. A gauge is
+ * read with a lock held that fork() waits for, so no child inherits the pipe.
  */
 #define _GNU_SOURCE
 #include "os/descriptors.h"

@@ -39,7 +39,7 @@ static bool ask(int fd)
     return send(fd, &question, sizeof question, 0) == (ssize_t)sizeof question;
 }
 
-/* What a message of `size` bytes says of a socket: the fixed part is followed by attributes. */
+/* Gives the figure of a message of `size` bytes about one socket. The fixed part is followed by attributes. */
 static uint64_t queued_by(const char *message, size_t size)
 {
     uint32_t figures[SK_MEMINFO_VARS] = {0};

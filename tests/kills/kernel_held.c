@@ -101,7 +101,7 @@ static void take(void)
     }
 }
 
-/* What it took stays as long as it lives. */
+/* The kernel memory stays as long as this process lives. */
 static int take_and_tell(long told)
 {
     take();
