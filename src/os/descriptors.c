@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The kernel tells the bytes in a pipe to a process that has it open. A pipe of another process is opened for that, for
- * writing. If its last writer closes it at that moment, its reader sees the end a few microseconds later. Were it opened
- * for reading, a write to a pipe without readers would succeed at that moment, and the bytes would be lost. A gauge is
- * read with a lock held that fork() waits for, so no child inherits the pipe.
+ * writing. If its last writer closes it at that moment, its reader sees the end a few microseconds later. Were it
+ * opened for reading, a write to a pipe without readers would succeed at that moment, and the bytes would be lost. A
+ * gauge is read with a lock held that fork() waits for, so no child inherits the pipe.
  */
 #define _GNU_SOURCE
 #include "os/descriptors.h"
@@ -123,9 +123,10 @@ static void look_through_member(const char *line, void *context)
 
 void hri_descriptors_read(int members_fd, hri_descriptors *ret_kept)
 {
-    struct look look = {.process = "self", .own = true, .left = HRI_DESCRIPTORS_MAX};
+    struct look look = {.process = "self", .own = true, .left = HRI_DESCRIPTORS_OWN};
     look_through(&look);
     look.own = false;
+    look.left = HRI_DESCRIPTORS_OTHER;
     int list = hri_file_open_again(members_fd, O_RDONLY); /* on v1 an open list stays as it was first read */
     hri_file_each_line(list, look_through_member, &look);
     hri_file_close(list);

@@ -13,8 +13,10 @@ typedef struct hri_descriptors {
     uint64_t watches;      /* of inotify: each keeps an inode */
 } hri_descriptors;
 
-/* The descriptors that are looked at, at one to six system calls each. More would take too long under a lock. */
-#define HRI_DESCRIPTORS_MAX 8192
+/* The descriptors that are looked at, so that a look under a lock takes at most some 15 ms. A pipe of another process
+ * takes seven system calls, and 15 to 30 us. */
+#define HRI_DESCRIPTORS_OWN 8192
+#define HRI_DESCRIPTORS_OTHER 1024
 
 /* Looks at this process's descriptors, and then at those of the processes that `members_fd` lists (cgroup.procs; -1:
  * none). Of local sockets all count that are in this process's network namespace. Allocates nothing. A descriptor that
