@@ -97,7 +97,7 @@ static bool is_here(const hri_gauge *gauge)
 
 int hri_gauge_open(hri_gauge *gauge, const hri_site *site, const hri_clock *clock)
 {
-    *gauge = (hri_gauge){.clock = clock, .site = *site, .lag_bytes = LAG_BYTES_MIN, .chain = {.pressure_fd = -1}};
+    *gauge = (hri_gauge){.clock = clock, .site = *site, .lag_bytes = LAG_BYTES_MIN, .chain = hri_cgroup_none};
     gauge->readahead_bytes = hri_readahead_bytes();
     if (!site->only_place) /* the processors are this machine's */
         gauge->lag_bytes = hri_max(LAG_PAGES * hri_page_size() * hri_cpu_count(), LAG_BYTES_MIN);
@@ -105,11 +105,11 @@ int hri_gauge_open(hri_gauge *gauge, const hri_site *site, const hri_clock *cloc
     if (error)
         return error;
     gauge->place_hash = hri_process_read_place(&gauge->process);
-    if (is_here(gauge))
-        hri_pins_read(true, &gauge->pins);
     error = open_chain(gauge);
     if (error)
         hri_gauge_close(gauge);
+    else if (is_here(gauge))
+        hri_pins_read(true, gauge->chain.members_fd, &gauge->pins);
     return error;
 }
 
@@ -249,7 +249,7 @@ static void read_pins(hri_gauge *gauge, hri_reading *reading)
     if (!(wanted || v1) || !is_here(gauge) || (!first && reading->time_ns - gauge->pins_time_ns < rest_ns))
         return;
     uint64_t idle_bytes = gauge->pins.idle_bytes;
-    hri_pins_read(wanted, &gauge->pins);
+    hri_pins_read(wanted, gauge->chain.members_fd, &gauge->pins);
     gauge->pins_time_ns = reading->time_ns;
     gauge->pins_cost_ns = hri_clock_now(gauge->clock) - reading->time_ns;
     for (unsigned i = 0; i < reading->group_count; i++) {
@@ -266,7 +266,7 @@ static void read_pins(hri_gauge *gauge, hri_reading *reading)
 #define LEFTOVER_SHARE 32
 
 /* Of a group's doubtful kernel memory, sorts out what does not come back. Memory that files on a tmpfs and watches pin
- * counts in the level. The lease also leaves out what is held, which own descriptors show even where a neighbour's
+ * counts in the level. The lease also leaves out what is held, which descriptors show even where a neighbour's
  * names hide it, and what grew since the pins were looked up. It leaves out all that is not known to be idle, and the
  * rest that stays when names are dropped: a process in 64 MiB was killed for that. */
 static void sort_doubtful(const hri_gauge *gauge, const hri_reading *reading, unsigned index, hri_cgroup_reading *group)
@@ -280,9 +280,9 @@ static void sort_doubtful(const hri_gauge *gauge, const hri_reading *reading, un
     }
     uint64_t pinned = hri_add(hri_mul(gauge->pins.tmpfs_files, v1 ? HRI_PIN_FILE_BYTES : HRI_PIN_NAME_BYTES),
                               hri_mul(gauge->pins.tmpfs_nodes, HRI_PIN_NODE_BYTES));
-    pinned = hri_add(pinned, hri_mul(gauge->pins.own.watches, HRI_PIN_INODE_BYTES));
+    pinned = hri_add(pinned, hri_mul(gauge->pins.kept.watches, HRI_PIN_INODE_BYTES));
     uint64_t grown = gauge->pins_time_ns ? hri_sub(doubtful, reading->memory[index].doubtful_bytes) : 0;
-    uint64_t held = hri_max(reading->memory[index].held_bytes, v1 ? gauge->pins.own.queued_bytes : 0);
+    uint64_t held = hri_max(reading->memory[index].held_bytes, v1 ? gauge->pins.kept.queued_bytes : 0);
     uint64_t stuck = hri_add(pinned, hri_add(grown, hri_min(held, doubtful)));
     stuck = hri_max(stuck, hri_sub(doubtful, gauge->pins.idle_bytes));
     stuck = hri_max(stuck, group->limit_bytes / LEFTOVER_SHARE);

@@ -35,6 +35,8 @@ const hri_cgroup_reading hri_cgroup_unknown = {
     .swap_bytes = HR_NONE,
 };
 
+const hri_cgroup_chain hri_cgroup_none = {.pressure_fd = -1, .members_fd = -1};
+
 const char *const hri_cgroup_file_names[2][HRI_CGROUP_FILES] = {
     {"memory.limit_in_bytes", "memory.stat", "memory.usage_in_bytes", "memory.memsw.limit_in_bytes",
      "memory.memsw.usage_in_bytes", "memory.kmem.usage_in_bytes", "memory.kmem.slabinfo",

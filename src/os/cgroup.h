@@ -42,8 +42,11 @@ typedef struct hri_cgroup_chain {
     unsigned count;
     unsigned left_out; /* groups that contain the process and found no room here */
     int pressure_fd;   /* memory.pressure of the own group; -1: none, or it is the host's */
+    int members_fd;    /* cgroup.procs of the own group; -1: it cannot be read */
     hri_cgroup groups[HRI_CGROUP_DEPTH];
 } hri_cgroup_chain;
+
+extern const hri_cgroup_chain hri_cgroup_none; /* no group, and no file is open */
 
 /* v1 writes "unlimited" as the largest multiple of a page; anything from here up means that. */
 #define HRI_CGROUP_V1_UNLIMITED (UINT64_C(1) << 62)

@@ -194,15 +194,19 @@ static void tell_no_controller(const hri_cgroup_way *way, size_t told_before)
                          hri_cgroup_file_names[way->chain->version - 1][HRI_FILE_LIMIT]);
 }
 
-/* Opens memory.pressure of the own group, whose folder the way has come to. v2's true root, which alone has no limit,
- * shows the host's there, which would blame this process for its neighbours. Gives 0 or a shortage. */
-static int open_pressure(const hri_cgroup_way *way)
+/* Opens what the own group alone is asked for, whose folder the way has come to. In memory.pressure, v2's true root,
+ * which alone has no limit, shows the host's. That would blame this process for its neighbours. Gives 0 or a
+ * shortage. */
+static int open_own(const hri_cgroup_way *way)
 {
     bool root = way->place->below[0] == '\0' && !way->met;
-    int fd = root ? -1 : hri_file_open_in(way->folder, "memory.pressure");
-    hri_cgroup_copy(way, "memory.pressure", fd);
-    way->chain->pressure_fd = fd < 0 ? -1 : fd;
-    return hri_file_shortage(fd);
+    int pressure_fd = root ? -1 : hri_file_open_in(way->folder, "memory.pressure");
+    hri_cgroup_copy(way, "memory.pressure", pressure_fd);
+    way->chain->pressure_fd = pressure_fd < 0 ? -1 : pressure_fd;
+    int members_fd = hri_file_open_in(way->folder, "cgroup.procs");
+    way->chain->members_fd = members_fd < 0 ? -1 : members_fd;
+    int error = hri_file_shortage(pressure_fd);
+    return error ? error : hri_file_shortage(members_fd);
 }
 
 static int open_chain(hri_cgroup_chain *chain, const hri_site *site, const hri_cgroup_place *place)
@@ -228,7 +232,7 @@ static int open_chain(hri_cgroup_chain *chain, const hri_site *site, const hri_c
             result = step_down(&way);
     } while (result > 0);
     if (!result && way.own)
-        result = open_pressure(&way);
+        result = open_own(&way);
     hri_file_close(way.folder);
     if (!result)
         tell_no_controller(&way, told_before);
@@ -404,7 +408,7 @@ static int open_by_lists(hri_cgroup_chain *chain, const hri_site *site, const st
 
 int hri_cgroup_open(hri_cgroup_chain *chain, const hri_site *site)
 {
-    *chain = (hri_cgroup_chain){.pressure_fd = -1};
+    *chain = hri_cgroup_none;
     struct lists lists;
     read_lists(site, &lists);
     int error = lists_shortage(&lists);
@@ -421,12 +425,13 @@ void hri_cgroup_close(hri_cgroup_chain *chain)
     for (unsigned i = 0; i < chain->count; i++)
         close_group(&chain->groups[i]);
     hri_file_close(chain->pressure_fd);
-    *chain = (hri_cgroup_chain){.pressure_fd = -1};
+    hri_file_close(chain->members_fd);
+    *chain = hri_cgroup_none;
 }
 
 void hri_cgroup_abandon(hri_cgroup_chain *chain)
 {
-    chain->pressure_fd = -1;
+    chain->pressure_fd = chain->members_fd = -1;
     for (unsigned i = 0; i < chain->count; i++) {
         for (unsigned file = 0; file < HRI_CGROUP_FILES; file++)
             chain->groups[i].fds[file] = -1;

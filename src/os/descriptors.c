@@ -1,39 +1,73 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* The kernel tells the bytes in a pipe to a process that has it open. A pipe of another process is opened for that, for
+ * writing. If its last writer closes it at that moment, its reader sees the end a few microseconds later. Were it
+ * opened for reading, a write to a pipe without readers would succeed at that moment, and the bytes would be lost. A
+ * gauge is read with a lock held that fork() waits for, so no child inherits the pipe.
+ */
 #define _GNU_SOURCE
 #include "os/descriptors.h"
 
 #include "base/checked.h"
 #include "os/file.h"
+#include "os/sockets.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/sock_diag.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define KIND_BYTES 32
+#define PATH_BYTES 64
 
-/* A pipe is counted by its writing end, a local socket by the one that sent: the kernel charges them so. */
-static uint64_t queued_in_pipe(int fd)
+/* Pipes have numbers one after the other, so two of a group seldom have one bit. */
+#define SEEN_BITS 16384u
+#define WORD_BITS 64u
+
+struct look {
+    hri_descriptors kept;
+    char process[24]; /* whose descriptors: "self", or a number */
+    bool own;
+    unsigned left; /* that may still be looked at */
+    uint64_t sockets_bytes;
+    uint64_t seen[SEEN_BITS / WORD_BITS]; /* pipes: two processes may have one */
+};
+
+static bool is_first(struct look *look, uint64_t pipe)
 {
-    int flags = fcntl(fd, F_GETFL), bytes = 0;
-    bool writes = flags >= 0 && (flags & O_ACCMODE) != O_RDONLY;
-    return writes && ioctl(fd, FIONREAD, &bytes) == 0 && bytes > 0 ? (uint64_t)bytes : 0;
+    uint64_t *word = &look->seen[pipe % SEEN_BITS / WORD_BITS], bit = UINT64_C(1) << pipe % WORD_BITS;
+    bool first = !(*word & bit);
+    *word |= bit;
+    return first;
 }
 
-static uint64_t queued_in_socket(int fd)
+/* Opens a pipe of another process, and nothing else that may have its number by now. */
+static int open_pipe(int folder, const char *name, uint64_t pipe)
 {
-    uint32_t figures[SK_MEMINFO_VARS] = {0};
-    int domain = 0;
-    socklen_t length = sizeof domain;
-    if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &length) != 0 || domain != AF_UNIX)
-        return 0;
-    length = sizeof figures;
-    return getsockopt(fd, SOL_SOCKET, SO_MEMINFO, figures, &length) == 0 ? figures[SK_MEMINFO_WMEM_ALLOC] : 0;
+    struct stat facts;
+    int fd = -1, place = openat(folder, name, O_PATH | O_CLOEXEC);
+    if (place >= 0 && fstat(place, &facts) == 0 && S_ISFIFO(facts.st_mode) && facts.st_ino == pipe)
+        fd = hri_file_open_again(place, O_WRONLY | O_NONBLOCK);
+    hri_file_close(place);
+    return fd;
+}
+
+/* A pipe is counted by its writing end: the kernel charges it so. */
+static void add_pipe(int folder, const char *name, uint64_t pipe, struct look *look)
+{
+    struct stat link;
+    int bytes = 0;
+    if (fstatat(folder, name, &link, AT_SYMLINK_NOFOLLOW) != 0 || !(link.st_mode & S_IWUSR) || !is_first(look, pipe))
+        return;
+    int fd = look->own ? (int)strtol(name, NULL, 10) : open_pipe(folder, name, pipe);
+    if (fd >= 0 && ioctl(fd, FIONREAD, &bytes) == 0 && bytes > 0)
+        look->kept.queued_bytes = hri_add(look->kept.queued_bytes, (uint64_t)bytes);
+    if (!look->own)
+        hri_file_close(fd);
 }
 
 static void count_watch(const char *line, void *context)
@@ -42,34 +76,60 @@ static void count_watch(const char *line, void *context)
     kept->watches += strncmp(line, "inotify wd:", 11) == 0;
 }
 
-static void count_watches(const char *name, hri_descriptors *kept)
+static void count_watches(const char *name, struct look *look)
 {
-    char path[64];
-    snprintf(path, sizeof path, "/proc/self/fdinfo/%.16s", name);
+    char path[PATH_BYTES];
+    snprintf(path, sizeof path, "/proc/%s/fdinfo/%.16s", look->process, name);
     int fd = hri_file_open("", path);
-    hri_file_each_line(fd, count_watch, kept);
+    hri_file_each_line(fd, count_watch, &look->kept);
     hri_file_close(fd);
 }
 
-/* Another thread may put another file under the number meanwhile. These questions harm no kind of file. */
+/* Another thread may put another file under an own number meanwhile. These questions harm no kind of file. */
 static int look_at(int folder, const char *name, void *context)
 {
-    hri_descriptors *kept = context;
+    struct look *look = context;
     char kind[KIND_BYTES] = {0};
-    int fd = (int)strtol(name, NULL, 10);
+    if (look->left == 0)
+        return 1;
+    look->left--;
     if (readlinkat(folder, name, kind, sizeof kind - 1) <= 0)
         return 0;
-    if (strncmp(kind, "pipe:", 5) == 0)
-        kept->queued_bytes = hri_add(kept->queued_bytes, queued_in_pipe(fd));
-    else if (strncmp(kind, "socket:", 7) == 0)
-        kept->queued_bytes = hri_add(kept->queued_bytes, queued_in_socket(fd));
+    if (strncmp(kind, "pipe:[", 6) == 0)
+        add_pipe(folder, name, strtoull(kind + 6, NULL, 10), look);
+    else if (look->own && strncmp(kind, "socket:", 7) == 0)
+        look->sockets_bytes = hri_add(look->sockets_bytes, hri_sockets_queued_in((int)strtol(name, NULL, 10)));
     else if (strstr(kind, "inotify"))
-        count_watches(name, kept);
+        count_watches(name, look);
     return 0;
 }
 
-void hri_descriptors_read(hri_descriptors *ret_kept)
+static void look_through(struct look *look)
 {
-    *ret_kept = (hri_descriptors){0};
-    hri_file_each_name("/proc/self/fd", look_at, ret_kept);
+    char path[PATH_BYTES];
+    snprintf(path, sizeof path, "/proc/%s/fd", look->process);
+    hri_file_each_name(path, look_at, look);
+}
+
+static void look_through_member(const char *line, void *context)
+{
+    struct look *look = context;
+    long pid = strtol(line, NULL, 10);
+    if (pid <= 0 || pid == getpid() || look->left == 0)
+        return;
+    snprintf(look->process, sizeof look->process, "%ld", pid);
+    look_through(look);
+}
+
+void hri_descriptors_read(int members_fd, hri_descriptors *ret_kept)
+{
+    struct look look = {.process = "self", .own = true, .left = HRI_DESCRIPTORS_OWN};
+    look_through(&look);
+    look.own = false;
+    look.left = HRI_DESCRIPTORS_OTHER;
+    int list = hri_file_open_again(members_fd, O_RDONLY); /* on v1 an open list stays as it was first read */
+    hri_file_each_line(list, look_through_member, &look);
+    hri_file_close(list);
+    look.kept.queued_bytes = hri_add(look.kept.queued_bytes, hri_max(look.sockets_bytes, hri_sockets_queued()));
+    *ret_kept = look.kept;
 }

@@ -55,6 +55,13 @@ int hri_file_open_in(int folder, const char *name)
     return open_at(folder, name, O_RDONLY);
 }
 
+int hri_file_open_again(int fd, int flags)
+{
+    char path[32];
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    return fd < 0 ? -EBADF : open_at(AT_FDCWD, path, flags);
+}
+
 int hri_file_shortage(int result)
 {
     return result == -ENOMEM || result == -EMFILE || result == -ENFILE ? result : 0;

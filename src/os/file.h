@@ -19,6 +19,9 @@ int hri_file_open_folder_in(int folder, const char *name);
 /* Opens a file in a folder for reading, close-on-exec. Gives a descriptor or a negative errno. */
 int hri_file_open_in(int folder, const char *name);
 
+/* Opens a file again that is open, if only as a place (O_PATH). Gives a descriptor or a negative errno. */
+int hri_file_open_again(int fd, int flags);
+
 /* Reads a file from its start into `buffer` and terminates it, in one call. The kernel's files of figures come whole in
  * one, and a second call to see their end would double the cost of a reading. A longer file is cut. Gives the
  * length or a negative errno (-EBADF for a descriptor below 0). */

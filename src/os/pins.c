@@ -53,13 +53,13 @@ static uint64_t number_in(const char *path, unsigned index)
     return hri_parse_field(text, index, &value) == 0 ? value : 0;
 }
 
-void hri_pins_read(bool whole, hri_pins *ret_pins)
+void hri_pins_read(bool whole, int members_fd, hri_pins *ret_pins)
 {
     HRI_UNCANCELLED;
     if (whole) {
         ret_pins->tmpfs_files = ret_pins->tmpfs_nodes = 0;
         read_mounts(ret_pins);
-        hri_descriptors_read(&ret_pins->own);
+        hri_descriptors_read(members_fd, &ret_pins->kept);
     }
     /* A name of a file that is there keeps its inode; until Linux 5.0 the fifth number is 0. */
     uint64_t names = number_in("/proc/sys/fs/dentry-state", 1), absent = number_in("/proc/sys/fs/dentry-state", 4);

@@ -127,8 +127,13 @@ CASES = [
     Case("kernel_held_pipes_slowly", "kernel_held pipes 30 30"),
     Case("kernel_held_sockets", "kernel_held sockets 30", quick=1),
     Case("kernel_held_after_names", "kernel_held pipes 30 1 40", quick=1),
-    Case("kernel_held_before", "kernel_held pipes 30 1 0 1", quick=1),
-    Case("kernel_held_before_sockets", "kernel_held sockets 30 1 0 1"),
+    Case("kernel_held_before", "kernel_held pipes 30 1 0 before", quick=1),
+    Case("kernel_held_before_sockets", "kernel_held sockets 30 1 0 before"),
+    Case("kernel_held_watches_before", "kernel_held watches 24 1 0 before", quick=1),
+    Case("kernel_held_files_before", "kernel_held files 30 1 0 before"),
+    Case("kernel_held_other_before", "kernel_held pipes 30 1 0 before other", quick=1),
+    Case("kernel_held_other_before_sockets", "kernel_held sockets 30 1 0 before other", quick=1),
+    Case("kernel_held_other_slowly", "kernel_held pipes 30 100 0 after other"),
     Case("kernel_held_names", "kernel_held names 100"),
 ]
 

@@ -33,7 +33,7 @@ static int set_up(void **state)
     (void)state;
     hrt_world_new(&world);
     hrt_world_write(&world, "/proc/self/mountinfo", "24 30 0:22 / /cg rw - cgroup2 cgroup2 rw\n");
-    chain = (hri_cgroup_chain){.pressure_fd = -1};
+    chain = hri_cgroup_none;
     findings = (hri_findings){0};
     path[0] = '\0';
     depth = 0;

@@ -20,9 +20,10 @@ harmless='__\w+ _\w+ access clock_gettime close connect eventfd_read eventfd_wri
     fstatat ftruncate getauxval getenv geteuid getpid getsockopt ioctl link lseek lstat madvise memccpy
     mem(chr|cmp|cpy|move|rchr|set) mempcpy mincore mkdir munmap nanosleep poll posix_fadvise ppoll pread prlimit
     process_vm_readv program_invocation_short_name pthread_(attr|cond|condattr|mutex|mutexattr)_\w+
-    pthread_(equal|join|once|self|setcancelstate|sigmask|testcancel) pwrite read readdir readlink readlinkat rename
-    sched_(getaffinity|setaffinity|yield) sigfillset sn?printf socket stat statfs strcasecmp strchr strcmp strcspn
-    strlen strncasecmp strncmp strncpy strnlen strrchr strspn strstr strtoul strtol strtoull syscall sysconf
+    pthread_(equal|join|once|self|setcancelstate|sigmask|testcancel) pwrite read readdir readlink readlinkat recv
+    rename sched_(getaffinity|setaffinity|yield) send sigfillset sn?printf socket stat statfs
+    strcasecmp strchr strcmp strcspn strlen strncasecmp strncmp strncpy strnlen strrchr strspn strstr strtoul strtol
+    strtoull syscall sysconf
     timerfd_settime toupper unlink unlinkat vsnprintf write'
 wrapped=$(sed -nE '/^set\((fault|malloc)_calls/,/\)/{s/^set\(\w+//;s/\)//;p}' tests/CMakeLists.txt 2>/dev/null || true)
 

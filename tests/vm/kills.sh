@@ -4,6 +4,7 @@
 #
 # A machine has names of files that nobody uses. Where there were none, the kernel memory that files on a tmpfs pin was
 # known without counting the files.
+echo 65536 >/proc/sys/fs/inotify/max_user_watches # a small machine has fewer than a program here needs
 mkdir -p /tmp/idle
 i=0
 while [ $i -lt 9000 ]; do
