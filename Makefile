@@ -61,8 +61,9 @@ test:
 	ctest --preset dev --parallel $(JOBS) $(CTEST_OPTIONS)
 
 # The same with a sanitizer: AddressSanitizer and UBSan on the unit tests, ThreadSanitizer on the threaded ones.
+test-asan: setup_more := fuzz
 test-asan test-tsan test-release: test-%:
-	scripts/setup build demo test
+	scripts/setup build demo test $(setup_more)
 	$(cmake) --preset $*
 	$(cmake) --build --preset $* --parallel $(JOBS)
 	ctest --preset $* --parallel $(JOBS) $(CTEST_OPTIONS)
@@ -85,9 +86,9 @@ nightly:
 	tests/models/models.sh full
 
 fuzz:
-	scripts/setup build fuzz
-	$(cmake) --preset fuzz -DHEADROOM_FUZZ_SECONDS=$(FUZZ_SECONDS)
-	$(cmake) --build --preset fuzz --parallel $(JOBS)
+	scripts/setup build demo test fuzz
+	$(cmake) --preset asan -DHEADROOM_FUZZ_SECONDS=$(FUZZ_SECONDS)
+	$(cmake) --build --preset asan --parallel $(JOBS) --target tests-fuzz
 	ctest --preset fuzz --parallel $(JOBS)
 
 # Peers and instruction counts are left out where they cannot be installed; bench/run says so.

@@ -30,7 +30,7 @@ hri_code_place hri_code_place_of(const void *return_address)
 {
     hri_code_place place;
     Dl_info info;
-    const char *at = (const char *)return_address - (return_address != NULL);
+    const char *at = return_address ? (const char *)return_address - 1 : NULL;
     snprintf(place.text, sizeof place.text, "%p", (const void *)at);
     if (!dladdr || !dladdr(at, &info) || !info.dli_fname || !info.dli_fbase ||
         ((const ElfW(Ehdr) *)info.dli_fbase)->e_type != ET_DYN)
