@@ -221,8 +221,8 @@ typedef struct hr_slice {
 
 /* Makes a pool without slices.
  *
- * returns  0; -EINVAL without an item_size, where sizes overflow or pooled_max is below the capacity, or for a budget of
- *          another guard; -ENOMEM; -EDQUOT
+ * returns  0; -EINVAL without an item_size, where sizes overflow or pooled_max is below the capacity, or for a budget
+ *          of another guard; -ENOMEM; -EDQUOT
  * threads  any
  * memory   allocates
  * undo     hr_slice_pool_free()

@@ -34,8 +34,8 @@ static uint64_t left_for(const hr_budget *budget, const hri_demand *demand)
 }
 
 /* Has a budget no room for a demand that adds `claim` to what is claimed of it, and `bytes` to what is used? A reserve
- * lets a demand claim nothing, but its bytes are used all the same: were the limit lowered below the reserve, they would
- * pass it. */
+ * lets a demand claim nothing, but its bytes are used all the same: were the limit lowered below the reserve, they
+ * would pass it. */
 static bool is_short(const hr_budget *budget, const hri_demand *demand, uint64_t claim, uint64_t bytes)
 {
     return claim > left_for(budget, demand) || bytes > hri_sub(hri_budget_limit(budget), budget->used_bytes);

@@ -171,7 +171,7 @@ static void bytes_move_without_being_free_for_a_moment(void **state)
     hr_budget_uncharge(greedy, 400);
 }
 
-/* What a budget gives away of its reserve stays set aside for it, and so counts again. */
+/* The room of a reserve stays set aside when bytes of it move, so they count again. */
 static void what_leaves_a_reserve_needs_room_around_both(void **state)
 {
     (void)state;

@@ -491,8 +491,8 @@ static void a_local_budget_is_promoted_by_its_second_thread(void **state)
     assert_int_equal(refused, 0);
 }
 
-/* Regression: promises of children were taken from what the budget holds itself, where a promise was seen in one thread's
- * count and its end not yet in another's. A transfer of what it holds was now and then -EINVAL. */
+/* Regression: promises of children were taken from what the budget holds itself, where a promise was seen in one
+ * thread's count and its end not yet in another's. A transfer of what it holds was now and then -EINVAL. */
 static void promises_of_children_take_nothing_from_what_a_budget_holds(void **state)
 {
     (void)state;
