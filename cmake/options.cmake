@@ -18,7 +18,7 @@ if(HEADROOM_SANITIZE)
     # For the whole tree: a half instrumented program proves nothing.
     add_compile_options(-fsanitize=${HEADROOM_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
     add_link_options(-fsanitize=${HEADROOM_SANITIZE})
-    # gcc defines them itself, and tests ask for them.
+    # gcc defines it itself; tests ask for it.
     if(CMAKE_C_COMPILER_ID STREQUAL "Clang" AND HEADROOM_SANITIZE MATCHES "address")
         add_compile_definitions(__SANITIZE_ADDRESS__=1)
     endif()

@@ -93,7 +93,7 @@ uint64_t run_wall_place(const run_supervisor *run, uint64_t limit, uint64_t *ret
     uint64_t bytes = run_wall_bytes(run, limit), room = room_around(run), highest = room - room / 200;
     uint64_t more = bytes / 8 > UINT64_C(16) << 20 ? bytes / 8 : UINT64_C(16) << 20;
     if (run->around->cgroup_version == 2 && room != HR_NONE)
-        room = highest = room - run_wall_slope(room);
+        room = highest = room - run_wall_distance(room);
     *ret_ceiling = at_most(bytes + more, room);
     return at_most(bytes, highest);
 }
@@ -169,26 +169,28 @@ static bool comes_from_within(run_supervisor *run, uint32_t pid)
     return run_tree_has(&run->tree, (int)pid);
 }
 
-/* Sends a signal on, once: those of the terminal have reached the command by themselves. A terminal that is closed ends
- * its programs by SIGHUP, frozen ones too. The kernel sends that to the leader of the session alone. */
+/* Sends a signal on, once. Signals that the terminal sends to the process group have reached the command already.
+ * SIGHUP of a terminal that is closed is the exception: the kernel sends it to the leader of the session alone. */
 static void forward(run_supervisor *run, const struct signalfd_siginfo *sent)
 {
     int signal = (int)sent->ssi_signo;
-    bool ends = run_signal_ends(signal) || signal == SIGHUP;
+    bool may_end = run_signal_ends(signal) || signal == SIGHUP;
     bool by_terminal = sent->ssi_code == SI_KERNEL && !(signal == SIGHUP && getsid(0) == getpid());
     if (run->options.pid) { /* somebody else's process: its watcher leaves */
-        if (ends)
+        if (may_end)
             run->has_left = signal;
         return;
     }
-    if (!by_terminal && sent->ssi_pid == (uint32_t)getpid()) /* its writing met a closed pipe, or a limit on files */
+    if (!by_terminal && sent->ssi_pid == (uint32_t)getpid()) /* SIGPIPE or SIGXFSZ of the supervisor's own write */
         return;
     if (!by_terminal && sent->ssi_pid && comes_from_within(run, sent->ssi_pid))
         return;
-    if (run->frozen && ends)
+    if (run->frozen && may_end)
         run->let_go_ns = run_now_ns();
-    if (ends)
+    if (run_signal_ends(signal))
         run_make_way(run);
+    else if (may_end) /* most daemons only read their configuration again: its wall stays where it is */
+        run_thaw(run, "it is sent SIGHUP");
     if (!by_terminal)
         run_send(run, signal);
     else if (signal == SIGTSTP)
@@ -492,7 +494,8 @@ static void build_wall(run_supervisor *run)
     }
 }
 
-/* Of a process that has ended, /proc names the root group. It does so a little before the process can be reaped. */
+/* Waits up to a second for a command that is exiting, so that it is reaped before the first look. /proc names the root
+ * group for such a process, and the look would count the whole machine's use. */
 static void reap_leaving(run_supervisor *run)
 {
     int number = run->options.pid ? 0 : run_proc_number(run->pid);

@@ -127,8 +127,8 @@ void run_look_rest(run_supervisor *run); /* when the command has ended: what is 
 
 /* act.c */
 void run_decide(run_supervisor *run);
-/* To the main process alone: where it is no child, its number may be another's already. Gives 0 or a negative errno:
- * -EPERM where it runs with another user's rights. */
+/* Sends a signal to the main process alone, by its pidfd if there is one: the number of a process that is no child may
+ * be another's by now. Gives 0 or a negative errno, -EPERM for a process of another user. */
 int run_send(const run_supervisor *run, int signal);
 void run_make_way(run_supervisor *run);  /* for an end: thaws the tree, and gives its handlers room */
 void run_await_end(run_supervisor *run); /* of what was asked to end: gives its handlers room, or kills it in time */

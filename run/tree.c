@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #define RUN_NAMESPACES_MAX 33 /* PID namespaces are nested 32 deep at the most */
+#define PF_EXITING 4          /* of the kernel's include/linux/sched.h */
 
 /* ── numbers ────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
@@ -111,8 +112,8 @@ static void add(run_tree *tree, int pid)
         tree->pids[tree->count++] = pid;
 }
 
-/* The parent of a process, 0 of one that came from elsewhere; -1 where there is no such process. A stopped one has the
- * state 'T'. */
+/* The parent of a process, 0 of one that came from elsewhere; -1 where there is no such process. Gives its state too,
+ * if that is wanted: 'T' is that of a stopped one. */
 static int parent_of(int pid, char *ret_state)
 {
     char folder[32], text[512];
@@ -121,7 +122,12 @@ static int parent_of(int pid, char *ret_state)
         return -1;
     const char *behind = strrchr(text, ')'); /* the name may hold anything */
     int parent;
-    return behind && sscanf(behind + 1, " %c %d", ret_state, &parent) == 2 ? parent : -1;
+    char state;
+    if (!behind || sscanf(behind + 1, " %c %d", &state, &parent) != 2)
+        return -1;
+    if (ret_state)
+        *ret_state = state;
+    return parent;
 }
 
 bool run_tree_is_leaving(int shown)
@@ -130,7 +136,7 @@ bool run_tree_is_leaving(int shown)
     unsigned flags;
     snprintf(folder, sizeof folder, "/proc/%d", shown);
     const char *behind = run_file_read(folder, "stat", text, sizeof text) > 0 ? strrchr(text, ')') : NULL;
-    return behind && sscanf(behind + 1, " %*c %*d %*d %*d %*d %*d %u", &flags) == 1 && (flags & 4); /* PF_EXITING */
+    return behind && sscanf(behind + 1, " %*c %*d %*d %*d %*d %*d %u", &flags) == 1 && (flags & PF_EXITING);
 }
 
 /* Adds the children of one process. Gives false where the kernel does not list them. */
@@ -161,11 +167,10 @@ static bool add_children(run_tree *tree, int pid)
 
 static bool descends(const run_tree *tree, int pid)
 {
-    char state;
     for (int depth = 0; depth < 64 && pid > 1; depth++) {
         if (is_skipped(tree, pid))
             return false;
-        pid = parent_of(pid, &state);
+        pid = parent_of(pid, NULL);
         if (pid == tree->root)
             return true;
     }
@@ -186,11 +191,10 @@ static void scan(run_tree *tree)
 
 void run_tree_list(run_tree *tree)
 {
-    char state;
     tree->count = 0;
     if (tree->root == 0)
         return; /* /proc shows none of them */
-    if (tree->with_root && parent_of(tree->root, &state) >= 0)
+    if (tree->with_root && parent_of(tree->root, NULL) >= 0)
         add(tree, tree->root);
     size_t first = tree->count;
     bool known = add_children(tree, tree->root);

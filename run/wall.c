@@ -165,11 +165,12 @@ static int make_v2(run_wall *wall, uint64_t limit_bytes)
     return 0;
 }
 
-/* From memory.high H on, the kernel has a process sleep for 64 s * (x / H)^2 after each 64 pages, where x is what the
- * group has beyond H. Less than 12 ms it leaves out, which is x = 1.37 % of H. From there to D beyond H that is 64 s *
- * (D^3 - (1.37 % of H)^3) / (3 * 64 pages * H^2). With H 2 % below a limit of 100 MiB that was 70 ms, and a supervisor
- * that was off the processor for so long was outrun. */
-uint64_t run_wall_slope(uint64_t limit_bytes)
+/* A process of a group that is x bytes beyond memory.high H sleeps 64 s * (x / H)^2 after each 64 pages
+ * (calculate_high_delay() in mm/memcontrol.c). At 250 ticks a second the kernel leaves out sleeps below 12 ms, which is
+ * x < 1.37 % of H. So the sleeps from H to H + D add up to 64 s * (D^3 - (1.37 % of H)^3) / (3 * 64 pages * H^2).
+ * With H 2 % below a limit of 100 MiB that was less than 100 ms, and a supervisor that was off the processor for so
+ * long came too late. */
+uint64_t run_wall_distance(uint64_t limit_bytes)
 {
     const double pages_bytes = 64 * 4096, full_ns = 64e9, left_out = 0.0137;
     double below = 0, slowed_ns = 0;

@@ -18,7 +18,8 @@
  * is always 1.
  *
  * While a program is being asked to end, the wall is raised so that a handler can run. Each step is half of the way to
- * a ceiling below the limit around it, so the ceiling is never reached.
+ * a ceiling below the limit around it, so the ceiling is never reached. A wall of version 2 that stands as near to that
+ * limit as it may is not raised.
  */
 #ifndef RUN_WALL_H
 #define RUN_WALL_H
@@ -51,8 +52,9 @@ typedef struct run_wall {
  * Before that, it ends the trees there whose supervisor and keeper are gone. */
 void run_wall_make(run_wall *wall, const hr_survey *survey, uint64_t limit_bytes, uint64_t ceiling_bytes);
 
-/* Version 2: how far below a limit memory.high has to be, so that a process needs a second from there to the limit. */
-uint64_t run_wall_slope(uint64_t limit_bytes);
+/* Version 2: the bytes that memory.high has to be below a limit, so that one process needs a second to grow from there
+ * to the limit. */
+uint64_t run_wall_distance(uint64_t limit_bytes);
 
 /* Moves the calling process behind the wall. Gives 0 or a negative errno. */
 int run_wall_enter(const run_wall *wall);

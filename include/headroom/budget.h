@@ -108,8 +108,9 @@ HR_API HR_MUST_CHECK int hr_budget_try_charge(hr_budget *budget, uint64_t bytes)
 /* Moves bytes that are held by one budget to another one of the same guard. They are charged all the time: to `from`
  * until they are charged to `to`, and to what contains both throughout.
  *
- * Nothing is taken from the kernel, so only limits of budgets are asked, and not of those that contain both: there
- * nothing grows. But where a reserve of `from` stays set aside for it, its bytes count again in what contains it.
+ * Nothing is taken from the kernel, so only limits of budgets can refuse it. Budgets that contain both do not grow, so
+ * their limits do not refuse. One exception: a reserve of `from` stays set aside, and then the bytes need room beside
+ * it in the budgets that contain both.
  *
  * returns  0; -EDQUOT if a limit on the path of `to` refused: `from` still holds them; -EINVAL if `from` holds less, or
  *          the budgets belong to different guards

@@ -69,8 +69,8 @@ typedef struct hr_cache hr_cache;
 typedef struct hr_cache_loading hr_cache_loading;
 
 /* Finds the value of a key that is missing, and gives it to hr_cache_supply(). It runs on the thread that asked, with
- * no lock held; it may use the cache, but not get the key that it loads (-EDEADLK). Two loads that get each other's
- * key wait for load_wait_ns.
+ * no lock held; it may use the cache, but not get the key that it loads (-EDEADLK). Two loads that each get the
+ * other's key block each other for load_wait_ns.
  *
  * returns  0 once it has supplied a value: without one the get returns -ENOENT. -ENOENT or another negative errno,
  *          which the get returns
@@ -122,7 +122,7 @@ typedef struct hr_cache_figures {
     uint64_t evicted_bytes;  /* by the three above */
     uint64_t expired;        /* found too old */
     uint64_t refused_large;  /* puts and reservations: -E2BIG */
-    uint64_t refused_budget; /* puts and reservations: -EDQUOT; and loads whose value is handed out and not kept */
+    uint64_t refused_budget; /* puts and reservations: -EDQUOT; and results of loads that were not kept for that */
     uint64_t loads;
     uint64_t load_failures;
     uint64_t load_waits;    /* gets that waited for another's load */

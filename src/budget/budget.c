@@ -205,8 +205,10 @@ void hri_budget_unpromise(hr_budget *budget, uint64_t bytes)
 
 /* ── moving ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-/* The bytes of its own that a budget holds, without what it has promised. In a section, with its stocks drained: so its
- * own cells count nothing meanwhile. Those of its children do. */
+/* The bytes of its own that a budget holds, without what it has promised. In a section, with its stocks drained: a new
+ * promise waits for that. A promise that another thread spends or drops meanwhile is seen or not, as if that came
+ * before or after. Counts of children are left out: they change while they are read, and would be taken from its own.
+ */
 static uint64_t held(const hr_budget *budget)
 {
     uint64_t promised = budget->promised_bytes + hri_stock_counted_here(budget, HRI_STOCK_PROMISED);

@@ -41,7 +41,8 @@ static bool is_short(const hr_budget *budget, const hri_demand *demand, uint64_t
     return claim > left_for(budget, demand) || bytes > hri_sub(hri_budget_limit(budget), budget->used_bytes);
 }
 
-/* By how much bytes that leave `from` lower what is claimed of `top` around it. */
+/* By how much the claim on `top`, which contains `from`, falls when bytes leave `from`: less than these where a reserve
+ * stays set aside. */
 static uint64_t released(const hr_budget *from, const hr_budget *top, uint64_t bytes)
 {
     for (; from != top; from = from->parent)
@@ -136,7 +137,8 @@ static hr_budget *find_short(hri_demand *demand)
     uint64_t claim = demand->bytes, bytes = demand->bytes;
     hr_budget *budget = demand->budget, *top = NULL;
     for (;; budget = budget->parent) {
-        if (bytes && demand->from && hri_budget_is_inside(demand->from, budget)) { /* it has them, and keeps them */
+        if (bytes && demand->from && hri_budget_is_inside(demand->from, budget)) {
+            /* They are in its use already, and stay. If a reserve of `from` keeps their room, they claim it again. */
             claim = hri_sub(claim, released(demand->from, budget, bytes));
             bytes = 0;
         }

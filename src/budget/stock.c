@@ -181,7 +181,9 @@ void hri_stock_fork(hri_budget_tree *tree)
 uint64_t hri_stock_snapshot(const hr_budget *top)
 {
     uint64_t bytes = 0;
-    for (const hr_budget *at = top->tree->first_stocked; at && hri_stock_is_out(top); at = at->next_stocked) {
+    if (!hri_stock_is_out(top))
+        return 0;
+    for (const hr_budget *at = top->tree->first_stocked; at; at = at->next_stocked) {
         if (at->open_cells == 0 || !hri_budget_is_inside(at, top))
             continue;
         for (hri_cell *record = hri_cells_first(); record; record = hri_cells_next(record))

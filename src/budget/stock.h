@@ -98,7 +98,7 @@ void hri_stock_fork(hri_budget_tree *tree);
 /* The bytes in stocks inside `top`, summed without the lock of each cell's owner. */
 uint64_t hri_stock_snapshot(const hr_budget *top);
 
-/* The sum of what cells inside `top` have counted, and of what those of this budget alone have. */
+/* The sum of one count over all cells of budgets inside `top`; and over the cells of one budget. */
 uint64_t hri_stock_counted(const hr_budget *top, int which);
 uint64_t hri_stock_counted_here(const hr_budget *budget, int which);
 

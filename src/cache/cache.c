@@ -235,7 +235,7 @@ static const hri_figure published[] = {
     {"evicted_bytes", NULL, HRI_COUNTER_BYTES, "what was evicted"},
     {"evicted_relief", "evictions_for_relief", HRI_COUNTER, "entries evicted because the guard asked"},
     {"expired", NULL, HRI_COUNTER, "entries found too old"},
-    {"refused_budget", "refusals", HRI_COUNTER, "puts for which there was no room"},
+    {"refused_budget", "refusals", HRI_COUNTER, "puts and results of loads for which there was no room"},
     {"loads", NULL, HRI_COUNTER, "values that were loaded"},
     {"load_longest_ns", "load_longest_seconds", HRI_NANOSECONDS, "the longest that a load took"},
 };

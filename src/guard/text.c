@@ -80,7 +80,7 @@ int hr_ticket_text(const hr_ticket *ticket, char *text, size_t size)
     if (ticket->level != HR_NORMAL) {
         put_level(ticket, &line);
     } else if (!ticket->limit_name || !*ticket->limit_name) { /* hr_admit() could not ask anybody */
-        hri_text_put(&line, "there is no guard, nothing was asked, or the budget is another guard's");
+        hri_text_put(&line, "there is no guard or no request, or the budget is another guard's");
         return finish(&line);
     } else {
         hri_text_put_name(&line, ticket->limit_name);

@@ -57,9 +57,9 @@ static size_t usable_of(unsigned class)
     return hri_heap_class_bytes[class] - (hri_heap_class_is_general(class) ? HRI_HEAP_WORD : 0);
 }
 
-/* Counts what was committed for a large block. Where the heap has never had as much before, idle pages go for it. That
- * is few calls of the kernel's for many bytes. A 64th stays, which a heap that grows step by step always has. Small
- * growth sheds nothing: that took 1.4 of a program's time. */
+/* Counts what was committed for a large block. Where that raises what is committed above the most that ever was, as
+ * many bytes of idle pages are decommitted: few calls of the kernel's for many bytes. A 64th stays idle, which a heap
+ * that grows step by step always has. Small commits decommit nothing: that took 1.4 times a program's time. */
 static void count_large(uint64_t granted_bytes, uint64_t committed_bytes)
 {
     hri_heap_lock();

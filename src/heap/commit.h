@@ -12,7 +12,7 @@ typedef struct hri_heap_counts {
 
 extern __attribute__((visibility("hidden"))) hri_heap_counts hri_heap_counted;
 
-/* Gives how many bytes are committed beyond the most that ever were. */
+/* Counts a commit. Gives by how much what is committed exceeds the most that ever was, which it raises. */
 uint64_t hri_heap_count_commit(uint64_t bytes);
 void hri_heap_count_decommit(uint64_t bytes);
 

@@ -2,10 +2,10 @@
 /* Invariant: a block that is away is with a user, in one magazine, or is a magazine.
  *
  * A magazine is itself a block of the heap, which a thread earns. Each call that exchanges one, or would if there were
- * one, is worth 256 bytes of blocks of its class, up to 128 slots or 32 KiB. The slots double with each call, from 8
- * on. So a thread that seldom allocates keeps few blocks, and 10,000 of them keep some megabytes. A block of 64 KiB
- * that was freed once is not kept for its size. From 8 calls on magazines grow only while all together have room for at
- * most a 64th of what is committed, or 256 KiB.
+ * one, earns more room in it. After n of them it has at most 8 * 2^(n-1) slots and n * 256 bytes of blocks, and never
+ * more than 128 slots and 32 KiB. So a thread that seldom allocates keeps few blocks, and 10,000 of them keep some
+ * megabytes. A block of 64 KiB that was freed once is not kept for its size. From 8 calls on magazines grow only while
+ * all together have room for at most a 64th of what is committed, or 256 KiB.
  *
  * One cell of each record, at `places[HRI_HEAP_CLASSES]`, has a bit in its `more[HELD]` for each class whose cell has
  * magazines. So a drain of 10,000 threads looks at one cache line of each, and at the cells that have something.

@@ -94,8 +94,8 @@ void hri_heap_magazines_leave(hri_cell *record);
 /* Blocks in magazines of threads, read without a lock; and in the depot. Adds, by class. */
 void hri_heap_magazines_count(uint64_t *blocks);
 
-/* Bytes of blocks that the depot has beyond a 32nd of what is committed, or 128 KiB; and those of magazines
- * themselves. */
+/* Bytes of blocks that the depot has beyond a 32nd of what is committed, or 128 KiB, whichever is more; and those of
+ * the magazines themselves. */
 uint64_t hri_heap_depot_excess(void);
 uint64_t hri_heap_magazines_own_bytes(void);
 

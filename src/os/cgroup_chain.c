@@ -194,8 +194,8 @@ static void tell_no_controller(const hri_cgroup_way *way, size_t told_before)
                          hri_cgroup_file_names[way->chain->version - 1][HRI_FILE_LIMIT]);
 }
 
-/* Opens what the own group alone is asked for, whose folder the way has come to. In memory.pressure, v2's true root,
- * which alone has no limit, shows the host's. That would blame this process for its neighbours. Gives 0 or a
+/* Opens the two files that are read of the own group alone, whose folder the way has come to. The root of v2 has no
+ * limit, and its memory.pressure is the host's, which would blame this process for its neighbours. Gives 0 or a
  * shortage. */
 static int open_own(const hri_cgroup_way *way)
 {

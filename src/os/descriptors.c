@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The kernel tells the bytes in a pipe to a process that has it open. A pipe of another process is opened for that, for
- * writing. If its last writer closes it at that moment, its reader sees the end a few microseconds later. Were it
- * opened for reading, a write to a pipe without readers would succeed at that moment, and the bytes would be lost. A
- * gauge is read with a lock held that fork() waits for, so no child inherits the pipe.
+/* Bytes in pipes, in local sockets, and watches. The kernel tells the bytes in a pipe to a process that has it open.
+ * So a pipe of another process is opened for a moment, for writing. If its last writer closes it at that moment, its
+ * reader sees the end a few microseconds later. Were it opened for reading, a write to a pipe that has lost its readers
+ * would succeed, and the bytes would be lost. fork() waits for the gauge's lock, so no child inherits the descriptor.
  */
 #define _GNU_SOURCE
 #include "os/descriptors.h"
@@ -11,9 +11,7 @@
 #include "os/file.h"
 #include "os/sockets.h"
 
-#include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,7 +22,8 @@
 #define KIND_BYTES 32
 #define PATH_BYTES 64
 
-/* Pipes have numbers one after the other, so two of a group seldom have one bit. */
+/* Of two pipes whose numbers are equal modulo this, the second is not counted. Numbers are consecutive, so that is
+ * rare. */
 #define SEEN_BITS 16384u
 #define WORD_BITS 64u
 
@@ -56,7 +55,8 @@ static int open_pipe(int folder, const char *name, uint64_t pipe)
     return fd;
 }
 
-/* A pipe is counted by its writing end: the kernel charges it so. */
+/* A pipe is counted by its writing end: the kernel charges it so. The mode of a link in /proc/PID/fd says how the
+ * descriptor was opened. */
 static void add_pipe(int folder, const char *name, uint64_t pipe, struct look *look)
 {
     struct stat link;
@@ -117,6 +117,7 @@ static void look_through_member(const char *line, void *context)
     long pid = strtol(line, NULL, 10);
     if (pid <= 0 || pid == getpid() || look->left == 0)
         return;
+    look->left--;
     snprintf(look->process, sizeof look->process, "%ld", pid);
     look_through(look);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Kernel memory that descriptors of a group's processes keep, and that counts as reclaimable or looks like it. A
+/* Kernel memory that descriptors of a group's processes pin, and that counts as reclaimable or looks like it. A
  * process that may not be asked keeps it unseen, such as one of another user. For those there is only the growth of
  * the whole (gauge/reading.h).
  */
@@ -13,8 +13,9 @@ typedef struct hri_descriptors {
     uint64_t watches;      /* of inotify: each keeps an inode */
 } hri_descriptors;
 
-/* The descriptors that are looked at, so that a look under a lock takes at most some 15 ms. A pipe of another process
- * takes seven system calls, and 15 to 30 us. */
+/* The most descriptors that one look visits: of this process, and of all other processes together, each of which
+ * counts one besides. A pipe of another process takes eight system calls, 15 to 30 us, and a look has a lock. Local
+ * sockets and watches come on top: each of them is read. */
 #define HRI_DESCRIPTORS_OWN 8192
 #define HRI_DESCRIPTORS_OTHER 1024
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Asks the kernel by sock_diag(7), which needs no right. The answers come in messages of one socket each. */
+/* Asks the kernel by sock_diag(7), which needs no privilege. The answers come in messages of one socket each. */
 #define _GNU_SOURCE
 #include "os/sockets.h"
 
@@ -14,7 +14,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define ANSWER_BYTES 8192
+#define ANSWER_BYTES 8192 /* the kernel's largest: a longer one would be cut, and the sum would end there */
 
 uint64_t hri_sockets_queued_in(int fd)
 {

@@ -174,6 +174,7 @@ void hri_pool_read(hri_pool *pool, hr_pool_figures *figures)
         hri_oversize_read(pool->oversize, figures);
     for (unsigned i = 0; i < pool->count; i++)
         hri_engine_read(&pool->engines[i], figures);
-    figures->peak_bytes = atomic_load_explicit(&pool->sum.peak_bytes, memory_order_relaxed); /* last: not below them */
+    uint64_t peak = atomic_load_explicit(&pool->sum.peak_bytes, memory_order_relaxed);
+    figures->peak_bytes = hri_max(peak, figures->in_use_bytes + figures->idle_bytes);
     figures->faults = atomic_load_explicit(&pool->sum.faults, memory_order_relaxed);
 }

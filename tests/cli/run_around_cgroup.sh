@@ -170,7 +170,7 @@ ended() { # PID...
     return 0
 }
 has_three() { [ "$(wc -w <"$inner/cgroup.procs")" -ge 3 ]; }
-# None of the two fills it alone: the shell has to start the other one.
+# Neither process fills the wall alone: the shell must still be able to start the second.
 for killed in supervisor both; do
     bash -c 'echo $BASHPID >"$0/cgroup.procs"; exec "$@"' "$group" "$headroom" run --limit 40M --on-limit freeze -- \
         bash -c '"$0" hold 30 60000 & "$0" hold 30 60000 & wait' "$eater" 2>"$work/errors" &

@@ -109,11 +109,11 @@ child=$sleeper
 
 # ── a command that is stopped, and one that hangs up ─────────────────────────────────────────────────────────────────
 
-# Somebody has stopped it. It is continued to end in order: its handler did not run, and it was killed after the grace.
+# Regression: the handler of a stopped command did not run, and it was killed after the grace.
 run 7 run --limit 40M --at 20M=signal:TERM --grace 30s --summary-json "$work/summary" -- \
     bash -c 'trap "exit 7" TERM; "$0" 30M --rate=40 --wait >/dev/null & kill -STOP $$; wait' "$hog"
 summary '[.actions[].action] == ["SIGTERM"]'
-# SIGHUP is a message or the end. A frozen command gets it: once sent on, once as its terminal is closed.
+# A frozen command gets SIGHUP: where it is sent on, and where its terminal is closed.
 hangs_up=("$headroom" run --limit 1G --at 20M=freeze --grace 30s --summary-json "$work/summary" --
     bash -c 'trap "kill \$!; exit 9" HUP; "$0" 40M --rate=40 --wait >/dev/null & wait' "$hog")
 "${hangs_up[@]}" 2>"$work/errors" &

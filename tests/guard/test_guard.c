@@ -165,7 +165,7 @@ static void waiting_ends_with_the_level_or_the_time(void **state)
     assert_int_equal(hr_admit(NULL, &(hr_request){.bytes = 1000}, &ticket), HR_REFUSED_NO_BUDGET);
     char text[128];
     assert_int_equal(hr_ticket_text(&ticket, text, sizeof text), 0);
-    assert_string_equal(text, "refused 1000 B: there is no guard, nothing was asked, or the budget is another guard's");
+    assert_string_equal(text, "refused 1000 B: there is no guard or no request, or the budget is another guard's");
     assert_int_equal(ticket.left_bytes, 0);
 }
 

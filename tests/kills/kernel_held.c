@@ -2,12 +2,12 @@
 /* Prevents: kernel memory that pipes or sockets hold is taken for names of files, which the kernel gives back. v1 does
  * not tell one from the other. Blocks were granted for it, and the process was killed.
  *
- *     kernel_held pipes|sockets|watches|names MIB [MILLISECONDS [NAMES_MIB [before|after [self|other]]]]    in 64 MiB
+ *     kernel_held pipes|sockets|watches|files|names MIB [MILLISECONDS [NAMES_MIB [before|after [self|other]]]]
  *
- * NAMES_MIB are taken by names of files that are not there. Pipes or buffers of sockets are filled with MIB in all, a
- * MiB each MILLISECONDS, or inodes that are watched or names take that too. "before": that is done before there is a
- * guard. "other": another process of the group does it, which is not guarded, and a process outside of the group makes
- * as many names meanwhile. Then blocks are taken until one is refused.
+ * In 64 MiB. NAMES_MIB are taken by names of files that are not there. MIB are taken, a MiB each MILLISECONDS: by full
+ * pipes, by buffers of sockets, by inodes that are watched, by inodes that nobody uses (files), or by names. "before":
+ * that is done before there is a guard. "other": another process of the group does it, which is not guarded, and a
+ * process outside of the group makes as many names meanwhile. Then blocks are taken until one is refused.
  * Right: no kill, the level is not above normal before that, and of the limit without what is held half is granted.
  */
 #include "kills/company.h"
@@ -109,7 +109,7 @@ static int take_and_tell(long told)
     return pause();
 }
 
-/* Makes names outside of the group until it is killed. */
+/* Makes names outside of the group. Its parent's death kills it (hrt_join_company). */
 static int make_names_outside(long told)
 {
     char path[HRT_CGROUP_PATH + 32];
@@ -118,9 +118,8 @@ static int make_names_outside(long told)
     int fd = open(path, O_WRONLY | O_CLOEXEC);
     HRT_MUST(fd >= 0 && write(fd, "0", 1) == 1 && close(fd) == 0);
     HRT_MUST(write((int)told, "", 1) == 1);
-    while (getppid() != 1)
+    for (;;)
         look_for_names();
-    return 0;
 }
 
 /* Starts another process and waits until it tells. */

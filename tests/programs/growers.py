@@ -184,7 +184,8 @@ class Grow {
         need("java", "javac")
         (self.folder / "Grow.java").write_text(self.source % self.mib)
         subprocess.run(["javac", "-d", self.folder, self.folder / "Grow.java"], check=True)
-        return ["java", "-Xmx1g", "-XX:+UseSerialGC", "-cp", str(self.folder), "Grow"]
+        told = f"-XX:ErrorFile={self.folder}/error.log"
+        return ["java", "-Xmx1g", told, "-XX:+UseSerialGC", "-cp", str(self.folder), "Grow"]
 
 
 class Server(Grower):

@@ -6,8 +6,8 @@
 
 #define MIB (UINT64_C(1) << 20)
 
-/* The kernel has a process sleep so long from memory.high to the limit, batch by batch. Its arithmetic at 250 ticks a
- * second is that of calculate_overage() and calculate_high_delay() in mm/memcontrol.c. */
+/* The milliseconds that the kernel makes a process sleep while it grows from `high` to `limit`, 64 pages at a time. See
+ * calculate_overage() and calculate_high_delay() in mm/memcontrol.c; here with 250 ticks a second. */
 static uint64_t slowed_ms(uint64_t high, uint64_t limit)
 {
     uint64_t ticks = 0;
@@ -23,8 +23,8 @@ static void from_the_wall_to_the_limit_it_takes_a_second(void **state)
 {
     (void)state;
     for (uint64_t limit = 16 * MIB; limit <= UINT64_C(1) << 40; limit *= 2) {
-        uint64_t below = run_wall_slope(limit);
-        assert_true(slowed_ms(limit - below, limit) >= 700);
+        uint64_t below = run_wall_distance(limit);
+        assert_true(slowed_ms(limit - below, limit) >= 700); /* a second, less what the kernel rounds down */
         assert_true(below <= limit / 8);
     }
     assert_true(slowed_ms(98 * MIB, 100 * MIB) < 100); /* where it stood before */
@@ -33,10 +33,10 @@ static void from_the_wall_to_the_limit_it_takes_a_second(void **state)
 static void a_large_limit_loses_little(void **state)
 {
     (void)state;
-    assert_true(run_wall_slope(100 * MIB) < 5 * MIB);
-    assert_true(run_wall_slope(1024 * MIB) < 28 * MIB);
-    assert_true(run_wall_slope(16384 * MIB) < 260 * MIB);
-    assert_true(run_wall_slope(0) == 0);
+    assert_true(run_wall_distance(100 * MIB) < 5 * MIB);
+    assert_true(run_wall_distance(1024 * MIB) < 28 * MIB);
+    assert_true(run_wall_distance(16384 * MIB) < 260 * MIB);
+    assert_true(run_wall_distance(0) == 0);
 }
 
 int main(void)

@@ -43,7 +43,7 @@ status=$?
 expect signal 143 'cgroup v2'
 
 # The wall stands so far below the limit around that a program needs a second from there to the limit. Where it stood
-# 2 % below, that was 70 ms, and on a busy machine the supervisor was outrun.
+# 2 % below, that was less than 100 ms, and on a busy machine the supervisor came too late.
 in_group brake /tests/headroom run -- sh -c "cat $groups/brake/headroom-tree-*/memory.high" \
     >/tmp/run.high 2>/tmp/run.errors
 status=$?
