@@ -9,6 +9,7 @@
 
 #include "base/checked.h"
 #include "os/file.h"
+#include "os/numbers.h"
 #include "os/sockets.h"
 
 #include <fcntl.h>
@@ -22,27 +23,14 @@
 #define KIND_BYTES 32
 #define PATH_BYTES 64
 
-/* Of two pipes whose numbers are equal modulo this, the second is not counted. Numbers are consecutive, so that is
- * rare. */
-#define SEEN_BITS 16384u
-#define WORD_BITS 64u
-
 struct look {
     hri_descriptors kept;
     char process[24]; /* whose descriptors: "self", or a number */
     bool own;
-    unsigned left; /* that may still be looked at */
-    uint64_t sockets_bytes;
-    uint64_t seen[SEEN_BITS / WORD_BITS]; /* pipes: two processes may have one */
+    unsigned left;              /* that may still be looked at */
+    uint64_t sockets_bytes;     /* of own ones */
+    hri_numbers pipes, sockets; /* that were seen: two processes may have one */
 };
-
-static bool is_first(struct look *look, uint64_t pipe)
-{
-    uint64_t *word = &look->seen[pipe % SEEN_BITS / WORD_BITS], bit = UINT64_C(1) << pipe % WORD_BITS;
-    bool first = !(*word & bit);
-    *word |= bit;
-    return first;
-}
 
 /* Opens a pipe of another process, and nothing else that may have its number by now. */
 static int open_pipe(int folder, const char *name, uint64_t pipe)
@@ -61,13 +49,23 @@ static void add_pipe(int folder, const char *name, uint64_t pipe, struct look *l
 {
     struct stat link;
     int bytes = 0;
-    if (fstatat(folder, name, &link, AT_SYMLINK_NOFOLLOW) != 0 || !(link.st_mode & S_IWUSR) || !is_first(look, pipe))
+    if (fstatat(folder, name, &link, AT_SYMLINK_NOFOLLOW) != 0 || !(link.st_mode & S_IWUSR) ||
+        hri_numbers_have(&look->pipes, pipe))
         return;
+    hri_numbers_add(&look->pipes, pipe);
     int fd = look->own ? (int)strtol(name, NULL, 10) : open_pipe(folder, name, pipe);
     if (fd >= 0 && ioctl(fd, FIONREAD, &bytes) == 0 && bytes > 0)
         look->kept.queued_bytes = hri_add(look->kept.queued_bytes, (uint64_t)bytes);
     if (!look->own)
         hri_file_close(fd);
+}
+
+/* The own ones are asked, in whatever network namespace they are. Those of others are looked up when all are known. */
+static void add_socket(const char *name, uint64_t number, struct look *look)
+{
+    hri_numbers_add(&look->sockets, number);
+    if (look->own)
+        look->sockets_bytes = hri_add(look->sockets_bytes, hri_sockets_queued_in((int)strtol(name, NULL, 10)));
 }
 
 static void count_watch(const char *line, void *context)
@@ -97,8 +95,8 @@ static int look_at(int folder, const char *name, void *context)
         return 0;
     if (strncmp(kind, "pipe:[", 6) == 0)
         add_pipe(folder, name, strtoull(kind + 6, NULL, 10), look);
-    else if (look->own && strncmp(kind, "socket:", 7) == 0)
-        look->sockets_bytes = hri_add(look->sockets_bytes, hri_sockets_queued_in((int)strtol(name, NULL, 10)));
+    else if (strncmp(kind, "socket:[", 8) == 0)
+        add_socket(name, strtoull(kind + 8, NULL, 10), look);
     else if (strstr(kind, "inotify"))
         count_watches(name, look);
     return 0;
@@ -131,6 +129,7 @@ void hri_descriptors_read(int members_fd, hri_descriptors *ret_kept)
     int list = hri_file_open_again(members_fd, O_RDONLY); /* on v1 an open list stays as it was first read */
     hri_file_each_line(list, look_through_member, &look);
     hri_file_close(list);
-    look.kept.queued_bytes = hri_add(look.kept.queued_bytes, hri_max(look.sockets_bytes, hri_sockets_queued()));
+    uint64_t sockets_bytes = hri_max(look.sockets_bytes, hri_sockets_queued(&look.sockets));
+    look.kept.queued_bytes = hri_add(look.kept.queued_bytes, sockets_bytes);
     *ret_kept = look.kept;
 }

@@ -20,8 +20,8 @@ typedef struct hri_descriptors {
 #define HRI_DESCRIPTORS_OTHER 1024
 
 /* Looks at this process's descriptors, and then at those of the processes that `members_fd` lists (cgroup.procs; -1:
- * none). Of local sockets all count that are in this process's network namespace. Allocates nothing. A descriptor that
- * cannot be asked counts as nothing. */
+ * none). Of others' local sockets those count that are in this process's network namespace. Allocates nothing. A
+ * descriptor that cannot be asked counts as nothing. */
 void hri_descriptors_read(int members_fd, hri_descriptors *ret_kept);
 
 #endif

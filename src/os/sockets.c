@@ -40,10 +40,16 @@ static bool ask(int fd)
 }
 
 /* Gives the figure of a message of `size` bytes about one socket. The fixed part is followed by attributes. */
-static uint64_t queued_by(const char *message, size_t size)
+static uint64_t queued_by(const char *message, size_t size, const hri_numbers *numbers)
 {
     uint32_t figures[SK_MEMINFO_VARS] = {0};
+    struct unix_diag_msg is;
     struct rtattr fact;
+    if (size < NLMSG_SPACE(sizeof is))
+        return 0;
+    memcpy(&is, message + NLMSG_HDRLEN, sizeof is);
+    if (!hri_numbers_have(numbers, is.udiag_ino))
+        return 0;
     for (size_t at = NLMSG_SPACE(sizeof(struct unix_diag_msg)); at + sizeof fact <= size;
          at += RTA_ALIGN(fact.rta_len)) {
         memcpy(&fact, message + at, sizeof fact);
@@ -56,25 +62,25 @@ static uint64_t queued_by(const char *message, size_t size)
 }
 
 /* Adds an answer of one or more messages. Gives whether more come. */
-static bool add_answer(const char *answer, size_t size, uint64_t *bytes)
+static bool add_answer(const char *answer, size_t size, const hri_numbers *numbers, uint64_t *bytes)
 {
     struct nlmsghdr head;
     for (size_t at = 0; at + sizeof head <= size; at += NLMSG_ALIGN(head.nlmsg_len)) {
         memcpy(&head, answer + at, sizeof head);
         if (head.nlmsg_type != SOCK_DIAG_BY_FAMILY || head.nlmsg_len < sizeof head || head.nlmsg_len > size - at)
             return false;
-        *bytes = hri_add(*bytes, queued_by(answer + at, head.nlmsg_len));
+        *bytes = hri_add(*bytes, queued_by(answer + at, head.nlmsg_len, numbers));
     }
     return true;
 }
 
-uint64_t hri_sockets_queued(void)
+uint64_t hri_sockets_queued(const hri_numbers *numbers)
 {
     char answer[ANSWER_BYTES];
     uint64_t bytes = 0;
     int fd = socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_SOCK_DIAG);
     ssize_t got = fd >= 0 && ask(fd) ? recv(fd, answer, sizeof answer, 0) : 0;
-    while (got > 0 && add_answer(answer, (size_t)got, &bytes))
+    while (got > 0 && add_answer(answer, (size_t)got, numbers, &bytes))
         got = recv(fd, answer, sizeof answer, 0);
     hri_file_close(fd);
     return bytes;

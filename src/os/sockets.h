@@ -3,12 +3,13 @@
 #ifndef HRI_OS_SOCKETS_H
 #define HRI_OS_SOCKETS_H
 
-#include <stdint.h>
+#include "os/numbers.h"
 
 /* Of one socket, by its descriptor; 0 for any other file. */
 uint64_t hri_sockets_queued_in(int fd);
 
-/* Of all in this network namespace; 0 where the kernel does not list them. Allocates nothing. */
-uint64_t hri_sockets_queued(void);
+/* Of those in this network namespace that have one of these numbers (/proc/PID/fd); 0 where the kernel does not list
+ * them. Allocates nothing. */
+uint64_t hri_sockets_queued(const hri_numbers *numbers);
 
 #endif

@@ -500,6 +500,10 @@ static void promises_of_children_take_nothing_from_what_a_budget_holds(void **st
         assert_int_equal(hr_budget_charge(leaf, 1), 0);
         hr_budget_uncharge(leaf, 1);
     }
+    if (!hri_stock_place(leaf)) {
+        print_message("skipped: without restartable sequences there are no stocks\n");
+        skip();
+    }
     assert_int_equal(hr_budget_charge(shared, 3000), 0);
     assert_true(hri_stock_count(leaf, HRI_STOCK_PROMISED, 1000)); /* as such a reading finds it */
     assert_int_equal(hr_budget_transfer(shared, service, 3000), 0);

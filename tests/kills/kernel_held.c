@@ -118,8 +118,9 @@ static int make_names_outside(long told)
     int fd = open(path, O_WRONLY | O_CLOEXEC);
     HRT_MUST(fd >= 0 && write(fd, "0", 1) == 1 && close(fd) == 0);
     HRT_MUST(write((int)told, "", 1) == 1);
-    for (;;)
+    while (true)
         look_for_names();
+    return 0;
 }
 
 /* Starts another process and waits until it tells. */

@@ -132,7 +132,8 @@ static void end_holder(const holder *other)
     close(other->tells[1]);
 }
 
-/* Prevents: bytes in a pipe that a process inherited count again, and those of another process count as nothing. */
+/* Prevents: bytes in a pipe that a process inherited count again; those of another process count as nothing; those in
+ * sockets of a process that is no member count. */
 static void other_members_of_the_group_are_asked(void **state)
 {
     char list[] = "/tmp/headroom-members-XXXXXX", line[64];
@@ -142,6 +143,7 @@ static void other_members_of_the_group_are_asked(void **state)
     assert_int_equal(write(ends[1], piece, sizeof piece), sizeof piece);
     uint64_t before = queued_bytes(), watched = watches();
     holder other = start_holder();
+    assert_true(queued_bytes() == before);
     members_fd = mkstemp(list);
     unlink(list);
     int length = snprintf(line, sizeof line, "%d\n%d\n", (int)getpid(), (int)other.pid);
