@@ -2,7 +2,7 @@
 /* Invariant: a block that is away is with a user, in one magazine, or is a magazine.
  *
  * A magazine is itself a block of the heap, which a thread earns. Each call that exchanges one, or would if there were
- * one, earns more room in it. After n of them it has at most 8 * 2^(n-1) slots and n * 256 bytes of blocks, and never
+ * one, earns more room in it. After n of them it has at most 8 * 2^(n-1) slots and n * 512 bytes of blocks, and never
  * more than 128 slots and 32 KiB. So a thread that seldom allocates keeps few blocks, and 10,000 of them keep some
  * megabytes. A block of 64 KiB that was freed once is not kept for its size. From 8 calls on magazines grow only while
  * all together have room for at most a 64th of what is committed, or 256 KiB.
@@ -24,7 +24,7 @@
 
 #define SUMMARY HRI_HEAP_CLASSES
 #define CALLS_FIRST 8
-#define CALL_BYTES ((uint64_t)256)
+#define CALL_BYTES ((uint64_t)512)
 #define ROOM_BYTES_MIN ((uint64_t)256 << 10)
 #define DEPOT_BYTES_MIN ((uint64_t)128 << 10)
 
