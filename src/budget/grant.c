@@ -41,6 +41,12 @@ static bool is_short(const hr_budget *budget, const hri_demand *demand, uint64_t
     return claim > left_for(budget, demand) || bytes > hri_sub(hri_budget_limit(budget), budget->used_bytes);
 }
 
+/* Can a demand never fit into a budget's limit? Bytes that move within a budget are in its use already. */
+static bool is_hopeless(const hr_budget *budget, const hri_demand *demand)
+{
+    return demand->bytes > hri_budget_limit(budget) && !(demand->from && hri_budget_is_inside(demand->from, budget));
+}
+
 /* By how much the claim on `top`, which contains `from`, falls when bytes leave `from`: less than these where a reserve
  * stays set aside. */
 static uint64_t released(const hr_budget *from, const hr_budget *top, uint64_t bytes)
@@ -106,7 +112,7 @@ static void fall_short(hri_demand *demand, hr_budget *budget, uint64_t claim)
         .left_bytes = left,
         .limit_bytes = hri_budget_limit(budget),
         .over_bytes = over(budget),
-        .hopeless = demand->bytes > hri_budget_limit(budget),
+        .hopeless = is_hopeless(budget, demand),
         .narrowed = narrowed,
         .sample = narrowed && may_sample(budget->tree, demand->bytes, budget->tree->lease.free_bytes),
     };
@@ -142,7 +148,7 @@ static hr_budget *find_short(hri_demand *demand)
             claim = hri_sub(claim, released(demand->from, budget, bytes));
             bytes = 0;
         }
-        bool hopeless = bytes > hri_budget_limit(budget);
+        bool hopeless = is_hopeless(budget, demand);
         bool short_of = is_short(budget, demand, claim, bytes);
         if (hopeless || (short_of && !top))
             fall_short(demand, budget, claim);

@@ -131,6 +131,20 @@ else
     echo "note: a read-only cgroupfs was not tried"
 fi
 
+# ── a message ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+# SIGHUP often means that a configuration is to be read again: the wall stays where it is.
+beside --limit 60M -- sh -c 'trap "echo again" HUP; trap "exit 0" TERM; echo ready; while :; do sleep 0.1; done'
+has_said() { grep -q "$1" "$work/child.out"; }
+eventually "it does not begin" has_said ready
+wall=$group/headroom-tree-$child/memory.limit_in_bytes
+before=$(cat "$wall")
+kill -HUP $child
+eventually "SIGHUP does not arrive" has_said again
+[ "$(cat "$wall")" -eq "$before" ] || bad "SIGHUP moves the wall from $before to $(cat "$wall")"
+kill -TERM $child
+wait $child || bad "it does not end in order"
+
 # ── frozen, and on again ─────────────────────────────────────────────────────────────────────────────────────────────
 
 beside --limit 60M --on-limit freeze -- "$hog" 80M

@@ -121,4 +121,13 @@ grep -q 'frozen 1' $groups/frozen/headroom-*/cgroup.events || { echo "FAILED: it
 wait $run
 status=$?
 expect frozen 0 'cgroup v2'
+
+# The limit is that of the group around, and the wall stands below it: the tree is frozen before the kernel kills.
+in_group below /tests/headroom run --on-limit freeze -- /tests/hog 200M 2>/tmp/run.errors &
+run=$!
+until_true grep -q 'is frozen at' /tmp/run.errors
+kill -TERM "$(cat /tmp/run.pid)"
+wait $run
+status=$?
+expect below 143 'cgroup v2'
 exit $failed
